@@ -2,7 +2,8 @@
 //! The boot, in the order in which it happens. Read this file first.
 //!
 //! A phase that fails is logged as degraded with its reason, and the next phase runs. If no userland is
-//! found, PID 1 starts a rescue shell; the later phases and the services do not run.
+//! found, PID 1 starts a rescue shell; the later phases and the services do not run. [`crate::startup`]
+//! runs the phases, then starts the services.
 //!
 //! The ready line is the line on every console that reports the machine as ready. A gate is a
 //! service that the ready line waits for. A degraded line reports a part that was asked for and
@@ -13,23 +14,17 @@ use std::time::Duration;
 
 use config::Config;
 use log::{debug, info};
-use services::Manager;
-use services::manager::InheritedPipes;
 use sys::clock::{now, since_boot};
 use sys::error::{Doing, Error, Result};
 use sys::modules::Modules;
-use sys::signals::Signals;
 use sys::uevent::{self, UeventSocket};
 use sys::{config_sources, kmsg, net, syscall};
 
-use crate::event_sources::{Event, EventSources};
-use crate::events::EventLoop;
+use crate::event_sources::EventSources;
 use crate::net_interface::DRIVERS;
-use crate::service_table::{self, Platform};
 use crate::state::{PhaseTime, SystemState};
-use crate::state_file::StateFile;
 use crate::{
-    cgroups, crypto_selftests, identity, mounts, net_interface, ready, rescue, root, session,
+    cgroups, crypto_selftests, identity, mounts, net_interface, root, service_table, session,
     sysctl, template, user,
 };
 
@@ -66,7 +61,7 @@ pub const USERLAND_PHASES: &[Phase] = &[
 /// Phases that configure this machine; the services start after these phases. A template is a virtual
 /// machine whose memory a host copies. A template skips the phases with `not_template`, which create the
 /// identity of a machine, or touch what differs between copies: network cards and fw_cfg. Each copy runs all
-/// phases of this table ([`template::leave`]).
+/// phases of this table ([`crate::reactions`]).
 #[rustfmt::skip]
 pub const MACHINE_PHASES: &[Phase] = &[
     Phase { name: "devices",       when: not_template, run: open_uevents_and_load_drivers, why: "fw_cfg, power buttons and network cards get their drivers, and later uevents are received" },
@@ -102,58 +97,6 @@ fn owns_root(_: &Config) -> bool {
     !root::in_container()
 }
 
-/// Boots the machine, serves until it is shut down, and never returns.
-pub fn run(signals: Signals) -> ! {
-    let mut state = SystemState::new();
-    let mut sources = EventSources::new(signals);
-    root::detect_container();
-    let outcome = run_phases(ROOT_PHASES, &mut state);
-    if !root::has_userland() {
-        let why = missing_userland(root::has_image(), outcome);
-        let buttons = root::load_button_modules(&mut state.verify_modules);
-        state.degraded.set_err("power button", buttons);
-        sources.buttons.open_all();
-        // A version on trial that has no userland has failed its trial.
-        let others = rescue::end_of_trial(&state.config);
-        rescue::serve_forever(&mut state, &mut sources, others, &why);
-    }
-    if root::in_container() {
-        info!("the root is as it was found: this is a namespace, or a container");
-    }
-    continue_boot(&mut state, &mut sources, None)
-}
-
-/// Runs the phases after the switch to the userland, starts the services, and handles events until
-/// the shutdown. After a crash during these phases, [`crate::recovery`] calls this function again: every
-/// phase in [`USERLAND_PHASES`] and [`MACHINE_PHASES`] can be repeated. [`ROOT_PHASES`] do not run again.
-pub fn continue_boot(
-    state: &mut SystemState,
-    sources: &mut EventSources,
-    after_crash: Option<InheritedPipes>,
-) -> ! {
-    // Each failure is listed as degraded.
-    let _ = run_phases(USERLAND_PHASES, state);
-    configure_machine(state, sources);
-    state.degraded.set_err("control", sources.bind_control());
-    identity::warn_without_entropy();
-    if state.config.rescue {
-        // A person who repairs the machine needs its disks.
-        state.loader.add_all(|_| true);
-        state.loader.poll(state.modules.as_mut());
-        rescue::serve_until_left(state, sources);
-    }
-    // The phase `boost` has not seen the self-tests that started after it.
-    crypto_selftests::deprioritize();
-    let defs = service_table::select(&state.config, &Platform::detect(&state.config));
-    let cgroups = Path::new(sys::paths::SERVICE_CGROUPS);
-    let mut manager = Manager::new(defs, Some(cgroups), kmsg::write_service_line);
-    if let Some(mut pipes) = after_crash {
-        manager.adopt_running(now(), &mut pipes);
-    }
-    ready::start_services(&mut manager, &state.config, false);
-    serve(state, sources, &mut manager)
-}
-
 /// Runs the phases that configure this machine, and watches its devices.
 pub fn configure_machine(state: &mut SystemState, sources: &mut EventSources) {
     let _ = run_phases(MACHINE_PHASES, state);
@@ -162,21 +105,8 @@ pub fn configure_machine(state: &mut SystemState, sources: &mut EventSources) {
     sources.buttons.open_all();
 }
 
-/// Handles events until the shutdown, and announces the ready line if that has not been done before
-/// a crash. The file in which a crash leaves the state is made first.
-pub fn serve(state: &mut SystemState, sources: &mut EventSources, manager: &mut Manager) -> ! {
-    state.state_file = StateFile::create();
-    let is_ready = state.ready.is_some();
-    let mut events = EventLoop::new(state, manager, sources);
-    if !is_ready {
-        events.run_until(ready::no_gate_pending);
-        events.react(&Event::NoGatePending);
-    }
-    events.run_forever()
-}
-
 /// Runs every phase, whatever fails, and returns the first failure.
-fn run_phases(phases: &[Phase], state: &mut SystemState) -> Result<()> {
+pub fn run_phases(phases: &[Phase], state: &mut SystemState) -> Result<()> {
     let mut result = Ok(());
     for phase in phases {
         let start = since_boot();
@@ -206,18 +136,6 @@ fn run_phases(phases: &[Phase], state: &mut SystemState) -> Result<()> {
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// Returns the message of the rescue shell.
-fn missing_userland(has_image: bool, outcome: Result<()>) -> String {
-    let missing = match has_image {
-        true => "there is no userland that can be used",
-        false => "there is no userland in the initrd",
-    };
-    match outcome {
-        Ok(()) => format!("{missing}; `reboot` starts again"),
-        Err(e) => format!("{missing} ({e}); `reboot` starts again"),
-    }
 }
 
 fn start_log(state: &mut SystemState) -> Result<()> {
@@ -324,7 +242,6 @@ fn set_hostname(state: &mut SystemState) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::errno::Errno;
 
     #[test]
     fn every_phase_has_a_reason_and_a_name_of_its_own() {
@@ -372,18 +289,5 @@ mod tests {
         assert!(state.config.rescue);
         assert_eq!(state.degraded.iter().count(), 1);
         assert_eq!(state.phases.len(), 2);
-    }
-
-    #[test]
-    fn a_missing_userland_is_told_from_a_broken_one() {
-        let missing = missing_userland(false, Err(Errno::ENOENT).on("/userland.erofs"));
-        assert!(missing.contains("in the initrd"), "{missing}");
-        for error in [
-            Err(Errno::EINVAL).doing("mount erofs"),
-            Err(Errno::ENOENT).on("/modules/order"),
-        ] {
-            let broken = missing_userland(true, error);
-            assert!(broken.contains("that can be used"), "{broken}");
-        }
     }
 }

@@ -39,6 +39,7 @@ pub mod saved_state;
 pub mod service_table;
 pub mod session;
 pub mod shutdown;
+pub mod startup;
 pub mod state;
 pub mod state_file;
 pub mod sysctl;

@@ -10,7 +10,7 @@
 
 use std::ffi::{CStr, c_char, c_int};
 
-use init::{boot, coldplug, crash, modprobe, recovery, run};
+use init::{coldplug, crash, modprobe, recovery, run, startup};
 use sys::kmsg;
 use sys::signals::Signals;
 
@@ -58,7 +58,7 @@ fn pid1(args: [&[u8]; 3]) -> ! {
     // (reboot(2), RB_DISABLE_CAD).
     let _ = nix::sys::reboot::set_cad_enabled(false);
     match before.in_a_row {
-        0 => boot::run(signals),
+        0 => startup::run(signals),
         crashes => recovery::run(signals, crashes, before.shutdown),
     }
 }

@@ -18,7 +18,7 @@ use crate::context::Context;
 use crate::event_sources::Event;
 use crate::net_interface::{DRIVERS, missing_interface};
 use crate::service_table::names::*;
-use crate::{control_requests, data_disk, disk_config, host_port, ready, template};
+use crate::{boot, control_requests, data_disk, disk_config, host_port, ready, template};
 use Trigger::*;
 
 /// One reaction to an event.
@@ -96,7 +96,7 @@ pub const REACTIONS: &[Reaction] = &[
     Reaction { on: Ended(CLOUD),    when: always,              run: disk_config::apply_document,   why: "services that wait for cloud-init start with the user that it names" },
     Reaction { on: Ended(IGNITION), when: always,              run: disk_config::apply_document,   why: "services that wait for Ignition start with the user that it names" },
     Reaction { on: Ended(IGNITION), when: is_ready,            run: host_port::tell_ready_by_vsock, why: "a document that was applied after the ready line is answered as well" },
-    Reaction { on: Ended(TEMPLATE), when: always,              run: template::leave,               why: "a copy of a template has its own identity, devices, flags and services" },
+    Reaction { on: Ended(TEMPLATE), when: always,              run: leave_template,                why: "a copy of a template has its own identity, devices, flags and services" },
     Reaction { on: ServiceChanged,  when: is_ready,            run: ready::judge_again,            why: "the degraded lines match the state of each service" },
 
     Reaction { on: NoGatePending,   when: always,              run: ready::judge_all,              why: "every service that is not ready is listed as degraded" },
@@ -307,6 +307,17 @@ fn rerun(context: &mut Context<'_>, names: &[&str]) {
             context.manager.note(now(), services::Input::Start(id));
         }
     }
+}
+
+/// Runs the phases that a template leaves out, and adds the services that a template does not have.
+fn leave_template(context: &mut Context<'_>, _: &Event) {
+    context
+        .state
+        .degraded
+        .set_err("template", template::mark_left());
+    let before = context.state.config.clone();
+    boot::configure_machine(context.state, context.sources);
+    disk_config::revise(context, &before);
 }
 
 fn add_driver(context: &mut Context<'_>, event: &Event) {

@@ -23,7 +23,7 @@ use crate::saved_state::{SavedService, SavedState};
 use crate::service_table::{self, Platform};
 use crate::state::SystemState;
 use crate::state_file::read_inherited;
-use crate::{boot, control_requests, crash, data_disk, rescue, root, shutdown};
+use crate::{control_requests, crash, data_disk, rescue, root, shutdown, startup};
 
 /// Pause before the services are taken over, after the second crash in a row, in milliseconds. It
 /// doubles with each further one: a crash loop costs little, and ends by itself.
@@ -63,7 +63,7 @@ pub fn run(signals: Signals, crashes: u8, shutdown: Option<ShutdownKind>) -> ! {
         Some(saved) => take_over(state, sources, &saved, inherited),
         None if root::has_userland() => {
             let pipes = InheritedPipes::of(inherited);
-            boot::continue_boot(&mut state, &mut sources, Some(pipes))
+            startup::continue_boot(&mut state, &mut sources, Some(pipes))
         }
         None => {
             let message = "`reboot` starts again in order";
@@ -123,7 +123,7 @@ fn take_over(
     if state.ready.is_some() {
         state.degraded.publish();
     }
-    boot::serve(&mut state, &mut sources, &mut manager)
+    startup::serve(&mut state, &mut sources, &mut manager)
 }
 
 /// Opens the sources of device events again, and looks at devices that have come meanwhile.

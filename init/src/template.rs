@@ -4,19 +4,16 @@
 //! machines, is not read, and there is no host key, machine-id or address.
 //!
 //! The service `template` ends in a copy of the memory, or if the preparation fails before the host is told
-//! ([`crate::service_table`]). From then on the machine is one like any other.
+//! ([`crate::service_table`]). A reaction to its end ([`crate::reactions`]) then runs the phases of the boot
+//! that a template leaves out. From then on the machine is one like any other.
 
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use config::Config;
-use sys::error::Doing;
+use sys::error::{Doing, Result};
 use sys::paths::TEMPLATE_LEFT;
-
-use crate::context::Context;
-use crate::event_sources::Event;
-use crate::{boot, disk_config};
 
 /// True once this machine has left the template.
 static LEFT: AtomicBool = AtomicBool::new(false);
@@ -27,13 +24,11 @@ pub fn is_template(config: &Config) -> bool {
     config.template && !LEFT.load(Ordering::Relaxed) && !Path::new(TEMPLATE_LEFT).exists()
 }
 
-/// Runs the phases that a template leaves out, and adds the services that a template does not have.
-pub fn leave(context: &mut Context<'_>, _: &Event) {
+/// Notes that this machine has left the template. PID 1 reads the file after a crash.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn mark_left() -> Result<()> {
     LEFT.store(true, Ordering::Relaxed);
-    // PID 1 reads the file after a crash.
-    let noted = fs::write(TEMPLATE_LEFT, "").on(TEMPLATE_LEFT);
-    context.state.degraded.set_err("template", noted);
-    let before = context.state.config.clone();
-    boot::configure_machine(context.state, context.sources);
-    disk_config::revise(context, &before);
+    fs::write(TEMPLATE_LEFT, "").on(TEMPLATE_LEFT)
 }
