@@ -10,8 +10,8 @@ use config::Loglevel;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use nix::poll::PollFlags;
 
+use crate::poll::poll_one;
 use crate::printable::printable_text;
-use crate::syscall::poll_one;
 
 /// Maximum length of a record's message in bytes. With its prefix, the longest service name
 /// included, printk keeps it whole (`LOG_LINE_MAX`, 976 on older kernels).

@@ -16,6 +16,7 @@ pub mod modules;
 pub mod mountinfo;
 pub mod net;
 pub mod paths;
+pub mod poll;
 pub mod printable;
 pub mod service_names;
 pub mod signals;

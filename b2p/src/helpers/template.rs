@@ -19,7 +19,7 @@ use nix::time::{ClockId, clock_settime};
 use sys::error::{Doing, Error, Result};
 use sys::kmsg;
 use sys::paths::PODMAN_SOCKET;
-use sys::syscall::poll_one;
+use sys::poll::poll_one;
 
 use crate::common::log::record::{KERNEL, Record};
 use crate::common::log::ring::{self, Next, Ring};
