@@ -6,6 +6,7 @@
 
 use Kind::{Client, Compat, OneShot, Service};
 
+use crate::applet::{Applet, DEFAULT, Invocation, Kind};
 use crate::client::service::{self, Environment, Verb};
 use crate::client::{
     boot, flags, help, key, log, openrc, ping, power, rescue, status, systemctl, varlink, version,
@@ -16,48 +17,6 @@ use crate::helpers::{
     registries, remote_log, share, sshd, swap, syslog, template, time, upgrade,
     varlink as varlink_services, vsock,
 };
-
-/// One applet.
-pub struct Applet {
-    /// Name on the command line.
-    pub name: &'static str,
-    /// Other spellings of the name.
-    pub aliases: &'static [&'static str],
-    /// Kind, which selects the log target and whether help lists the applet.
-    pub kind: Kind,
-    /// Synopsis of the arguments.
-    pub arguments: &'static str,
-    /// Function that does the work; its result is the exit status.
-    pub run: fn(&Invocation<'_>) -> i32,
-    /// Effect, in one line that begins with a verb.
-    pub summary: &'static str,
-    /// Further text of `b2p help NAME`.
-    pub details: &'static str,
-}
-
-/// Kind of an applet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Command for people, at a terminal or in scripts; help lists it. `ext boot`, which PID 1
-    /// runs as a service, sets up its log itself.
-    Client,
-    /// Service of PID 1 that may run for as long as the machine; it logs to the kernel log.
-    Service,
-    /// Work of PID 1's services, boot or shutdown that is done once; it logs to the kernel log.
-    OneShot,
-    /// Command whose name, arguments or output are those of another program; it chooses its own log.
-    Compat,
-}
-
-/// Call of one applet.
-pub struct Invocation<'a> {
-    /// Client of PID 1's control socket; it connects for each request.
-    pub control: &'a ControlClient,
-    /// Name of the applet.
-    pub name: &'a str,
-    /// Arguments after the name.
-    pub arguments: &'a [String],
-}
 
 const SHUTDOWN: &str = "-f ends the machine at once, without PID 1: sync(2), then reboot(2); -n \
 leaves out the sync. -p, --poweroff, --reboot and --halt choose the action at the end of the shutdown. \
@@ -128,16 +87,16 @@ pub const APPLETS: &[Applet] = &[
             the previous version again. --back returns to the previous version by hand, --keep \
             keeps the one that runs.", ..DEFAULT },
     Applet { name: "poweroff", kind: Client, arguments: "[-f] [now|+MINUTES|hh:mm]",
-        run: |call| power::main(call.control, call.name, call.arguments),
+        run: |call| power::main(call.control, call.table, call.name, call.arguments),
         summary: "shuts the machine down and switches it off", details: SHUTDOWN, ..DEFAULT },
     Applet { name: "reboot", kind: Client, arguments: "[-f] [now|+MINUTES|hh:mm]",
-        run: |call| power::main(call.control, call.name, call.arguments),
+        run: |call| power::main(call.control, call.table, call.name, call.arguments),
         summary: "shuts the machine down and starts it again", details: SHUTDOWN, ..DEFAULT },
     Applet { name: "halt", kind: Client, arguments: "[-f] [now|+MINUTES|hh:mm]",
-        run: |call| power::main(call.control, call.name, call.arguments),
+        run: |call| power::main(call.control, call.table, call.name, call.arguments),
         summary: "shuts the machine down and leaves the power on", details: SHUTDOWN, ..DEFAULT },
     Applet { name: "shutdown", kind: Client, arguments: "[-h|-P|-r|-H|-c] [now|+MINUTES|hh:mm]",
-        run: |call| power::main(call.control, call.name, call.arguments),
+        run: |call| power::main(call.control, call.table, call.name, call.arguments),
         summary: "shuts the machine down, with the options of other systems",
         details: "-h and -P switch the machine off, -r starts it again, -H halts it, -c cancels \
             the shutdown. Without a time the shutdown is in one minute.", ..DEFAULT },
@@ -153,7 +112,7 @@ pub const APPLETS: &[Applet] = &[
         details: "With --verbose: the kernel, and every Debian package and Rust crate of which \
             the machine has a part, with version and licence." },
     Applet { name: "help", aliases: &["--help", "-h"], kind: Client, arguments: "[COMMAND]",
-        run: |call| help::main(call.arguments),
+        run: |call| help::main(call.table, call.arguments),
         summary: "shows this list, or more about one command", ..DEFAULT },
 
     Applet { name: "console", kind: Service, arguments: "status|shell|rescue",
@@ -275,7 +234,7 @@ pub const APPLETS: &[Applet] = &[
         run: |call| sshd::run_auth(call.arguments),
         summary: "runs OpenSSH's sshd-auth, and puts the session into its user's cgroup", ..DEFAULT },
     Applet { name: "systemctl", kind: Compat, arguments: "VERB [NAME...]",
-        run: |call| systemctl::main(call.control, call.arguments),
+        run: |call| systemctl::main(call.control, call.table, call.arguments),
         summary: "translates the most common verbs of systemctl(1)", ..DEFAULT },
     Applet { name: "varlink", kind: Compat, arguments: "[OPTION...] COMMAND [ARGUMENT...]",
         run: |call| varlink::main(call.arguments),
@@ -309,23 +268,10 @@ pub const APPLETS: &[Applet] = &[
         summary: "refuses to run: containers-stop mounts it over podman during the shutdown", ..DEFAULT },
 ];
 
-/// Default values of a row.
-const DEFAULT: Applet = Applet {
-    name: "",
-    aliases: &[],
-    kind: Kind::Client,
-    arguments: "",
-    run: |_| 2,
-    summary: "",
-    details: "",
-};
-
 /// Returns the applet of this name or alias.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Applet> {
-    APPLETS
-        .iter()
-        .find(|applet| applet.name == name || applet.aliases.contains(&name))
+    APPLETS.iter().find(|applet| applet.has_name(name))
 }
 
 /// Splits a command line into the name of the applet and its arguments. The name is the file
@@ -348,10 +294,11 @@ pub fn split(argv: &[String]) -> (&str, &[String]) {
 /// Runs the applet `name` and returns the exit status.
 pub fn run(control: &ControlClient, name: &str, arguments: &[String]) -> i32 {
     let Some(applet) = find(name) else {
-        return help::unknown_command(name);
+        return help::unknown_command(APPLETS, name);
     };
     let call = Invocation {
         control,
+        table: APPLETS,
         name: applet.name,
         arguments,
     };

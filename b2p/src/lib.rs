@@ -4,6 +4,7 @@
 //!
 //! [`applets::APPLETS`] lists every command and the function behind it: read it first.
 
+pub mod applet;
 pub mod applets;
 pub mod client;
 pub mod common;

@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `b2p help`: the list of commands, and the text of one of them.
 
-use crate::applets::{self, APPLETS, Applet, Kind};
+use crate::applet::{Applet, Kind};
 use crate::common::terminal::{print, print_error};
 
 /// Longest line of a help text, in columns.
 const MAX_COLUMNS: usize = 76;
 
 /// Runs `b2p help [COMMAND]` and returns the exit status.
-pub fn main(arguments: &[String]) -> i32 {
+pub fn main(table: &'static [Applet], arguments: &[String]) -> i32 {
     let Some(name) = arguments.first() else {
-        return list();
+        return list(table);
     };
-    match applets::find(name) {
+    match table.iter().find(|applet| applet.has_name(name)) {
         Some(applet) => command(applet),
-        None => unknown_command(name),
+        None => unknown_command(table, name),
     }
 }
 
 /// Prints the list of commands and returns the exit status.
-pub fn list() -> i32 {
-    print(&list_text());
+pub fn list(table: &'static [Applet]) -> i32 {
+    print(&list_text(table));
     0
 }
 
@@ -40,8 +40,8 @@ pub fn superfluous(applet: &Applet, argument: &str) -> i32 {
 }
 
 /// Reports a name that no command has, with the most similar one, and returns the exit status.
-pub fn unknown_command(name: &str) -> i32 {
-    let suggestion = config::suggest(name, &mut commands().map(|applet| applet.name));
+pub fn unknown_command(table: &'static [Applet], name: &str) -> i32 {
+    let suggestion = config::suggest(name, &mut commands(table).map(|applet| applet.name));
     let advice = match suggestion {
         Some(similar) => format!("did you mean {similar}?"),
         None => "see `b2p help`".to_owned(),
@@ -51,13 +51,13 @@ pub fn unknown_command(name: &str) -> i32 {
 }
 
 /// Commands for people.
-fn commands() -> impl Iterator<Item = &'static Applet> {
-    APPLETS.iter().filter(|applet| applet.kind == Kind::Client)
+fn commands(table: &'static [Applet]) -> impl Iterator<Item = &'static Applet> {
+    table.iter().filter(|applet| applet.kind == Kind::Client)
 }
 
-fn list_text() -> String {
+fn list_text(table: &'static [Applet]) -> String {
     let line = |applet: &Applet| format!("  {:<10} {}\n", applet.name, applet.summary);
-    let lines: String = commands().map(line).collect();
+    let lines: String = commands(table).map(line).collect();
     format!(
         "usage: b2p COMMAND\n\n{lines}\nMost commands need root. `b2p help COMMAND` says more.\n"
     )
@@ -99,23 +99,27 @@ fn wrap(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::applets::APPLETS;
 
     #[test]
     fn help_fits_a_terminal_and_ends_in_no_space() {
-        let texts = APPLETS.iter().map(command_text).chain([list_text()]);
+        let texts = APPLETS.iter().map(command_text).chain([list_text(APPLETS)]);
         for text in texts {
             let fits = |line: &str| line.len() < 80 && line.trim_end() == line;
             assert!(text.lines().all(fits), "{text}");
             assert!(text.ends_with('\n'));
         }
-        let help = |name: &str| main(&[name.to_owned()]);
-        assert_eq!((help("poweroff"), help("powerof"), main(&[])), (0, 2, 0));
+        let help = |name: &str| main(APPLETS, &[name.to_owned()]);
+        assert_eq!(
+            (help("poweroff"), help("powerof"), main(APPLETS, &[])),
+            (0, 2, 0)
+        );
     }
 
     #[test]
     fn every_command_is_documented() {
         let page = include_str!("../../../docs/reference/control.md");
-        for applet in commands() {
+        for applet in commands(APPLETS) {
             let usage = format!("{} {}", applet.name, applet.arguments).replace('|', "\\|");
             assert!(page.contains(&format!("`{}`", usage.trim_end())), "{usage}");
         }

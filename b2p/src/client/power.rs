@@ -14,6 +14,7 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use sys::signals::signal_for;
 
+use crate::applet::Applet;
 use crate::client::help;
 use crate::common::args::Problem;
 use crate::common::control_client::{self, ControlClient};
@@ -73,11 +74,11 @@ impl Effects for ControlClient {
     }
 }
 
-/// Runs `poweroff`, `reboot`, `halt` or `shutdown` and returns the exit status.
-pub fn main(effects: &dyn Effects, name: &str, args: &[String]) -> i32 {
+/// Runs `poweroff`, `reboot`, `halt` or `shutdown` and returns the exit status. `table` has the help.
+pub fn main(effects: &dyn Effects, table: &'static [Applet], name: &str, args: &[String]) -> i32 {
     match parse(name, args, clock::second_of_day(0)) {
         Ok(action) => report(perform(effects, action), name, args),
-        Err(Problem::Help) => help::main(&[name.to_owned()]),
+        Err(Problem::Help) => help::main(table, &[name.to_owned()]),
         Err(Problem::Wrong(why)) => {
             print_error(&format!("{name}: {why}"));
             2

@@ -3,6 +3,7 @@
 
 use control::{Report, Request, State};
 
+use crate::applet::Applet;
 use crate::client::service::{self, Environment, Verb};
 use crate::client::{help, power, status};
 use crate::common::control_client::{self, ControlClient, machine_state};
@@ -76,19 +77,19 @@ fn service_of(unit: &str) -> String {
     name.unwrap_or(unit).to_owned()
 }
 
-/// Runs `systemctl …` and returns the exit status.
-pub fn main(control: &ControlClient, args: &[String]) -> i32 {
+/// Runs `systemctl …` and returns the exit status. `table` has the help.
+pub fn main(control: &ControlClient, table: &'static [Applet], args: &[String]) -> i32 {
     let shim = shims::run("systemctl", args);
     match (shim, parse(args)) {
         (None | Some(0), Command::DaemonReload) => units::reload(control),
         (Some(status), _) => status,
-        (None, command) => run(control, command),
+        (None, command) => run(control, table, command),
     }
 }
 
-fn run(control: &ControlClient, command: Command) -> i32 {
+fn run(control: &ControlClient, table: &'static [Applet], command: Command) -> i32 {
     match command {
-        Command::Power(name, options) => power::main(control, name, &options),
+        Command::Power(name, options) => power::main(control, table, name, &options),
         Command::Service(verb, names) => {
             // The definition of a unit is taken from where its quadlet was made one.
             let (of_units, others) = names.into_iter().partition(|name| units::is_one(name));
@@ -127,7 +128,7 @@ fn run(control: &ControlClient, command: Command) -> i32 {
             }
             i32::from(state != "running")
         }),
-        Command::Help => help::list(),
+        Command::Help => help::list(table),
         Command::Unknown(verb) => {
             print_error(&format!(
                 "systemctl: {verb}: not known here: this is boot2podman, without systemd; \

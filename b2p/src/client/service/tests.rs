@@ -322,7 +322,7 @@ fn the_other_commands_ask_the_same_pid_1() {
         ("enable web", 1),
         ("stop refused", 1),
     ] {
-        assert_eq!(systemctl::main(link, &words(line)), code, "{line}");
+        assert_eq!(systemctl::main(link, &[], &words(line)), code, "{line}");
     }
     assert!(fake.asked().is_empty());
 }
@@ -355,9 +355,9 @@ fn the_end_is_asked_for_on_the_channel() {
         let words = line.split_whitespace().map(str::to_owned);
         words.collect::<Vec<_>>()
     };
-    assert_eq!(power::main(&edge, "shutdown", &words("-r +5 bye")), 0);
-    assert_eq!(power::main(&edge, "poweroff", &words("now")), 0);
-    assert_eq!(power::main(&edge, "halt", &words("later")), 2);
+    assert_eq!(power::main(&edge, &[], "shutdown", &words("-r +5 bye")), 0);
+    assert_eq!(power::main(&edge, &[], "poweroff", &words("now")), 0);
+    assert_eq!(power::main(&edge, &[], "halt", &words("later")), 2);
     assert_eq!(power::cancel(&edge), 0);
     assert_eq!(fake.asked(), ["reboot 300", "poweroff", "cancel"]);
 }
