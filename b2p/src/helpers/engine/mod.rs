@@ -11,6 +11,7 @@
 pub mod apparmor;
 pub mod conmon;
 pub mod health;
+mod hook_log;
 pub mod overlay_answer;
 pub mod pods;
 pub mod start;

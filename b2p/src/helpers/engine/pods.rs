@@ -11,7 +11,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::start_hook::report;
+use super::hook_log::report;
 use database::Database;
 use limits::Setting;
 use nix::errno::Errno;

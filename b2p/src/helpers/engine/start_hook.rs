@@ -7,18 +7,15 @@
 //! pods hold for root by podman itself, so that [`pods`] is for those of users.
 
 use std::io::{Read, Write, stdin, stdout};
-use std::os::unix::net::UnixDatagram;
 
-use log::error;
 use sys::error::{Doing, Result};
 use sys::syscall;
 
+use super::hook_log::report;
 use super::{apparmor, pods};
 
 /// Limit of a configuration: arguments and environment are 2 MiB (execve(2)).
 const MAX_CONFIG: u64 = 16 << 20;
-/// Priority of a report (RFC 3164): facility daemon (3) and error (3).
-const PRIORITY: u8 = 3 << 3 | 3;
 
 /// Runs the hook and returns the exit status. A container that cannot be prepared does not start.
 pub fn main() -> i32 {
@@ -28,19 +25,6 @@ pub fn main() -> i32 {
             report(&format!("a container does not start: {e}"));
             1
         }
-    }
-}
-
-/// Writes to the machine's log. podman shows nothing of what a hook prints, only its arguments, which
-/// name the log (`hooks.d/start.json`); a user cannot write to the kernel's log.
-pub fn report(text: &str) {
-    let record = format!("<{PRIORITY}>podman[{}]: {text}", std::process::id());
-    let sent = UnixDatagram::unbound().and_then(|socket| {
-        socket.set_nonblocking(true)?;
-        socket.send_to(record.as_bytes(), "/dev/log")
-    });
-    if sent.is_err() {
-        error!("podman: {text}");
     }
 }
 
