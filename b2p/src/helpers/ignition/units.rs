@@ -2,6 +2,8 @@
 //! Units of systemd in the document. There is no systemd: units that ask for what the machine does
 //! anyway need nothing, mounts are mounts, quadlets are files, and any other is named.
 
+use std::fmt;
+
 use config::{FwCfg, SharedFolder};
 
 use super::document::Object;
@@ -68,6 +70,55 @@ pub enum Unit {
     ReadyPort(u32),
 }
 
+/// Reason why a unit has no effect: what would be right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum UnitError {
+    /// The name is not that of a unit (systemd.unit(5)).
+    Name,
+    /// The unit has dropins.
+    Dropins,
+    /// A known unit that is not supported ([`UNSUPPORTED`]).
+    Unsupported(&'static str),
+    /// The command that tells the host by vsock has no port.
+    ReadyPort,
+    /// A mount unit has no source or no target.
+    MountKeys,
+    /// A mount unit names a folder of the host that the flag `b2p.share=` refuses.
+    Folder,
+    /// Values of a mount unit do not fit a line of fstab(5).
+    MountText,
+    /// The unit to enable does not exist.
+    Unknown,
+    /// The unit is of a kind that only systemd runs.
+    NotRun,
+}
+
+impl fmt::Display for UnitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            UnitError::Name => {
+                "no name of a unit; letters, digits and :-_.\\@ with a type after a point are right"
+            }
+            UnitError::Dropins => "dropins are not supported: there is no systemd",
+            UnitError::Unsupported(right) => right,
+            UnitError::ReadyPort => "a port of vsock, from 0 to 4294967295, is right",
+            UnitError::MountKeys => "What= and Where= in [Mount] are right",
+            UnitError::Folder => {
+                "a tag of at most 36 bytes, and a path outside of the system's directories, are right"
+            }
+            UnitError::MountText => {
+                "a source, an absolute path and options without spaces are right"
+            }
+            UnitError::Unknown => {
+                "there is no such unit to enable; `b2p status` lists the services"
+            }
+            UnitError::NotRun => {
+                "units of systemd do not run: a .container unit, or a file in /var/lib/boot2podman/services, is right"
+            }
+        })
+    }
+}
+
 /// Parses `systemd`.
 pub fn parse(mut systemd: Object<'_>, diagnostics: &mut Diagnostics) -> Vec<Unit> {
     let mut units = Vec::new();
@@ -86,16 +137,14 @@ fn unit(mut object: Object<'_>, diagnostics: &mut Diagnostics) -> Option<Unit> {
     let has_dropins = !object.items("dropins", diagnostics).is_empty();
     let path = object.path.clone();
     object.finish(diagnostics);
-    let mut failed = |why: &str| diagnostics.failed(format_args!("{path}: {name}: {why}"));
+    let mut failed = |why: UnitError| diagnostics.failed(format_args!("{path}: {name}: {why}"));
     let kind = name.rsplit_once('.').map(|(_, kind)| kind);
     let Some(kind) = kind.filter(|_| is_unit_name(name)) else {
-        failed(
-            "no name of a unit; letters, digits and :-_.\\@ with a type after a point are right",
-        );
+        failed(UnitError::Name);
         return None;
     };
     if has_dropins {
-        failed("dropins are not supported: there is no systemd");
+        failed(UnitError::Dropins);
     }
     if let (READY, Some(text)) = (name, text)
         && let Some(port) = ready_port(text)
@@ -106,7 +155,7 @@ fn unit(mut object: Object<'_>, diagnostics: &mut Diagnostics) -> Option<Unit> {
         return None;
     }
     if let Some((_, right)) = UNSUPPORTED.iter().find(|(known, _)| *known == name) {
-        failed(right);
+        failed(UnitError::Unsupported(right));
         return None;
     }
     // A unit without a text is one that the system has, and here it has none to turn off.
@@ -119,13 +168,11 @@ fn unit(mut object: Object<'_>, diagnostics: &mut Diagnostics) -> Option<Unit> {
             Some(Unit::Quadlet(format!("{QUADLETS}/{name}"), text.to_owned()))
         }
         (_, None) => {
-            failed("there is no such unit to enable; `b2p status` lists the services");
+            failed(UnitError::Unknown);
             None
         }
         _ => {
-            failed(
-                "units of systemd do not run: a .container unit, or a file in /var/lib/boot2podman/services, is right",
-            );
+            failed(UnitError::NotRun);
             None
         }
     }
@@ -138,14 +185,11 @@ fn is_unit_name(name: &str) -> bool {
 }
 
 /// Returns the port of a unit that tells the host by vsock; `None` if it does not.
-fn ready_port(text: &str) -> Option<Result<u32, &'static str>> {
+fn ready_port(text: &str) -> Option<Result<u32, UnitError>> {
     let (_, rest) = text.split_once(READY_ADDRESS)?;
     let digits = rest.find(|c: char| !c.is_ascii_digit());
     let port = &rest[..digits.unwrap_or(rest.len())];
-    Some(
-        port.parse()
-            .map_err(|_| "a port of vsock, from 0 to 4294967295, is right"),
-    )
+    Some(port.parse().map_err(|_| UnitError::ReadyPort))
 }
 
 /// Returns the values of a unit's section, in their order (systemd.syntax(7)).
@@ -166,7 +210,7 @@ fn values<'a>(text: &'a str, section: &str) -> Vec<(&'a str, &'a str)> {
 }
 
 /// Returns the mount of a mount unit (systemd.mount(5)).
-fn mount(text: &str) -> Result<Unit, &'static str> {
+fn mount(text: &str) -> Result<Unit, UnitError> {
     let values = values(text, "[Mount]");
     let value = |wanted: &str| {
         let found = values.iter().rev().find(|(name, _)| *name == wanted);
@@ -174,7 +218,7 @@ fn mount(text: &str) -> Result<Unit, &'static str> {
             .map(|(_, value)| *value)
             .filter(|value| !value.is_empty())
     };
-    let missing = "What= and Where= in [Mount] are right";
+    let missing = UnitError::MountKeys;
     let (source, target) = (
         value("What").ok_or(missing)?,
         value("Where").ok_or(missing)?,
@@ -186,16 +230,14 @@ fn mount(text: &str) -> Result<Unit, &'static str> {
         let suffix = if has("ro") { ":ro" } else { "" };
         return match shared_folder(&format!("{source}:{target}{suffix}")) {
             Some(folder) => Ok(Unit::Share(folder)),
-            None => Err(
-                "a tag of at most 36 bytes, and a path outside of the system's directories, are right",
-            ),
+            None => Err(UnitError::Folder),
         };
     }
     let is_line = |text: &str| !text.contains(char::is_control);
     let is_word = |text: &str| is_line(text) && !text.contains(char::is_whitespace);
     let is_right = is_line(source) && is_line(target) && is_word(fs_type) && is_word(options);
     if !is_right || !target.starts_with('/') {
-        return Err("a source, an absolute path and options without spaces are right");
+        return Err(UnitError::MountText);
     }
     let is_for_mount = |option: &&str| {
         let is_for_fstab = matches!(*option, "_netdev" | "nofail" | "auto" | "noauto");
