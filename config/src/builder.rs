@@ -2,10 +2,9 @@
 //! Builder of a configuration, and the steps from a value to a setting that are more than one
 //! assignment.
 
-use crate::compat::canonical_service_name;
 use crate::diagnostic::Problem;
 use crate::net;
-use crate::settings::{Config, Net};
+use crate::settings::Config;
 use crate::sshkey;
 use crate::values;
 
@@ -59,31 +58,6 @@ pub(crate) fn ip(builder: &mut Builder, text: &str) -> Result<(), Problem> {
     }
 }
 
-/// Applies `nodhcp`: turns DHCP off and leaves a static address.
-pub(crate) fn nodhcp(builder: &mut Builder, text: &str) -> Result<(), Problem> {
-    let on = values::on_off(text)?;
-    if on && matches!(builder.config.net, Net::Dhcp { .. }) {
-        builder.config.net = Net::Off;
-    }
-    Ok(())
-}
-
-/// Applies `b2p.on=` and `b2p.off=`: the later flag for a service wins.
-pub(crate) fn services(builder: &mut Builder, text: &str, on: bool) -> Result<(), Problem> {
-    let services = &mut builder.config.services;
-    each_item(text, |name| {
-        if !values::is_service_name(name) {
-            return Err(Problem::invalid(
-                "invalid service name (letters, digits, -); the other names in the list are applied",
-            ));
-        }
-        let name = canonical_service_name(name);
-        services.retain(|(known, _)| known != name);
-        services.push((name.to_owned(), on));
-        Ok(())
-    })
-}
-
 /// Applies `b2p.ext=`: adds extensions.
 pub(crate) fn extensions(builder: &mut Builder, text: &str) -> Result<(), Problem> {
     let extensions = &mut builder.config.extensions;
@@ -100,23 +74,9 @@ pub(crate) fn extensions(builder: &mut Builder, text: &str) -> Result<(), Proble
     })
 }
 
-/// Applies `blacklist=`: adds modules.
-pub(crate) fn blacklist(builder: &mut Builder, text: &str) -> Result<(), Problem> {
-    let blacklist = &mut builder.config.blacklist;
-    each_item(text, |name| {
-        let module = values::module(name).ok_or(Problem::invalid(
-            "invalid module name; the other names in the list are applied",
-        ))?;
-        if !blacklist.contains(&module) {
-            blacklist.push(module);
-        }
-        Ok(())
-    })
-}
-
 /// Applies every item of a comma-separated list, also those after an invalid one, and returns the
 /// last problem.
-fn each_item(
+pub(crate) fn each_item(
     text: &str,
     mut apply: impl FnMut(&str) -> Result<(), Problem>,
 ) -> Result<(), Problem> {

@@ -5,9 +5,11 @@
 //! The boot codes keep the meaning that they have in Tiny Core
 //! (tinycorelinux/Core-scripts, etc/init.d/tc-config).
 
-use crate::builder;
-use crate::flags::Flag;
+use crate::builder::{Builder, each_item};
+use crate::diagnostic::Problem;
+use crate::flag::Flag;
 use crate::rsyslog;
+use crate::settings::Net;
 use crate::values::{self, on_off};
 
 pub(crate) const HOST: Flag = Flag {
@@ -54,7 +56,7 @@ pub(crate) const NODHCP: Flag = Flag {
     description: "Tiny Core: no DHCP; a static address stays",
     value_optional: true,
     before_data_disk: true,
-    apply: builder::nodhcp,
+    apply: nodhcp,
     ..Flag::EMPTY
 };
 
@@ -92,7 +94,7 @@ pub(crate) const BLACKLIST: Flag = Flag {
     description: "Tiny Core: kernel modules that are never loaded",
     repeatable: true,
     before_data_disk: true,
-    apply: builder::blacklist,
+    apply: blacklist,
     ..Flag::EMPTY
 };
 
@@ -122,6 +124,29 @@ pub(crate) const RSYSLOG: Flag = Flag {
     apply: |to, text| rsyslog::receiver(text).map(|it| to.config.rsyslog = Some(it)),
     ..Flag::EMPTY
 };
+
+/// Applies `nodhcp`: turns DHCP off and leaves a static address.
+fn nodhcp(builder: &mut Builder, text: &str) -> Result<(), Problem> {
+    let on = on_off(text)?;
+    if on && matches!(builder.config.net, Net::Dhcp { .. }) {
+        builder.config.net = Net::Off;
+    }
+    Ok(())
+}
+
+/// Applies `blacklist=`: adds modules.
+fn blacklist(builder: &mut Builder, text: &str) -> Result<(), Problem> {
+    let blacklist = &mut builder.config.blacklist;
+    each_item(text, |name| {
+        let module = values::module(name).ok_or(Problem::invalid(
+            "invalid module name; the other names in the list are applied",
+        ))?;
+        if !blacklist.contains(&module) {
+            blacklist.push(module);
+        }
+        Ok(())
+    })
+}
 
 /// Earlier names of services, each with the name that replaced it. `b2p.off=`, `b2p.on=` and the
 /// client's commands take both.

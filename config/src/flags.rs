@@ -2,9 +2,9 @@
 //! Table of the flags, in the order of the README. Rows of switches and of Tiny Core's boot codes are
 //! constants of the modules `switches` and `compat`.
 
-use crate::builder::{self, Builder};
+use crate::builder;
 use crate::compat;
-use crate::diagnostic::Problem;
+use crate::flag::Flag;
 use crate::keywords::*;
 use crate::net;
 use crate::rsyslog;
@@ -12,59 +12,6 @@ use crate::share;
 use crate::swap;
 use crate::switches;
 use crate::values::{self, lookup, on_off};
-
-/// Applies a value to the configuration, or returns its fault.
-type Apply = fn(&mut Builder, &str) -> Result<(), Problem>;
-
-/// One flag: its documentation, and the function that applies it.
-pub struct Flag {
-    /// Name on the command line. In fw_cfg the name has no `b2p.`.
-    pub name: &'static str,
-    /// Values that it takes, the default first; `<…>` stands for a text.
-    pub values: &'static str,
-    /// Value in force without the flag; empty if there is none.
-    pub default: &'static str,
-    /// Purpose, in one line.
-    pub description: &'static str,
-    /// True if the flag may be given several times and every occurrence counts.
-    pub repeatable: bool,
-    /// True if the flag may be given without a value, which means `on`.
-    pub value_optional: bool,
-    /// Flag for the same setting, if this one is only another name.
-    pub alias_of: Option<&'static str>,
-    /// True if the value is left out of diagnostics, because it may be a secret by mistake.
-    pub secret: bool,
-    /// True if the flag is needed before the data disk is mounted, so that it has no effect there.
-    pub before_data_disk: bool,
-    pub(crate) apply: Apply,
-}
-
-impl Flag {
-    /// Flag without properties, to be completed by each row of the table.
-    pub(crate) const EMPTY: Flag = Flag {
-        name: "",
-        values: "",
-        default: "",
-        description: "",
-        repeatable: false,
-        value_optional: false,
-        alias_of: None,
-        secret: false,
-        before_data_disk: false,
-        apply: |_, _| Ok(()),
-    };
-
-    /// Returns the name without `b2p.`, as in fw_cfg.
-    #[must_use]
-    pub fn short_name(&self) -> &'static str {
-        self.name.strip_prefix("b2p.").unwrap_or(self.name)
-    }
-
-    /// Returns the name of the setting, which is equal for a flag and its aliases.
-    pub(crate) fn setting(&self) -> &'static str {
-        self.alias_of.unwrap_or(self.name)
-    }
-}
 
 /// Every flag: those of this system (`b2p.`), the kernel's `ip=`, and Tiny Core's boot codes.
 pub const FLAGS: &[Flag] = &[
@@ -294,7 +241,7 @@ pub const FLAGS: &[Flag] = &[
         values: "<service>[,<service>...]",
         description: "services that do not start at boot (b2p start starts them)",
         repeatable: true,
-        apply: |to, text| builder::services(to, text, false),
+        apply: |to, text| switches::services(to, text, false),
         ..Flag::EMPTY
     },
     Flag {
@@ -302,7 +249,7 @@ pub const FLAGS: &[Flag] = &[
         values: "<service>[,<service>...]",
         description: "services that start at boot, although they do not by default",
         repeatable: true,
-        apply: |to, text| builder::services(to, text, true),
+        apply: |to, text| switches::services(to, text, true),
         ..Flag::EMPTY
     },
     Flag {

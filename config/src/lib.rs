@@ -18,6 +18,7 @@ mod builder;
 mod cmdline;
 mod compat;
 mod diagnostic;
+mod flag;
 mod flags;
 pub mod hostname;
 mod keywords;
@@ -42,7 +43,8 @@ mod values;
 
 pub use compat::canonical_service_name;
 pub use diagnostic::{Diagnostic, MAX_DIAGNOSTIC_BYTES, MAX_DIAGNOSTICS, Source};
-pub use flags::{FLAGS, Flag};
+pub use flag::Flag;
+pub use flags::FLAGS;
 pub use markdown::flags_markdown;
 pub use module_options::module_options;
 pub use origin::{Origin, origins};

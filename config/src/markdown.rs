@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Table of the flags in Markdown.
 
-use crate::flags::{FLAGS, Flag};
+use crate::flag::Flag;
+use crate::flags::FLAGS;
 
 /// Returns the README's table, one row for each flag of [`FLAGS`].
 #[must_use]

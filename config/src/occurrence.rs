@@ -2,7 +2,8 @@
 //! One occurrence of a flag in a source.
 
 use crate::diagnostic::{Problem, Source, quoted};
-use crate::flags::{FLAGS, Flag};
+use crate::flag::Flag;
+use crate::flags::FLAGS;
 use crate::sshkey;
 
 /// Flag as it occurs in a source.

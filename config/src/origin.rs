@@ -2,7 +2,8 @@
 //! Origin of every setting, for users who ask why a setting has its value. PID 1 does not use it.
 
 use crate::diagnostic::Source;
-use crate::flags::{FLAGS, Flag};
+use crate::flag::Flag;
+use crate::flags::FLAGS;
 use crate::reader::{Assignment, HOSTNAME_FILE, Reader};
 use crate::settings::Net;
 use crate::sources::Sources;

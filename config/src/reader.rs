@@ -4,7 +4,8 @@
 use crate::builder::Builder;
 use crate::cmdline::{self, Token};
 use crate::diagnostic::{Diagnostic, MAX_DIAGNOSTICS, Problem, Source, quoted};
-use crate::flags::{FLAGS, Flag};
+use crate::flag::Flag;
+use crate::flags::FLAGS;
 use crate::occurrence::{
     Occurrence, find_flag, full_name, is_same_name, split_pair, trim, unquote,
 };

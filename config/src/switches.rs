@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Flags that turn a part of the machine on or off.
 
-use crate::flags::Flag;
-use crate::values::on_off;
+use crate::builder::{Builder, each_item};
+use crate::compat::canonical_service_name;
+use crate::diagnostic::Problem;
+use crate::flag::Flag;
+use crate::values::{self, on_off};
 
 pub(crate) const TEMPLATE: Flag = Flag {
     name: "b2p.template",
@@ -23,3 +26,19 @@ pub(crate) const VARLINK: Flag = Flag {
     apply: |to, text| on_off(text).map(|on| to.config.varlink = on),
     ..Flag::EMPTY
 };
+
+/// Applies `b2p.on=` and `b2p.off=`: the later flag for a service wins.
+pub(crate) fn services(builder: &mut Builder, text: &str, on: bool) -> Result<(), Problem> {
+    let services = &mut builder.config.services;
+    each_item(text, |name| {
+        if !values::is_service_name(name) {
+            return Err(Problem::invalid(
+                "invalid service name (letters, digits, -); the other names in the list are applied",
+            ));
+        }
+        let name = canonical_service_name(name);
+        services.retain(|(known, _)| known != name);
+        services.push((name.to_owned(), on));
+        Ok(())
+    })
+}
