@@ -36,6 +36,31 @@ pub struct Figure {
     of: fn(&Get) -> Option<u64>,
 }
 
+impl Figure {
+    /// Returns the heading: the title and the unit.
+    #[must_use]
+    pub fn heading(&self) -> String {
+        match self.unit.name() {
+            "" => self.title.to_owned(),
+            unit => format!("{}, {unit}", self.title),
+        }
+    }
+
+    /// Returns the median and the range in `all`.
+    #[must_use]
+    pub fn cell(&self, all: &Figures) -> String {
+        let Some(spread) = all.get(self.name) else {
+            return "-".to_owned();
+        };
+        let show = |value| self.unit.show(value);
+        let (min, median, max) = (show(spread.min), show(spread.median), show(spread.max));
+        match min == max {
+            true => median,
+            false => format!("{median} ({min} to {max})"),
+        }
+    }
+}
+
 type Get<'a> = dyn Fn(&str) -> Option<u64> + 'a;
 
 /// Returns the time between two moments.

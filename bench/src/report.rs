@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use crate::figures::{BYTES, FIGURES, Figure, Figures};
+use crate::figures::{BYTES, FIGURES, Figures};
 use crate::guard::Bench;
 use crate::pid1::table;
 
@@ -20,18 +20,10 @@ pub fn markdown(bench: &Bench, order: &[&str]) -> String {
     let _ = writeln!(text, "| | {} |", names.join(" | "));
     let _ = writeln!(text, "|---|{}", "---:|".repeat(names.len()));
     for figure in FIGURES.iter().chain([&BYTES]) {
-        let cells: Vec<String> = cases.iter().map(|(_, all)| cell(figure, all)).collect();
-        let _ = writeln!(text, "| {} | {} |", heading(figure), cells.join(" | "));
+        let cells: Vec<String> = cases.iter().map(|(_, all)| figure.cell(all)).collect();
+        let _ = writeln!(text, "| {} | {} |", figure.heading(), cells.join(" | "));
     }
     text + &table::markdown(&bench.pid1)
-}
-
-/// Returns the first cell of a row: the figure and its unit.
-pub(crate) fn heading(figure: &Figure) -> String {
-    match figure.unit.name() {
-        "" => figure.title.to_owned(),
-        unit => format!("{}, {unit}", figure.title),
-    }
 }
 
 /// Returns the cases, those in `order` first.
@@ -40,19 +32,6 @@ pub fn ordered<'a>(bench: &'a Bench, order: &[&str]) -> Vec<(&'a str, &'a Figure
     let place = |name: &str| order.iter().position(|o| *o == name);
     cases.sort_by_key(|(name, _)| place(name).unwrap_or(usize::MAX));
     cases
-}
-
-/// Returns a figure's median and range.
-pub(crate) fn cell(figure: &Figure, all: &Figures) -> String {
-    let Some(spread) = all.get(figure.name) else {
-        return "-".to_owned();
-    };
-    let show = |value| figure.unit.show(value);
-    let (min, median, max) = (show(spread.min), show(spread.median), show(spread.max));
-    match min == max {
-        true => median,
-        false => format!("{median} ({min} to {max})"),
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use std::fmt::Write;
 
 use crate::figures::{Figure, Figures, PID1, Spread, digits};
 use crate::pid1::{GROUPS, Group};
-use crate::report;
 
 /// Returns the text; empty if nothing was measured.
 pub fn markdown(all: &BTreeMap<String, Figures>) -> String {
@@ -22,7 +21,7 @@ pub fn markdown(all: &BTreeMap<String, Figures>) -> String {
         let _ = write!(text, "\n{}:\n\n", group.title);
         let plain = |figure: &Figure, name: &str| {
             let own = all.get(name).cloned().unwrap_or_default();
-            report::cell(figure, &own)
+            figure.cell(&own)
         };
         rows(&mut text, group, plain);
         text += "\n";
@@ -42,12 +41,7 @@ fn rows(text: &mut String, group: &Group, cell: impl Fn(&Figure, &str) -> String
     for figure in PID1 {
         let cells: Vec<String> = group.members.iter().map(|(n, _)| cell(figure, n)).collect();
         if cells.iter().any(|cell| cell != "-") {
-            let _ = writeln!(
-                text,
-                "| {} | {} |",
-                report::heading(figure),
-                cells.join(" | ")
-            );
+            let _ = writeln!(text, "| {} | {} |", figure.heading(), cells.join(" | "));
         }
     }
 }
