@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::neighbour::checksum;
+use crate::checksum::checksum;
 
 /// Network of the IPv4 addresses, and the first and last of them.
 const NETWORK: [u8; 3] = [192, 168, 66];

@@ -20,6 +20,7 @@
 //! `out/vm/<name>/`.
 
 mod checks;
+pub mod checksum;
 mod clients;
 pub mod crowd;
 pub mod disks;

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 use vmm::Machine;
 
+use crate::checksum::checksum;
 use crate::crowd::{Link, is_client};
 use crate::lan::dhcp::{self, DISCOVER, OFFER, Policy};
 use crate::lan::time;
@@ -235,29 +236,9 @@ fn advertisement() -> Vec<u8> {
     [&[0x33, 0x33, 0, 0, 0, 1][..], &MAC, &IPV6, &header, &m].concat()
 }
 
-/// Returns the Internet checksum (RFC 1071) of an even number of bytes.
-#[must_use]
-pub fn checksum(bytes: &[u8]) -> u16 {
-    let words = bytes
-        .chunks_exact(2)
-        .map(|w| u32::from(w[0]) << 8 | u32::from(w[1]));
-    let mut sum: u32 = words.sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !u16::try_from(sum).unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Example of RFC 1071, section 3.
-    #[test]
-    fn the_checksum_of_the_rfc() {
-        let bytes = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
-        assert_eq!(checksum(&bytes), !0xddf2);
-    }
 
     #[test]
     fn a_discovery_gets_an_offer_and_a_question_about_time_an_answer() {
