@@ -4,7 +4,7 @@
 use crate::commands::dirs;
 use crate::commands::{
     autostart, connect, copy, create, create_options, doctor, events, lifecycle, list, logs, misc,
-    ports, prune, reach, remove, set, shares, show, snapshot, suspend, transfer, upgrade,
+    ports, prune, reach, remove, set, shares, show, snapshot, suspend, transfer, upgrade, wait,
 };
 use crate::compat;
 use crate::fault::{FAILURE, Fault};
@@ -65,13 +65,13 @@ const COMMANDS: &[Entry] = &[
     Entry { name: "ssh", command: reach::ssh_command, run: reach::ssh },
     Entry { name: "ssh-config", command: misc::ssh_config_command, run: misc::ssh_config },
     Entry { name: "start", command: lifecycle::start_command, run: lifecycle::start },
-    Entry { name: "status", command: lifecycle::status_command, run: lifecycle::status },
+    Entry { name: "status", command: wait::status_command, run: wait::status },
     Entry { name: "stop", command: lifecycle::stop_command, run: lifecycle::stop },
     Entry { name: "suspend", command: suspend::suspend_command, run: suspend::suspend },
     Entry { name: "upgrade", command: upgrade::command, run: upgrade::run },
     Entry { name: "url", command: reach::url_command, run: reach::url },
     Entry { name: "version", command: misc::version_command, run: misc::version },
-    Entry { name: "wait", command: lifecycle::wait_command, run: lifecycle::wait },
+    Entry { name: "wait", command: wait::wait_command, run: wait::wait },
     // Run by this program and by QEMU.
     Entry { name: "keeper", command: keeper_command, run: keeper },
     Entry { name: "relay", command: || hidden("relay"), run: relay },

@@ -7,10 +7,11 @@ use crate::clients::{self, Places};
 use crate::fault::Fault;
 use crate::keeper::tunnel::host_alias;
 use crate::state::State;
+use crate::store::command_lock::CommandLock;
 use crate::store::config::MachineConfig;
 use crate::store::dirs::remove_all;
-use crate::store::image::{Image, Source};
-use crate::store::lock::CommandLock;
+use crate::store::image::{Image, hold_cache};
+use crate::store::image_source::Source;
 use crate::store::media::check_qcow2;
 use crate::store::{Dirs, Machine, archive, files};
 use crate::tool;
@@ -235,7 +236,7 @@ pub fn import(matches: &ArgMatches) -> Result<ExitCode> {
     }
     create::check_name(&dirs, &config.name)?;
     dirs.create()?;
-    let _cache = create::hold_cache(&dirs)?;
+    let _cache = hold_cache(&dirs)?;
     config.image = match matches.get_one::<String>("image") {
         Some(text) => Image::import(&dirs.cache(), &Source::parse(text)?)?.id,
         None => match Image::open(&dirs.cache(), &config.image) {

@@ -7,14 +7,12 @@ use crate::compat;
 use crate::fault::{Fault, PRE_CREATE};
 use crate::store::config::MachineConfig;
 use crate::store::dirs::{make_private, remove_all};
-use crate::store::image::{Image, Source};
-use crate::store::{Dirs, Machine, files, saved, template};
+use crate::store::image::{Image, hold_cache};
+use crate::store::image_source::Source;
+use crate::store::{Dirs, Machine, draft, files, saved, template};
 use crate::tool;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::ArgMatches;
-use nix::errno::Errno;
-use nix::sys::signal::kill;
-use nix::unistd::Pid;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -59,7 +57,7 @@ fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
         check_program(program)?;
     }
     dirs.create()?;
-    sweep(&dirs)?;
+    draft::sweep(&dirs)?;
     let machine = Machine::at(&dirs, name);
     let creation = Creation::begin(&dirs, &machine)?;
     let limit = Duration::from_secs(*matches.get_one("timeout").unwrap_or(&600));
@@ -201,41 +199,14 @@ pub fn publish(
     machine: &Machine,
     fill: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<()> {
-    let draft = draft(dirs, &machine.name, std::process::id());
+    let draft = draft::path(dirs, &machine.name, std::process::id());
     make_private(&draft)?;
-    let built = fill(&draft).and_then(|()| rename_draft(&draft, machine));
+    let built = fill(&draft).and_then(|()| draft::rename(&draft, machine));
     if built.is_err() {
         remove_all(&draft)?;
     }
     built?;
     files::sync_dir(&dirs.machines())
-}
-
-/// Gives a draft its name, which another command may have taken in the meantime.
-pub fn rename_draft(draft: &Path, machine: &Machine) -> Result<()> {
-    use std::io::ErrorKind::{AlreadyExists, DirectoryNotEmpty};
-    match fs::rename(draft, &machine.dir) {
-        Err(error) if [AlreadyExists, DirectoryNotEmpty].contains(&error.kind()) => {
-            let text = format!("{} \"{}\" already exists", compat::kind(), machine.name);
-            Err(Fault::new(text).into())
-        }
-        other => other.with_context(|| format!("rename {}", draft.display())),
-    }
-}
-
-/// Returns the directory in which a process puts a machine together.
-#[must_use]
-pub fn draft(dirs: &Dirs, name: &str, pid: u32) -> std::path::PathBuf {
-    dirs.machines().join(format!(".{name}.{pid}.tmp"))
-}
-
-/// Keeps `prune` from removing images that no machine has yet.
-pub fn hold_cache(dirs: &Dirs) -> Result<fs::File> {
-    let path = dirs.cache().join("lock");
-    let file = crate::store::lock::open(&path)?;
-    file.lock_shared()
-        .with_context(|| format!("lock {}", path.display()))?;
-    Ok(file)
 }
 
 fn fill(draft: &Path, config: &MachineConfig, template: Option<&Path>) -> Result<()> {
@@ -262,42 +233,6 @@ pub fn keygen(draft: &Path, name: &str) -> Result<()> {
     let comment = format!("podman-machine {name}");
     keygen.args(["-q", "-t", "ed25519", "-N", "", "-C", &comment, "-f"]);
     tool::run(keygen.arg(draft.join("id_ed25519")))
-}
-
-/// Removes the drafts of processes that have ended.
-pub fn sweep(dirs: &Dirs) -> Result<()> {
-    for draft in abandoned(dirs) {
-        remove_all(&draft)?;
-    }
-    Ok(())
-}
-
-/// Returns the drafts of processes that have ended, and the runtime directories of those that were to be
-/// templates.
-pub fn abandoned(dirs: &Dirs) -> Vec<PathBuf> {
-    let mut paths = Vec::new();
-    for dir in [dirs.machines(), dirs.cache()] {
-        // There is no cache before the first image.
-        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-            let file_name = entry.file_name().to_string_lossy().into_owned();
-            let name = file_name.strip_suffix(".tmp");
-            let Some((name, pid)) = name.and_then(draft_of_process) else {
-                continue;
-            };
-            if kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH) {
-                let run = dirs.run(name);
-                paths.extend(run.exists().then_some(run));
-                paths.push(entry.path());
-            }
-        }
-    }
-    paths
-}
-
-/// Returns the name of a draft, and the process that makes it: `.NAME.PID`.
-fn draft_of_process(name: &str) -> Option<(&str, i32)> {
-    let (_, pid) = name.strip_prefix('.')?.rsplit_once('.')?;
-    Some((name, pid.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -335,27 +270,5 @@ mod tests {
         ] {
             assert!(check_name(&dirs, name).is_err(), "{name}");
         }
-    }
-
-    #[test]
-    fn drafts_of_the_dead_are_swept() {
-        let tmp = tempfile::tempdir().expect("a directory");
-        let dirs = Dirs {
-            storage: tmp.path().into(),
-            runtime: tmp.path().join("run"),
-        };
-        let (dead, own) = (
-            draft(&dirs, "a.b", 4_194_304),
-            draft(&dirs, "c", std::process::id()),
-        );
-        let run = dirs.run(".saved.4194304");
-        let template = template::draft(&dirs.cache(), 4_194_304);
-        for dir in [&dead, &own, &dirs.machines().join("box"), &template, &run] {
-            fs::create_dir_all(dir).expect("made");
-        }
-        sweep(&dirs).expect("swept");
-        assert!(!dead.exists() && own.exists() && dirs.machines().join("box").exists());
-        assert!(!template.exists() && !run.exists());
-        assert_eq!(Machine::names(&dirs).expect("listed"), ["box"]);
     }
 }

@@ -8,6 +8,7 @@ use crate::store::share::{self, Share};
 use anyhow::{Context, Result, bail};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -206,12 +207,20 @@ fn host_mib() -> Option<u64> {
     Some(kib >> 10)
 }
 
+/// Memory of the host in MiB, which is less than was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct HostTooSmall(u64);
+
+impl fmt::Display for HostTooSmall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "this host has {} MiB, which is the most", self.0)
+    }
+}
+
 /// Refuses more memory than the host has: QEMU would not start, or be killed.
-fn fits_host(mib: u32, host: Option<u64>) -> Result<(), String> {
+fn fits_host(mib: u32, host: Option<u64>) -> Result<(), HostTooSmall> {
     match host {
-        Some(host) if u64::from(mib) > host => {
-            Err(format!("this host has {host} MiB, which is the most"))
-        }
+        Some(host) if u64::from(mib) > host => Err(HostTooSmall(host)),
         _ => Ok(()),
     }
 }

@@ -2,13 +2,12 @@
 //! Creation of a machine that a signal undoes. Undone is what this process has made: a machine of the
 //! same name that another command has made meanwhile is left alone.
 
-use super::create::{draft, rename_draft};
 use super::{follow, remove};
 use crate::keeper::Purpose;
+use crate::store::command_lock::CommandLock;
 use crate::store::dirs::{make_private, remove_all};
 use crate::store::image::Image;
-use crate::store::lock::CommandLock;
-use crate::store::{Dirs, Machine, files, template};
+use crate::store::{Dirs, Machine, draft, files, template};
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -67,7 +66,7 @@ impl Creation {
     }
 
     fn draft(&self) -> PathBuf {
-        draft(&self.dirs, &self.machine.name, std::process::id())
+        draft::path(&self.dirs, &self.machine.name, std::process::id())
     }
 
     /// Makes the directory of a draft, unless a signal has come: nothing would remove it after that.
@@ -84,7 +83,7 @@ impl Creation {
         let filled = fill(&draft).and_then(|()| {
             let lock = CommandLock::take(&draft.join("lock"), "create")?;
             let mut stage = self.stage();
-            rename_draft(&draft, &self.machine)?;
+            draft::rename(&draft, &self.machine)?;
             *stage = Stage::Named(None);
             lock.context("no draft")
         });

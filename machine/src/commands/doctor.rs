@@ -3,7 +3,7 @@
 
 use super::{dirs, inspect_text, json_flag};
 use crate::driver::launch::QEMU;
-use crate::store::image::Source;
+use crate::store::image_source::Source;
 use crate::store::{Dirs, Machine};
 use crate::text::tabwriter;
 use crate::text::template::{Missing, Template};

@@ -2,7 +2,7 @@
 //! Progress of a keeper, as a command sees it.
 
 use crate::keeper::Purpose;
-use crate::store::lock::CommandLock;
+use crate::store::command_lock::CommandLock;
 use crate::store::{Dirs, Machine, logfile};
 use anyhow::{Context, Result};
 use serde_json::Value;

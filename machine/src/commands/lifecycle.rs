@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `start`, `stop`, `restart`, `kill`, `status`, `wait`.
+//! `start`, `stop`, `restart`, `kill`.
 
 use super::follow::{self, Outcome};
-use super::{dirs, for_each, machine, machines, many_names, one_name, state};
+use super::{dirs, for_each, machines, many_names, state};
 use crate::compat;
 use crate::fault::Fault;
 use crate::keeper::{Purpose, console, control};
-use crate::state::{Standing, State};
+use crate::state::State;
+use crate::store::standing::Standing;
 use crate::store::{Dirs, Machine, lock};
 use anyhow::{Context, Result};
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill as signal};
 use nix::unistd::Pid;
@@ -29,7 +30,7 @@ pub fn start_command() -> Command {
         .alias("up")
         .about("Start machines, and wait until their podman API answers")
         .arg(many_names())
-        .arg(super::suspend::cold())
+        .arg(cold())
         .arg(start_timeout())
 }
 
@@ -43,6 +44,14 @@ pub fn start_timeout() -> Arg {
         .help("Time limit of the start; the machine is left running after it")
 }
 
+/// Returns the option that drops a saved memory.
+fn cold() -> Arg {
+    Arg::new("cold")
+        .long("cold")
+        .action(ArgAction::SetTrue)
+        .help("Drop a saved memory, and boot")
+}
+
 /// Runs `start`.
 pub fn start(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
@@ -50,7 +59,7 @@ pub fn start(matches: &ArgMatches) -> Result<ExitCode> {
     let cold = matches.get_flag("cold");
     for_each(&machines(&dirs, matches)?, |machine| {
         if cold {
-            super::suspend::drop_saved(machine)?;
+            drop_saved(machine)?;
         }
         start_one(&dirs, machine, limit)
     })
@@ -58,7 +67,28 @@ pub fn start(matches: &ArgMatches) -> Result<ExitCode> {
 
 /// Starts a machine, with the image before an upgrade that was interrupted.
 pub fn start_one(dirs: &Dirs, machine: &Machine, limit: Duration) -> Result<()> {
-    start_with(dirs, machine, limit, super::upgrade::go_back)
+    start_with(dirs, machine, limit, go_back)
+}
+
+/// Drops the saved memory of a machine. Its disk stays as it was at that moment.
+fn drop_saved(machine: &Machine) -> Result<()> {
+    let _lock = machine.lock("start --cold")?;
+    machine.forget_saved()
+}
+
+/// Goes back to the image before an upgrade that was cut short: its image has not become ready, and
+/// nobody waits for it any more. The machine is off, and this process holds its lock.
+fn go_back(machine: &Machine) -> Result<()> {
+    let mut config = machine.config()?;
+    let Some(old) = config.previous.take() else {
+        return Ok(());
+    };
+    eprintln!(
+        "({}) an upgrade was interrupted before its image was ready: the machine has its old image",
+        machine.name
+    );
+    config.image = old;
+    machine.save(&config)
 }
 
 /// Starts a machine with the image that it has.
@@ -122,7 +152,7 @@ pub fn start_held(
 }
 
 /// Describes a start that failed, with the last lines of the console.
-fn failure(machine: &Machine, outcome: &Outcome, limit: Duration) -> String {
+pub fn failure(machine: &Machine, outcome: &Outcome, limit: Duration) -> String {
     let name = &machine.name;
     let why = match outcome {
         Outcome::Ended { why, .. } => format!("Error: machine \"{name}\" did not start: {why}"),
@@ -151,7 +181,7 @@ fn failure(machine: &Machine, outcome: &Outcome, limit: Duration) -> String {
 
 /// Sends a request to the keeper, and returns the stream of its answer; `None` if the state has to be
 /// asked again, because QEMU has ended in the meantime, or the keeper has only just taken its lock.
-fn keeper(machine: &Machine, request: &Value) -> Result<Option<UnixStream>> {
+pub fn keeper(machine: &Machine, request: &Value) -> Result<Option<UnixStream>> {
     match control::open(&machine.run_file(control::SOCKET), request) {
         Ok(answer) => Ok(Some(answer.into_inner())),
         Err(error) => match machine.standing()? {
@@ -285,80 +315,5 @@ pub fn kill_one(machine: &Machine) -> Result<()> {
         }
         lock::wait_free(&machine.run_file("qemu.pid"))?;
         lock::wait_free(&machine.run_file("keeper.pid"))?;
-    }
-}
-
-/// Returns the parser of `status`.
-pub fn status_command() -> Command {
-    Command::new("status")
-        .about("Print the state of a machine")
-        .arg(one_name())
-}
-
-/// Runs `status`.
-pub fn status(matches: &ArgMatches) -> Result<ExitCode> {
-    let dirs = dirs(matches)?;
-    println!("{}", state(&dirs, &machine(&dirs, matches)?)?);
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Returns the parser of `wait`.
-pub fn wait_command() -> Command {
-    Command::new("wait")
-        .about("Wait until a machine's podman API has answered, or until it is off")
-        .arg(one_name())
-        .args([
-            Arg::new("for")
-                .long("for")
-                .value_name("WHAT")
-                .value_parser(["api", "stopped"])
-                .default_value("api")
-                .help("What to wait for"),
-            Arg::new("timeout")
-                .short('t')
-                .long("timeout")
-                .value_name("SECONDS")
-                .value_parser(value_parser!(u64).range(..=MOST_SECONDS))
-                .help("Time limit; none by default"),
-        ])
-}
-
-/// Runs `wait`.
-pub fn wait(matches: &ArgMatches) -> Result<ExitCode> {
-    let dirs = dirs(matches)?;
-    let machine = machine(&dirs, matches)?;
-    let off = matches
-        .get_one::<String>("for")
-        .is_some_and(|what| what == "stopped");
-    let limit = matches
-        .get_one("timeout")
-        .map(|&seconds| Duration::from_secs(seconds));
-    let deadline = limit.map(|limit| Instant::now() + limit);
-    loop {
-        match (off, state(&dirs, &machine)?) {
-            (true, State::Stopped | State::Saved) | (false, State::Running) => {
-                return Ok(ExitCode::SUCCESS);
-            }
-            (false, State::Stopped | State::Saved) => {
-                return Err(Fault::new("Host is not running").into());
-            }
-            _ => {}
-        }
-        let Some(stream) = keeper(&machine, &json!({"do": "follow"}))? else {
-            continue;
-        };
-        let outcome = match off {
-            true => follow::follow_end(stream, deadline, &mut |_| {})?,
-            false => follow::follow(stream, deadline, &mut |_| {})?,
-        };
-        match (off, &outcome) {
-            (false, Outcome::Up) => return Ok(ExitCode::SUCCESS),
-            // The state tells whether QEMU has ended with its keeper.
-            (true, Outcome::Ended { .. }) | (_, Outcome::Gone) => {}
-            _ => {
-                let why = failure(&machine, &outcome, limit.unwrap_or_default());
-                return Err(Fault::new(why).into());
-            }
-        }
     }
 }

@@ -29,10 +29,12 @@ pub mod snapshot;
 pub mod suspend;
 pub mod transfer;
 pub mod upgrade;
+pub mod wait;
 
 use crate::fault::Fault;
 use crate::keeper::Purpose;
-use crate::state::{Standing, State};
+use crate::state::State;
+use crate::store::standing::Standing;
 use crate::store::{Dirs, Machine};
 use anyhow::{Result, anyhow};
 use clap::{Arg, ArgAction, ArgMatches};

@@ -3,10 +3,10 @@
 
 use super::{dirs, remove, text_of};
 use crate::fault::Fault;
-use crate::keeper::template::DESCRIPTION;
 use crate::store::dirs::remove_all;
 use crate::store::saved::Saved;
-use crate::store::{Dirs, Machine, files, lock, template};
+use crate::store::template::DESCRIPTION;
+use crate::store::{Dirs, Machine, draft, files, lock, template};
 use anyhow::{Context, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::fs;
@@ -38,7 +38,7 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
         Fault::new("Error: another podman-machine brings an image into the cache: try again")
     })?;
     let dry = matches.get_flag("dry-run");
-    for path in super::create::abandoned(&dirs) {
+    for path in draft::abandoned(&dirs) {
         println!("{}: of an interrupted command", path.display());
         if !dry {
             remove_all(&path)?;

@@ -7,7 +7,7 @@ use crate::clients::{self, Places};
 use crate::fault::Fault;
 use crate::store::dirs::remove_all;
 use crate::store::files::sync_dir;
-use crate::store::{Dirs, Machine};
+use crate::store::{Dirs, Machine, draft};
 use anyhow::{Context, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::fs;
@@ -62,7 +62,7 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     // Remains of a removal or a creation that was killed.
-    super::create::sweep(&dirs)?;
+    draft::sweep(&dirs)?;
     let mut errors = Vec::new();
     for name in list {
         match Machine::find(&dirs, name).and_then(|machine| remove(&dirs, &machine)) {
@@ -112,9 +112,8 @@ pub fn remove_held(dirs: &Dirs, machine: &Machine) -> Result<()> {
     {
         eprintln!("{error:#}");
     }
-    let grave = dirs
-        .machines()
-        .join(format!(".{}.{}.tmp", machine.name, std::process::id()));
+    // As a draft, it is swept where its removal is cut short.
+    let grave = draft::path(dirs, &machine.name, std::process::id());
     fs::rename(&machine.dir, &grave)
         .with_context(|| format!("rename {}", machine.dir.display()))?;
     sync_dir(&dirs.machines())?;

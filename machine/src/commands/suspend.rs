@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `suspend`, `resume`, `pause`, and `start --cold`.
+//! `suspend`, `resume`, `pause`.
 
 use super::{dirs, follow, for_each, lifecycle, machines, many_names, state};
 use crate::fault::Fault;
@@ -7,7 +7,7 @@ use crate::keeper::control;
 use crate::state::State;
 use crate::store::{Dirs, Machine, lock};
 use anyhow::Result;
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -128,18 +128,4 @@ pub fn pause(matches: &ArgMatches) -> Result<ExitCode> {
         println!("Machine \"{name}\" was paused.");
         Ok(())
     })
-}
-
-/// Returns the option that drops a saved memory.
-pub fn cold() -> Arg {
-    Arg::new("cold")
-        .long("cold")
-        .action(ArgAction::SetTrue)
-        .help("Drop a saved memory, and boot")
-}
-
-/// Drops the saved memory of a machine. Its disk stays as it was at that moment.
-pub fn drop_saved(machine: &Machine) -> Result<()> {
-    let _lock = machine.lock("start --cold")?;
-    machine.forget_saved()
 }

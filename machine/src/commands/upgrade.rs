@@ -2,10 +2,11 @@
 //! `upgrade`: another kernel and initrd for a machine, and back to its own where they do not become
 //! ready.
 
-use super::{create, dirs, for_each, lifecycle, machines, many_names, state, text_of};
+use super::{dirs, for_each, lifecycle, machines, many_names, state, text_of};
 use crate::fault::Fault;
 use crate::state::State;
-use crate::store::image::{Image, Source};
+use crate::store::image::{Image, hold_cache};
+use crate::store::image_source::Source;
 use crate::store::{Dirs, Machine};
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -92,7 +93,7 @@ fn upgrade_all(matches: &ArgMatches, image: Option<&String>) -> Result<ExitCode>
     dirs.create()?;
     println!("Verifying the image...");
     // `prune` leaves both images until one of them is the machine's.
-    let _cache = create::hold_cache(&dirs)?;
+    let _cache = hold_cache(&dirs)?;
     let image = Image::import(&dirs.cache(), &source)?.id;
     for_each(&machines, |machine| upgrade(&dirs, machine, &image, limit))
 }
@@ -152,20 +153,5 @@ fn set_image(machine: &Machine, image: &str, previous: Option<&str>) -> Result<(
     let mut config = machine.config()?;
     image.clone_into(&mut config.image);
     config.previous = previous.map(str::to_owned);
-    machine.save(&config)
-}
-
-/// Goes back to the image before an upgrade that was cut short: its image has not become ready, and
-/// nobody waits for it any more. The machine is off, and this process holds its lock.
-pub fn go_back(machine: &Machine) -> Result<()> {
-    let mut config = machine.config()?;
-    let Some(old) = config.previous.take() else {
-        return Ok(());
-    };
-    eprintln!(
-        "({}) an upgrade was interrupted before its image was ready: the machine has its old image",
-        machine.name
-    );
-    config.image = old;
     machine.save(&config)
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! End of a keeper: the reason is recorded, and the sockets go.
 
-use super::record::{EndRecord, RunRecord};
 use super::{Keeper, Step, console};
 use crate::state::State;
+use crate::store::record::{EndRecord, RunRecord};
 use crate::store::{Machine, files};
 use serde_json::json;
 use std::os::unix::process::ExitStatusExt;
@@ -32,7 +32,7 @@ pub fn write(machine: &Machine, record: &EndRecord) {
 /// Records that QEMU has ended, before anybody is told: until this process has ended too, its lock is
 /// held, and the record tells its last moments from a start.
 pub fn stopped(machine: &Machine) {
-    if let Err(error) = RunRecord::new(State::Stopped).write(machine) {
+    if let Err(error) = machine.save_run_record(&RunRecord::new(State::Stopped)) {
         eprintln!("{error:#}");
     }
 }

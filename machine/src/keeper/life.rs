@@ -4,6 +4,7 @@
 use super::{Event, Keeper, Step, Stop, end, sd_notify, tunnel};
 use crate::state::State;
 use crate::store::logfile;
+use anyhow::anyhow;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -60,7 +61,7 @@ impl Keeper {
             // The question was asked before the guest restarted.
             Event::Answered(boot, _) if boot != self.boot => {}
             Event::Answered(_, Ok(())) => self.on_api_answer(),
-            Event::Answered(_, Err(why)) => self.on_api_silent(&why),
+            Event::Answered(_, Err(why)) => self.on_api_silent(&format!("{why:#}")),
             Event::Terminate => self.begin_stop(STOP_SECONDS),
             Event::Request(request, client) => self.request(&request, client),
             Event::QemuEnded(_) | Event::MonitorGone => {}
@@ -160,11 +161,10 @@ impl Keeper {
                 let seconds = ANSWER.as_secs();
                 let _ = events.send(Event::Answered(
                     boot,
-                    Err(format!("the podman API has not answered for {seconds} s")),
+                    Err(anyhow!("the podman API has not answered for {seconds} s")),
                 ));
             };
             let answered = tunnel::ping(&socket, ANSWER, late);
-            let answered = answered.map_err(|error| format!("{error:#}"));
             let _ = events.send(Event::Answered(boot, answered));
         });
     }

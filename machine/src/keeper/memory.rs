@@ -2,12 +2,12 @@
 //! Memory of the guest, kept with its disk in one snapshot of the qcow2 file, and loaded again.
 
 use super::monitor::Monitor;
-use super::record::RunRecord;
 use super::{Keeper, control, end};
 use crate::driver::launch::Launched;
 use crate::driver::qemu::DISK_NODE;
 use crate::state::State;
 use crate::store::Machine;
+use crate::store::record::RunRecord;
 use crate::store::saved::{self, SUSPENDED, Saved};
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};

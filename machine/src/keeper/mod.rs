@@ -13,7 +13,6 @@ mod life;
 mod memory;
 pub mod monitor;
 pub mod ports;
-pub mod record;
 pub mod relay;
 mod requests;
 mod sd_notify;
@@ -24,9 +23,9 @@ pub mod tunnel;
 use crate::state::State;
 use crate::store::Machine;
 use crate::store::config::MachineConfig;
+use crate::store::record::RunRecord;
 use clock::Clock;
 use monitor::Monitor;
-use record::RunRecord;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::os::unix::net::UnixStream;
@@ -55,7 +54,7 @@ pub enum Event {
     /// The guest's kernel has stopped.
     Panic,
     /// The API has answered, or not, in the boot of this number.
-    Answered(u32, Result<(), String>),
+    Answered(u32, anyhow::Result<()>),
     /// A signal that asks for an orderly stop.
     Terminate,
     /// A request, and the connection for its answer.
@@ -121,7 +120,7 @@ impl Keeper {
     }
 
     fn write_record(&self) {
-        if let Err(error) = self.record.write(&self.machine) {
+        if let Err(error) = self.machine.save_run_record(&self.record) {
             eprintln!("{error:#}");
         }
     }

@@ -5,7 +5,7 @@
 //! ":80", "protocol": "tcp"}` and waits for the answer; `unexpose` has no `remote`. The text of a
 //! failure reaches the user of `podman run`.
 
-use super::record::Forward;
+use crate::store::record::Forward;
 use anyhow::{Result, anyhow, bail};
 use serde_json::Value;
 use std::io::ErrorKind;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Requests to a keeper.
 
-use super::record::Forward;
 use super::{Keeper, control, life, ports};
 use crate::state::State;
 use crate::store::config::MachineConfig;
+use crate::store::record::Forward;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::os::unix::net::UnixStream;

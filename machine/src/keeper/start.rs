@@ -3,7 +3,6 @@
 
 use super::clock::Clock;
 use super::monitor::Monitor;
-use super::record::{EndRecord, RunRecord};
 use super::tunnel::{self, Tunnel};
 use super::{Event, Keeper, console, control, end, memory};
 use crate::driver::launch::{self, Launched, Start};
@@ -11,6 +10,7 @@ use crate::state::State;
 use crate::store::Machine;
 use crate::store::files;
 use crate::store::lock::{self, LifeLock};
+use crate::store::record::{EndRecord, RunRecord};
 use crate::store::saved::Saved;
 use anyhow::{Context, Result};
 use nix::sys::stat::{Mode, umask};
@@ -154,7 +154,7 @@ fn start(machine: &Machine) -> Result<Qemu> {
     let mut announce = |port: u16, notes: &[String]| {
         record.ssh_port = port;
         record.notes = notes.to_owned();
-        record.write(machine)
+        machine.save_run_record(&record)
     };
     let config = machine.config()?;
     let start = match saved {
@@ -186,12 +186,12 @@ fn go_on(
     record.ssh_port = launched.ssh_port;
     record.notes = std::mem::take(&mut launched.notes);
     let Some(saved) = saved else {
-        return record.write(machine);
+        return machine.save_run_record(record);
     };
     memory::load(machine, launched, saved, record)?;
     // A keeper that is killed from here on leaves an orphan that the next one can adopt, as soon as
     // the memory is forgotten: the disk changes, and the memory does not fit it any more.
-    record.write(machine)?;
+    machine.save_run_record(record)?;
     machine.forget_saved()?;
     launched.monitor.execute("cont", &json!({}))?;
     Ok(())

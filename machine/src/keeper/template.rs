@@ -4,12 +4,13 @@
 
 use super::console::tail;
 use super::memory;
-use super::record::RunRecord;
 use crate::driver::launch::{self, Launched, Start};
 use crate::state::State;
 use crate::store::config::MachineConfig;
 use crate::store::dirs::{make_private, remove_all};
+use crate::store::record::RunRecord;
 use crate::store::saved::{SUSPENDED, Saved};
+use crate::store::template::{DESCRIPTION, DISK};
 use crate::store::watch::Watch;
 use crate::store::{Machine, files};
 use anyhow::{Context, Result, anyhow, bail};
@@ -26,10 +27,6 @@ const WAITS: &str = "boot2podman: template: waits";
 const TAIL: usize = 20;
 /// Words of the kernel's command line: the boot ends in the wait. fw_cfg is read by the copies.
 const WORDS: [&str; 3] = ["b2p.template", "b2p.format=blank", "b2p.machine=qemu"];
-/// Description of the memory, beside the disk that has it.
-pub const DESCRIPTION: &str = "saved.json";
-/// Disk with the memory.
-pub const DISK: &str = "disk.qcow2";
 
 /// Sign of the machine that boots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

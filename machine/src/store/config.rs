@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Configuration of a machine: `config.json` in its directory.
 
+use super::record::Forward;
 use super::share::Share;
-use crate::keeper::record::Forward;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

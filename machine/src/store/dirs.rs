@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Directories: what stays (storage) and what ends with the host's uptime (runtime).
 
+use super::hash::hex_byte;
 use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::Uid;
 use sha2::{Digest, Sha256};
@@ -74,11 +75,6 @@ impl Dirs {
         make_private(&self.runtime)?;
         check_owner(&self.runtime)
     }
-}
-
-/// Formats a byte of a hash.
-pub(super) fn hex_byte(byte: &u8) -> String {
-    format!("{byte:02x}")
 }
 
 fn default_storage(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Files by URL.
 
-use super::image::sha256;
+use super::hash::sha256;
 use crate::fault::{Fault, PRE_CREATE};
 use anyhow::{Context, Result};
 use std::path::Path;

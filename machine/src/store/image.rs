@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Images: kernel and initrd, kept in the cache under the hash of their content.
 
-use super::dirs::{hex_byte, make_private, remove_all};
-use super::fetch::{fetch, fetch_checked, without_user};
+use super::dirs::{Dirs, make_private, remove_all};
+use super::fetch::{fetch, fetch_checked};
 use super::files::{replace, sync_dir};
+use super::hash::{hex_byte, sha256};
+use super::image_source::{FILES, Source};
 use super::media;
 use crate::fault::{Fault, PRE_CREATE};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
-use std::env;
-use std::fmt;
 use std::fs::{self, File};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Files of an image.
-pub const FILES: [&str; 2] = ["vmlinuz", "initrd.img"];
 /// File with their sums, in the format of sha256sum(1).
 const SUMS: &str = "SHA256SUMS";
 
@@ -26,91 +23,6 @@ pub struct Image {
     pub id: String,
     /// Directory of the files.
     pub dir: PathBuf,
-}
-
-/// Place of an image outside the cache.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// Directory with the files of `make image`.
-    Dir(PathBuf),
-    /// Disc image or disk of `make iso` or `make disk`.
-    File(PathBuf),
-    /// URL of such a directory or file, and the SHA-256 of its `SHA256SUMS`, or of the file.
-    Url {
-        /// URL without a slash at its end.
-        url: String,
-        /// 64 hexadecimal digits.
-        sha256: String,
-    },
-}
-
-impl Source {
-    /// Parses the value of `--image`.
-    pub fn parse(text: &str) -> Result<Self> {
-        let wrong = |why: &str| {
-            Fault::with_status(
-                format!("Error: --image {}: {why}", without_user(text)),
-                PRE_CREATE,
-            )
-        };
-        let remote = ["https://", "http://", "file://"]
-            .iter()
-            .any(|scheme| text.starts_with(scheme));
-        if !remote {
-            return match Path::new(text) {
-                path if path.is_dir() => Ok(Self::Dir(path.into())),
-                path if path.is_file() => Ok(Self::File(path.into())),
-                _ => Err(wrong("no such file; a directory with vmlinuz and initrd.img, an ISO, a QCOW2, or URL#SHA256 of one, is right").into()),
-            };
-        }
-        let (url, sum) = text.split_once('#').ok_or_else(|| {
-            wrong("a URL ends in # and the SHA-256 of the file, or of the SHA256SUMS below a directory")
-        })?;
-        let url = url.trim_end_matches('/');
-        if url.ends_with(':') {
-            return Err(wrong("a URL has a host, or the path of a file").into());
-        }
-        let sum = sum
-            .strip_prefix("sha256:")
-            .unwrap_or(sum)
-            .to_ascii_lowercase();
-        if sum.len() != 64 || !sum.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(wrong("the part behind # is 64 hexadecimal digits").into());
-        }
-        Ok(Self::Url {
-            url: url.to_owned(),
-            sha256: sum,
-        })
-    }
-
-    /// Finds the image of this build or of the installation.
-    pub fn default_place() -> Result<Self> {
-        let exe = env::current_exe()
-            .and_then(fs::canonicalize)
-            .unwrap_or_default();
-        let built = exe.ancestors().skip(1).map(|dir| dir.join("out"));
-        let installed = exe
-            .ancestors()
-            .skip(2)
-            .take(1)
-            .map(|dir| dir.join("share/boot2podman"));
-        let here = env::current_dir().map(|dir| dir.join("out"));
-        let mut places = installed.chain(built).chain(here);
-        let whole = |dir: &PathBuf| FILES.iter().all(|file| dir.join(file).is_file());
-        places.find(whole).map(Self::Dir).ok_or_else(|| {
-            let text = "Error: no image found: give one with --image DIR, where DIR has vmlinuz and initrd.img";
-            Fault::with_status(text, PRE_CREATE).into()
-        })
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Dir(path) | Self::File(path) => write!(f, "{}", path.display()),
-            Self::Url { url, .. } => f.write_str(&without_user(url)),
-        }
-    }
 }
 
 impl Image {
@@ -277,16 +189,13 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         .with_context(|| format!("copy {}", from.display()))
 }
 
-pub(super) fn sha256(path: &Path) -> Result<String> {
-    let mut file = File::open(path).with_context(|| format!("open {}", path.display()))?;
-    let mut hash = Sha256::new();
-    let mut part = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut part)? {
-            0 => return Ok(hash.finalize().iter().map(hex_byte).collect()),
-            len => hash.update(part.get(..len).unwrap_or_default()),
-        }
-    }
+/// Keeps `prune` from removing images that no machine has yet.
+pub fn hold_cache(dirs: &Dirs) -> Result<fs::File> {
+    let path = dirs.cache().join("lock");
+    let file = super::lock::open(&path)?;
+    file.lock_shared()
+        .with_context(|| format!("lock {}", path.display()))?;
+    Ok(file)
 }
 
 #[cfg(test)]
@@ -341,33 +250,6 @@ mod tests {
                 fs::read_dir(&cache).expect("list").count(),
                 0,
                 "nothing is kept"
-            );
-        }
-    }
-
-    #[test]
-    fn a_url_needs_a_sum_and_is_held_to_it() {
-        let sum = "a".repeat(64);
-        let parsed = Source::parse(&format!("https://x/y/#sha256:{sum}")).expect("right");
-        assert_eq!(
-            parsed,
-            Source::Url {
-                url: "https://x/y".into(),
-                sha256: sum
-            }
-        );
-        for wrong in [
-            "https://x/y",
-            "https://x/y#",
-            "https://x#12",
-            "http://#0000000000000000000000000000000000000000000000000000000000000000",
-            "/nonexistent",
-        ] {
-            let error = Source::parse(wrong).expect_err(wrong);
-            let fault = error.downcast_ref::<Fault>().expect("a fault");
-            assert!(
-                fault.text.contains(wrong) && fault.status == PRE_CREATE,
-                "{fault}"
             );
         }
     }

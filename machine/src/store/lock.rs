@@ -1,23 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Locks that the kernel drops with their holder.
+//! Locks for the life of a process, which the kernel drops with their holder.
 //!
-//! A command that changes a machine holds flock(2) on the file `lock`. The keeper, as QEMU does
-//! with its own pid file, holds a POSIX lock (fcntl(2), `F_SETLK`) for its life: the kernel tells
-//! others the pid of the holder, which is therefore never stale.
+//! The keeper, as QEMU does with its own pid file, holds a POSIX lock (fcntl(2), `F_SETLK`) for its
+//! life: the kernel tells others the pid of the holder, which is therefore never stale.
 
-use crate::fault::Fault;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::libc;
 use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, Write};
-use std::os::unix::fs::MetadataExt;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
-use std::process::Stdio;
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
 
 // The constants have the type of the field on other kernels than Linux.
 /// Kind of a lock for reading.
@@ -27,60 +20,6 @@ const WRITE: i16 = libc::F_WRLCK as i16;
 /// Kind of a lock that nobody holds.
 const UNLOCKED: i16 = libc::F_UNLCK as i16;
 
-/// Time that a command waits for another one.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Lock of a command on a machine; released when dropped.
-#[derive(Debug)]
-pub struct CommandLock {
-    file: File,
-}
-
-impl CommandLock {
-    /// Takes the lock `path` for a command, which others are told while they wait. Returns `None` if
-    /// the file is not, or no longer, there under its name: its machine was removed or renamed.
-    pub fn take(path: &Path, command: &str) -> Result<Option<Self>> {
-        let Some(file) = open_if_there(path)? else {
-            return Ok(None);
-        };
-        let mut file = match file.try_lock() {
-            Ok(()) => file,
-            Err(_) => wait(file).ok_or_else(|| Fault::new(busy(path)))?,
-        };
-        if !is_at(&file, path)? {
-            return Ok(None);
-        }
-        file.set_len(0)?;
-        file.rewind()?;
-        write!(file, "{} {command}", std::process::id())?;
-        Ok(Some(Self { file }))
-    }
-
-    /// Returns the lock for a child, which has it until it closes the descriptor.
-    pub fn share(&self) -> Result<Stdio> {
-        let file = self.file.try_clone();
-        Ok(file.context("share the lock with a child")?.into())
-    }
-}
-
-/// Opens the file of a lock; returns `None` if it has no directory.
-fn open_if_there(path: &Path) -> Result<Option<File>> {
-    match open(path) {
-        Err(_) if path.parent().is_some_and(|dir| !dir.exists()) => Ok(None),
-        other => other.map(Some),
-    }
-}
-
-/// Tells whether a path leads to this open file.
-fn is_at(file: &File, path: &Path) -> Result<bool> {
-    let own = file.metadata()?;
-    match std::fs::metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error).with_context(|| path.display().to_string()),
-        Ok(there) => Ok((own.dev(), own.ino()) == (there.dev(), there.ino())),
-    }
-}
-
 /// Opens the file of a lock, and keeps what the holder has written in it.
 pub fn open(path: &Path) -> Result<File> {
     let mut options = File::options();
@@ -88,27 +27,6 @@ pub fn open(path: &Path) -> Result<File> {
     options
         .open(path)
         .with_context(|| format!("open {}", path.display()))
-}
-
-/// Waits for the lock in a thread, because flock(2) has no time limit.
-fn wait(file: File) -> Option<File> {
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        let locked = file.lock();
-        let _ = sender.send(locked.map(|()| file));
-    });
-    receiver.recv_timeout(PATIENCE).ok()?.ok()
-}
-
-fn busy(path: &Path) -> String {
-    let mut text = String::new();
-    let _ = File::open(path).and_then(|file| file.take(256).read_to_string(&mut text));
-    let (pid, command) = text
-        .split_once(' ')
-        .unwrap_or((text.as_str(), "busy with it"));
-    format!(
-        "Error: another podman-machine (pid {pid}) is at `{command}` of this machine: try again"
-    )
 }
 
 /// POSIX lock for the life of this process.
@@ -252,55 +170,8 @@ fn whole(kind: i16) -> libc::flock {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_second_command_is_told_of_the_first() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("lock");
-        let first = CommandLock::take(&path, "start").expect("free");
-        assert!(first.is_some());
-        let text = busy(&path);
-        assert!(
-            text.contains("`start`") && text.contains(&std::process::id().to_string()),
-            "{text}"
-        );
-        let waiter = {
-            let path = path.clone();
-            thread::spawn(move || CommandLock::take(&path, "stop").map(|_| ()))
-        };
-        drop(first);
-        waiter
-            .join()
-            .expect("no panic")
-            .expect("the lock was given up");
-    }
-
-    #[test]
-    fn a_lock_of_a_machine_that_is_gone_is_none() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let (machine, grave) = (dir.path().join("box"), dir.path().join(".box"));
-        let path = machine.join("lock");
-        assert!(CommandLock::take(&path, "start").expect("asked").is_none());
-        for successor in [false, true] {
-            std::fs::create_dir(&machine).expect("made");
-            let first = CommandLock::take(&path, "rm").expect("asked");
-            // The waiter has opened the file before the first command gives it another name.
-            let (file, theirs) = (open(&path).expect("opened"), path.clone());
-            let waiter = thread::spawn(move || {
-                let file = wait(file).expect("given up in time");
-                is_at(&file, &theirs).expect("asked")
-            });
-            std::fs::rename(&machine, &grave).expect("renamed");
-            if successor {
-                std::fs::create_dir(&machine).expect("made");
-                std::fs::write(&path, "").expect("written");
-            }
-            drop(first);
-            assert!(!waiter.join().expect("no panic"), "{successor}");
-            std::fs::remove_dir_all(&grave).expect("removed");
-            let _ = std::fs::remove_dir_all(&machine);
-        }
-    }
+    use std::sync::mpsc;
+    use std::thread;
 
     #[test]
     fn a_file_without_a_holder_is_free() {
@@ -319,23 +190,6 @@ mod tests {
                 .expect("asked")
                 .is_some()
         );
-    }
-
-    #[test]
-    fn a_lock_that_is_shared_is_held_until_the_child_gives_it_up() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("lock");
-        let lock = CommandLock::take(&path, "start").expect("free");
-        let lock = lock.expect("there");
-        let mut child = std::process::Command::new("sleep");
-        child.arg("60").stdin(lock.share().expect("shared"));
-        let mut running = child.spawn().expect("sleep");
-        drop((lock, child));
-        let probe = open(&path).expect("opened");
-        assert!(probe.try_lock().is_err(), "the child has it");
-        running.kill().expect("killed");
-        running.wait().expect("it ends");
-        probe.lock().expect("given up");
     }
 
     #[test]

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A machine on disk: its files, and its state by locks.
 
+use super::command_lock::CommandLock;
 use super::config::MachineConfig;
 use super::dirs::Dirs;
 use super::files;
-use super::lock::{self, CommandLock};
+use super::lock;
+use super::record::{EndRecord, RunRecord};
+use super::standing::{Locks, Standing, standing};
 use crate::compat;
 use crate::fault::Fault;
 use crate::keeper::monitor;
-use crate::keeper::record::{EndRecord, RunRecord};
-use crate::state::{Locks, Standing, State, standing};
+use crate::state::State;
 use anyhow::{Context, Result};
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -191,6 +193,12 @@ impl Machine {
     pub fn run_record(&self) -> Option<RunRecord> {
         let text = fs::read_to_string(self.run_file("run.json")).ok()?;
         serde_json::from_str(&text).ok()
+    }
+
+    /// Writes what the keeper says.
+    pub fn save_run_record(&self, record: &RunRecord) -> Result<()> {
+        let text = serde_json::to_string_pretty(record)?;
+        files::replace(&self.run_file("run.json"), text.as_bytes())
     }
 
     /// Reads how the last run ended.

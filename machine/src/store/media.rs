@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Kernel and initrd on the media that this project makes: disc image, and disk with two slots.
 
-use super::image::FILES;
+use super::image_source::FILES;
 use super::iso;
 use super::logfile::append;
 use crate::tool;

@@ -2,18 +2,24 @@
 //! Files of machines: directories, configuration, locks, images, disks and keys.
 
 pub mod archive;
+pub mod command_lock;
 pub mod config;
 pub mod dirs;
+pub mod draft;
 pub mod fetch;
 pub mod files;
+mod hash;
 pub mod image;
+pub mod image_source;
 pub mod iso;
 pub mod lock;
 pub mod logfile;
 pub mod machine;
 pub mod media;
+pub mod record;
 pub mod saved;
 pub mod share;
+pub mod standing;
 pub mod template;
 pub mod watch;
 

@@ -9,7 +9,7 @@
 
 use super::Machine;
 use super::files;
-use crate::keeper::record::Forward;
+use super::record::Forward;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::fs;

@@ -67,8 +67,11 @@ impl Share {
             target,
             read_only: options == Some(true),
         };
-        share.check().map_err(|why| wrong(&why))?;
-        Ok(share)
+        // The machine's own parser judges the place.
+        match problem(&[("share".to_owned(), share.flag("pm0") + "\n")]) {
+            Some(why) => Err(wrong(&why).into()),
+            None => Ok(share),
+        }
     }
 
     /// Returns the value of the flag `b2p.share` for a tag.
@@ -76,14 +79,6 @@ impl Share {
     pub fn flag(&self, tag: &str) -> String {
         let end = if self.read_only { ":ro" } else { "" };
         format!("{tag}:{}{end}", self.target)
-    }
-
-    /// Asks the machine's own parser about the place.
-    fn check(&self) -> Result<(), String> {
-        match problem(&[("share".to_owned(), self.flag("pm0") + "\n")]) {
-            Some(why) => Err(why),
-            None => Ok(()),
-        }
     }
 }
 

@@ -2,10 +2,9 @@
 //! Cache of templates, one per image and hardware: each is a machine that has booted and stands still.
 
 use super::config::MachineConfig;
-use super::dirs::hex_byte;
+use super::hash::hex_byte;
 use super::{Dirs, Machine, files};
 use crate::fault::{Fault, PRE_CREATE};
-use crate::keeper::template::{DESCRIPTION, DISK};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -13,6 +12,10 @@ use std::path::{Path, PathBuf};
 
 /// Begin of the name of a template in the cache.
 pub const PREFIX: &str = "saved-";
+/// Description of the memory, beside the disk that has it.
+pub const DESCRIPTION: &str = "saved.json";
+/// Disk with the memory.
+pub const DISK: &str = "disk.qcow2";
 
 /// Refuses a machine that a template does not fit: the template was booted without these options.
 pub fn check(config: &MachineConfig) -> Result<()> {

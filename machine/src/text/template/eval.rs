@@ -2,53 +2,12 @@
 //! Execution of a template.
 
 use std::collections::BTreeMap;
-use std::ops::Deref;
-use std::rc::Rc;
 
 use serde_json::Value;
 
 use super::ast::{Branch, Command, Node, Operand, Pipe, Term};
+use super::value::{Reason, Val};
 use super::{Fault, MAX_DEPTH, MAX_OUTPUT, MAX_WORK, Missing, format, functions};
-
-/// Value of an expression: a part of the data, or one that the template made.
-#[derive(Clone, Debug)]
-pub(super) enum Val<'d> {
-    Data(&'d Value),
-    Made(Rc<Value>),
-}
-
-impl Deref for Val<'_> {
-    type Target = Value;
-
-    fn deref(&self) -> &Value {
-        match self {
-            Val::Data(value) => value,
-            Val::Made(value) => value,
-        }
-    }
-}
-
-impl<'d> Val<'d> {
-    pub(super) fn made(value: impl Into<Value>) -> Val<'d> {
-        Val::Made(Rc::new(value.into()))
-    }
-
-    /// Returns the part of an array or object that `get` finds.
-    pub(super) fn part(&self, get: impl Fn(&Value) -> Option<&Value>) -> Option<Val<'d>> {
-        match self {
-            Val::Data(value) => {
-                // `get` with the lifetime of the data.
-                let data: &'d Value = value;
-                part_of_data(data, get)
-            }
-            Val::Made(value) => get(value).map(|part| Val::made(part.clone())),
-        }
-    }
-}
-
-fn part_of_data<'d>(data: &'d Value, get: impl Fn(&Value) -> Option<&Value>) -> Option<Val<'d>> {
-    get(data).map(Val::Data)
-}
 
 /// Course of a body behind a node.
 #[derive(Clone, Copy, PartialEq)]
@@ -152,7 +111,7 @@ impl<'d> Run<'_, 'd> {
         let items = {
             // The variables take the items below, not the whole.
             let (value, at) = (self.commands(&branch.pipe, dot)?, branch.pipe.at);
-            items(&value).map_err(|reason| Fault::new(at, reason))?
+            items(&value).map_err(|reason| Fault::new(at, reason.to_string()))?
         };
         if items.is_empty() {
             return self.body(&branch.otherwise, dot);
@@ -344,7 +303,7 @@ fn chosen<'a>(branch: &'a Branch, value: &Value) -> &'a [Node] {
 }
 
 /// Returns what `range` visits: indices or keys in order, with their values.
-fn items<'d>(value: &Val<'d>) -> Result<Vec<(Val<'d>, Val<'d>)>, String> {
+fn items<'d>(value: &Val<'d>) -> Result<Vec<(Val<'d>, Val<'d>)>, Reason> {
     match &**value {
         Value::Null => Ok(Vec::new()),
         Value::Array(list) => {
@@ -360,6 +319,6 @@ fn items<'d>(value: &Val<'d>) -> Result<Vec<(Val<'d>, Val<'d>)>, String> {
             };
             Ok(keys.into_iter().filter_map(item).collect())
         }
-        other => Err(format!("range can't iterate over {}", format::text(other))),
+        other => Err(format!("range can't iterate over {}", format::text(other)).into()),
     }
 }

@@ -5,10 +5,9 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
-use super::eval::Val;
+use super::value::{Reason, Val};
 use super::{MAX_OUTPUT, format, printf};
 
-type Reason = String;
 type Run = for<'v, 'd> fn(&'v [Val<'d>]) -> Result<Val<'d>, Reason>;
 
 /// Function: its name, the least and greatest number of arguments, and its implementation.
@@ -59,7 +58,7 @@ pub(super) fn call<'d>(name: &str, values: &[Val<'d>]) -> Result<Val<'d>, Reason
             (least, most) if least == most => least.to_string(),
             (least, most) => format!("{least} to {most}"),
         };
-        return Err(format!("wrong number of args: want {wanted} got {count}"));
+        return Err(format!("wrong number of args: want {wanted} got {count}").into());
     }
     run(values)
 }
@@ -88,26 +87,26 @@ pub(super) fn truth(value: &Value) -> bool {
 /// Makes a value of a text, unless it is too long.
 fn text<'d>(text: String) -> Result<Val<'d>, Reason> {
     match text.len() > MAX_OUTPUT {
-        true => Err(format!("more than {MAX_OUTPUT} bytes")),
+        true => Err(format!("more than {MAX_OUTPUT} bytes").into()),
         false => Ok(Val::made(text)),
     }
 }
 
 fn string(value: &Value) -> Result<&str, Reason> {
     let kind = format::type_name(value);
-    let reason = || format!("wrong type for value; expected string; got {kind}");
+    let reason = || format!("wrong type for value; expected string; got {kind}").into();
     value.as_str().ok_or_else(reason)
 }
 
 /// Returns the last argument: all before it have not decided.
 fn last<'d>(values: &[Val<'d>]) -> Result<Val<'d>, Reason> {
-    values.last().cloned().ok_or_else(String::new)
+    values.last().cloned().ok_or_else(|| "".into())
 }
 
 /// Compares the first argument with each of the others.
 fn eq<'d>(values: &[Val<'d>]) -> Result<Val<'d>, Reason> {
     if values.len() < 2 {
-        return Err("missing argument for comparison".to_owned());
+        return Err("missing argument for comparison".into());
     }
     for other in &values[1..] {
         if equal(&values[0], other)? {
@@ -120,7 +119,7 @@ fn eq<'d>(values: &[Val<'d>]) -> Result<Val<'d>, Reason> {
 fn equal(a: &Value, b: &Value) -> Result<bool, Reason> {
     match (a, b) {
         (Value::Array(_) | Value::Object(_), _) | (_, Value::Array(_) | Value::Object(_)) => {
-            Err("non-comparable type".to_owned())
+            Err("non-comparable type".into())
         }
         (Value::Null, _) | (_, Value::Null) => Ok(a == b),
         (Value::Bool(a), Value::Bool(b)) => Ok(a == b),
@@ -133,7 +132,7 @@ fn compare<'d>(values: &[Val<'d>], wanted: fn(Ordering) -> bool) -> Result<Val<'
 }
 
 fn order(a: &Value, b: &Value) -> Result<Ordering, Reason> {
-    let incompatible = || "incompatible types for comparison".to_owned();
+    let incompatible = || Reason::from("incompatible types for comparison");
     match (a, b) {
         (Value::String(a), Value::String(b)) => Ok(a.cmp(b)),
         (Value::Number(a), Value::Number(b)) => {
@@ -166,10 +165,10 @@ fn index<'d>(values: &[Val<'d>]) -> Result<Val<'d>, Reason> {
                 let at = position(key, s.len(), false)?;
                 Val::made(s.as_bytes()[at])
             }
-            Value::Null => return Err("index of untyped nil".to_owned()),
+            Value::Null => return Err("index of untyped nil".into()),
             other => {
                 let kind = format::type_name(other);
-                return Err(format!("can't index item of type {kind}"));
+                return Err(format!("can't index item of type {kind}").into());
             }
         };
     }
@@ -184,7 +183,7 @@ fn position(value: &Value, length: usize, is_end: bool) -> Result<usize, Reason>
     })?;
     let at = usize::try_from(number).ok();
     at.filter(|at| *at < length || is_end && *at == length)
-        .ok_or_else(|| format!("index out of range: {number}"))
+        .ok_or_else(|| format!("index out of range: {number}").into())
 }
 
 fn slice<'d>(values: &[Val<'d>]) -> Result<Val<'d>, Reason> {
@@ -192,10 +191,7 @@ fn slice<'d>(values: &[Val<'d>]) -> Result<Val<'d>, Reason> {
         Value::String(s) => s.len(),
         Value::Array(list) => list.len(),
         other => {
-            return Err(format!(
-                "can't slice item of type {}",
-                format::type_name(other)
-            ));
+            return Err(format!("can't slice item of type {}", format::type_name(other)).into());
         }
     };
     let bound = |at: usize, default: usize| match values.get(at) {
@@ -204,15 +200,15 @@ fn slice<'d>(values: &[Val<'d>]) -> Result<Val<'d>, Reason> {
     };
     let (from, to) = (bound(1, 0)?, bound(2, length)?);
     if from > to {
-        return Err(format!("invalid slice index: {from} > {to}"));
+        return Err(format!("invalid slice index: {from} > {to}").into());
     }
     match &*values[0] {
         Value::String(s) => match s.get(from..to) {
             Some(part) => text(part.to_owned()),
-            None => Err("slice within a character".to_owned()),
+            None => Err("slice within a character".into()),
         },
         Value::Array(list) => Ok(Val::made(list[from..to].to_vec())),
-        _ => Err(String::new()),
+        _ => Err("".into()),
     }
 }
 
@@ -221,8 +217,8 @@ fn len<'d>(values: &[Val<'d>]) -> Result<Val<'d>, Reason> {
         Value::String(s) => Ok(Val::made(s.len())),
         Value::Array(list) => Ok(Val::made(list.len())),
         Value::Object(map) => Ok(Val::made(map.len())),
-        Value::Null => Err("len of nil pointer".to_owned()),
-        other => Err(format!("len of type {}", format::type_name(other))),
+        Value::Null => Err("len of nil pointer".into()),
+        other => Err(format!("len of type {}", format::type_name(other)).into()),
     }
 }
 
@@ -259,14 +255,12 @@ fn join<'d>(values: &[Val<'d>]) -> Result<Val<'d>, Reason> {
     let separator = string(&values[1])?;
     let Value::Array(list) = &*values[0] else {
         let kind = format::type_name(&values[0]);
-        return Err(format!(
-            "wrong type for value; expected []string; got {kind}"
-        ));
+        return Err(format!("wrong type for value; expected []string; got {kind}").into());
     };
     let texts: Vec<String> = list.iter().map(format::text).collect();
     let length: usize = texts.iter().map(|t| t.len() + separator.len()).sum();
     match length > MAX_OUTPUT {
-        true => Err(format!("more than {MAX_OUTPUT} bytes")),
+        true => Err(format!("more than {MAX_OUTPUT} bytes").into()),
         false => text(texts.join(separator)),
     }
 }

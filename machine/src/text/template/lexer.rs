@@ -154,8 +154,8 @@ impl Lexer<'_> {
     }
 
     fn quoted(&mut self) -> Result<Kind, Fault> {
-        let (value, length) =
-            literal::quoted(self.rest()).map_err(|reason| Fault::new(self.at, reason))?;
+        let (value, length) = literal::quoted(self.rest())
+            .map_err(|reason| Fault::new(self.at, reason.to_string()))?;
         self.at += length;
         Ok(Kind::Literal(value))
     }

@@ -1,35 +1,62 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Literals of Go: strings, raw strings, character constants and numbers.
 
+use std::fmt;
+
 use serde_json::{Number, Value};
 
+/// Reason why a text is no literal, in Go's words (text/template/parse/lex.go, strconv).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LiteralError {
+    /// A raw string without its end.
+    OpenRaw,
+    /// A string without its end.
+    OpenString,
+    /// A character constant without its end.
+    OpenCharacter,
+    /// A character constant of no or of several characters.
+    NotOneCharacter,
+    /// A backslash before something that it does not escape.
+    Escape,
+}
+
+impl fmt::Display for LiteralError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LiteralError::OpenRaw => "unterminated raw quoted string",
+            LiteralError::OpenString => "unterminated quoted string",
+            LiteralError::OpenCharacter => "unterminated character constant",
+            LiteralError::NotOneCharacter => "malformed character constant",
+            LiteralError::Escape => "invalid escape sequence in a string",
+        })
+    }
+}
+
 /// Reads a literal that begins with a quote. Returns its value and its length in bytes.
-pub(super) fn quoted(text: &str) -> Result<(Value, usize), &'static str> {
+pub(super) fn quoted(text: &str) -> Result<(Value, usize), LiteralError> {
     match text.chars().next() {
         Some('`') => {
-            let end = text[1..]
-                .find('`')
-                .ok_or("unterminated raw quoted string")?;
+            let end = text[1..].find('`').ok_or(LiteralError::OpenRaw)?;
             let raw = text[1..=end].replace('\r', "");
             Ok((Value::String(raw), end + 2))
         }
         Some('\'') => {
-            let (value, length) = escaped(text, '\'', "unterminated character constant")?;
+            let (value, length) = escaped(text, '\'', LiteralError::OpenCharacter)?;
             let mut chars = value.chars();
             match (chars.next(), chars.next()) {
                 (Some(c), None) => Ok((Value::from(u32::from(c)), length)),
-                _ => Err("malformed character constant"),
+                _ => Err(LiteralError::NotOneCharacter),
             }
         }
         _ => {
-            let (value, length) = escaped(text, '"', "unterminated quoted string")?;
+            let (value, length) = escaped(text, '"', LiteralError::OpenString)?;
             Ok((Value::String(value), length))
         }
     }
 }
 
 /// Reads up to the quote that ends the literal.
-fn escaped(text: &str, quote: char, open: &'static str) -> Result<(String, usize), &'static str> {
+fn escaped(text: &str, quote: char, open: LiteralError) -> Result<(String, usize), LiteralError> {
     let mut value = Vec::new();
     let mut rest = &text[1..];
     loop {
@@ -48,8 +75,8 @@ fn escaped(text: &str, quote: char, open: &'static str) -> Result<(String, usize
 }
 
 /// Reads an escape sequence behind its backslash. Returns the text behind it.
-fn escape<'a>(text: &'a str, quote: char, value: &mut Vec<u8>) -> Result<&'a str, &'static str> {
-    const BAD: &str = "invalid escape sequence in a string";
+fn escape<'a>(text: &'a str, quote: char, value: &mut Vec<u8>) -> Result<&'a str, LiteralError> {
+    const BAD: LiteralError = LiteralError::Escape;
     let c = text.chars().next().ok_or(BAD)?;
     let rest = &text[c.len_utf8()..];
     let simple = match c {

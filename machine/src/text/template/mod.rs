@@ -16,6 +16,8 @@ mod lexer;
 mod literal;
 mod parser;
 mod printf;
+mod tokens;
+mod value;
 
 use std::collections::BTreeMap;
 use std::fmt;

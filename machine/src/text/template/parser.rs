@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::ast::{Branch, Command, Node, Operand, Pipe, Term};
 use super::lexer::{Kind, Piece, Token};
+use super::tokens::{Tokens, template_name, unexpected};
 use super::{Fault, MAX_DEPTH, functions};
 
 type Defined = BTreeMap<String, Vec<Node>>;
@@ -42,67 +43,6 @@ struct Parser<'a> {
     /// Number of `range` around the current body.
     ranges: usize,
     depth: usize,
-}
-
-/// Tokens of one action.
-struct Tokens<'a> {
-    tokens: std::iter::Peekable<std::slice::Iter<'a, Token>>,
-    /// Offset of the end of the action.
-    end: usize,
-}
-
-impl<'a> Tokens<'a> {
-    fn peek(&mut self) -> Option<&'a Token> {
-        self.tokens.peek().copied()
-    }
-
-    fn kind(&mut self) -> Option<&'a Kind> {
-        self.peek().map(|token| &token.kind)
-    }
-
-    /// Takes the next token, if it is of this kind.
-    fn take(&mut self, kind: &Kind) -> bool {
-        self.tokens.next_if(|token| token.kind == *kind).is_some()
-    }
-
-    /// Takes the next token, if it is this word.
-    fn word(&mut self, word: &str) -> bool {
-        let is = |token: &&Token| matches!(&token.kind, Kind::Word(w) if w == word);
-        self.tokens.next_if(is).is_some()
-    }
-
-    fn at(&mut self) -> usize {
-        self.peek().map_or(self.end, |token| token.at)
-    }
-
-    fn fault(&mut self, reason: impl Into<String>) -> Fault {
-        Fault::new(self.at(), reason)
-    }
-
-    /// Requires the end of the action.
-    fn done(&mut self, context: &str) -> Result<(), Fault> {
-        match self.peek() {
-            None => Ok(()),
-            Some(token) => Err(unexpected(token, context)),
-        }
-    }
-}
-
-fn unexpected(token: &Token, context: &str) -> Fault {
-    let text = match &token.kind {
-        Kind::Dot => ".".to_owned(),
-        Kind::Field(name) => format!(".{name}"),
-        Kind::Variable(name) => format!("${name}"),
-        Kind::Word(word) => word.clone(),
-        Kind::Literal(value) => value.to_string(),
-        Kind::Pipe => "|".to_owned(),
-        Kind::Comma => ",".to_owned(),
-        Kind::Assign => "=".to_owned(),
-        Kind::Declare => ":=".to_owned(),
-        Kind::Open => "(".to_owned(),
-        Kind::Close => ")".to_owned(),
-    };
-    Fault::new(token.at, format!("unexpected <{text}> in {context}"))
 }
 
 impl<'a> Parser<'a> {
@@ -383,16 +323,5 @@ impl<'a> Parser<'a> {
             true => Ok(Term::Pipe(Box::new(pipe))),
             false => Err(tokens.fault("unclosed left paren")),
         }
-    }
-}
-
-/// Reads the name of a template: a string.
-fn template_name(tokens: &mut Tokens<'_>, context: &str) -> Result<String, Fault> {
-    match tokens.kind() {
-        Some(Kind::Literal(serde_json::Value::String(name))) => {
-            tokens.tokens.next();
-            Ok(name.clone())
-        }
-        _ => Err(tokens.fault(format!("{context} needs a name in quotes"))),
     }
 }

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::eval::Val;
+use super::value::{Reason, Val};
 use super::{MAX_OUTPUT, format};
 
 /// Greatest width and precision.
@@ -28,7 +28,7 @@ pub(super) fn spaced(values: &[Val<'_>]) -> String {
 }
 
 /// Returns the formatted text. A directive that does not fit its value is shown, as Go does.
-pub(super) fn printf(text: &str, values: &[Val<'_>]) -> Result<String, String> {
+pub(super) fn printf(text: &str, values: &[Val<'_>]) -> Result<String, Reason> {
     let mut out = String::new();
     let mut values = values.iter();
     let mut chars = text.chars().peekable();
@@ -47,7 +47,7 @@ pub(super) fn printf(text: &str, values: &[Val<'_>]) -> Result<String, String> {
             },
         }
         if out.len() > MAX_OUTPUT {
-            return Err(format!("more than {MAX_OUTPUT} bytes"));
+            return Err(format!("more than {MAX_OUTPUT} bytes").into());
         }
     }
     let rest: Vec<String> = values.map(|v| described(v)).collect();

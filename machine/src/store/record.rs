@@ -2,8 +2,6 @@
 //! Records that a keeper writes: `run.json` while it runs, `last.json` at the end.
 
 use crate::state::State;
-use crate::store::{Machine, files};
-use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 /// Published port: a key of the table of forwards.
@@ -62,12 +60,6 @@ impl RunRecord {
             trouble: None,
             forwards: Vec::new(),
         }
-    }
-
-    /// Writes the record.
-    pub fn write(&self, machine: &Machine) -> Result<()> {
-        let text = serde_json::to_string_pretty(self)?;
-        files::replace(&machine.run_file("run.json"), text.as_bytes())
     }
 }
 

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `status`, `wait`.
+
+use super::follow::{self, Outcome};
+use super::lifecycle::{MOST_SECONDS, failure, keeper};
+use super::{dirs, machine, one_name, state};
+use crate::fault::Fault;
+use crate::state::State;
+use anyhow::Result;
+use clap::{Arg, ArgMatches, Command, value_parser};
+use serde_json::json;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Returns the parser of `status`.
+pub fn status_command() -> Command {
+    Command::new("status")
+        .about("Print the state of a machine")
+        .arg(one_name())
+}
+
+/// Runs `status`.
+pub fn status(matches: &ArgMatches) -> Result<ExitCode> {
+    let dirs = dirs(matches)?;
+    println!("{}", state(&dirs, &machine(&dirs, matches)?)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the parser of `wait`.
+pub fn wait_command() -> Command {
+    Command::new("wait")
+        .about("Wait until a machine's podman API has answered, or until it is off")
+        .arg(one_name())
+        .args([
+            Arg::new("for")
+                .long("for")
+                .value_name("WHAT")
+                .value_parser(["api", "stopped"])
+                .default_value("api")
+                .help("What to wait for"),
+            Arg::new("timeout")
+                .short('t')
+                .long("timeout")
+                .value_name("SECONDS")
+                .value_parser(value_parser!(u64).range(..=MOST_SECONDS))
+                .help("Time limit; none by default"),
+        ])
+}
+
+/// Runs `wait`.
+pub fn wait(matches: &ArgMatches) -> Result<ExitCode> {
+    let dirs = dirs(matches)?;
+    let machine = machine(&dirs, matches)?;
+    let off = matches
+        .get_one::<String>("for")
+        .is_some_and(|what| what == "stopped");
+    let limit = matches
+        .get_one("timeout")
+        .map(|&seconds| Duration::from_secs(seconds));
+    let deadline = limit.map(|limit| Instant::now() + limit);
+    loop {
+        match (off, state(&dirs, &machine)?) {
+            (true, State::Stopped | State::Saved) | (false, State::Running) => {
+                return Ok(ExitCode::SUCCESS);
+            }
+            (false, State::Stopped | State::Saved) => {
+                return Err(Fault::new("Host is not running").into());
+            }
+            _ => {}
+        }
+        let Some(stream) = keeper(&machine, &json!({"do": "follow"}))? else {
+            continue;
+        };
+        let outcome = match off {
+            true => follow::follow_end(stream, deadline, &mut |_| {})?,
+            false => follow::follow(stream, deadline, &mut |_| {})?,
+        };
+        match (off, &outcome) {
+            (false, Outcome::Up) => return Ok(ExitCode::SUCCESS),
+            // The state tells whether QEMU has ended with its keeper.
+            (true, Outcome::Ended { .. }) | (_, Outcome::Gone) => {}
+            _ => {
+                let why = failure(&machine, &outcome, limit.unwrap_or_default());
+                return Err(Fault::new(why).into());
+            }
+        }
+    }
+}

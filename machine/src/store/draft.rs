@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Drafts: directories in which a command puts a machine together. A draft has its process in its name,
+//! so that the remains of a process that was killed can be told from work that is under way.
+
+use super::dirs::remove_all;
+use super::{Dirs, Machine};
+use crate::compat;
+use crate::fault::Fault;
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Returns the directory in which a process puts a machine together.
+#[must_use]
+pub fn path(dirs: &Dirs, name: &str, pid: u32) -> PathBuf {
+    dirs.machines().join(format!(".{name}.{pid}.tmp"))
+}
+
+/// Gives a draft its name, which another command may have taken in the meantime.
+pub fn rename(draft: &Path, machine: &Machine) -> Result<()> {
+    use std::io::ErrorKind::{AlreadyExists, DirectoryNotEmpty};
+    match fs::rename(draft, &machine.dir) {
+        Err(error) if [AlreadyExists, DirectoryNotEmpty].contains(&error.kind()) => {
+            let text = format!("{} \"{}\" already exists", compat::kind(), machine.name);
+            Err(Fault::new(text).into())
+        }
+        other => other.with_context(|| format!("rename {}", draft.display())),
+    }
+}
+
+/// Removes the drafts of processes that have ended.
+pub fn sweep(dirs: &Dirs) -> Result<()> {
+    for draft in abandoned(dirs) {
+        remove_all(&draft)?;
+    }
+    Ok(())
+}
+
+/// Returns the drafts of processes that have ended, and the runtime directories of those that were to be
+/// templates.
+pub fn abandoned(dirs: &Dirs) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    for dir in [dirs.machines(), dirs.cache()] {
+        // There is no cache before the first image.
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            let file_name = entry.file_name().to_string_lossy().into_owned();
+            let name = file_name.strip_suffix(".tmp");
+            let Some((name, pid)) = name.and_then(draft_of_process) else {
+                continue;
+            };
+            if kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH) {
+                let run = dirs.run(name);
+                paths.extend(run.exists().then_some(run));
+                paths.push(entry.path());
+            }
+        }
+    }
+    paths
+}
+
+/// Returns the name of a draft, and the process that makes it: `.NAME.PID`.
+fn draft_of_process(name: &str) -> Option<(&str, i32)> {
+    let (_, pid) = name.strip_prefix('.')?.rsplit_once('.')?;
+    Some((name, pid.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::template;
+    use super::*;
+
+    #[test]
+    fn drafts_of_the_dead_are_swept() {
+        let tmp = tempfile::tempdir().expect("a directory");
+        let dirs = Dirs {
+            storage: tmp.path().into(),
+            runtime: tmp.path().join("run"),
+        };
+        let (dead, own) = (
+            path(&dirs, "a.b", 4_194_304),
+            path(&dirs, "c", std::process::id()),
+        );
+        let run = dirs.run(".saved.4194304");
+        let template = template::draft(&dirs.cache(), 4_194_304);
+        for dir in [&dead, &own, &dirs.machines().join("box"), &template, &run] {
+            fs::create_dir_all(dir).expect("made");
+        }
+        sweep(&dirs).expect("swept");
+        assert!(!dead.exists() && own.exists() && dirs.machines().join("box").exists());
+        assert!(!template.exists() && !run.exists());
+        assert_eq!(Machine::names(&dirs).expect("listed"), ["box"]);
+    }
+}

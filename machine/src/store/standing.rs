@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Rule by which the state of a machine follows from its locks.
+
+use super::record::RunRecord;
+use crate::state::State;
+
+/// Holders of the two locks of a machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Locks {
+    /// Pid of the keeper.
+    pub keeper: Option<i32>,
+    /// Pid of QEMU.
+    pub qemu: Option<i32>,
+}
+
+/// Standing of a machine by its locks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// A state.
+    Known(State),
+    /// QEMU runs without a keeper, which a new keeper mends.
+    Orphan,
+}
+
+/// Derives the standing. The keeper's record counts only while the keeper that wrote it holds its
+/// lock.
+#[must_use]
+pub fn standing(locks: Locks, record: Option<&RunRecord>, saved: bool) -> Standing {
+    let phase = |keeper| {
+        let record = record.filter(|record| record.keeper == keeper);
+        record.map_or(State::Starting, |record| record.phase)
+    };
+    let state = match (locks.keeper, locks.qemu) {
+        (None, None) if saved => State::Saved,
+        (None, None) => State::Stopped,
+        (None, Some(_)) => return Standing::Orphan,
+        (Some(keeper), Some(_)) => phase(keeper),
+        (Some(keeper), None) => match phase(keeper) {
+            State::Starting => State::Starting,
+            // The end is recorded, and the keeper is about to end as well.
+            State::Stopped if saved => State::Saved,
+            State::Stopped => State::Stopped,
+            _ => State::Stopping,
+        },
+    };
+    Standing::Known(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(keeper: i32, phase: State) -> RunRecord {
+        RunRecord {
+            keeper,
+            ..RunRecord::new(phase)
+        }
+    }
+
+    #[test]
+    fn the_state_follows_from_the_locks() {
+        let known = Standing::Known;
+        let running = record(7, State::Running);
+        let starting = record(7, State::Starting);
+        let stopped = record(7, State::Stopped);
+        let table = [
+            (None, None, None, false, known(State::Stopped)),
+            (None, None, None, true, known(State::Saved)),
+            (None, None, Some(&running), false, known(State::Stopped)),
+            (None, Some(9), Some(&running), false, Standing::Orphan),
+            (
+                Some(7),
+                Some(9),
+                Some(&running),
+                false,
+                known(State::Running),
+            ),
+            (
+                Some(8),
+                Some(9),
+                Some(&running),
+                false,
+                known(State::Starting),
+            ),
+            (Some(7), Some(9), None, false, known(State::Starting)),
+            (
+                Some(7),
+                None,
+                Some(&starting),
+                false,
+                known(State::Starting),
+            ),
+            (Some(7), None, Some(&running), false, known(State::Stopping)),
+            (Some(7), None, Some(&running), true, known(State::Stopping)),
+            (Some(7), None, Some(&stopped), false, known(State::Stopped)),
+            (Some(7), None, Some(&stopped), true, known(State::Saved)),
+            (Some(8), None, Some(&stopped), false, known(State::Starting)),
+            (Some(8), None, None, false, known(State::Starting)),
+            (None, Some(9), Some(&stopped), false, Standing::Orphan),
+        ];
+        for (keeper, qemu, record, saved, expected) in table {
+            let locks = Locks { keeper, qemu };
+            assert_eq!(
+                standing(locks, record, saved),
+                expected,
+                "{locks:?} {record:?}"
+            );
+        }
+    }
+}
