@@ -97,8 +97,7 @@ pub fn judge(context: &mut Context<'_>, id: ServiceId) {
     if lines.is_empty() && readiness == Readiness::Failed {
         lines.push((def.name, &why));
     }
-    let is_there = matches!(state, State::Up { .. } | State::Armed | State::Done);
-    if is_there || !lines.is_empty() {
+    if is_there(state) || !lines.is_empty() {
         context.state.degraded.set(def.name, lines);
     }
 }
@@ -115,10 +114,17 @@ fn parse_report(text: &str) -> impl Iterator<Item = (&str, &str)> {
     lines.filter_map(|line| line.strip_prefix("degraded ")?.split_once(": "))
 }
 
+/// Returns true for the states of a service that others may rely on.
+fn is_there(state: State) -> bool {
+    matches!(state, State::Up { .. } | State::Armed | State::Done)
+}
+
 fn failure_reason(s: &Supervisor, id: ServiceId, def: &ServiceDef) -> String {
+    let is_missing = |need: &&&str| !s.find(need).is_some_and(|id| is_there(s.state(id)));
+    let missing: Vec<&str> = def.needs.iter().filter(is_missing).copied().collect();
     match (s.state(id), s.last_exit(id)) {
-        (State::Waiting, _) if !def.needs.is_empty() => {
-            format!("waits for {}, which is not there", def.needs.join(", "))
+        (State::Waiting, _) if !missing.is_empty() => {
+            format!("waits for {}, which is not there", missing.join(", "))
         }
         (_, Some(status)) => format!("{status}; the kernel log says more"),
         (State::Failed, _) => "it cannot be started; the kernel log says more".to_owned(),
@@ -171,7 +177,45 @@ pub fn end_boot_settings(_: &mut Context<'_>, _: &Event) {
 
 #[cfg(test)]
 mod tests {
+    use services::{ExitStatus, Input, Manager, Restart};
+
     use super::*;
+
+    #[test]
+    fn only_the_needs_that_are_missing_are_named() {
+        let def = |name, needs| ServiceDef {
+            name,
+            needs,
+            restart: Restart::Never,
+            ..ServiceDef::ONE_SHOT
+        };
+        let defs = vec![
+            def("here", &[]),
+            def("gone", &[]),
+            def("web", &["here", "gone"]),
+        ];
+        let mut manager = Manager::new(defs, None, |_, _| {});
+        let ids: Vec<ServiceId> = manager.supervisor().ids().collect();
+        let reason = |manager: &Manager| {
+            let s = manager.supervisor();
+            s.definition(ids[2])
+                .map(|def| failure_reason(s, ids[2], def))
+        };
+        manager.note(0, Input::Start(ids[2]));
+        let _ = manager.decide(0);
+        let both = reason(&manager);
+        assert_eq!(
+            both.as_deref(),
+            Some("waits for here, gone, which is not there")
+        );
+        for (id, pid) in ids.iter().zip(100..).take(2) {
+            manager.note(0, Input::Spawned(*id, pid));
+            let status = ExitStatus::Exited(pid - 100);
+            manager.note(1, Input::Exited(pid, status));
+        }
+        let one = reason(&manager);
+        assert_eq!(one.as_deref(), Some("waits for gone, which is not there"));
+    }
 
     #[test]
     fn only_whole_lines_of_a_report_count() {
