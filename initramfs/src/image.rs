@@ -120,6 +120,7 @@ pub fn assemble(debian: &PackageTree, modules: &Modules) -> Result<Tree> {
     apparmor::add(debian, &mut tree, &paths::cache().join(".tmp.apparmor"))?;
     overlay::apply(&mut tree, &paths::files())?;
     userland::set_modes(&mut tree)?;
+    tree.check_parents()?;
     Ok(tree)
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::fsutil;
 
@@ -160,6 +160,19 @@ impl Tree {
         self.get(path).is_some()
     }
 
+    /// Refuses an entry below one that is no directory: what unpacks the archive would follow the link, or
+    /// fail.
+    pub fn check_parents(&self) -> Result<()> {
+        for path in self.0.keys() {
+            if let Some((parent, _)) = path.rsplit_once('/')
+                && self.get(parent).is_none_or(|entry| entry.node != Node::Dir)
+            {
+                bail!("/{path} is below /{parent}, which is no directory");
+            }
+        }
+        Ok(())
+    }
+
     /// Returns all entries, parents before children.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Entry)> {
         self.0.iter().map(|(path, entry)| (path.as_str(), entry))
@@ -214,6 +227,20 @@ mod tests {
         tree.bytes("/a/b/c", "x", 0o644);
         let paths: Vec<_> = tree.iter().map(|(path, e)| (path, e.mode)).collect();
         assert_eq!(paths, [("a", 0o700), ("a/b", 0o755), ("a/b/c", 0o644)]);
+    }
+
+    #[test]
+    fn a_parent_is_a_directory() {
+        let mut tree = Tree::new();
+        tree.link("bin", "usr/bin");
+        tree.bytes("usr/bin/sh", "x", 0o755);
+        assert!(tree.check_parents().is_ok());
+        tree.bytes("bin/sh", "x", 0o755);
+        let error = tree.check_parents().map_err(|e| e.to_string());
+        assert_eq!(
+            error,
+            Err("/bin/sh is below /bin, which is no directory".into())
+        );
     }
 
     #[test]

@@ -15,6 +15,7 @@ const BLOCK: usize = 512;
 /// Writes `tree` to `to`. Inode numbers count from 1 and every time is 0, so that the same tree
 /// gives the same bytes.
 pub fn write(tree: &Tree, to: impl Write) -> Result<()> {
+    tree.check_parents()?;
     let mut out = Counter {
         inner: to,
         written: 0,

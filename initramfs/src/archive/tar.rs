@@ -11,6 +11,7 @@ use crate::tree::{Entry, Node, Tree};
 
 /// Writes `tree` to `to`. The same tree gives the same bytes.
 pub fn write(tree: &Tree, to: impl Write) -> Result<()> {
+    tree.check_parents()?;
     let mut archive = Builder::new(to);
     let root = Entry {
         node: Node::Dir,
