@@ -5,6 +5,7 @@
 mod abuse;
 mod commands;
 mod own;
+mod own_faults;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
