@@ -4,6 +4,7 @@
 
 mod engine;
 mod pause;
+mod reserve;
 mod space;
 mod writers;
 
@@ -17,7 +18,8 @@ use crate::common::paths::Paths;
 use crate::helpers::data::mount;
 use engine::Engine;
 use pause::Paused;
-use space::{Reserve, Step, Usage};
+use reserve::Reserve;
+use space::{Step, Usage};
 use writers::{Lack, Writers};
 
 /// Service that the watch belongs to.
