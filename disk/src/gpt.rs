@@ -355,7 +355,8 @@ pub fn create(
 ) -> Vec<DiskOp> {
     let sector_bytes = u64::from(sector);
     let mut entries = vec![0; ENTRY_BYTES * ENTRY_COUNT];
-    for (entry, partition) in entries.chunks_exact_mut(ENTRY_BYTES).zip(partitions) {
+    let (slots, _) = entries.as_chunks_mut::<ENTRY_BYTES>();
+    for (entry, partition) in slots.iter_mut().zip(partitions) {
         let last = (partition.offset + partition.len) / sector_bytes - 1;
         put(entry, 0, &swap_byte_order(&partition.type_guid));
         put(entry, 16, &swap_byte_order(&partition.guid));
@@ -380,9 +381,8 @@ pub fn create(
 
 /// Returns the text of a name in UTF-16.
 fn decode_name(field: &[u8]) -> String {
-    let units = field
-        .chunks_exact(2)
-        .map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
+    let (units, _) = field.as_chunks::<2>();
+    let units = units.iter().map(|unit| u16::from_le_bytes(*unit));
     let units: Vec<u16> = units.take_while(|unit| *unit != 0).collect();
     String::from_utf16_lossy(&units)
 }

@@ -178,11 +178,11 @@ fn is_zfs(source: &dyn ReadAt) -> io::Result<bool> {
         }
     }
     let root_blocks = read_at(source, LABEL_BYTES / 2, 128 * 1024)?;
-    let is_root_block = |block: &[u8]| {
+    let is_root_block = |block: &[u8; 1024]| {
         let magic: [u8; 8] = array(block, 0);
         u64::from_le_bytes(magic) == 0x00ba_b10c || u64::from_be_bytes(magic) == 0x00ba_b10c
     };
-    Ok(root_blocks.chunks_exact(1024).any(is_root_block))
+    Ok(root_blocks.as_chunks().0.iter().any(is_root_block))
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@
 /// Returns the Internet checksum (RFC 1071) of an even number of bytes.
 #[must_use]
 pub fn checksum(bytes: &[u8]) -> u16 {
-    let words = bytes
-        .chunks_exact(2)
-        .map(|w| u32::from(w[0]) << 8 | u32::from(w[1]));
+    let (words, _) = bytes.as_chunks::<2>();
+    let words = words
+        .iter()
+        .map(|word| u32::from(u16::from_be_bytes(*word)));
     let mut sum: u32 = words.sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);

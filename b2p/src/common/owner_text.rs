@@ -50,12 +50,12 @@ pub fn normalize(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
 fn is_utf16(bytes: &[u8]) -> bool {
     let head = bytes.get(..bytes.len().min(HEAD)).unwrap_or_default();
     let zero_at = |side: usize| {
-        let mut pairs = head.chunks_exact(2);
-        let is_letter = |pair: &[u8]| {
+        let (pairs, _) = head.as_chunks::<2>();
+        let is_letter = |pair: &[u8; 2]| {
             let (zero, letter) = (pair.get(side), pair.get(1 - side));
             zero == Some(&0) && letter.is_some_and(|b| *b != 0)
         };
-        head.len() >= 4 && pairs.all(is_letter)
+        head.len() >= 4 && pairs.iter().all(is_letter)
     };
     UTF16_MARKS.iter().any(|mark| bytes.starts_with(mark)) || zero_at(0) || zero_at(1)
 }

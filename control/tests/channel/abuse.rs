@@ -134,7 +134,7 @@ fn without_descriptors_it_pauses_and_does_not_spin() {
     // A process of its own, because the limit of descriptors is for all of its threads.
     let exe = std::env::current_exe().unwrap();
     let ended = std::process::Command::new(exe)
-        .args(["--ignored", "--exact", "starved"])
+        .args(["--ignored", "--exact", "abuse::starved"])
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&ended.stdout);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Labels and UUIDs at fixed offsets of each kind.
 
-use crate::bytes::{array, be16, le16, le32, le64};
+use crate::bytes::{array, be16, le32, le64};
 use crate::signature::SignatureKind;
 use crate::uuid;
 
@@ -48,7 +48,8 @@ pub fn text(field: &[u8]) -> Option<String> {
 
 /// Returns the text of a field in UTF-16; `None` if it is empty.
 fn utf16(field: &[u8]) -> Option<String> {
-    let units = field.chunks_exact(2).map(|unit| le16(unit, 0));
+    let (units, _) = field.as_chunks::<2>();
+    let units = units.iter().map(|unit| u16::from_le_bytes(*unit));
     let units: Vec<u16> = units.take_while(|unit| *unit != 0).collect();
     (!units.is_empty()).then(|| String::from_utf16_lossy(&units))
 }

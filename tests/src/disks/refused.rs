@@ -176,8 +176,10 @@ fn raid(sector: u64) -> Vec<u8> {
     put(&mut sb, 92, &[2]); // of two
     put(&mut sb, 144, &sector.to_le_bytes());
     put(&mut sb, 220, &[2]); // roles
-    let words = sb[..260].chunks_exact(4);
-    let words = words.map(|w| u64::from(u32::from_le_bytes([w[0], w[1], w[2], w[3]])));
+    let (words, _) = sb[..260].as_chunks::<4>();
+    let words = words
+        .iter()
+        .map(|word| u64::from(u32::from_le_bytes(*word)));
     let sum: u64 = words.sum();
     let sum = (sum & 0xffff_ffff) + (sum >> 32);
     put(&mut sb, 216, &(sum as u32).to_le_bytes());

@@ -194,7 +194,7 @@ fn static_routes(options: &mut Options) -> Vec<Route> {
     if !data.len().is_multiple_of(8) {
         options.fault(33, "is no list of routes");
     }
-    let pairs = data.chunks_exact(8).filter_map(|pair| {
+    let pairs = data.as_chunks::<8>().0.iter().filter_map(|pair| {
         let mut both = addresses(pair);
         Some((both.next()?, both.next()?))
     });
@@ -215,8 +215,8 @@ fn static_routes(options: &mut Options) -> Vec<Route> {
 }
 
 fn addresses(data: &[u8]) -> impl Iterator<Item = Ipv4Addr> + '_ {
-    let chunks = data.chunks_exact(4).filter_map(|c| c.first_chunk::<4>());
-    chunks.map(|c| Ipv4Addr::from(*c))
+    let (addresses, _) = data.as_chunks::<4>();
+    addresses.iter().map(|address| Ipv4Addr::from(*address))
 }
 
 /// Reads a list of servers; an address that no server has is left out.

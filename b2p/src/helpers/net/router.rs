@@ -77,8 +77,8 @@ fn options(message: &[u8]) -> Option<Advertisement> {
 
 fn rdnss(option: &[u8]) -> Option<(Vec<Ipv6Addr>, u32)> {
     let seconds = u32::from_be_bytes(*option.get(4..)?.first_chunk()?);
-    let all = option.get(8..)?.chunks_exact(16);
-    let all = all.filter_map(|c| c.first_chunk::<16>().copied().map(Ipv6Addr::from));
+    let (all, _) = option.get(8..)?.as_chunks::<16>();
+    let all = all.iter().map(|address| Ipv6Addr::from(*address));
     let usable = |a: &Ipv6Addr| !a.is_unspecified() && !a.is_multicast() && !a.is_loopback();
     Some((all.filter(usable).collect(), seconds))
 }
