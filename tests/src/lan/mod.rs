@@ -153,6 +153,16 @@ impl Client {
         run("ip", &["link", "set", &here, "up"]).map(drop)
     }
 
+    /// Adds a bridge without a card in it, with this address.
+    pub fn bridge(&self, name: &str, address: &str) -> Result<()> {
+        fs::create_dir_all(format!("/run/cards/{name}/brif"))?;
+        self.ip(&format!("link add {name} type bridge"))?;
+        self.ip(&format!("link set {name} up"))?;
+        let nodad = if address.contains(':') { " nodad" } else { "" };
+        self.ip(&format!("address add {address} dev {name}{nodad}"))?;
+        Ok(())
+    }
+
     /// Starts the service with these arguments.
     pub fn start(&mut self, words: &[&str]) -> Result<()> {
         let stdin = self.child.stdin.as_mut().context("no shell")?;
@@ -201,9 +211,14 @@ impl Client {
     /// Waits until the service sends `READY=1`.
     pub fn ready(&self) -> Result<()> {
         let mut bytes = [0; 64];
-        let n = self.ready.recv(&mut bytes).with_context(|| self.log())?;
-        ensure!(&bytes[..n] == b"READY=1\n", "{:?}", &bytes[..n]);
-        Ok(())
+        loop {
+            let n = self.ready.recv(&mut bytes).with_context(|| self.log())?;
+            match &bytes[..n] {
+                b"READY=1\n" => return Ok(()),
+                b"X_DEGRADED=1\n" => {}
+                other => anyhow::bail!("{:?}", other.escape_ascii().to_string()),
+            }
+        }
     }
 
     /// Returns true if `READY=1` has arrived; the message is consumed.

@@ -16,3 +16,4 @@ mod forwarding;
 mod lease;
 mod machine;
 mod reach;
+mod routers;

@@ -124,6 +124,90 @@ fn a_server_is_trusted_with_its_own_card() -> Result<()> {
     )
 }
 
+/// Waits until the file of degraded lines has this line, or none.
+fn degraded(line: &str, wanted: bool) -> Result<()> {
+    eventually(LIMIT, || {
+        let lines = std::fs::read_to_string("/run/boot2podman/net.degraded").unwrap_or_default();
+        ensure!(lines.contains(line) == wanted, "{lines}");
+        Ok(())
+    })
+}
+
+/// The second server grants addresses that others have, and a part of a bridge's network.
+#[test]
+fn an_address_is_not_one_that_another_has() -> Result<()> {
+    if !lan::inside("reach::an_address_is_not_one_that_another_has")? {
+        return Ok(());
+    }
+    let mut client = Client::new()?;
+    client.card("eth1", "192.0.2.1/24")?;
+    client.card("eth2", "198.51.100.1/24")?;
+    client.bridge("br0", "10.90.0.1/16")?;
+    client.ip("neigh add 10.90.0.7 lladdr 02:00:00:00:00:07 dev br0")?;
+    let policy = Policy {
+        address: [192, 0, 2, 50],
+        options: vec![(6, vec![192, 0, 2, 101, 192, 0, 2, 50])],
+        ..Policy::default()
+    };
+    let _server = Server::on("eth1", [192, 0, 2, 1], policy)?;
+    let policy = Policy {
+        times: [1, 2, 4],
+        options: vec![],
+        ..Policy::default()
+    };
+    let rogue = Server::on("eth2", ROGUE, policy)?;
+    rogue.now(|p| p.address = [198, 51, 100, 50]);
+    client.start(&["dhcp", "any"])?;
+    client.ready()?;
+    client.shows("address show eth1", &["192.0.2.50/24"], &[])?;
+    holds(RESOLV, "nameserver 192.0.2.101\n")?;
+    for (address, why) in [
+        ([192, 0, 2, 101], "192.0.2.101 is a server of eth1"),
+        ([192, 0, 2, 50], "192.0.2.50 is the address of eth1"),
+        ([10, 90, 0, 1], "10.90.0.1 is the address of br0"),
+        ([10, 90, 0, 7], "a container on br0 has 10.90.0.7"),
+    ] {
+        rogue.now(|p| p.address = address);
+        let line = format!("degraded net: eth2: no address of DHCP is set: {why}\n");
+        degraded(&line, true)?;
+        client.shows("address show eth2", &["eth2"], &["inet 1"])?;
+    }
+    rogue.now(|p| p.address = [198, 51, 100, 50]);
+    client.shows("-4 address show eth2", &["198.51.100.50/24"], &[])?;
+    degraded("no address", false)
+}
+
+/// The only server grants a part of a bridge's network: the machine is reached at its address, and what it
+/// says to its containers goes to them.
+#[test]
+fn a_part_of_a_bridges_network_is_the_bridges() -> Result<()> {
+    if !lan::inside("reach::a_part_of_a_bridges_network_is_the_bridges")? {
+        return Ok(());
+    }
+    let mut client = Client::new()?;
+    client.card("eth1", "10.90.3.1/24")?;
+    client.bridge("br0", "10.90.0.1/16")?;
+    let policy = Policy {
+        address: [10, 90, 3, 50],
+        options: vec![(3, vec![10, 90, 3, 1]), (6, vec![10, 90, 3, 53])],
+        ..Policy::default()
+    };
+    let _server = Server::on("eth1", [10, 90, 3, 1], policy)?;
+    client.start(&["dhcp", "any"])?;
+    client.ready()?;
+    client.shows("rule", &["to 10.90.0.0/16"], &[])?;
+    for (to, dev) in [
+        ("10.90.3.9", "br0"),
+        ("10.90.3.9 from 10.90.3.50", "eth1"),
+        ("10.90.3.53", "eth1"),
+        ("203.0.113.1", "eth1"),
+    ] {
+        let way = format!("route get {to}");
+        client.shows(&way, &[&format!("dev {dev}")], &[])?;
+    }
+    degraded("the network 10.90.0.0/16 of the bridge br0 overlaps", true)
+}
+
 /// 60 routes, the default route last, are more than one instance of an option holds (RFC 3396).
 #[test]
 fn a_long_option_comes_in_pieces() -> Result<()> {

@@ -67,8 +67,8 @@ fn lease(addr: Ipv4Addr, options: &mut Options) -> Lease {
         addr,
         prefix,
         routes: routes(addr, options),
-        dns: servers(6, network, options),
-        ntp: servers(42, network, options),
+        dns: servers(6, addr, network, options),
+        ntp: servers(42, addr, network, options),
         domains: names::domains(options),
         hostname: names::host_name(options),
         mtu: mtu(options),
@@ -220,7 +220,7 @@ fn addresses(data: &[u8]) -> impl Iterator<Item = Ipv4Addr> + '_ {
 }
 
 /// Reads a list of servers; an address that no server has is left out.
-fn servers(code: u8, network: Network, options: &mut Options) -> Vec<Ipv4Addr> {
+fn servers(code: u8, own: Ipv4Addr, network: Network, options: &mut Options) -> Vec<Ipv4Addr> {
     let Some(data) = options.get(code).map(<[u8]>::to_vec) else {
         return Vec::new();
     };
@@ -242,6 +242,9 @@ fn servers(code: u8, network: Network, options: &mut Options) -> Vec<Ipv4Addr> {
                     code,
                     &format!("names {addr}, the broadcast address; not used"),
                 );
+            }
+            None if addr == own => {
+                options.fault(code, &format!("names {addr}, this machine; not used"));
             }
             None if servers.contains(&addr) => {}
             None => servers.push(addr),

@@ -10,14 +10,18 @@ use super::overlap::{self, DEFAULT_BRIDGE, Reached};
 use super::prefix::Prefix;
 use super::stale_api::{self, StaleApi};
 use super::vetting::Surroundings;
-use super::{Service, firewall, podman_conf, routes};
+use super::{Service, firewall, neighbours, podman_conf, routes};
 
 impl Service {
     /// Tells every card what its lease must not reach into.
     pub(super) fn confine_leases(&mut self) {
         let names: Vec<_> = self.cards.iter().map(Card::name).collect();
-        let bridges = firewall::bridge_networks(&names);
+        let all: Vec<_> = firewall::addresses().collect();
+        let bridges = firewall::bridge_networks(all.iter().cloned(), &names);
+        let addresses = firewall::ipv4_addresses_but(&names, all.into_iter());
+        self.bridge_networks.update(&bridges);
         self.watch_overlap(&bridges);
+        let containers = neighbours::on(|name| bridges.iter().any(|(bridge, _)| bridge == name));
         let mut bridges = firewall::ipv4(bridges);
         if !bridges.iter().any(|(name, _)| name == DEFAULT_BRIDGE) {
             bridges.push((DEFAULT_BRIDGE.to_owned(), self.default_network));
@@ -27,9 +31,18 @@ impl Service {
         for card in &mut self.cards {
             let mut cards = all.clone();
             cards.retain(|other| other.name != card.name());
-            let bridges = bridges.clone();
-            changed |= card.surround(Surroundings { cards, bridges });
+            changed |= card.surround(Surroundings {
+                cards,
+                bridges: bridges.clone(),
+                addresses: addresses.clone(),
+                containers: containers.clone(),
+            });
         }
+        if self.ready {
+            let names: Vec<_> = self.cards.iter().map(Card::name).collect();
+            self.router_limit.look(&names, sys::clock::now());
+        }
+        self.update_degraded();
         self.follow(changed);
     }
 
@@ -45,14 +58,16 @@ impl Service {
         self.overlaps = overlap::lines(bridges, &taken, next);
         let stale = self.stale_api.as_ref().map(|_| stale_api::line(next));
         self.overlaps.extend(stale);
-        self.update_degraded();
     }
 
     /// Lists networks that overlap, and rules that are not set.
     pub(super) fn update_degraded(&mut self) {
         let lines = self.overlaps.iter().cloned();
         let unconfined = self.unconfined.iter().map(|(_, why)| why.clone());
-        let lines = lines.chain(unconfined).chain(self.firewall.failure());
+        let conflicts = self.cards.iter().filter_map(Card::conflict);
+        let lines = lines.chain(unconfined).chain(conflicts);
+        let lines = lines.chain(self.router_limit.lines());
+        let lines = lines.chain(self.firewall.failure());
         let lines: Vec<_> = lines.map(|why| ("net", why)).collect();
         self.degraded.update(lines);
     }

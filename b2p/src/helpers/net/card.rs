@@ -13,6 +13,7 @@ use log::{debug, error};
 use nix::sys::socket::{MsgFlags, recv};
 use services::Millis;
 
+use super::bridge_networks::BridgeNetworks;
 use super::carrier::{self, Carrier};
 use super::dhcp::{Action, Client};
 use super::lease::{Lease, Network, Route};
@@ -48,6 +49,8 @@ pub struct Card {
     own_network: Option<OwnNetwork>,
     /// Answers that were not used, so that each is logged once.
     refused: BTreeSet<String>,
+    /// Reason why the address that the server has granted is not set.
+    conflict: Option<String>,
     /// Carrier when it was last read.
     carrier: Carrier,
     /// MTU before a lease changed it.
@@ -86,6 +89,7 @@ impl Card {
             applied: None,
             around: Surroundings::default(),
             refused: BTreeSet::new(),
+            conflict: None,
             carrier: Carrier::default(),
             original_mtu: None,
             advertised: Servers::default(),
@@ -130,6 +134,13 @@ impl Card {
         self.client.is_some() && self.applied.is_some()
     }
 
+    /// Returns the reason of a degraded line if no lease is set because of its address.
+    #[must_use]
+    pub fn conflict(&self) -> Option<String> {
+        let why = self.conflict.as_ref()?;
+        Some(format!("{}: {why}", self.name))
+    }
+
     /// Returns the name servers of the lease.
     #[must_use]
     pub fn dns(&self) -> Vec<String> {
@@ -137,15 +148,17 @@ impl Card {
         servers.map(ToString::to_string).collect()
     }
 
-    /// Returns the name servers that routers advertise; one with a link-local address has the
-    /// card's name with it (RFC 4007, 11).
+    /// Returns the name servers that routers advertise, without those in the networks of `bridges`; one with
+    /// a link-local address has the card's name with it (RFC 4007, 11).
     #[must_use]
-    pub fn advertised_dns(&self) -> Vec<String> {
+    pub fn advertised_dns(&self, bridges: &BridgeNetworks) -> Vec<String> {
         let name = |a: std::net::Ipv6Addr| match a.is_unicast_link_local() {
             true => format!("{a}%{}", self.name),
             false => a.to_string(),
         };
-        self.advertised.list().into_iter().map(name).collect()
+        let mut servers = self.advertised.list();
+        servers.retain(|server| !bridges.contain(&(*server).into()));
+        servers.into_iter().map(name).collect()
     }
 
     /// Takes an advertisement; returns true if the list of name servers changed.
@@ -277,6 +290,9 @@ impl Card {
     /// Asks for a renewal. The socket stays open until there is an answer, or the kernel
     /// would report to the server that the port is closed.
     fn unicast(&mut self, message: &packet::ClientMessage, to: Ipv4Addr) -> io::Result<()> {
+        if self.conflict.is_some() {
+            return Ok(()); // there is no address to ask from: the lease ends, and another is asked for
+        }
         // A server that sent no identifier is asked by broadcast.
         let to = if to.is_unspecified() {
             Ipv4Addr::BROADCAST

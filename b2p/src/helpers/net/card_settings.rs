@@ -15,6 +15,7 @@ const SYS_NET: &str = "/proc/sys/net";
 #[rustfmt::skip]
 const SETTINGS: &[(&str, &str, &str, &str)] = &[
     ("ipv6", "accept_ra", "2", "a machine that forwards takes router advertisements only with 2"),
+    ("ipv6", "accept_ra_min_hop_limit", "32", "a router that advertises less would keep the machine's packets from their end"),
     ("ipv6", "accept_redirects", "0", "the machine's routes are those of its leases and routers"),
     ("ipv4", "accept_redirects", "0", "the same"),
     ("ipv4", "send_redirects", "0", "the machine is the router of its containers, and of no neighbour"),
@@ -25,13 +26,50 @@ const SETTINGS: &[(&str, &str, &str, &str)] = &[
     ("ipv4", "promote_secondaries", "1", "addresses that the owner has added stay when the lease's address goes"),
 ];
 
-/// Writes all settings of the card `name`. A kernel without IPv6 lacks some of them.
-pub fn apply(name: &str) {
+/// Metric of default routes of the first card's routers (`IP6_RT_PRIO_USER`, the kernel's own). A router
+/// chooses its preference (RFC 4191), which counts among routes of one metric alone.
+const ROUTER_METRIC: u32 = 1024;
+
+/// Writes all settings of the card `name`, which has this index: the lower one takes precedence, as with
+/// leases. A kernel without IPv6 lacks some of them.
+pub fn apply(name: &str, index: u32) {
     for (protocol, setting, value, why) in SETTINGS {
-        let path = path(protocol, name, setting);
-        if let Err(e) = fs::write(&path, value) {
-            debug!("{path} = {value} ({why}): {e}");
-        }
+        write(protocol, name, setting, value, why);
+    }
+    let metric = ROUTER_METRIC.saturating_add(index).to_string();
+    let why = "a router of one card does not stand in for those of a card before it";
+    write("ipv6", name, "ra_defrtr_metric", &metric, why);
+}
+
+/// Lets routers advertise on the card `name`, or no more.
+pub fn hear_routers(name: &str, hears: bool) {
+    let value = if hears { "2" } else { "0" };
+    write(
+        "ipv6",
+        name,
+        "accept_ra",
+        value,
+        "routers advertise too much",
+    );
+}
+
+/// Removes all addresses and routes of IPv6 from the card `name`. It has a link-local address again at once.
+pub fn flush_ipv6(name: &str) {
+    for value in ["1", "0"] {
+        write(
+            "ipv6",
+            name,
+            "disable_ipv6",
+            value,
+            "what routers advertised",
+        );
+    }
+}
+
+fn write(protocol: &str, name: &str, setting: &str, value: &str, why: &str) {
+    let path = path(protocol, name, setting);
+    if let Err(e) = fs::write(&path, value) {
+        debug!("{path} = {value} ({why}): {e}");
     }
 }
 

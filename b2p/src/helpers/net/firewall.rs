@@ -18,7 +18,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -112,8 +112,11 @@ fn failure(why: &Error) -> String {
     format!("containers are not kept apart from other machines and ssh: {why}")
 }
 
-/// Returns every address of the machine, with its interface and prefix length.
-fn addresses() -> impl Iterator<Item = (String, IpAddr, u8)> {
+/// Address, with its interface before it and its prefix length after it.
+type Assigned = (String, IpAddr, u8);
+
+/// Returns every address of the machine.
+pub fn addresses() -> impl Iterator<Item = Assigned> {
     let addresses = nix::ifaddrs::getifaddrs().into_iter().flatten();
     addresses.filter_map(|interface| {
         let (addr, mask) = (interface.address?, interface.netmask?);
@@ -138,22 +141,34 @@ fn has_no_card(name: &str, cards: &[&str]) -> Option<bool> {
 
 /// Returns the private networks of bridges that have no card in them.
 fn private_networks(cards: &[&str]) -> BTreeSet<Prefix> {
-    let networks = bridge_networks(cards).into_iter();
+    let networks = bridge_networks(addresses(), cards).into_iter();
     let networks = networks.map(|(_, network)| network);
     sys::sort::inserted(networks.filter(|network| is_private(&network.first)))
 }
 
 /// Returns name and network of every bridge that has an address and no card in it. Every interface
 /// has the link-local network.
-pub fn bridge_networks(cards: &[&str]) -> Vec<Reached> {
+pub fn bridge_networks(all: impl Iterator<Item = Assigned>, cards: &[&str]) -> Vec<Reached> {
     let is_link_local = |addr: &IpAddr| match addr {
         IpAddr::V4(_) => false,
         IpAddr::V6(addr) => addr.is_unicast_link_local(),
     };
-    addresses()
-        .filter(|(name, addr, _)| !is_link_local(addr) && has_no_card(name, cards) == Some(true))
+    all.filter(|(name, addr, _)| !is_link_local(addr) && has_no_card(name, cards) == Some(true))
         .map(|(name, addr, length)| (name, Prefix::new(addr, length)))
         .collect()
+}
+
+/// Returns name and IPv4 address of every interface but these.
+pub fn ipv4_addresses_but(
+    cards: &[&str],
+    all: impl Iterator<Item = Assigned>,
+) -> Vec<(String, Ipv4Addr)> {
+    let others = all.filter(|(name, ..)| !cards.contains(&name.as_str()));
+    let of_ipv4 = others.filter_map(|(name, addr, _)| match addr {
+        IpAddr::V4(addr) => Some((name, addr)),
+        IpAddr::V6(_) => None,
+    });
+    of_ipv4.collect()
 }
 
 /// Returns the IPv4 networks.
@@ -188,7 +203,7 @@ fn card_addresses(cards: &[&str]) -> Vec<IpAddr> {
 
 /// Returns true for RFC 1918 and RFC 4193: containers with other addresses are meant to be
 /// reached.
-fn is_private(addr: &IpAddr) -> bool {
+pub fn is_private(addr: &IpAddr) -> bool {
     match addr {
         IpAddr::V4(a) => a.is_private(),
         IpAddr::V6(a) => a.is_unique_local(),

@@ -7,6 +7,7 @@
 //! events; an idle machine is not woken.
 
 pub mod answer;
+mod bridge_networks;
 mod bridges;
 mod card;
 mod card_settings;
@@ -16,6 +17,7 @@ mod firewall;
 mod ioctls;
 pub mod lease;
 mod names;
+mod neighbours;
 mod netlink;
 pub mod options;
 mod overlap;
@@ -23,10 +25,12 @@ mod own_network;
 pub mod packet;
 mod plan;
 mod podman_conf;
+mod policy_routing;
 mod prefix;
 mod ranges;
 mod resolv;
 pub mod router;
+mod router_limit;
 mod routes;
 mod rules;
 mod sockets;
@@ -56,10 +60,12 @@ use sys::net::{SYS_CLASS_NET, ethernet_interfaces, interface_addresses};
 use sys::paths::{NETWORK_PLANS, NTP_SERVERS, RESOLV_CONF};
 
 use crate::common::degraded::Degraded;
+use bridge_networks::BridgeNetworks;
 use card::Card;
 use firewall::Firewall;
 use lease::Network;
 use plan::Plan;
+use router_limit::RouterLimit;
 use stale_api::StaleApi;
 
 /// Time after which an IPv6 address alone makes the service ready, in milliseconds. The ready
@@ -104,6 +110,8 @@ pub fn main(args: &[String]) -> ! {
         unconfined: Vec::new(),
         degraded: Degraded::of("net"),
         firewall: Firewall::new(config.routed, config.container_ssh),
+        bridge_networks: BridgeNetworks::default(),
+        router_limit: RouterLimit::default(),
         ipv6_suffices_at: now() + IPV4_PATIENCE,
         resolv_is_ours: false,
         ntp_servers: String::new(),
@@ -145,6 +153,10 @@ struct Service {
     /// True once READY=1 was sent.
     ready: bool,
     firewall: Firewall,
+    /// Networks that are kept on their bridges.
+    bridge_networks: BridgeNetworks,
+    /// Cards whose routers are not heard.
+    router_limit: RouterLimit,
     /// Time from which on an IPv6 address alone is enough for READY=1.
     ipv6_suffices_at: Millis,
     /// True if the name servers in resolv.conf are this service's.
@@ -156,6 +168,8 @@ struct Service {
 impl Service {
     fn run(&mut self) -> Result<std::convert::Infallible> {
         let links = netlink::subscribe().doing("netlink")?;
+        // Not before READY=1: each address of a card that comes up is several changes of routes.
+        let mut routes = None;
         let clock = clock_set_timer().doing("timerfd")?;
         let resolv = Path::new(RESOLV_CONF);
         if !resolv.exists() {
@@ -170,7 +184,10 @@ impl Service {
             if self.firewall.update(&cards) {
                 self.update_degraded();
             }
-            self.wait(&links, &clock)?;
+            if self.ready && routes.is_none() {
+                routes = Some(netlink::subscribe_to_routes().doing("netlink")?);
+            }
+            self.wait(&links, routes.as_ref(), &clock)?;
         }
     }
 
@@ -191,7 +208,7 @@ impl Service {
             .retain(|(card, _)| interfaces.iter().any(|(name, _)| name == card));
         let known = std::mem::replace(&mut self.interfaces, interfaces.clone());
         for new in interfaces.iter().filter(|i| !known.contains(i)) {
-            self.prepare(&new.0);
+            self.prepare(&new.0, new.1);
         }
         for (name, index) in interfaces {
             if !self.cards.iter().any(|card| card.is(&name, index)) {
@@ -205,8 +222,9 @@ impl Service {
     }
 
     /// Sets what every card has, also one without a plan, before it is up.
-    fn prepare(&mut self, name: &str) {
-        card_settings::apply(name);
+    fn prepare(&mut self, name: &str, index: u32) {
+        card_settings::apply(name, index);
+        self.router_limit.forget(name);
         self.unconfined.retain(|(card, _)| card != name);
         if let Err(e) = rules::confine(name, self.routed) {
             let why =
@@ -228,9 +246,11 @@ impl Service {
     }
 
     /// Sleeps until a card, a link, the clock or a deadline has something.
-    fn wait(&mut self, links: &OwnedFd, clock: &TimerFd) -> Result<()> {
-        let mut fds: Vec<PollFd<'_>> = [links.as_fd(), clock.as_fd()]
+    fn wait(&mut self, links: &OwnedFd, routes: Option<&OwnedFd>, clock: &TimerFd) -> Result<()> {
+        let mut fds: Vec<PollFd<'_>> = [links.as_fd()]
             .into_iter()
+            .chain(routes.map(AsFd::as_fd))
+            .chain([clock.as_fd()])
             .chain(self.cards.iter().map(Card::socket))
             .chain(self.stale_api.iter().map(StaleApi::end))
             .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
@@ -239,15 +259,19 @@ impl Service {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(e) => return Err(e.into()),
         }
-        // A container that ends is thirty messages within a fifth of a second, and a scan of
-        // all links costs 2 ms of instructions: one scan for all messages that arrive
-        // together. Until the machine has an address, a card whose link comes up is not kept
-        // waiting.
-        let link_message = fds.first().and_then(PollFd::any).unwrap_or_default();
-        if self.ready && link_message {
+        // A container that ends is thirty messages within a fifth of a second, and a scan of all links costs
+        // 2 ms of instructions: one scan for all messages that arrive together. Until the machine has
+        // an address, a card whose link comes up is not kept waiting.
+        let kernel = fds.iter().take(1 + usize::from(routes.is_some()));
+        if self.ready
+            && kernel
+                .filter_map(PollFd::any)
+                .any(|has_message| has_message)
+        {
             std::thread::sleep(COALESCE);
         }
         let advertisements = drain(links);
+        routes.map(drain);
         // The timer never expires: it is readable only if the clock was set.
         let clock_set = clock.wait().is_ok();
         if clock_set && self.cards.iter().any(Card::has_lease) {
@@ -269,6 +293,7 @@ impl Service {
     fn timeout(&self) -> PollTimeout {
         let ipv6 = Some(self.ipv6_suffices_at).filter(|at| !self.ready && *at > now());
         let deadlines = self.cards.iter().filter_map(Card::deadline);
+        let deadlines = deadlines.chain(self.router_limit.deadline());
         let look = self.stale_api.iter();
         let look = look.map(|_| now() + stale_api::LOOK.as_millis() as Millis);
         deadlines
@@ -291,7 +316,10 @@ impl Service {
         self.adopt_hostname();
         // The servers of leases first: not every container has IPv6.
         let leased = self.cards.iter().flat_map(Card::dns);
-        let advertised = self.cards.iter().flat_map(Card::advertised_dns);
+        let advertised = self
+            .cards
+            .iter()
+            .flat_map(|card| card.advertised_dns(&self.bridge_networks));
         let dns: Vec<_> = leased.chain(advertised).collect();
         let domains: Vec<_> = self.cards.iter().flat_map(Card::domains).collect();
         // A lease without DNS must not take away what another program provided; what this

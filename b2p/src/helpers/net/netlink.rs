@@ -19,6 +19,8 @@ use super::lease::netmask;
 /// (`RTMGRP_LINK`, `RTMGRP_IPV4_IFADDR`, `RTMGRP_IPV6_IFADDR`, `RTNLGRP_IPV6_PREFIX`,
 /// `RTNLGRP_ND_USEROPT`).
 const GROUPS: u32 = 1 | 0x10 | 0x100 | 1 << (18 - 1) | 1 << (20 - 1);
+/// Group of messages about routes of IPv6 (`RTMGRP_IPV6_ROUTE`).
+const IPV6_ROUTES: u32 = 0x400;
 /// Types of attributes (linux/if_addr.h).
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
@@ -47,6 +49,14 @@ pub struct Address {
 /// The errno of socket(2) or bind(2).
 pub fn subscribe() -> io::Result<OwnedFd> {
     open(SockFlag::SOCK_NONBLOCK, GROUPS)
+}
+
+/// Opens a socket that is readable when routes of IPv6 have changed.
+///
+/// # Errors
+/// The errno of socket(2) or bind(2).
+pub fn subscribe_to_routes() -> io::Result<OwnedFd> {
+    open(SockFlag::SOCK_NONBLOCK, IPV6_ROUTES)
 }
 
 fn open(flags: SockFlag, groups: u32) -> io::Result<OwnedFd> {

@@ -79,7 +79,8 @@ fn rdnss(option: &[u8]) -> Option<(Vec<Ipv6Addr>, u32)> {
     let seconds = u32::from_be_bytes(*option.get(4..)?.first_chunk()?);
     let (all, _) = option.get(8..)?.as_chunks::<16>();
     let all = all.iter().map(|address| Ipv6Addr::from(*address));
-    let usable = |a: &Ipv6Addr| !a.is_unspecified() && !a.is_multicast() && !a.is_loopback();
+    // An address of IPv4 in one of IPv6 leads past what holds for servers of DHCP; ::1 is among them.
+    let usable = |a: &Ipv6Addr| a.to_ipv4().is_none() && !a.is_multicast();
     Some((all.filter(usable).collect(), seconds))
 }
 

@@ -5,7 +5,9 @@
 //! A route that is more specific than another takes precedence, whatever its metric is (CVE-2024-3661).
 //! A lease therefore has no route into a bridge's or another card's network, and none that leads to
 //! a server of another card. A default route is always set: its metric is that of the card. A
-//! broader route than a bridge's is harmless, because the bridge's own takes precedence.
+//! broader route than a bridge's is harmless, because the bridge's own takes precedence. An address is the
+//! machine's own from the moment it is set, whatever routes there are: one that another host has for
+//! this machine, such as a server of a card or a container, would cut the machine off from that host.
 
 use std::net::Ipv4Addr;
 
@@ -29,6 +31,37 @@ pub struct Surroundings {
     pub cards: Vec<Neighbour>,
     /// Name and network of each bridge without a card in it.
     pub bridges: Vec<(String, Network)>,
+    /// Name and address of each interface that is no card.
+    pub addresses: Vec<(String, Ipv4Addr)>,
+    /// Bridge and address of each container that the kernel knows.
+    pub containers: Vec<(String, Ipv4Addr)>,
+}
+
+/// Returns why the address of a lease of the card `index` is not set. A card before it keeps its own
+/// address and its servers.
+#[must_use]
+pub fn address_refusal(granted: &Lease, index: u32, around: &Surroundings) -> Option<String> {
+    let addr = granted.addr;
+    let holder = |all: &[(String, Ipv4Addr)]| {
+        let holder = all.iter().find(|(_, other)| *other == addr)?;
+        Some(holder.0.clone())
+    };
+    if let Some(name) = holder(&around.addresses) {
+        return Some(format!("{addr} is the address of {name}"));
+    }
+    if let Some(name) = holder(&around.containers) {
+        return Some(format!("a container on {name} has {addr}"));
+    }
+    let mut before = around.cards.iter().filter(|card| card.index < index);
+    before.find_map(|card| {
+        let is_server = card.lease.servers().any(|server| server == addr);
+        let what = match (card.lease.addr == addr, is_server) {
+            (true, _) => "the address",
+            (_, true) => "a server",
+            _ => return None,
+        };
+        Some(format!("{addr} is {what} of {}", card.name))
+    })
 }
 
 /// Returns the part of a lease of the card `index` that may be set; the other part is named in

@@ -8,7 +8,7 @@ use log::{error, info, warn};
 use super::super::lease::{Lease, Route};
 use super::super::netlink::{self, Address};
 use super::super::own_network::OwnNetwork;
-use super::super::vetting::{Surroundings, vet};
+use super::super::vetting::{Surroundings, address_refusal, vet};
 use super::super::{carrier, ioctls};
 use super::Card;
 use sys::clock::now;
@@ -26,9 +26,13 @@ impl Card {
         if let Some(lease) = self.applied.clone() {
             self.keep_own_network(&lease);
         }
-        let vetted = self.granted.clone().map(|lease| self.vet(&lease));
-        let differs = vetted.filter(|lease| self.applied.as_ref() != Some(lease));
-        differs.is_some_and(|lease| self.apply(lease))
+        let granted = self.granted.clone();
+        let vetted = granted.and_then(|lease| self.vet(&lease));
+        match vetted {
+            None if self.conflict.is_some() => self.unset(),
+            Some(lease) if self.applied.as_ref() != Some(&lease) => self.apply(lease),
+            _ => false,
+        }
     }
 
     /// Sets the part of a newly granted lease that is within its reach.
@@ -40,13 +44,26 @@ impl Card {
         }
         let vetted = self.vet(&lease);
         (self.granted, self.granted_at) = (Some(lease), now());
-        self.apply(vetted)
+        match vetted {
+            Some(lease) => self.apply(lease),
+            None => {
+                self.renewal = None;
+                self.unset()
+            }
+        }
     }
 
-    fn vet(&mut self, lease: &Lease) -> Lease {
+    /// Returns the part of a lease that may be set; `None` if its address may not.
+    fn vet(&mut self, lease: &Lease) -> Option<Lease> {
+        let conflict = address_refusal(lease, self.index, &self.around);
+        self.conflict = conflict.map(|why| format!("no address of DHCP is set: {why}"));
+        if let Some(why) = self.conflict.clone() {
+            self.refuse(&why);
+            return None;
+        }
         let vetted = vet(lease, self.index, &self.around);
         vetted.refused.iter().for_each(|why| self.refuse(why));
-        vetted
+        Some(vetted)
     }
 
     /// Removes the rules of the card's own network: the kernel keeps them without the card.
@@ -195,17 +212,24 @@ impl Card {
         }
     }
 
-    /// Removes everything that the lease has set.
+    /// Ends the lease.
     pub(super) fn remove_lease(&mut self) {
-        self.remove_routes();
         self.renewal = None;
         self.granted = None;
         info!("{}: the lease has ended", self.name);
+        self.unset();
+    }
+
+    /// Removes everything that the lease has set; returns true if there was anything.
+    fn unset(&mut self) -> bool {
+        self.remove_routes();
         self.forget_own_network();
-        if let Some(lease) = self.applied.take() {
-            self.remove_address(&lease);
+        let lease = self.applied.take();
+        if let Some(lease) = &lease {
+            self.remove_address(lease);
         }
         self.set_mtu(None);
+        lease.is_some()
     }
 
     /// Returns the metric of the card's routes: the first card takes precedence.

@@ -53,6 +53,8 @@ fn around() -> Surroundings {
             ),
         }],
         bridges: vec![("podman0".to_owned(), net("10.88.0.0/16"))],
+        addresses: vec![("podman0".to_owned(), addr("10.88.0.1"))],
+        containers: vec![("podman0".to_owned(), addr("10.88.0.7"))],
     }
 }
 
@@ -102,6 +104,28 @@ fn no_route_into_what_is_not_the_cards() {
             set.refused
         );
         assert_eq!((set.addr, set.prefix), (granted.addr, 24));
+    }
+}
+
+#[test]
+fn an_address_that_is_anothers_is_not_set() {
+    for (own, index, refused) in [
+        ("192.168.66.50/24", 3, ""),
+        ("10.0.2.16/24", 3, ""),
+        ("10.0.2.15/24", 3, "10.0.2.15 is the address of eth0"),
+        ("10.0.2.3/32", 3, "10.0.2.3 is a server of eth0"),
+        ("10.0.2.2/24", 3, "10.0.2.2 is a server of eth0"),
+        ("9.9.9.9/8", 3, "9.9.9.9 is a server of eth0"),
+        ("10.88.0.1/16", 3, "10.88.0.1 is the address of podman0"),
+        ("10.88.0.7/24", 3, "a container on podman0 has 10.88.0.7"),
+        ("10.88.0.8/24", 3, ""),
+        // A card that comes first keeps what its server gives it.
+        ("10.0.2.3/32", 1, ""),
+        ("10.88.0.7/16", 1, "a container on podman0 has 10.88.0.7"),
+        ("10.88.0.1/16", 1, "10.88.0.1 is the address of podman0"),
+    ] {
+        let why = address_refusal(&lease(own, &[], &[], BY), index, &around());
+        assert_eq!(why.unwrap_or_default(), refused, "{own} {index}");
     }
 }
 

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Hosts that the kernel has heard on a link, by its table of neighbours (arp(7), proc_pid_net(5)).
+
+use std::fs::File;
+use std::io::Read;
+use std::net::Ipv4Addr;
+
+/// `ATF_COM`: the hardware address is known (linux/if_arp.h).
+const COMPLETE: u32 = 0x2;
+/// Part of the table that is read, in bytes: 3,000 lines, more than the kernel keeps
+/// (`net.ipv4.neigh.default.gc_thresh3`).
+const MAX_TABLE: u64 = 256 << 10;
+
+/// Returns interface and address of each neighbour on an interface that `is_wanted`.
+pub fn on(is_wanted: impl Fn(&str) -> bool) -> Vec<(String, Ipv4Addr)> {
+    let mut bytes = Vec::new();
+    let opened = File::open("/proc/net/arp");
+    let _ = opened.and_then(|table| table.take(MAX_TABLE).read_to_end(&mut bytes)); // no neighbours
+    let table = String::from_utf8_lossy(&bytes);
+    let mut all: Vec<_> = table.lines().filter_map(parse).collect();
+    all.retain(|(name, _)| is_wanted(name));
+    all
+}
+
+/// Parses a line: address, type, flags, hardware address, mask, interface.
+fn parse(line: &str) -> Option<(String, Ipv4Addr)> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let flags = u32::from_str_radix(words.get(2)?.strip_prefix("0x")?, 16).ok()?;
+    let addr = words.first()?.parse().ok()?;
+    (flags & COMPLETE != 0).then_some((words.get(5)?.to_string(), addr))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_that_have_answered() {
+        let table = "IP address  HW type  Flags  HW address         Mask  Device\n\
+                     10.88.0.2   0x1      0x2    02:00:00:00:00:01  *     podman0\n\
+                     10.88.0.3   0x1      0x6    02:00:00:00:00:02  *     podman0\n\
+                     10.88.0.4   0x1      0x0    00:00:00:00:00:00  *     podman0\n\
+                     10.0.2.2    0x1      0x2    52:55:0a:00:02:02  *\n";
+        let found: Vec<_> = table.lines().filter_map(parse).collect();
+        let wanted = ["10.88.0.2", "10.88.0.3"].map(|addr| {
+            let addr = addr.parse().unwrap_or(Ipv4Addr::UNSPECIFIED);
+            ("podman0".to_owned(), addr)
+        });
+        assert_eq!(found, wanted);
+    }
+}

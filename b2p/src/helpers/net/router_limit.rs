@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Limit of the routes that routers bring to a card. The kernel keeps every prefix and every router that is
+//! advertised for as long as the advertisement says, and has no limit for their number: a neighbour that
+//! advertises without end takes the memory of the machine. Beyond [`MAX_ROUTES`], all that routers have
+//! brought to the card is removed, and none is heard for [`REST`].
+
+use std::fs::File;
+use std::io::Read;
+
+use log::warn;
+use services::Millis;
+
+use super::card_settings::{flush_ipv6, hear_routers};
+
+/// Largest number of routes. A link has a handful of routers and prefixes.
+const MAX_ROUTES: usize = 128;
+/// Time for which no router is heard, in milliseconds.
+const REST: Millis = 600_000;
+/// Part of the kernel's table that is read, in bytes: 7,000 lines.
+const MAX_TABLE: u64 = 1 << 20;
+/// `RTF_ADDRCONF` (linux/ipv6_route.h): by a router advertisement.
+const BY_ROUTER: u32 = 0x0004_0000;
+
+/// Cards whose routers are not heard, each with the end of its rest.
+#[derive(Debug, Default)]
+pub struct RouterLimit(Vec<(String, Millis)>);
+
+impl RouterLimit {
+    /// Looks at the routes of these cards.
+    pub fn look(&mut self, cards: &[&str], now: Millis) {
+        let (rested, resting): (Vec<_>, Vec<_>) =
+            self.0.drain(..).partition(|(_, until)| *until <= now);
+        self.0 = resting;
+        rested.iter().for_each(|(card, _)| hear_routers(card, true));
+        let table = routes_table();
+        for card in cards {
+            if !self.is_resting(card) && count(&table, card) > MAX_ROUTES {
+                hear_routers(card, false);
+                flush_ipv6(card);
+                self.0.push(((*card).to_owned(), now + REST));
+                self.lines().iter().for_each(|line| warn!("{line}"));
+            }
+        }
+    }
+
+    /// Forgets a card that is set up anew.
+    pub fn forget(&mut self, card: &str) {
+        self.0.retain(|(name, _)| name != card);
+    }
+
+    /// Returns when [`RouterLimit::look`] is to be called without an event.
+    pub fn deadline(&self) -> Option<Millis> {
+        self.0.iter().map(|(_, until)| *until).min()
+    }
+
+    /// Returns the reasons of degraded lines.
+    pub fn lines(&self) -> Vec<String> {
+        let line = |(card, _): &(String, Millis)| {
+            let minutes = REST / 60_000;
+            format!(
+                "{card}: routers advertise more than {MAX_ROUTES} routes of IPv6; \
+                 none of them is heard for {minutes} minutes"
+            )
+        };
+        self.0.iter().map(line).collect()
+    }
+
+    fn is_resting(&self, card: &str) -> bool {
+        self.0.iter().any(|(name, _)| name == card)
+    }
+}
+
+fn routes_table() -> String {
+    let mut bytes = Vec::new();
+    let opened = File::open("/proc/net/ipv6_route");
+    let _ = opened.and_then(|file| file.take(MAX_TABLE).read_to_end(&mut bytes)); // without IPv6
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Returns the number of routes of a card that are by routers (proc_pid_net(5); net/ipv6/route.c,
+/// `rt6_info_route`).
+fn count(table: &str, card: &str) -> usize {
+    let is_counted = |line: &&str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let flags = words.get(8).and_then(|f| u32::from_str_radix(f, 16).ok());
+        words.get(9) == Some(&card) && flags.is_some_and(|flags| flags & BY_ROUTER != 0)
+    };
+    table.lines().filter(is_counted).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_by_routers_of_the_card_are_counted() {
+        let zero = "0".repeat(32);
+        let line = |flags: &str, card: &str| {
+            format!("{zero} 00 {zero} 00 {zero} 00000400 00000001 00000000 {flags}     {card}\n")
+        };
+        let table = [
+            line("00450003", "eth0"),
+            line("00040001", "eth0"),
+            line("00000001", "eth0"),
+            line("00040001", "eth1"),
+            "00 cut".to_owned(),
+        ]
+        .concat();
+        assert_eq!([count(&table, "eth0"), count(&table, "eth1")], [2, 1]);
+        assert_eq!(count("", "eth0"), 0);
+    }
+
+    #[test]
+    fn a_card_rests_for_a_time_and_a_new_one_does_not() {
+        let mut limit = RouterLimit(vec![("none0".to_owned(), 20), ("none1".to_owned(), 30)]);
+        limit.look(&[], 10);
+        assert_eq!((limit.lines().len(), limit.deadline()), (2, Some(20)));
+        limit.look(&[], 20);
+        assert!(limit.lines()[0].starts_with("none1: routers advertise more than 128 "));
+        limit.forget("none1");
+        assert_eq!((limit.lines().len(), limit.deadline()), (0, None));
+    }
+}
