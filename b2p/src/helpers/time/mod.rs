@@ -321,12 +321,11 @@ impl Keeper {
         let since_start = realtime.saturating_sub(CLOCK_START + clocks::boottime());
         let large = offset.saturating_abs() > trust::BOUND;
         let again = (large && server.card.is_none()).then(|| sntp::query(&server.name, sntp::PORT));
-        let independent = others.iter().filter(|(other, _)| other.card != server.card);
         Evidence {
             never_set: rtc.is_none() && since_start < START_DAY,
             again: again.and_then(Result::ok),
             rtc: rtc.map(|rtc| rtc.saturating_sub(realtime)),
-            others: independent.map(|(_, offset)| *offset).collect(),
+            others: trust::independent(server, others),
             alone: self.alone,
         }
     }

@@ -68,6 +68,16 @@ pub fn judge(offset: Ms, evidence: &Evidence) -> Result<Ms> {
     )))
 }
 
+/// Returns the answers of those of `others` that are second sources beside `server`: other servers, named by
+/// another card's DHCP server. A server that both name is one.
+#[must_use]
+pub fn independent(server: &Server, others: &[(Server, Ms)]) -> Vec<Ms> {
+    let is_second =
+        |(other, _): &&(Server, Ms)| other.card != server.card && other.name != server.name;
+    let seconds = others.iter().filter(is_second);
+    seconds.map(|(_, offset)| *offset).collect()
+}
+
 /// Returns the servers to ask: the owner's, else those of DHCP. The file of the network service has
 /// one server a line, after a line `# <card>`.
 #[must_use]
@@ -172,6 +182,27 @@ mod tests {
                 }
             }
             assert!(moved <= BOUND, "{moved}");
+        }
+    }
+
+    #[test]
+    fn a_server_is_no_second_source_beside_itself() {
+        let server = |name: &str, card: &str| Server {
+            name: name.to_owned(),
+            card: Some(card.to_owned()),
+        };
+        let others = [
+            (server("10.0.0.1", "eth0"), 1),
+            (server("10.0.0.2", "eth0"), 2),
+            (server("10.0.0.3", "eth1"), 3),
+        ];
+        for (name, card, seconds) in [
+            ("10.0.0.9", "eth1", &[1, 2][..]),
+            ("10.0.0.1", "eth1", &[2]),
+            ("10.0.0.9", "eth0", &[3]),
+            ("10.0.0.3", "eth0", &[]),
+        ] {
+            assert_eq!(independent(&server(name, card), &others), seconds, "{name}");
         }
     }
 
