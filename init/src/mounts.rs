@@ -62,8 +62,8 @@ const API: &[Mount] = &[
 #[rustfmt::skip]
 const BELOW_API: &[Mount] = &[
     entry("/dev/pts",    "devpts", NOSUID.union(NOEXEC), "gid=5,mode=620,ptmxmode=666", false, "terminals of ssh and containers; group tty is 5 on Debian"),
-    entry("/dev/shm",    "tmpfs",  NOSUID.union(NODEV), "mode=1777,size=3%", false, "shm_open(3)"),
-    entry("/run/user",   "tmpfs",  NOSUID.union(NODEV), "mode=0755,size=3%", false, "users' runtime directories: a user who fills them leaves root's /run alone"),
+    entry("/dev/shm",    "tmpfs",  NOSUID.union(NODEV), "mode=1777,size=3%,nr_inodes=16k", false, "shm_open(3); an inode takes 1 KiB of memory beside the size"),
+    entry("/run/user",   "tmpfs",  NOSUID.union(NODEV), "mode=0755,size=3%,nr_inodes=16k", false, "users' runtime directories: a user who fills them leaves root's /run alone"),
     entry("/dev/mqueue", "mqueue", PLAIN, "", true, "mq_overview(7); crun mounts it in containers"),
     entry("/dev/hugepages", "hugetlbfs", NOSUID.union(NODEV), "mode=0755", true, "databases and VMs in containers ask for it"),
     entry("/sys/fs/cgroup", "cgroup2", PLAIN, "nsdelegate,memory_recursiveprot", false, "limits; cgroup-v2.rst, section 'Mounting'"),
@@ -267,7 +267,8 @@ mod tests {
                 .map(|entry| entry.data)
         };
         let percent = format!("size={}%", crate::ram::SMALL_PERCENT);
-        let small = |target| options(target).is_some_and(|data| data.ends_with(&percent));
+        let has_share = |data: &str| data.split(',').any(|option| option == percent);
+        let small = |target| options(target).is_some_and(has_share);
         assert!(small("/run") && small("/run/user") && small("/dev/shm"));
         let dev = format!("mode=0755,size={}m", crate::ram::DEV_BYTES >> 20);
         assert_eq!(options("/dev"), Some(dev.as_str()));

@@ -14,11 +14,15 @@ const WANTED: &[(&str, &str, &[&str])] = &[
         "devpts",
         &["nosuid", "noexec", "gid=5", "mode=620"],
     ),
-    ("/dev/shm", "tmpfs", &["nosuid", "nodev"]),
+    ("/dev/shm", "tmpfs", &["nosuid", "nodev", "nr_inodes=16384"]),
     ("/dev/mqueue", "mqueue", &["nosuid", "nodev", "noexec"]),
     ("/dev/hugepages", "hugetlbfs", &["nosuid", "nodev"]),
     ("/run", "tmpfs", &["nosuid", "nodev"]),
-    ("/run/user", "tmpfs", &["nosuid", "nodev"]),
+    (
+        "/run/user",
+        "tmpfs",
+        &["nosuid", "nodev", "nr_inodes=16384"],
+    ),
     ("/sys/fs/cgroup", "cgroup2", &["nosuid", "nodev", "noexec"]),
     ("/sys/fs/bpf", "bpf", &["nosuid", "nodev", "noexec"]),
     (
@@ -134,8 +138,13 @@ fn user_fills_run(guest: &Guest) -> Result<()> {
     let fill = "dd if=/dev/zero of=/run/user/1000/fill bs=64k 2>&1; true";
     let said = guest.sh_as("core", fill)?;
     ensure!(said.contains("No space left on device"), "{said}");
+    // Files without content: the memory of an inode counts to no size.
+    let fill = "cd /run/user/1000 && rm fill && mkdir many && cd many && \
+        seq 1 20000 | xargs touch 2>&1 | tail -n 1";
+    let said = guest.sh_as("core", fill)?;
+    ensure!(said.contains("No space left on device"), "{said}");
     let written = guest.sh("head -c 65536 /dev/zero >/run/podman/fill && rm /run/podman/fill");
-    guest.sh("rm /run/user/1000/fill")?;
+    guest.sh("rm -r /run/user/1000/many")?;
     written.map(drop)
 }
 
