@@ -323,7 +323,11 @@ impl World {
                 self.ends_seen += 1;
                 self.not_before.insert(id, self.now + ms);
             }
-            Change::Looping(_, count, delay) => assert!(count >= 5 && delay <= 30_000),
+            Change::StartingAgain(id, _) => {
+                self.ends_seen += 1;
+                self.not_before.insert(id, self.now);
+            }
+            Change::Looping(_, count, delay) => assert!(count >= 8 && delay <= 30_000),
             Change::Ready(id) => assert!(self.s.state(id).satisfies_dependents()),
             Change::Unbindable(id) => {
                 self.ends_seen += 1;

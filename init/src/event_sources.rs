@@ -60,6 +60,32 @@ enum Readable {
     Service(Token),
 }
 
+/// End of a sleep.
+struct Wakeup {
+    /// Descriptors that are readable. Signals have been read.
+    readable: Vec<Readable>,
+    /// Requests of the signals.
+    requests: Vec<Request>,
+    /// Child that has been reaped, and that PID 1 knows.
+    ended: Option<(Pid, ExitStatus)>,
+}
+
+impl Wakeup {
+    /// Reads the signals, if there are any.
+    fn of(readable: Vec<Readable>, signals: &Signals) -> Wakeup {
+        let is_signal = |source: &Readable| matches!(source, Readable::Signals);
+        let requests = match readable.iter().any(is_signal) {
+            true => signals.read_requests(),
+            false => Vec::new(),
+        };
+        Wakeup {
+            readable,
+            requests,
+            ended: None,
+        }
+    }
+}
+
 /// Sources of events besides the services.
 #[derive(Debug)]
 pub struct EventSources {
@@ -74,6 +100,9 @@ pub struct EventSources {
     pub control: Option<control::Server>,
     /// Children have ended that are not reaped yet.
     pub reap_pending: bool,
+    /// The end of a child that is no service's ends the sleep. Without it, orphans are reaped, and the sleep
+    /// goes on.
+    pub wakes_for_orphans: bool,
     /// Child whose exit status is kept, and that status once the child is reaped.
     kept_status: Option<(Pid, Option<ExitStatus>)>,
 }
@@ -89,6 +118,7 @@ impl EventSources {
             drivers: None,
             control: None,
             reap_pending: false,
+            wakes_for_orphans: true,
             kept_status: None,
         }
     }
@@ -119,8 +149,9 @@ impl EventSources {
         }
     }
 
-    /// Closes the sources that a shutdown does not read.
+    /// Closes the sources that a shutdown does not read. A shutdown waits for every process.
     pub fn close_for_shutdown(&mut self) {
+        self.wakes_for_orphans = true;
         self.uevents = None;
         self.drivers = None;
         self.control = None;
@@ -130,9 +161,10 @@ impl EventSources {
     /// `manager` and returns the others.
     pub fn poll_once(&mut self, manager: &mut Manager, until: Option<Millis>) -> Vec<Event> {
         let mut events = Vec::new();
-        for readable in self.wait(manager, until) {
+        let wakeup = self.sleep(manager, until);
+        for readable in wakeup.readable {
             match readable {
-                Readable::Signals => self.read_signals(&mut events),
+                Readable::Signals => {}
                 Readable::Uevents => {
                     let uevents = self.uevents.iter().flat_map(UeventSocket::receive);
                     events.extend(uevents.map(Event::Device));
@@ -151,6 +183,10 @@ impl EventSources {
                 Readable::Service(token) => manager.readable(now(), token),
             }
         }
+        self.note_requests(&wakeup.requests, &mut events);
+        if let Some((pid, status)) = wakeup.ended {
+            note_end(&mut self.kept_status, manager, pid, status);
+        }
         if self.reap_pending {
             self.reap_children(manager);
         }
@@ -161,17 +197,15 @@ impl EventSources {
     /// Sleeps until a signal or a button requests a shutdown, `until` at the latest. Reaps nobody.
     pub fn wait_for_shutdown(&mut self, until: Millis) -> Option<ShutdownKind> {
         let nobody = Manager::new(Vec::new(), None, |_, _| {});
+        self.wakes_for_orphans = true;
         while now() < until {
             let mut events = Vec::new();
-            for readable in self.wait(&nobody, Some(until)) {
-                match readable {
-                    Readable::Signals => self.read_signals(&mut events),
-                    Readable::PowerButton if self.buttons.read_press() => {
-                        return Some(ShutdownKind::PowerOff);
-                    }
-                    _ => {}
-                }
+            let wakeup = self.sleep(&nobody, Some(until));
+            let is_button = |source: &Readable| matches!(source, Readable::PowerButton);
+            if wakeup.readable.iter().any(is_button) && self.buttons.read_press() {
+                return Some(ShutdownKind::PowerOff);
             }
+            self.note_requests(&wakeup.requests, &mut events);
             let kind = events.iter().find_map(|event| match event {
                 Event::ShutdownSignal(kind) => Some(*kind),
                 _ => None,
@@ -188,11 +222,7 @@ impl EventSources {
     /// children remain, `reap_pending` is set.
     pub fn reap_children(&mut self, manager: &mut Manager) {
         let kept = &mut self.kept_status;
-        self.reap_pending = reap::drain(|pid, status| match kept {
-            Some((child, exit)) if *child == pid => *exit = Some(status),
-            _ if manager.exited(now(), pid, status) => {}
-            _ => debug!("orphan {pid}: {status}"),
-        });
+        self.reap_pending = reap::drain(|pid, status| note_end(kept, manager, pid, status));
     }
 
     /// Keeps the exit status of `child`, which is reaped with all others. Called before the next
@@ -213,33 +243,57 @@ impl EventSources {
         Some(status.is_some_and(|status| status.success()))
     }
 
-    fn read_signals(&mut self, events: &mut Vec<Event>) {
-        for request in self.signals.read_requests() {
+    fn note_requests(&mut self, requests: &[Request], events: &mut Vec<Event>) {
+        for request in requests {
             match request {
                 Request::Reap => self.reap_pending = true,
-                Request::Shutdown(kind) => events.push(Event::ShutdownSignal(kind)),
+                Request::Shutdown(kind) => events.push(Event::ShutdownSignal(*kind)),
                 Request::Nothing => {}
             }
         }
-        events.push(Event::Signal);
+        events.extend((!requests.is_empty()).then_some(Event::Signal));
     }
 
-    fn wait(&self, manager: &Manager, until: Option<Millis>) -> Vec<Readable> {
+    /// Sleeps until an event, or until `until` at the latest. An orphan is reaped without leaving the sleep,
+    /// so that it costs neither a new list of descriptors nor a look at every service.
+    fn sleep(&self, manager: &Manager, until: Option<Millis>) -> Wakeup {
         let watched = self.watched(manager);
         let fds = watched.iter().map(|(_, fd)| *fd);
         let mut poll_fds: Vec<PollFd<'_>> =
             fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
-        match poll(&mut poll_fds, self.timeout(manager, until)) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            // ENOMEM: the kernel has no memory for its copy of the list.
-            Err(e) => {
-                debug!("poll: {e}");
-                std::thread::sleep(POLL_ERROR_PAUSE);
+        let deadline = self.deadline(manager, until);
+        loop {
+            poll_until(&mut poll_fds, deadline);
+            let polled = watched.iter().zip(&poll_fds);
+            let readable = polled.filter(|(_, poll_fd)| poll_fd.any() == Some(true));
+            let readable: Vec<_> = readable.map(|((source, _), _)| *source).collect();
+            let wakeup = Wakeup::of(readable, &self.signals);
+            let is_only_reaping = matches!(wakeup.readable[..], [Readable::Signals])
+                && wakeup.requests == [Request::Reap];
+            if self.wakes_for_orphans || !is_only_reaping {
+                return wakeup;
+            }
+            let (ended, more) = self.reap_orphans(manager);
+            if more || deadline.is_some_and(|deadline| deadline <= now()) {
+                return Wakeup { ended, ..wakeup };
             }
         }
-        let polled = watched.iter().zip(&poll_fds);
-        let readable = polled.filter(|(_, poll_fd)| poll_fd.any() == Some(true));
-        readable.map(|((source, _), _)| *source).collect()
+    }
+
+    /// Reaps orphans up to a child whose end has a meaning. Returns that child with its exit status, and true
+    /// if more children may have ended.
+    fn reap_orphans(&self, manager: &Manager) -> (Option<(Pid, ExitStatus)>, bool) {
+        let mut ended = None;
+        let is_kept = |pid| self.kept_status.is_some_and(|(kept, _)| kept == pid);
+        let more = reap::drain_until(|pid, status| {
+            let is_known = is_kept(pid) || manager.supervisor().find_by_pid(pid).is_some();
+            match is_known {
+                true => ended = Some((pid, status)),
+                false => debug!("orphan {pid}: {status}"),
+            }
+            is_known
+        });
+        (ended, more)
     }
 
     /// Descriptors to poll, in the order in which they are read. Signals are last: the end of a
@@ -260,21 +314,49 @@ impl EventSources {
         watched
     }
 
-    fn timeout(&self, manager: &Manager, until: Option<Millis>) -> PollTimeout {
-        if self.reap_pending {
-            return PollTimeout::ZERO;
-        }
+    /// Returns the time until which PID 1 may sleep.
+    fn deadline(&self, manager: &Manager, until: Option<Millis>) -> Option<Millis> {
         let control = self.control.as_ref().and_then(|c| c.deadline(now()));
-        let deadlines = [manager.deadline(), until, control];
-        poll_timeout(deadlines.into_iter().flatten().min())
+        let reap = self.reap_pending.then_some(0);
+        let deadlines = [manager.deadline(), until, control, reap];
+        deadlines.into_iter().flatten().min()
     }
 }
 
-/// Returns the time until `deadline` plus one millisecond, at most [`MAX_SLEEP_MS`].
+/// Notes the end of a child, which is reaped.
+fn note_end(
+    kept: &mut Option<(Pid, Option<ExitStatus>)>,
+    manager: &mut Manager,
+    pid: Pid,
+    status: ExitStatus,
+) {
+    match kept {
+        Some((child, exit)) if *child == pid => *exit = Some(status),
+        _ if manager.exited(now(), pid, status) => {}
+        _ => debug!("orphan {pid}: {status}"),
+    }
+}
+
+/// Sleeps until a descriptor is readable, or until `deadline` at the latest.
+fn poll_until(poll_fds: &mut [PollFd<'_>], deadline: Option<Millis>) {
+    match poll(poll_fds, poll_timeout(deadline)) {
+        Ok(_) | Err(Errno::EINTR) => {}
+        // ENOMEM: the kernel has no memory for its copy of the list.
+        Err(e) => {
+            debug!("poll: {e}");
+            std::thread::sleep(POLL_ERROR_PAUSE);
+        }
+    }
+}
+
+/// Returns the time until `deadline` plus one millisecond, at most [`MAX_SLEEP_MS`]; for 0, no time at all.
 fn poll_timeout(deadline: Option<Millis>) -> PollTimeout {
     let Some(deadline) = deadline else {
         return PollTimeout::NONE;
     };
+    if deadline == 0 {
+        return PollTimeout::ZERO;
+    }
     let ms = deadline.saturating_add(1).saturating_sub(now());
     let ms = i32::try_from(ms.min(MAX_SLEEP_MS)).unwrap_or(i32::MAX);
     PollTimeout::try_from(ms).unwrap_or(PollTimeout::ZERO)

@@ -91,6 +91,8 @@ impl<'a> EventLoop<'a> {
         } = &mut self.context;
         let shutdown = state.scheduled.map(|s| s.at);
         let until = deadline.into_iter().chain(shutdown).min();
+        // The loader of drivers is a child that no service has.
+        sources.wakes_for_orphans = state.loader.has_waiting();
         let events = sources.poll_once(manager, until);
         // Reactions to the ends of services read their reports before clients of the control channel get answers.
         self.settle();

@@ -79,7 +79,10 @@ pub fn judge_again(context: &mut Context<'_>, event: &Event) {
         | Change::Ended(id, _)
         | Change::Unbindable(id)
         | Change::Reported(id) => judge(context, id),
-        Change::Restarting(..) | Change::Looping(..) | Change::Cancelled(_) => {}
+        Change::Restarting(..)
+        | Change::StartingAgain(..)
+        | Change::Looping(..)
+        | Change::Cancelled(_) => {}
     }
 }
 

@@ -3,20 +3,21 @@
 
 use crate::Millis;
 
-/// First delay in milliseconds: long enough not to spin, short enough not to be noticed.
-const FIRST_DELAY_MS: Millis = 100;
+/// First delay in milliseconds: doubled with each end, a loop is eleven starts in its first 31 s.
+const FIRST_DELAY_MS: Millis = 15;
 /// Delay in milliseconds after a healthy run: a service cannot spin at that pace, and a
-/// client may wait for it. (0 stands for the end of an idle service, [`crate::state::Change`].)
-const HEALTHY_DELAY_MS: Millis = 1;
+/// client may wait for it.
+const HEALTHY_DELAY_MS: Millis = 0;
 /// Maximum delay in milliseconds: a machine that is left alone for a night recovers by itself.
 const MAX_DELAY_MS: Millis = 30_000;
 /// Duration in milliseconds after which a run counts as healthy.
 const HEALTHY_RUN_MS: Millis = 10_000;
 
-/// Number of ends in a row, without a healthy run, that count as a loop.
-const LOOP: u32 = 5;
+/// Number of ends in a row, without a healthy run, that count as a loop: with the delays above, the first
+/// lasts four seconds.
+const LOOP: u32 = 8;
 
-/// Delay that doubles from 0.1 s to 30 s with each end, until a run of 10 s.
+/// Delay that doubles from 15 ms to 30 s with each end, until a run of 10 s.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backoff {
     failures: u32,
@@ -40,7 +41,7 @@ impl Backoff {
         self.failures
     }
 
-    /// Returns true if the loop is to be reported: after 5, 10, 20, 40, … ends in a row, so that
+    /// Returns true if the loop is to be reported: after 8, 16, 32, 64, … ends in a row, so that
     /// a night of it is a few lines in the log.
     #[must_use]
     pub fn looping(&self) -> bool {
@@ -62,7 +63,7 @@ mod tests {
     fn doubles_up_to_a_bound() {
         let mut b = Backoff::default();
         let delays: Vec<_> = (0..12).map(|_| b.next(5)).collect();
-        assert_eq!(&delays[..4], &[100, 200, 400, 800]);
+        assert_eq!(&delays[..4], &[15, 30, 60, 120]);
         assert_eq!(delays[11], MAX_DELAY_MS);
         for _ in 0..100_000 {
             assert_eq!(b.next(0), MAX_DELAY_MS);
@@ -78,7 +79,7 @@ mod tests {
                 b.looping().then_some(b.failures())
             })
             .collect();
-        assert_eq!(reports, [5, 10, 20, 40, 80]);
+        assert_eq!(reports, [8, 16, 32, 64]);
         assert!(!Backoff::default().looping());
     }
 

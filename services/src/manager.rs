@@ -264,8 +264,11 @@ impl Manager {
             Change::Ended(id, _) if self.is_finished_oneshot(id) => {}
             Change::Ended(id, status) if status.success() => info!("{}: {status}", self.name(id)),
             Change::Ended(id, status) => warn!("{}: {status}", self.name(id)),
-            Change::Restarting(id, status, 0) => {
+            Change::StartingAgain(id, status) => {
                 debug!("{}: {status}; idle, or restarted by request", self.name(id));
+            }
+            Change::Restarting(id, status, 0) => {
+                warn!("{}: {status}; starts again at once", self.name(id));
             }
             Change::Restarting(id, status, ms) => {
                 warn!("{}: {status}; starts again in {ms} ms", self.name(id));

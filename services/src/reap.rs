@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The only place in PID 1 that waits for children.
 //!
-//! A child that ended is inspected with `WNOWAIT`, reported to the caller, and only then reaped.
-//! Until it is reaped its pid cannot be used again, so a signal that is decided on in between
-//! cannot reach another process.
+//! Once a child is reaped, its pid may be used again: the caller records the end of a child before it
+//! sends any signal. One waitid(2) for each child is enough, because PID 1 is single-threaded and
+//! sends signals only when it settles the services.
 #![expect(
     unsafe_code,
     reason = "waitid(2) through libc: nix loses real-time signals"
@@ -19,18 +19,27 @@ const MAX_REAPED: usize = 4096;
 /// Number of attempts at waitid(2) if it fails.
 const MAX_TRIES: u32 = 8;
 
-/// Calls `each` for every child that has ended. SIGCHLD coalesces, so one signal may stand for
-/// any number of children. Returns true if more may have ended.
+/// Reaps every child that has ended, and calls `each` for it, which sends no signals. SIGCHLD coalesces,
+/// so one signal may stand for any number of children. Returns true if more may have ended.
 #[must_use]
 pub fn drain(mut each: impl FnMut(Pid, ExitStatus)) -> bool {
+    drain_until(|pid, status| {
+        each(pid, status);
+        false
+    })
+}
+
+/// Reaps children that have ended until `each` returns true for one of them, or none is left. Returns
+/// true if more may have ended.
+#[must_use]
+pub fn drain_until(mut each: impl FnMut(Pid, ExitStatus) -> bool) -> bool {
     for _ in 0..MAX_REAPED {
-        let Some((pid, status)) = wait(libc::P_ALL, 0, libc::WNOWAIT) else {
+        let Some((pid, status)) = wait(libc::P_ALL, 0) else {
             return false;
         };
-        each(pid, status);
-        // Exactly the inspected child is reaped. Nobody else waits, so it exists; otherwise
-        // the next inspection would advance the loop all the same.
-        wait(libc::P_PID, pid.unsigned_abs(), 0);
+        if each(pid, status) {
+            break;
+        }
     }
     true
 }
@@ -39,7 +48,7 @@ pub fn drain(mut each: impl FnMut(Pid, ExitStatus)) -> bool {
 /// reaped already.
 #[must_use]
 pub fn take(pid: Pid) -> Option<ExitStatus> {
-    let (_, status) = wait(libc::P_PID, pid.unsigned_abs(), 0)?;
+    let (_, status) = wait(libc::P_PID, pid.unsigned_abs())?;
     Some(status)
 }
 
@@ -54,10 +63,10 @@ pub fn is_child(pid: Pid) -> bool {
     }
 }
 
-fn wait(idtype: libc::idtype_t, id: libc::id_t, extra: i32) -> Option<(Pid, ExitStatus)> {
+fn wait(idtype: libc::idtype_t, id: libc::id_t) -> Option<(Pid, ExitStatus)> {
     // SAFETY: siginfo_t is plain data, and all zero is a valid value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    let options = libc::WEXITED | libc::WNOHANG | extra;
+    let options = libc::WEXITED | libc::WNOHANG;
     // One SIGCHLD stands for every child, so an end that is missed here is missed until the
     // next signal. Only ECHILD, "no children", is final at once.
     let mut tries = 0;

@@ -255,7 +255,7 @@ impl ServiceRecord {
         self.last_exit = Some(status);
         self.enter(now, State::Off);
         if again {
-            out.changes.push(Change::Restarting(self.id, status, 0));
+            out.changes.push(Change::StartingAgain(self.id, status));
             self.wait_for_dependencies(now);
         } else {
             out.changes.push(Change::Ended(self.id, status));
@@ -323,17 +323,27 @@ impl ServiceRecord {
             self.backoff.reset();
             self.enter(now, State::Waiting);
             self.await_dependencies(now);
-            out.changes.push(Change::Restarting(self.id, status, 0));
+            out.changes.push(Change::StartingAgain(self.id, status));
             return;
         }
         let delay = self.backoff.next(ran).max(self.def.restart_ms);
         let until = now.saturating_add(delay);
-        self.enter(now, State::Delayed { until });
         out.changes.push(Change::Restarting(self.id, status, delay));
+        match delay {
+            0 => self.end_delay(now),
+            _ => self.enter(now, State::Delayed { until }),
+        }
         if self.backoff.looping() {
             let looping = Change::Looping(self.id, self.backoff.failures(), delay);
             out.changes.push(looping);
         }
+    }
+
+    /// Begins the next attempt of a service that has ended by itself.
+    fn end_delay(&mut self, now: Millis) {
+        self.restarts = self.restarts.saturating_add(1);
+        self.enter(now, State::Waiting);
+        self.await_dependencies(now);
     }
 
     pub(crate) fn on_tick(&mut self, now: Millis, out: &mut Effects) {
@@ -343,11 +353,7 @@ impl ServiceRecord {
                 // SIGKILL is sent again if the process still exists by then.
                 *kill_at = now.saturating_add(self.def.grace_ms.max(1_000));
             }
-            State::Delayed { until } if *until <= now => {
-                self.restarts = self.restarts.saturating_add(1);
-                self.enter(now, State::Waiting);
-                self.await_dependencies(now);
-            }
+            State::Delayed { until } if *until <= now => self.end_delay(now),
             _ => {}
         }
         if self.late_at.is_some_and(|at| at <= now) {

@@ -155,9 +155,11 @@ pub enum Change {
     /// that succeeds is also `Ready`, after this.
     Ended(ServiceId, ExitStatus),
     /// The process ended, or could not be created, or the socket could not be bound, and the
-    /// service starts again after so many milliseconds; 0 where that was requested or is the service's
-    /// way of being idle.
+    /// service starts again after so many milliseconds; 0 after a healthy run.
     Restarting(ServiceId, ExitStatus, Millis),
+    /// The process ended by request, or because it was idle, and the service starts again at once, or
+    /// watches its socket again.
+    StartingAgain(ServiceId, ExitStatus),
     /// The service has ended so many times in a row without a healthy run, and its restarts
     /// are now delayed by so many milliseconds. Follows `Restarting`.
     Looping(ServiceId, u32, Millis),

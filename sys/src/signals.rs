@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use control::ShutdownKind;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::read;
 
 /// Request of a signal to PID 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,13 @@ const SIGNAL_TABLE: &[(Signal, Request, &str)] = &[
     ),
 ];
 
+/// Size in bytes of a record of a signalfd (signalfd(2), struct signalfd_siginfo).
+const RECORD_BYTES: usize = size_of::<libc::signalfd_siginfo>();
+/// Number of records that one read(2) returns at most.
+const RECORDS_PER_READ: usize = 4;
+/// Number of reads in a row at most.
+const MAX_READS: usize = 32;
+
 /// Signals that faults raise: blocked, they would kill PID 1 silently.
 pub const FAULT_SIGNALS: &[Signal] = &[
     Signal::SIGFPE,
@@ -83,14 +91,18 @@ impl Signals {
     /// Returns the requests since the last call; equal requests once.
     pub fn read_requests(&self) -> Vec<Request> {
         let mut all = Vec::new();
+        let mut records = [0; RECORD_BYTES * RECORDS_PER_READ];
         // The number is bounded: standard signals do not queue, real-time signals do.
-        for _ in 0..128 {
-            let Ok(Some(info)) = self.0.read_signal() else {
+        for _ in 0..MAX_READS {
+            let length = read(&self.0, &mut records).unwrap_or(0);
+            for record in records[..length].chunks_exact(RECORD_BYTES) {
+                let request = meaning(number(record));
+                if !all.contains(&request) {
+                    all.push(request);
+                }
+            }
+            if length < records.len() {
                 break;
-            };
-            let request = meaning(info.ssi_signo);
-            if !all.contains(&request) {
-                all.push(request);
             }
         }
         all
@@ -101,6 +113,13 @@ impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// Returns the number of the signal of a record, its first member.
+fn number(record: &[u8]) -> u32 {
+    record
+        .first_chunk()
+        .map_or(0, |bytes| u32::from_ne_bytes(*bytes))
 }
 
 fn meaning(number: u32) -> Request {

@@ -7,8 +7,8 @@ use crate::{ExitStatus, Millis};
 
 /// Number of times that a start is repeated after no process could be created or no socket bound,
 /// for services that are started only once too: a process or a descriptor may be available in a
-/// moment.
-const MAX_SPAWN_RETRIES: u32 = 5;
+/// moment. The retries take four seconds ([`crate::backoff`]).
+const MAX_SPAWN_RETRIES: u32 = 8;
 /// Exit status that stands for "no process could be created", as in a shell.
 const NOT_RUN: ExitStatus = ExitStatus::Exited(126);
 

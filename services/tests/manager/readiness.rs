@@ -21,7 +21,7 @@ fn forked_is_ready_when_its_program_runs_and_not_before() {
     let lines = logged();
     let start = "gone: Exec of /nonexistent: ENOENT";
     assert!(lines[0].starts_with(start), "the reason first: {lines:?}");
-    let end = "gone: exited with status 127; starts again in 100 ms";
+    let end = "gone: exited with status 127; starts again in 15 ms";
     assert_eq!(lines[1], end);
     let line = w.report()[1];
     assert_eq!(

@@ -35,9 +35,18 @@ impl DriverLoader {
         self.all = Some(wanted);
     }
 
-    /// Starts a child for the waiting devices, unless one is still at work.
+    /// Returns true if devices wait for a driver.
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        self.all.is_some() || !self.aliases.is_empty()
+    }
+
+    /// Starts a child for the waiting devices, unless one is still at work. The end of a child is the
+    /// moment to call again.
     pub fn poll(&mut self, modules: Option<&mut Modules>) {
-        let Some(modules) = modules else { return };
+        let Some(modules) = modules.filter(|_| self.has_waiting()) else {
+            return;
+        };
         let busy = self.child.as_ref().is_some_and(|c| !c.exited_within(0));
         if !busy {
             self.start(modules, |load| syscall::in_child(load));
@@ -49,7 +58,7 @@ impl DriverLoader {
     where
         F: FnOnce(&mut dyn FnMut()) -> Option<syscall::Child>,
     {
-        if self.all.is_none() && self.aliases.is_empty() {
+        if !self.has_waiting() {
             return;
         }
         let DriverLoader { aliases, all, .. } = self;

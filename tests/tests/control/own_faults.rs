@@ -48,7 +48,7 @@ fn crashes(guest: &Guest) -> Result<()> {
         &["crash: exited with status 3; it is started again"],
     )?;
     let log = eventually(SOON, || {
-        guest.sh("dmesg | grep 'crash: ended 5 times in a row'")
+        guest.sh("dmesg | grep 'crash: ended 8 times in a row'")
     })?;
     ensure!(log.lines().count() == 1, "{log}");
     let before = ticks(guest)?;
@@ -63,7 +63,7 @@ fn crashes(guest: &Guest) -> Result<()> {
         Ok(all)
     })?;
     let restarts = all["restarts"].as_u64();
-    ensure!(restarts.is_some_and(|n| (4..=12).contains(&n)), "{all}");
+    ensure!(restarts.is_some_and(|n| (7..=14).contains(&n)), "{all}");
     ensure!(all["last"]["exited"] == 3, "{all}");
     let words = ["crash", "delayed", "exit 3"];
     eventually(SOON, || says(guest, "b2p status", 0, &words))?;

@@ -18,7 +18,7 @@ fn a_need_that_failed_makes_the_dependent_fail() {
     let mut s = started();
     s.handle(1, Input::Spawned(KEY, 10));
     s.handle(2, Input::Exited(10, ExitStatus::Exited(1)));
-    assert_eq!(s.state(KEY), State::Delayed { until: 102 });
+    assert_eq!(s.state(KEY), State::Delayed { until: 17 });
     assert_eq!(
         (s.readiness(KEY), s.readiness(SSHD)),
         (Readiness::Failed, Readiness::Failed)
@@ -41,15 +41,15 @@ fn restarts_with_a_growing_delay() {
     let mut s = sshd_up();
     let killed = ExitStatus::Killed(9);
     let changes = s.note(100, Input::Exited(11, killed));
-    assert_eq!(changes, [Change::Restarting(SSHD, killed, 100)]);
+    assert_eq!(changes, [Change::Restarting(SSHD, killed, 15)]);
     assert_eq!(s.settle(100), []);
-    assert_eq!(s.deadline(), Some(200));
-    assert_eq!(s.handle(199, Input::Tick), []);
-    assert_eq!(s.handle(200, Input::Tick), [Action::Spawn(SSHD)]);
+    assert_eq!(s.deadline(), Some(115));
+    assert_eq!(s.handle(114, Input::Tick), []);
+    assert_eq!(s.handle(115, Input::Tick), [Action::Spawn(SSHD)]);
     s.handle(200, Input::Spawned(SSHD, 12));
     let failed = ExitStatus::Exited(255);
     let changes = s.note(201, Input::Exited(12, failed));
-    assert_eq!(changes, [Change::Restarting(SSHD, failed, 200)]);
+    assert_eq!(changes, [Change::Restarting(SSHD, failed, 30)]);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn idle_leave_rearms_at_once_and_early_death_does_not() {
     s.handle(6_002, Input::Spawned(PODMAN, 21));
     let actions = s.handle(6_003, Input::Exited(21, EXIT_0));
     assert_eq!(actions, [], "a hot loop");
-    let actions = s.handle(6_103, Input::Tick);
+    let actions = s.handle(6_018, Input::Tick);
     assert_eq!(actions, [Action::Watch(PODMAN)]);
 }
 
@@ -74,12 +74,16 @@ fn idle_leave_rearms_at_once_and_early_death_does_not() {
 fn a_good_end_makes_up_for_bad_ones() {
     let mut s = podman_armed();
     let mut now = 0;
-    for (status, ran, delay) in [(1, 5, 100), (1, 5, 200), (0, 2_000, 0), (1, 5, 100)] {
+    for (status, ran, delay) in [(1, 5, 15), (1, 5, 30), (0, 2_000, 0), (1, 5, 15)] {
         s.handle(now, Input::Connection(PODMAN));
         s.handle(now, Input::Spawned(PODMAN, 20));
         let status = ExitStatus::Exited(status);
         let changes = s.note(now + ran, Input::Exited(20, status));
-        assert_eq!(changes, [Change::Restarting(PODMAN, status, delay)]);
+        let expected = match delay {
+            0 => Change::StartingAgain(PODMAN, status),
+            _ => Change::Restarting(PODMAN, status, delay),
+        };
+        assert_eq!(changes, [expected]);
         s.settle(now + ran);
         now += ran + delay;
         s.handle(now, Input::Tick);
@@ -92,7 +96,7 @@ fn what_never_had_a_process_is_tried_again_and_not_for_ever() {
     let mut s = machine();
     s.handle(0, Input::Start(ONCE));
     let mut now = 0;
-    for _ in 0..5 {
+    for _ in 0..8 {
         assert_eq!(s.state(ONCE), State::Spawning);
         s.handle(now, Input::SpawnFailed(ONCE));
         now = s.deadline().expect("a delay");
@@ -139,8 +143,8 @@ fn a_loop_is_reported_and_backs_off() {
             s.handle(now, Input::Tick);
         }
     }
-    assert_eq!(reports[..3], [(5, 1_600), (10, 30_000), (20, 30_000)]);
-    assert_eq!(reports.len(), 5, "5, 10, 20, 40, 80: {reports:?}");
+    assert_eq!(reports[..3], [(8, 1_920), (16, 30_000), (32, 30_000)]);
+    assert_eq!(reports.len(), 5, "8, 16, 32, 64, 128: {reports:?}");
     assert!(starts < 140, "{starts} starts in an hour");
     assert_eq!(s.restarts(SSHD), starts);
 }

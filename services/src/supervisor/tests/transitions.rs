@@ -153,8 +153,8 @@ fn started() -> Outcome {
 }
 
 fn delayed(status: ExitStatus) -> Outcome {
-    let changes = [Change::Restarting(TESTED, status, 100)];
-    Outcome::noted(State::Delayed { until: NOW + 100 }).changes(&changes)
+    let changes = [Change::Restarting(TESTED, status, 15)];
+    Outcome::noted(State::Delayed { until: NOW + 15 }).changes(&changes)
 }
 
 fn ended(status: ExitStatus) -> Outcome {
@@ -245,7 +245,7 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
             I::Start(_) | I::Restart(_) => Outcome::noted(stopping(kill_at, true)),
             I::Stop(_) | I::StopAll => Outcome::noted(stopping(kill_at, false)),
             I::Exited(_, status) if again => started()
-                .changes(&[Change::Restarting(TESTED, status, 0)])
+                .changes(&[Change::StartingAgain(TESTED, status)])
                 .actions(&[clean, Action::Spawn(TESTED)]),
             I::Exited(_, status) => ended(status).actions(&[clean]),
             I::Tick => {
