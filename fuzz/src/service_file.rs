@@ -9,6 +9,8 @@ use crate::input::{is_one_line, split_array};
 
 pub(crate) const DICTIONARY: &[&str] = &[
     "exec /",
+    "at daily",
+    "at Mon..Fri *-*-1/2 03:*/5",
     "user ",
     "ready ",
     "restart ",

@@ -8,6 +8,7 @@
 
 pub mod account;
 mod backoff;
+pub mod calendar;
 mod cgroup;
 mod child;
 pub mod exit_status;

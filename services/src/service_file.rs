@@ -6,6 +6,7 @@
 //! fault is refused as a whole.
 
 use crate::account::Account;
+use crate::calendar::Calendar;
 use crate::service::{KillMode, ReadyWhen, Restart, ServiceDef};
 use crate::tokenize::tokenize;
 
@@ -42,6 +43,7 @@ const fn repeatable(name: &'static str) -> Key {
 
 const KEYS: &[Key] = &[
     once("exec"),
+    once("at"),
     once("user"),
     once("ready"),
     once("restart"),
@@ -87,6 +89,8 @@ pub struct Parsed<'a> {
     pub socket: &'a str,
     /// Working directory.
     pub dir: &'a str,
+    /// Times at which the service runs, in place of the boot.
+    pub at: Option<Calendar>,
 }
 
 /// Texts of passwd(5) and group(5), in which names are looked up.
@@ -184,6 +188,7 @@ impl<'a> Parsed<'a> {
             user: None,
             socket: "",
             dir: "/",
+            at: None,
         }
     }
 
@@ -220,6 +225,14 @@ impl<'a> Parsed<'a> {
     fn complete(&mut self, seen: Seen) -> Result<(), Fault> {
         if !seen.contains("exec") {
             return Err(Fault::MissingExec);
+        }
+        if self.at.is_some() {
+            if !seen.contains("ready") {
+                self.def.ready = ReadyWhen::Exit;
+            }
+            if self.def.ready != ReadyWhen::Exit || self.def.socket.is_some() {
+                return Err(Fault::TimedDaemon);
+            }
         }
         if self.def.ready == ReadyWhen::Exit {
             if !seen.contains("restart") {

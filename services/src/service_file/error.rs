@@ -69,6 +69,8 @@ pub enum Fault {
     MissingExec,
     /// A one-shot is to be restarted always.
     OneShotAlways,
+    /// A service that starts at times does not end by itself, or has a socket.
+    TimedDaemon,
     /// Readiness is to be reported on the descriptor of the socket.
     ReadyOnSocket,
     /// More faults than are reported.
@@ -102,6 +104,7 @@ impl fmt::Display for Fault {
                 "exec is missing: exec, a program by its whole path, its arguments"
             }
             Fault::OneShotAlways => "ready exit, restart always: restart on-failure or never",
+            Fault::TimedDaemon => "at is for a service that ends: ready exit, and no socket",
             Fault::ReadyOnSocket => "ready fd 3, and a socket, which is 3: ready fd 4",
             Fault::TooMany => "and perhaps more: mend these first",
         })

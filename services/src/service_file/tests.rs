@@ -130,6 +130,8 @@ fn what_is_wrong_is_told() {
         ("exec /x\nenv A=1 A=2", "once"),
         ("exec /x\nenv LISTEN_FDS=1", "another name"),
         ("exec /x\nenv NOTIFY_SOCKET=/x", "another name"),
+        ("exec /x\nat noon", "03:30"),
+        ("exec /x\nat", "03:30"),
         ("exec /x\nneeds ../x", "names of services"),
         ("exec /x\nafter a ../x", "names of services"),
         ("exec /x\nafter", "names of services"),
@@ -192,7 +194,7 @@ fn faults_have_a_type_and_one_text() {
     };
     assert_eq!(faults, [(2, value), (3, Fault::UnknownKey("later".into()))]);
     let text = "demo:2: ready: soon: exec, notify, exit, or fd and a number; \
-        demo:3: later: no such word: one of exec user ready restart final delay socket stop grace \
+        demo:3: later: no such word: one of exec at user ready restart final delay socket stop grace \
         late dir umask oom nofile kill env needs after limit";
     assert_eq!(errors.to_string(), text);
 }

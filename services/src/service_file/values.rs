@@ -4,6 +4,7 @@
 use super::{Accounts, Expected, Parsed, is_name};
 use crate::Millis;
 use crate::account;
+use crate::calendar::Calendar;
 use crate::exit_status::signal_number;
 use crate::service::{KillMode, ReadyWhen, Restart, Socket};
 use crate::tokenize::parse_number;
@@ -31,6 +32,7 @@ impl<'a> Parsed<'a> {
         match (key, values) {
             ("exec", [program, ..]) if program.starts_with('/') => self.argv = values.to_vec(),
             ("exec", _) => return expected("a program by its whole path, then its arguments"),
+            ("at", words) => self.at = Some(times(words)?),
             ("final", [_, ..]) => self.final_statuses = statuses(values)?,
             ("final", _) => return expected("exit statuses, such as 3 78"),
             ("env", [_, ..]) => return self.add_env(values),
@@ -117,6 +119,12 @@ impl<'a> Parsed<'a> {
         }
         Ok(())
     }
+}
+
+fn times(words: &[&str]) -> Result<Calendar, Expected> {
+    Calendar::parse(words).ok_or(Expected(
+        "hourly, daily, weekly, monthly, or a time such as 03:30, Mon..Fri 22:00 or *-*-01 06:00",
+    ))
 }
 
 fn ready(value: &str) -> Result<ReadyWhen, Expected> {
