@@ -148,7 +148,7 @@ fn blacklist(builder: &mut Builder, text: &str) -> Result<(), Problem> {
     })
 }
 
-/// Earlier names of services, each with the name that replaced it. `b2p.off=`, `b2p.on=` and the
+/// Earlier names of services and those that systemd has, each with the name here. `b2p.off=`, `b2p.on=` and the
 /// client's commands take both.
 const SERVICE_ALIASES: &[(&str, &str)] = &[
     ("settle", "late-drivers"),
@@ -156,9 +156,10 @@ const SERVICE_ALIASES: &[(&str, &str)] = &[
     ("keep", "log-files"),
     ("store", "image-sync"),
     ("zone", "timezone"),
+    ("podman-auto-update", "auto-update"),
 ];
 
-/// Returns the present name of the service that was once called `name`, or `name` itself.
+/// Returns the name that a service has here, of an earlier name or one of systemd, or `name` itself.
 #[must_use]
 pub fn canonical_service_name(name: &str) -> &str {
     let alias = SERVICE_ALIASES.iter().find(|(old, _)| *old == name);

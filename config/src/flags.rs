@@ -133,6 +133,7 @@ pub const FLAGS: &[Flag] = &[
         ..Flag::EMPTY
     },
     switches::TEMPLATE,
+    switches::AUTO_UPDATE,
     Flag {
         name: "b2p.net",
         values: "dhcp, off, <addr>/<prefix>,<gateway>[,<dns>...]",

@@ -49,8 +49,8 @@ pub use markdown::flags_markdown;
 pub use module_options::module_options;
 pub use origin::{Origin, origins};
 pub use settings::{
-    Config, Console, DEFAULT_UID, Etc, Ignition, LogReceiver, Loglevel, Modules, Net, Podman,
-    Proxy, Role, Rootless, SharedFolder, Slot, Transport,
+    AutoUpdate, Config, Console, DEFAULT_UID, Etc, Ignition, LogReceiver, Loglevel, Modules, Net,
+    Podman, Proxy, Role, Rootless, SharedFolder, Slot, Transport,
 };
 pub use smbios::oem_strings;
 pub use sources::{FwCfg, Sources, parse};

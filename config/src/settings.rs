@@ -95,6 +95,8 @@ pub struct Config {
     pub syslog: bool,
     /// Receiver of the machine's log.
     pub rsyslog: Option<LogReceiver>,
+    /// Time at which podman looks for newer images.
+    pub auto_update: AutoUpdate,
 }
 
 impl Default for Config {
@@ -140,6 +142,7 @@ impl Default for Config {
             swapfile: None,
             syslog: false,
             rsyslog: None,
+            auto_update: AutoUpdate::Off,
         }
     }
 }
@@ -310,6 +313,22 @@ pub enum Rootless {
     Off,
     /// Socket as with [`Rootless::On`], to which docker's clients are led.
     Default,
+}
+
+/// Time at which podman updates containers with a label for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AutoUpdate {
+    /// Never.
+    Off,
+    /// In the hour after midnight, at a time that is the machine's own.
+    Daily,
+    /// Each day at this local time.
+    At {
+        /// Hour, 0 to 23.
+        hour: u8,
+        /// Minute, 0 to 59.
+        minute: u8,
+    },
 }
 
 /// Verbosity of PID 1's log, from the lowest to the highest.

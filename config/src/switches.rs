@@ -5,7 +5,8 @@ use crate::builder::{Builder, each_item};
 use crate::compat::canonical_service_name;
 use crate::diagnostic::Problem;
 use crate::flag::Flag;
-use crate::values::{self, on_off};
+use crate::settings::AutoUpdate;
+use crate::values::{self, lookup, number, on_off};
 
 pub(crate) const TEMPLATE: Flag = Flag {
     name: "b2p.template",
@@ -26,6 +27,33 @@ pub(crate) const VARLINK: Flag = Flag {
     apply: |to, text| on_off(text).map(|on| to.config.varlink = on),
     ..Flag::EMPTY
 };
+
+pub(crate) const AUTO_UPDATE: Flag = Flag {
+    name: "b2p.auto_update",
+    values: "off, daily, <HH>:<MM>",
+    default: "off",
+    description: "podman auto-update: newer images for containers that have the label, each day in the hour after midnight or at a time",
+    apply: |to, text| auto_update(text).map(|when| to.config.auto_update = when),
+    ..Flag::EMPTY
+};
+
+/// Parses `b2p.auto_update=`.
+fn auto_update(text: &str) -> Result<AutoUpdate, Problem> {
+    let Some((hour, minute)) = text.split_once(':') else {
+        return lookup(
+            text,
+            &[("off", AutoUpdate::Off), ("daily", AutoUpdate::Daily)],
+        );
+    };
+    match (number(hour, 23), number(minute, 59)) {
+        (Some(hour), Some(minute)) if has_short_parts(text) => Ok(AutoUpdate::At { hour, minute }),
+        _ => Err(Problem::invalid("not a time of day")),
+    }
+}
+
+fn has_short_parts(text: &str) -> bool {
+    text.split(':').all(|part| (1..=2).contains(&part.len()))
+}
 
 /// Applies `b2p.on=` and `b2p.off=`: the later flag for a service wins.
 pub(crate) fn services(builder: &mut Builder, text: &str, on: bool) -> Result<(), Problem> {

@@ -5,8 +5,8 @@ mod common;
 
 use common::{ED25519, KEYS, RSA, good, with};
 use config::{
-    Config, Console, DiskSelector, Etc, FormatPolicy, Loglevel, Podman, Rootless, Swap, WaitUsb,
-    ZramSize,
+    AutoUpdate, Config, Console, DiskSelector, Etc, FormatPolicy, Loglevel, Podman, Rootless, Swap,
+    WaitUsb, ZramSize,
 };
 
 #[test]
@@ -283,4 +283,30 @@ fn swap_is_there_when_asked_for_and_not_by_surprise() {
     let all = "swapfile=sda1 b2p.swap=zram b2p.swap=/dev/vda1";
     assert_eq!(asks(&format!("noswap {all}")), (false, false));
     assert_eq!(asks(&format!("{all} noswap")), (false, false));
+}
+
+#[test]
+fn auto_update() {
+    let at = |hour, minute| AutoUpdate::At { hour, minute };
+    for (text, when) in [
+        ("off", AutoUpdate::Off),
+        ("daily", AutoUpdate::Daily),
+        ("03:30", at(3, 30)),
+        ("0:05", at(0, 5)),
+        ("23:59", at(23, 59)),
+    ] {
+        let expected = with(|to| to.auto_update = when);
+        assert_eq!(good(&format!("b2p.auto_update={text}")), expected);
+    }
+    for wrong in [
+        "weekly", "24:00", "3:60", "3", "3:", ":3", "003:30", "3:30:00", "+3:30", "-1:30",
+    ] {
+        let (config, said) = common::read(&format!("b2p.auto_update={wrong}"));
+        assert_eq!(config.auto_update, AutoUpdate::Off);
+        assert!(
+            said[0].contains("it takes off, daily, <HH>:<MM>"),
+            "{said:?}"
+        );
+    }
+    assert!(common::read("b2p.auto_update=dayly").1[0].contains("did you mean daily?"));
 }

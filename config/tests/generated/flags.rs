@@ -3,7 +3,7 @@
 
 use std::net::Ipv4Addr;
 
-use config::{Config, DiskSelector, Net, Swap, ZramSize};
+use config::{AutoUpdate, Config, DiskSelector, Net, Swap, ZramSize};
 
 fn disk_text(disk: &DiskSelector) -> String {
     match disk {
@@ -75,6 +75,7 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
         ("b2p.console", keyword(&config.console)),
         ("b2p.podman", keyword(&config.podman)),
         ("b2p.rootless", keyword(&config.rootless)),
+        ("b2p.auto_update", time_text(config.auto_update)),
         ("b2p.etc", keyword(&config.etc)),
         ("b2p.modules", keyword(&config.modules)),
         ("b2p.loglevel", keyword(&config.loglevel)),
@@ -156,6 +157,14 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
         )
     }));
     flags
+}
+
+fn time_text(when: AutoUpdate) -> String {
+    match when {
+        AutoUpdate::Off => "off".to_owned(),
+        AutoUpdate::Daily => "daily".to_owned(),
+        AutoUpdate::At { hour, minute } => format!("{hour:02}:{minute:02}"),
+    }
 }
 
 /// Returns a flag for the command line: the `whole` flag in double quotes, or its value.

@@ -7,8 +7,8 @@ mod flags;
 use std::net::Ipv4Addr;
 
 use config::{
-    Config, Console, DiskSelector, Etc, FormatPolicy, Ignition, LogReceiver, Loglevel, Modules,
-    Net, Podman, Proxy, Rootless, Swap, Transport, WaitUsb, ZramSize,
+    AutoUpdate, Config, Console, DiskSelector, Etc, FormatPolicy, Ignition, LogReceiver, Loglevel,
+    Modules, Net, Podman, Proxy, Rootless, Swap, Transport, WaitUsb, ZramSize,
 };
 use proptest::collection::vec;
 use proptest::sample::{select, subsequence};
@@ -17,6 +17,14 @@ use proptest::{option, prelude::*};
 use crate::common::KEYS;
 
 pub use flags::{flags, quote};
+
+fn auto_updates() -> impl Strategy<Value = AutoUpdate> {
+    prop_oneof![
+        Just(AutoUpdate::Off),
+        Just(AutoUpdate::Daily),
+        (0_u8..24, 0_u8..60).prop_map(|(hour, minute)| AutoUpdate::At { hour, minute }),
+    ]
+}
 
 fn name() -> impl Strategy<Value = String> {
     "[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?(\\.[a-z0-9]{1,8}){0,3}"
@@ -162,7 +170,7 @@ pub fn config() -> impl Strategy<Value = Config> {
         modules,
         (option::of(disk()), swaps()),
         (any::<[bool; 15]>(), rootless, etcs),
-        (proxy(), users, option::of(receiver())),
+        (proxy(), users, option::of(receiver()), auto_updates()),
     );
     (b2p_flags, other_flags).prop_map(|(b2p_flags, other_flags)| {
         let (keys, data, format, hostname, net, console, podman, loglevel, services) = b2p_flags;
@@ -173,7 +181,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             blacklist,
             (swapfile, swaps),
             (bools, rootless, etc),
-            (proxy, (user, uid), rsyslog),
+            (proxy, (user, uid), rsyslog, auto_update),
         ) = other_flags;
         let [
             sshd,
@@ -241,6 +249,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             swapfile,
             syslog,
             rsyslog,
+            auto_update,
         }
     })
 }
