@@ -38,8 +38,8 @@ pub struct Reaction {
 pub enum Trigger {
     /// The service of this name has ended, or could not be started, and is not restarted.
     Ended(&'static str),
-    /// A service is ready, late, has ended, cannot have its socket, or has written a report; or a start of
-    /// it was cancelled.
+    /// A service is ready, late, has ended, is started again, cannot have its socket, or has written a report;
+    /// or a start of it was cancelled.
     ServiceChanged,
     /// All gates of the ready line are ready, have failed, or are late.
     NoGatePending,
@@ -140,6 +140,7 @@ impl Trigger {
                 Change::Ready(_)
                     | Change::Late(_)
                     | Change::Ended(..)
+                    | Change::Restarting(..)
                     | Change::Unbindable(_)
                     | Change::Cancelled(_)
                     | Change::Reported(_)

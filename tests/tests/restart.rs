@@ -2,6 +2,8 @@
 //! Restart policies survive a reboot and a power cut: containers that are due run again, and those
 //! that a person stopped do not.
 
+#[path = "restart/kube.rs"]
+mod kube;
 #[path = "restart/quadlets.rs"]
 mod quadlets;
 
@@ -43,6 +45,12 @@ fn restart() -> Result<()> {
     checks.check("systemctl starts and stops what they have become", || {
         quadlets::by_hand(&guest)
     });
+    checks.check("kube files are read, and a bad file is one line", || {
+        kube::begin(&guest)
+    });
+    checks.check("their pods keep what they have written", || {
+        kube::by_hand(&guest)
+    });
     checks.check("it ends", || {
         guest.vm.power_button()?;
         ensure!(guest.vm.wait_exit(LIMIT)?.success());
@@ -55,6 +63,7 @@ fn restart() -> Result<()> {
     let guest = boot(&disk)?;
     checks.check("after a reboot", || settled(&guest));
     checks.check("quadlets after a reboot", || quadlets::run(&guest));
+    checks.check("kube pods after a reboot", || kube::run(&guest, 1));
     checks.check("core's, too, and they outlive the session", || {
         eventually(LIMIT, || {
             let names = guest.sh_as("core", "podman ps --format '{{.Names}}' | grep -v ^q-")?;
@@ -87,6 +96,7 @@ fn restart() -> Result<()> {
     let guest = boot(&disk)?;
     checks.check("after a power cut", || settled(&guest));
     checks.check("quadlets after a power cut", || quadlets::run(&guest));
+    checks.check("kube pods after a power cut", || kube::run(&guest, 2));
     checks.check("what cannot be started is said", || {
         guest.sh(
             "mkdir /mnt/gone && podman create --name gone --restart always -v /mnt/gone:/x localhost/box:1 sleep 9; \
@@ -163,7 +173,9 @@ fn done(guest: &Guest) -> Result<()> {
 /// Expects that containers that are due run and, once the service is done, no others but those of quadlets.
 fn settled(guest: &Guest) -> Result<()> {
     done(guest)?;
-    let names = guest.sh("podman ps --format '{{.Names}}' | grep -v ^q- | sort")?;
+    let names = guest.sh(
+        "podman ps --format '{{.Names}}' | grep -v -e ^q- -e ^k- -e -service$ -e -infra$ | sort",
+    )?;
     let wanted = BOXES.iter().filter(|b| b.3).map(|b| b.0);
     let wanted: Vec<&str> = wanted.collect();
     ensure!(

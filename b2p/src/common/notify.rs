@@ -10,6 +10,11 @@ pub fn ready() {
     send("READY=1");
 }
 
+/// Reports that the service is ready, and that its main process has this number.
+pub fn main_process(pid: &str) {
+    send(&format!("MAINPID={pid}\nREADY=1"));
+}
+
 /// Reports that the file of the service's degraded lines has changed. A one-shot does not call this function:
 /// PID 1 reads the file when a one-shot ends.
 pub fn degraded() {

@@ -184,7 +184,7 @@ fn has_container(dir: &Path) -> bool {
 }
 
 /// Returns true for the id of a container: 64 hexadecimal digits.
-fn is_id(text: &str) -> bool {
+pub fn is_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 

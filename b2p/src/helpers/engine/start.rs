@@ -23,8 +23,8 @@ const QUERY_LIMIT: Duration = Duration::from_secs(120);
 /// Limit for the start of all containers of a user.
 const START_LIMIT: Duration = Duration::from_secs(900);
 
-/// Line that podman prints for each container.
-const FORMAT: &str = "{{.ID}} {{.State.StartedAt.UnixMilli}} {{.State.FinishedAt.UnixMilli}} {{.HostConfig.RestartPolicy.Name}} {{.Name}}";
+/// Line that podman prints for each container. The last field is the unit that it belongs to, if any.
+const FORMAT: &str = "{{.ID}} {{.State.StartedAt.UnixMilli}} {{.State.FinishedAt.UnixMilli}} {{.HostConfig.RestartPolicy.Name}} {{.Name}} {{index .Config.Labels \"PODMAN_SYSTEMD_UNIT\"}}";
 
 /// A container that is due.
 #[derive(Debug, PartialEq, Eq)]
@@ -100,9 +100,10 @@ fn error_lines(output: &str) -> Option<String> {
     (!lines.is_empty()).then(|| lines.join("; "))
 }
 
-/// Reads a line of [`FORMAT`]; returns the container if it is due.
+/// Reads a line of [`FORMAT`]; returns the container if it is due. One that belongs to a unit is the unit's to
+/// start.
 fn parse_due(line: &str) -> Option<Container> {
-    let mut fields = line.splitn(5, ' ');
+    let mut fields = line.splitn(6, ' ');
     let id = fields.next().filter(|id| is_id(id))?;
     let started: i64 = fields.next()?.parse().ok()?;
     let finished: i64 = fields.next()?.parse().ok()?;
@@ -111,10 +112,10 @@ fn parse_due(line: &str) -> Option<Container> {
         "unless-stopped" => started > finished,
         _ => false,
     };
-    due.then(|| Container {
-        id: id.to_owned(),
-        name: fields.next().unwrap_or(id).to_owned(),
-    })
+    let name = fields.next().unwrap_or(id).to_owned();
+    let is_free = fields.next().is_none_or(|unit| unit.trim().is_empty());
+    let id = id.to_owned();
+    (due && is_free).then_some(Container { id, name })
 }
 
 #[cfg(test)]
@@ -139,6 +140,7 @@ mod tests {
             ["web"],
             "stopped, and started all the same"
         );
+        assert_eq!(names("ID 10 20 always web "), ["web"]);
         assert_eq!(names(&format!("ID 10 {NEVER} unless-stopped web")), ["web"]);
         assert_eq!(
             names("ID 30 20 unless-stopped web"),
@@ -151,6 +153,7 @@ mod tests {
             "ID 30 20 on-failure web".to_owned(),
             "ID 30 20 no web".to_owned(),
             "ID 30 x always web".to_owned(),
+            "ID 10 20 always web web.service".to_owned(),
             "WARN[0000] something".to_owned(),
             String::new(),
         ] {

@@ -3,10 +3,13 @@
 //! services of PID 1 (docs/guide/quadlets.md). `b2p user-services` loads them at boot, and again for
 //! `systemctl daemon-reload`; without a quadlet file it only looks into the directories.
 
+mod compose;
 mod convert;
+mod disk_units;
 mod generator;
 pub mod host;
 mod keys;
+pub mod kube;
 pub mod paths;
 mod program;
 pub mod run;
@@ -60,7 +63,7 @@ struct Loaded {
 
 /// Loads the quadlets of the machine and of its users. The first time in a boot, those that are wanted start.
 pub fn load(env: &Environment) {
-    let owners: Vec<Owner> = owners().into_iter().filter(generator::has_files).collect();
+    let owners: Vec<Owner> = owners().into_iter().filter(has_files).collect();
     let was_loaded = Path::new(DEFINITIONS).exists();
     if owners.is_empty() && !was_loaded {
         return;
@@ -71,10 +74,11 @@ pub fn load(env: &Environment) {
         Ok(_) => {}
         Err(why) => faults.push(why.to_string()),
     }
-    for fault in &faults {
-        warn!("{PART}: {fault}");
+    let lines: Vec<(&str, &str)> = faults.iter().map(|fault| disk_units::part(fault)).collect();
+    for (part, why) in &lines {
+        warn!("{part}: {why}");
     }
-    let lines = faults.into_iter().map(|fault| (PART, fault));
+    let lines = lines.into_iter().map(|(part, why)| (part, why.to_owned()));
     Degraded::of("user-services").update(lines);
 }
 
@@ -84,7 +88,7 @@ pub fn load(env: &Environment) {
 /// `b2p user-services` cannot be asked, or fails.
 pub fn reload(env: &Environment) -> Result<()> {
     if !Path::new(DEFINITIONS).exists() {
-        if !owners().iter().any(generator::has_files) {
+        if !owners().iter().any(has_files) {
             return Ok(());
         }
         fs::create_dir_all(DEFINITIONS).on(DEFINITIONS)?;
@@ -100,6 +104,11 @@ pub fn reload(env: &Environment) -> Result<()> {
 #[must_use]
 pub fn is_reload() -> bool {
     fs::remove_file(RELOAD).is_ok()
+}
+
+/// Returns true if an owner has files that become units.
+fn has_files(owner: &Owner) -> bool {
+    generator::has_files(owner) || disk_units::has_files(owner)
 }
 
 /// Returns root, and the users who may have quadlets.
@@ -159,6 +168,7 @@ fn load_all(
         all.append(&mut loaded.definitions);
     }
     withdraw(env, &report, &all);
+    faults.extend(kube::take_down_gone());
     for definition in &all {
         offer(env, &report, definition);
     }
@@ -188,7 +198,8 @@ fn is_own(service: &str) -> bool {
 
 /// Runs the generator, and reads the units that it prints.
 fn read(owner: &Owner) -> Result<Loaded> {
-    let output = generator::run(owner)?;
+    let mut output = generator::run(owner)?;
+    disk_units::add(owner, &mut output);
     let mut loaded = Loaded {
         faults: output.faults,
         ..Loaded::default()

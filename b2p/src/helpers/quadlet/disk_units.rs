@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Units that no generator writes: those of kube files and compose projects on the data disk.
+
+use std::path::Path;
+
+use super::generator::Output;
+use super::specifiers::Owner;
+use super::{PART, compose, kube};
+
+/// Returns true if the owner has kube files or compose projects, which are the machine's.
+#[must_use]
+pub fn has_files(owner: &Owner) -> bool {
+    owner.uid == 0 && (kube::has_files() || compose::has_files())
+}
+
+/// Adds the units to those of the generator.
+pub fn add(owner: &Owner, output: &mut Output) {
+    if owner.uid != 0 {
+        return;
+    }
+    for made in [
+        kube::units(Path::new(kube::DIR)),
+        compose::units(Path::new(compose::DIR)),
+    ] {
+        output.units += &made.units;
+        output.faults.extend(made.faults);
+    }
+}
+
+/// Returns true for a name that a unit may have without escapes (systemd.unit(5)).
+#[must_use]
+pub fn is_plain(name: &str) -> bool {
+    let is_letter = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    !name.is_empty() && !name.starts_with(['.', '-']) && name.bytes().all(is_letter)
+}
+
+/// Returns the names in a directory, sorted, without hidden ones.
+#[must_use]
+pub fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
+    sys::sort::sort(&mut names);
+    names
+}
+
+/// Returns the part of the machine that a fault belongs to, and its reason.
+#[must_use]
+pub fn part(fault: &str) -> (&'static str, &str) {
+    let of = |part: &'static str| Some((part, fault.strip_prefix(part)?.strip_prefix(": ")?));
+    let own = [kube::PART, compose::PART].into_iter().find_map(of);
+    own.unwrap_or((PART, fault))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_belong_to_a_part() {
+        assert_eq!(part("kube: a b.yaml: a name"), ("kube", "a b.yaml: a name"));
+        assert_eq!(part("compose: x: y"), ("compose", "x: y"));
+        assert_eq!(
+            part("compose.service: z"),
+            ("quadlet", "compose.service: z")
+        );
+    }
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Kube files on the data disk: their pods run as services, and keep what they have written until the file
+//! changes. Compose projects without a provider are one degraded line.
+
+use anyhow::{Result, ensure};
+use tests::{Guest, eventually, image};
+
+use crate::LIMIT;
+
+/// Directory of the files.
+const DIR: &str = "/var/lib/boot2podman/kube";
+
+/// Writes a pod whose container notes each of its starts in a file of its own.
+fn pod(guest: &Guest, file: &str, name: &str, greeting: &str) -> Result<()> {
+    let image = image::NAME;
+    let text = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\nspec:\n  containers:\n  - name: box\n    \
+         image: {image}\n    imagePullPolicy: Never\n    command: [sh, -c, \"echo {greeting} >>/starts; \
+         trap 'exit 0' TERM; while :; do sleep 1000 & wait; done\"]\n"
+    );
+    let to = format!("mkdir -p {DIR} && cat >{DIR}/{file}");
+    tests::text(&guest.ssh_with("root", &to, text.as_bytes())?).map(drop)
+}
+
+/// Expects that the container runs, and has noted these starts.
+fn starts(guest: &Guest, container: &str, greetings: &[&str]) -> Result<()> {
+    eventually(LIMIT, || {
+        let said = guest.sh(&format!("podman exec {container} cat /starts"))?;
+        ensure!(said.lines().eq(greetings.iter().copied()), "{said:?}");
+        Ok(())
+    })
+}
+
+/// Writes the files: two pods, one that podman refuses, and a compose project.
+pub fn begin(guest: &Guest) -> Result<()> {
+    pod(guest, "site.yaml", "k-site", "one")?;
+    pod(guest, "gone.yml", "k-gone", "one")?;
+    guest.sh(&format!(
+        "printf 'kind: Pod\\nspec: [\\n' >{DIR}/bad.yaml; \
+         mkdir -p /var/lib/boot2podman/compose/shop; \
+         echo 'services: {{}}' >/var/lib/boot2podman/compose/shop/compose.yaml"
+    ))?;
+    guest.sh("systemctl daemon-reload; systemctl start site.service gone")?;
+    let said = guest
+        .sh("! systemctl start bad && systemctl status site && cat /run/boot2podman/degraded")?;
+    let count = |word: &str| said.lines().filter(|line| line.starts_with(word)).count();
+    ensure!(count("bad: ") == 1 && count("compose: ") == 1, "{said}");
+    ensure!(
+        said.contains("compose: shop: no compose provider"),
+        "{said}"
+    );
+    Ok(())
+}
+
+/// A restart keeps what the container has written, unless the file has changed; a file that is gone is
+/// taken down.
+pub fn by_hand(guest: &Guest) -> Result<()> {
+    starts(guest, "k-site-box", &["one"])?;
+    guest.sh("systemctl restart site")?;
+    starts(guest, "k-site-box", &["one", "one"])?;
+    guest.sh("systemctl stop site")?;
+    let left = guest.sh("podman ps --format '{{.Names}}' | grep -e k-site -e -service; true")?;
+    ensure!(
+        left.lines().count() == 1,
+        "the service container of k-gone alone: {left}"
+    );
+    pod(guest, "site.yaml", "k-site", "two")?;
+    guest.sh("systemctl start site")?;
+    starts(guest, "k-site-box", &["two"])?;
+    guest.sh(&format!(
+        "rm {DIR}/gone.yml {DIR}/bad.yaml; systemctl daemon-reload"
+    ))?;
+    let left = guest.sh("podman ps -a --format '{{.Names}}' | grep -c -e k-gone -e -service")?;
+    ensure!(left == "1", "{left}");
+    guest.sh("! systemctl is-active gone").map(drop)
+}
+
+/// Expects that the pod runs again, with what it had written.
+pub fn run(guest: &Guest, boots: usize) -> Result<()> {
+    starts(guest, "k-site-box", &vec!["two"; 1 + boots])?;
+    eventually(LIMIT, || guest.sh("systemctl is-active site").map(drop))
+}
