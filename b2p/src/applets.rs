@@ -14,7 +14,7 @@ use crate::client::{
 use crate::common::control_client::ControlClient;
 use crate::helpers::{
     cloud, compat, console, data, engine, ext, ignition, image_sync, log_files, net, quadlet,
-    registries, remote_log, share, sshd, swap, syslog, template, time, upgrade,
+    registries, remote_log, share, sshd, swap, syslog, template, time, timers, unit_bus, upgrade,
     varlink as varlink_services, vsock,
 };
 
@@ -138,6 +138,15 @@ pub const APPLETS: &[Applet] = &[
     Applet { name: "time", kind: Service,
         run: |_| time::main(),
         summary: "keeps the system clock right", ..DEFAULT },
+    Applet { name: "timers", kind: Service,
+        run: |call| timers::main(call.control),
+        summary: "starts services at the times that their files name", ..DEFAULT },
+    Applet { name: "unit-bus", kind: Service,
+        run: |call| unit_bus::main(call.control),
+        summary: "restarts units for podman auto-update, which calls systemd", ..DEFAULT },
+    Applet { name: "auto-update", kind: OneShot,
+        run: |_| engine::auto_update::main(),
+        summary: "runs podman auto-update for every user who has containers", ..DEFAULT },
     Applet { name: "health", kind: Service,
         run: |_| engine::health::main(),
         summary: "runs the health checks of containers", ..DEFAULT },

@@ -27,6 +27,8 @@ pub const LOG_DIR: &str = "/var/lib/boot2podman/log";
 pub const IN_MACHINE: &str = runtime!("machine");
 /// Socket of the API of root's podman.
 pub const PODMAN_SOCKET: &str = "/run/podman/podman.sock";
+/// Socket of systemd's manager, on which `b2p unit-bus` restarts units.
+pub const UNIT_BUS: &str = "/run/systemd/private";
 /// Socket of the varlink interface of root's podman.
 pub const VARLINK_PODMAN: &str = "/run/podman/io.podman";
 /// Socket of the varlink interface of the machine itself.

@@ -26,6 +26,12 @@ pub const RESCUE_PREFIX: &str = "rescue-";
 /// and the user's scripts.
 pub const CONFIGURED_ON_DISK: &[&str] = &[REGISTRIES, "bootsync", "bootlocal"];
 
+/// Service that starts others at times. `b2p user-services` starts it if there is any.
+pub const TIMERS: &str = "timers";
+
+/// Service that runs `podman auto-update`, at times.
+pub const AUTO_UPDATE: &str = "auto-update";
+
 /// Name of the service that configures registries from the data disk.
 pub const REGISTRIES: &str = "registries";
 
@@ -33,6 +39,15 @@ pub const REGISTRIES: &str = "registries";
 #[must_use]
 pub fn starts_at_boot(config: &Config, name: &str) -> bool {
     let told = config.services.iter().find(|(known, _)| known == name);
-    let asked = name.starts_with(RESCUE_PREFIX) || CONFIGURED_ON_DISK.contains(&name);
+    let asked = name.starts_with(RESCUE_PREFIX)
+        || CONFIGURED_ON_DISK.contains(&name)
+        || [TIMERS, AUTO_UPDATE].contains(&name);
     told.map_or(!asked, |(_, on)| *on)
+}
+
+/// Returns true if a flag turns the service off.
+#[must_use]
+pub fn is_off(config: &Config, name: &str) -> bool {
+    let mut told = config.services.iter();
+    told.any(|(known, on)| known == name && !on)
 }

@@ -3,6 +3,9 @@
 //! foreign ones; and the shutdown while a program of one runs. `make test` has made `debug`, `make
 //! test-all` the others.
 
+#[path = "ext/compose.rs"]
+mod compose;
+
 use anyhow::{Context, Result, ensure};
 use initramfs::arch::Arch;
 use initramfs::ext::{self, Extension};

@@ -6,6 +6,8 @@
 mod kube;
 #[path = "restart/quadlets.rs"]
 mod quadlets;
+#[path = "restart/updates.rs"]
+mod updates;
 
 use anyhow::{Result, ensure};
 use std::fs;
@@ -51,6 +53,10 @@ fn restart() -> Result<()> {
     checks.check("their pods keep what they have written", || {
         kube::by_hand(&guest)
     });
+    checks.check("images are updated, and rolled back", || {
+        updates::updated_and_rolled_back(&guest)
+    });
+    checks.check("a service runs at its time", || updates::at_times(&guest));
     checks.check("it ends", || {
         guest.vm.power_button()?;
         ensure!(guest.vm.wait_exit(LIMIT)?.success());

@@ -64,6 +64,18 @@ pub fn check(user_files: &Path, name: &Name) -> Result<()> {
         .map_err(|errors| Error::invalid(errors.to_string()))
 }
 
+/// Returns true if a file that PID 1 was given names times at which its service runs.
+#[must_use]
+pub fn has_times(loaded_files: &Path, name: &Name) -> bool {
+    let text = read(loaded_files, name).unwrap_or_default();
+    let [passwd, group] = ACCOUNT_COPIES.map(|(_, copy)| {
+        let text = sys::files::read_text(loaded_files.join(copy));
+        text.unwrap_or_default()
+    });
+    let parsed = services::service_file::parse(name.as_str(), &text, &passwd, &group);
+    parsed.is_ok_and(|parsed| parsed.at.is_some())
+}
+
 /// Copies the user's file to the directory from which PID 1 reads it, in one step, and those of users
 /// and groups before it.
 ///
@@ -115,9 +127,15 @@ mod tests {
         assert!(differs(&from, &to, &name("web")) && exists(&from, &name("web")));
         stage(&from, &to, &name("web")).unwrap();
         assert_eq!(fs::read(to.join("web")).unwrap(), b"exec /bin/web\n");
-        assert!(!differs(&from, &to, &name("web")));
+        assert!(!differs(&from, &to, &name("web")) && !has_times(&to, &name("web")));
         fs::write(from.join("web"), "exec /bin/other\n").unwrap();
         assert!(differs(&from, &to, &name("web")));
+        fs::write(from.join("night"), "exec /bin/web\nat 03:30\n").unwrap();
+        stage(&from, &to, &name("night")).unwrap();
+        assert!(has_times(&to, &name("night")) && !has_times(&to, &name("none")));
+        for path in [&from, &to] {
+            fs::remove_file(path.join("night")).unwrap();
+        }
         for bad in ["long", "pipe", "dir", "none"] {
             assert!(stage(&from, &to, &name(bad)).is_err(), "{bad}");
         }

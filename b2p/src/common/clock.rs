@@ -27,6 +27,26 @@ pub fn second_of_day(ahead: u32) -> u32 {
     u32::try_from(seconds).unwrap_or(0) % DAY
 }
 
+/// Returns the seconds since 1970.
+#[must_use]
+pub fn seconds() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// Returns the local time, in seconds since 1970 as a clock there shows them, for a time in UTC.
+#[must_use]
+pub fn local(utc: i64) -> i64 {
+    // SAFETY: a plain structure of numbers (its one pointer is not read), and pointers to live variables; this
+    // process has one thread.
+    let offset = unsafe {
+        let mut time: libc::tm = std::mem::zeroed();
+        libc::localtime_r(&raw const utc, &raw mut time);
+        time.tm_gmtoff
+    };
+    utc.saturating_add(offset)
+}
+
 /// Returns the time in the form `14:05`.
 #[must_use]
 pub fn hours_minutes(second_of_day: u32) -> String {

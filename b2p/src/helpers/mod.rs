@@ -22,6 +22,8 @@ pub mod swap;
 pub mod syslog;
 pub mod template;
 pub mod time;
+pub mod timers;
+pub mod unit_bus;
 pub mod upgrade;
 pub mod varlink;
 pub mod vsock;

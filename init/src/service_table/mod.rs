@@ -12,6 +12,7 @@ mod host;
 mod logs;
 pub mod names;
 mod table;
+mod timed;
 mod users;
 mod varlink;
 
@@ -140,6 +141,7 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
         users::USERS,
         logs::LOGS,
         varlink::VARLINK,
+        timed::TIMED,
     ];
     tables.into_iter().flatten()
 }

@@ -46,7 +46,7 @@ pub fn begin(guest: &Guest) -> Result<()> {
         tests::text(&written)?;
     }
     let own = format!(
-        "[Container]\nImage={image}\nContainerName=q-own\nExec=sh -c \"{LOOP}\"\n\
+        "[Container]\nImage={image}\nContainerName=q-own\nAutoUpdate=local\nExec=sh -c \"{LOOP}\"\n\
          [Install]\nWantedBy=default.target\n"
     );
     let to = "mkdir -p .config/containers/systemd && cat >.config/containers/systemd/own.container";

@@ -3,12 +3,13 @@
 
 use control::{Name, Report, Request};
 use sys::error::Result;
+use sys::service_names::{TIMERS, is_off};
 
 use super::{Environment, explain, find, parse_names};
 use crate::client::service_files;
 use crate::common::control_client::{self, is_at_rest};
 use crate::common::terminal::{print, print_error};
-use crate::helpers::quadlet;
+use crate::helpers::{quadlet, timers};
 
 /// Runs `b2p load NAME…` and returns the exit status.
 pub fn load_main(env: &Environment, args: &[String]) -> i32 {
@@ -40,9 +41,21 @@ fn load_and_report(env: &Environment, name: &Name) -> i32 {
 pub fn load(env: &Environment, name: &Name) -> Result<()> {
     service_files::stage(&env.user_files, &env.loaded_files, name)?;
     let answer = env.control.ask(&Request::Load(name.clone()));
-    answer
-        .map(drop)
-        .map_err(|error| explain(&error, "load", name))
+    answer.map_err(|error| explain(&error, "load", name))?;
+    if service_files::has_times(&env.loaded_files, name) {
+        start_timers(env);
+    }
+    Ok(())
+}
+
+/// Starts the service of timers if there is anything for it to start.
+fn start_timers(env: &Environment) {
+    let config = sys::config_sources::read().0;
+    if let Some(name) =
+        Name::new(TIMERS).filter(|_| !is_off(&config, TIMERS) && timers::are_wanted())
+    {
+        let _ = env.control.ask(&Request::Start(name));
+    }
 }
 
 /// Runs `b2p reload`, which loads the files of all users' services that do not run, and returns
@@ -88,11 +101,13 @@ pub fn user_services_main(env: &Environment) -> i32 {
     let status = reload_main(env);
     let config = sys::config_sources::read().0;
     for name in service_files::list(&env.user_files).0 {
-        if sys::service_names::starts_at_boot(&config, name.as_str()) {
+        let waits = service_files::has_times(&env.loaded_files, &name);
+        if !waits && sys::service_names::starts_at_boot(&config, name.as_str()) {
             // A service that cannot be started was reported when it was loaded.
             let _ = env.control.ask(&Request::Start(name));
         }
     }
     quadlet::load(env);
+    start_timers(env);
     status
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Podman's helpers. [`start`] starts containers at boot by their restart policies, [`health`] runs health
-//! checks, [`stop`] stops all containers at shutdown, [`apparmor`] loads podman's AppArmor profile,
+//! checks, [`auto_update`] updates containers, [`stop`] stops all containers at shutdown, [`apparmor`] loads podman's AppArmor profile,
 //! [`start_hook`] changes the configuration of each container that starts, [`start_conmon`] is the program
 //! that podman starts as conmon, [`conmon`] identifies processes of conmon, and [`user_api`] is the podman
 //! API of a user.
@@ -9,6 +9,7 @@
 //! (storage.conf), if the storage has a container.
 
 pub mod apparmor;
+pub mod auto_update;
 pub mod conmon;
 pub mod health;
 mod hook_log;

@@ -36,6 +36,7 @@ use crate::common::control_client::is_at_rest;
 use crate::common::degraded::Degraded;
 use crate::common::tool;
 use crate::helpers::engine::PodmanUser;
+use crate::helpers::unit_bus;
 
 /// Section and key by which a written unit has its name.
 pub const NAME: (&str, &str) = ("X-Unit", "Name");
@@ -184,6 +185,7 @@ fn prepare(owner: &Owner) -> Result<()> {
         return Ok(());
     };
     user.make_directories()?;
+    unit_bus::link_for(owner)?;
     let finished = tool::run_command(&mut user.podman(&["unshare", "true"]), UNSHARE_LIMIT)?;
     match finished.code {
         Some(0) => Ok(()),

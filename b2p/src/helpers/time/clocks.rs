@@ -167,6 +167,12 @@ fn load_ptp_kvm(config: &Config) {
     }
 }
 
+/// Returns true unless the clock counts from the time at which PID 1 starts one that was never set.
+#[must_use]
+pub fn is_clock_set() -> bool {
+    realtime() >= super::CLOCK_START + boottime() + super::START_DAY
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -30,8 +30,9 @@ use sys::error::{Doing, Result};
 use sys::paths::{NTP_SERVERS, RUNTIME_DIR};
 
 use crate::common::degraded::Degraded;
-use clock_changes::ClockChanges;
+pub use clock_changes::ClockChanges;
 use clocks::HostClock;
+pub use clocks::is_clock_set;
 use drift::{ClockSample, Drift, Ms, compare, correction, signed_seconds};
 use host_port::HostPort;
 use trust::{Evidence, Server};
@@ -56,6 +57,7 @@ const MAX_SERVERS: usize = 8;
 /// for which it then counts as never set, in milliseconds.
 const CLOCK_START: Ms = sntp::ERA_START * 1000;
 const START_DAY: Ms = 86_400_000;
+
 /// Directory of the virtio ports (drivers/char/virtio_console.c).
 const PORTS: &str = "/sys/class/virtio-ports";
 /// Time between two readings of the hardware clock while its next second is awaited, and the

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `b2p timers`: starts services at the times that their files name (docs/guide/services.md), and
+//! `podman auto-update` as `b2p.auto_update=` says. PID 1 knows no time of day; the start is a request like that
+//! of a person. The time of the last run is kept on the data disk, so that a run that was missed while the
+//! machine was off or paused is made up for, once.
+
+mod judge;
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use config::{AutoUpdate, Config};
+use control::{ACCOUNT_COPIES, Name, Request, SERVICES};
+use log::{info, warn};
+use nix::poll::PollFlags;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use services::calendar::{Calendar, Seconds};
+use sys::clock::now as since_boot;
+use sys::error::{Doing, Result};
+use sys::service_names::{AUTO_UPDATE, is_off};
+
+use self::judge::{Verdict, judge, spread};
+use crate::client::service_files;
+use crate::common::control_client::ControlClient;
+use crate::common::stop::Stop;
+use crate::common::{atomic_file, clock, notify};
+use crate::helpers::time::{ClockChanges, is_clock_set};
+
+/// Directory of the times of last runs.
+const LAST_RUNS: &str = "/var/lib/boot2podman/timers";
+/// Longest service file, in bytes.
+const MAX_FILE_BYTES: u64 = 16 * 1024;
+/// Longest text of a time, in bytes.
+const MAX_TIME_BYTES: u64 = 32;
+
+/// A service that starts at times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Timer {
+    name: Name,
+    calendar: Calendar,
+    /// Time that each run is later than the calendar has it, in seconds.
+    offset: Seconds,
+}
+
+/// Runs until it is stopped, and returns the exit status.
+pub fn main(control: &ControlClient) -> i32 {
+    match run(control) {
+        Ok(()) => 0,
+        Err(why) => {
+            warn!("timers: {why}");
+            1
+        }
+    }
+}
+
+fn run(control: &ControlClient) -> Result<()> {
+    let stop = Stop::new().doing("signals")?;
+    let changes = ClockChanges::watch().doing("timerfd")?;
+    let files = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).doing("inotify")?;
+    fs::create_dir_all(SERVICES).on(SERVICES)?;
+    let flags = AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_DELETE;
+    files.add_watch(SERVICES, flags).on(SERVICES)?;
+    notify::ready();
+    loop {
+        while files.read_events().is_ok() {}
+        changes.were_seen();
+        let next = start_due(control);
+        let deadline = next.map(|at| {
+            let seconds = at.saturating_sub(clock::seconds()).max(1);
+            since_boot() + u64::try_from(seconds).unwrap_or(1).saturating_mul(1_000)
+        });
+        let sources = [
+            (changes.fd(), PollFlags::POLLIN),
+            (files.as_fd(), PollFlags::POLLIN),
+        ];
+        if stop.wait(&sources, deadline) {
+            return Ok(());
+        }
+    }
+}
+
+/// Starts the services that are due, and returns when the next one is. While the clock is not set, none is.
+fn start_due(control: &ControlClient) -> Option<Seconds> {
+    let now = clock::seconds();
+    if !is_clock_set() {
+        return None;
+    }
+    let mut next = None;
+    for timer in timers() {
+        let path = Path::new(LAST_RUNS).join(timer.name.as_str());
+        let last = last_run(&path);
+        let local = |utc| clock::local(utc);
+        let mut verdict = judge(&timer.calendar, timer.offset, last, now, local);
+        if verdict == Verdict::Run {
+            start(control, &timer.name);
+        }
+        if verdict == Verdict::Run || last.is_none() {
+            note_run(&path, now);
+            verdict = judge(&timer.calendar, timer.offset, Some(now), now, local);
+        }
+        if let Verdict::Wait(at) = verdict {
+            next = Some(next.map_or(at, |before: Seconds| before.min(at)));
+        }
+    }
+    next
+}
+
+fn start(control: &ControlClient, name: &Name) {
+    info!("timers: {name} is due");
+    if let Err(why) = control.ask(&Request::Start(name.clone())) {
+        warn!("timers: {name}: {why}");
+    }
+}
+
+fn last_run(path: &Path) -> Option<Seconds> {
+    let text = sys::files::read_whole(path, MAX_TIME_BYTES).ok()??;
+    String::from_utf8_lossy(&text).trim().parse().ok()
+}
+
+/// Keeps the time of a run. Without room on the disk the run is made all the same.
+fn note_run(path: &Path, now: Seconds) {
+    let written = fs::create_dir_all(LAST_RUNS)
+        .on(LAST_RUNS)
+        .and_then(|()| atomic_file::replace(path, format!("{now}\n").as_bytes(), 0o644));
+    written.unwrap_or_else(|why| warn!("timers: {why}"));
+}
+
+/// Returns the services that start at times: those of the owner's files that PID 1 has read, and
+/// `podman auto-update`.
+fn timers() -> Vec<Timer> {
+    let config = sys::config_sources::read().0;
+    let mut timers = of_files(Path::new(SERVICES), &config);
+    if let Some((calendar, offset)) = auto_update(config.auto_update, &machine_id())
+        && let Some(name) = Name::new(AUTO_UPDATE)
+    {
+        timers.push(Timer {
+            name,
+            calendar,
+            offset,
+        });
+    }
+    timers
+}
+
+fn machine_id() -> String {
+    sys::files::read_text("/etc/machine-id").unwrap_or_default()
+}
+
+/// Returns when `podman auto-update` runs: at the time that is asked for, or once a day at a time that differs
+/// between machines, so that a registry is not asked by all of them at once.
+fn auto_update(when: AutoUpdate, machine_id: &str) -> Option<(Calendar, Seconds)> {
+    let (time, offset) = match when {
+        AutoUpdate::Off => return None,
+        AutoUpdate::Daily => ("00:00".to_owned(), spread(machine_id)),
+        AutoUpdate::At { hour, minute } => (format!("{hour}:{minute:02}"), 0),
+    };
+    Calendar::parse(&[&time]).map(|calendar| (calendar, offset))
+}
+
+/// Returns the services of the files in `dir` that have times and are not turned off.
+fn of_files(dir: &Path, config: &Config) -> Vec<Timer> {
+    let accounts = ACCOUNT_COPIES.map(|(_, copy)| text(&dir.join(copy)));
+    let [passwd, group] = &accounts;
+    let (names, _) = service_files::list(dir);
+    let timer = |name: Name| {
+        let text = text(&dir.join(name.as_str()));
+        let parsed =
+            services::service_file::parse(name.as_str(), text.as_bytes(), passwd, group).ok()?;
+        let calendar = parsed.at.filter(|_| !is_off(config, name.as_str()))?;
+        Some(Timer {
+            name,
+            calendar,
+            offset: 0,
+        })
+    };
+    names.into_iter().filter_map(timer).collect()
+}
+
+fn text(path: &Path) -> String {
+    let bytes = sys::files::read_whole(path, MAX_FILE_BYTES).ok().flatten();
+    String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+}
+
+/// Returns true if there is work for this service.
+#[must_use]
+pub fn are_wanted() -> bool {
+    !timers().is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::common::testing::Temp;
+
+    #[test]
+    fn files_with_times() {
+        let temp = Temp::new();
+        for (name, text) in [
+            ("backup", "exec /bin/backup\nat 03:30\n"),
+            ("off", "exec /bin/off\nat daily\n"),
+            ("web", "exec /bin/web\n"),
+            ("bad", "exec /bin/bad\nat noon\n"),
+        ] {
+            fs::write(temp.path(name), text).unwrap();
+        }
+        let mut config = Config::default();
+        config.services.push(("off".to_owned(), false));
+        let found = of_files(temp.dir(), &config);
+        let backup = Timer {
+            name: Name::new("backup").unwrap(),
+            calendar: Calendar::parse(&["03:30"]).unwrap(),
+            offset: 0,
+        };
+        assert_eq!(found, [backup]);
+    }
+
+    #[test]
+    fn times_of_auto_update() {
+        assert_eq!(auto_update(AutoUpdate::Off, "a"), None);
+        let (hour, minute) = (4, 5);
+        let at = auto_update(AutoUpdate::At { hour, minute }, "a").unwrap();
+        assert_eq!(at, (Calendar::parse(&["04:05"]).unwrap(), 0));
+        let (calendar, offset) = auto_update(AutoUpdate::Daily, "a").unwrap();
+        assert_eq!(calendar, Calendar::parse(&["daily"]).unwrap());
+        assert!((0..3_600).contains(&offset));
+        assert_ne!(auto_update(AutoUpdate::Daily, "b").unwrap().1, offset);
+    }
+}

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `b2p unit-bus`: the private D-Bus socket of systemd's manager, for `podman auto-update`. That command pulls
+//! newer images and has the manager restart the units of their containers: it calls `RestartUnit`, waits for the
+//! signal `JobRemoved`, and rolls an image back if its result is not `done` (podman-auto-update(1);
+//! org.freedesktop.systemd1(5)). Here the units are services of PID 1.
+//!
+//! Every user may connect; the kernel tells who it is, and a user's units are those that the user's quadlets
+//! have become. The process ends after idle time: PID 1 holds the socket.
+
+mod auth;
+pub mod message;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, chown, symlink};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use control::Name;
+use log::{info, warn};
+use nix::poll::PollFlags;
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use sys::clock::now;
+use sys::error::{Doing, Error, Result};
+use sys::paths::UNIT_BUS;
+
+use self::message::{Argument, Call};
+use crate::client::service::{Environment, Verb, change};
+use crate::common::control_client::ControlClient;
+use crate::common::listen_fds::inherited_socket;
+use crate::common::stop::poll_until;
+use crate::helpers::engine::PodmanUser;
+use crate::helpers::quadlet::specifiers::Owner;
+use crate::helpers::quadlet::{host, kube, paths, unit::Unit};
+
+/// Time without a connection after which the process ends, in milliseconds.
+const IDLE_MS: u64 = 10_000;
+/// Most connections at once.
+const MAX_CONNECTIONS: usize = 32;
+/// Interface of the manager.
+const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+/// Path of the manager.
+const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
+
+/// Connection, and the number of its user.
+type Client = (u32, Arc<UnixStream>);
+
+/// Connections, which are told of each other's jobs.
+#[derive(Clone, Default)]
+struct Clients(Arc<Mutex<Vec<Client>>>);
+
+/// Number of the last job.
+static JOBS: AtomicU32 = AtomicU32::new(0);
+
+/// Serves the socket, and returns the exit status.
+pub fn main(control: &ControlClient) -> i32 {
+    match serve(control) {
+        Ok(()) => 0,
+        Err(why) => {
+            warn!("unit-bus: {why}");
+            1
+        }
+    }
+}
+
+fn serve(control: &ControlClient) -> Result<()> {
+    let socket = inherited_socket().ok_or_else(|| Error::invalid("PID 1 has passed no socket"))?;
+    let listener = UnixListener::from(socket);
+    let clients = Clients::default();
+    loop {
+        let arrived = poll_until(
+            &[(listener.as_fd(), PollFlags::POLLIN)],
+            Some(now() + IDLE_MS),
+        );
+        if !arrived.unwrap_or(false) {
+            match clients.count() {
+                0 => return Ok(()),
+                _ => continue,
+            }
+        }
+        let Ok((stream, _)) = listener.accept() else {
+            continue;
+        };
+        let uid = getsockopt(&stream, PeerCredentials).map(|peer| peer.uid());
+        if let Ok(uid) = uid.map_err(drop)
+            && clients.count() < MAX_CONNECTIONS
+        {
+            let (clients, control) = (clients.clone(), control.clone());
+            let stream = Arc::new(stream);
+            clients.add(uid, &stream);
+            thread::spawn(move || {
+                let _ = stream.set_nonblocking(false);
+                let _ = talk(uid, &stream, &clients, &control);
+                clients.remove(&stream);
+            });
+        }
+    }
+}
+
+/// Makes the path by which podman of a user other than root finds the socket.
+///
+/// # Errors
+/// The errno of mkdir(2), symlink(2) or chown(2).
+pub fn link_for(owner: &Owner) -> Result<()> {
+    let dir = PathBuf::from(owner.runtime_dir()).join("systemd");
+    let link = dir.join("private");
+    if link.is_symlink() {
+        return Ok(());
+    }
+    fs::create_dir_all(&dir).on(&dir)?;
+    chown(&dir, Some(owner.uid), Some(owner.gid)).on(&dir)?;
+    symlink(UNIT_BUS, &link).on(&link)
+}
+
+impl Clients {
+    fn with<T>(&self, change: impl FnOnce(&mut Vec<Client>) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn count(&self) -> usize {
+        self.with(|list| list.len())
+    }
+
+    fn add(&self, uid: u32, stream: &Arc<UnixStream>) {
+        self.with(|list| list.push((uid, Arc::clone(stream))));
+    }
+
+    fn remove(&self, stream: &Arc<UnixStream>) {
+        self.with(|list| list.retain(|(_, other)| !Arc::ptr_eq(other, stream)));
+    }
+
+    /// Sends a message to all connections of a user.
+    fn tell(&self, uid: u32, message: &[u8]) {
+        let all = self.with(|list| list.clone());
+        for (_, stream) in all.iter().filter(|(of, _)| *of == uid) {
+            let _ = (&**stream).write_all(message);
+        }
+    }
+}
+
+/// Reads calls until the client closes the connection, or sends what is no message.
+fn talk(
+    uid: u32,
+    stream: &Arc<UnixStream>,
+    clients: &Clients,
+    control: &ControlClient,
+) -> std::io::Result<()> {
+    let (mut bytes, mut part, mut is_open) = (Vec::new(), [0; 4_096], false);
+    loop {
+        let n = (&**stream).read(&mut part)?;
+        bytes.extend(part.get(..n).unwrap_or_default());
+        if n == 0 {
+            return Ok(());
+        }
+        if !is_open {
+            let begun = auth::advance(&bytes);
+            (&**stream).write_all(&begun.answer)?;
+            bytes.drain(..begun.taken);
+            is_open = begun.is_done;
+            if !is_open && bytes.len() > auth::MAX_BYTES {
+                return Ok(());
+            }
+        }
+        if is_open
+            && !read_calls(&mut bytes, |call| {
+                answer(uid, call, stream, clients, control)
+            })?
+        {
+            return Ok(());
+        }
+    }
+}
+
+/// Takes the whole messages out of `bytes`; returns false if there is one that is no message.
+fn read_calls(
+    bytes: &mut Vec<u8>,
+    mut answer: impl FnMut(&Call) -> std::io::Result<()>,
+) -> std::io::Result<bool> {
+    loop {
+        match message::parse(bytes) {
+            Ok(None) => return Ok(true),
+            Ok(Some((call, length))) => {
+                bytes.drain(..length);
+                call.as_ref().map_or(Ok(()), &mut answer)?;
+            }
+            Err(_) => return Ok(false),
+        }
+    }
+}
+
+/// Reaction to a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Reaction {
+    /// An empty reply.
+    Agree,
+    /// A change of a unit.
+    Job(Verb, String),
+    /// An error: its name and text.
+    Refuse(&'static str, String),
+}
+
+fn react(call: &Call) -> Reaction {
+    let verb = match call.member.as_str() {
+        "RestartUnit" | "ReloadOrRestartUnit" => Verb::Restart,
+        "StartUnit" => Verb::Start,
+        "StopUnit" => Verb::Stop,
+        "AddMatch" | "RemoveMatch" | "Subscribe" | "Unsubscribe" | "Ping" | "Hello" => {
+            return Reaction::Agree;
+        }
+        other => {
+            let why = format!("{other}: this manager restarts, starts and stops units");
+            return Reaction::Refuse("org.freedesktop.DBus.Error.UnknownMethod", why);
+        }
+    };
+    match &call.arguments[..] {
+        [unit, _mode] if call.interface == MANAGER => Reaction::Job(verb, unit.clone()),
+        _ => {
+            let why = format!("{}: the name of a unit, and a mode", call.member);
+            Reaction::Refuse("org.freedesktop.DBus.Error.InvalidArgs", why)
+        }
+    }
+}
+
+fn answer(
+    uid: u32,
+    call: &Call,
+    stream: &Arc<UnixStream>,
+    clients: &Clients,
+    control: &ControlClient,
+) -> std::io::Result<()> {
+    let serial = call.serial;
+    let bytes = match react(call) {
+        Reaction::Agree => message::reply(serial, &[]),
+        Reaction::Refuse(name, why) => message::error(serial, name, &why),
+        Reaction::Job(verb, unit) => match service(uid, &unit) {
+            Some(name) => {
+                let id = JOBS.fetch_add(1, Ordering::Relaxed) + 1;
+                let (clients, control) = (clients.clone(), control.clone());
+                thread::spawn(move || {
+                    let result = run(&control, verb, &name);
+                    clients.tell(uid, &job_removed(id, &unit, result));
+                });
+                message::reply(serial, &[Argument::Path(&job(id))])
+            }
+            None => {
+                let why = format!("Unit {unit} not found.");
+                message::error(serial, "org.freedesktop.systemd1.NoSuchUnit", &why)
+            }
+        },
+    };
+    match call.expects_reply {
+        true => (&**stream).write_all(&bytes),
+        false => Ok(()),
+    }
+}
+
+fn job(id: u32) -> String {
+    format!("{MANAGER_PATH}/job/{id}")
+}
+
+fn job_removed(id: u32, unit: &str, result: &str) -> Vec<u8> {
+    let job = job(id);
+    let body = [
+        Argument::Number(id),
+        Argument::Path(&job),
+        Argument::Text(unit),
+        Argument::Text(result),
+    ];
+    message::signal(MANAGER_PATH, MANAGER, "JobRemoved", &body)
+}
+
+/// Returns the service that a unit of this user is.
+fn service(uid: u32, unit: &str) -> Option<Name> {
+    let passwd = sys::files::read_text("/etc/passwd").ok()?;
+    let owner = host::owner(&PodmanUser::with_uid(&passwd, uid)?);
+    let name = paths::service_name(unit, &owner)?;
+    // A unit's file belongs to its user: two users may have names of which one begins with the other.
+    let file = fs::metadata(paths::unit(&name)).ok()?;
+    (file.uid() == uid).then(|| Name::new(&name))?
+}
+
+/// Changes a service, waits for it, and returns the result of the job.
+fn run(control: &ControlClient, verb: Verb, name: &Name) -> &'static str {
+    let text = sys::files::read_text(paths::unit(name.as_str())).unwrap_or_default();
+    let source = Unit::parse(&text);
+    let source = source.last("Unit", "SourcePath").unwrap_or_default();
+    if verb == Verb::Restart && source.starts_with(kube::DIR) {
+        // The pods of a file that has not changed would start with their old images.
+        let _ = kube::run::make_anew(name.as_str());
+    }
+    let env = Environment {
+        user_files: paths::DEFINITIONS.into(),
+        ..Environment::of(control)
+    };
+    match change(&env, verb, name.clone()) {
+        Ok(outcome) => {
+            info!("{name}: {}ed for podman: {outcome}", verb.word());
+            "done"
+        }
+        Err(why) => {
+            warn!("{why}");
+            "failed"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_of_podman_and_others() {
+        let call = |interface: &str, member: &str, arguments: &[&str]| Call {
+            interface: interface.to_owned(),
+            member: member.to_owned(),
+            arguments: arguments.iter().map(|a| (*a).to_owned()).collect(),
+            ..Call::default()
+        };
+        let job = |verb| Reaction::Job(verb, "web.service".to_owned());
+        let web = ["web.service", "replace"];
+        assert_eq!(
+            react(&call(MANAGER, "RestartUnit", &web)),
+            job(Verb::Restart)
+        );
+        assert_eq!(react(&call(MANAGER, "StopUnit", &web)), job(Verb::Stop));
+        let bus = "org.freedesktop.DBus";
+        assert_eq!(
+            react(&call(bus, "AddMatch", &["type='signal'"])),
+            Reaction::Agree
+        );
+        for (wrong, name) in [
+            (
+                call(bus, "StopUnit", &web),
+                "org.freedesktop.DBus.Error.InvalidArgs",
+            ),
+            (
+                call(MANAGER, "StopUnit", &[]),
+                "org.freedesktop.DBus.Error.InvalidArgs",
+            ),
+            (
+                call(MANAGER, "Reboot", &[]),
+                "org.freedesktop.DBus.Error.UnknownMethod",
+            ),
+        ] {
+            let reaction = react(&wrong);
+            assert!(
+                matches!(reaction, Reaction::Refuse(found, _) if found == name),
+                "{reaction:?}"
+            );
+        }
+    }
+}

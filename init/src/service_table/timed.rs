@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Services at times, and the update of containers.
+
+use config::Podman;
+use services::ServiceDef;
+use sys::paths::{B2P, UNIT_BUS};
+use sys::service_names::{AUTO_UPDATE, TIMERS};
+
+use super::names::*;
+use super::{Entry, stream};
+
+/// Rows of the service table, after those of [`super::SERVICES`].
+pub const TIMED: &[Entry] = &[
+    // `b2p user-services` starts it if a flag or a service file names a time.
+    Entry {
+        def: ServiceDef {
+            name: TIMERS,
+            why: "services start at the times that their files name, and podman updates containers",
+            argv: &[B2P, "timers"],
+            ready: services::ReadyWhen::Notify,
+            after_ready: true,
+            ..ServiceDef::DEFAULT
+        },
+        ..Entry::DEFAULT
+    },
+    // The limit of `b2p auto-update` for each user is an hour: images are pulled.
+    Entry {
+        def: ServiceDef {
+            name: AUTO_UPDATE,
+            why: "containers with a label for that run with the newest images",
+            argv: &[B2P, "auto-update"],
+            after: ENGINE_PREREQUISITES,
+            late_ms: 3_600_000,
+            after_ready: true,
+            ..ServiceDef::ONE_SHOT
+        },
+        when: |config, _| config.podman != Podman::Off,
+        ..Entry::DEFAULT
+    },
+    // `podman auto-update` of any user connects; the service tells users by the kernel's credentials.
+    Entry {
+        def: ServiceDef {
+            name: "unit-bus",
+            why: "podman auto-update restarts the units of containers",
+            argv: &[B2P, "unit-bus"],
+            socket: stream(UNIT_BUS, 0o666),
+            after_ready: true,
+            ..ServiceDef::DEFAULT
+        },
+        when: |config, _| config.podman != Podman::Off,
+        ..Entry::DEFAULT
+    },
+];

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A compose project on the data disk, brought up at each boot by the provider of an extension.
+
+use crate::{END, disk, made};
+use anyhow::{Result, ensure};
+use std::fs;
+use tests::{Checks, Guest, disks, eventually, image};
+use vmm::Disk;
+
+/// Writes the project; its container notes each of its starts in a volume.
+fn project() -> String {
+    format!(
+        "services:\n  web:\n    image: {}\n    pull_policy: never\n    volumes: [ \"data:/data\" ]\n    \
+         command: [ sh, -c, \"echo start >>/data/starts; trap 'exit 0' TERM; while :; do sleep 1000 & wait; done\" ]\n\
+         volumes:\n  data: {{}}\n",
+        image::NAME
+    )
+}
+
+/// Expects that the project's container has been started this often and runs.
+fn runs(guest: &Guest, starts: usize) -> Result<()> {
+    eventually(END, || {
+        guest.sh("systemctl is-active compose-shop")?;
+        let said = guest.sh("podman exec shop-web-1 cat /data/starts")?;
+        ensure!(said.lines().count() == starts, "{said}");
+        Ok(())
+    })
+}
+
+#[test]
+#[ignore = "a large package to fetch: make test-all"]
+fn compose() -> Result<()> {
+    let dir = disks::dir("ext-compose")?;
+    let data = disk(&dir, 768, |extensions| {
+        let project_dir = extensions.with_file_name("compose/shop");
+        fs::create_dir_all(&project_dir)?;
+        fs::write(project_dir.join("compose.yaml"), project())?;
+        made(extensions, "compose")
+    })?;
+    let machine = tests::machine("ext-compose")?
+        .memory_mib(1536)
+        .append("b2p.ext=compose")
+        .disk(Disk::raw(data.file()));
+    let mut checks = Checks::new("ext-compose");
+    let guest = Guest::start(&machine)?;
+    checks.check("the project is up once its image is there", || {
+        let archive = fs::read(image::archive(guest.vm.dir())?)?;
+        tests::text(&guest.ssh_with("root", "podman load -q", &archive)?)?;
+        runs(&guest, 1)
+    });
+    checks.check("it stops in order at the end", || {
+        guest.vm.power_button()?;
+        ensure!(guest.vm.wait_exit(END)?.success());
+        let said = guest.vm.console();
+        let mut lines = said.lines();
+        let line = lines.find(|line| line.contains("shutdown: units took"));
+        ensure!(
+            line.is_some_and(|line| line.contains("has ended by its own stop commands")),
+            "{line:?}"
+        );
+        Ok(())
+    });
+    drop(guest);
+    let guest = Guest::start(&machine)?;
+    checks.check("it is up again after the next boot", || runs(&guest, 2));
+    checks.finish(&guest)?;
+    drop(guest);
+    Ok(fs::remove_dir_all(dir)?)
+}

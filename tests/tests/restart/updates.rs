@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Updates of containers by podman auto-update, with a roll-back, and services at times.
+
+use anyhow::{Result, ensure};
+use tests::{Guest, eventually, image};
+
+use crate::LIMIT;
+
+/// Image of the container, whose tag moves.
+const IMAGE: &str = "localhost/moving:1";
+
+/// Builds the image anew with one more line, and returns its id.
+fn build(guest: &Guest, line: &str) -> Result<String> {
+    let text = format!("FROM {}\n{line}\n", image::NAME);
+    let build = format!("mkdir -p /run/empty && podman build -q -t {IMAGE} -f - /run/empty");
+    let built = guest.ssh_with("root", &build, text.as_bytes())?;
+    tests::text(&built)?;
+    guest.sh(&format!(
+        "podman image inspect --format '{{{{.Id}}}}' {IMAGE}"
+    ))
+}
+
+/// Expects that the unit runs with this image.
+fn runs_with(guest: &Guest, id: &str) -> Result<()> {
+    guest.sh("systemctl is-active moving")?;
+    let said = guest.sh("podman inspect --format '{{.Image}}' q-moving")?;
+    ensure!(said == id, "{said}, not {id}");
+    Ok(())
+}
+
+/// A newer image is taken by hand; one that does not start is rolled back, and the machine says so.
+pub fn updated_and_rolled_back(guest: &Guest) -> Result<()> {
+    let first = build(guest, "ENV STATE=first")?;
+    let text = format!(
+        "[Container]\nImage={IMAGE}\nContainerName=q-moving\nAutoUpdate=local\n\
+         Exec=sh -c \"trap 'exit 0' TERM; while :; do sleep 1000 & wait; done\"\n"
+    );
+    let to = "cat >/var/lib/boot2podman/quadlet/moving.container && systemctl daemon-reload && systemctl start moving";
+    tests::text(&guest.ssh_with("root", to, text.as_bytes())?)?;
+    runs_with(guest, &first)?;
+    let second = build(guest, "ENV STATE=second")?;
+    let said = guest.sh("podman auto-update --dry-run --format '{{.Unit}} {{.Updated}}'")?;
+    ensure!(said == "moving.service pending", "{said}");
+    let said = guest.sh("podman auto-update --format '{{.Unit}} {{.Updated}}'")?;
+    ensure!(said == "moving.service true", "{said}");
+    runs_with(guest, &second)?;
+    build(guest, "ENTRYPOINT [\"/nothing/here\"]")?;
+    guest.sh("systemctl start podman-auto-update.service")?;
+    let line = format!(
+        "auto-update: moving.service: the new {IMAGE} does not become ready; it runs with the old one"
+    );
+    let said = guest.sh("b2p status")?;
+    ensure!(said.contains(&line), "{said}");
+    runs_with(guest, &second)?;
+    guest.sh("b2p restart auto-update && systemctl stop moving && rm /var/lib/boot2podman/quadlet/moving.container && systemctl daemon-reload")?;
+    let said = guest.sh("cat /run/boot2podman/degraded")?;
+    ensure!(!said.contains("auto-update"), "{said}");
+    Ok(())
+}
+
+/// A user's own podman restarts the user's units, and no others.
+pub fn of_a_user(guest: &Guest) -> Result<()> {
+    let text = format!("FROM {}\nENV STATE=newer\n", image::NAME);
+    let build = format!(
+        "mkdir -p empty && podman build -q -t {} -f - empty",
+        image::NAME
+    );
+    tests::text(&guest.ssh_with("core", &build, text.as_bytes())?)?;
+    let said = guest.sh_as(
+        "core",
+        "podman auto-update --format '{{.Unit}} {{.Updated}}'",
+    )?;
+    ensure!(said == "own.service true", "{said}");
+    let said = guest.sh_as("core", "podman exec q-own sh -c 'echo $STATE'")?;
+    ensure!(said == "newer", "{said}");
+    Ok(())
+}
+
+/// A service with a time does not start with the machine or when it is loaded, but at its time.
+pub fn at_times(guest: &Guest) -> Result<()> {
+    let text = "exec /bin/sh -c 'date +%H:%M >>/run/night'\nat daily\n";
+    let to = "mkdir -p /var/lib/boot2podman/services && cat >/var/lib/boot2podman/services/night && b2p load night";
+    tests::text(&guest.ssh_with("root", to, text.as_bytes())?)?;
+    guest.sh("b2p status timers && ! test -e /run/night")?;
+    guest.sh("touch /run/before && date -s 23:59:57")?;
+    let ran = eventually(LIMIT, || {
+        let said = guest.sh("cat /run/night")?;
+        ensure!(said == "00:00", "{said:?}");
+        Ok(())
+    });
+    guest.sh("date -s \"$(stat -c %y /run/before | cut -c1-19)\"")?;
+    ran?;
+    guest
+        .sh("test -s /var/lib/boot2podman/timers/night; rm /var/lib/boot2podman/services/night")
+        .map(drop)
+}
