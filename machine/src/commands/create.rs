@@ -9,7 +9,7 @@ use crate::store::config::MachineConfig;
 use crate::store::dirs::{make_private, remove_all};
 use crate::store::image::{Image, hold_cache};
 use crate::store::image_source::Source;
-use crate::store::{Dirs, Machine, draft, files, saved, template};
+use crate::store::{Dirs, Machine, draft, files, quadlet, saved, template};
 use crate::tool;
 use anyhow::Result;
 use clap::ArgMatches;
@@ -45,9 +45,11 @@ fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
     check_name(&dirs, name)?;
     let config = create_options::configure(name, matches)?;
     let saved = matches.get_flag("saved");
+    let quadlets = matches.get_one::<PathBuf>("quadlet");
     if saved {
-        template::check(&config)?;
+        template::check(&config, quadlets.is_some())?;
     }
+    let quadlets = quadlets.map(|dir| quadlet::document(dir)).transpose()?;
     println!("Running pre-create checks...");
     let source = match matches.get_one::<String>("image") {
         Some(text) => Source::parse(text)?,
@@ -67,7 +69,10 @@ fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
         make(
             &creation,
             &config,
-            copied.as_deref(),
+            Origin {
+                template: copied.as_deref(),
+                quadlets: quadlets.as_deref(),
+            },
             cache,
             start.then_some(limit),
         )
@@ -129,18 +134,26 @@ fn template(creation: &Creation, config: &MachineConfig, limit: Duration) -> Res
     Ok(dir)
 }
 
-/// Makes the machine, and starts it if there is a limit for that. Its disk is empty, or that of a
-/// template.
+/// Content of the disk of a new machine.
+#[derive(Clone, Copy)]
+struct Origin<'a> {
+    /// Directory of the template whose disk it is; without one it is empty.
+    template: Option<&'a Path>,
+    /// Document that writes quadlet files at the first boot.
+    quadlets: Option<&'a [u8]>,
+}
+
+/// Makes the machine, and starts it if there is a limit for that.
 fn make(
     creation: &Creation,
     config: &MachineConfig,
-    template: Option<&Path>,
+    origin: Origin<'_>,
     cache: fs::File,
     limit: Option<Duration>,
 ) -> Result<()> {
     let (dirs, machine) = (&creation.dirs, &creation.machine);
     println!("Creating machine...");
-    let lock = creation.publish(|draft| fill(draft, config, template))?;
+    let lock = creation.publish(|draft| fill(draft, config, origin))?;
     drop(cache);
     let Some(limit) = limit else {
         return Ok(());
@@ -209,10 +222,13 @@ pub fn publish(
     files::sync_dir(&dirs.machines())
 }
 
-fn fill(draft: &Path, config: &MachineConfig, template: Option<&Path>) -> Result<()> {
+fn fill(draft: &Path, config: &MachineConfig, origin: Origin<'_>) -> Result<()> {
     files::replace(&draft.join("config.json"), config.text().as_bytes())?;
     keygen(draft, &config.name)?;
-    match template {
+    if let Some(document) = origin.quadlets {
+        files::replace(&draft.join(quadlet::FILE), document)?;
+    }
+    match origin.template {
         Some(dir) => template::copy(dir, draft),
         None => make_disk(draft, config),
     }

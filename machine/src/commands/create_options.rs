@@ -105,7 +105,7 @@ fn network() -> [Arg; 2] {
     ]
 }
 
-fn guest() -> [Arg; 5] {
+fn guest() -> [Arg; 6] {
     [
         option(
             "image",
@@ -122,6 +122,8 @@ fn guest() -> [Arg; 5] {
         option("volume", "SRC[:DST][:ro]", "Directory of this host, at the same place in the machine unless DST is given; `home` is yours")
             .short('v')
             .action(ArgAction::Append),
+        option("quadlet", "DIR", "Directory with quadlet files, which the machine has on its disk from its first boot on")
+            .value_parser(value_parser!(PathBuf)),
         option("label", "KEY=VALUE", "Label that ls --filter finds").action(ArgAction::Append),
     ]
 }

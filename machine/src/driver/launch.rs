@@ -9,7 +9,7 @@ use crate::store::config::MachineConfig;
 use crate::store::image::Image;
 use crate::store::lock;
 use crate::store::machine::LIFE;
-use crate::store::{files, logfile};
+use crate::store::{files, logfile, quadlet};
 use anyhow::{Context, Result, anyhow};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use std::fs;
@@ -122,6 +122,7 @@ fn resolve(
         qmp_fd: -1,
         stopped: start == Start::Load,
         folders: served.folders.clone(),
+        document: Some(machine.file(quadlet::FILE)).filter(|file| file.exists()),
         program: std::env::current_exe().context("path of this program")?,
     })
 }

@@ -3,6 +3,7 @@
 
 use super::shares::{self, Folder};
 use crate::store::config::MachineConfig;
+use crate::store::quadlet;
 use anyhow::{Result, ensure};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -33,6 +34,8 @@ pub struct Resolved {
     pub stopped: bool,
     /// Folders of the host.
     pub folders: Vec<Folder>,
+    /// Document of Ignition, until the machine has ended in order once.
+    pub document: Option<PathBuf>,
     /// Path of this program, which QEMU runs for a request to publish a port.
     pub program: PathBuf,
 }
@@ -99,6 +102,9 @@ pub fn arguments(
             "-fw_cfg",
             &format!("name={}{name},file={file}", cmdline::FW_CFG_PREFIX),
         ]));
+    }
+    if let Some(document) = &at.document {
+        args.extend(words(&["-fw_cfg", &quadlet::fw_cfg(&escape(document))]));
     }
     args.extend(devices(config, at));
     args.extend(at.folders.iter().flat_map(shares::devices));
@@ -280,6 +286,7 @@ mod tests {
             qmp_fd: 5,
             stopped: false,
             folders: Vec::new(),
+            document: None,
             program: "/usr/bin/podman-machine".into(),
         }
     }

@@ -4,8 +4,9 @@
 use super::{Keeper, Step, console};
 use crate::state::State;
 use crate::store::record::{EndRecord, RunRecord};
-use crate::store::{Machine, files};
+use crate::store::{Machine, files, quadlet};
 use serde_json::json;
+use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -55,6 +56,10 @@ pub(super) fn end(mut keeper: Keeper, status: Option<ExitStatus>) {
         record
             .tail
             .extend(console::tail(&keeper.machine.file("qemu.log"), TAIL));
+    }
+    if clean && !keeper.suspended {
+        // The guest has the files on its disk, which it has unmounted.
+        let _ = fs::remove_file(keeper.machine.file(quadlet::FILE));
     }
     write(&keeper.machine, &record);
     stopped(&keeper.machine);

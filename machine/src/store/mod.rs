@@ -16,6 +16,7 @@ pub mod lock;
 pub mod logfile;
 pub mod machine;
 pub mod media;
+pub mod quadlet;
 pub mod record;
 pub mod saved;
 pub mod share;

@@ -4,6 +4,7 @@
 
 mod files;
 mod ports;
+mod quadlets;
 mod saved;
 
 use anyhow::{Context, Result, ensure};

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Quadlet files for a new machine: a document of Ignition, which QEMU's fw_cfg passes until the machine has
+//! ended in order once (docs/guide/ignition.md). The guest writes the files to its data disk and leaves one that
+//! is there already, so that a boot that was cut off is made up for by the next.
+
+use crate::fault::{Fault, PRE_CREATE};
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+/// File of the document among those of the machine.
+pub const FILE: &str = "quadlet.ign";
+/// Entry of fw_cfg in which Ignition looks for its document.
+const FW_CFG: &str = "opt/com.coreos/config";
+/// Directory of the files in the machine.
+const TARGET: &str = "/var/lib/boot2podman/quadlet";
+/// Most bytes of all files: a kernel reads 30 kB a second from fw_cfg where the processor is emulated.
+const MAX_BYTES: usize = 128 << 10;
+/// Extensions of quadlet files, each with the section that a file of it has.
+const QUADLETS: [(&str, &str); 7] = [
+    ("container", "[Container]"),
+    ("volume", "[Volume]"),
+    ("network", "[Network]"),
+    ("pod", "[Pod]"),
+    ("kube", "[Kube]"),
+    ("image", "[Image]"),
+    ("build", "[Build]"),
+];
+/// Names and extensions of files that quadlet files refer to.
+const OTHERS: [&str; 5] = ["yaml", "yml", "env", "Containerfile", "Dockerfile"];
+
+/// Returns the value of QEMU's option `-fw_cfg` for a document, whose path is escaped.
+#[must_use]
+pub fn fw_cfg(file: &str) -> String {
+    format!("name={FW_CFG},file={file}")
+}
+
+/// Returns the document for the files of a directory.
+///
+/// # Errors
+/// The directory cannot be read, has no quadlet file, or one that is wrong; the text names the file.
+pub fn document(dir: &Path) -> Result<Vec<u8>> {
+    let mut files = Vec::new();
+    read(dir, "", &mut files)?;
+    let is_quadlet = |(name, _): &(String, String)| section(name).is_some();
+    if !files.iter().any(is_quadlet) {
+        return Err(fault(dir, "it has no quadlet file, such as web.container"));
+    }
+    if files.iter().map(|(_, text)| text.len()).sum::<usize>() > MAX_BYTES {
+        let why = format!("its files have more than {} KiB", MAX_BYTES >> 10);
+        return Err(fault(dir, &why));
+    }
+    let rows: Vec<Value> = files.iter().map(|(name, text)| row(name, text)).collect();
+    let document = json!({"ignition": {"version": "3.4.0"}, "storage": {"files": rows}});
+    Ok(document.to_string().into_bytes())
+}
+
+fn fault(path: &Path, why: &str) -> anyhow::Error {
+    Fault::with_status(
+        format!("Error: --quadlet: {}: {why}", path.display()),
+        PRE_CREATE,
+    )
+    .into()
+}
+
+/// Reads the files of `dir`, and those of its drop-ins, by their names below the first directory.
+fn read(dir: &Path, below: &str, files: &mut Vec<(String, String)>) -> Result<()> {
+    let entries = fs::read_dir(dir).with_context(|| format!("--quadlet: {}", dir.display()))?;
+    let mut paths = Vec::new();
+    for entry in entries {
+        paths.push(entry.with_context(|| dir.display().to_string())?.path());
+    }
+    paths.sort();
+    for path in paths {
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        if name.starts_with('.') || name.ends_with('~') {
+            continue;
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._@-".contains(c);
+        if !name.chars().all(plain) {
+            return Err(fault(
+                &path,
+                "a name of letters, digits, dots, _, @ and - is right",
+            ));
+        }
+        let inner = format!("{below}{name}");
+        let is_drop_in_dir = name
+            .strip_suffix(".d")
+            .is_some_and(|of| section(of).is_some());
+        if path.is_dir() && below.is_empty() && is_drop_in_dir {
+            read(&path, &format!("{inner}/"), files)?;
+            continue;
+        }
+        let text = text(&path)?;
+        check(&inner, &text).map_err(|why| fault(&path, &why))?;
+        files.push((inner, text));
+    }
+    Ok(())
+}
+
+fn text(path: &Path) -> Result<String> {
+    let is_short =
+        fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() <= MAX_BYTES as u64);
+    if !is_short {
+        let why = format!("a file of at most {} KiB is right", MAX_BYTES >> 10);
+        return Err(fault(path, &why));
+    }
+    fs::read_to_string(path).map_err(|why| fault(path, &why.to_string()))
+}
+
+/// Returns the section that a quadlet file of this name has; `None` for another file.
+fn section(name: &str) -> Option<&'static str> {
+    let (_, extension) = name.rsplit_once('.')?;
+    let found = QUADLETS.iter().find(|(known, _)| *known == extension);
+    found.map(|(_, section)| *section)
+}
+
+/// Checks a file as far as that is possible without podman, whose generator reads it in the machine.
+fn check(name: &str, text: &str) -> Result<(), String> {
+    let extension = name.rsplit(['.', '/']).next().unwrap_or(name);
+    if let Some(section) = section(name) {
+        let has = text.lines().any(|line| line.trim() == section);
+        return has
+            .then_some(())
+            .ok_or_else(|| format!("it has no section {section}"));
+    }
+    let is_drop_in = name.contains('/') && extension == "conf";
+    let is_other = !name.contains('/') && OTHERS.contains(&extension);
+    match is_drop_in || is_other {
+        true => Ok(()),
+        false => {
+            let all: Vec<&str> = QUADLETS
+                .iter()
+                .map(|(name, _)| *name)
+                .chain(OTHERS)
+                .collect();
+            Err(format!("a file ends in one of {}", all.join(", ")))
+        }
+    }
+}
+
+/// Returns the row of a file, whose content is a URL of RFC 2397.
+fn row(name: &str, text: &str) -> Value {
+    let mut url = "data:,".to_owned();
+    for byte in text.bytes() {
+        match byte.is_ascii_alphanumeric() {
+            true => url.push(char::from(byte)),
+            // Writing to a string does not fail.
+            false => drop(write!(url, "%{byte:02X}")),
+        }
+    }
+    json!({"path": format!("{TARGET}/{name}"), "mode": 0o644, "contents": {"source": url}})
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const WEB: &str = "[Container]\nImage=docker.io/library/nginx\n";
+
+    fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn files_become_a_document_of_ignition() {
+        let dir = directory(&[
+            ("web.container", WEB),
+            (
+                "web.container.d/10-port.conf",
+                "[Container]\nPublishPort=80:80\n",
+            ),
+            ("site.kube", "[Kube]\nYaml=site.yaml\n"),
+            ("site.yaml", "kind: Pod\n"),
+            (".web.container.swp", "\0"),
+        ]);
+        let document: Value = serde_json::from_slice(&document(dir.path()).unwrap()).unwrap();
+        let files = document["storage"]["files"].as_array().unwrap();
+        let paths: Vec<&str> = files
+            .iter()
+            .filter_map(|file| file["path"].as_str())
+            .collect();
+        assert_eq!(
+            paths,
+            [
+                "/var/lib/boot2podman/quadlet/site.kube",
+                "/var/lib/boot2podman/quadlet/site.yaml",
+                "/var/lib/boot2podman/quadlet/web.container",
+                "/var/lib/boot2podman/quadlet/web.container.d/10-port.conf",
+            ]
+        );
+        assert_eq!(
+            files[1],
+            json!({"path": paths[1], "mode": 420, "contents": {"source": "data:,kind%3A%20Pod%0A"}})
+        );
+    }
+
+    #[test]
+    fn wrong_files_are_refused_by_name() {
+        let long = "x".repeat(MAX_BYTES + 1);
+        for (name, text, why) in [
+            (
+                "web.service",
+                "[Service]\n",
+                "web.service: a file ends in one of container",
+            ),
+            ("a b.container", WEB, "a b.container: a name of letters"),
+            (
+                "web.volume",
+                "[Container]\n",
+                "web.volume: it has no section [Volume]",
+            ),
+            ("x.d/a.conf", "", "x.d: a file of at most 128 KiB"),
+            (
+                "web.yaml",
+                long.as_str(),
+                "web.yaml: a file of at most 128 KiB",
+            ),
+        ] {
+            let dir = directory(&[("ok.container", WEB), (name, text)]);
+            let error = document(dir.path()).unwrap_err().to_string();
+            assert!(
+                error.starts_with("Error: --quadlet: ") && error.contains(why),
+                "{error}"
+            );
+        }
+        let dir = directory(&[("web.yaml", "kind: Pod\n")]);
+        let error = document(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("it has no quadlet file"), "{error}");
+        assert!(document(&dir.path().join("none")).is_err());
+        fs::write(dir.path().join("web.container"), b"[Container]\n\xff").unwrap();
+        let error = document(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("web.container: "), "{error}");
+    }
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Quadlet files of a directory of the host, on the disk of a new machine.
+
+use crate::Host;
+use anyhow::{Context, Result, ensure};
+use std::fs;
+use tests::{Checks, eventually};
+
+#[test]
+#[ignore = "a boot and another: make test-all"]
+fn quadlets() -> Result<()> {
+    let host = Host::new()?;
+    let dir = host.dir.path().join("quadlets");
+    fs::create_dir_all(dir.join("web.container.d"))?;
+    let web = "[Container]\nImage=localhost/none:1\nPull=never\n[Service]\nRestart=no\n";
+    fs::write(dir.join("web.container"), web)?;
+    fs::write(
+        dir.join("data.volume"),
+        "[Volume]\n[Install]\nWantedBy=default.target\n",
+    )?;
+    let drop_in = "[Unit]\nDescription=From the host\n";
+    fs::write(dir.join("web.container.d/a.conf"), drop_in)?;
+    let out = initramfs::paths::out();
+    let text = |path: &std::path::Path| path.to_str().map(str::to_owned);
+    let (out, dir) = text(&out).zip(text(&dir)).context("paths of UTF-8")?;
+    let mut checks = Checks::new("quadlets");
+    checks.check("a wrong file is refused by its name", || {
+        fs::write(format!("{dir}/web.service"), "[Service]\n")?;
+        let said = host.fails(&["create", "--image", &out, "--quadlet", &dir, "box"], 3)?;
+        ensure!(
+            said.contains("web.service: a file ends in one of"),
+            "{said}"
+        );
+        Ok(fs::remove_file(format!("{dir}/web.service"))?)
+    });
+    host.ok(&[
+        "create",
+        "--image",
+        &out,
+        "--memory",
+        "1G",
+        "--quadlet",
+        &dir,
+        "box",
+    ])?;
+    checks.check("its units are there after the first boot", || {
+        eventually(std::time::Duration::from_secs(60), || {
+            let said = host.ok(&["ssh", "box", "sudo", "systemctl", "cat", "web"])?;
+            ensure!(said.contains("Description=From the host"), "{said}");
+            let said = host.ok(&[
+                "ssh",
+                "box",
+                "sudo",
+                "systemctl",
+                "is-active",
+                "data-volume",
+            ])?;
+            ensure!(said == "active", "{said}");
+            Ok(())
+        })
+    });
+    checks.check("a file that the owner removes stays removed", || {
+        let file = "/var/lib/boot2podman/quadlet/web.container";
+        host.ok(&["ssh", "box", "sudo", "rm", file])?;
+        host.ok(&["stop", "box"])?;
+        host.ok(&["start", "box"])?;
+        let said = host.ok(&["ssh", "box", "ls", "/var/lib/boot2podman/quadlet"])?;
+        ensure!(said == "data.volume\nweb.container.d", "{said}");
+        Ok(())
+    });
+    checks.done()
+}
