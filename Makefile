@@ -92,7 +92,7 @@ test-rest:
 
 test-all: test ## runs the tests of every kernel and the long ones as well
 	@$(INITRAMFS) oci
-	@$(INITRAMFS) ext buildah skopeo
+	@$(INITRAMFS) ext buildah skopeo compose
 	@$(INITRAMFS) kernel
 	@$(INITRAMFS) image slim
 	@ARCH=aarch64 sh initramfs/host.sh

@@ -26,6 +26,11 @@ pub const KNOWN: &[Known] = &[
         why: "looks at images in registries, and copies them",
     },
     Known {
+        name: "compose",
+        packages: &["docker-compose"],
+        why: "brings compose projects up, for `podman compose`",
+    },
+    Known {
         name: "debug",
         packages: &[
             "strace", "tcpdump", "lsof", "iproute2", "ethtool", "vim-tiny",
