@@ -9,6 +9,7 @@ mod account;
 pub mod cloud;
 pub mod cmdline;
 pub mod control;
+pub mod dbus;
 pub mod dhcp;
 pub mod extension;
 pub mod ignition;
@@ -59,6 +60,7 @@ pub const TARGETS: &[Target] = &[
     target!(cloud),
     target!(cmdline),
     target!(control),
+    target!(dbus),
     target!(dhcp),
     target!(extension),
     target!(ignition),
