@@ -56,6 +56,7 @@ fn restart() -> Result<()> {
     checks.check("images are updated, and rolled back", || {
         updates::updated_and_rolled_back(&guest)
     });
+    checks.check("a user's image is updated", || updates::of_a_user(&guest));
     checks.check("a service runs at its time", || updates::at_times(&guest));
     checks.check("it ends", || {
         guest.vm.power_button()?;
@@ -113,6 +114,36 @@ fn restart() -> Result<()> {
         let said = guest.sh("cat /run/boot2podman/degraded")?;
         ensure!(!said.contains("containers"), "{said}");
         Ok(())
+    });
+    checks.finish(&guest)
+}
+
+/// Cuts while units start and while they run: after each, both a quadlet's container and a kube file's pod are up,
+/// and the pod has what it had written.
+#[test]
+#[ignore = "eight boots: make test-all"]
+fn cuts() -> Result<()> {
+    let disk = disk(&initramfs::paths::out().join("vm").join("restart-cuts-disk"))?;
+    let mut checks = Checks::new("restart-cuts");
+    let guest = boot(&disk)?;
+    checks.check("quadlets and a kube file run", || {
+        prepare(&guest)?;
+        quadlets::begin(&guest)?;
+        kube::begin(&guest)?;
+        guest.sh("systemctl start web core-own && sync")?;
+        quadlets::run(&guest)
+    });
+    guest.vm.kill()?;
+    drop(guest);
+    for seconds in [0, 3, 6, 10, 15, 25] {
+        let guest = boot(&disk)?;
+        std::thread::sleep(Duration::from_secs(seconds));
+        guest.vm.kill()?;
+    }
+    let guest = boot(&disk)?;
+    checks.check("they are up after the last of seven cuts", || {
+        quadlets::run(&guest)?;
+        kube::is_up(&guest)
     });
     checks.finish(&guest)
 }

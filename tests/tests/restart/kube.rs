@@ -80,3 +80,13 @@ pub fn run(guest: &Guest, boots: usize) -> Result<()> {
     starts(guest, "k-site-box", &vec!["two"; 1 + boots])?;
     eventually(LIMIT, || guest.sh("systemctl is-active site").map(drop))
 }
+
+/// Expects that the pod is up, and has written something in its first life.
+pub fn is_up(guest: &Guest) -> Result<()> {
+    eventually(LIMIT, || {
+        guest.sh("systemctl is-active site")?;
+        let said = guest.sh("podman exec k-site-box cat /starts")?;
+        ensure!(said.lines().count() > 1, "{said:?}: it was made anew");
+        Ok(())
+    })
+}
