@@ -84,6 +84,19 @@ pub fn judge_again(context: &mut Context<'_>, event: &Event) {
     }
 }
 
+/// Replaces the degraded lines of a service that is started again by those of its report, if it has one: a
+/// start that fails each time.
+fn report_failed_start(context: &mut Context<'_>, id: ServiceId) {
+    let Some(def) = context.manager.supervisor().definition(id) else {
+        return;
+    };
+    let report = read_report(def.name);
+    let mut lines = parse_report(&report).peekable();
+    if lines.peek().is_some() {
+        context.state.degraded.set(def.name, lines);
+    }
+}
+
 /// Replaces the degraded lines of a service by those of its report, or, if the report is empty and the
 /// service has failed or is late, by the reason. A service that is still to start keeps its lines.
 pub fn judge(context: &mut Context<'_>, id: ServiceId) {
