@@ -2,7 +2,9 @@
 //! Ways in: ssh, and what clients do over it.
 
 use anyhow::{Context, Result, ensure};
+use initramfs::python;
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 use tests::flood::{self, Conduct, Flood};
 use tests::{Checks, Guest, eventually};
@@ -26,7 +28,8 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
         "clients at the owner's address do not keep the owner out",
         || crowd(guest),
     );
-    checks.check("sshd offers what ssh-audit passes", || algorithms(guest));
+    checks.check("sshd offers what every client should", || algorithms(guest));
+    checks.check("ssh-audit finds no failure", || audit(guest));
     checks.check("the standard input reaches a command", || input(guest));
 }
 
@@ -165,7 +168,7 @@ fn login(guest: &Guest, what: &str, command: &str) -> Result<String> {
     Ok(said)
 }
 
-/// Compares what sshd would offer with algorithms that ssh-audit 3.3 does not fail.
+/// Compares what sshd would offer, also to clients of a kind of their own, with a list.
 fn algorithms(guest: &Guest) -> Result<()> {
     let config = guest.sh("sshd -T")?;
     for (option, allowed) in [
@@ -189,6 +192,34 @@ fn algorithms(guest: &Guest) -> Result<()> {
             .find(|name| name.contains("cbc") || !allowed.iter().any(|a| name.starts_with(a)));
         ensure!(strange.is_none(), "{option}: {strange:?}");
     }
+    Ok(())
+}
+
+/// Package of PyPI, which needs no other.
+const SSH_AUDIT: &str = "ssh-audit==3.9.0 \
+    --hash=sha256:3dad48d4678e0de31f6332cc7674f9d7dd1805f86babf3796f41c2fd879cb812\n";
+/// Exit statuses of ssh-audit (its exitcodes.py) that are no failure: nothing, or warnings.
+const PASSED: [i32; 2] = [0, 2];
+
+fn audit(guest: &Guest) -> Result<()> {
+    let packages = python::packages("ssh-audit", SSH_AUDIT)?;
+    let port = guest.vm.port("ssh")?.to_string();
+    let mut python = Command::new("python3");
+    python.env("PYTHONPATH", packages);
+    python.args([
+        "-m",
+        "ssh_audit",
+        "--no-colors",
+        "--port",
+        &port,
+        "127.0.0.1",
+    ]);
+    let out = process::output(python, b"", LIMIT)?;
+    let said = String::from_utf8_lossy(&out.stdout);
+    let remarks = said.lines().filter(|line| line.contains("[warn]"));
+    remarks.for_each(|line| println!("ssh-audit: {line}"));
+    let passed = out.status.code().is_some_and(|code| PASSED.contains(&code));
+    ensure!(passed && said.contains("(kex)"), "{:?}: {said}", out.status);
     Ok(())
 }
 

@@ -27,6 +27,7 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
     checks.check("ping without privilege", || ping(guest));
     checks.check("what journald would have is in the log", || journald(guest));
     checks.check("a build prints no warning", || quiet_build(guest, "root"));
+    checks.check("the known limits are as their page says", || limits(guest));
 }
 
 /// Runs a command in a container by podman in the machine, which takes longer under emulation than
@@ -179,6 +180,19 @@ fn journald(guest: &Guest) -> Result<()> {
     })?;
     let ready = guest.sh("b2p log init | grep -c 'ready ssh=x' || true")?;
     ensure!(ready == "0", "a container speaks as PID 1");
+    Ok(())
+}
+
+/// Expects what docs/guide/limits.md says of builds from repositories, and of modules.
+fn limits(guest: &Guest) -> Result<()> {
+    let said = guest.sh("podman build https://example.invalid/x.git 2>&1 || true")?;
+    let words = r#"exec: "git": executable file not found"#;
+    ensure!(said.contains(words), "{said}");
+    let modules = "nfs cifs ip_vs dm_mod ipip sctp nf_conntrack_ftp";
+    let script = format!("for m in {modules}; do modprobe $m 2>&1 || true; done");
+    let said = guest.sh(&script)?;
+    let missing = said.matches("no such module in this image").count();
+    ensure!(missing == modules.split(' ').count(), "{said}");
     Ok(())
 }
 

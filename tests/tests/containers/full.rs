@@ -11,6 +11,10 @@ use crate::SOON;
 const FILL: &str =
     "(while :; do cat /dev/zero >>/fill; done 2>/dev/null) & while :; do seq 1 100000; done";
 
+/// The same with 65,536 lines without a character in the pipe.
+const FILL_AND_PRINT_NOTHING: &str =
+    "(while :; do cat /dev/zero >>/fill; done 2>/dev/null) & exec busybox yes ''";
+
 pub fn all(guest: &Guest, checks: &mut Checks, archive: &str) {
     checks.check(
         "full: all limits of files in RAM leave room for programs",
@@ -32,6 +36,12 @@ pub fn all(guest: &Guest, checks: &mut Checks, archive: &str) {
     });
     checks.check("full: podman still removes what fills it", || {
         guest.podman(&["ps", "--all"])?;
+        guest.podman(&["rm", "--force", "--time", "0", "bomb"])?;
+        says(guest, false)
+    });
+    checks.check("full: also with a pipe full of empty lines", || {
+        super::detached(guest, "bomb", &[], &["sh", "-c", FILL_AND_PRINT_NOTHING])?;
+        says(guest, true)?;
         guest.podman(&["rm", "--force", "--time", "0", "bomb"])?;
         says(guest, false)
     });
