@@ -53,22 +53,33 @@ impl Address {
     /// # Errors
     /// The errno of connect(2) or open(2).
     pub fn connect(&self) -> Result<OwnedFd> {
-        let fd = match self {
-            Address::Unix(path) => UnixStream::connect(path).map(OwnedFd::from).on(path)?,
+        let (connected, place) = match self {
+            Address::Unix(path) => (UnixStream::connect(path).map(OwnedFd::from), path),
             Address::Abstract(name) => {
-                let address = SocketAddr::from_abstract_name(name).on(name)?;
-                UnixStream::connect_addr(&address)
-                    .map(OwnedFd::from)
-                    .on(name)?
+                let address = SocketAddr::from_abstract_name(name);
+                let stream = address.and_then(|address| UnixStream::connect_addr(&address));
+                (stream.map(OwnedFd::from), name)
             }
-            Address::Tcp(host) => TcpStream::connect(host).map(OwnedFd::from).on(host)?,
+            Address::Tcp(address) => (tcp(address).map(OwnedFd::from), address),
             Address::Device(path) => {
                 let file = File::options().read(true).write(true).open(path);
-                file.map(OwnedFd::from).on(path)?
+                (file.map(OwnedFd::from), path)
             }
         };
-        Ok(fd)
+        connected.on(place)
     }
+}
+
+/// Connects to `host:port`; a numeric IPv6 address has brackets.
+fn tcp(address: &str) -> std::io::Result<TcpStream> {
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let port = port
+        .parse::<u16>()
+        .map_err(|_| std::io::ErrorKind::InvalidInput)?;
+    TcpStream::connect((bare.unwrap_or(host), port))
 }
 
 /// Argument of a command: `[ADDRESS/]INTERFACE[.METHOD]`.

@@ -22,9 +22,9 @@ pub use address::{Address, Target};
 pub use client::Client;
 pub use connection::{Connection, Raw};
 pub use message::{Call, Reply, error};
-pub use server::{IDLE, Limits, serve};
+pub use server::{IDLE, Limits, serve, start_thread};
 pub use service::{Answer, Done, Exchange, Failure, Interface, SERVICE_INTERFACE, Service};
 
-pub use value::{Map, map, object};
+pub use value::{Map, map, object, text};
 
 pub use serde_json::{self, Value};

@@ -90,6 +90,18 @@ pub fn serve(service: &Service<'_>, socket: OwnedFd, limits: Limits) -> Result<(
     })
 }
 
+/// Starts a thread of a scope. Each type of function that is given to std is 2 kB of code.
+///
+/// # Errors
+/// The errno of clone(2).
+pub fn start_thread<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    run: Box<dyn FnOnce() + Send + 'scope>,
+) -> io::Result<()> {
+    let started = std::thread::Builder::new().spawn_scoped(scope, run);
+    started.map(drop)
+}
+
 /// Connections that are open.
 struct Clients {
     /// User of each connection.
@@ -155,8 +167,7 @@ impl Clients {
                 }
                 self.leave(user);
             };
-            let started = std::thread::Builder::new().spawn_scoped(scope, run);
-            if let Err(e) = started {
+            if let Err(e) = start_thread(scope, Box::new(run)) {
                 log::warn!("varlink: no thread for a client: {e}");
                 self.leave(user);
             }

@@ -41,6 +41,12 @@ pub fn object(members: &mut [(&str, Value)]) -> Value {
     Value::Object(map)
 }
 
+/// Returns a value as JSON. serde_json's `Display` has a second writer, and a pretty one.
+#[must_use]
+pub fn text(value: &Value) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
 /// Returns the members of an object that [`json!`] made; none for another value.
 #[must_use]
 pub fn map(value: Value) -> Map {

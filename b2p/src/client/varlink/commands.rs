@@ -2,6 +2,7 @@
 //! The commands that call one method: info, help, call, resolve; and format.
 
 use std::io::{IsTerminal, Read};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use sys::error::{Doing, Error};
@@ -214,7 +215,7 @@ fn parse_parameters(text: Option<&str>) -> Result<Map, Failure> {
         Some("-") => read_input().map_err(argument)?,
         Some(text) => text.to_owned(),
     };
-    match serde_json::from_str(&text) {
+    match serde_json::from_slice(text.as_bytes()) {
         Ok(Value::Object(parameters)) => Ok(parameters),
         Ok(_) => Err(invalid_json(
             "an object is right, such as {\"name\": \"web\"}",
@@ -229,10 +230,10 @@ fn invalid_json(why: &str) -> Failure {
 }
 
 fn read_input() -> sys::error::Result<String> {
+    let input = std::io::stdin().as_fd().try_clone_to_owned();
     let mut text = String::new();
-    std::io::stdin()
-        .read_to_string(&mut text)
-        .doing("standard input")?;
+    let read = input.and_then(|input| std::fs::File::from(input).read_to_string(&mut text));
+    read.doing("standard input")?;
     Ok(text)
 }
 
@@ -271,22 +272,46 @@ fn lost(error: Error) -> Failure {
 /// Returns an object as text: two blanks a level, names sorted, without members that are null.
 #[must_use]
 pub fn pretty(parameters: &Map) -> String {
-    let value = without_null(&Value::Object(parameters.clone()));
-    let mut text = serde_json::to_string_pretty(&value).unwrap_or_default();
+    let mut text = String::new();
+    write(&Value::Object(parameters.clone()), 0, &mut text);
     text.push('\n');
     text
 }
 
-fn without_null(value: &Value) -> Value {
-    match value {
+/// Appends a value as text.
+fn write(value: &Value, depth: usize, text: &mut String) {
+    let mut parts: Vec<(String, &Value)> = Vec::new();
+    let signs = match value {
         Value::Object(members) => {
             let members = members.iter().filter(|(_, value)| !value.is_null());
-            let members = members.map(|(name, value)| (name.clone(), without_null(value)));
-            Value::Object(sys::sort::inserted(members))
+            for (name, value) in members {
+                parts.push((varlink::text(&name.as_str().into()) + ": ", value));
+            }
+            ["{", "}"]
         }
-        Value::Array(elements) => elements.iter().map(without_null).collect(),
-        other => other.clone(),
+        Value::Array(elements) => {
+            for element in elements {
+                parts.push((String::new(), element));
+            }
+            ["[", "]"]
+        }
+        other => {
+            *text += &varlink::text(other);
+            return;
+        }
+    };
+    *text += signs[0];
+    for (place, (name, value)) in parts.iter().enumerate() {
+        *text += if place == 0 { "\n" } else { ",\n" };
+        *text += &"  ".repeat(depth + 1);
+        *text += name;
+        write(value, depth + 1, text);
     }
+    if !parts.is_empty() {
+        text.push('\n');
+        *text += &"  ".repeat(depth);
+    }
+    *text += signs[1];
 }
 
 #[cfg(test)]

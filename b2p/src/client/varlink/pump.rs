@@ -16,13 +16,12 @@ use sys::error::{Doing, Result};
 pub fn both_ways(socket: OwnedFd, input: OwnedFd, output: OwnedFd) -> Result<()> {
     let to_socket = socket.try_clone().doing("duplicate a socket")?;
     // The thread may be blocked in read(2) when the service has ended: the process does not wait.
-    std::thread::Builder::new()
-        .spawn(move || {
-            let to_socket = File::from(to_socket);
-            copy(File::from(input), &to_socket);
-            let _ = shutdown(to_socket.as_raw_fd(), Shutdown::Write);
-        })
-        .doing("thread")?;
+    let run: Box<dyn FnOnce() + Send> = Box::new(move || {
+        let to_socket = File::from(to_socket);
+        copy(File::from(input), &to_socket);
+        let _ = shutdown(to_socket.as_raw_fd(), Shutdown::Write);
+    });
+    std::thread::Builder::new().spawn(run).doing("thread")?;
     copy(File::from(socket), &File::from(output));
     Ok(())
 }

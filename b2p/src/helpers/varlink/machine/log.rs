@@ -2,7 +2,6 @@
 //! `GetLog`: records of the kernel's log as structures, and of the log's files where the kernel has lost
 //! them or where earlier boots are asked for.
 
-use std::collections::VecDeque;
 use std::path::Path;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -40,13 +39,14 @@ pub(super) fn get(parameters: &Map, exchange: &mut Exchange<'_>) -> Result<Value
     let mut ring = ring.map_err(|e| failed("NoLog", json!({ "reason": e.to_string() })))?;
     let (until, offset) = (clock::kernel(), clock::offset());
     let mut entries = Entries {
-        list: VecDeque::new(),
+        list: Vec::new(),
         lines: wanted.lines,
         exchange,
     };
     earlier(&mut ring, &wanted, until, offset, &mut entries)?;
+    entries.trim();
     if !wanted.follow {
-        return Ok(json!({ "entries": Vec::from(entries.list) }));
+        return Ok(json!({ "entries": entries.list }));
     }
     entries.send_all()?;
     follow(&mut ring, &wanted, offset, exchange)
@@ -54,7 +54,7 @@ pub(super) fn get(parameters: &Map, exchange: &mut Exchange<'_>) -> Result<Value
 
 /// Records on their way to the client.
 struct Entries<'a, 'b> {
-    list: VecDeque<Value>,
+    list: Vec<Value>,
     /// Number of the last records that are wanted.
     lines: usize,
     exchange: &'a mut Exchange<'b>,
@@ -64,14 +64,20 @@ impl Entries<'_, '_> {
     /// Adds a record, and sends the first ones where their number has no bound and the client accepts several
     /// replies.
     fn push(&mut self, entry: Value) -> Result<(), Failure> {
-        self.list.push_back(entry);
-        if self.list.len() > self.lines {
-            self.list.pop_front();
+        self.list.push(entry);
+        if self.list.len() / 2 > self.lines.max(BATCH) {
+            self.trim();
         }
         match self.exchange.call.more && self.lines == usize::MAX && self.list.len() > BATCH {
             true => self.send_batch(),
             false => Ok(()),
         }
+    }
+
+    /// Removes all but the last records that are wanted.
+    fn trim(&mut self) {
+        let surplus = self.list.len().saturating_sub(self.lines);
+        self.list.drain(..surplus);
     }
 
     fn send_batch(&mut self) -> Result<(), Failure> {
