@@ -23,14 +23,14 @@ pub(super) fn change(
     record(machine, exchange, &format!("{} {name}", verb.word()));
     let outcome = service::change(&machine.env, verb, name.clone());
     let outcome = outcome.map_err(|e| service_failed(&name, &e))?;
-    machine.report(|report| {
+    machine.report(&mut |report| {
         // A service of the user may be gone once it has ended.
         let gone = Service::new(name.as_str(), State::Off);
         let found = match status::find(report, name.as_str()) {
             Some(_) => reports::services(report, &[name.as_str().to_owned()])?.remove(0),
             None => reports::service(&gone, Usage::default()),
         };
-        Ok(json!({ "service": found, "outcome": outcome }))
+        Ok(json!({ "service": found, "outcome": outcome.as_str() }))
     })
 }
 
@@ -49,8 +49,9 @@ pub(super) fn load(
 /// Returns the name in the parameters, if a service or a file has it.
 fn known(machine: &Machine, parameters: &Map) -> Result<Name, Failure> {
     let name = parameters::name(parameters, "name")?;
-    let is_known = |report: &Report<'_>| Ok(service::is_known(&machine.env, report, &name));
-    match machine.report(is_known)? {
+    let mut is_known =
+        |report: &Report<'_>| Ok(service::is_known(&machine.env, report, &name).into());
+    match machine.report(&mut is_known)? == true {
         true => Ok(name),
         false => Err(no_such_service(name.as_str())),
     }

@@ -24,7 +24,12 @@ use rights::{Administrators, Right};
 use subscriptions::Recent;
 
 const NAME: &str = "org.boot2podman.machine";
-const DESCRIPTION: &str = include_str!("org.boot2podman.machine.varlink");
+/// Description of the interface: a file, which the image compresses.
+const DESCRIPTION_FILE: &str = "/usr/share/varlink/org.boot2podman.machine.varlink";
+#[cfg(test)]
+const DESCRIPTION: &str = include_str!(
+    "../../../../../initramfs/files/usr/share/varlink/org.boot2podman.machine.varlink"
+);
 
 /// Runs the service and returns the exit status.
 #[must_use]
@@ -34,6 +39,7 @@ pub fn main(control: &ControlClient, args: &[String]) -> i32 {
         administrators: Administrators::read(),
         recent: Recent::default(),
         audit: audit::record,
+        description: std::fs::read_to_string(DESCRIPTION_FILE).unwrap_or_default(),
     };
     let service = Service {
         interfaces: &[&machine],
@@ -52,6 +58,7 @@ struct Machine {
     recent: Recent,
     /// Adds an action to the audit trail.
     audit: fn(&str),
+    description: String,
 }
 
 /// Method: its name, the right that it needs, and its function.
@@ -64,21 +71,21 @@ type Method = (
 /// All methods.
 #[rustfmt::skip]
 const METHODS: &[Method] = &[
-    ("GetStatus",         Right::Read,   |m, _, _| m.report(|report| Ok(json!({ "status": reports::status(report) })))),
+    ("GetStatus",         Right::Read,   |m, _, _| m.report(&mut |report| Ok(json!({ "status": reports::status(report) })))),
     ("SubscribeStatus",   Right::Read,   |m, _, exchange| subscriptions::status(m, exchange)),
     ("GetServices",       Right::Read,   |m, parameters, _| {
         let names = parameters::names(parameters, "names")?;
-        m.report(|report| Ok(json!({ "services": reports::services(report, &names)? })))
+        m.report(&mut |report| Ok(json!({ "services": reports::services(report, &names)? })))
     }),
     ("ListServices",      Right::Read,   |m, _, exchange| {
-        m.report(|report| subscriptions::each(reports::services(report, &[])?, exchange))
+        m.report(&mut |report| subscriptions::each(reports::services(report, &[])?, exchange))
     }),
     ("SubscribeServices", Right::Read,   subscriptions::services),
     ("StartService",      Right::Change, |m, parameters, exchange| changes::change(m, Verb::Start, parameters, exchange)),
     ("StopService",       Right::Change, |m, parameters, exchange| changes::change(m, Verb::Stop, parameters, exchange)),
     ("RestartService",    Right::Change, |m, parameters, exchange| changes::change(m, Verb::Restart, parameters, exchange)),
     ("LoadService",       Right::Change, |m, parameters, exchange| changes::load(m, parameters, exchange)),
-    ("GetBoot",           Right::Read,   |m, _, _| m.report(|report| Ok(json!({ "phases": reports::phases(report) })))),
+    ("GetBoot",           Right::Read,   |m, _, _| m.report(&mut |report| Ok(json!({ "phases": reports::phases(report) })))),
     ("GetLog",            Right::Read,   |_, parameters, exchange| log::get(parameters, exchange)),
     ("GetFlags",          Right::Read,   |_, _, _| Ok(json!({ "flags": reports::flags() }))),
     ("PowerOff",          Right::Change, |m, parameters, exchange| changes::shut_down(m, control::ShutdownKind::PowerOff, parameters, exchange)),
@@ -94,7 +101,7 @@ impl Interface for Machine {
     }
 
     fn description(&self) -> &str {
-        DESCRIPTION
+        &self.description
     }
 
     fn call(&self, exchange: &mut Exchange<'_>) -> Answer {
@@ -121,10 +128,10 @@ impl Machine {
     }
 
     /// Returns what `read` makes of PID 1's report.
-    fn report<T>(
+    fn report(
         &self,
-        read: impl FnOnce(&Report<'_>) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
+        read: &mut dyn FnMut(&Report<'_>) -> Result<Value, Failure>,
+    ) -> Result<Value, Failure> {
         let text = self.ask(&Request::Status)?;
         read(&Report::parse(&text))
     }

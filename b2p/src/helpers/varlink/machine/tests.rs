@@ -92,6 +92,7 @@ impl Fake {
             administrators: Administrators::default(),
             recent: Recent::default(),
             audit: |_| {},
+            description: String::new(),
         }
     }
 
