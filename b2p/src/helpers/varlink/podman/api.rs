@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use varlink::{Failure, Value, json, map, serde_json};
 
-use super::http::{self, Body, Request, Response, part};
+use super::http::{self, Request, Response, part};
 use super::spool::Spool;
 
 /// Kind of an object, which selects the error for one that does not exist.
@@ -20,14 +20,6 @@ pub(super) enum Kind {
     /// No object, or several.
     None,
 }
-
-/// Action on one object: its method, the last part of its path, and a parameter with its name in the
-/// query.
-pub(super) type Action = (
-    &'static str,
-    &'static str,
-    Option<(&'static str, &'static str)>,
-);
 
 /// Result of a method or of a part of it.
 pub(super) type Outcome<T> = Result<T, Failure>;
@@ -42,18 +34,8 @@ pub(super) struct Api {
 }
 
 impl Api {
-    /// Sends a request about the object `name`, and returns the successful answer.
-    pub fn send(
-        &self,
-        kind: Kind,
-        name: &str,
-        request: &Request,
-        client: Option<BorrowedFd<'_>>,
-    ) -> Outcome<Response> {
-        self.send_file(kind, name, request, None, client)
-    }
-
-    /// Sends a request whose body is a file.
+    /// Sends a request about the object `name`, with a file as its body if there is one, and returns the successful
+    /// answer.
     pub fn send_file(
         &self,
         kind: Kind,
@@ -81,45 +63,16 @@ impl Api {
         let text = self.text(kind, name, request)?;
         match text.trim() {
             "" => Ok(Value::Null),
-            text => {
-                serde_json::from_str(text).map_err(|e| occurred(&format!("podman's answer: {e}")))
-            }
+            text => serde_json::from_slice(text.as_bytes())
+                .map_err(|e| occurred(&format!("podman's answer: {e}"))),
         }
     }
 
     /// Sends a request, and returns the body of the answer as text.
     pub fn text(&self, kind: Kind, name: &str, request: &Request) -> Outcome<String> {
-        let body = self.send(kind, name, request, None)?.whole();
+        let body = self.send_file(kind, name, request, None, None)?.whole();
         let body = body.map_err(|e| occurred(&e.to_string()))?;
         Ok(String::from_utf8_lossy(&body).into_owned())
-    }
-
-    /// Gets what is at `path`.
-    pub fn get(&self, kind: Kind, name: &str, path: String) -> Outcome<Value> {
-        self.ask(kind, name, &request("GET", path))
-    }
-
-    /// Gets what podman knows of one object.
-    pub fn inspect(&self, kind: Kind, name: &str) -> Outcome<Value> {
-        let path = format!("{}/json", object(kind, name)?);
-        self.get(kind, name, path)
-    }
-
-    /// Returns the whole id of an object.
-    pub fn id(&self, kind: Kind, name: &str) -> Outcome<String> {
-        let found = self.inspect(kind, name)?;
-        Ok(string(&found, "Id"))
-    }
-
-    /// Sends a request whose answer is a stream, for as long as the client is there.
-    pub fn stream(
-        &self,
-        kind: Kind,
-        name: &str,
-        request: &Request,
-        client: BorrowedFd<'_>,
-    ) -> Outcome<Body> {
-        Ok(self.send(kind, name, request, Some(client))?.stream())
     }
 }
 
@@ -132,29 +85,8 @@ pub(super) fn request(verb: &'static str, path: String) -> Request {
     }
 }
 
-/// Returns a `POST` with a JSON body.
-pub(super) fn post(path: impl Into<String>, body: &Value) -> Request {
-    Request {
-        verb: "POST",
-        path: path.into(),
-        body: body.to_string().into_bytes(),
-        ..Request::default()
-    }
-}
-
-/// Returns the path of one object. An empty name would be the path of all objects.
-pub(super) fn object(kind: Kind, name: &str) -> Outcome<String> {
-    let collection = match kind {
-        Kind::Image => "images",
-        Kind::Pod => "pods",
-        Kind::Volume => "volumes",
-        Kind::Container | Kind::None => "containers",
-    };
-    match name {
-        "" => Err(not_found(kind, "", "the name is empty")),
-        name => Ok(format!("{collection}/{}", part(name))),
-    }
-}
+/// Reason why an object without a name does not exist.
+pub(super) const EMPTY_NAME: &str = "the name is empty";
 
 /// Returns `&name=value` pairs for those values that are not empty, with `?` before the first.
 pub(super) fn query(pairs: &[(&str, &str)]) -> String {
@@ -164,11 +96,6 @@ pub(super) fn query(pairs: &[(&str, &str)]) -> String {
         text += &format!("{name}={}", part(value));
     }
     text
-}
-
-/// Returns the query value of a switch; a switch that is off is left out.
-pub(super) fn switch(is_on: bool) -> &'static str {
-    if is_on { "true" } else { "" }
 }
 
 /// Returns filters, each `name=value`, as podman's API takes them.
@@ -183,7 +110,7 @@ pub(super) fn filters(list: &[String]) -> String {
     }
     match members.is_empty() {
         true => String::new(),
-        false => Value::Object(members).to_string(),
+        false => varlink::text(&Value::Object(members)),
     }
 }
 
@@ -260,17 +187,6 @@ pub(super) fn strings(value: &Value, name: &str) -> Vec<String> {
         .flatten();
     list.filter_map(|text| text.as_str().map(str::to_owned))
         .collect()
-}
-
-/// Returns the texts of a member that is an object (`[string]string`), and an empty object in place of null.
-pub(super) fn dictionary(value: &Value, name: &str) -> Value {
-    match value.get(name) {
-        Some(Value::Object(members)) => {
-            let texts = members.iter().filter(|(_, value)| value.is_string());
-            Value::Object(texts.map(|(k, v)| (k.clone(), v.clone())).collect())
-        }
-        _ => json!({}),
-    }
 }
 
 /// Returns the elements of a list; none for another value.

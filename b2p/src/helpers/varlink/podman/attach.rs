@@ -12,12 +12,13 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use varlink::{Done, Exchange, Map, Raw, Value, json, serde_json};
+use varlink::{Done, Map, Raw, Value, json, serde_json};
 
-use super::api::{Api, Kind, Outcome, number, object, occurred, post, query, request, string};
+use super::api::{Api, Kind, Outcome, number, occurred, query, request, string};
+use super::expression::word;
 use super::frames;
-use super::http::{Request, Watched};
-use super::parameters::Parameters;
+use super::http::Watched;
+use super::rules::Run;
 use crate::common::pidfd;
 
 const STDOUT: u8 = 0;
@@ -44,126 +45,41 @@ const DETACH_KEYS: &str = "ctrl-p,ctrl-q";
 /// Connection to the streams of a container or of a command in one.
 struct Session {
     api: Api,
-    kind: Ended,
+    /// Path of the container or command.
+    path: String,
     stream: UnixStream,
     early: Vec<u8>,
     is_terminal: bool,
-    /// Path of the request that changes the size of the terminal.
-    resize: String,
     /// Bytes by which the client leaves.
     keys: Vec<u8>,
     /// True once the client has typed them.
     is_detached: AtomicBool,
 }
 
-/// Object whose end has the exit status.
-enum Ended {
-    /// Container, by its id.
-    Container(String),
-    /// Command in a container, by its id.
-    Command(String),
-}
-
-/// `Attach`.
-pub(super) fn attach(
-    api: &Api,
-    parameters: Parameters<'_>,
-    exchange: &Exchange<'_>,
-) -> Outcome<Done> {
-    let (name, keys) = (parameters.text("name")?, parameters.text("detachKeys")?);
-    let start = parameters.flag("start")?;
-    expect_upgrade(exchange)?;
-    let found = api.inspect(Kind::Container, name)?;
-    if !start && string(&found["State"], "Status") != "running" {
-        return Err(occurred("container must be running to attach"));
+impl Run<'_, '_> {
+    /// Upgrades the call to the streams of a container or command, at whose path there is more about it.
+    pub fn streams(&mut self, step: &Map, template: &str) -> Outcome<Done> {
+        let path = self.path(Kind::None, template, &Value::Null)?;
+        let value = |name| self.make(step.get(name).unwrap_or(&Value::Null), &Value::Null);
+        let (is_terminal, keys) = (value("terminal")? == true, word(&value("keys")?));
+        let Some((stream, early)) = self.hijacked.take() else {
+            return Err(occurred("no streams"));
+        };
+        let session = Session {
+            api: self.podman.api.clone(),
+            path,
+            stream,
+            early,
+            is_terminal,
+            keys: detach_keys(&keys),
+            is_detached: AtomicBool::new(false),
+        };
+        let run = move |raw| {
+            session.run(raw);
+            None
+        };
+        Ok(Done::Upgrade(Map::new(), Box::new(run)))
     }
-    let path = object(Kind::Container, &string(&found, "Id"))?;
-    let pairs = query(&[
-        ("stdin", "true"),
-        ("stdout", "true"),
-        ("stderr", "true"),
-        ("stream", "true"),
-        ("detachKeys", keys),
-    ]);
-    let opened = open(api, name, request("POST", format!("{path}/attach{pairs}")))?;
-    if start {
-        api.text(
-            Kind::Container,
-            name,
-            &request("POST", format!("{path}/start")),
-        )?;
-    }
-    let session = Session {
-        kind: Ended::Container(string(&found, "Id")),
-        is_terminal: found["Config"]["Tty"] == true,
-        resize: format!("{path}/resize"),
-        keys: detach_keys(keys),
-        ..opened
-    };
-    Ok(session.upgrade())
-}
-
-/// `ExecContainer`.
-pub(super) fn exec(
-    api: &Api,
-    parameters: Parameters<'_>,
-    exchange: &Exchange<'_>,
-) -> Outcome<Done> {
-    let no_members = Map::new();
-    let options = parameters
-        .structure("opts")?
-        .unwrap_or(Parameters(&no_members));
-    let (name, keys) = (options.text("name")?, options.text("detachKeys")?);
-    let is_terminal = options.flag("tty")?;
-    expect_upgrade(exchange)?;
-    let body = json!({
-        "AttachStdin": true, "AttachStdout": true, "AttachStderr": true, "Tty": is_terminal,
-        "Cmd": options.list("cmd")?, "Env": options.list("env")?, "DetachKeys": keys,
-        "Privileged": options.flag("privileged")?, "User": options.text("user")?,
-        "WorkingDir": options.text("workdir")?,
-    });
-    let path = format!("{}/exec", object(Kind::Container, name)?);
-    let made = api.ask(Kind::Container, name, &post(path, &body))?;
-    let id = string(&made, "Id");
-    let path = format!("exec/{}", super::http::part(&id));
-    let start = json!({ "Detach": false, "Tty": is_terminal });
-    let opened = open(api, name, post(format!("{path}/start"), &start))?;
-    let session = Session {
-        kind: Ended::Command(path.clone()),
-        is_terminal,
-        resize: format!("{path}/resize"),
-        keys: detach_keys(keys),
-        ..opened
-    };
-    Ok(session.upgrade())
-}
-
-fn expect_upgrade(exchange: &Exchange<'_>) -> Outcome<()> {
-    match exchange.call.upgrade {
-        true => Ok(()),
-        false => Err(occurred(
-            "the call needs `upgrade`: the streams follow on its connection",
-        )),
-    }
-}
-
-/// Sends a request after which the connection carries streams.
-fn open(api: &Api, name: &str, request: Request) -> Outcome<Session> {
-    let request = Request {
-        upgrade: true,
-        ..request
-    };
-    let (stream, early) = api.send(Kind::Container, name, &request, None)?.upgraded();
-    Ok(Session {
-        api: api.clone(),
-        kind: Ended::Container(String::new()),
-        stream,
-        early,
-        is_terminal: false,
-        resize: String::new(),
-        keys: Vec::new(),
-        is_detached: AtomicBool::new(false),
-    })
 }
 
 /// Returns the bytes of keys such as `ctrl-p,ctrl-q` or `a`; none for another text.
@@ -182,14 +98,6 @@ fn detach_keys(text: &str) -> Vec<u8> {
 }
 
 impl Session {
-    fn upgrade(self) -> Done {
-        let run = move |raw| {
-            self.run(raw);
-            None
-        };
-        Done::Upgrade(Map::new(), Box::new(run))
-    }
-
     /// Copies both ways until podman's stream ends or the client is gone, and tells the client the exit status.
     fn run(self, raw: Raw) {
         let Raw {
@@ -199,11 +107,13 @@ impl Session {
             ..
         } = raw;
         std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let _ = self.copy_input(early[..].chain(&input));
+            let copies_input = || {
+                let _ = self.copy_input(&mut early[..].chain(&input));
                 // The client sends no more; the output goes on.
                 let _ = self.stream.shutdown(Shutdown::Write);
-            });
+            };
+            // Without a thread, the output goes on all the same.
+            let _ = varlink::start_thread(scope, Box::new(copies_input));
             if self.copy_output(&output).is_ok() {
                 let code = self.exit_code(&output).unwrap_or(-1);
                 let _ = frames::write(&mut &output, QUIT, &(code as i32).to_be_bytes());
@@ -242,9 +152,9 @@ impl Session {
     }
 
     /// Copies the client's frames to podman.
-    fn copy_input(&self, mut input: impl Read) -> io::Result<()> {
+    fn copy_input(&self, input: &mut dyn Read) -> io::Result<()> {
         let mut typed = Vec::new();
-        frames::each(&mut input, |stream, payload| match stream {
+        frames::each(input, |stream, payload| match stream {
             STDIN => self.copy_typed(payload, &mut typed),
             RESIZE => self.change_size(payload),
             HANG_UP => {
@@ -274,12 +184,12 @@ impl Session {
     /// Gives the terminal another size.
     fn change_size(&self, payload: &mut dyn Read) -> io::Result<()> {
         let mut text = Vec::new();
-        payload.take(MAX_SIZE).read_to_end(&mut text)?;
+        super::spool::copy(&mut payload.take(MAX_SIZE), &mut text)?;
         let size: Value = serde_json::from_slice(&text).unwrap_or_default();
         let (height, width) = (number(&size, "Height"), number(&size, "Width"));
         if let (1..=0xffff, 1..=0xffff) = (height, width) {
             let pairs = query(&[("h", &height.to_string()), ("w", &width.to_string())]);
-            let request = request("POST", format!("{}{pairs}", self.resize));
+            let request = request("POST", format!("{}/resize{pairs}", self.path));
             // A container that has just ended has no size.
             let _ = self.api.text(Kind::None, "", &request);
         }
@@ -291,32 +201,29 @@ impl Session {
         if self.is_detached.load(Ordering::SeqCst) {
             return Ok(0);
         }
-        match &self.kind {
-            Ended::Container(id) => {
-                let path = format!("{}/wait?condition=stopped", object(Kind::Container, id)?);
-                let request = request("POST", path);
-                let waited = self
-                    .api
-                    .send(Kind::Container, id, &request, Some(output.as_fd()));
-                match waited.map(super::http::Response::whole) {
-                    Ok(Ok(body)) => Ok(String::from_utf8_lossy(&body).trim().parse().unwrap_or(-1)),
-                    // It has been removed: `--rm`.
-                    _ => self.code_of_event(id),
-                }
-            }
-            Ended::Command(path) => self.code_of_command(path, output),
+        let Some(id) = self.path.strip_prefix("containers/") else {
+            return self.code_of_command(&self.path, output);
+        };
+        let request = request("POST", format!("{}/wait?condition=stopped", self.path));
+        let waited = self
+            .api
+            .send_file(Kind::Container, id, &request, None, Some(output.as_fd()));
+        match waited.map(super::http::Response::whole) {
+            Ok(Ok(body)) => Ok(String::from_utf8_lossy(&body).trim().parse().unwrap_or(-1)),
+            // It has been removed: `--rm`.
+            _ => self.code_of_event(id),
         }
     }
 
     /// Returns the exit status of a container that is gone, from the event of its end.
     fn code_of_event(&self, id: &str) -> Outcome<i64> {
-        let filters = json!({ "container": [id], "event": ["died"] }).to_string();
+        let filters = varlink::text(&json!({ "container": [id], "event": ["died"] }));
         let pairs = query(&[("stream", "false"), ("filters", &filters)]);
         let text = self
             .api
             .text(Kind::None, "", &request("GET", format!("events{pairs}")))?;
         let last = text.lines().next_back().unwrap_or_default();
-        let event: Value = serde_json::from_str(last).unwrap_or_default();
+        let event: Value = serde_json::from_slice(last.as_bytes()).unwrap_or_default();
         let code = string(&event["Actor"]["Attributes"], "containerExitCode");
         Ok(code.parse().unwrap_or(-1))
     }
@@ -324,7 +231,9 @@ impl Session {
     /// Returns the exit status of a command. Its output can end before its process does.
     fn code_of_command(&self, path: &str, output: &std::fs::File) -> Outcome<i64> {
         for _ in 0..MAX_LOOKS {
-            let found = self.api.get(Kind::None, "", format!("{path}/json"))?;
+            let found = self
+                .api
+                .ask(Kind::None, "", &request("GET", format!("{path}/json")))?;
             if found["Running"] != true {
                 return Ok(number(&found, "ExitCode"));
             }

@@ -3,13 +3,23 @@
 //! volumes and networks mean what they mean to podman. No shell is run, and every value is in one
 //! word with its option.
 
-use std::process::Command;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use varlink::{Value, json};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use sys::error::Doing;
+use varlink::{Done, Exchange, Value, json, map};
 
-use super::api::{Kind, Outcome, not_found, occurred};
-use super::parameters::Parameters;
+use super::api::{Api, Kind, Outcome, not_found, occurred, strings};
+use super::http::Watched;
+use super::spool;
+use crate::common::pidfd;
 
+/// Time that podman has to end after the client has left.
+const END: Duration = Duration::from_secs(5);
 /// Program that creates containers.
 const PODMAN: &str = "/usr/bin/podman";
 /// Search path of podman; the rest of its environment is empty, because `--env=NAME` passes on a
@@ -50,33 +60,50 @@ const RENAMED: &[(&str, &str)] = &[
 ];
 
 /// `CreateContainer`.
-pub(super) fn create(parameters: Parameters<'_>) -> Outcome<Value> {
-    let create = parameters.structure("create")?;
-    let words = create.map(arguments).transpose()?;
-    let words = words.ok_or_else(|| occurred("create: args: the first one is the image"))?;
-    let output = Command::new(PODMAN)
-        .args(&words)
-        .env_clear()
-        .env("PATH", PATH)
-        .output()
+pub(super) fn create(_: &Api, parameters: &Value, exchange: &mut Exchange<'_>) -> Outcome<Done> {
+    let words = arguments(&parameters["create"])?;
+    let mut command = Command::new(PODMAN);
+    command.args(&words).env_clear().env("PATH", PATH);
+    let (is_done, said) = run(command, exchange.connection.output())
         .map_err(|e| occurred(&format!("{PODMAN}: {e}")))?;
-    let errors = String::from_utf8_lossy(&output.stderr);
-    let reason = errors.trim().lines().last().unwrap_or_default();
-    let reason = reason.strip_prefix("Error: ").unwrap_or(reason);
-    match output.status.success() {
-        true => {
-            let text = String::from_utf8_lossy(&output.stdout);
-            let id = text.trim().lines().last().unwrap_or_default().to_owned();
-            Ok(json!({ "container": id }))
-        }
+    // The id is the last line. A hint may follow the reason.
+    let text = String::from_utf8_lossy(&said);
+    let last = text.trim().lines().last().unwrap_or_default();
+    let reason = text.lines().find_map(|line| line.strip_prefix("Error: "));
+    let reason = reason.unwrap_or(last);
+    match is_done {
+        true => Ok(Done::Reply(map(json!({ "container": last })))),
         false if reason.contains("image not known") => Err(not_found(Kind::Image, "", reason)),
         false => Err(occurred(reason)),
     }
 }
 
+/// Runs a command for as long as the client is there: an image may come slowly, and a file that a field names may be
+/// a pipe. Returns true if it succeeds, and its output and errors.
+fn run(mut command: Command, client: BorrowedFd<'_>) -> sys::error::Result<(bool, Vec<u8>)> {
+    let (own, other) = UnixStream::pair().doing("socket pair")?;
+    let other = OwnedFd::from(other);
+    let errors = other.try_clone().doing("socket pair")?;
+    command.stdin(Stdio::null()).stdout(other).stderr(errors);
+    let mut child = command.spawn().doing("start")?;
+    // The command has the other end, which is to be the child's alone.
+    drop(command);
+    let mut said = Vec::new();
+    let read = spool::copy(&mut Watched::new(own, Some(client))?, &mut said);
+    if read.is_err() {
+        let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM);
+        if !pidfd::ended_within(child.id(), END) {
+            let _ = child.kill();
+        }
+    }
+    let status = child.wait().doing("wait")?;
+    read.doing("the client")?;
+    Ok((status.success(), said))
+}
+
 /// Returns the arguments of podman.
-fn arguments(create: Parameters<'_>) -> Outcome<Vec<String>> {
-    let args = create.list("args")?;
+fn arguments(create: &Value) -> Outcome<Vec<String>> {
+    let args = strings(create, "args");
     if args.first().is_none_or(String::is_empty) {
         return Err(occurred("create: args: the first one is the image"));
     }
@@ -86,7 +113,7 @@ fn arguments(create: Parameters<'_>) -> Outcome<Vec<String>> {
         .map(|(field, option)| (*field, (*option).to_owned()));
     let plain = PLAIN.split(' ').map(|field| (field, kebab(field)));
     for (field, option) in plain.chain(renamed) {
-        for value in values(field, create.0.get(field).unwrap_or(&Value::Null))? {
+        for value in values(field, &create[field])? {
             words.push(format!("--{option}={value}"));
         }
     }
@@ -99,7 +126,7 @@ fn arguments(create: Parameters<'_>) -> Outcome<Vec<String>> {
 fn values(field: &str, value: &Value) -> Outcome<Vec<String>> {
     let one = |value: &Value| match value {
         Value::String(text) => Ok(text.clone()),
-        Value::Bool(_) | Value::Number(_) => Ok(value.to_string()),
+        Value::Bool(_) | Value::Number(_) => Ok(varlink::text(value)),
         _ => Err(varlink::Failure::parameter("parameters")),
     };
     match value {
@@ -127,11 +154,11 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::super::DESCRIPTION;
     use super::*;
+    use std::os::fd::AsFd;
     use varlink::idl::{Description, Kind, Type};
-    use varlink::map;
 
     fn words(create: Value) -> Outcome<Vec<String>> {
-        arguments(Parameters(&map(create)))
+        arguments(&create)
     }
 
     #[test]
@@ -231,5 +258,21 @@ mod tests {
         ] {
             assert!(words(create.clone()).is_err(), "{create}");
         }
+    }
+
+    #[test]
+    fn a_command_ends_with_the_client_that_waits_for_it() {
+        let (client, own) = UnixStream::pair().unwrap();
+        let shell = |script: &str| {
+            let mut command = Command::new("/bin/sh");
+            command.args(["-c", script]);
+            command
+        };
+        let (is_done, said) = run(shell("echo a; echo b >&2; exit 3"), own.as_fd()).unwrap();
+        assert_eq!((is_done, &said[..]), (false, &b"a\nb\n"[..]));
+        drop(client);
+        let begun = std::time::Instant::now();
+        assert!(run(shell("exec sleep 1000"), own.as_fd()).is_err());
+        assert!(begun.elapsed() < Duration::from_secs(60));
     }
 }

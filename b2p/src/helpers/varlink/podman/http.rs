@@ -14,6 +14,8 @@ use sys::error::{Doing, Error, Result};
 const MAX_LINE: u64 = 64 << 10;
 /// Largest number of header lines.
 const MAX_HEADERS: usize = 200;
+/// Longest line of a body, in bytes.
+const MAX_EVENT: usize = 16 << 20;
 /// Longest body that is read as a whole, in bytes.
 const MAX_BODY: u64 = 64 << 20;
 
@@ -46,9 +48,8 @@ impl Response {
     pub fn whole(mut self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let mut limited = (&mut self.body).take(MAX_BODY + 1);
-        limited
-            .read_to_end(&mut bytes)
-            .doing("read podman's answer")?;
+        let read = super::spool::copy(&mut limited, &mut bytes);
+        read.doing("read podman's answer")?;
         match bytes.len() as u64 > MAX_BODY {
             true => Err(Error::invalid(format!(
                 "podman's answer is longer than {MAX_BODY} bytes"
@@ -221,6 +222,12 @@ fn line(source: &mut BufReader<Watched>) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| Error::invalid("podman's answer is not text"))
 }
 
+impl AsFd for Body {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.source.get_ref().stream.as_fd()
+    }
+}
+
 /// Rest of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rest {
@@ -271,6 +278,25 @@ impl Read for Body {
 }
 
 impl Body {
+    /// Reads a line without its end; returns `None` at the end of the body.
+    pub fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while self.read(&mut byte)? > 0 {
+            match byte[0] {
+                b'\n' => return Ok(Some(line)),
+                _ if line.len() > MAX_EVENT => return Err(io::ErrorKind::InvalidData.into()),
+                byte => line.push(byte),
+            }
+        }
+        Ok((!line.is_empty()).then_some(line))
+    }
+
+    /// Returns true if a read returns at once, because bytes have been read ahead.
+    pub fn has_bytes(&self) -> bool {
+        !self.source.buffer().is_empty()
+    }
+
     fn next_chunk(&mut self) -> io::Result<u64> {
         let invalid = || io::Error::from(io::ErrorKind::InvalidData);
         let line = line(&mut self.source).map_err(|_| invalid())?;

@@ -5,7 +5,6 @@ use services::exit_status::signal_number;
 use varlink::{Value, json};
 
 use super::api::{elements, number, string, strings};
-use super::state::port_mappings;
 
 /// Changes those members that have another type today.
 pub(super) fn of_podman_1(mut found: Value) -> Value {
@@ -81,8 +80,25 @@ fn stop_signal(name: &str) -> i32 {
     number.or(real_time).unwrap_or(libc::SIGTERM)
 }
 
+/// Returns a list of what podman has by port and protocol, such as `80/tcp`.
+pub(super) fn port_mappings(ports: &Value) -> Value {
+    let ports = ports.as_object().into_iter().flatten();
+    let mappings = ports.flat_map(|(port, hosts)| {
+        let (inside, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+        elements(hosts).iter().map(move |host| {
+            json!({
+                "hostPort": string(host, "HostPort").parse().unwrap_or(0_u16),
+                "containerPort": inside.parse().unwrap_or(0_u16), "protocol": protocol,
+                "hostIP": string(host, "HostIp"),
+            })
+        })
+    });
+    mappings.collect()
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -124,6 +140,54 @@ mod tests {
             json!({"Config": {}, "NetworkSettings": {"Networks": null, "Ports": null}}),
         ] {
             assert_eq!(of_podman_1(text.clone()), text);
+        }
+    }
+
+    /// Shapes of `HostConfig` and its neighbours that podman has had, or might have: to index one that is no object
+    /// panics, and the Go client panics at a limit below zero.
+    #[test]
+    fn no_shape_of_an_inspection_panics() {
+        let shapes = [
+            json!(null),
+            json!(7),
+            json!("x"),
+            json!([]),
+            json!([null, 7, "x", [], {}]),
+            json!({}),
+            json!({"a": {"b": []}}),
+        ];
+        let places = [
+            "/HostConfig",
+            "/HostConfig/Ulimits",
+            "/HostConfig/Ulimits/0",
+            "/HostConfig/Ulimits/0/Soft",
+            "/Config",
+            "/Config/StopSignal",
+            "/Config/Entrypoint",
+            "/NetworkSettings",
+            "/NetworkSettings/Ports",
+            "/NetworkSettings/Ports/80~1tcp",
+            "/NetworkSettings/Networks",
+            "/NetworkSettings/Networks/podman",
+            "/NetworkSettings/SecondaryIPAddresses",
+        ];
+        for place in places {
+            for shape in &shapes {
+                let mut found = json!({
+                    "Config": {"StopSignal": "SIGINT", "Entrypoint": ["sh"]},
+                    "HostConfig": {"Ulimits": [{"Soft": -1, "Hard": -1}, {"Soft": -1, "Hard": 5}]},
+                    "NetworkSettings": {"Ports": {"80/tcp": []}, "Networks": {"podman": {}}, "SecondaryIPAddresses": []},
+                });
+                *found.pointer_mut(place).unwrap() = shape.clone();
+                let then = of_podman_1(found);
+                let limits = elements(&then["HostConfig"]["Ulimits"]).iter();
+                for limit in limits.filter(|limit| limit["Hard"].is_number()) {
+                    assert!(limit["Hard"].is_u64(), "{place} {shape}: {then}");
+                }
+                if place.starts_with("/Config") {
+                    assert_eq!(then["HostConfig"]["Ulimits"][1]["Soft"], u64::MAX);
+                }
+            }
         }
     }
 

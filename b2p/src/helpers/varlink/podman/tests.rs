@@ -5,7 +5,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 
 use varlink::idl::{self, Description};
-use varlink::{Call, Client, Connection, Reply};
+use varlink::{Call, Client, Connection, Reply, json, map};
 
 use super::*;
 use crate::common::testing::Temp;
@@ -36,15 +36,11 @@ fn the_description_has_the_members_of_podman_1_9() {
 }
 
 #[test]
-fn each_method_is_in_one_table() {
+fn each_method_is_a_rule_or_a_function() {
     let description = Description::parse(DESCRIPTION).unwrap();
     let mut names: Vec<&str> = METHODS.iter().map(|(name, _)| *name).collect();
-    names.extend(STREAMS.iter().map(|(name, _)| *name));
-    names.extend(containers::ACTIONS.iter().map(|(name, ..)| *name));
-    names.extend(others::POD_ACTIONS.iter().map(|(name, ..)| *name));
-    names.extend(UPGRADES.iter().map(|(name, _)| *name));
-    names.extend(REFUSED.iter().map(|(name, _)| *name));
-    names.extend(NOT_IMPLEMENTED);
+    let rules = Rules::parse(DESCRIPTION, RULES).unwrap();
+    names.extend(rules.methods());
     names.sort_unstable();
     let methods = description
         .members
@@ -53,6 +49,24 @@ fn each_method_is_in_one_table() {
     let mut declared: Vec<&str> = methods.map(|m| m.name.as_str()).collect();
     declared.sort_unstable();
     assert_eq!(names, declared);
+}
+
+/// A filter with another name would be noticed when the method is called.
+#[test]
+fn each_filter_of_the_rules_exists() {
+    let known = filters::names();
+    let (_, rules) = RULES.split_once("\n---\n").unwrap();
+    let mut used = Vec::new();
+    for line in rules.lines().filter(|line| !line.starts_with('#')) {
+        for part in line.split('|').skip(1) {
+            let end = part.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            used.push(&part[..end.unwrap_or(part.len())]);
+        }
+    }
+    let unknown: Vec<&&str> = used.iter().filter(|name| !known.contains(*name)).collect();
+    assert_eq!(unknown, [&""; 0]);
+    let unused: Vec<&&str> = known.iter().filter(|name| !used.contains(*name)).collect();
+    assert_eq!(unused, [&""; 0]);
 }
 
 /// Answers of a podman that is not there: a part of the request's first line, a status, and a body.
@@ -84,6 +98,11 @@ fn read_request(client: &UnixStream) -> (String, Vec<u8>) {
 thread_local! {
     /// Directory of one test, which has a thread of its own.
     static TEMP: Temp = Temp::new();
+}
+
+/// Returns the service whose podman listens at a socket.
+fn podman_of(api: Api) -> Podman {
+    Podman::new(api, DESCRIPTION.to_owned(), RULES).unwrap()
 }
 
 /// Returns the path of podman's socket for the calls of a method.
@@ -122,13 +141,10 @@ fn podman(name: &str, script: Script) -> (PathBuf, std::thread::JoinHandle<Vec<S
 /// Calls a method while podman answers as the script says; returns all replies.
 fn call(method: &str, parameters: Value, more: bool, script: Script) -> Vec<Reply> {
     let (socket, served) = podman(method, script);
-    let interface = Podman {
-        api: Api {
-            socket: socket.clone(),
-            spool: spool::Spool::at(socket.with_extension("spool")),
-        },
-        description: String::new(),
-    };
+    let interface = podman_of(Api {
+        socket: socket.clone(),
+        spool: spool::Spool::at(socket.with_extension("spool")),
+    });
     let (own, other) = UnixStream::pair().unwrap();
     let mut replies = Vec::new();
     std::thread::scope(|scope| {

@@ -115,9 +115,4 @@ fn queries_and_filters() {
     let expected = r#"{"label":["a=b"],"status":["running","paused"],"x":[""]}"#;
     assert_eq!(filters(&list), expected);
     assert_eq!(filters(&[]), "");
-    assert_eq!(
-        object(Kind::Image, "a/b:c").ok().as_deref(),
-        Some("images/a%2Fb%3Ac")
-    );
-    assert!(object(Kind::Container, "").is_err());
 }

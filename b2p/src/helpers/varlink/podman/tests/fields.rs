@@ -63,6 +63,86 @@ fn a_list_has_every_declared_field() {
 }
 
 #[test]
+fn a_row_is_what_a_table_shows() {
+    let script: Script = &[(
+        "GET containers/json?pod=true&namespace=true",
+        200,
+        r#"[{"Id":"0123456789abcdef","Command":["sh","-c","echo one; echo two"],"State":"running",
+            "Created":"1970-01-01T00:00:10.5+00:00","StartedAt":40,"Pod":"fedcba98765432100","Pid":7,"Names":["a","b"],
+            "Mounts":["/x","/y"],"Size":{"rwSize":5},"Namespaces":{"Pidns":"4026"},
+            "Ports":[{"host_ip":"","host_port":8080,"container_port":80,"protocol":"tcp"}]}]"#,
+    )];
+    let rows =
+        |options: Value| once("Ps", json!({ "opts": options }), script)["containers"][0].clone();
+    let row = rows(json!({}));
+    for (name, text) in [
+        ("id", "0123456789ab"),
+        ("command", "sh -c echo one; e..."),
+        ("pod", "fedcba987654"),
+        ("ports", "0.0.0.0:8080->80/tcp"),
+        ("names", "a,b"),
+        ("mounts", "/x /y"),
+        ("nsPid", "7"),
+        ("pidNs", "4026"),
+        ("startedAt", "1970-01-01T00:00:40Z"),
+        ("createdAt", "1970-01-01T00:00:10.5+00:00"),
+    ] {
+        assert_eq!(row[name], text, "{name}");
+    }
+    assert_eq!((&row["pidNum"], &row["rwSize"]), (&json!(7), &json!(5)));
+    assert!(row["created"].as_str().unwrap().ends_with("years ago"));
+    assert!(row["status"].as_str().unwrap().starts_with("Up "));
+    let row = rows(json!({"noTrunc": true}));
+    assert_eq!(row["id"], "0123456789abcdef");
+    assert_eq!(row["command"], "sh -c echo one; echo two");
+}
+
+#[test]
+fn a_member_of_another_type_is_the_zero_value() {
+    let script: Script = &[(
+        "GET images/json?all=true",
+        200,
+        r#"[{"Id":7,"RepoTags":["a",1,null],"Size":"5","Labels":{"a":"b","c":1},"ReadOnly":"true","Created":{},"Digest":"d"}]"#,
+    )];
+    let image = &once("ListImages", json!({}), script)["images"][0];
+    let expected = json!({
+        "id": "7", "repoTags": ["a"], "size": 0, "labels": {"a": "b"}, "readOnly": false, "created": "0001-01-01T00:00:00Z",
+        "digest": "d", "digests": ["d"],
+    });
+    for (name, value) in expected.as_object().unwrap() {
+        assert_eq!(&image[name], value, "{name}");
+    }
+}
+
+#[test]
+fn parameters_of_another_type_are_refused_wherever_they_are() {
+    let refused = json!(["org.varlink.service.InvalidParameter", {"parameter": "parameters"}]);
+    for (method, parameters) in [
+        ("ListContainerProcesses", json!({"name": "a", "opts": "x"})),
+        (
+            "ListContainerProcesses",
+            json!({"name": "a", "opts": ["x", 1]}),
+        ),
+        ("VolumeCreate", json!({"options": {"labels": {"a": 1}}})),
+        ("VolumeCreate", json!({"options": []})),
+        ("Ps", json!({"opts": {"last": 1.5}})),
+        ("Ps", json!({"opts": {"filters": {"a": "b"}}})),
+        (
+            "CreateContainer",
+            json!({"create": {"args": ["a"], "tty": 1}}),
+        ),
+        (
+            "GetContainerStatsWithHistory",
+            json!({"previousStats": {"cpu": "1"}}),
+        ),
+        ("Reset", json!({})),
+    ] {
+        let found = once(method, parameters, &[]);
+        assert_eq!(found == refused, method != "Reset", "{method}: {found}");
+    }
+}
+
+#[test]
 fn progress_is_streamed_and_an_error_may_follow_success() {
     let script: Script = &[(
         "POST images/pull?reference=web&policy=missing",

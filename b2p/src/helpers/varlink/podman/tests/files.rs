@@ -97,13 +97,10 @@ fn the_connection_of_a_file_carries_the_next_call() {
         &[("POST images/load tar", 200, r#"{"Names":["a:1"]}"#)],
     );
     let spool = socket.with_extension("spool");
-    let interface = Podman {
-        api: Api {
-            socket: socket.clone(),
-            spool: spool::Spool::at(spool.clone()),
-        },
-        description: String::new(),
-    };
+    let interface = podman_of(Api {
+        socket: socket.clone(),
+        spool: spool::Spool::at(spool.clone()),
+    });
     let (own, other) = UnixStream::pair().unwrap();
     let service = Service {
         interfaces: &[&interface],

@@ -168,7 +168,7 @@ fn containers_are_shown() {
             &[
                 ("GET containers/web/json", 200, WEB),
                 (
-                    "GET containers/web/logs?stdout=true&stderr=true&timestamps=true&tail=3",
+                    "GET containers/abc/logs?stdout=true&stderr=true&timestamps=true&tail=3",
                     200,
                     "\x02\0\0\0\0\0\0\x04t a\n",
                 ),
@@ -303,12 +303,12 @@ fn containers_are_changed() {
 fn logs_that_are_followed_are_merged() {
     let script: Script = &[
         ("GET containers/a/json", 200, r#"{"Id":"a"}"#),
+        ("GET containers/b/json", 200, r#"{"Id":"b"}"#),
         (
             "GET containers/a/logs?stdout=true&stderr=true&timestamps=true&follow=true",
             200,
             "\x01\0\0\0\0\0\0\x04t a\n\x01\0\0\0\0\0\0\x04t b\n",
         ),
-        ("GET containers/b/json", 200, r#"{"Id":"b"}"#),
         (
             "GET containers/b/logs?stdout=true&stderr=true&timestamps=true&follow=true",
             200,

@@ -23,13 +23,10 @@ impl Fake {
         let spool = socket.with_extension("spool");
         Fake {
             listener: UnixListener::bind(&socket).unwrap(),
-            interface: Podman {
-                api: Api {
-                    socket,
-                    spool: spool::Spool::at(spool.clone()),
-                },
-                description: String::new(),
-            },
+            interface: podman_of(Api {
+                socket,
+                spool: spool::Spool::at(spool.clone()),
+            }),
             spool,
         }
     }
