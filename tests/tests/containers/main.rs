@@ -5,10 +5,12 @@ mod archive;
 mod defaults;
 mod docker;
 mod full;
+mod hostile;
 mod init;
 mod limits;
 mod network;
 mod pods;
+mod python;
 mod rootless;
 mod varlink;
 
@@ -42,6 +44,8 @@ fn containers() -> Result<()> {
     checks.check("podman build", || build(&guest));
     checks.check("podman exec", || exec(&guest));
     varlink::all(&guest, &mut checks);
+    hostile::all(&guest, &mut checks, &archive);
+    python::all(&guest, &mut checks);
     checks.check("podman logs -f", || logs(&guest));
     checks.check("podman stop and rm", || stop(&guest));
     checks.check("podman-remote, the small client", || small_client(&guest));

@@ -14,6 +14,9 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
     checks.check("varlink: state, mounts and sockets of a container", || {
         state(guest)
     });
+    checks.check("varlink: an inspection has the types of podman 1", || {
+        inspection(guest)
+    });
 }
 
 /// Calls a method that replies once.
@@ -183,4 +186,44 @@ fn state(guest: &Guest) -> Result<()> {
         &json!({"name": "executes", "force": true}),
     )
     .map(drop)
+}
+
+/// podman-remote 1.9.3 decodes an inspection into structures, and panicked where a member had another type: limits
+/// are numbers without a sign, a signal is a number, an entrypoint is a text, and ports are a list.
+fn inspection(guest: &Guest) -> Result<()> {
+    let options = "--ulimit core=-1:-1 --ulimit nofile=64:128 --stop-signal SIGRTMIN+3 --entrypoint '[\"sh\",\"-c\"]' \
+        --publish 18089:80 --memory 64m --cpus 0.5 --tmpfs /t --device /dev/null --add-host a:10.0.0.1 --log-opt max-size=1m";
+    guest.sh(&format!(
+        "podman create --name shapes {options} {} true",
+        image::NAME
+    ))?;
+    guest.sh(&format!("podman create --name plain {} true", image::NAME))?;
+    for name in ["shapes", "plain"] {
+        for (method, result) in [
+            ("InspectContainer", "container"),
+            ("ContainerInspectData", "config"),
+        ] {
+            let found = call(guest, method, &json!({ "name": name }))?;
+            let found: Value = serde_json::from_str(found[result].as_str().unwrap_or_default())?;
+            let host = &found["HostConfig"];
+            let limits = host["Ulimits"].as_array().context("Ulimits")?;
+            for limit in limits {
+                ensure!(limit["Soft"].is_u64() && limit["Hard"].is_u64(), "{limit}");
+            }
+            ensure!(name == "plain" || limits.len() >= 2, "{host}");
+            ensure!(
+                found["Config"]["StopSignal"].is_u64(),
+                "{}",
+                found["Config"]
+            );
+            let entrypoint = &found["Config"]["Entrypoint"];
+            ensure!(
+                entrypoint.is_string() || entrypoint.is_null(),
+                "{entrypoint}"
+            );
+            let ports = &found["NetworkSettings"]["Ports"];
+            ensure!(ports.is_array() || ports.is_null(), "{ports}");
+        }
+    }
+    guest.sh("podman rm shapes plain").map(drop)
 }
