@@ -62,7 +62,12 @@ fn attempts() -> Vec<Attempt> {
             json!(1),
             json!(true),
         ),
-        Attempt("large number", json!("a"), json!(u64::MAX), json!(true)),
+        Attempt(
+            "large number",
+            json!("no-such-object"),
+            json!(u64::MAX),
+            json!(true),
+        ),
         Attempt("long", json!("x".repeat(32 << 10)), json!(0), json!(false)),
     ]
 }
