@@ -6,11 +6,11 @@ use std::fmt;
 use crate::{MAX_REQUEST_BYTES, ShutdownKind};
 
 /// Maximum length of a service's name, in bytes.
-const MAX_NAME_BYTES: usize = 32;
+const MAX_NAME_BYTES: usize = 64;
 /// Maximum delay of a shutdown, in seconds: a year.
 const MAX_DELAY_S: u32 = 31_536_000;
 
-/// Name of a service: `[a-z0-9][A-Za-z0-9-]{0,31}`, which is safe in a request, as a file name
+/// Name of a service: `[a-z0-9][A-Za-z0-9-]{0,63}`, which is safe in a request, as a file name
 /// and as the name of a cgroup. Upper case is for `console-ttyS0`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name(String);
@@ -87,7 +87,7 @@ impl fmt::Display for InvalidRequest {
             InvalidRequest::UnknownKeyword => "no such request",
             InvalidRequest::ExtraArgument => "the request takes no argument",
             InvalidRequest::BadName => {
-                "the argument is the name of a service: letters, digits and -, at most 32"
+                "the argument is the name of a service: letters, digits and -, at most 64"
             }
             InvalidRequest::BadDelay => "the argument is a delay in seconds, at most a year",
         })
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn everything_else_is_refused() {
-        let long = "a".repeat(33);
+        let long = "a".repeat(65);
         let longer = format!("start {}", "a".repeat(300));
         for text in [
             "",
@@ -241,7 +241,7 @@ mod tests {
     }
 
     fn requests() -> impl Strategy<Value = Request> {
-        let name = || "[a-z0-9][A-Za-z0-9-]{0,31}".prop_map(|n| Name::new(&n).expect("a name"));
+        let name = || "[a-z0-9][A-Za-z0-9-]{0,63}".prop_map(|n| Name::new(&n).expect("a name"));
         prop_oneof![
             Just(Request::Status),
             Just(Request::Follow),

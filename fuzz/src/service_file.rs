@@ -27,6 +27,9 @@ pub(crate) const DICTIONARY: &[&str] = &[
     "env ",
     "needs ",
     "after ",
+    "binds ",
+    "done 3",
+    "final 3",
     "limit ",
     "exit",
     "notify",
@@ -116,7 +119,11 @@ fn check_service(parsed: &Parsed<'_>) {
     assert!(parsed.argv.len() < 64 && parsed.dir.starts_with('/'));
     assert_eq!(parsed.socket.starts_with('/'), def.socket.is_some());
     assert!(parsed.socket.len() < 108);
-    assert!(parsed.needs.iter().chain(&parsed.after).all(|n| is_name(n)));
+    assert!(
+        [&parsed.needs, &parsed.after, &parsed.binds]
+            .iter()
+            .all(|names| names.iter().all(|n| is_name(n)))
+    );
     let limit = |f: &str| !f.contains('/') && f.contains('.') && !f.starts_with("cgroup.");
     assert!(parsed.limits.iter().all(|(file, _)| limit(file)));
     check_environment(&parsed.env);
@@ -173,7 +180,17 @@ fn written(parsed: &Parsed<'_>, group: &str) -> Option<String> {
         .iter()
         .for_each(|e| line(format!("env{}", quoted(e))));
     parsed.needs.iter().for_each(|n| line(format!("needs {n}")));
+    parsed.binds.iter().for_each(|n| line(format!("binds {n}")));
     parsed.after.iter().for_each(|n| line(format!("after {n}")));
+    for (word, codes) in [
+        ("final", &parsed.final_statuses),
+        ("done", &parsed.done_statuses),
+    ] {
+        let codes: String = codes.iter().map(|code| format!(" {code}")).collect();
+        if !codes.is_empty() {
+            line(format!("{word}{codes}"));
+        }
+    }
     for (file, value) in &parsed.limits {
         line(format!("limit {file}{}", quoted(value)));
     }

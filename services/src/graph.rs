@@ -5,18 +5,36 @@
 
 use crate::service::ServiceDef;
 
-/// A set of services: bit n stands for the nth service.
-pub type Set = u128;
 /// Maximum number of services.
-pub const MAX_SERVICES: usize = Set::BITS as usize;
+pub const MAX_SERVICES: usize = WORDS * 64;
+/// Number of the words of a [`Set`].
+const WORDS: usize = 4;
 
-/// Returns the set of one service, or the empty set if the index is too high.
-#[must_use]
-pub fn only(index: usize) -> Set {
-    u32::try_from(index)
-        .ok()
-        .and_then(|n| 1u128.checked_shl(n))
-        .unwrap_or(0)
+/// A set of services: bit n stands for the nth service. An index that is too high is in no set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Set([u64; WORDS]);
+
+impl Set {
+    /// Returns true if the set has the nth service.
+    #[must_use]
+    pub fn contains(self, n: usize) -> bool {
+        let word = self.0.get(n / 64);
+        word.is_some_and(|word| word >> (n % 64) & 1 != 0)
+    }
+
+    /// Adds the nth service.
+    pub fn insert(&mut self, n: usize) {
+        if let Some(word) = self.0.get_mut(n / 64) {
+            *word |= 1 << (n % 64);
+        }
+    }
+
+    /// Adds the services of another set.
+    pub fn extend(&mut self, other: Set) {
+        for (word, more) in self.0.iter_mut().zip(other.0) {
+            *word |= more;
+        }
+    }
 }
 
 /// Returns for each service the set of services that it needs, directly or indirectly. A service on a
@@ -41,14 +59,16 @@ fn closure(
     let index = |name: &&str| definitions.iter().position(|d| d.name == *name);
     let direct = |def: &&ServiceDef| {
         let names = names(def);
+        let mut set = Set::default();
         let indices = names.iter().copied().flatten().filter_map(index);
-        indices.fold(0, |set, n| set | only(n))
+        indices.for_each(|n| set.insert(n));
+        set
     };
     let mut sets: Vec<Set> = definitions.iter().map(direct).collect();
     for middle in 0..sets.len() {
-        let reached = sets.get(middle).copied().unwrap_or(0);
-        let through = sets.iter_mut().filter(|set| **set & only(middle) != 0);
-        through.for_each(|set| *set |= reached);
+        let reached = sets.get(middle).copied().unwrap_or_default();
+        let through = sets.iter_mut().filter(|set| set.contains(middle));
+        through.for_each(|set| set.extend(reached));
     }
     sets
 }

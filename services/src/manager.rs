@@ -262,7 +262,11 @@ impl Manager {
             Change::Late(id) => warn!("{}: still not ready", self.name(id)),
             // `Ready` follows.
             Change::Ended(id, _) if self.is_finished_oneshot(id) => {}
-            Change::Ended(id, status) if status.success() => info!("{}: {status}", self.name(id)),
+            Change::Ended(id, status)
+                if status.success() || self.supervisor.state(id) == State::Done =>
+            {
+                info!("{}: {status}", self.name(id));
+            }
             Change::Ended(id, status) => warn!("{}: {status}", self.name(id)),
             Change::StartingAgain(id, status) => {
                 debug!("{}: {status}; idle, or restarted by request", self.name(id));

@@ -100,6 +100,9 @@ pub struct ServiceDef {
     /// failed or is late first. `late_ms` of this service counts from then on. The names must not
     /// form a cycle.
     pub after: &'static [&'static str],
+    /// Names of services whose end is also the end of this one, which starts again if they do (BindsTo=
+    /// of systemd.unit(5)). The names are also among `needs`.
+    pub binds: &'static [&'static str],
     /// Condition under which the service is ready.
     pub ready: ReadyWhen,
     /// Restart policy.
@@ -111,6 +114,8 @@ pub struct ServiceDef {
     /// systemd.service(5)). No status has that meaning by itself: s6's 125 is podman's and docker's
     /// for any error of theirs (podman-run(1)).
     pub final_statuses: &'static [u8],
+    /// Exit statuses with which the service has done its work, whatever its restart policy.
+    pub done_statuses: &'static [u8],
     /// Socket that PID 1 binds for the service.
     pub socket: Option<Socket>,
     /// Controlling terminal; the output of a service without one goes to the log.
@@ -153,10 +158,12 @@ impl ServiceDef {
         env: &[],
         needs: &[],
         after: &[],
+        binds: &[],
         ready: ReadyWhen::Exec,
         restart: Restart::Always,
         restart_ms: 0,
         final_statuses: &[],
+        done_statuses: &[],
         socket: None,
         tty: None,
         after_ready: false,

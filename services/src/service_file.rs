@@ -48,6 +48,7 @@ const KEYS: &[Key] = &[
     once("ready"),
     once("restart"),
     once("final"),
+    once("done"),
     once("delay"),
     once("socket"),
     once("stop"),
@@ -61,6 +62,7 @@ const KEYS: &[Key] = &[
     repeatable("env"),
     repeatable("needs"),
     repeatable("after"),
+    repeatable("binds"),
     repeatable("limit"),
 ];
 
@@ -75,12 +77,16 @@ pub struct Parsed<'a> {
     pub argv: Vec<&'a str>,
     /// Exit statuses with which the service is not started again.
     pub final_statuses: Vec<u8>,
+    /// Exit statuses with which the service has done its work.
+    pub done_statuses: Vec<u8>,
     /// `NAME=value`, each name once.
     pub env: Vec<&'a str>,
     /// Names of services.
     pub needs: Vec<&'a str>,
     /// Names of services that start before this one, if they start at all.
     pub after: Vec<&'a str>,
+    /// Names of services that this one needs and is bound to.
+    pub binds: Vec<&'a str>,
     /// Files of the service's cgroup and the values that are written to them.
     pub limits: Vec<(&'a str, &'a str)>,
     /// The service's user, if that is not root.
@@ -118,13 +124,13 @@ impl Seen {
     }
 }
 
-/// Returns true if a service may have this name: `[a-z0-9][a-z0-9-]{0,31}`. The name is also that
+/// Returns true if a service may have this name: `[a-z0-9][a-z0-9-]{0,63}`. The name is also that
 /// of a file and a cgroup, and precedes the service's lines in the log.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
     let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let valid = name.bytes().all(|b| letter(b) || b == b'-') && !SPEAKERS.contains(&name);
-    valid && (1..=32).contains(&name.len()) && !name.starts_with('-')
+    valid && (1..=64).contains(&name.len()) && !name.starts_with('-')
 }
 
 /// Parses the file of the service `name`. `passwd` and `group` are the texts of those files.
@@ -184,6 +190,8 @@ impl<'a> Parsed<'a> {
             env: Vec::new(),
             needs: Vec::new(),
             after: Vec::new(),
+            binds: Vec::new(),
+            done_statuses: Vec::new(),
             limits: Vec::new(),
             user: None,
             socket: "",
@@ -257,8 +265,13 @@ impl<'a> Parsed<'a> {
         def.argv = leak_all(&self.argv);
         def.final_statuses = self.final_statuses.leak();
         def.env = leak_all(&self.env);
-        def.needs = leak_all(&self.needs);
+        let mut needs = self.needs;
+        let further = self.binds.iter().filter(|name| !needs.contains(name));
+        needs.extend(further.copied().collect::<Vec<_>>());
+        def.needs = leak_all(&needs);
         def.after = leak_all(&self.after);
+        def.binds = leak_all(&self.binds);
+        def.done_statuses = self.done_statuses.leak();
         def.dir = leak(self.dir);
         let limits = self.limits.iter();
         let limits: Vec<_> = limits.map(|(f, v)| (leak(f), leak(v))).collect();

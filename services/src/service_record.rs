@@ -177,6 +177,13 @@ impl ServiceRecord {
         }
     }
 
+    /// Has a service that runs end and start again: one to which it is bound has ended, and starts again.
+    pub(crate) fn begin_again(&mut self, now: Millis, out: &mut Effects) {
+        if !self.stop_requested {
+            self.terminate(now, true, out);
+        }
+    }
+
     /// Starts the process, or the watch of the socket. The caller has seen that every needed service is ready.
     pub(crate) fn start(&mut self, now: Millis, out: &mut Effects) {
         self.enter(now, State::Spawning);
@@ -272,7 +279,7 @@ impl ServiceRecord {
     ) {
         self.last_exit = Some(status);
         let restart = match self.def.restart {
-            _ if self.is_final(status) => false,
+            _ if self.is_final(status) || self.is_done(status) => false,
             Restart::Always => true,
             Restart::OnFailure => !status.success(),
             Restart::Never => false,
@@ -288,19 +295,23 @@ impl ServiceRecord {
     }
 
     fn is_final(&self, status: ExitStatus) -> bool {
-        let is = |code: &u8| status == ExitStatus::Exited(i32::from(*code));
-        self.def.final_statuses.iter().any(is)
+        is_one_of(self.def.final_statuses, status)
+    }
+
+    fn is_done(&self, status: ExitStatus) -> bool {
+        is_one_of(self.def.done_statuses, status)
     }
 
     fn finish(&mut self, now: Millis, status: ExitStatus, out: &mut Effects) {
         self.late_at = None;
-        let state = match status.success() {
+        let is_done = status.success() || self.is_done(status);
+        let state = match is_done {
             true => State::Done,
             false => State::Failed,
         };
         self.enter(now, state);
         out.changes.push(Change::Ended(self.id, status));
-        if status.success() && self.def.ready == ReadyWhen::Exit {
+        if is_done && self.def.ready == ReadyWhen::Exit {
             self.become_ready(now, out);
         }
     }
@@ -372,4 +383,9 @@ impl ServiceRecord {
         };
         sooner(of_state, self.late_at)
     }
+}
+
+fn is_one_of(codes: &[u8], status: ExitStatus) -> bool {
+    let is = |code: &u8| status == ExitStatus::Exited(i32::from(*code));
+    codes.iter().any(is)
 }

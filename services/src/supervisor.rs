@@ -4,7 +4,8 @@
 //! Inputs are handled in two steps, as in dinit ("two-phase transition", service.h):
 //!
 //! - [`Supervisor::note`] records what happened and returns the resulting [`Change`]s. A note starts no
-//!   `Waiting` service, and terminates a service that others need in one case: its restart is requested.
+//!   `Waiting` service, and terminates a service that others need in two cases: its restart is requested,
+//!   or a service to which it is bound has ended and starts again.
 //! - [`Supervisor::settle`] then moves every service that can move, and returns the
 //!   [`Action`]s for the manager. Their outcome is noted in turn.
 //!
@@ -15,8 +16,8 @@
 //!
 //! - No input in any state panics, and an input that does not fit the state changes nothing.
 //! - Except for `StopAll` and `Tick`, which concern every service, a note changes only the service
-//!   that the input names, the services that it needs (start, restart) and the services that need
-//!   it (stop).
+//!   that the input names, the services that it needs (start, restart), the services that need
+//!   it (stop), and those that are bound to it, with what needs them (end).
 //! - Settling twice without a note in between does nothing the second time, and settling makes
 //!   no service ready: readiness is always noted, hence always seen as a change first.
 //! - A service has at most one process, and the end of that process is one change.
@@ -192,7 +193,7 @@ impl Supervisor {
             Input::Connection(id) => self.with_id(id, |r, out| r.on_connection(now, out)),
             Input::Execed(pid) => self.with_pid(pid, |r, out| r.on_exec_or_ready(now, true, out)),
             Input::Ready(pid) => self.with_pid(pid, |r, out| r.on_exec_or_ready(now, false, out)),
-            Input::Exited(pid, status) => self.with_pid(pid, |r, out| r.on_exit(now, status, out)),
+            Input::Exited(pid, status) => self.on_exited(now, pid, status),
             Input::Tick => self.with_all(|r, out| r.on_tick(now, out)),
         }
         std::mem::take(&mut self.effects.changes)
@@ -224,6 +225,40 @@ impl Supervisor {
         }
     }
 
+    fn on_exited(&mut self, now: Millis, pid: Pid, status: ExitStatus) {
+        let Some(id) = self.find_by_pid(pid) else {
+            return;
+        };
+        self.with_id(id, |r, out| r.on_exit(now, status, out));
+        self.end_bound(now, id);
+    }
+
+    /// Ends the services that are bound to one that has ended: they start again with it, or stop.
+    fn end_bound(&mut self, now: Millis, ended: ServiceId) {
+        let Some(name) = self.definition(ended).map(|def| def.name) else {
+            return;
+        };
+        let is_over = self.state(ended).at_rest();
+        for id in self.ids().filter(|id| *id != ended) {
+            let is_bound = self.definition(id).is_some_and(|d| d.binds.contains(&name));
+            match is_bound {
+                true if is_over => self.request_stop_of_dependent(now, id),
+                true => self.with_id(id, |r, out| r.begin_again(now, out)),
+                false => {}
+            }
+        }
+    }
+
+    /// Requests the stop of a service because of one that it is bound to: what it has failed or done stays
+    /// known.
+    fn request_stop_of_dependent(&mut self, now: Millis, id: ServiceId) {
+        for other in self.ids() {
+            if other == id || self.needs_transitively(other, id) {
+                self.with_id(other, |r, out| r.request_stop(now, false, out));
+            }
+        }
+    }
+
     fn with_all(&mut self, act: impl Fn(&mut ServiceRecord, &mut Effects)) {
         for record in &mut self.records {
             act(record, &mut self.effects);
@@ -233,7 +268,7 @@ impl Supervisor {
     /// Returns true if `dependent` needs `service`, directly or indirectly.
     fn needs_transitively(&self, dependent: ServiceId, service: ServiceId) -> bool {
         let needs = self.needs.get(dependent.index());
-        needs.is_some_and(|set| set & graph::only(service.index()) != 0)
+        needs.is_some_and(|set| set.contains(service.index()))
     }
 
     fn request_start(&mut self, now: Millis, id: ServiceId) {

@@ -85,7 +85,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Fault::Name => {
-                "not a name: a to z, 0 to 9 and -, at most 32, and not boot2podman or kernel"
+                "not a name: a to z, 0 to 9 and -, at most 64, and not boot2podman or kernel"
             }
             Fault::TooLong => "too long: at most 16384 bytes",
             Fault::NotUtf8 => "not UTF-8",

@@ -35,6 +35,8 @@ impl<'a> Parsed<'a> {
             ("at", words) => self.at = Some(times(words)?),
             ("final", [_, ..]) => self.final_statuses = statuses(values)?,
             ("final", _) => return expected("exit statuses, such as 3 78"),
+            ("done", [_, ..]) => self.done_statuses = statuses(values)?,
+            ("done", _) => return expected("exit statuses, such as 3 78"),
             ("env", [_, ..]) => return self.add_env(values),
             ("env", _) => return expected("NAME=value"),
             ("needs", [_, ..]) if values.iter().all(|n| is_name(n)) => {
@@ -43,7 +45,10 @@ impl<'a> Parsed<'a> {
             ("after", [_, ..]) if values.iter().all(|n| is_name(n)) => {
                 self.after.extend_from_slice(values);
             }
-            ("needs" | "after", _) => return expected("names of services"),
+            ("binds", [_, ..]) if values.iter().all(|n| is_name(n)) => {
+                self.binds.extend_from_slice(values);
+            }
+            ("needs" | "after" | "binds", _) => return expected("names of services"),
             ("limit", &[file, value]) if is_limit(file) => self.limits.push((file, value)),
             ("limit", _) => {
                 return expected("a file of its cgroup and a value, such as memory.max 64M");

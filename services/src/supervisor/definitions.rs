@@ -11,7 +11,7 @@ use crate::service_record::ServiceRecord;
 use crate::state::{ServiceId, State};
 
 /// Maximum number of user services.
-pub const MAX_USER_SERVICES: usize = 64;
+pub const MAX_USER_SERVICES: usize = 192;
 /// Maximum number of definitions that are added at run time. The strings of a definition that
 /// is replaced are never freed.
 pub(crate) const MAX_ADDED: usize = 1_000;
@@ -107,13 +107,13 @@ impl Supervisor {
             None => definitions.push(&def),
         }
         let needs = graph::needs(&definitions);
-        let own = needs.get(id.index()).copied().unwrap_or(0);
-        if own & graph::only(id.index()) != 0 {
+        let own = needs.get(id.index()).copied().unwrap_or_default();
+        if own.contains(id.index()) {
             return Err(DefinitionError::NeedsItself);
         }
         let before = graph::predecessors(&definitions);
-        let own = before.get(id.index()).copied().unwrap_or(0);
-        if own & graph::only(id.index()) != 0 {
+        let own = before.get(id.index()).copied().unwrap_or_default();
+        if own.contains(id.index()) {
             return Err(DefinitionError::WaitsForItself);
         }
         self.needs = needs;

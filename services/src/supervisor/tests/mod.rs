@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Tests of the supervisor, by theme, and the tables of services that they share.
 
+mod binding;
 mod histories;
 mod lifecycle;
 mod ordering;

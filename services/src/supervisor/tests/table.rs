@@ -70,14 +70,14 @@ fn nobody_waits_for_itself() {
 fn so_many_services_and_changes_and_no_more() {
     let mut s = chain();
     let numbered = |n: usize| definition(format!("s{n}").leak(), &[]);
-    let added = (0..200).filter(|n| s.add(numbered(*n)).is_ok()).count();
+    let added = (0..300).filter(|n| s.add(numbered(*n)).is_ok()).count();
     assert_eq!(added, MAX_USER_SERVICES);
     let replaced = (0..2_000).filter(|_| s.add(numbered(0)).is_ok()).count();
     assert_eq!(added + replaced, MAX_ADDED);
     assert_eq!(s.add(numbered(0)), Err(DefinitionError::TooManyChanges));
-    let s = Supervisor::new((0..200).map(numbered).collect());
+    let s = Supervisor::new((0..300).map(numbered).collect());
     let invalid = s.ids().filter(|id| s.invalid(*id).is_some()).count();
-    assert_eq!(invalid, 200 - graph::MAX_SERVICES);
+    assert_eq!(invalid, 300 - graph::MAX_SERVICES);
 }
 
 #[test]
