@@ -45,11 +45,7 @@ fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
     check_name(&dirs, name)?;
     let config = create_options::configure(name, matches)?;
     let saved = matches.get_flag("saved");
-    let quadlets = matches.get_one::<PathBuf>("quadlet");
-    if saved {
-        template::check(&config, quadlets.is_some())?;
-    }
-    let quadlets = quadlets.map(|dir| quadlet::document(dir)).transpose()?;
+    let quadlets = quadlets(matches, saved, &config)?;
     println!("Running pre-create checks...");
     let source = match matches.get_one::<String>("image") {
         Some(text) => Source::parse(text)?,
@@ -132,6 +128,16 @@ fn template(creation: &Creation, config: &MachineConfig, limit: Duration) -> Res
         made?;
     }
     Ok(dir)
+}
+
+/// Returns the document for the quadlet files, if a directory is given; refuses options that a template does not
+/// fit.
+fn quadlets(matches: &ArgMatches, saved: bool, config: &MachineConfig) -> Result<Option<Vec<u8>>> {
+    let dir = matches.get_one::<PathBuf>("quadlet");
+    if saved {
+        template::check(config, dir.is_some())?;
+    }
+    dir.map(|dir| quadlet::document(dir)).transpose()
 }
 
 /// Content of the disk of a new machine.

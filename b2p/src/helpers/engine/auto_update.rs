@@ -22,7 +22,7 @@ const FORMAT: &str = "{{.Unit}} {{.Image}} {{.Updated}}";
 enum Outcome {
     /// The unit runs with a newer image.
     Updated,
-    /// There is no newer image.
+    /// No newer image exists.
     Unchanged,
     /// The newer image does not become ready; the unit runs with the old one.
     RolledBack,
