@@ -11,7 +11,7 @@ use crate::SOON;
 const FILL: &str =
     "(while :; do cat /dev/zero >>/fill; done 2>/dev/null) & while :; do seq 1 100000; done";
 
-/// The same with 65,536 lines without a character in the pipe.
+/// Script of [`FILL`] with 65,536 lines without a character in the pipe.
 const FILL_AND_PRINT_NOTHING: &str =
     "(while :; do cat /dev/zero >>/fill; done 2>/dev/null) & exec busybox yes ''";
 
