@@ -8,7 +8,7 @@ use std::ffi::c_int;
 pub const JOB: &[c_int] = &[libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
 
 /// Greatest number of a signal; the least is 1.
-const LAST: usize = 64;
+const MAX_SIGNAL: usize = 64;
 
 /// Program whose options and behaviour a name selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub struct Options {
     /// Statuses that count as success.
     pub good: [bool; 256],
     /// Replacements of signals; 0 drops a signal, -1 keeps it.
-    pub rewrite: [i8; LAST + 1],
+    pub rewrite: [i8; MAX_SIGNAL + 1],
     /// Index of the command.
     pub command: usize,
 }
@@ -92,7 +92,7 @@ pub fn parse(name: &str, words: &[&[u8]]) -> Result<Options, Stop> {
         verbosity: 1,
         parent: 0,
         good: [false; 256],
-        rewrite: [-1; LAST + 1],
+        rewrite: [-1; MAX_SIGNAL + 1],
         command: 0,
     };
     options.good[0] = true;
@@ -177,7 +177,11 @@ impl Options {
             b'e' => self.good[usize::from(value.parse::<u8>().map_err(|_| bad())?)] = true,
             _ => {
                 let (from, to) = value.split_once(':').ok_or_else(bad)?;
-                let number = |t: &str| t.parse::<u8>().ok().filter(|n| usize::from(*n) <= LAST);
+                let number = |t: &str| {
+                    t.parse::<u8>()
+                        .ok()
+                        .filter(|n| usize::from(*n) <= MAX_SIGNAL)
+                };
                 let (from, to) = (number(from), number(to));
                 let (Some(from @ 1..), Some(to)) = (from, to) else {
                     return Err(bad());

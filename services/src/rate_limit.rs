@@ -10,7 +10,7 @@ const BURST: u64 = 500;
 const LINES_PER_SECOND: u64 = 50;
 /// Number of lines for which there must be room before any line passes again after one was
 /// dropped. Otherwise there would be a report for every line.
-const ROOM: u64 = LINES_PER_SECOND;
+const RESUME_LINES: u64 = LINES_PER_SECOND;
 /// Milliseconds of the budget that a line costs.
 const COST: Millis = 1_000 / LINES_PER_SECOND;
 
@@ -43,7 +43,7 @@ impl RateLimit {
     /// Time at which [`RateLimit::take_dropped`] returns a number, if lines were dropped.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
-        let room_at = self.full_at.saturating_sub((BURST - ROOM) * COST);
+        let room_at = self.full_at.saturating_sub((BURST - RESUME_LINES) * COST);
         self.exceeded().then_some(room_at)
     }
 
@@ -93,9 +93,9 @@ mod tests {
         let mut burst = RateLimit::default();
         assert!((0..BURST).all(|_| burst.pass(7)));
         assert!(!burst.exceeded() && !burst.pass(7) && burst.exceeded());
-        assert_eq!(burst.deadline(), Some(7 + ROOM * COST));
-        assert_eq!(burst.take_dropped(7 + ROOM * COST - 1), None);
-        assert_eq!(burst.take_dropped(7 + ROOM * COST), Some(1));
+        assert_eq!(burst.deadline(), Some(7 + RESUME_LINES * COST));
+        assert_eq!(burst.take_dropped(7 + RESUME_LINES * COST - 1), None);
+        assert_eq!(burst.take_dropped(7 + RESUME_LINES * COST), Some(1));
         assert_eq!(burst.deadline(), None);
     }
 

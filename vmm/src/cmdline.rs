@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// x86's `COMMAND_LINE_SIZE` without the closing NUL. QEMU passes longer lines, and the kernel then
 /// dies before it can report that.
-pub const LIMIT: usize = 2047;
+pub const MAX_BYTES: usize = 2047;
 
 /// Start of this project's fw_cfg names; the flag's name without `b2p.` follows.
 pub const FW_CFG_PREFIX: &str = "opt/org.boot2podman/";
@@ -45,7 +45,7 @@ pub fn build(words: &[OsString], keys: &[String]) -> Split {
     let whole = [std::slice::from_ref(&line), flags.as_slice()]
         .concat()
         .join(OsStr::new(" "));
-    if whole.len() <= LIMIT {
+    if whole.len() <= MAX_BYTES {
         return Split {
             line: trimmed(whole),
             keys: Vec::new(),
@@ -74,7 +74,7 @@ pub fn with_fixed_addresses(line: OsString) -> OsString {
 
 /// Appends a word if there is room for it.
 fn with_word(mut line: OsString, word: &str) -> OsString {
-    if line.len() + 1 + word.len() <= LIMIT {
+    if line.len() + 1 + word.len() <= MAX_BYTES {
         line.push(" ");
         line.push(word);
     }
@@ -93,10 +93,13 @@ mod tests {
     fn a_word_more_never_makes_it_too_long() {
         let long = |n: usize| OsString::from("x".repeat(n));
         assert_eq!(for_translator("a".into()), "a no_timer_check");
-        assert_eq!(for_translator(long(LIMIT - 15)).len(), LIMIT);
-        assert_eq!(for_translator(long(LIMIT - 14)), long(LIMIT - 14));
+        assert_eq!(for_translator(long(MAX_BYTES - 15)).len(), MAX_BYTES);
+        assert_eq!(for_translator(long(MAX_BYTES - 14)), long(MAX_BYTES - 14));
         assert_eq!(with_fixed_addresses("a".into()), "a norandmaps");
-        assert_eq!(with_fixed_addresses(long(LIMIT - 10)), long(LIMIT - 10));
+        assert_eq!(
+            with_fixed_addresses(long(MAX_BYTES - 10)),
+            long(MAX_BYTES - 10)
+        );
     }
 
     fn words(list: &[&str]) -> Vec<OsString> {

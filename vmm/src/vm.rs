@@ -70,10 +70,10 @@ fn prepare(machine: &Machine) -> Result<()> {
     let length = cmdline::build(&machine.command_line(), &machine.keys)
         .line
         .len();
-    if length > cmdline::LIMIT {
+    if length > cmdline::MAX_BYTES {
         bail!(
             "the kernel's command line has {length} bytes: with more than {} it dies without a word",
-            cmdline::LIMIT
+            cmdline::MAX_BYTES
         );
     }
     let dir = &machine.dir;

@@ -16,7 +16,7 @@ use sys::files::{open_regular, read_whole, replace};
 use super::owner_text;
 
 /// Bytes of a program that include the first line of a script (execve(2), BINPRM_BUF_SIZE).
-const HEAD: u64 = 256;
+const HEAD_BYTES: u64 = 256;
 /// Longest script, in bytes.
 const MAX_SCRIPT_BYTES: u64 = 4 << 20;
 /// Beginning of a script that names its interpreter (execve(2)).
@@ -35,7 +35,7 @@ pub fn command(path: &Path, copy: &Path) -> Result<Command> {
     };
     let mode = file.metadata().as_ref().map_or(0, mode_of);
     let mut head = Vec::new();
-    file.take(HEAD).read_to_end(&mut head).on(path)?;
+    file.take(HEAD_BYTES).read_to_end(&mut head).on(path)?;
     if head.starts_with(BINARY_MARK) {
         return Ok(Command::new(path));
     }
@@ -54,7 +54,7 @@ pub fn command(path: &Path, copy: &Path) -> Result<Command> {
         }
     };
     let head = text
-        .get(..text.len().min(HEAD as usize))
+        .get(..text.len().min(HEAD_BYTES as usize))
         .unwrap_or_default();
     if head.starts_with(INTERPRETER_MARK) && mode & 0o111 != 0 {
         return Ok(Command::new(path));

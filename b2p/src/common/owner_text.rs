@@ -13,7 +13,7 @@ const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Byte order marks of UTF-16, which Notepad calls "Unicode", and of PowerShell's `>`.
 const UTF16_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 /// Number of leading bytes that are examined for UTF-16 without a byte order mark.
-const HEAD: usize = 64;
+const HEAD_BYTES: usize = 64;
 
 /// Reads the whole file at `path` and normalizes the text ([`normalize`]); `None` if there is no such file.
 ///
@@ -48,7 +48,7 @@ pub fn normalize(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
 /// Returns true if the text begins with a byte order mark of UTF-16, or if in each of its first 16-bit
 /// units the same byte, the high or the low one, is zero and the other is not.
 fn is_utf16(bytes: &[u8]) -> bool {
-    let head = bytes.get(..bytes.len().min(HEAD)).unwrap_or_default();
+    let head = bytes.get(..bytes.len().min(HEAD_BYTES)).unwrap_or_default();
     let zero_at = |side: usize| {
         let (pairs, _) = head.as_chunks::<2>();
         let is_letter = |pair: &[u8; 2]| {

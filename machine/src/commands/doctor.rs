@@ -16,7 +16,7 @@ use std::fs::File;
 use std::process::{Command as Process, ExitCode};
 
 /// Free bytes below which a host's disk is named.
-const ROOM: u64 = 2 << 30;
+const MIN_FREE_BYTES: u64 = 2 << 30;
 
 /// Judgement of one part of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,7 +169,7 @@ fn storage(dirs: &Dirs) -> Finding {
         dirs.storage.display(),
         free.unwrap_or_default() >> 30
     );
-    match free.is_some_and(|free| free < ROOM) {
+    match free.is_some_and(|free| free < MIN_FREE_BYTES) {
         true => Finding::bad(
             "storage",
             "warning",

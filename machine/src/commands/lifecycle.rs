@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 /// Largest time limit in seconds.
 pub const MOST_SECONDS: u64 = crate::keeper::MOST_STOP_SECONDS;
 /// Lines of the console that a failed start shows.
-const TAIL: usize = 20;
+const TAIL_LINES: usize = 20;
 
 /// Returns the parser of `start`.
 pub fn start_command() -> Command {
@@ -173,7 +173,7 @@ pub fn failure(machine: &Machine, outcome: &Outcome, limit: Duration) -> String 
             .end_record()
             .map(|record| record.tail)
             .unwrap_or_default(),
-        _ => console::tail(&machine.file("console.log"), TAIL),
+        _ => console::tail(&machine.file("console.log"), TAIL_LINES),
     };
     tail.iter()
         .fold(why, |text, line| format!("{text}\n({name}) {line}"))

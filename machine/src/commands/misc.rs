@@ -18,7 +18,7 @@ use crate::fault::Fault;
 use crate::state::State;
 
 /// Time that the podman API has to tell its version.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Returns the parser of `version`.
 pub fn version_command() -> Command {
@@ -49,7 +49,7 @@ pub fn version(matches: &ArgMatches) -> Result<ExitCode> {
     if state(&dirs, &machine)? != State::Running {
         return Err(not_running());
     }
-    println!("{}", engine_version(&machine.api(), PATIENCE)?);
+    println!("{}", engine_version(&machine.api(), TIMEOUT)?);
     Ok(ExitCode::SUCCESS)
 }
 

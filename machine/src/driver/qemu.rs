@@ -83,10 +83,10 @@ pub fn arguments(
 ) -> Result<Vec<String>> {
     let line = command_line(config, at.kvm);
     ensure!(
-        line.len() <= cmdline::LIMIT,
+        line.len() <= cmdline::MAX_BYTES,
         "the kernel's command line has {} bytes, and {} is the most: shorten --append",
         line.len(),
-        cmdline::LIMIT
+        cmdline::MAX_BYTES
     );
     let mut args = board(config, at);
     args.extend(words(&["-kernel", &at.kernel.to_string_lossy()]));

@@ -15,7 +15,7 @@ use vmm::{READY, Ready};
 /// Size in bytes at which the log becomes `console.log.1`.
 const ROTATE: u64 = 4 << 20;
 /// Bytes of a boot that are kept for the search.
-const KEPT: usize = 1 << 20;
+const MAX_TEXT_BYTES: usize = 1 << 20;
 /// Words of a kernel that has stopped.
 const PANIC: &str = "Kernel panic - not syncing";
 
@@ -107,8 +107,8 @@ impl Reader {
 
     /// Drops the beginning of a text that has become long.
     fn cut(&mut self) {
-        if self.text.len() > KEPT {
-            let cut = self.text.len() - KEPT / 2;
+        if self.text.len() > MAX_TEXT_BYTES {
+            let cut = self.text.len() - MAX_TEXT_BYTES / 2;
             let cut = (cut..self.text.len()).find(|&at| self.text.is_char_boundary(at));
             self.text.drain(..cut.unwrap_or(self.text.len()));
         }
@@ -195,7 +195,7 @@ mod tests {
         };
         assert!(reader.read().is_empty());
         assert_eq!(fs::metadata(&path).expect("there").len(), 0);
-        assert!(reader.text.len() <= KEPT);
+        assert!(reader.text.len() <= MAX_TEXT_BYTES);
         fs::write(&path, "\nboot2podman: ready data=ram\n").expect("written");
         assert_eq!(reader.read().len(), 1);
         assert_eq!(tail(&path, 1), ["boot2podman: ready data=ram"]);

@@ -14,9 +14,9 @@ use std::time::Duration;
 /// Name of the socket in the runtime directory.
 pub const SOCKET: &str = "keeper.sock";
 /// Longest request in bytes.
-const MOST: u64 = 64 * 1024;
+const MAX_REQUEST_BYTES: u64 = 64 * 1024;
 /// Time that a client has for its request, and the keeper for a line of the answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause after a client that could not be accepted.
 const SHORTAGE: Duration = Duration::from_secs(1);
 
@@ -56,10 +56,10 @@ pub fn serve(listener: &UnixListener, mut take: impl FnMut(UnixStream)) {
 }
 
 fn receive(client: &UnixStream) -> Result<Value> {
-    client.set_read_timeout(Some(PATIENCE))?;
-    client.set_write_timeout(Some(PATIENCE))?;
+    client.set_read_timeout(Some(TIMEOUT))?;
+    client.set_write_timeout(Some(TIMEOUT))?;
     let mut line = String::new();
-    BufReader::new(client.take(MOST)).read_line(&mut line)?;
+    BufReader::new(client.take(MAX_REQUEST_BYTES)).read_line(&mut line)?;
     Ok(serde_json::from_str(&line)?)
 }
 

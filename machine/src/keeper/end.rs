@@ -12,7 +12,7 @@ use std::process::ExitStatus;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Lines of the console and of QEMU in the record.
-const TAIL: usize = 20;
+const TAIL_LINES: usize = 20;
 
 /// Returns the seconds since 1970.
 #[must_use]
@@ -52,10 +52,10 @@ pub(super) fn end(mut keeper: Keeper, status: Option<ExitStatus>) {
         at: now(),
     };
     if !clean {
-        record.tail = console::tail(&keeper.machine.file("console.log"), TAIL);
+        record.tail = console::tail(&keeper.machine.file("console.log"), TAIL_LINES);
         record
             .tail
-            .extend(console::tail(&keeper.machine.file("qemu.log"), TAIL));
+            .extend(console::tail(&keeper.machine.file("qemu.log"), TAIL_LINES));
     }
     if clean && !keeper.suspended {
         // The guest has the files on its disk, which it has unmounted.

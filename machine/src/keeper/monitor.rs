@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Time limit of an answer. QEMU answers within milliseconds unless it is stopped.
-const LIMIT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Name of the one job at a time.
 const JOB_ID: &str = "keeper";
@@ -24,7 +24,7 @@ pub fn greets(socket: &Path) -> Result<bool> {
     let Ok(stream) = UnixStream::connect(socket) else {
         return Ok(false);
     };
-    stream.set_read_timeout(Some(LIMIT))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     match stream.take(1).read(&mut [0]) {
         Ok(len) => Ok(len > 0),
         Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(false),
@@ -45,7 +45,7 @@ pub struct Monitor {
 impl Monitor {
     /// Reads the greeting and ends the negotiation.
     pub fn connect(stream: UnixStream) -> Result<Self> {
-        stream.set_read_timeout(Some(LIMIT))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         let mut lines = BufReader::new(stream.try_clone()?);
         let greeting = next(&mut lines).context("no greeting from QEMU")?;
         if greeting.get("QMP").is_none() {
@@ -90,7 +90,7 @@ impl Monitor {
     pub fn execute(&mut self, command: &str, arguments: &Value) -> Result<Value> {
         self.send(command, arguments)?;
         loop {
-            let line = self.receive(Some(LIMIT));
+            let line = self.receive(Some(TIMEOUT));
             let line = line.with_context(|| format!("QMP {command}"))?;
             if self.is_answer(&line) {
                 return value_of(command, &line);

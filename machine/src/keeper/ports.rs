@@ -12,7 +12,7 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 
 /// Most ports that a machine may publish.
-pub const MOST: usize = 1000;
+pub const MAX_FORWARDS: usize = 1000;
 
 /// Parses a request; `default` is the address of a port that is published without one.
 pub fn parse(request: &Value, default: &str) -> Result<Forward> {

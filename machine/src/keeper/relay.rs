@@ -9,7 +9,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 /// Longest request in bytes.
-const MOST: usize = 64 * 1024;
+const MAX_REQUEST_BYTES: usize = 64 * 1024;
 
 /// Answers one request.
 pub fn run(run_dir: &Path) -> Result<()> {
@@ -38,7 +38,7 @@ fn answer(input: &mut impl BufRead, run_dir: &Path) -> Result<()> {
 
 /// Reads a request: its action, and its body.
 fn parse(input: &mut impl BufRead) -> Result<(&'static str, Value)> {
-    let mut input = input.take(MOST as u64);
+    let mut input = input.take(MAX_REQUEST_BYTES as u64);
     let mut first = String::new();
     input.read_line(&mut first).context("no request")?;
     let action = match first.split_whitespace().nth(1).unwrap_or_default() {
@@ -58,8 +58,8 @@ fn parse(input: &mut impl BufRead) -> Result<(&'static str, Value)> {
             length = value.trim().parse().context("Content-Length")?;
         }
     }
-    if length > MOST {
-        bail!("a request of {length} bytes, and {MOST} is the most");
+    if length > MAX_REQUEST_BYTES {
+        bail!("a request of {length} bytes, and {MAX_REQUEST_BYTES} is the most");
     }
     let mut body = vec![0; length];
     input

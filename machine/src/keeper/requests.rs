@@ -124,8 +124,11 @@ impl Keeper {
                 known.guest
             );
         }
-        if self.record.forwards.len() >= ports::MOST {
-            bail!("{} ports are published, which is the most", ports::MOST);
+        if self.record.forwards.len() >= ports::MAX_FORWARDS {
+            bail!(
+                "{} ports are published, which is the most",
+                ports::MAX_FORWARDS
+            );
         }
         let said = self.monitor.human(&forward.add())?;
         if !said.is_empty() {

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 /// Line of a guest that waits for its copies (`b2p/src/helpers/template.rs`).
 const WAITS: &str = "boot2podman: template: waits";
 /// Lines of the console in the report of a failure.
-const TAIL: usize = 20;
+const TAIL_LINES: usize = 20;
 /// Words of the kernel's command line: the boot ends in the wait. fw_cfg is read by the copies.
 const WORDS: [&str; 3] = ["b2p.template", "b2p.format=blank", "b2p.machine=qemu"];
 
@@ -139,7 +139,7 @@ fn save(machine: &Machine, launched: &mut Launched) -> Result<Saved> {
 }
 
 fn with_tail(error: &anyhow::Error, console: &Path) -> anyhow::Error {
-    let lines = tail(console, TAIL).into_iter();
+    let lines = tail(console, TAIL_LINES).into_iter();
     let text = lines.fold(format!("{error:#}"), |text, line| text + "\n" + &line);
     anyhow!("no template was saved: {text}")
 }

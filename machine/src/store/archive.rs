@@ -18,7 +18,7 @@ const CONTENT: [&str; 5] = [
     "disk.qcow2",
 ];
 /// Longest configuration in bytes.
-const MOST: u64 = 1 << 20;
+const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
 /// Writes an archive of the files that exist; a failure leaves none.
 pub fn write(path: &Path, files: &[(&str, PathBuf)]) -> Result<()> {
@@ -60,7 +60,7 @@ pub fn config(path: &Path) -> Result<MachineConfig> {
             "its first file is not config.json"
         );
         let mut text = String::new();
-        entry.take(MOST).read_to_string(&mut text)?;
+        entry.take(MAX_CONFIG_BYTES).read_to_string(&mut text)?;
         Ok(text)
     };
     let text = { text }();

@@ -15,7 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Time that a command waits for another one.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Lock of a command on a machine; released when dropped.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ fn wait(file: File) -> Option<File> {
         let locked = file.lock();
         let _ = sender.send(locked.map(|()| file));
     });
-    receiver.recv_timeout(PATIENCE).ok()?.ok()
+    receiver.recv_timeout(TIMEOUT).ok()?.ok()
 }
 
 fn busy(path: &Path) -> String {

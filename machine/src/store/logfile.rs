@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 /// Size in bytes at which a log is put aside.
-const MOST: u64 = 1 << 20;
+const MAX_BYTES: u64 = 1 << 20;
 
 /// Opens a log for a process that appends to it.
 pub fn append(path: &Path) -> Result<File> {
@@ -24,7 +24,7 @@ pub fn begin(path: &Path) -> Result<File> {
 
 /// Puts a log aside as `NAME.1` if it is larger than a mebibyte.
 pub fn bound(path: &Path) {
-    if fs::metadata(path).is_ok_and(|meta| meta.len() > MOST)
+    if fs::metadata(path).is_ok_and(|meta| meta.len() > MAX_BYTES)
         && let Err(error) = put_aside(path)
     {
         eprintln!("{}: {error}", path.display());
@@ -54,7 +54,7 @@ mod tests {
         bound(&path);
         assert_eq!(
             fs::metadata(&path).expect("there").len(),
-            MOST,
+            MAX_BYTES,
             "it is not full yet"
         );
         writer.write_all(b"b").expect("written");
@@ -65,7 +65,7 @@ mod tests {
             fs::metadata(tmp.path().join("x.log.1"))
                 .expect("there")
                 .len(),
-            MOST + 1
+            MAX_BYTES + 1
         );
         bound(&tmp.path().join("none"));
     }

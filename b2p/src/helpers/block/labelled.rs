@@ -15,7 +15,7 @@ use super::{ioctl, scan, wait};
 
 /// Bytes at the start of a device that include the labels of ISO 9660 and FAT. The end of a CD
 /// may not be readable.
-const HEAD: u64 = 128 * 1024;
+const HEAD_BYTES: u64 = 128 * 1024;
 /// SCSI type of CD drives (scsi_proto.h, TYPE_ROM).
 const TYPE_ROM: &str = "5";
 
@@ -87,7 +87,11 @@ pub fn examine(name: &str, filter: Filter) -> Option<LabelledDevice> {
 }
 
 fn examine_file(name: &str, file: File, filter: Filter) -> Option<LabelledDevice> {
-    let signatures = probe(&SizedFile { file, size: HEAD }).ok()?;
+    let signatures = probe(&SizedFile {
+        file,
+        size: HEAD_BYTES,
+    })
+    .ok()?;
     let signature = signatures.into_iter().find(filter)?;
     Some(LabelledDevice {
         name: name.to_owned(),

@@ -39,7 +39,7 @@ use userdata::{Format, UserData};
 
 /// Time limit of the mounts and commands of a seed; PID 1 waits somewhat longer
 /// (init/src/service_table/table.rs).
-const LIMIT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// Instance of a seed without one, by cloud-init's name.
 const DEFAULT_INSTANCE: &str = "iid-datasource-nocloud";
 
@@ -53,7 +53,7 @@ pub fn main(args: &[String]) -> i32 {
             return 2;
         }
     }
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + TIMEOUT;
     let mut diagnostics = Diagnostics::default();
     let seed = match seed::find() {
         // The usual case: no file is read or written for it.

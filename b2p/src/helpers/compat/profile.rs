@@ -13,7 +13,7 @@ use sys::files::read_bounded;
 use crate::common::tool;
 
 /// Time limit of the script, which only sets variables.
-const LIMIT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// Most bytes of an environment that are read; execve(2) bounds one below that.
 const MAX_ENVIRONMENT_BYTES: u64 = 8 << 20;
 /// Variables that a shell sets by itself.
@@ -38,7 +38,7 @@ pub fn exports(path: &Path, scratch: &Path) -> Result<String> {
     shell.args(["-c", SHELL_COMMAND, "profile"]);
     shell.arg(path).arg(scratch).current_dir("/");
     shell.env_clear().envs(ENVIRONMENT.iter().copied());
-    let finished = tool::run_command(&mut shell, LIMIT);
+    let finished = tool::run_command(&mut shell, TIMEOUT);
     // The script could have put anything there.
     let environment = read_bounded(scratch, MAX_ENVIRONMENT_BYTES).unwrap_or_default();
     let _ = fs::remove_file(scratch);

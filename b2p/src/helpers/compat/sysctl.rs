@@ -11,7 +11,7 @@ use crate::common::terminal::print_error;
 const BUSYBOX: &str = "/usr/bin/busybox";
 /// Directories of settings, of which a later one takes precedence (sysctl(8), `--system`).
 const DIRS: &[&str] = &["/usr/lib/sysctl.d", "/run/sysctl.d", "/etc/sysctl.d"];
-const LAST: &str = "/etc/sysctl.conf";
+const LAST_FILE: &str = "/etc/sysctl.conf";
 
 /// Becomes busybox's sysctl; returns the exit status where it cannot.
 pub fn main(args: &[String]) -> i32 {
@@ -45,7 +45,7 @@ fn files(root: &Path) -> Vec<PathBuf> {
         }
     }
     sys::sort::sort_by(&mut all, |a, b| a.file_name().cmp(&b.file_name()));
-    all.extend(Some(below(LAST)).filter(|file| file.exists()));
+    all.extend(Some(below(LAST_FILE)).filter(|file| file.exists()));
     all
 }
 

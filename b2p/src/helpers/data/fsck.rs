@@ -14,7 +14,7 @@ use sys::error::{Doing, Error, Result};
 use crate::common::tool;
 
 /// Time limit of e2fsck. Repairs that it has made by then stay.
-const LIMIT: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Checks a file system if its superblock asks for it. xfs, btrfs and f2fs replay their own logs
 /// when they are mounted.
@@ -36,7 +36,7 @@ pub fn check(path: &Path, kind: SignatureKind) -> Result<()> {
     };
     info!("data: {}: {why}: e2fsck", path.display());
     let path = path.to_string_lossy();
-    let finished = tool::run("/usr/sbin/e2fsck", &["-p", &path], LIMIT)?;
+    let finished = tool::run("/usr/sbin/e2fsck", &["-p", &path], TIMEOUT)?;
     let outcome = judge(finished.code, &finished.last_lines);
     match &outcome {
         Ok(what) => info!("data: {path}: e2fsck: {what}: {}", finished.last_lines),

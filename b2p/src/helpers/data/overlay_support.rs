@@ -13,7 +13,7 @@ use crate::common::paths::Paths;
 use crate::helpers::engine::overlay_answer::record_in;
 
 /// Directory of what podman keeps of a boot (storage.conf, runroot).
-const KEPT: &str = "/run/containers/storage/overlay";
+const ANSWER_DIR: &str = "/run/containers/storage/overlay";
 
 /// Records the answer for a store on a disk of this kind.
 ///
@@ -21,7 +21,7 @@ const KEPT: &str = "/run/containers/storage/overlay";
 /// The file cannot be written.
 pub fn record(kind: SignatureKind, paths: &Paths) -> Result<()> {
     match has_file_types(kind) {
-        true => record_in(&paths.at(KEPT)),
+        true => record_in(&paths.at(ANSWER_DIR)),
         false => Ok(()),
     }
 }

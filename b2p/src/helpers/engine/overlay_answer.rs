@@ -12,7 +12,7 @@ use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 use sys::error::{Doing, Result};
 
 /// Directory of the answer below the runtime directory (storage.conf(5), runroot).
-const KEPT: &str = "containers/overlay";
+const ANSWER_DIR: &str = "containers/overlay";
 /// File that says yes.
 const YES: &str = "overlay-true";
 
@@ -26,7 +26,7 @@ pub fn record(storage: &Path, runtime_dir: &Path, uid: u32, gid: u32) -> Result<
         return Ok(());
     }
     let before = (setfsgid(Gid::from_raw(gid)), setfsuid(Uid::from_raw(uid)));
-    let recorded = record_in(&runtime_dir.join(KEPT));
+    let recorded = record_in(&runtime_dir.join(ANSWER_DIR));
     setfsuid(before.1);
     setfsgid(before.0);
     recorded

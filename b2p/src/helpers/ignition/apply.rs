@@ -26,7 +26,7 @@ use crate::helpers::share;
 const MAX_APPENDED_TO: u64 = 64 << 20;
 /// Trees that a data disk may keep: a file there may be that of an earlier boot, which its owner
 /// has changed since.
-const KEPT: &[&str] = &["/home/", "/root/", "/var/"];
+const KEPT_TREES: &[&str] = &["/home/", "/root/", "/var/"];
 /// Trees of /etc of the same kind, by `b2p.etc=`.
 const KEPT_OF_ETC: &[(Etc, &[&str])] = &[
     (Etc::Containers, &["/etc/containers/", "/etc/tmpfiles.d/"]),
@@ -147,7 +147,7 @@ fn file(root: &Tree, row: &File, ids: &Ids, etc: Etc) -> Result<()> {
 /// Reports what exists and must not be replaced.
 fn stays(path: &str, etc: Etc) -> Result<()> {
     let of_etc = KEPT_OF_ETC.iter().filter(|(setting, _)| *setting == etc);
-    let mut trees = of_etc.flat_map(|(_, trees)| *trees).chain(KEPT);
+    let mut trees = of_etc.flat_map(|(_, trees)| *trees).chain(KEPT_TREES);
     if trees.any(|tree| path.starts_with(tree)) {
         info!("ignition: {path} exists and stays as it is");
         return Ok(());

@@ -24,7 +24,7 @@ const REQUEST: &[u8] = b"GET / HTTP/1.0\r\nAccept: application/json\r\n\r\n";
 /// Longest header of an answer, in bytes.
 const MAX_HEADER: usize = 64 << 10;
 /// Time for the whole answer.
-const LIMIT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Returns the host's document, or that of an earlier boot in `kept` where the host serves none now.
 ///
@@ -39,7 +39,7 @@ pub fn read(kept: &Path) -> Result<Vec<u8>> {
 fn document(connection: std::io::Result<UnixStream>, kept: &Path) -> Result<Vec<u8>> {
     let refused = match connection {
         Ok(stream) => {
-            let bytes = ask(stream, Instant::now() + LIMIT)?;
+            let bytes = ask(stream, Instant::now() + TIMEOUT)?;
             keep(kept, &bytes)?;
             return Ok(bytes);
         }
@@ -68,7 +68,7 @@ fn keep(kept: &Path, bytes: &[u8]) -> Result<()> {
 /// Asks for the document; the whole answer has come by `deadline`.
 fn ask(mut stream: UnixStream, deadline: Instant) -> Result<Vec<u8>> {
     stream
-        .set_write_timeout(Some(LIMIT))
+        .set_write_timeout(Some(TIMEOUT))
         .and_then(|()| stream.write_all(REQUEST))
         .doing("ask the host")?;
     let mut answer = Vec::new();
@@ -230,6 +230,6 @@ mod tests {
         assert!(why(ask(guest, deadline)).contains("takes too long"));
         let (guest, host) = UnixStream::pair().unwrap();
         host.shutdown(Shutdown::Both).unwrap();
-        assert!(ask(guest, Instant::now() + LIMIT).is_err());
+        assert!(ask(guest, Instant::now() + TIMEOUT).is_err());
     }
 }

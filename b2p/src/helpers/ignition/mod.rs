@@ -27,7 +27,7 @@ use crate::helpers::block::drivers::Drivers;
 use crate::helpers::cloud::diagnostics::Diagnostics;
 
 /// Time limit of mounts; PID 1 waits longer (init/src/service_table/table.rs).
-const LIMIT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Applies the document; returns the exit status. An item that cannot be applied does not fail the
 /// helper.
@@ -43,7 +43,7 @@ pub fn main() -> i32 {
             match plan::parse(&bytes) {
                 Ok((plan, found)) => {
                     diagnostics.append(found);
-                    let deadline = Instant::now() + LIMIT;
+                    let deadline = Instant::now() + TIMEOUT;
                     apply::apply(&plan, &config, deadline, &mut diagnostics);
                 }
                 Err(why) => diagnostics.failed(format_args!("{why}; none of it is taken")),

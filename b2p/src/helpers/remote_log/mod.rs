@@ -43,7 +43,7 @@ const RETRY: [Millis; 2] = [1_000, 60_000];
 /// Age in milliseconds from which on a connection is taken for a good one.
 const STABLE: Millis = 60_000;
 /// Time that is left for the last messages after SIGTERM, in milliseconds.
-const LAST: Millis = 1_000;
+const DRAIN_TIMEOUT: Millis = 1_000;
 
 /// Runs `b2p remote-log` and returns the exit status.
 #[must_use]
@@ -237,9 +237,9 @@ impl<'a> Forwarder<'a> {
         Ok(None)
     }
 
-    /// Sends what is there, for at most [`LAST`].
+    /// Sends what is there, for at most [`DRAIN_TIMEOUT`].
     fn finish(&mut self) {
-        let end = now() + LAST;
+        let end = now() + DRAIN_TIMEOUT;
         while self.connection.is_some() && now() < end {
             let wait = match self.forward() {
                 Ok(Wait::Record | Wait::End) | Err(_) => return,

@@ -15,11 +15,11 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 const SESSION: &str = "/usr/lib/openssh/sshd-session";
 /// Milliseconds that the child may take. The configuration fits into the socket, so that it does
 /// not wait for its reader; else the zombie is the lesser evil.
-const PATIENCE: usize = 1_000;
+const TIMEOUT_MS: usize = 1_000;
 
 /// Reaps the child of sshd, then executes sshd-session; returns the exit status if it cannot.
 pub fn exec_session(arguments: &[String]) -> i32 {
-    for _ in 0..PATIENCE {
+    for _ in 0..TIMEOUT_MS {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::StillAlive) => {
                 let _ = poll(&mut [], PollTimeout::from(1_u8));

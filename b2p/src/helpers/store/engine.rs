@@ -27,7 +27,7 @@ const QUIET: Duration = Duration::from_secs(15);
 /// Time between two questions while podman fails.
 const AGAIN: Duration = Duration::from_secs(25);
 /// Time limit of a question.
-const LIMIT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// podman's stores, and what is known of them.
 pub struct Engine {
@@ -133,7 +133,7 @@ fn head(path: &Path) -> Result<Option<Vec<u8>>> {
 /// Asks podman for its containers. A store that podman opens in another way than it is configured,
 /// such as with the driver that its database names, is an error in its log alone.
 fn ask() -> Result<()> {
-    let finished = tool::run("/usr/bin/podman", &["ps", "--all", "--quiet"], LIMIT)?;
+    let finished = tool::run("/usr/bin/podman", &["ps", "--all", "--quiet"], TIMEOUT)?;
     match finished.code {
         Some(0) => complaint(&finished.output).map_or(Ok(()), |why| Err(Error::invalid(why))),
         _ => Err(Error::invalid(finished.last_lines)),

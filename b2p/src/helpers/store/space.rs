@@ -30,7 +30,7 @@ const NEARLY_FULL: u64 = 80;
 /// Free share, in thousandths, below which the store is full.
 const FULL: u64 = 10;
 /// Free share, in thousandths, above which a full store has room again, besides a new reserve.
-const ROOM: u64 = 30;
+const ROOM_AGAIN: u64 = 30;
 /// Bytes that are free for root, or inodes, below which what was given back is gone.
 const EXHAUSTED_BYTES: u64 = 1 << 20;
 const EXHAUSTED_INODES: u64 = 8;
@@ -111,7 +111,7 @@ fn kept_blocks(path: &Path) -> u64 {
 pub fn is_full(usage: &Usage, was_full: bool, reserve: u64) -> bool {
     let share = usage.free_share();
     match was_full {
-        true => share < ROOM || usage.free_bytes < 2 * reserve,
+        true => share < ROOM_AGAIN || usage.free_bytes < 2 * reserve,
         false => share < FULL,
     }
 }

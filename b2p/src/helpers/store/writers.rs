@@ -18,7 +18,7 @@ const MAX_DEPTH: usize = 3;
 /// Limit of what is read of arguments.
 const MAX_ARGUMENTS_BYTES: u64 = 64 << 10;
 /// Length of a container's id, and of its short form.
-const ID: usize = 64;
+const ID_DIGITS: usize = 64;
 const SHORT_ID: usize = 12;
 /// Bytes between two looks that a container which waits for room does not write.
 const WRITES_ON: u64 = 64 << 10;
@@ -188,7 +188,7 @@ pub fn short_id(cgroup: &Path) -> Option<String> {
 fn id_of(cgroup: &Path) -> Option<&str> {
     let name = cgroup.file_name()?.to_str()?;
     let id = name.strip_prefix("libpod-").unwrap_or(name);
-    (id.len() == ID && id.bytes().all(|b| b.is_ascii_hexdigit())).then_some(id)
+    (id.len() == ID_DIGITS && id.bytes().all(|b| b.is_ascii_hexdigit())).then_some(id)
 }
 
 /// Sums up the bytes written to all disks: `254:0 rbytes=1 wbytes=2 …`.
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_log_is_its_containers() {
-        let ids = ["a", "b"].map(|digit| digit.repeat(ID));
+        let ids = ["a", "b"].map(|digit| digit.repeat(ID_DIGITS));
         let arguments = format!(
             "/usr/bin/conmon\0--api-version\x001\0-c\0{}\0-u\0x\0",
             ids[0]

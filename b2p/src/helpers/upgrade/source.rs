@@ -20,7 +20,7 @@ pub const FILES: [&str; 2] = ["vmlinuz", "initrd.img"];
 /// List of their sums.
 pub const SUMS: &str = "SHA256SUMS";
 /// Bytes at the start of a file that tell its format.
-const HEAD: usize = 40 * 1024;
+const HEAD_BYTES: usize = 40 * 1024;
 /// Bytes at the start of a kernel that include its header.
 const KERNEL_HEAD: usize = 4 * 1024;
 
@@ -166,7 +166,7 @@ fn kernel_arch(head: &[u8]) -> Option<&'static str> {
 /// Mounts the file system with the version that a file or device holds.
 fn mount(path: &Path) -> Result<Mounted> {
     let unusable = |reason| Err(Error::invalid(reason));
-    match format(&read_head(path, HEAD)?) {
+    match format(&read_head(path, HEAD_BYTES)?) {
         Format::Iso => mounts::image(path, "iso9660", ""),
         Format::RawDisk => mount_booted_slot(path),
         Format::Qcow2 => {
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn formats_by_their_first_bytes() {
         let with = |at: usize, magic: &[u8]| {
-            let mut head = vec![0; HEAD];
+            let mut head = vec![0; HEAD_BYTES];
             disk::bytes::put(&mut head, at, magic);
             head
         };

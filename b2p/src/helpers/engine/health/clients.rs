@@ -19,7 +19,7 @@ const MAX_OF_USER: usize = 8;
 /// Number of clients of all users together.
 const MAX_CLIENTS: usize = 64;
 /// Time for a hook to send the id after it has connected.
-const LIMIT: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 /// Time for which nobody is accepted after descriptors or memory were short: the kernel would report the
 /// connections that wait again and again.
 const SHORTAGE_PAUSE: Duration = Duration::from_secs(1);
@@ -87,7 +87,7 @@ impl Clients {
                 stream,
                 uid,
                 sent: Vec::with_capacity(ID_BYTES),
-                until: now + LIMIT,
+                until: now + TIMEOUT,
             });
         }
     }
@@ -168,14 +168,14 @@ mod tests {
         theirs.write_all(id().as_bytes()).unwrap();
         assert_eq!(clients.take_complete(now), [(0, id())]);
         assert_eq!(clients.fds().count(), MAX_OF_USER);
-        assert_eq!(clients.deadline(), Some(now + LIMIT));
+        assert_eq!(clients.deadline(), Some(now + TIMEOUT));
         // One that drips has no more time than another.
         for n in 1..20 {
             silent[0].write_all(b"a").unwrap();
             let at = now + Duration::from_millis(50 * n);
             assert_eq!(clients.take_complete(at), []);
         }
-        assert_eq!(clients.take_complete(now + LIMIT), []);
+        assert_eq!(clients.take_complete(now + TIMEOUT), []);
         assert_eq!((clients.fds().count(), clients.deadline()), (0, None));
     }
 
@@ -189,7 +189,7 @@ mod tests {
         let (mut clients, now) = (Clients::default(), Instant::now());
         clients.accept(&socket, now);
         assert_eq!(clients.fds().count(), MAX_OF_USER);
-        assert!(now.elapsed() < LIMIT);
+        assert!(now.elapsed() < TIMEOUT);
         let mut left = 0;
         while socket.accept().is_ok() {
             left += 1;

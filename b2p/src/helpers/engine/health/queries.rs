@@ -25,7 +25,7 @@ const MAX_QUERIES: usize = 4;
 /// Number of containers of one user that wait for their question.
 const MAX_OF_USER: usize = 256;
 /// Time for the answer.
-const LIMIT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// Largest answer, in bytes.
 const MAX_ANSWER_BYTES: usize = 4096;
 
@@ -123,7 +123,7 @@ impl Query {
             container,
             podman,
             process: process.ok_or(Errno::last()).doing("pidfd_open")?,
-            until: Instant::now() + LIMIT,
+            until: Instant::now() + TIMEOUT,
         })
     }
 
