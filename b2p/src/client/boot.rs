@@ -228,7 +228,7 @@ fn boot_json(report: &Report<'_>) -> Json {
             RowKind::Phase => "phase",
             RowKind::Service => "service",
         };
-        let end = Some(row.end).filter(|_| row.result == RowResult::Done);
+        let end = (row.result == RowResult::Done).then_some(row.end);
         Json::Object(vec![
             ("name", Json::text(row.name)),
             ("kind", Json::text(kind)),

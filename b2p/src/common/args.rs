@@ -142,7 +142,7 @@ impl<'a> Args<'a> {
         let is_number = |arg: &str| !arg.is_empty() && arg.bytes().all(|b| b.is_ascii_digit());
         if let Some(joined) = self.remainder {
             self.remainder = self.remainder.filter(|_| !is_number(joined));
-            return Some(joined).filter(|_| is_number(joined));
+            return is_number(joined).then_some(joined);
         }
         let next = self.rest.as_slice().first().filter(|arg| is_number(arg))?;
         self.rest.next();

@@ -177,7 +177,7 @@ fn from_files(
                     if let Some(seq) = seq.filter(|_| is_here && is_missing) {
                         expected = seq + 1;
                     }
-                    let of = Some(boot.as_str()).filter(|_| !is_here);
+                    let of = (!is_here).then_some(boot.as_str());
                     let entry = is_missing.then(|| entry(us, priority, text, of, wanted));
                     result = entry.flatten().map_or(Ok(()), &mut push);
                 }
