@@ -6,17 +6,23 @@
 //! seconds for conmon's end (libpod, `waitForExitFileAndSync`), and 65,536 empty lines take
 //! longer: `podman rm -f` of the container that has filled the disk fails. The watch over the store says
 //! that it is full. podman passes its own level on, and has no setting for conmon's.
+//!
+//! The output of a unit's container goes to the machine's log as well, by the path that journald would have:
+//! `journalctl -u` shows it. podman's own log remains, from which `podman logs` reads.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use super::conmon::CONMON;
+use crate::helpers::quadlet::paths;
 
 /// Option of conmon(8) for its level, podman's default, and the level instead.
 const OPTION: &str = "--log-level";
 const WARNING: &str = "warning";
 const ERROR: &str = "error";
+/// Option of conmon(8) for a log, which may occur more than once.
+const LOG: &str = "-l";
 
 /// Executes conmon with the arguments of this process, of which the last `count` are conmon's;
 /// returns the exit status if it cannot.
@@ -24,6 +30,10 @@ pub fn main(count: usize) -> i32 {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
     let mut arguments = arguments.split_off(arguments.len().saturating_sub(count));
     make_quiet(&mut arguments);
+    let cgroup = sys::files::read_text("/proc/self/cgroup").unwrap_or_default();
+    if service_of(&cgroup).is_some_and(|service| paths::unit(service).exists()) {
+        log_twice(&mut arguments);
+    }
     let why = Command::new(CONMON).args(arguments).exec();
     eprintln!("{CONMON}: {why}");
     1
@@ -36,6 +46,30 @@ fn make_quiet(arguments: &mut [OsString]) {
         if arguments[at - 1] == OPTION && arguments[at] == WARNING {
             arguments[at] = ERROR.into();
         }
+    }
+}
+
+/// Returns the service in whose cgroup a process is: `web` of `0::/system/web/runtime`.
+fn service_of(cgroup: &str) -> Option<&str> {
+    let path = cgroup.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let mut parts = path.split('/');
+    match parts.next()? {
+        "system" => parts.next(),
+        "user" => parts.nth(1),
+        _ => None,
+    }
+    .filter(|name| !name.is_empty())
+}
+
+/// Adds the journal to the logs of a container whose output goes to a file.
+fn log_twice(arguments: &mut Vec<OsString>) {
+    let is_file = |value: &OsString| value.to_string_lossy().starts_with("k8s-file:");
+    let mut pairs = arguments.windows(2);
+    let at =
+        pairs.position(|pair| matches!(pair, [option, value] if option == LOG && is_file(value)));
+    if let Some(at) = at {
+        let further = [LOG.into(), OsString::from("journald")];
+        arguments.splice(at + 2..at + 2, further);
     }
 }
 
@@ -61,6 +95,42 @@ mod tests {
         ] {
             let mut arguments: Vec<OsString> = arguments.split(' ').map(OsString::from).collect();
             make_quiet(&mut arguments);
+            assert_eq!(arguments.join(" ".as_ref()), wanted);
+        }
+    }
+
+    #[test]
+    fn a_unit_is_told_by_its_cgroup() {
+        for (text, right) in [
+            ("0::/system/web/runtime\n", Some("web")),
+            ("0::/system/web\n", Some("web")),
+            ("0::/user/1000/core-web/runtime\n", Some("core-web")),
+            ("0::/user/1000\n", None),
+            ("0::/system/\n", None),
+            ("0::/x/y\n", None),
+            ("", None),
+        ] {
+            assert_eq!(service_of(text), right, "{text}");
+        }
+    }
+
+    #[test]
+    fn output_goes_to_the_log_as_well() {
+        for (arguments, wanted) in [
+            (
+                "-s -l k8s-file:/x -c 1",
+                "-s -l k8s-file:/x -l journald -c 1",
+            ),
+            ("-l journald -c 1", "-l journald -c 1"),
+            ("-l passthrough", "-l passthrough"),
+            ("-l", "-l"),
+            (
+                "--exit-command-arg k8s-file:x",
+                "--exit-command-arg k8s-file:x",
+            ),
+        ] {
+            let mut arguments: Vec<OsString> = arguments.split(' ').map(OsString::from).collect();
+            log_twice(&mut arguments);
             assert_eq!(arguments.join(" ".as_ref()), wanted);
         }
     }

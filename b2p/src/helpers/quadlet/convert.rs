@@ -5,10 +5,14 @@
 use sys::clock::Millis;
 use sys::paths::B2P;
 
+use super::conditions;
+use super::host;
 use super::keys;
 use super::paths::service_name;
-use super::program::{Program, span};
+use super::program::Program;
 use super::run::lifecycle::Kind;
+use super::run::{GIVEN_UP, SKIPPED};
+use super::span::span;
 use super::specifiers::{Owner, Specifiers};
 use super::unit::Unit;
 
@@ -21,14 +25,14 @@ const MARGIN_MS: Millis = 5_000;
 /// Stages of a unit's end, each of which has `TimeoutStopSec=`.
 const STOP_STAGES: Millis = 3;
 /// Services of the machine that stand for targets of systemd.
-const TARGETS: &[(&str, &str)] = &[
+pub const TARGETS: &[(&str, &str)] = &[
     ("network-online.target", "net"),
     ("network.target", "net"),
     ("time-sync.target", "time"),
     ("local-fs.target", "data"),
 ];
 /// Targets that each boot reaches.
-const BOOT_TARGETS: &[&str] = &[
+pub const BOOT_TARGETS: &[&str] = &[
     "default.target",
     "multi-user.target",
     "graphical.target",
@@ -36,6 +40,11 @@ const BOOT_TARGETS: &[&str] = &[
     "network-online.target",
     "timers.target",
 ];
+
+/// Begin of a comment of a service file that names services which start with it.
+const WANTS: &str = "# wants";
+/// Begin of a comment of a service file that names services with which it stops and restarts.
+const PART_OF: &str = "# part-of";
 
 /// A unit, and what becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,8 +57,14 @@ pub struct Definition {
     pub needs: Vec<String>,
     /// Services that it is ordered after.
     pub after: Vec<String>,
+    /// Services whose end is its own.
+    pub binds: Vec<String>,
     /// Services that start with it.
     pub wants: Vec<String>,
+    /// Services whose stop and restart are its own.
+    pub part_of: Vec<String>,
+    /// Units that it names and that start with it.
+    pub pulled: Vec<String>,
     /// The boot starts it.
     pub at_boot: bool,
     /// Lines of the service file that depend on no other unit.
@@ -66,9 +81,16 @@ impl Definition {
     pub fn of(unit: &Unit, specifiers: &Specifiers) -> Result<Definition, String> {
         let name = &specifiers.unit;
         let service = service_name(name, &specifiers.user)
-            .ok_or("its name is longer than 32 characters, or has none that a service can have")?;
+            .ok_or("its name has no character that a service can have")?;
+        if let Some(why) = keys::refusal(unit) {
+            return Err(why);
+        }
+        for prefix in ["Condition", "Assert"] {
+            conditions::of(unit, prefix, specifiers)?;
+        }
         let program = Program::of(unit, specifiers)?;
-        let names = |keys: &[&str]| services(unit, keys, &specifiers.user);
+        let units = |keys: &[&str]| units(unit, keys, specifiers);
+        let names = |keys: &[&str]| services(units(keys), &specifiers.user);
         let installed = |key| {
             unit.names("Install", key)
                 .any(|t| BOOT_TARGETS.contains(&t))
@@ -79,7 +101,10 @@ impl Definition {
             service,
             needs: names(&["Requires", "Requisite", "BindsTo"]),
             after: names(&["After"]),
+            binds: names(&["BindsTo"]),
             wants: names(&["Wants", "Upholds"]),
+            part_of: names(&["PartOf"]),
+            pulled: units(&["Requires", "Requisite", "BindsTo", "Wants", "Upholds"]),
             at_boot: installed("WantedBy") || installed("RequiredBy"),
             unsupported: keys::unsupported(unit),
         })
@@ -95,8 +120,16 @@ impl Definition {
                 .map(|part| format!("{keyword} {}\n", part.join(" ")));
             lines.collect::<String>()
         };
-        let needs = list("needs", &self.needs);
-        format!("{}{needs}{}", self.lines, list("after", &self.after))
+        [
+            self.lines.clone(),
+            list("needs", &self.needs),
+            list("binds", &self.binds),
+            list("after", &self.after),
+            // Of these PID 1 takes no notice: `systemctl` reads them.
+            list(WANTS, &self.wants),
+            list(PART_OF, &self.part_of),
+        ]
+        .concat()
     }
 }
 
@@ -130,16 +163,49 @@ pub fn link(definitions: &mut [Definition], units: &[(String, Unit)], owner: &Ow
     }
 }
 
-/// Returns the services that these keys of a unit name.
-fn services(unit: &Unit, keys: &[&str], owner: &Owner) -> Vec<String> {
+/// Services that a service file names, by [`links`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Links {
+    /// Services that it needs.
+    pub needs: Vec<String>,
+    /// Services that start with it.
+    pub wants: Vec<String>,
+    /// Services with which it stops and restarts.
+    pub part_of: Vec<String>,
+}
+
+/// Reads the services that a text of [`Definition::service_file`] names.
+#[must_use]
+pub fn links(text: &str) -> Links {
+    let names = |keyword: &str| -> Vec<String> {
+        let lines = text.lines().filter_map(|l| l.strip_prefix(keyword));
+        let lines = lines.filter_map(|rest| rest.strip_prefix(' '));
+        lines
+            .flat_map(str::split_whitespace)
+            .map(str::to_owned)
+            .collect()
+    };
+    Links {
+        needs: names("needs"),
+        wants: names(WANTS),
+        part_of: names(PART_OF),
+    }
+}
+
+/// Returns the units that these keys name, each once. The specifiers of a template name instances.
+fn units(unit: &Unit, keys: &[&str], specifiers: &Specifiers) -> Vec<String> {
+    let mut units = Vec::new();
+    for name in keys.iter().flat_map(|key| unit.names("Unit", key)) {
+        add(&mut units, specifiers.expand(name).unwrap_or_default());
+    }
+    units
+}
+
+/// Returns the services that these units are.
+fn services(units: Vec<String>, owner: &Owner) -> Vec<String> {
     let mut services = Vec::new();
-    for key in keys {
-        for service in unit
-            .names("Unit", key)
-            .filter_map(|name| service_of(name, owner))
-        {
-            add(&mut services, service);
-        }
+    for service in units.iter().filter_map(|name| service_of(name, owner)) {
+        add(&mut services, service);
     }
     services
 }
@@ -192,23 +258,48 @@ fn lines(
         },
     );
     let finals = unit.names("Service", "RestartPreventExitStatus");
-    let finals: Vec<&str> = finals
-        .filter(|status| status.parse::<u8>().is_ok())
+    let finals: Vec<u8> = finals
+        .filter_map(|status| status.parse().ok())
+        // A line takes 64 words.
+        .take(32)
         .collect();
-    if !finals.is_empty() {
-        text += &format!("final {}\n", finals.join(" "));
+    let finals: String = finals.iter().map(|status| format!(" {status}")).collect();
+    text += &format!("final {GIVEN_UP}{finals}\ndone {SKIPPED}\n");
+    if let Some(limit) = last("LimitNOFILE") {
+        text += &format!("nofile {}\n", open_files(limit)?);
+    }
+    if let Some(mask) = last("UMask") {
+        let bits = u32::from_str_radix(mask, 8).ok().filter(|n| *n <= 0o777);
+        let bits = bits.ok_or_else(|| format!("UMask: {mask}: octal, such as 0022"))?;
+        text += &format!("umask {bits:03o}\n");
     }
     if specifiers.user.uid != 0 {
         let (user, dir) = (&specifiers.user.name, specifiers.user.runtime_dir());
         text += &format!("user {user}\nenv XDG_RUNTIME_DIR={dir}\n");
     }
-    for (file, value) in keys::limits(unit)? {
+    for (file, value) in keys::limits(unit, host::memory_bytes)? {
         text += &format!("limit {file} \"{value}\"\n");
     }
     if let Some(score) = last("OOMScoreAdjust") {
         text += &format!("oom {}\n", oom_score_adj(score, specifiers.user.uid)?);
     }
     Ok(text)
+}
+
+/// Reads `LimitNOFILE=`: both limits in one, or with a colon between them.
+fn open_files(text: &str) -> Result<String, String> {
+    const MOST: u64 = 1_048_576;
+    let number = |text: &str| match text {
+        "infinity" => Some(MOST),
+        text => text.parse::<u64>().ok().map(|n| n.clamp(1, MOST)),
+    };
+    let (soft, hard) = text.split_once(':').unwrap_or((text, text));
+    let both = number(soft).zip(number(hard));
+    let both = both.filter(|(soft, hard)| soft <= hard);
+    both.map(|(soft, hard)| format!("{soft} {hard}"))
+        .ok_or_else(|| {
+            format!("LimitNOFILE: {text}: a number, or a soft and a hard one: 1024:4096")
+        })
 }
 
 /// Reads `OOMScoreAdjust=`. PID 1, which sets the value, may lower the score, and a user may not

@@ -24,8 +24,8 @@ const DIRS: &[&str] = &[
     "/usr/share/containers/systemd",
     DISK_DIR,
 ];
-/// Directory of quadlet files on the data disk.
-const DISK_DIR: &str = "/var/lib/boot2podman/quadlet";
+/// Directory of quadlet and unit files on the data disk.
+pub const DISK_DIR: &str = "/var/lib/boot2podman/quadlet";
 /// Link by which the generator reads [`DISK_DIR`].
 const DISK_LINK: &str = "/run/containers/systemd/boot2podman";
 /// Directory of quadlet files of all users, with a directory for each that is named by its number.
@@ -87,7 +87,7 @@ pub fn run(owner: &Owner) -> Result<Output> {
             .uid(owner.uid);
     }
     command.arg("--dryrun");
-    let (units, messages) = output(&mut command).on(GENERATOR)?;
+    let (units, messages) = output(&mut command, LIMIT).on(GENERATOR)?;
     Ok(Output {
         units,
         faults: faults(&messages),
@@ -110,18 +110,19 @@ fn link_disk_dir() -> Result<()> {
     }
 }
 
-fn output(command: &mut Command) -> Result<(String, String)> {
+/// Runs a program, and returns its standard output and standard error.
+pub(super) fn output(command: &mut Command, limit: Duration) -> Result<(String, String)> {
     let (mut units, mut messages) = (tool::memory_file()?, tool::memory_file()?);
     let mut child = command
         .stdin(std::process::Stdio::null())
         .stdout(units.try_clone()?)
         .stderr(messages.try_clone()?)
         .spawn()?;
-    if !pidfd::ended_within(child.id(), LIMIT) {
+    if !pidfd::ended_within(child.id(), limit) {
         let _ = child.kill();
         return Err(Error::invalid(format!(
             "not done after {} s",
-            LIMIT.as_secs()
+            limit.as_secs()
         )));
     }
     // Its status says no more than its messages.

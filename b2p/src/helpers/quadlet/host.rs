@@ -30,6 +30,17 @@ pub fn owner(user: &PodmanUser) -> Owner {
     }
 }
 
+/// Returns the size of the machine's memory in bytes.
+#[must_use]
+pub fn memory_bytes() -> u64 {
+    let text = sys::files::read_text("/proc/meminfo").unwrap_or_default();
+    let total = text.lines().find_map(|line| {
+        let value = line.strip_prefix("MemTotal:")?.trim();
+        value.strip_suffix("kB")?.trim().parse::<u64>().ok()
+    });
+    total.unwrap_or(0).saturating_mul(1_024)
+}
+
 /// Returns the values of the specifiers of a unit. Its name is in the file that it was made from.
 #[must_use]
 pub fn specifiers(name: &str, unit: &Unit, user: Owner) -> Specifiers {

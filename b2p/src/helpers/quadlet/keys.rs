@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Keys of units: those that have an effect, those that need none here, and limits of resources.
 
+use super::conditions;
 use super::unit::{Assignment, Unit};
 
 /// Keys that are read.
@@ -11,9 +12,13 @@ const READ: &[(&str, &[&str])] = &[
             "After",
             "Before",
             "BindsTo",
+            "PartOf",
             "Requires",
             "Requisite",
             "SourcePath",
+            "StartLimitBurst",
+            "StartLimitInterval",
+            "StartLimitIntervalSec",
             "Upholds",
             "Wants",
         ],
@@ -23,23 +28,32 @@ const READ: &[(&str, &[&str])] = &[
         &[
             "Environment",
             "EnvironmentFile",
+            "ExecReload",
             "ExecStart",
             "ExecStartPost",
             "ExecStartPre",
             "ExecStop",
             "ExecStopPost",
             "KillMode",
+            "KillSignal",
+            "LimitNOFILE",
             "OOMScoreAdjust",
             "PIDFile",
             "RemainAfterExit",
             "Restart",
             "RestartPreventExitStatus",
             "RestartSec",
+            "StandardError",
+            "StandardOutput",
+            "StartLimitBurst",
+            "StartLimitInterval",
             "SuccessExitStatus",
             "TimeoutSec",
             "TimeoutStartSec",
             "TimeoutStopSec",
             "Type",
+            "UMask",
+            "WatchdogSec",
             "WorkingDirectory",
         ],
     ),
@@ -57,8 +71,21 @@ const NOT_NEEDED: &[(&str, &[&str])] = &[
             "RequiresMountsFor",
         ],
     ),
-    ("Service", &["Delegate", "NotifyAccess", "SyslogIdentifier"]),
+    (
+        "Service",
+        &[
+            "Delegate",
+            "NotifyAccess",
+            "SendSIGKILL",
+            "SyslogIdentifier",
+        ],
+    ),
 ];
+
+/// Keys without which the processes would have more rights than their author meant.
+const REFUSED: &[&str] = &["User", "Group", "DynamicUser", "RootDirectory", "RootImage"];
+/// Values with which these keys ask for what is so here in any case.
+const HARMLESS: &[&str] = &["root", "0", "no", "false", "/"];
 
 /// Limits of resources (systemd.resource-control(5)), and the files of a cgroup that hold them.
 const LIMITS: &[(&str, &str)] = &[
@@ -84,7 +111,10 @@ pub fn unsupported(unit: &Unit) -> Vec<String> {
             rows.any(|(of, keys)| of == section && keys.contains(&key.as_str()))
         };
         let is_limit = section == "Service" && LIMITS.iter().any(|(limit, _)| limit == key);
-        let is_known = section.starts_with("X-") || key.starts_with("X-");
+        let is_known = section.starts_with("X-")
+            || key.starts_with("X-")
+            || section == "Unit" && conditions::is_key(key)
+            || section == "Service" && REFUSED.contains(&key.as_str());
         if !is_known && !is_limit && !is_in(READ) && !is_in(NOT_NEEDED) && !keys.contains(key) {
             keys.push(key.clone());
         }
@@ -92,11 +122,27 @@ pub fn unsupported(unit: &Unit) -> Vec<String> {
     keys
 }
 
+/// Returns why a unit cannot run here: one of its keys takes rights away, and would have no effect.
+#[must_use]
+pub fn refusal(unit: &Unit) -> Option<String> {
+    let given = REFUSED
+        .iter()
+        .filter_map(|key| Some((key, unit.last("Service", key)?)));
+    let mut refused = given.filter(|(_, value)| !HARMLESS.contains(value));
+    let (key, value) = refused.next()?;
+    Some(format!(
+        "{key}={value} is not supported; the files of a user run as that user"
+    ))
+}
+
 /// Returns the files of the cgroup that limit the unit, with their values.
 ///
 /// # Errors
 /// A value is wrong.
-pub fn limits(unit: &Unit) -> Result<Vec<(&'static str, String)>, String> {
+pub fn limits(
+    unit: &Unit,
+    memory: impl Fn() -> u64,
+) -> Result<Vec<(&'static str, String)>, String> {
     let given = LIMITS
         .iter()
         .filter_map(|(key, file)| Some((*key, *file, unit.last("Service", key)?)));
@@ -104,7 +150,8 @@ pub fn limits(unit: &Unit) -> Result<Vec<(&'static str, String)>, String> {
         let value = match key {
             "CPUQuota" => quota(text),
             "CPUWeight" => number(text),
-            _ => amount(text),
+            "TasksMax" => amount(text),
+            _ => share(text, &memory).or_else(|| amount(text)),
         };
         let value =
             value.ok_or_else(|| format!("{key}: {text}: an amount that its cgroup takes"))?;
@@ -115,6 +162,13 @@ pub fn limits(unit: &Unit) -> Result<Vec<(&'static str, String)>, String> {
 
 fn number(text: &str) -> Option<String> {
     text.parse::<u64>().ok().map(|n| n.to_string())
+}
+
+/// Reads a part of the machine's memory: `50%`.
+fn share(text: &str, memory: impl Fn() -> u64) -> Option<String> {
+    let percent: u64 = text.strip_suffix('%')?.parse().ok()?;
+    let bytes = (percent <= 100).then(|| memory() / 100 * percent)?;
+    Some(bytes.to_string())
 }
 
 /// Reads a number with a suffix to the base of 1024.
@@ -135,10 +189,13 @@ fn amount(text: &str) -> Option<String> {
 }
 
 fn quota(text: &str) -> Option<String> {
-    let percent: u64 = text.strip_suffix('%')?.parse().ok()?;
-    let us = percent
-        .checked_mul(CPU_PERIOD_US / 100)
-        .filter(|us| *us > 0)?;
+    let text = text.strip_suffix('%')?;
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    let whole: u64 = whole.parse().ok()?;
+    let part: u64 = part.parse().ok().filter(|_| part.len() == 1)?;
+    // A tenth of a per cent of the period.
+    let us = whole.checked_mul(10)?.checked_add(part)?;
+    let us = us.checked_mul(CPU_PERIOD_US / 1_000).filter(|us| *us > 0)?;
     Some(format!("{us} {CPU_PERIOD_US}"))
 }
 
@@ -148,12 +205,24 @@ mod tests {
 
     #[test]
     fn keys_without_effect_are_named_once() {
-        let text = "[Unit]\nAfter=a.service\nFrob=1\n[X-Container]\nImage=x\n[Service]\nWatchdogSec=3\n\
-            WatchdogSec=4\nMemoryMax=1G\nX-Own=1\nDelegate=yes\n[Install]\nAlias=b.service\n";
-        assert_eq!(
-            unsupported(&Unit::parse(text)),
-            ["Frob", "WatchdogSec", "Alias"]
-        );
+        let text = "[Unit]\nAfter=a.service\nFrob=1\nConditionPathExists=/x\n[X-Container]\nImage=x\n\
+            [Service]\nSlice=a.slice\nSlice=b.slice\nMemoryMax=1G\nX-Own=1\nDelegate=yes\n[Install]\nAlias=b.service\n";
+        assert_eq!(unsupported(&Unit::parse(text)), ["Frob", "Slice", "Alias"]);
+    }
+
+    #[test]
+    fn a_unit_that_would_have_more_rights_does_not_run() {
+        for (line, is_refused) in [
+            ("User=nobody", true),
+            ("DynamicUser=yes", true),
+            ("Group=video", true),
+            ("User=root", false),
+            ("DynamicUser=no", false),
+            ("Nice=3", false),
+        ] {
+            let unit = Unit::parse(&format!("[Service]\n{line}\n"));
+            assert_eq!(refusal(&unit).is_some(), is_refused, "{line}");
+        }
     }
 
     #[test]
@@ -164,14 +233,18 @@ mod tests {
             ("TasksMax=100", Some(("pids.max", "100"))),
             ("CPUQuota=150%", Some(("cpu.max", "150000 100000"))),
             ("CPUWeight=50", Some(("cpu.weight", "50"))),
+            ("CPUQuota=12.5%", Some(("cpu.max", "12500 100000"))),
+            ("MemoryMax=50%", Some(("memory.max", "500"))),
             ("CPUQuota=0%", None),
+            ("CPUQuota=1.55%", None),
             ("CPUQuota=1", None),
-            ("MemoryMax=50%", None),
+            ("MemoryMax=101%", None),
+            ("TasksMax=50%", None),
             ("MemoryMax=-1", None),
             ("MemoryMax=99999999999999999999T", None),
             ("CPUWeight=idle", None),
         ] {
-            let limits = limits(&Unit::parse(&format!("[Service]\n{line}\n")));
+            let limits = limits(&Unit::parse(&format!("[Service]\n{line}\n")), || 1_000);
             let right = right.map(|(file, value)| vec![(file, value.to_owned())]);
             assert_eq!(limits.ok(), right, "{line}");
         }

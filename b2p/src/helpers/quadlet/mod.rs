@@ -4,18 +4,26 @@
 //! `systemctl daemon-reload`; without a quadlet file it only looks into the directories.
 
 mod compose;
-mod convert;
+mod conditions;
+pub mod convert;
 mod disk_units;
 mod generator;
 pub mod host;
 mod keys;
 pub mod kube;
+pub mod names;
+mod output;
 pub mod paths;
-mod program;
+pub mod plain;
+pub mod program;
+mod read;
 pub mod run;
+pub mod span;
 pub mod specifiers;
+mod store;
 pub mod unit;
-mod words;
+mod variables;
+pub mod words;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,16 +31,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use control::{Name, Report, Request};
-use log::{info, warn};
+use log::warn;
 use sys::error::{Doing, Error, Result};
 
 use self::convert::Definition;
 use self::paths::DEFINITIONS;
 use self::specifiers::Owner;
-use self::unit::Unit;
 use crate::client::service::{Environment, Verb, change};
 use crate::client::service_files;
-use crate::common::control_client::is_at_rest;
 use crate::common::degraded::Degraded;
 use crate::common::tool;
 use crate::helpers::engine::PodmanUser;
@@ -50,17 +56,6 @@ const MAX_UID: u32 = 60_000;
 const UNSHARE_LIMIT: Duration = Duration::from_secs(60);
 /// File that has the next run of `b2p user-services` load quadlets alone, and start nothing.
 const RELOAD: &str = "/run/boot2podman/units/.reload";
-
-/// Quadlets of one owner: what is loaded, and what is wrong.
-#[derive(Debug, Default)]
-struct Loaded {
-    definitions: Vec<Definition>,
-    /// Units by their names.
-    units: Vec<(String, Unit)>,
-    /// Texts of the units, as the generator printed them.
-    texts: Vec<String>,
-    faults: Vec<String>,
-}
 
 /// Loads the quadlets of the machine and of its users. The first time in a boot, those that are wanted start.
 pub fn load(env: &Environment) {
@@ -81,6 +76,35 @@ pub fn load(env: &Environment) {
     }
     let lines = lines.into_iter().map(|(part, why)| (part, why.to_owned()));
     Degraded::of("user-services").update(lines);
+}
+
+/// Makes a service of an instance of a template, such as `web@2.service`; returns false if the owner has no
+/// such template.
+///
+/// # Errors
+/// The template cannot be read, or PID 1 does not answer.
+pub fn instantiate(env: &Environment, owner: &Owner, name: &str) -> Result<bool> {
+    let Some(mut loaded) = read::instance(owner, name)? else {
+        return Ok(false);
+    };
+    let text = ask_status(env)?;
+    let report = Report::parse(&text);
+    let known = |name: &str| report.services.iter().any(|s| s.name == name);
+    let mut faults = std::mem::take(&mut loaded.faults);
+    refuse_without_needs(&mut loaded.definitions, &mut faults, known);
+    store::write(&loaded, owner)?;
+    for definition in &loaded.definitions {
+        store::offer(env, &report, definition);
+    }
+    match faults.first() {
+        Some(fault) if loaded.definitions.is_empty() => Err(Error::invalid(fault.clone())),
+        _ => Ok(true),
+    }
+}
+
+fn ask_status(env: &Environment) -> Result<String> {
+    let text = env.control.ask(&Request::Status);
+    text.map_err(|why| crate::common::control_client::explain(&why, "b2p user-services"))
 }
 
 /// Loads the quadlets again: `systemctl daemon-reload`. Without any, nothing is done.
@@ -109,7 +133,7 @@ pub fn is_reload() -> bool {
 
 /// Returns true if an owner has files that become units.
 fn has_files(owner: &Owner) -> bool {
-    generator::has_files(owner) || disk_units::has_files(owner)
+    generator::has_files(owner) || disk_units::has_files(owner) || plain::has_files(owner)
 }
 
 /// Returns root, and the users who may have quadlets.
@@ -138,13 +162,11 @@ fn load_all(
     faults: &mut Vec<String>,
 ) -> Result<Vec<Definition>> {
     fs::create_dir_all(DEFINITIONS).on(DEFINITIONS)?;
-    let text = env.control.ask(&Request::Status);
-    let text =
-        text.map_err(|why| crate::common::control_client::explain(&why, "b2p user-services"))?;
+    let text = ask_status(env)?;
     let report = Report::parse(&text);
     let mut all: Vec<Definition> = Vec::new();
     for owner in owners {
-        let mut loaded = read(owner)?;
+        let mut loaded = read::read(owner)?;
         faults.append(&mut loaded.faults);
         if owner.uid != 0
             && let Err(why) = prepare(owner)
@@ -162,16 +184,16 @@ fn load_all(
             report
                 .services
                 .iter()
-                .any(|s| s.name == name && !is_own(s.name))
+                .any(|s| s.name == name && !store::is_own(s.name))
         };
         refuse_without_needs(&mut loaded.definitions, faults, known);
-        write(&loaded, owner)?;
+        store::write(&loaded, owner)?;
         all.append(&mut loaded.definitions);
     }
-    withdraw(env, &report, &all);
+    store::withdraw(env, &report, &all);
     faults.extend(kube::take_down_gone());
     for definition in &all {
-        offer(env, &report, definition);
+        store::offer(env, &report, definition);
     }
     Ok(all)
 }
@@ -190,66 +212,6 @@ fn prepare(owner: &Owner) -> Result<()> {
     match finished.code {
         Some(0) => Ok(()),
         _ => Err(Error::invalid(finished.last_lines)),
-    }
-}
-
-/// Returns true for a service that was made of a unit.
-fn is_own(service: &str) -> bool {
-    Path::new(DEFINITIONS).join(service).exists()
-}
-
-/// Runs the generator, and reads the units that it prints.
-fn read(owner: &Owner) -> Result<Loaded> {
-    let mut output = generator::run(owner)?;
-    disk_units::add(owner, &mut output);
-    let mut loaded = Loaded {
-        faults: output.faults,
-        ..Loaded::default()
-    };
-    for (name, text) in unit::split_output(&output.units) {
-        let unit = Unit::parse(text);
-        let Some(name) = instance(name, &unit) else {
-            continue;
-        };
-        let specifiers = host::specifiers(&name, &unit, owner.clone());
-        match Definition::of(&unit, &specifiers) {
-            Ok(definition)
-                if loaded
-                    .definitions
-                    .iter()
-                    .any(|d| d.service == definition.service) =>
-            {
-                let service = definition.service;
-                loaded
-                    .faults
-                    .push(format!("{name}: another unit is the service {service}"));
-            }
-            Ok(definition) => {
-                if !definition.unsupported.is_empty() {
-                    let keys = definition.unsupported.join(" ");
-                    loaded
-                        .faults
-                        .push(format!("{name}: keys without effect here: {keys}"));
-                }
-                loaded.definitions.push(definition);
-                loaded.units.push((name, unit));
-                loaded.texts.push(text.to_owned());
-            }
-            Err(why) => loaded.faults.push(format!("{name}: {why}")),
-        }
-    }
-    convert::link(&mut loaded.definitions, &loaded.units, owner);
-    Ok(loaded)
-}
-
-/// Returns the name of the unit that runs: of a template, its default instance.
-fn instance(name: &str, unit: &Unit) -> Option<String> {
-    match name.strip_suffix("@.service") {
-        None => Some(name.to_owned()),
-        Some(template) => {
-            let instance = unit.last("Install", "DefaultInstance")?;
-            Some(format!("{template}@{instance}.service"))
-        }
     }
 }
 
@@ -287,71 +249,6 @@ fn refuse_without_needs(
         if !refuse(definitions, faults, missing) {
             return;
         }
-    }
-}
-
-/// Writes each unit and its service file.
-fn write(loaded: &Loaded, owner: &Owner) -> Result<()> {
-    for definition in &loaded.definitions {
-        let named = loaded.units.iter().zip(&loaded.texts);
-        let mut named = named.filter(|((name, _), _)| *name == definition.unit);
-        let Some((_, text)) = named.next() else {
-            continue;
-        };
-        let (section, key) = NAME;
-        let text = format!(
-            "[{section}]\n{key}={}\n\n{}\n",
-            definition.unit,
-            text.trim_end()
-        );
-        let path = paths::unit(&definition.service);
-        sys::files::replace(&path, text.as_bytes(), 0o600)?;
-        if owner.uid != 0 {
-            std::os::unix::fs::chown(&path, Some(owner.uid), Some(owner.gid)).on(&path)?;
-        }
-        let path = Path::new(DEFINITIONS).join(&definition.service);
-        sys::files::replace(&path, definition.service_file().as_bytes(), 0o600)?;
-    }
-    Ok(())
-}
-
-/// Stops the services whose units are gone.
-fn withdraw(env: &Environment, report: &Report<'_>, definitions: &[Definition]) {
-    for service in &report.services {
-        let is_there = definitions.iter().any(|d| d.service == service.name);
-        if is_there || !is_own(service.name) {
-            continue;
-        }
-        if let Some(name) = Name::new(service.name) {
-            info!("{PART}: {name}: its file is gone: it is stopped");
-            let _ = env.control.ask(&Request::Stop(name));
-        }
-        let _ = fs::remove_file(Path::new(DEFINITIONS).join(service.name));
-        let _ = fs::remove_file(paths::unit(service.name));
-    }
-}
-
-/// Has PID 1 read a service file, unless the service runs.
-fn offer(env: &Environment, report: &Report<'_>, definition: &Definition) {
-    let Some(name) = Name::new(&definition.service) else {
-        return;
-    };
-    let mut services = report.services.iter();
-    let runs = services.any(|s| s.name == name.as_str() && !is_at_rest(s.state));
-    let dir = Path::new(DEFINITIONS);
-    let differs = service_files::differs(dir, &env.loaded_files, &name);
-    if runs && differs {
-        info!("{PART}: {name}: runs; `systemctl restart {name}` takes the new file");
-    } else if !runs
-        && let Err(why) = service_files::stage(dir, &env.loaded_files, &name).and_then(|()| {
-            let answer = env.control.ask(&Request::Load(name.clone()));
-            answer
-                .map(drop)
-                .map_err(|why| Error::invalid(why.to_string()))
-        })
-    {
-        // PID 1 lists what it refuses as degraded.
-        warn!("{PART}: {name}: {why}");
     }
 }
 

@@ -8,7 +8,9 @@ use super::specifiers::Owner;
 /// Directory of the service files that units become.
 pub const DEFINITIONS: &str = "/run/boot2podman/units";
 /// Longest name of a service, in bytes.
-const MAX_NAME_BYTES: usize = 32;
+const MAX_NAME_BYTES: usize = 64;
+/// Bytes of a longer name that are kept, before the hash of the whole.
+const KEPT_BYTES: usize = 55;
 
 /// Path of the unit that the service `name` is.
 #[must_use]
@@ -22,8 +24,36 @@ pub fn socket(name: &str, owner: &Owner) -> PathBuf {
     PathBuf::from(format!("{}/unit-{name}.notify", owner.runtime_dir()))
 }
 
+/// Path of the file in which a unit's first process tells its state.
+#[must_use]
+pub fn state(name: &str, owner: &Owner) -> PathBuf {
+    PathBuf::from(format!("{}/unit-{name}.state", owner.runtime_dir()))
+}
+
+/// Path of the file with the times of a unit's starts.
+#[must_use]
+pub fn starts(name: &str, owner: &Owner) -> PathBuf {
+    PathBuf::from(format!("{}/unit-{name}.starts", owner.runtime_dir()))
+}
+
+/// Directory of the slots of a user's units that begin.
+#[must_use]
+pub fn slots(owner: &Owner) -> PathBuf {
+    match owner.uid {
+        0 => DEFINITIONS.into(),
+        _ => owner.runtime_dir().into(),
+    }
+}
+
+/// Path of the unit of a template, whose instances are services.
+#[must_use]
+pub fn template(template: &str, owner: &Owner) -> PathBuf {
+    PathBuf::from(format!("{DEFINITIONS}/.template-{}-{template}", owner.uid))
+}
+
 /// Returns the name of the service that a unit becomes: `my-app-1` of `My_App@1.service`, and
-/// `core-my-app-1` of one of a user; `None` if there is none.
+/// `core-my-app-1` of one of a user; `None` if there is none. A name that is too long is cut, and its end
+/// is a hash of the whole, so that it stays the same and no other's.
 #[must_use]
 pub fn service_name(unit: &str, owner: &Owner) -> Option<String> {
     let stem = unit.strip_suffix(".service").unwrap_or(unit);
@@ -38,7 +68,20 @@ pub fn service_name(unit: &str, owner: &Owner) -> Option<String> {
         _ if name.is_empty() => name,
         _ => format!("{}-{}", owner.name, name.trim_start_matches('-')),
     };
-    (1..=MAX_NAME_BYTES).contains(&name.len()).then_some(name)
+    let name = match name.len() {
+        ..=MAX_NAME_BYTES => name,
+        _ => {
+            let kept = name.get(..KEPT_BYTES).unwrap_or_default();
+            format!("{kept}-{:08x}", hash(unit))
+        }
+    };
+    services::service_file::is_name(&name).then_some(name)
+}
+
+/// Returns the FNV-1a hash of a text (draft-eastlake-fnv).
+fn hash(text: &str) -> u32 {
+    let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(16_777_619);
+    text.bytes().fold(2_166_136_261, step)
 }
 
 #[cfg(test)]
@@ -55,11 +98,21 @@ mod tests {
             ("caf\u{e9}.service", Some("caf-")),
             ("@.service", None),
             (".service", None),
-            ("a-name-of-thirty-three-characters.service", None),
+            ("kernel.service", None),
+            (
+                "a-name-of-more-than-thirty-two-characters.service",
+                Some("a-name-of-more-than-thirty-two-characters"),
+            ),
         ] {
             let machine = Owner::default();
             assert_eq!(service_name(unit, &machine).as_deref(), name, "{unit}");
         }
+        let long = |end: &str| {
+            let name = format!("{}{end}.service", "x".repeat(60));
+            service_name(&name, &Owner::default()).unwrap_or_default()
+        };
+        assert_eq!(long("-abcde").len(), MAX_NAME_BYTES);
+        assert_ne!(long("-abcde"), long("-abcdf"));
         let core = Owner {
             uid: 1000,
             name: "core".to_owned(),

@@ -3,20 +3,24 @@
 
 use sys::clock::Millis;
 
+use super::output::Output;
 use super::run::lifecycle::{Exit, Kind, Plan};
+use super::span::span;
 use super::specifiers::Specifiers;
 use super::unit::Unit;
+use super::variables::set;
 use super::words::{self, Command};
 
 /// Section of the keys here.
 const SERVICE: &str = "Service";
 /// Keys of the commands, in the order of [`Plan::commands`].
-const COMMANDS: [&str; 5] = [
+const COMMANDS: [&str; 6] = [
     "ExecStartPre",
     "ExecStart",
     "ExecStartPost",
     "ExecStop",
     "ExecStopPost",
+    "ExecReload",
 ];
 /// `TimeoutStopSec=` of a unit that has none (systemd-system.conf(5)).
 const DEFAULT_STOP_MS: Millis = 90_000;
@@ -27,7 +31,7 @@ pub struct Program {
     /// Decides in which order the commands run.
     pub plan: Plan,
     /// Commands of each key of [`COMMANDS`].
-    pub commands: [Vec<Command>; 5],
+    pub commands: [Vec<Command>; 6],
     /// Variables of `Environment=`, the last of each name.
     pub env: Vec<(String, String)>,
     /// Files of `EnvironmentFile=`.
@@ -36,6 +40,14 @@ pub struct Program {
     pub dir: Option<OptionalPath>,
     /// File with the number of the main process.
     pub pid_file: Option<String>,
+    /// Target of standard output.
+    pub stdout: Output,
+    /// Target of standard error.
+    pub stderr: Output,
+    /// Number of the signal that asks the main process to end.
+    pub kill_signal: i32,
+    /// Starts within a time of which more are refused: number, and milliseconds.
+    pub start_limit: Option<(usize, Millis)>,
 }
 
 /// Path that may lead nowhere if it has the prefix `-`.
@@ -55,8 +67,8 @@ impl Program {
     pub fn of(unit: &Unit, specifiers: &Specifiers) -> Result<Program, String> {
         let last = |key: &str| unit.last(SERVICE, key);
         let commands = COMMANDS.map(|key| commands(unit, specifiers, key));
-        let [pre, start, post, stop, stop_post] = commands;
-        let commands = [pre?, start?, post?, stop?, stop_post?];
+        let [pre, start, post, stop, stop_post, reload] = commands;
+        let commands = [pre?, start?, post?, stop?, stop_post?, reload?];
         let kind = kind(last("Type"))?;
         let [_, start, ..] = &commands;
         if start.is_empty() || kind != Kind::Oneshot && start.len() > 1 {
@@ -66,7 +78,7 @@ impl Program {
         let env_files = unit.all(SERVICE, "EnvironmentFile").into_iter();
         // A one-shot that has nothing to do when it is stopped need not stay until then: PID 1 keeps it
         // as done.
-        let [.., stop, stop_post] = &commands;
+        let [.., stop, stop_post, _] = &commands;
         let is_over = kind == Kind::Oneshot && stop.is_empty() && stop_post.is_empty();
         let plan = Plan {
             kind,
@@ -77,8 +89,10 @@ impl Program {
             start_ms: time(unit, &["TimeoutStartSec", "TimeoutSec"])?.unwrap_or(None),
             stop_ms: time(unit, &["TimeoutStopSec", "TimeoutSec"])?
                 .unwrap_or(Some(DEFAULT_STOP_MS)),
+            watchdog_ms: time(unit, &["WatchdogSec"])?.flatten(),
             success: ends(unit)?,
         };
+        let (stdout, stderr) = output(unit, specifiers)?;
         Ok(Program {
             plan,
             commands,
@@ -88,6 +102,10 @@ impl Program {
             pid_file: last("PIDFile")
                 .map(|file| specifiers.expand(file))
                 .transpose()?,
+            stdout,
+            stderr,
+            kill_signal: kill_signal(last("KillSignal"))?,
+            start_limit: start_limit(unit)?,
         })
     }
 }
@@ -109,6 +127,48 @@ fn commands(unit: &Unit, specifiers: &Specifiers, key: &str) -> Result<Vec<Comma
         )),
         None => Ok(commands),
     }
+}
+
+/// Reads where output goes: standard error goes where standard output goes, unless the unit says otherwise
+/// (systemd.exec(5)).
+fn output(unit: &Unit, specifiers: &Specifiers) -> Result<(Output, Output), String> {
+    let read = |key: &str| -> Result<Option<Output>, String> {
+        let text = unit.last(SERVICE, key);
+        let text = text.map(|text| specifiers.expand(text)).transpose()?;
+        let output = text.map(|text| Output::parse(&text));
+        output.transpose().map_err(|why| format!("{key}: {why}"))
+    };
+    let stdout = read("StandardOutput")?.unwrap_or(Output::Log);
+    let stderr = read("StandardError")?.unwrap_or_else(|| stdout.clone());
+    Ok((stdout, stderr))
+}
+
+fn kill_signal(text: Option<&str>) -> Result<i32, String> {
+    let name = text.unwrap_or("SIGTERM");
+    let number = services::exit_status::signal_number(name);
+    number.ok_or_else(|| format!("KillSignal: {name}: a signal by its name, such as SIGINT"))
+}
+
+/// Reads `StartLimitBurst=` and `StartLimitIntervalSec=`, of which one suffices. Without them, no unit is
+/// given up.
+fn start_limit(unit: &Unit) -> Result<Option<(usize, Millis)>, String> {
+    let of = |key: &str| unit.last("Unit", key).or_else(|| unit.last(SERVICE, key));
+    let interval = of("StartLimitIntervalSec").or_else(|| of("StartLimitInterval"));
+    let burst = of("StartLimitBurst");
+    if interval.is_none() && burst.is_none() {
+        return Ok(None);
+    }
+    let wrong = |text: &str| format!("StartLimitIntervalSec: {text}: a time such as 30 or 5min");
+    let ms = interval.map(|text| span(text).ok_or_else(|| wrong(text)));
+    let ms = ms
+        .transpose()?
+        .unwrap_or(Some(10_000))
+        .unwrap_or(Millis::MAX);
+    let number = burst.unwrap_or("5");
+    let number = number
+        .parse()
+        .map_err(|_| format!("StartLimitBurst: {number}: a number"))?;
+    Ok(Some((number, ms)).filter(|limit| limit.0 > 0 && limit.1 > 0))
 }
 
 fn kind(text: Option<&str>) -> Result<Kind, String> {
@@ -160,56 +220,6 @@ fn time(unit: &Unit, keys: &[&str]) -> Result<Option<Option<Millis>>, String> {
     Ok(Some(parsed.filter(|ms| *ms > 0)))
 }
 
-/// Parses a time (systemd.time(7), "Parsing Time Spans") into milliseconds; `None` inside is infinity.
-#[must_use]
-pub fn span(text: &str) -> Option<Option<Millis>> {
-    const UNITS: &[(&str, u64)] = &[
-        ("us", 1),
-        ("usec", 1),
-        ("ms", 1_000),
-        ("msec", 1_000),
-        ("", 1_000_000),
-        ("s", 1_000_000),
-        ("sec", 1_000_000),
-        ("second", 1_000_000),
-        ("seconds", 1_000_000),
-        ("m", 60_000_000),
-        ("min", 60_000_000),
-        ("minute", 60_000_000),
-        ("minutes", 60_000_000),
-        ("h", 3_600_000_000),
-        ("hr", 3_600_000_000),
-        ("hour", 3_600_000_000),
-        ("hours", 3_600_000_000),
-        ("d", 86_400_000_000),
-        ("day", 86_400_000_000),
-        ("days", 86_400_000_000),
-        ("w", 604_800_000_000),
-        ("week", 604_800_000_000),
-        ("weeks", 604_800_000_000),
-    ];
-    let mut rest = text.trim();
-    if rest == "infinity" {
-        return Some(None);
-    }
-    let mut total: u64 = 0;
-    while !rest.is_empty() {
-        let digits = rest
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(rest.len());
-        let (number, after) = rest.split_at_checked(digits)?;
-        let after = after.trim_start();
-        let letters = after
-            .find(|c: char| !c.is_ascii_alphabetic())
-            .unwrap_or(after.len());
-        let (unit, after) = after.split_at_checked(letters)?;
-        let (_, us) = UNITS.iter().find(|(name, _)| *name == unit)?;
-        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(*us)?)?;
-        rest = after.trim_start();
-    }
-    (!text.trim().is_empty()).then_some(Some(total / 1_000))
-}
-
 /// Reads `SuccessExitStatus=`.
 fn ends(unit: &Unit) -> Result<Vec<Exit>, String> {
     let names = unit.names(SERVICE, "SuccessExitStatus");
@@ -240,32 +250,6 @@ fn environment(unit: &Unit, specifiers: &Specifiers) -> Result<Vec<(String, Stri
         }
     }
     Ok(env)
-}
-
-/// Sets a variable in place of one of the same name.
-pub fn set(env: &mut Vec<(String, String)>, name: &str, value: &str) {
-    env.retain(|(other, _)| other != name);
-    env.push((name.to_owned(), value.to_owned()));
-}
-
-/// Reads a file of variables (systemd.exec(5), "EnvironmentFile="). Lines that are no assignment are
-/// ignored.
-#[must_use]
-pub fn env_file(text: &str) -> Vec<(String, String)> {
-    let joined = text.replace("\\\n", "");
-    let lines = joined.lines().map(str::trim);
-    let lines = lines.filter(|line| !line.starts_with(['#', ';']));
-    let mut env = Vec::new();
-    for (name, value) in lines.filter_map(|line| line.split_once('=')) {
-        let (name, value) = (name.trim(), value.trim());
-        let quoted = ['"', '\'']
-            .iter()
-            .find_map(|q| value.strip_prefix(*q)?.strip_suffix(*q));
-        if words::is_variable(name) {
-            set(&mut env, name, quoted.unwrap_or(value));
-        }
-    }
-    env
 }
 
 #[cfg(test)]

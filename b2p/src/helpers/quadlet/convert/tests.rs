@@ -54,7 +54,7 @@ fn a_container() {
     );
     assert_eq!(
         (service.kill, service.final_statuses),
-        (KillMode::Mixed, &[3][..])
+        (KillMode::Mixed, &[254, 3][..])
     );
     assert_eq!(
         (service.grace_ms, service.late_ms, service.restart_ms),
@@ -116,16 +116,51 @@ fn what_cannot_be_a_service() {
             "no, always or on-failure",
         ),
         ("a.service", "ExecStart=/a\nRestartSec=infinity", "a time"),
-        ("a.service", "ExecStart=/a\nMemoryMax=50%", "MemoryMax: 50%"),
+        ("a.service", "ExecStart=/a\nMemoryMax=5x", "MemoryMax: 5x"),
+        ("@.service", "ExecStart=/a", "no character"),
+        ("a.service", "ExecStart=/a\nUser=nobody", "User=nobody"),
+        ("a.service", "ExecStart=/a\nUMask=9", "UMask: 9: octal"),
+        ("a.service", "ExecStart=/a\nLimitNOFILE=x", "LimitNOFILE: x"),
         (
-            "a-name-of-thirty-three-characters.service",
-            "ExecStart=/a",
-            "32",
+            "a.service",
+            "ExecStart=/a\n[Unit]\nConditionPathExists=/%d",
+            "%d",
         ),
     ] {
         let why = define(name, &format!("[Service]\n{text}\n"), 0).unwrap_err();
         assert!(why.contains(right), "{text}: {why}");
     }
+}
+
+#[test]
+fn what_a_unit_says_of_others_is_in_its_service_file() {
+    let text = "[Unit]\nBindsTo=p-pod.service\nPartOf=app.service\nWants=a@%i.service\nRequires=%p-x.service\n\
+        [Service]\nExecStart=/a\nLimitNOFILE=infinity\nUMask=0077\n";
+    let definition = define("web@1.service", text, 0).unwrap();
+    assert_eq!(
+        definition.pulled,
+        ["web-x.service", "p-pod.service", "a@1.service"]
+    );
+    let service = service(&definition);
+    assert_eq!(
+        (service.binds, service.needs),
+        (&["p-pod"][..], &["web-x", "p-pod"][..])
+    );
+    assert_eq!(
+        (service.done_statuses, service.final_statuses),
+        (&[253][..], &[254][..])
+    );
+    assert_eq!(
+        (service.nofile, service.umask),
+        ((1_048_576, 1_048_576), 0o077)
+    );
+    let links = links(&definition.service_file());
+    let right = Links {
+        needs: vec!["web-x".to_owned(), "p-pod".to_owned()],
+        wants: vec!["a-1".to_owned()],
+        part_of: vec!["app".to_owned()],
+    };
+    assert_eq!(links, right);
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn a_container_of_podmans_generator() {
          ExecStart=/usr/bin/podman run --name web -d x\nTimeoutStartSec=5min\nSuccessExitStatus=143 SIGUSR1\n",
     );
     let program = program.unwrap();
-    let [pre, start, _, stop, stop_post] = &program.commands;
+    let [pre, start, _, stop, stop_post, _] = &program.commands;
     assert!(pre.is_empty() && start[0].argv[1] == "run");
     assert_eq!(stop[0].argv[4], "--cidfile=/run/web.cid");
     assert!(!stop[0].ignores_failure && stop_post[0].ignores_failure);
@@ -39,6 +39,28 @@ fn a_container_of_podmans_generator() {
 }
 
 #[test]
+fn reload_watchdog_output_and_limits() {
+    let program = read(
+        "ExecStart=/a\nExecReload=/bin/kill -HUP $MAINPID\nWatchdogSec=3\nStandardOutput=append:/var/log/%N\n\
+         StandardError=null\nKillSignal=SIGINT\nStartLimitBurst=3",
+    );
+    let program = program.unwrap();
+    assert_eq!(program.commands[5][0].argv[2], "$MAINPID");
+    assert_eq!(program.plan.watchdog_ms, Some(3_000));
+    assert_eq!(
+        program.stdout,
+        Output::parse("append:/var/log/web").unwrap()
+    );
+    assert_eq!(
+        (program.stderr, program.kill_signal),
+        (Output::Null, nix::libc::SIGINT)
+    );
+    assert_eq!(program.start_limit, Some((3, 10_000)));
+    let program = read("ExecStart=/a\nStandardOutput=null\nStartLimitInterval=0").unwrap();
+    assert_eq!((program.stderr, program.start_limit), (Output::Null, None));
+}
+
+#[test]
 fn faults_say_what_would_be_right() {
     for (text, right) in [
         ("", "ExecStart: one command"),
@@ -48,6 +70,15 @@ fn faults_say_what_would_be_right() {
             "simple, exec, notify, forking or oneshot",
         ),
         ("ExecStart=bin/a", "whole path"),
+        (
+            "ExecStart=/a\nStandardOutput=socket",
+            "StandardOutput: socket: journal",
+        ),
+        ("ExecStart=/a\nKillSignal=9x", "KillSignal: 9x: a signal"),
+        (
+            "ExecStart=/a\nStartLimitBurst=x",
+            "StartLimitBurst: x: a number",
+        ),
         ("ExecStart=/a \"b", "not closed"),
         ("ExecStart=/a %d", "%d"),
         (
@@ -106,7 +137,7 @@ fn times() {
 #[test]
 fn a_file_of_variables() {
     let text = "# a\n;b\nA=1\n B = \"x y\" \nC='z'\nA=2\nD=a\\\nb\n1E=3\nnothing\n";
-    let pairs = env_file(text);
+    let pairs = crate::helpers::quadlet::variables::env_file(text);
     let pairs: Vec<(&str, &str)> = pairs
         .iter()
         .map(|(n, v)| (n.as_str(), v.as_str()))

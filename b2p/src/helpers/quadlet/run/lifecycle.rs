@@ -7,28 +7,7 @@ use std::collections::VecDeque;
 use nix::libc::pid_t;
 use sys::clock::Millis;
 
-pub use super::plan::{Exit, Kind, Plan};
-
-/// Stage of the life. Its commands run one after the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
-    /// `ExecStartPre=`.
-    Pre,
-    /// `ExecStart=`, until the unit is ready.
-    Start,
-    /// `ExecStartPost=`.
-    Post,
-    /// The unit is ready, and has no command to run.
-    Running,
-    /// `ExecStop=`.
-    Stop,
-    /// The main process is asked to end.
-    Terminate,
-    /// `ExecStopPost=`.
-    StopPost,
-    /// Everything has ended.
-    Ended,
-}
+pub use super::plan::{Exit, Kind, Plan, Stage};
 
 /// Event in the life of the processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +24,10 @@ pub enum Event {
     NoMain,
     /// `READY=1`.
     Ready,
+    /// `WATCHDOG=1`.
+    Watchdog,
+    /// The unit is to reload its configuration.
+    Reload,
     /// The unit is to end.
     Stop,
 }
@@ -62,6 +45,8 @@ pub enum Step {
     Terminate(pid_t),
     /// Kill a process.
     Kill(pid_t),
+    /// Kill the main process with a signal that leaves a trace: it is silent.
+    Abort(pid_t),
     /// End with this exit status.
     End(i32),
 }
@@ -82,6 +67,10 @@ pub struct Lifecycle {
     status: i32,
     /// Time at which the stage is over.
     deadline: Option<Millis>,
+    /// Time until which the main process has to send `WATCHDOG=1`.
+    watchdog_at: Option<Millis>,
+    /// Number of reloads that are over, and exit status of the last one.
+    reloads: (u32, i32),
     steps: VecDeque<Step>,
 }
 
@@ -102,6 +91,8 @@ impl Lifecycle {
             main: None,
             status: 0,
             deadline,
+            watchdog_at: None,
+            reloads: (0, 0),
             steps: VecDeque::new(),
         }
     }
@@ -121,7 +112,14 @@ impl Lifecycle {
     /// Time at which [`Lifecycle::step`] has something to do without an event.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
-        self.deadline
+        let both = [self.deadline, self.watchdog_at];
+        both.into_iter().flatten().min()
+    }
+
+    /// Number of reloads that are over, and the exit status of the last one.
+    #[must_use]
+    pub fn reloads(&self) -> (u32, i32) {
+        self.reloads
     }
 
     /// Returns the next step, or `None` until the next event or deadline.
@@ -129,6 +127,10 @@ impl Lifecycle {
         if self.deadline.is_some_and(|at| at <= now) {
             self.deadline = None;
             self.expire(now);
+        }
+        if self.watchdog_at.is_some_and(|at| at <= now) {
+            self.steps.extend(self.main.map(Step::Abort));
+            self.fail(FAILED, now);
         }
         while self.steps.is_empty() && !self.awaits && self.control.is_none() {
             if !self.advance(now) {
@@ -150,6 +152,10 @@ impl Lifecycle {
             Stage::Start if self.waits_for_ready() => return false,
             Stage::Start => self.become_ready(now),
             Stage::Post => self.enter(Stage::Running, now),
+            Stage::Reload => {
+                self.reloads.0 += 1;
+                self.enter(Stage::Running, now);
+            }
             Stage::Running if self.main.is_some() || self.plan.remains => return false,
             Stage::Running => self.enter(Stage::Stop, now),
             Stage::Stop => self.enter(Stage::Terminate, now),
@@ -167,19 +173,21 @@ impl Lifecycle {
     }
 
     fn commands(&self) -> &[bool] {
-        let [pre, start, post, stop, stop_post] = &self.plan.commands;
+        let [pre, start, post, stop, stop_post, reload] = &self.plan.commands;
         match self.stage {
             Stage::Pre => pre,
             Stage::Start => start,
             Stage::Post => post,
             Stage::Stop => stop,
             Stage::StopPost => stop_post,
+            Stage::Reload => reload,
             Stage::Running | Stage::Terminate | Stage::Ended => &[],
         }
     }
 
     fn become_ready(&mut self, now: Millis) {
         self.steps.push_back(Step::Ready);
+        self.feed_watchdog(now);
         self.enter(Stage::Post, now);
     }
 
@@ -189,11 +197,16 @@ impl Lifecycle {
         match stage {
             Stage::Running => self.deadline = None,
             Stage::Stop | Stage::Terminate | Stage::StopPost => {
+                self.watchdog_at = None;
                 self.deadline = self.plan.stop_ms.map(|ms| now.saturating_add(ms));
             }
             Stage::Ended => {
                 self.deadline = None;
                 self.steps.push_back(Step::End(self.status));
+            }
+            Stage::Reload => {
+                self.reloads.1 = 0;
+                self.deadline = self.plan.start_ms.map(|ms| now.saturating_add(ms));
             }
             Stage::Pre | Stage::Start | Stage::Post => {}
         }
@@ -214,7 +227,7 @@ impl Lifecycle {
         match self.stage {
             Stage::Pre | Stage::Start | Stage::Post => self.fail(FAILED, now),
             // The command of the stage is killed; the next stage begins when it has ended.
-            Stage::Stop | Stage::StopPost => {
+            Stage::Stop | Stage::StopPost | Stage::Reload => {
                 self.next = self.commands().len();
                 let control = self.control.map(|(pid, _)| Step::Kill(pid));
                 self.steps.extend(control);
@@ -252,10 +265,19 @@ impl Lifecycle {
                     self.fail(FAILED, now);
                 }
             }
+            Event::Watchdog if self.watchdog_at.is_some() => self.feed_watchdog(now),
+            Event::Reload if self.stage == Stage::Running => self.enter(Stage::Reload, now),
+            Event::Watchdog | Event::Reload => {}
             Event::Ready if self.waits_for_ready() => self.become_ready(now),
             Event::Ready => {}
             Event::Stop => self.on_stop(now),
         }
+    }
+
+    /// Begins the time until the next `WATCHDOG=1`.
+    fn feed_watchdog(&mut self, now: Millis) {
+        let ms = self.plan.watchdog_ms;
+        self.watchdog_at = ms.map(|ms| now.saturating_add(ms));
     }
 
     fn found_main(&mut self, now: Millis) {
@@ -283,6 +305,7 @@ impl Lifecycle {
     fn on_exited(&mut self, pid: pid_t, exit: Exit, now: Millis) {
         if self.main == Some(pid) {
             self.main = None;
+            self.watchdog_at = None;
             self.on_main_exited(exit, now);
         } else if let Some((_, ignored)) = self.control.filter(|(control, _)| *control == pid) {
             self.control = None;
@@ -305,6 +328,11 @@ impl Lifecycle {
             Stage::Pre | Stage::Start | Stage::Post => self.fail(status, now),
             // As in systemd, what is left of `ExecStop=` does not run.
             Stage::Stop => self.next = self.commands().len(),
+            // The unit runs on as it was.
+            Stage::Reload => {
+                self.reloads.1 = status;
+                self.next = self.commands().len();
+            }
             Stage::Running | Stage::Terminate | Stage::StopPost | Stage::Ended => {}
         }
     }
@@ -316,7 +344,7 @@ impl Lifecycle {
             Stage::Start if self.plan.kind == Kind::Notify => {
                 self.fail(failure.unwrap_or(FAILED), now);
             }
-            Stage::Start | Stage::Post | Stage::Running => match failure {
+            Stage::Start | Stage::Post | Stage::Running | Stage::Reload => match failure {
                 Some(status) => self.fail(status, now),
                 None if self.plan.remains => {}
                 None => self.begin_stop(now),
@@ -328,7 +356,7 @@ impl Lifecycle {
     fn on_stop(&mut self, now: Millis) {
         match self.stage {
             Stage::Pre | Stage::Start => self.enter(Stage::Terminate, now),
-            Stage::Post | Stage::Running => self.begin_stop(now),
+            Stage::Post | Stage::Running | Stage::Reload => self.begin_stop(now),
             _ => {}
         }
     }

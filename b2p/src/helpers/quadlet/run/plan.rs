@@ -16,6 +16,47 @@ pub enum Kind {
     Oneshot,
 }
 
+/// Stage of the life. Its commands run one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// `ExecStartPre=`.
+    Pre,
+    /// `ExecStart=`, until the unit is ready.
+    Start,
+    /// `ExecStartPost=`.
+    Post,
+    /// The unit is ready, and has no command to run.
+    Running,
+    /// `ExecReload=` of a unit that runs.
+    Reload,
+    /// `ExecStop=`.
+    Stop,
+    /// The main process is asked to end.
+    Terminate,
+    /// `ExecStopPost=`.
+    StopPost,
+    /// Everything has ended.
+    Ended,
+}
+
+impl Stage {
+    /// Returns the sub-state of a service in this stage, in the words of systemd.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Stage::Pre => "start-pre",
+            Stage::Start => "start",
+            Stage::Post => "start-post",
+            Stage::Running => "running",
+            Stage::Reload => "reload",
+            Stage::Stop => "stop",
+            Stage::Terminate => "stop-sigterm",
+            Stage::StopPost => "stop-post",
+            Stage::Ended => "dead",
+        }
+    }
+}
+
 /// End of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -32,12 +73,14 @@ pub struct Plan {
     pub kind: Kind,
     /// The unit stays once its processes have ended with success (`RemainAfterExit=`).
     pub remains: bool,
-    /// For each command of Pre, Start, Post, Stop and StopPost: true if a failure has no consequence.
-    pub commands: [Vec<bool>; 5],
+    /// For each command of Pre, Start, Post, Stop, StopPost and Reload: true if a failure has no consequence.
+    pub commands: [Vec<bool>; 6],
     /// Limit in milliseconds for the time until the unit is ready.
     pub start_ms: Option<Millis>,
     /// Limit in milliseconds for each stage of the end.
     pub stop_ms: Option<Millis>,
+    /// Longest time in milliseconds between two messages `WATCHDOG=1` of a unit that is ready.
+    pub watchdog_ms: Option<Millis>,
     /// Ends that are a success, besides status 0 and the signals that systemd takes for one.
     pub success: Vec<Exit>,
 }

@@ -109,6 +109,8 @@ fn wanted(parameters: &Map) -> Result<Wanted, Failure> {
                 .and_then(|level| u8::try_from(level).ok())
                 .unwrap_or(7),
             names: names.iter().flat_map(|name| service_names(name)).collect(),
+            of_units: false,
+            times: (None, None),
         },
         lines: parameters::optional(parameters, "lines", lines)?.unwrap_or(usize::MAX),
         follow: parameters::optional(parameters, "follow", Value::as_bool)?.unwrap_or(false),
@@ -244,7 +246,7 @@ fn entry(
     boot: Option<&str>,
     wanted: &Wanted,
 ) -> Option<Value> {
-    if !wanted.filter.wants(priority, text) {
+    if !wanted.filter.wants(us, priority, text) {
         return None;
     }
     let mut bytes = Vec::with_capacity(text.len());

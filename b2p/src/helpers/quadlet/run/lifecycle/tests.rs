@@ -19,9 +19,10 @@ impl World {
         let mut plan = Plan {
             kind,
             remains: false,
-            commands: [vec![], start, vec![], vec![], vec![]],
+            commands: [vec![], start, vec![], vec![], vec![], vec![]],
             start_ms: None,
             stop_ms: Some(1_000),
+            watchdog_ms: None,
             success: vec![],
         };
         change(&mut plan);
@@ -53,6 +54,7 @@ impl World {
                 Step::Ready => "ready".to_owned(),
                 Step::Terminate(pid) => format!("term {pid}"),
                 Step::Kill(pid) => format!("kill {pid}"),
+                Step::Abort(pid) => format!("abort {pid}"),
                 Step::End(status) => format!("end {status}"),
             };
             self.done.push(text);
@@ -205,6 +207,44 @@ fn a_stop_during_the_start_and_after_it() {
     assert_eq!(w.after(&[Event::Exited(10, OK)]), "end 0");
 }
 
+#[test]
+fn a_silent_main_process_is_killed() {
+    let mut w = World::new(Kind::Notify, |plan| {
+        container(plan);
+        plan.watchdog_ms = Some(300);
+    });
+    assert_eq!(w.at(1_000), "start0");
+    assert_eq!(w.after(&[Event::Watchdog, Event::Ready]), "ready");
+    assert_eq!(
+        (w.life.deadline(), w.at(1_299)),
+        (Some(1_300), String::new())
+    );
+    assert_eq!(w.after(&[Event::Watchdog]), "");
+    assert_eq!(w.at(1_599), "abort 10, term 10");
+    assert_eq!(w.after(&[Event::Exited(10, Exit::Signal(6))]), "stoppost0");
+    assert_eq!(w.after(&[Event::Exited(11, OK)]), "end 1");
+}
+
+#[test]
+fn a_reload_runs_its_commands_and_changes_nothing_else() {
+    let mut w = World::new(Kind::Notify, |plan| plan.commands[5] = vec![false, false]);
+    assert_eq!(w.after(&[Event::Reload]), "start0");
+    assert_eq!(w.after(&[Event::Ready, Event::Reload]), "ready, reload0");
+    assert_eq!(
+        w.after(&[Event::Exited(11, OK), Event::Exited(12, OK)]),
+        "reload1"
+    );
+    assert_eq!((w.life.stage(), w.life.reloads()), (Stage::Running, (1, 0)));
+    assert_eq!(
+        w.after(&[Event::Reload, Event::Exited(13, Exit::Code(4))]),
+        "reload0"
+    );
+    assert_eq!((w.life.stage(), w.life.reloads()), (Stage::Running, (2, 4)));
+    assert_eq!(w.after(&[Event::Reload, Event::Stop]), "reload0, term 14");
+    assert_eq!(w.after(&[Event::Exited(14, OK)]), "term 10");
+    assert_eq!(w.after(&[Event::Exited(10, OK)]), "end 0");
+}
+
 /// Whatever happens, in whatever order: nothing panics, and a life that was asked to end does so once its
 /// processes have ended.
 #[test]
@@ -220,17 +260,20 @@ fn any_history_ends() {
     for turn in 0..5_000 {
         let (remains, lists) = (
             next(2) == 0,
-            [next(3), next(2) + 1, next(3), next(3), next(3)],
+            [next(3), next(2) + 1, next(3), next(3), next(3), next(3)],
         );
         let mut w = World::new(kinds[next(4) as usize], |plan| {
             plan.remains = remains;
             plan.commands = lists.map(|n| vec![n == 1; n as usize]);
             plan.start_ms = remains.then_some(50);
+            plan.watchdog_ms = remains.then_some(90);
         });
         w.pid_file = (next(2) == 0).then_some(50);
         for _ in 0..next(12) {
             let pid = pid_t::try_from(10 + next(6)).unwrap_or(10);
-            let event = match next(6) {
+            let event = match next(8) {
+                6 => Event::Reload,
+                7 => Event::Watchdog,
                 0 => Event::Ready,
                 1 => Event::Main(pid),
                 2 => Event::Stop,

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Unit files that no generator makes, as `podman generate systemd` writes them, drop-ins of all units, and the
+//! links by which `systemctl enable` has a target want a unit.
+//!
+//! A process with the rights of their owner reads the files ([`print_main`]) and prints them as podman's
+//! generator would: a link in a home leads to nothing that its owner may not read.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use sys::error::{Doing, Result};
+
+use super::generator;
+use super::specifiers::Owner;
+use crate::common::owner_text;
+
+/// Directories of the machine's unit files, those that take precedence first.
+const DIRS: &[&str] = &[
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    generator::DISK_DIR,
+];
+/// Directory of unit files of all users.
+const USERS_DIR: &str = "/etc/systemd/user";
+/// Directory of a user's unit files, in the home.
+const HOME_DIR: &str = ".config/systemd/user";
+/// Longest unit file, in bytes.
+const MAX_BYTES: u64 = 1 << 20;
+/// Most entries of a directory that are read.
+const MAX_ENTRIES: usize = 1_024;
+/// Section and key by which a unit that is printed has its path, or is switched off.
+pub const PATH: (&str, &str) = ("X-Unit", "Path");
+/// Part of the output with a line for each unit that a target of each boot wants.
+pub const WANTED: &str = "wanted";
+/// End of the name of a part of the output that has the drop-ins of a unit.
+pub const DROP_INS: &str = ".d";
+/// Time limit of the process that reads the files.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Returns the directories of a user's unit files, or of the machine's.
+#[must_use]
+pub fn dirs(owner: &Owner) -> Vec<PathBuf> {
+    match owner.uid {
+        0 => DIRS.iter().map(PathBuf::from).collect(),
+        _ => vec![Path::new(&owner.home).join(HOME_DIR), USERS_DIR.into()],
+    }
+}
+
+/// Returns true if the owner has a unit file.
+#[must_use]
+pub fn has_files(owner: &Owner) -> bool {
+    let dirs = dirs(owner);
+    dirs.iter()
+        .flat_map(|dir| entries(dir))
+        .any(|name| name.ends_with(".service"))
+}
+
+/// Returns what a process with the rights of the owner reads.
+///
+/// # Errors
+/// The process cannot be started, or is not done in time.
+pub fn read(owner: &Owner) -> Result<String> {
+    if owner.uid == 0 {
+        return Ok(text(&dirs(owner)));
+    }
+    let mut command = Command::new(sys::paths::B2P);
+    command
+        .args(["unit-files", &owner.home])
+        .env_clear()
+        .current_dir("/")
+        .gid(owner.gid)
+        .uid(owner.uid);
+    let (units, _) = generator::output(&mut command, LIMIT).on(sys::paths::B2P)?;
+    Ok(units)
+}
+
+/// Runs `b2p unit-files HOME`: prints the unit files of a user.
+pub fn print_main(args: &[String]) -> i32 {
+    let [home] = args else {
+        return 2;
+    };
+    let owner = Owner {
+        uid: nix::unistd::geteuid().as_raw().max(1),
+        home: home.clone(),
+        ..Owner::default()
+    };
+    crate::common::terminal::print(&text(&dirs(&owner)));
+    0
+}
+
+/// Returns the units of directories, their drop-ins, and which of them a boot starts.
+fn text(dirs: &[PathBuf]) -> String {
+    let mut out = String::new();
+    let mut seen = BTreeSet::new();
+    let mut wanted = BTreeSet::new();
+    for dir in dirs {
+        for name in entries(dir) {
+            let path = dir.join(&name);
+            if let Some(unit) = name
+                .strip_suffix(DROP_INS)
+                .filter(|n| n.ends_with(".service"))
+            {
+                part(&mut out, &format!("{unit}{DROP_INS}"), &drop_ins(&path));
+            } else if is_boot_target(&name) {
+                wanted.extend(
+                    entries(&path)
+                        .into_iter()
+                        .filter(|n| n.ends_with(".service")),
+                );
+            } else if name.ends_with(".service") && seen.insert(name.clone()) {
+                part(&mut out, &name, &unit(&path));
+            }
+        }
+    }
+    let wanted: String = wanted.iter().map(|name| format!("{name}\n")).collect();
+    part(&mut out, WANTED, &wanted);
+    out
+}
+
+fn part(out: &mut String, name: &str, text: &str) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(out, "---{name}---\n{}", text.trim_end());
+}
+
+/// Returns true for the directory of the links of a target that each boot reaches.
+fn is_boot_target(name: &str) -> bool {
+    let target = [".wants", ".requires"]
+        .iter()
+        .find_map(|suffix| name.strip_suffix(suffix));
+    target.is_some_and(|target| super::convert::BOOT_TARGETS.contains(&target))
+}
+
+/// Returns the text of a unit file, and its path. A link to /dev/null leaves the path empty: the unit is
+/// switched off.
+fn unit(path: &Path) -> String {
+    let (section, key) = PATH;
+    let is_off = fs::canonicalize(path).is_ok_and(|to| to == Path::new("/dev/null"));
+    if is_off {
+        return format!("[{section}]\n{key}=");
+    }
+    let text = content(path).unwrap_or_default();
+    format!(
+        "{}\n\n[{section}]\n{key}={}",
+        text.trim_end(),
+        path.display()
+    )
+}
+
+fn drop_ins(dir: &Path) -> String {
+    let names = entries(dir).into_iter().filter(|n| n.ends_with(".conf"));
+    let texts = names.filter_map(|name| content(&dir.join(name)));
+    texts.collect::<Vec<_>>().join("\n")
+}
+
+fn content(path: &Path) -> Option<String> {
+    let bytes = owner_text::read(path, MAX_BYTES).ok().flatten()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Returns the names in a directory, sorted.
+fn entries(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let names = entries.take(MAX_ENTRIES).map(|entry| entry.file_name());
+    let mut names: Vec<String> = names.filter_map(|name| name.into_string().ok()).collect();
+    sys::sort::sort(&mut names);
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::common::testing::Temp;
+    use crate::helpers::quadlet::unit::split_output;
+
+    #[test]
+    fn units_drop_ins_and_links() {
+        let temp = Temp::new();
+        let (first, second) = (temp.path("first"), temp.path("second"));
+        for dir in [
+            "web.service.d",
+            "multi-user.target.wants",
+            "x.service.wants",
+        ] {
+            fs::create_dir_all(first.join(dir)).unwrap();
+        }
+        fs::create_dir_all(&second).unwrap();
+        fs::write(first.join("web.service"), "[Service]\r\nExecStart=/a\r\n").unwrap();
+        fs::write(first.join("web.service.d/b.conf"), "[Unit]\nA=2").unwrap();
+        fs::write(first.join("web.service.d/a.conf"), "[Unit]\nA=1\n").unwrap();
+        fs::write(first.join("web.service.d/a.txt"), "no").unwrap();
+        fs::write(second.join("web.service"), "second").unwrap();
+        symlink("/dev/null", second.join("off.service")).unwrap();
+        symlink(
+            "../web.service",
+            first.join("multi-user.target.wants/web.service"),
+        )
+        .unwrap();
+        symlink(
+            "../web.service",
+            first.join("x.service.wants/other.service"),
+        )
+        .unwrap();
+        let text = text(&[first.clone(), second]);
+        let parts = split_output(&text);
+        let names: Vec<&str> = parts.iter().map(|(name, _)| *name).collect();
+        assert_eq!(
+            names,
+            ["web.service", "web.service.d", "off.service", "wanted"]
+        );
+        let path = first.join("web.service");
+        let unit = format!(
+            "[Service]\nExecStart=/a\n\n[X-Unit]\nPath={}\n",
+            path.display()
+        );
+        assert_eq!(parts[0].1, unit);
+        assert_eq!(parts[1].1, "[Unit]\nA=1\n\n[Unit]\nA=2\n");
+        assert_eq!(
+            (parts[2].1, parts[3].1),
+            ("[X-Unit]\nPath=\n", "web.service\n")
+        );
+    }
+}

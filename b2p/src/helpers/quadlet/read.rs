@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Units of one owner: those of podman's generator, plain unit files, drop-ins, and instances of templates.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use nix::errno::Errno;
+use sys::error::Result;
+
+use super::convert::{self, Definition};
+use super::paths::{self, DEFINITIONS};
+use super::specifiers::Owner;
+use super::unit::{self, Unit};
+use super::{NAME, disk_units, generator, host, plain};
+
+/// Units of one owner: what is loaded, and what is wrong.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    pub definitions: Vec<Definition>,
+    /// Units by their names.
+    pub units: Vec<(String, Unit)>,
+    /// Texts of the units, with their drop-ins.
+    pub texts: Vec<String>,
+    /// Texts of templates by their names: `web@.service`.
+    pub templates: Vec<(String, String)>,
+    pub faults: Vec<String>,
+}
+
+/// Texts of units before instances are made of templates.
+#[derive(Debug, Default)]
+struct Texts {
+    units: BTreeMap<String, String>,
+    drop_ins: BTreeMap<String, String>,
+    /// Units that a link has a boot start.
+    wanted: BTreeSet<String>,
+}
+
+impl Texts {
+    /// Adds what a generator has printed; later texts replace earlier ones.
+    fn add(&mut self, output: &str) {
+        for (name, text) in unit::split_output(output) {
+            if name == plain::WANTED {
+                self.wanted.extend(text.lines().map(str::to_owned));
+            } else if let Some(name) = name.strip_suffix(plain::DROP_INS) {
+                let drop_ins = self.drop_ins.entry(name.to_owned()).or_default();
+                drop_ins.push_str(text);
+            } else {
+                self.units.insert(name.to_owned(), text.to_owned());
+            }
+        }
+        self.wanted.remove("");
+    }
+
+    /// Returns the text of a unit with its drop-ins, those of its template first.
+    fn whole(&self, name: &str) -> Option<String> {
+        let template = template_of(name);
+        let of_template = || self.units.get(template.as_deref()?);
+        let mut text = self.units.get(name).or_else(of_template)?.clone();
+        let names = template.iter().map(String::as_str).chain([name]);
+        for drop_ins in names.filter_map(|name| self.drop_ins.get(name)) {
+            text.push('\n');
+            text.push_str(drop_ins);
+        }
+        Some(text)
+    }
+}
+
+/// Returns the template of an instance: `web@.service` of `web@2.service`; `None` for another name.
+fn template_of(name: &str) -> Option<String> {
+    let (prefix, instance) = name.strip_suffix(".service")?.split_once('@')?;
+    (!instance.is_empty()).then(|| format!("{prefix}@.service"))
+}
+
+fn is_template(name: &str) -> bool {
+    name.ends_with("@.service")
+}
+
+/// Reads the units of an owner.
+///
+/// # Errors
+/// A generator cannot be started, or has not ended in time.
+pub(super) fn read(owner: &Owner) -> Result<Loaded> {
+    let mut texts = Texts::default();
+    let mut loaded = Loaded::default();
+    let mut output = match generator::has_files(owner) {
+        true => generator::run(owner)?,
+        false => generator::Output::default(),
+    };
+    disk_units::add(owner, &mut output);
+    texts.add(&output.units);
+    loaded.faults = output.faults;
+    texts.add(&plain::read(owner)?);
+    let templates = texts.units.keys().filter(|name| is_template(name));
+    let templates: Vec<String> = templates.cloned().collect();
+    for name in &templates {
+        loaded
+            .templates
+            .extend(texts.whole(name).map(|text| (name.clone(), text)));
+    }
+    let mut names: Vec<String> = texts
+        .units
+        .keys()
+        .filter(|n| !is_template(n))
+        .cloned()
+        .collect();
+    names.extend(texts.wanted.iter().cloned());
+    names.extend(
+        loaded
+            .templates
+            .iter()
+            .filter_map(|(name, text)| default_instance(name, text)),
+    );
+    names.extend(instances(owner));
+    take_all(&mut loaded, owner, &texts, names);
+    convert::link(&mut loaded.definitions, &loaded.units, owner);
+    Ok(loaded)
+}
+
+/// Returns the unit of an instance whose template was read before; `None` if there is no such template.
+///
+/// # Errors
+/// The template cannot be read.
+pub(super) fn instance(owner: &Owner, name: &str) -> Result<Option<Loaded>> {
+    let Some(template) = template_of(name) else {
+        return Ok(None);
+    };
+    let text = match sys::files::read_text(paths::template(&template, owner)) {
+        Err(why) if why.errno() == Some(Errno::ENOENT) => return Ok(None),
+        text => text?,
+    };
+    let mut texts = Texts::default();
+    texts.units.insert(template, text);
+    let mut loaded = Loaded::default();
+    take_all(&mut loaded, owner, &texts, vec![name.to_owned()]);
+    Ok(Some(loaded))
+}
+
+/// Makes definitions of units, and of the instances that these name.
+fn take_all(loaded: &mut Loaded, owner: &Owner, texts: &Texts, mut names: Vec<String>) {
+    let mut seen = BTreeSet::new();
+    sys::sort::sort(&mut names);
+    names.reverse();
+    while let Some(name) = names.pop() {
+        let Some(text) = texts.whole(&name).filter(|_| seen.insert(name.clone())) else {
+            continue;
+        };
+        let unit = Unit::parse(&text);
+        if is_off(&unit) {
+            continue;
+        }
+        let at = loaded.definitions.len();
+        take(loaded, owner, name, unit, text);
+        let Some(definition) = loaded.definitions.get_mut(at) else {
+            continue;
+        };
+        // An [Install] section has no effect on a plain unit without a link.
+        let is_plain =
+            texts.units.contains_key(&definition.unit) && is_plain(texts, &definition.unit);
+        definition.at_boot &= !is_plain;
+        definition.at_boot |= texts.wanted.contains(&definition.unit);
+        let instances = definition.pulled.iter().filter(|name| name.contains('@'));
+        names.extend(instances.cloned());
+    }
+}
+
+/// Returns true for a unit that is a file of its owner, or an instance of one.
+fn is_plain(texts: &Texts, name: &str) -> bool {
+    let text = texts.units.get(name);
+    text.is_some_and(|text| {
+        Unit::parse(text)
+            .last(plain::PATH.0, plain::PATH.1)
+            .is_some()
+    })
+}
+
+/// Returns true for a unit whose file is a link to /dev/null.
+fn is_off(unit: &Unit) -> bool {
+    let mut assignments = unit.assignments().iter();
+    assignments.any(|a| a.section == plain::PATH.0 && a.key == plain::PATH.1 && a.value.is_empty())
+}
+
+fn take(loaded: &mut Loaded, owner: &Owner, name: String, unit: Unit, text: String) {
+    let specifiers = host::specifiers(&name, &unit, owner.clone());
+    let definition = match Definition::of(&unit, &specifiers) {
+        Ok(definition) => definition,
+        Err(why) => return loaded.faults.push(format!("{name}: {why}")),
+    };
+    let service = &definition.service;
+    if loaded.definitions.iter().any(|d| d.service == *service) {
+        let fault = format!("{name}: another unit is the service {service}");
+        return loaded.faults.push(fault);
+    }
+    if !definition.unsupported.is_empty() {
+        let keys = definition.unsupported.join(" ");
+        loaded
+            .faults
+            .push(format!("{name}: keys without effect here: {keys}"));
+    }
+    loaded.definitions.push(definition);
+    loaded.units.push((name, unit));
+    loaded.texts.push(text);
+}
+
+/// Returns the instance that a template itself stands for.
+fn default_instance(template: &str, text: &str) -> Option<String> {
+    let unit = Unit::parse(text);
+    let instance = unit.last("Install", "DefaultInstance")?;
+    let prefix = template.strip_suffix("@.service")?;
+    Some(format!("{prefix}@{instance}.service"))
+}
+
+/// Returns the instances that the owner's services were made of: one that was started by its name stays.
+fn instances(owner: &Owner) -> Vec<String> {
+    let entries = fs::read_dir(DEFINITIONS).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let name = |service: String| {
+        let text = sys::files::read_text(paths::unit(&service)).ok()?;
+        let name = Unit::parse(&text).last(NAME.0, NAME.1)?.to_owned();
+        let is_own = paths::service_name(&name, owner).is_some_and(|own| own == service);
+        (is_own && name.contains('@')).then_some(name)
+    };
+    names.filter_map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn taken(output: &str, names: &[&str]) -> Loaded {
+        let mut texts = Texts::default();
+        texts.add(output);
+        let mut loaded = Loaded::default();
+        let names = names.iter().map(|n| (*n).to_owned()).collect();
+        take_all(&mut loaded, &Owner::default(), &texts, names);
+        loaded
+    }
+
+    #[test]
+    fn instances_are_made_by_name_and_where_they_are_named() {
+        let loaded = taken(
+            "---web@.service---\n[Unit]\nWants=db@%i.service\n[Service]\nExecStart=/bin/x %i\n\
+             ---db@.service---\n[Service]\nExecStart=/bin/y\n---db@b.service---\n[Service]\nExecStart=/bin/z\n\
+             ---web@.service.d---\n[Service]\nTasksMax=3\n---web@a.service.d---\n[Service]\nTasksMax=4\n",
+            &[
+                "web@a.service",
+                "web@b.service",
+                "none@a.service",
+                "none.service",
+            ],
+        );
+        let names: Vec<&str> = loaded.definitions.iter().map(|d| d.unit.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "web@a.service",
+                "db@a.service",
+                "web@b.service",
+                "db@b.service"
+            ]
+        );
+        let files: Vec<String> = loaded
+            .definitions
+            .iter()
+            .map(Definition::service_file)
+            .collect();
+        assert!(files[0].contains("limit pids.max \"4\"") && files[0].contains("# wants db-a\n"));
+        assert!(files[2].contains("limit pids.max \"3\""));
+        assert!(loaded.texts[3].contains("/bin/z") && loaded.faults.is_empty());
+    }
+
+    #[test]
+    fn a_file_is_wanted_by_a_link_and_a_quadlet_by_its_section() {
+        let install = "[Service]\nExecStart=/x\n[Install]\nWantedBy=default.target\n";
+        let output = format!(
+            "---q.service---\n{install}---a.service---\n{install}[X-Unit]\nPath=/a\n\
+             ---b.service---\n{install}[X-Unit]\nPath=/b\n---off.service---\n[X-Unit]\nPath=\n\
+             ---wanted---\na.service\n"
+        );
+        let loaded = taken(
+            &output,
+            &["q.service", "a.service", "b.service", "off.service"],
+        );
+        let at_boot = loaded
+            .definitions
+            .iter()
+            .map(|d| (d.service.as_str(), d.at_boot));
+        let right = [("a", true), ("b", false), ("q", true)];
+        assert_eq!(at_boot.collect::<Vec<_>>(), right);
+    }
+
+    #[test]
+    fn what_is_wrong_is_a_line_and_the_rest_is_there() {
+        let loaded = taken(
+            "---a.service---\n[Service]\nExecStart=/x\n---A.service---\n[Service]\nExecStart=/x\nSlice=y\n\
+             ---b.service---\n[Service]\nExecStart=/x\nUser=nobody\n",
+            &["a.service", "A.service", "b.service"],
+        );
+        assert_eq!(loaded.definitions.len(), 1);
+        let faults = loaded.faults.join("; ");
+        for right in [
+            "another unit is the service a",
+            "User=nobody",
+            "without effect here: Slice",
+        ] {
+            assert!(faults.contains(right), "{faults}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Bound of the units that begin at the same time: a podman that starts a container takes tens of
+//! megabytes, and a hundred at once end a small machine. A unit holds a slot, which is the lock of a file,
+//! from its first command until it is ready, or for a time: one that pulls an image stops no other.
+
+use std::fs::File;
+use std::path::Path;
+
+use nix::fcntl::{Flock, FlockArg};
+use sys::clock::Millis;
+
+/// Longest time for which a slot is held, in milliseconds.
+pub const HOLD_MS: Millis = 15_000;
+/// Memory in bytes for each unit that begins.
+const BYTES_PER_UNIT: u64 = 96 << 20;
+
+/// A slot, until it is dropped.
+#[derive(Debug)]
+pub struct Slot(#[expect(dead_code, reason = "the lock is held until it is dropped")] Flock<File>);
+
+/// Returns how many units begin at the same time on a machine.
+#[must_use]
+pub fn count(cpus: usize, memory: u64) -> usize {
+    let by_memory = memory / BYTES_PER_UNIT;
+    let by_memory = usize::try_from(by_memory).unwrap_or(usize::MAX);
+    cpus.saturating_mul(4).min(by_memory).clamp(2, 64)
+}
+
+/// Takes one of `count` slots in a directory; `None` if others hold all of them. Where a slot cannot be
+/// opened, nothing is bounded.
+#[must_use]
+pub fn take(dir: &Path, count: usize) -> Option<Option<Slot>> {
+    for n in 0..count {
+        let path = dir.join(format!(".unit-slot-{n}"));
+        let mut options = File::options();
+        let Ok(file) = options.create(true).truncate(false).write(true).open(path) else {
+            return Some(None);
+        };
+        if let Ok(lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            return Some(Some(Slot(lock)));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_many() {
+        for (cpus, mib, right) in [
+            (2, 512, 5),
+            (2, 0, 2),
+            (2, 8_000, 8),
+            (1, 100, 2),
+            (64, 1 << 20, 64),
+        ] {
+            assert_eq!(count(cpus, mib << 20), right, "{cpus} {mib}");
+        }
+    }
+
+    #[test]
+    fn as_many_as_there_are_slots() {
+        let temp = crate::common::testing::Temp::new();
+        let first = take(temp.dir(), 2);
+        let second = take(temp.dir(), 2);
+        assert!(matches!((&first, &second), (Some(Some(_)), Some(Some(_)))));
+        assert!(take(temp.dir(), 2).is_none());
+        drop(first);
+        assert!(take(temp.dir(), 2).is_some_and(|slot| slot.is_some()));
+        assert!(matches!(take(Path::new("/none"), 2), Some(None)));
+    }
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Units and their service files in memory, and PID 1's knowledge of them.
+
+use std::fs;
+use std::path::Path;
+
+use control::{Name, Report, Request};
+use log::{info, warn};
+use sys::error::{Doing, Error, Result};
+
+use super::convert::Definition;
+use super::paths::{self, DEFINITIONS};
+use super::read::Loaded;
+use super::specifiers::Owner;
+use super::{NAME, PART};
+use crate::client::service::Environment;
+use crate::client::service_files;
+use crate::common::control_client::is_at_rest;
+
+/// Returns true for a service that was made of a unit.
+pub(super) fn is_own(service: &str) -> bool {
+    Path::new(DEFINITIONS).join(service).exists()
+}
+
+/// Writes each unit and its service file.
+pub(super) fn write(loaded: &Loaded, owner: &Owner) -> Result<()> {
+    for definition in &loaded.definitions {
+        let named = loaded.units.iter().zip(&loaded.texts);
+        let mut named = named.filter(|((name, _), _)| *name == definition.unit);
+        let Some((_, text)) = named.next() else {
+            continue;
+        };
+        let (section, key) = NAME;
+        let text = format!(
+            "[{section}]\n{key}={}\n\n{}\n",
+            definition.unit,
+            text.trim_end()
+        );
+        let path = paths::unit(&definition.service);
+        sys::files::replace(&path, text.as_bytes(), 0o600)?;
+        if owner.uid != 0 {
+            std::os::unix::fs::chown(&path, Some(owner.uid), Some(owner.gid)).on(&path)?;
+        }
+        let path = Path::new(DEFINITIONS).join(&definition.service);
+        sys::files::replace(&path, definition.service_file().as_bytes(), 0o600)?;
+    }
+    for (name, text) in &loaded.templates {
+        let path = paths::template(name, owner);
+        sys::files::replace(&path, text.as_bytes(), 0o600)?;
+    }
+    Ok(())
+}
+
+/// Stops the services whose units are gone.
+pub(super) fn withdraw(env: &Environment, report: &Report<'_>, definitions: &[Definition]) {
+    for service in &report.services {
+        let is_there = definitions.iter().any(|d| d.service == service.name);
+        if is_there || !is_own(service.name) {
+            continue;
+        }
+        if let Some(name) = Name::new(service.name) {
+            info!("{PART}: {name}: its file is gone: it is stopped");
+            let _ = env.control.ask(&Request::Stop(name));
+        }
+        let _ = fs::remove_file(Path::new(DEFINITIONS).join(service.name));
+        let _ = fs::remove_file(paths::unit(service.name));
+    }
+}
+
+/// Has PID 1 read a service file, unless the service runs or PID 1 has read this one: it keeps the texts of
+/// all that it has read.
+pub(super) fn offer(env: &Environment, report: &Report<'_>, definition: &Definition) {
+    let Some(name) = Name::new(&definition.service) else {
+        return;
+    };
+    let mut services = report.services.iter();
+    let runs = services.any(|s| s.name == name.as_str() && !is_at_rest(s.state));
+    let dir = Path::new(DEFINITIONS);
+    let differs = service_files::differs(dir, &env.loaded_files, &name);
+    let is_known = report.services.iter().any(|s| s.name == name.as_str());
+    if is_known && !differs {
+        return;
+    }
+    if runs && differs {
+        info!("{PART}: {name}: runs; `systemctl restart {name}` takes the new file");
+    } else if !runs
+        && let Err(why) = service_files::stage(dir, &env.loaded_files, &name).and_then(|()| {
+            let answer = env.control.ask(&Request::Load(name.clone()));
+            answer
+                .map(drop)
+                .map_err(|why| Error::invalid(why.to_string()))
+        })
+    {
+        // PID 1 lists what it refuses as degraded, and is asked again the next time.
+        service_files::unstage(&env.loaded_files, &name);
+        warn!("{PART}: {name}: {why}");
+    }
+}
