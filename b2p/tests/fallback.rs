@@ -7,9 +7,10 @@ use std::os::unix::fs::symlink;
 use std::process::Command;
 
 /// Script in the namespace. It exits before the first command if it is not PID 1 there, or if it
-/// could see the socket of a real PID 1.
+/// could see the socket of a real PID 1. Unit files of the host are none of it.
 const PID_1: &str = r#"
 [ $$ = 1 ] && mount -t tmpfs none /run || exit 9
+[ ! -d /etc/systemd ] || mount -t tmpfs none /etc/systemd || exit 9
 trap 'echo TERM' TERM; trap 'echo USR1' USR1; trap 'echo PWR' PWR
 env -i "$0/poweroff" <&- >&- 2>&-; echo "poweroff $?"
 env -i "$0/reboot"; echo "reboot $?"

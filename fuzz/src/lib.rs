@@ -29,7 +29,6 @@ pub mod supervisor_events;
 pub mod syslog;
 pub mod template;
 pub mod uevent;
-pub mod units;
 pub mod varlink_message;
 pub mod varlink_path;
 pub mod varlink_stream;
@@ -79,7 +78,6 @@ pub const TARGETS: &[Target] = &[
     target!(syslog),
     target!(template),
     target!(uevent),
-    target!(units),
     target!(varlink_message),
     target!(varlink_path),
     target!(varlink_stream),

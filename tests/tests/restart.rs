@@ -6,6 +6,8 @@
 mod kube;
 #[path = "restart/quadlets.rs"]
 mod quadlets;
+#[path = "restart/units.rs"]
+mod units;
 #[path = "restart/updates.rs"]
 mod updates;
 
@@ -58,6 +60,14 @@ fn restart() -> Result<()> {
     });
     checks.check("a user's image is updated", || updates::of_a_user(&guest));
     checks.check("a service runs at its time", || updates::at_times(&guest));
+    checks.check("units of each kind are read", || units::begin(&guest));
+    checks.check("they start by their names", || units::start(&guest));
+    checks.check("further verbs of systemctl", || units::verbs(&guest));
+    checks.check("a unit that is bound to another ends with it", || {
+        units::bound(&guest)
+    });
+    checks.check("core has units of its own", || units::of_core(&guest));
+    checks.check("a hundred units", || units::hundred(&guest));
     checks.check("it ends", || {
         guest.vm.power_button()?;
         ensure!(guest.vm.wait_exit(LIMIT)?.success());

@@ -93,12 +93,9 @@ pub fn main(env: &Environment, verb: Verb, args: &[String]) -> i32 {
     let Some(names) = parse_names(args) else {
         return 2;
     };
-    // All requests are sent before the first wait: the services start side by side.
-    let begin = |name: Name| (name.clone(), begin(env, verb, name));
-    let changes: Vec<_> = names.into_iter().map(begin).collect();
     let mut status = 0;
-    for (name, change) in changes {
-        match change.and_then(|change| wait(env, &change)) {
+    for (name, result) in change_all(|_| env.clone(), verb, names) {
+        match result {
             Ok(outcome) => print(&format!("{name}: {outcome}\n")),
             Err(error) => {
                 print_error(&format!("b2p: {error}"));
@@ -107,6 +104,26 @@ pub fn main(env: &Environment, verb: Verb, args: &[String]) -> i32 {
         }
     }
     status
+}
+
+/// Changes services, each in its environment, and returns the outcomes in words. All requests are sent before
+/// the first wait: the services start side by side.
+pub fn change_all(
+    env_of: impl Fn(&Name) -> Environment,
+    verb: Verb,
+    names: Vec<Name>,
+) -> Vec<(Name, Result<String>)> {
+    let begin = |name: Name| {
+        let env = env_of(&name);
+        let change = begin(&env, verb, name.clone());
+        (name, env, change)
+    };
+    let changes: Vec<_> = names.into_iter().map(begin).collect();
+    let wait = |(name, env, change): (Name, Environment, Result<Change>)| {
+        let result = change.and_then(|change| wait(&env, &change));
+        (name, result)
+    };
+    changes.into_iter().map(wait).collect()
 }
 
 /// Returns the names in `args`, or `None` after a message if there is none or one is not valid.
@@ -119,7 +136,7 @@ fn parse_names(args: &[String]) -> Option<Vec<Name>> {
         let name = Name::new(arg);
         if name.is_none() {
             print_error(&format!(
-                "b2p: {arg}: not a name: letters, digits and -, at most 32"
+                "b2p: {arg}: not a name: letters, digits and -, at most 64"
             ));
         }
         name
@@ -224,7 +241,9 @@ fn load_before(env: &Environment, change: &mut Change) -> Result<()> {
         wait(env, &stop)?;
         change.was_at_rest = true;
     }
-    match change.was_at_rest {
+    // PID 1 keeps the texts of all files that it has read: it reads none twice.
+    let is_read = change.instance.is_some() && !differs();
+    match change.was_at_rest && !is_read {
         true => load(env, &change.name),
         false => Ok(()),
     }
@@ -247,6 +266,9 @@ fn wait(env: &Environment, change: &Change) -> Result<String> {
             };
         };
         let limit = limit(*verb, &service);
+        if let Some(need) = failed_need(env, &report, &service) {
+            return Err(failed(format!("{need}, which it needs, has failed")));
+        }
         match outcome(&service, change, took) {
             Outcome::Done(line) => return Ok(line),
             Outcome::Failed(why) => return Err(failed(why)),
@@ -259,6 +281,23 @@ fn wait(env: &Environment, change: &Change) -> Result<String> {
             Outcome::Pending => sleep_until_change(env, &mut follower, limit - took + 1),
         }
     }
+}
+
+/// Returns the service that a service waits for and that has failed. The service starts once it is started.
+fn failed_need<'a>(
+    env: &Environment,
+    report: &Report<'a>,
+    service: &Service<'_>,
+) -> Option<&'a str> {
+    if service.state != State::Waiting {
+        return None;
+    }
+    let text = service_files::text(&env.user_files, service.name).unwrap_or_default();
+    let needs = text.lines().filter_map(|line| line.strip_prefix("needs "));
+    let needs: Vec<&str> = needs.flat_map(str::split_whitespace).collect();
+    let mut services = report.services.iter();
+    let failed = services.find(|s| s.state == State::Failed && needs.contains(&s.name));
+    failed.map(|s| s.name)
 }
 
 /// Sleeps until PID 1 tells of a change of its report, for `limit_ms` at most. The first call follows

@@ -90,6 +90,18 @@ pub fn stage(user_files: &Path, loaded_files: &Path, name: &Name) -> Result<()> 
     sys::files::replace(&loaded_files.join(name.as_str()), &text, 0o600)
 }
 
+/// Removes the copy of a file that PID 1 has not taken.
+pub fn unstage(loaded_files: &Path, name: &Name) {
+    let _ = fs::remove_file(loaded_files.join(name.as_str()));
+}
+
+/// Returns the text of a user's file; `None` without one.
+#[must_use]
+pub fn text(user_files: &Path, name: &str) -> Option<String> {
+    let bytes = read(user_files, &Name::new(name)?).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 /// Returns the text of a file of users or groups; an empty one if there is none.
 fn read_account_file(path: &str) -> Result<String> {
     match sys::files::read_text(path) {

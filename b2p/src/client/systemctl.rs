@@ -1,241 +1,262 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `systemctl`: the verbs that scripts and people use most, carried out by the commands of `b2p`.
+//! `systemctl`: the verbs that scripts and people use most, with the exit statuses and lines of systemctl(1).
 
-use control::{Report, Request, State};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use control::{Report, Request};
+use nix::unistd::geteuid;
+use sys::error::Result;
 
 use crate::applet::Applet;
-use crate::client::service::{self, Environment, Verb};
+use crate::client::service::Environment;
 use crate::client::{help, power, status};
 use crate::common::control_client::{self, ControlClient, machine_state};
 use crate::common::terminal::{print, print_error};
 use crate::helpers::compat::shims;
+use crate::helpers::engine::PodmanUser;
+use crate::helpers::quadlet;
+use crate::helpers::quadlet::host;
+use crate::helpers::quadlet::specifiers::Owner;
 
+use self::change::Targets;
+use self::options::Options;
+
+mod change;
+mod enable;
+mod list;
+mod options;
+mod query;
+mod show;
 mod units;
 
-/// Exit status for "not running" (systemctl(1)).
-const NOT_RUNNING: i32 = 3;
-
-/// Command that a command line asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Command {
-    Power(&'static str, Vec<String>),
-    Service(Verb, Vec<String>),
-    Status(Vec<String>),
-    IsActive { names: Vec<String>, quiet: bool },
-    IsSystemRunning { quiet: bool },
-    IsEnabled { names: Vec<String>, quiet: bool },
-    Cat(Vec<String>),
-    ListUnits,
-    DaemonReload,
-    Help,
-    Unknown(String),
-}
-
-fn parse(args: &[String]) -> Command {
-    let (options, operands): (Vec<&String>, Vec<&String>) =
-        args.iter().partition(|arg| arg.starts_with('-'));
-    let has = |names: &[&str]| options.iter().any(|o| names.contains(&o.as_str()));
-    if has(&["--help"]) {
-        return Command::Help;
-    }
-    // Ignored like other options, it would end the machine now instead of later.
-    if let Some(when) = options.iter().find(|o| o.starts_with("--when")) {
-        return Command::Unknown((*when).clone());
-    }
-    let Some((verb, units)) = operands.split_first() else {
-        return Command::Status(Vec::new());
-    };
-    let names: Vec<String> = units.iter().map(|unit| service_of(unit)).collect();
-    let quiet = has(&["-q", "--quiet"]);
-    let force = has(&["-f", "--force", "-ff"]).then(|| "-f".to_owned());
-    let power = |name| Command::Power(name, force.into_iter().collect());
-    match verb.as_str() {
-        "poweroff" => power("poweroff"),
-        "reboot" => power("reboot"),
-        "halt" => power("halt"),
-        "start" => Command::Service(Verb::Start, names),
-        "stop" => Command::Service(Verb::Stop, names),
-        "restart" => Command::Service(Verb::Restart, names),
-        "status" => Command::Status(names),
-        "is-active" => Command::IsActive { names, quiet },
-        "is-enabled" => Command::IsEnabled { names, quiet },
-        "cat" => Command::Cat(names),
-        "list-units" | "list-unit-files" => Command::ListUnits,
-        "daemon-reload" => Command::DaemonReload,
-        "is-system-running" => Command::IsSystemRunning { quiet },
-        verb => Command::Unknown(verb.to_owned()),
-    }
-}
-
-/// Returns the name of the service of a unit: `sshd` of `sshd.service`, `my-app-1` of `My_App@1.service`.
-fn service_of(unit: &str) -> String {
-    if let Some(name) = units::find(unit) {
-        return name;
-    }
-    let suffixes = [".service", ".socket"];
-    let name = suffixes.iter().find_map(|suffix| unit.strip_suffix(suffix));
-    name.unwrap_or(unit).to_owned()
-}
+/// Exit status for a lack of privilege (systemctl(1), LSB).
+const NOT_ALLOWED: i32 = 4;
+/// Verbs that change nothing: everybody may ask.
+const READING: &[&str] = &[
+    "",
+    "status",
+    "show",
+    "cat",
+    "is-active",
+    "is-failed",
+    "is-enabled",
+    "is-system-running",
+    "list-units",
+    "list-unit-files",
+    "list-dependencies",
+    "list-jobs",
+    "get-default",
+];
 
 /// Runs `systemctl …` and returns the exit status. `table` has the help.
 pub fn main(control: &ControlClient, table: &'static [Applet], args: &[String]) -> i32 {
-    let shim = shims::run("systemctl", args);
-    match (shim, parse(args)) {
-        (None | Some(0), Command::DaemonReload) => units::reload(control),
-        (Some(status), _) => status,
-        (None, command) => run(control, table, command),
+    let options = Options::parse(args);
+    let is_reload = options.verb == "daemon-reload";
+    match shims::run("systemctl", args) {
+        Some(0) if is_reload => {}
+        Some(status) => return status,
+        None => {}
     }
+    if options.has("help") {
+        return help::list(table);
+    }
+    // Ignored like other options, it would end the machine now instead of later.
+    if let Some(when) = options.value("when") {
+        return unknown(&format!("--when={when}"));
+    }
+    let uid = geteuid().as_raw();
+    if let Some(status) = link_as_user(&options, uid) {
+        return status;
+    }
+    let is_power = ["poweroff", "reboot", "halt"].contains(&options.verb.as_str());
+    let may_ask = options.has("user") || READING.contains(&options.verb.as_str());
+    if uid != 0 && may_ask && !is_power {
+        return as_root(args);
+    }
+    run(control, table, &options)
 }
 
-fn run(control: &ControlClient, table: &'static [Applet], command: Command) -> i32 {
-    match command {
-        Command::Power(name, options) => power::main(control, table, name, &options),
-        Command::Service(verb, names) => {
-            // The definition of a unit is taken from where its quadlet was made one.
-            let (of_units, others) = names.into_iter().partition(|name| units::is_one(name));
-            let of_units: Vec<String> = of_units;
-            let env = Environment::of(control);
-            let units = match of_units.is_empty() {
-                true => 0,
-                false => service::main(&units::environment(&env), verb, &of_units),
-            };
-            match others.is_empty() && !of_units.is_empty() {
-                true => units,
-                false => service::main(&env, verb, &others).max(units),
-            }
+/// Makes or removes the links of a user's unit files with the rights of that user; `None` if there is more to
+/// do.
+fn link_as_user(options: &Options, uid: u32) -> Option<i32> {
+    let is_link = ["enable", "disable", "reenable"].contains(&options.verb.as_str());
+    if uid == 0 || !is_link || !options.has("user") {
+        return None;
+    }
+    let owner = host::caller().ok()?;
+    let status = link(&owner, options, |_| None);
+    (status != 0).then_some(status)
+}
+
+/// Runs the command as root, which sudo(8) may allow without a password. The user stays known.
+fn as_root(args: &[String]) -> i32 {
+    let why = Command::new("/usr/bin/sudo")
+        .args(["-n", "/usr/bin/systemctl"])
+        .args(args)
+        .exec();
+    print_error(&format!("systemctl: only root may: {why}"));
+    NOT_ALLOWED
+}
+
+/// Returns the user whose units the command is about: root, or with `--user` the one who has called sudo(8),
+/// or whom `--machine=NAME@` names.
+fn owner(options: &Options) -> Result<Owner> {
+    if !options.has("user") {
+        return Ok(Owner::default());
+    }
+    let passwd = sys::files::read_text("/etc/passwd")?;
+    let by_name = options.value("machine").and_then(|m| m.split_once('@'));
+    let by_name = by_name.and_then(|(name, _)| PodmanUser::with_name(&passwd, name));
+    let uid = std::env::var("SUDO_UID")
+        .ok()
+        .and_then(|uid| uid.parse().ok());
+    let by_uid = || PodmanUser::with_uid(&passwd, uid?);
+    let user = by_name.or_else(by_uid);
+    Ok(user.map_or_else(Owner::default, |user| host::owner(&user)))
+}
+
+fn run(control: &ControlClient, table: &'static [Applet], options: &Options) -> i32 {
+    let env = Environment::of(control);
+    let owner = match owner(options) {
+        Ok(owner) => owner,
+        Err(why) => {
+            print_error(&format!("systemctl: {why}"));
+            return 1;
         }
-        Command::Status(names) if names.is_empty() => status::main(control, &[]),
-        Command::Status(names) => match status::main(control, &names) {
-            0 => 0,
-            _ => NOT_RUNNING,
-        },
-        Command::IsActive { names, quiet } => with_report(control, |report| {
-            let (text, status) = active(report, &names);
-            print(if quiet { "" } else { &text });
-            status
-        }),
-        Command::IsEnabled { names, quiet } => units::is_enabled(&names, quiet),
-        Command::Cat(names) => units::cat(&names),
-        Command::ListUnits => with_report(control, |report| {
-            print(&units::list(report));
+    };
+    let targets = Targets {
+        env: &env,
+        owner: &owner,
+        options,
+    };
+    let force = options.has("force").then(|| "-f".to_owned());
+    let force: Vec<String> = force.into_iter().collect();
+    let ask = |then: &dyn Fn(&Report<'_>) -> i32| with_report(control, then);
+    match options.verb.as_str() {
+        verb @ ("poweroff" | "reboot" | "halt") => power::main(control, table, verb, &force),
+        "" => ask(&|report| list::units(report, &owner, options)),
+        "status" if options.names.is_empty() => status::main(control, &[]),
+        "status" => ask(&|report| show::status(report, &owner, options)),
+        "show" => ask(&|report| show::show(report, &owner, options)),
+        "cat" => ask(&|report| query::cat(report, &owner, options)),
+        "is-active" => ask(&|report| query::is_active(report, &owner, options)),
+        "is-failed" => ask(&|report| query::is_failed(report, &owner, options)),
+        "is-enabled" => ask(&|report| query::is_enabled(report, &owner, options)),
+        "list-units" => ask(&|report| list::units(report, &owner, options)),
+        "list-unit-files" => ask(&|report| list::unit_files(report, &owner, options)),
+        "list-dependencies" => ask(&|report| list::dependencies(report, &owner, options)),
+        "list-jobs" => list::jobs(),
+        "start" => ask(&|report| targets.start(report)),
+        "stop" => ask(&|report| targets.stop(report)),
+        "restart" => ask(&|report| targets.restart(report, "restart", false)),
+        verb @ ("try-restart" | "condrestart") => {
+            ask(&|report| targets.restart(report, verb, true))
+        }
+        "reload" => ask(&|report| targets.reload(report)),
+        verb @ ("reload-or-restart" | "try-reload-or-restart") => {
+            ask(&|report| targets.reload_or_restart(report, verb))
+        }
+        "kill" => ask(&|report| targets.kill(report)),
+        "reset-failed" => ask(&|report| targets.reset_failed(report)),
+        "enable" | "disable" | "reenable" => enable(control, &targets),
+        "daemon-reload" => reload(&env),
+        "get-default" => {
+            print("multi-user.target\n");
             0
-        }),
-        Command::DaemonReload => units::reload(control),
-        Command::IsSystemRunning { quiet } => with_report(control, |report| {
+        }
+        "is-system-running" => ask(&|report| {
             let state = machine_state(report);
-            if !quiet {
+            if !options.has("quiet") {
                 print(&format!("{state}\n"));
             }
             i32::from(state != "running")
         }),
-        Command::Help => help::list(table),
-        Command::Unknown(verb) => {
-            print_error(&format!(
-                "systemctl: {verb}: not known here: this is boot2podman, without systemd; \
-                 see `b2p help`"
-            ));
+        verb => unknown(verb),
+    }
+}
+
+fn unknown(word: &str) -> i32 {
+    print_error(&format!(
+        "systemctl: {word}: not known here: this is boot2podman, without systemd; see `b2p help`"
+    ));
+    1
+}
+
+/// Reads the unit files again, and returns the exit status.
+fn reload(env: &Environment) -> i32 {
+    match quadlet::reload(env) {
+        Ok(()) => 0,
+        Err(why) => {
+            print_error(&format!("systemctl: daemon-reload: {why}"));
             1
         }
     }
+}
+
+/// Enables or disables units, reads the files again, and starts or stops them with `--now`.
+fn enable(control: &ControlClient, targets: &Targets<'_>) -> i32 {
+    let Targets {
+        env,
+        owner,
+        options,
+    } = targets;
+    let is_enable = options.verb != "disable";
+    let status = with_report(control, |report| {
+        // The links of a user were made with the rights of the user.
+        if owner.uid != 0 {
+            return 0;
+        }
+        link(owner, options, |word| {
+            let view = units::find(report, owner, word);
+            enable::refusal(&view, if is_enable { "enable" } else { "disable" })
+        })
+    });
+    if status != 0 {
+        return status;
+    }
+    let reloaded = reload(env);
+    if reloaded != 0 || !options.has("now") {
+        return reloaded;
+    }
+    with_report(control, |report| match is_enable {
+        true => targets.start(report),
+        false => targets.stop(report),
+    })
+}
+
+/// Makes or removes links; `otherwise` judges what is no file.
+fn link(
+    owner: &Owner,
+    options: &Options,
+    otherwise: impl Fn(&str) -> Option<sys::error::Error>,
+) -> i32 {
+    let mut status = 0;
+    for word in &options.names {
+        let done = match options.verb.as_str() {
+            "disable" => enable::disable(owner, word),
+            _ => enable::enable(owner, word),
+        };
+        let why = match done {
+            Ok(true) => None,
+            Ok(false) => otherwise(word),
+            Err(why) => Some(why),
+        };
+        if let Some(why) = why {
+            print_error(&why.to_string());
+            status = 1;
+        }
+    }
+    status
 }
 
 fn with_report(control: &ControlClient, then: impl FnOnce(&Report<'_>) -> i32) -> i32 {
     match control.ask(&Request::Status) {
         Ok(text) => then(&Report::parse(&text)),
         Err(error) => {
-            let error = control_client::explain(&error, "b2p status");
-            print_error(&format!("b2p: {error}"));
-            1
+            let error = control_client::explain(&error, "systemctl …");
+            print_error(&format!("systemctl: {error}"));
+            NOT_ALLOWED
         }
-    }
-}
-
-/// Returns a line for each name, and the exit status: 0 if one of them is active
-/// (systemctl(1)).
-fn active(report: &Report<'_>, names: &[String]) -> (String, i32) {
-    let line = |name: &String| match status::find(report, name).map(|s| s.state) {
-        Some(State::Up | State::Armed | State::Done) => "active\n",
-        Some(State::Failed) => "failed\n",
-        Some(State::Stopping) => "deactivating\n",
-        Some(State::Off) | None => "inactive\n",
-        Some(_) => "activating\n",
-    };
-    let lines: Vec<&str> = names.iter().map(line).collect();
-    let is_active = lines.contains(&"active\n");
-    (lines.concat(), if is_active { 0 } else { NOT_RUNNING })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ask(line: &str) -> Command {
-        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        parse(&words)
-    }
-
-    fn names(words: &[&str]) -> Vec<String> {
-        words.iter().map(|w| (*w).to_owned()).collect()
-    }
-
-    #[test]
-    fn the_verbs() {
-        for (line, command) in [
-            ("poweroff", Command::Power("poweroff", vec![])),
-            ("-i reboot --no-wall", Command::Power("reboot", vec![])),
-            ("halt -f", Command::Power("halt", names(&["-f"]))),
-            (
-                "restart sshd.service",
-                Command::Service(Verb::Restart, names(&["sshd"])),
-            ),
-            (
-                "start podman.socket web --now",
-                Command::Service(Verb::Start, names(&["podman", "web"])),
-            ),
-            ("stop web", Command::Service(Verb::Stop, names(&["web"]))),
-            ("", Command::Status(vec![])),
-            ("--no-pager status sshd", Command::Status(names(&["sshd"]))),
-            (
-                "is-active -q sshd",
-                Command::IsActive {
-                    names: names(&["sshd"]),
-                    quiet: true,
-                },
-            ),
-            (
-                "is-system-running",
-                Command::IsSystemRunning { quiet: false },
-            ),
-            ("cat web", Command::Cat(names(&["web"]))),
-            (
-                "is-enabled -q web.service",
-                Command::IsEnabled {
-                    names: names(&["web"]),
-                    quiet: true,
-                },
-            ),
-            ("list-units --all", Command::ListUnits),
-            ("--user daemon-reload", Command::DaemonReload),
-            ("status --help", Command::Help),
-            ("enable --now sshd", Command::Unknown("enable".into())),
-            (
-                "poweroff --when=+5min",
-                Command::Unknown("--when=+5min".into()),
-            ),
-        ] {
-            assert_eq!(ask(line), command, "{line}");
-        }
-    }
-
-    #[test]
-    fn who_is_active() {
-        let text = "service a up\nservice b armed\nservice c failed\nservice d delayed\n";
-        let report = Report::parse(text);
-        let (text, status) = active(&report, &names(&["a", "b", "c", "d", "e"]));
-        assert_eq!(
-            (text.as_str(), status),
-            ("active\nactive\nfailed\nactivating\ninactive\n", 0)
-        );
-        assert_eq!(active(&report, &names(&["c"])), ("failed\n".to_owned(), 3));
     }
 }

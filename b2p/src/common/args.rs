@@ -139,12 +139,17 @@ impl<'a> Args<'a> {
     /// Returns the value of the option that [`Args::next_arg`] has just returned, if it is a
     /// number: the rest of the argument, or the next one.
     pub fn optional_number(&mut self) -> Option<&'a str> {
-        let is_number = |arg: &str| !arg.is_empty() && arg.bytes().all(|b| b.is_ascii_digit());
+        self.optional(|arg| !arg.is_empty() && arg.bytes().all(|b| b.is_ascii_digit()))
+    }
+
+    /// Returns the value of the option that [`Args::next_arg`] has just returned, if it fits.
+    pub fn optional(&mut self, fits: impl Fn(&str) -> bool) -> Option<&'a str> {
         if let Some(joined) = self.remainder {
-            self.remainder = self.remainder.filter(|_| !is_number(joined));
-            return is_number(joined).then_some(joined);
+            let value = joined.strip_prefix('=').unwrap_or(joined);
+            self.remainder = self.remainder.filter(|_| !fits(value));
+            return fits(value).then_some(value);
         }
-        let next = self.rest.as_slice().first().filter(|arg| is_number(arg))?;
+        let next = self.rest.as_slice().first().filter(|arg| fits(arg))?;
         self.rest.next();
         Some(next)
     }

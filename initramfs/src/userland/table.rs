@@ -259,6 +259,11 @@ pub const LINKS: &[(&str, &str, &str)] = &[
         "scripts run it to power off, reboot, start and stop",
     ),
     (
+        "usr/bin/journalctl",
+        "b2p",
+        "people and scripts read the log of a unit with it",
+    ),
+    (
         "usr/bin/varlink",
         "b2p",
         "users and their ssh bridges run it",

@@ -34,7 +34,7 @@ pub fn begin(guest: &Guest) -> Result<()> {
                 "[Unit]\nRequires=db.service\nAfter=db.service\n[Container]\nImage={image}\nContainerName=q-web\n\
                  Volume=vol.volume:/data\nNetwork=net.network\nEnvironment=GREETING=%p\n\
                  Exec=sh -c \"test -s /data/started && echo hello $$GREETING; {LOOP}\"\n\
-                 [Service]\nRestart=on-failure\nRestartSec=1\nWatchdogSec=3\n\
+                 [Service]\nRestart=on-failure\nRestartSec=1\nSlice=x.slice\n\
                  [Install]\nWantedBy=multi-user.target\n"
             ),
         ),
@@ -57,7 +57,7 @@ pub fn begin(guest: &Guest) -> Result<()> {
     let right = lines.len() == 2
         && said.contains("bad.container")
         && said.contains("Imge")
-        && said.contains("web.service: keys without effect here: WatchdogSec");
+        && said.contains("web.service: keys without effect here: Slice");
     ensure!(right, "{said}");
     Ok(())
 }

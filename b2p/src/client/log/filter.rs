@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Selection of records, and how they are shown.
+//! Selection of records.
 
-use crate::common::log::clock;
-use crate::common::log::record::{KERNEL, Priority, printable, unescape};
+use crate::common::log::record::{KERNEL, Priority};
 
 /// Prefix of the records of PID 1.
 const INIT: &str = "boot2podman";
@@ -14,13 +13,29 @@ pub struct Filter {
     pub max_level: u8,
     /// Names of services and programs; empty for all.
     pub names: Vec<String>,
+    /// The names are those of units: what PID 1 says of a unit is shown as well.
+    pub of_units: bool,
+    /// Earliest and latest time, in microseconds since 1970.
+    pub times: (Option<i64>, Option<i64>),
 }
 
 impl Filter {
     /// Returns true if a record is shown.
     #[must_use]
-    pub fn wants(&self, priority: Priority, text: &[u8]) -> bool {
-        let named = || self.names.iter().any(|n| is_from(n, priority, text));
+    pub fn wants(&self, us: i64, priority: Priority, text: &[u8]) -> bool {
+        let is_about = |name: &str| {
+            let said = after_name(text, INIT).and_then(|rest| rest.strip_prefix(b": "));
+            let is_from_init = self.of_units && priority.facility() != KERNEL;
+            said.is_some_and(|said| is_from_init && is_from(name, priority, said))
+        };
+        let named = || {
+            let mut names = self.names.iter();
+            names.any(|n| is_from(n, priority, text) || is_about(n))
+        };
+        let (since, until) = self.times;
+        if since.is_some_and(|at| us < at) || until.is_some_and(|at| us > at) {
+            return false;
+        }
         priority.level() <= self.max_level && (self.names.is_empty() || named())
     }
 }
@@ -49,41 +64,6 @@ fn begins_message(rest: &[u8]) -> bool {
     after.unwrap_or(rest).starts_with(b": ")
 }
 
-/// Appearance of lines.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Style {
-    /// Shows the date.
-    pub dated: bool,
-    /// Shows times in UTC instead of the local time.
-    pub utc: bool,
-    /// Shows errors in red and warnings in yellow.
-    pub colours: bool,
-}
-
-impl Style {
-    /// Appends a line: time, origin, text.
-    pub fn line(&self, us: i64, priority: Priority, text: &[u8], out: &mut String) {
-        clock::wall(us, self.dated, self.utc, out);
-        out.push(' ');
-        let colour = match priority.level() {
-            0..=3 if self.colours => "\x1b[31m",
-            4 if self.colours => "\x1b[33m",
-            _ => "",
-        };
-        out.push_str(colour);
-        if priority.facility() == KERNEL {
-            out.push_str("kernel: ");
-        }
-        let mut bytes = Vec::with_capacity(text.len());
-        unescape(text, &mut bytes);
-        printable(&bytes, |c| out.push_str(c));
-        if !colour.is_empty() {
-            out.push_str("\x1b[0m");
-        }
-        out.push('\n');
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,7 +71,13 @@ mod tests {
     fn wants(names: &str, max_level: u8, number: u32, text: &str) -> bool {
         let names = names.split_whitespace().map(str::to_owned).collect();
         let priority = Priority::new(number).expect("a priority");
-        Filter { max_level, names }.wants(priority, text.as_bytes())
+        let filter = Filter {
+            max_level,
+            names,
+            of_units: false,
+            times: (None, None),
+        };
+        filter.wants(0, priority, text.as_bytes())
     }
 
     #[test]
@@ -131,31 +117,19 @@ mod tests {
     }
 
     #[test]
-    fn a_line() {
-        let mut style = Style {
-            utc: true,
-            ..Style::default()
+    fn what_pid_1_says_of_a_unit_and_within_a_time() {
+        let mut filter = Filter {
+            max_level: 7,
+            names: vec!["web".to_owned()],
+            of_units: true,
+            times: (Some(10), Some(20)),
         };
-        let line = |style: &Style, number, text: &str| {
-            let mut out = String::new();
-            let priority = Priority::new(number).expect("a priority");
-            style.line(1_795_465_838_123_999, priority, text.as_bytes(), &mut out);
-            out
-        };
-        assert_eq!(
-            line(&style, 14, "a: \\xc3\\xa9\\x1b"),
-            "20:30:38.123 a: é\\x1b\n"
-        );
-        assert_eq!(line(&style, 6, "x"), "20:30:38.123 kernel: x\n");
-        (style.colours, style.dated) = (true, true);
-        assert_eq!(
-            line(&style, 11, "x"),
-            "2026-11-23 20:30:38.123 \x1b[31mx\x1b[0m\n"
-        );
-        assert_eq!(
-            line(&style, 12, "x"),
-            "2026-11-23 20:30:38.123 \x1b[33mx\x1b[0m\n"
-        );
-        assert_eq!(line(&style, 13, "x"), "2026-11-23 20:30:38.123 x\n");
+        let priority = Priority::new(14).expect("a priority");
+        let wants = |filter: &Filter, us, text: &str| filter.wants(us, priority, text.as_bytes());
+        assert!(wants(&filter, 10, "boot2podman: web: exited") && wants(&filter, 20, "web: x"));
+        assert!(!wants(&filter, 9, "web: x") && !wants(&filter, 21, "web: x"));
+        assert!(!wants(&filter, 10, "boot2podman: db: exited"));
+        filter.of_units = false;
+        assert!(!wants(&filter, 10, "boot2podman: web: exited"));
     }
 }

@@ -3,36 +3,58 @@
 //! (docs/reference/log.md).
 
 mod filter;
+mod journalctl;
 mod options;
 mod show;
+mod since;
+mod style;
 
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 
 use nix::errno::Errno;
 use sys::error::{Doing, Error, Result};
 
+use crate::common::args::Problem;
 use crate::common::log::ring::{self, Ring};
 use crate::common::log::{Boot, clock};
 pub use filter::Filter;
-use filter::Style;
 pub use options::service_names;
-use options::{Options, USAGE};
+use options::{Choice, Options, USAGE};
 use show::Here;
+use style::Style;
 
 /// Runs `b2p log …` and returns the exit status.
 #[must_use]
 pub fn main(args: &[String]) -> i32 {
-    match Options::parse(args) {
+    shown("b2p log", Options::parse(args), USAGE)
+}
+
+/// Runs `journalctl …` and returns the exit status. sudo(8) may let a user read the log.
+#[must_use]
+pub fn journalctl(args: &[String]) -> i32 {
+    let options = journalctl::parse(args, &journalctl::user());
+    if options.is_ok() && !nix::unistd::geteuid().is_root() {
+        let mut sudo = std::process::Command::new("/usr/bin/sudo");
+        let why = sudo.args(["-n", "/usr/bin/journalctl"]).args(args).exec();
+        eprintln!("journalctl: only root may: {why}");
+        return 1;
+    }
+    shown("journalctl", options, journalctl::USAGE)
+}
+
+fn shown(command: &str, options: std::result::Result<Options, Problem>, usage: &str) -> i32 {
+    match options {
         Ok(options) => match log(&options) {
             Ok(()) => 0,
             Err(e) => {
-                eprintln!("b2p log: {e}");
+                eprintln!("{command}: {e}");
                 1
             }
         },
-        Err(problem) => crate::common::args::usage("b2p log", &problem, USAGE),
+        Err(problem) => crate::common::args::usage(command, &problem, usage),
     }
 }
 
@@ -43,14 +65,20 @@ fn log(options: &Options) -> Result<()> {
         _ => e,
     })?;
     let mut out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let boot = Boot::current().id;
+    let offset = clock::offset();
     let style = Style {
-        dated: options.all,
+        format: options.format,
+        dated: options.boots != Choice::This,
         utc: options.utc,
         colours: out.is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        host: crate::client::status::hostname(),
+        boot: boot.replace('-', ""),
+        offset,
     };
     let here = Here {
-        boot: Boot::current().id,
-        offset: clock::offset(),
+        boot,
+        offset,
         until: clock::kernel(),
     };
     Ok(show::run(options, style, &here, &mut ring, &mut out)?)

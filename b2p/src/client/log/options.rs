@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use super::style::Format;
 use crate::common::args::{Arg, Args, Problem};
 use crate::common::log::record::LEVELS;
 
@@ -34,37 +35,68 @@ pub struct Options {
     pub last: Option<usize>,
     /// Highest level that is shown; 0 is the worst, 7 is for debugging (syslog(3)).
     pub max_level: u8,
-    /// Shows earlier boots too.
-    pub all: bool,
     /// Shows times in UTC instead of the local time.
     pub utc: bool,
+    /// Boots that are shown.
+    pub boots: Choice,
+    /// Earliest time, in microseconds since 1970.
+    pub since: Option<i64>,
+    /// Latest time.
+    pub until: Option<i64>,
+    /// The newest line is the first.
+    pub reverse: bool,
+    /// Form of the lines.
+    pub format: Format,
+    /// The names are those of units.
+    pub of_units: bool,
     /// Directory of the log files.
     pub dir: PathBuf,
     /// Services and programs that are shown; empty for all of them.
     pub names: Vec<String>,
 }
 
+/// Boots whose records are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// The boot that runs.
+    This,
+    /// The boot that runs and those before, as far as there are files.
+    All,
+    /// The nth before this one.
+    Earlier(usize),
+}
+
 impl Options {
+    /// Returns the options of an empty command line.
+    pub fn new() -> Options {
+        Options {
+            follow: false,
+            last: None,
+            max_level: 7,
+            utc: false,
+            boots: Choice::This,
+            since: None,
+            until: None,
+            reverse: false,
+            format: Format::Plain,
+            of_units: false,
+            dir: PathBuf::from(DIR),
+            names: Vec::new(),
+        }
+    }
+
     /// Reads the arguments.
     ///
     /// # Errors
     /// An argument is unknown or has no or a wrong value, or help is asked for.
     pub fn parse(args: &[String]) -> Result<Options, Problem> {
-        let mut options = Options {
-            follow: false,
-            last: None,
-            max_level: 7,
-            all: false,
-            utc: false,
-            dir: PathBuf::from(DIR),
-            names: Vec::new(),
-        };
+        let mut options = Options::new();
         let mut args = Args::new(args);
         while let Some(arg) = args.next_arg()? {
             match arg {
                 Arg::Short('f') | Arg::Long("follow") => options.follow = true,
-                Arg::Short('b') | Arg::Long("boot") => options.all = false,
-                Arg::Short('a') | Arg::Long("all") => options.all = true,
+                Arg::Short('b') | Arg::Long("boot") => options.boots = Choice::This,
+                Arg::Short('a') | Arg::Long("all") => options.boots = Choice::All,
                 Arg::Long("utc") => options.utc = true,
                 Arg::Short('n') | Arg::Long("lines") => {
                     options.last = Some(lines(args.value("-n")?)?);
@@ -95,7 +127,7 @@ fn lines(text: &str) -> Result<usize, Problem> {
 }
 
 /// Reads a level: its number, its name, or one of syslog(3)'s old names.
-fn level(text: &str) -> Result<u8, Problem> {
+pub fn level(text: &str) -> Result<u8, Problem> {
     let name = match text {
         "panic" => "emerg",
         "error" => "err",
@@ -130,14 +162,14 @@ mod tests {
     fn every_way_to_write_them() {
         let plain = parse("").expect("nothing is fine");
         assert_eq!(
-            (plain.follow, plain.last, plain.max_level, plain.all),
-            (false, None, 7, false)
+            (plain.follow, plain.last, plain.max_level, plain.boots),
+            (false, None, 7, Choice::This)
         );
         let want = Options {
             follow: true,
             last: Some(20),
             max_level: 4,
-            all: true,
+            boots: Choice::All,
             names: vec!["sshd".into(), "-x".into()],
             ..plain
         };

@@ -9,8 +9,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::filter::{Filter, Style};
-use super::options::Options;
+use super::filter::Filter;
+use super::options::{Choice, Options};
+use super::style::{Format, Style};
 use crate::common::log::format::{self, Line};
 use crate::common::log::record::{self, Priority, Record};
 use crate::common::log::ring::{Next, Ring};
@@ -45,13 +46,19 @@ pub fn run(
         filter: Filter {
             max_level: options.max_level,
             names: options.names.clone(),
+            of_units: options.of_units,
+            times: (options.since, options.until),
         },
+        reverse: options.reverse && !options.follow,
         style,
         offset: here.offset,
         expected: 0,
         text: String::new(),
         last: options.last.map(|n| (n, VecDeque::new())),
     };
+    if screen.reverse && screen.last.is_none() {
+        screen.last = Some((usize::MAX, VecDeque::new()));
+    }
     match session(options, here, ring, &mut screen, out) {
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
@@ -65,13 +72,17 @@ fn session(
     screen: &mut Screen,
     out: &mut (impl Write + AsFd),
 ) -> io::Result<()> {
+    if let Choice::Earlier(n) = options.boots {
+        earlier_boot(options, here, n, screen, out)?;
+        return screen.flush(out);
+    }
     let mut first = true;
     let until = if options.follow { u64::MAX } else { here.until };
     loop {
         match ring.read() {
             Next::Record(record) if record.us > until => break,
             Next::Record(record) => {
-                if std::mem::take(&mut first) && (options.all || record.seq > 0) {
+                if std::mem::take(&mut first) && (options.boots == Choice::All || record.seq > 0) {
                     files(options, here, record.seq, screen, out)?;
                 }
                 screen.record(&record);
@@ -108,12 +119,12 @@ fn files(
             match line {
                 Line::Boot(id) if id != boot => {
                     boot = id.to_owned();
-                    if options.all {
+                    if options.boots == Choice::All {
                         screen.mark(text);
                     }
                 }
                 _ if boot == here.boot.as_bytes() => screen.missing(&line, before),
-                _ if options.all => screen.earlier(&line, text),
+                _ if options.boots == Choice::All => screen.earlier(&line, text),
                 _ => {}
             }
             result = screen.write_full(out);
@@ -122,6 +133,47 @@ fn files(
         if result.is_err() {
             break;
         }
+    }
+    result
+}
+
+/// Shows the records of the nth boot before this one, from the files.
+fn earlier_boot(
+    options: &Options,
+    here: &Here,
+    n: usize,
+    screen: &mut Screen,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let mut boots: Vec<Vec<u8>> = Vec::new();
+    let paths = format::oldest_first(&options.dir);
+    for path in &paths {
+        let _ = format::lines(path, |text| {
+            if let Line::Boot(id) = format::parse(text)
+                && id != here.boot.as_bytes()
+                && boots.last().is_none_or(|last| last != id)
+            {
+                boots.push(id.to_owned());
+            }
+            true
+        });
+    }
+    let Some(wanted) = boots.len().checked_sub(n).and_then(|at| boots.get(at)) else {
+        let why = "the log on disk has no such boot; the flag syslog keeps one";
+        return Err(io::Error::other(why));
+    };
+    let mut result = Ok(());
+    let mut is_shown = false;
+    for path in &paths {
+        let _ = format::lines(path, |text| {
+            match format::parse(text) {
+                Line::Boot(id) => is_shown = id == wanted.as_slice(),
+                line if is_shown => screen.earlier(&line, text),
+                _ => {}
+            }
+            result = screen.write_full(out);
+            result.is_ok()
+        });
     }
     result
 }
@@ -167,6 +219,8 @@ struct Screen {
     /// Sequence number of the next record of this boot.
     expected: u64,
     text: String,
+    /// The newest line is the first.
+    reverse: bool,
     /// With `-n`: the number of lines, and the last lines so far.
     last: Option<(usize, VecDeque<String>)>,
 }
@@ -180,7 +234,7 @@ impl Screen {
     /// Shows a record of this boot, after a line about those that are missing before it.
     fn numbered(&mut self, seq: u64, us: i64, priority: Priority, text: &[u8]) {
         let missing = seq.saturating_sub(self.expected);
-        if missing > 0 {
+        if missing > 0 && self.style.format == Format::Plain {
             self.line(format!(
                 "… {missing} earlier records are no longer in the kernel's log\n"
             ));
@@ -190,7 +244,7 @@ impl Screen {
     }
 
     fn filtered(&mut self, us: i64, priority: Priority, text: &[u8]) {
-        if self.filter.wants(priority, text) {
+        if self.filter.wants(us, priority, text) {
             let mut line = String::new();
             self.style.line(us, priority, text, &mut line);
             self.line(line);
@@ -252,7 +306,10 @@ impl Screen {
 
     /// Writes every line so far; `-n` no longer holds then.
     fn flush(&mut self, out: &mut impl Write) -> io::Result<()> {
-        if let Some((_, last)) = self.last.take() {
+        if let Some((_, mut last)) = self.last.take() {
+            if self.reverse {
+                last.make_contiguous().reverse();
+            }
             last.iter().for_each(|l| self.text.push_str(l));
         }
         out.write_all(self.text.as_bytes())?;

@@ -41,7 +41,11 @@ fn load_and_report(env: &Environment, name: &Name) -> i32 {
 pub fn load(env: &Environment, name: &Name) -> Result<()> {
     service_files::stage(&env.user_files, &env.loaded_files, name)?;
     let answer = env.control.ask(&Request::Load(name.clone()));
-    answer.map_err(|error| explain(&error, "load", name))?;
+    answer.map_err(|error| {
+        // A file that was not taken is offered again.
+        service_files::unstage(&env.loaded_files, name);
+        explain(&error, "load", name)
+    })?;
     if service_files::has_times(&env.loaded_files, name) {
         start_timers(env);
     }

@@ -318,9 +318,19 @@ fn the_other_commands_ask_the_same_pid_1() {
         ("status job", 3),
         ("status", 0),
         ("is-system-running", 0),
-        ("daemon-reload", 0),
-        ("enable web", 1),
-        ("stop refused", 1),
+        ("is-active none", 4),
+        ("is-failed job", 0),
+        ("is-failed web", 1),
+        ("is-enabled none", 4),
+        ("show none", 0),
+        ("list-units --all", 0),
+        ("list-dependencies web", 0),
+        ("kill none", 1),
+        ("enable none", 1),
+        ("stop none", 5),
+        ("restart none", 5),
+        ("reload web", 1),
+        ("frob", 1),
     ] {
         assert_eq!(systemctl::main(link, &[], &words(line)), code, "{line}");
     }

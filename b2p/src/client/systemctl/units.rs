@@ -1,108 +1,237 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Units that quadlets have become, for `systemctl`.
+//! Units as systemctl(1) sees them: those that quadlets and unit files have become, the services of the machine,
+//! and targets.
 
-use std::fs;
-
-use control::{Report, State};
+use config::canonical_service_name;
+use control::{Report, Service, State};
 
 use crate::client::service::Environment;
-use crate::common::control_client::ControlClient;
-use crate::common::terminal::{print, print_error};
+use crate::helpers::quadlet::convert::{BOOT_TARGETS, Links, TARGETS, links};
 use crate::helpers::quadlet::paths::{self, DEFINITIONS};
+use crate::helpers::quadlet::run::state;
 use crate::helpers::quadlet::specifiers::Owner;
-use crate::helpers::quadlet::{self, unit::Unit};
+use crate::helpers::quadlet::{self, plain, unit::Unit};
 
-/// Exit status for "no such unit" (systemctl(1)).
-const NO_SUCH_UNIT: i32 = 4;
+/// Suffixes of unit names.
+const SUFFIXES: &[&str] = &[
+    ".service",
+    ".socket",
+    ".target",
+    ".timer",
+    ".mount",
+    ".path",
+    ".slice",
+    ".scope",
+    ".device",
+    ".automount",
+    ".swap",
+];
 
-/// Returns the service that a unit has become.
-pub(super) fn find(unit: &str) -> Option<String> {
-    let name = paths::service_name(unit, &Owner::default());
-    name.filter(|name| is_one(name))
+/// A unit.
+pub struct View<'a> {
+    /// Name, with its suffix.
+    pub name: String,
+    /// Service that the unit is.
+    pub service: Option<Service<'a>>,
+    /// Text of the unit, if a quadlet or a unit file has become it.
+    pub unit: Option<Unit>,
+    /// User whose unit it is.
+    pub owner: Owner,
+    /// True for a target that the machine has reached.
+    pub is_target: bool,
+}
+
+/// Returns the name with a suffix: `web.service` for `web`.
+pub fn full_name(word: &str) -> String {
+    match SUFFIXES.iter().any(|suffix| word.ends_with(suffix)) {
+        true => word.to_owned(),
+        false => format!("{word}.service"),
+    }
 }
 
 /// Returns true for a service that a unit has become.
-pub(super) fn is_one(service: &str) -> bool {
+pub fn is_one(service: &str) -> bool {
     !service.contains('/') && paths::unit(service).exists()
 }
 
+fn read_unit(service: &str) -> Option<Unit> {
+    let text = sys::files::read_text(paths::unit(service)).ok()?;
+    Some(Unit::parse(&text))
+}
+
+/// Returns the services that a service names.
+pub fn links_of(service: &str) -> Links {
+    let path = format!("{DEFINITIONS}/{service}");
+    links(&sys::files::read_text(path).unwrap_or_default())
+}
+
 /// Returns the environment in which definitions are those of units.
-pub(super) fn environment(env: &Environment) -> Environment {
+pub fn environment(env: &Environment) -> Environment {
     Environment {
         user_files: DEFINITIONS.into(),
         ..env.clone()
     }
 }
 
-/// Loads the quadlets again, and returns the exit status.
-pub(super) fn reload(control: &ControlClient) -> i32 {
-    match quadlet::reload(&Environment::of(control)) {
-        Ok(()) => 0,
-        Err(why) => {
-            print_error(&format!("systemctl: daemon-reload: {why}"));
-            1
-        }
-    }
-}
-
-/// Prints the unit files of services, and returns the exit status.
-pub(super) fn cat(names: &[String]) -> i32 {
-    let mut status = 0;
-    for name in names {
-        match is_one(name).then(|| fs::read_to_string(paths::unit(name))) {
-            Some(Ok(text)) => print(&format!("# {}\n{text}", paths::unit(name).display())),
-            _ => {
-                print_error(&format!("systemctl: {name}: no unit of a quadlet"));
-                status = 1;
-            }
-        }
-    }
-    status
-}
-
-/// Prints for each unit that a generator has made it, and returns the exit status.
-pub(super) fn is_enabled(names: &[String], quiet: bool) -> i32 {
-    let mut status = 0;
-    for name in names {
-        let word = match is_one(name) {
-            true => "generated",
-            false => {
-                status = NO_SUCH_UNIT;
-                "not-found"
-            }
-        };
-        if !quiet {
-            print(&format!("{word}\n"));
-        }
-    }
-    status
-}
-
-/// Returns a line for each unit: name, load state, state, and description.
-pub(super) fn list(report: &Report<'_>) -> String {
-    let services = report.services.iter().filter(|s| is_one(s.name));
-    let line = |service: &control::Service<'_>| {
-        let text = fs::read_to_string(paths::unit(service.name)).unwrap_or_default();
-        let unit = Unit::parse(&text);
-        let name = unit
-            .last(quadlet::NAME.0, quadlet::NAME.1)
-            .unwrap_or(service.name);
-        let description = unit.last("Unit", "Description").unwrap_or(name);
-        format!("{name} loaded {} {description}\n", words(service.state))
+/// Finds a unit by its name, or its service by that of the service.
+pub fn find<'a>(report: &Report<'a>, owner: &Owner, word: &str) -> View<'a> {
+    let name = full_name(word);
+    let service = |name: &str| {
+        let mut services = report.services.iter();
+        services.find(|s| s.name == name).copied()
     };
-    services.map(line).collect()
+    let mut view = View {
+        is_target: is_reached(report, &name),
+        name,
+        service: None,
+        unit: None,
+        owner: owner.clone(),
+    };
+    let own = paths::service_name(&view.name, owner);
+    let own = own.filter(|own| view.name.ends_with(".service") && is_one(own));
+    // Root may name the service of a user's unit: `core-web`.
+    let by_service = || Some(word.to_owned()).filter(|w| owner.uid == 0 && is_one(w));
+    if let Some(own) = own.or_else(by_service) {
+        view.unit = read_unit(&own);
+        if let Some(name) = view
+            .unit
+            .as_ref()
+            .and_then(|u| u.last(quadlet::NAME.0, quadlet::NAME.1))
+        {
+            view.name = name.to_owned();
+        }
+        view.service = service(&own);
+        if let Some(uid) = view.service.and_then(|s| s.user) {
+            view.owner = owner_of(uid, owner);
+        }
+    } else if owner.uid == 0 {
+        let suffixes = [".service", ".socket"];
+        let stem = suffixes.iter().find_map(|s| view.name.strip_suffix(s));
+        let stem = stem.unwrap_or_default();
+        view.service = service(stem).or_else(|| service(canonical_service_name(stem)));
+    }
+    view
 }
 
-/// Returns the state of a unit and its sub-state, in the words of systemd.
-fn words(state: State) -> &'static str {
-    match state {
-        State::Up => "active running",
-        State::Armed => "active listening",
-        State::Done => "active exited",
-        State::Failed => "failed failed",
-        State::Stopping => "deactivating stop",
-        State::Delayed => "activating auto-restart",
-        State::Off => "inactive dead",
-        _ => "activating start",
+/// Returns the owner with the number, as far as its files are concerned.
+fn owner_of(uid: u64, owner: &Owner) -> Owner {
+    let uid = u32::try_from(uid).unwrap_or(0);
+    match uid == owner.uid {
+        true => owner.clone(),
+        false => Owner {
+            uid,
+            gid: uid,
+            ..Owner::default()
+        },
+    }
+}
+
+fn is_reached(report: &Report<'_>, name: &str) -> bool {
+    let is_known =
+        BOOT_TARGETS.contains(&name) || TARGETS.iter().any(|(target, _)| *target == name);
+    is_known && report.machine.ready.is_some()
+}
+
+/// Returns all units of an owner: for the machine, its own services as well.
+pub fn all<'a>(report: &Report<'a>, owner: &Owner) -> Vec<View<'a>> {
+    let view = |service: &Service<'a>| {
+        let uid = service.user.unwrap_or(0);
+        let unit = read_unit(service.name);
+        let is_own = uid == u64::from(owner.uid) && (unit.is_some() || owner.uid == 0);
+        if !is_own && (unit.is_some() || owner.uid != 0) {
+            return None;
+        }
+        let name = unit
+            .as_ref()
+            .and_then(|u| u.last(quadlet::NAME.0, quadlet::NAME.1));
+        let suffix = match service.state {
+            State::Armed => "socket",
+            _ => "service",
+        };
+        Some(View {
+            name: name.map_or_else(|| format!("{}.{suffix}", service.name), str::to_owned),
+            service: Some(*service),
+            unit,
+            owner: owner.clone(),
+            is_target: false,
+        })
+    };
+    let mut views: Vec<View<'a>> = report.services.iter().filter_map(view).collect();
+    sys::sort::sort_by(&mut views, |a, b| a.name.cmp(&b.name));
+    views
+}
+
+impl View<'_> {
+    /// Returns true if there is such a unit.
+    pub fn exists(&self) -> bool {
+        self.service.is_some() || self.unit.is_some() || self.is_target
+    }
+
+    /// Returns the value of a key of the unit.
+    pub fn key(&self, section: &str, key: &str) -> Option<&str> {
+        self.unit.as_ref()?.last(section, key)
+    }
+
+    /// Returns what the unit's first process tells.
+    pub fn told(&self) -> state::State {
+        match (&self.unit, self.service) {
+            (Some(_), Some(service)) => {
+                state::State::read(&paths::state(service.name, &self.owner))
+            }
+            _ => state::State::default(),
+        }
+    }
+
+    /// Returns the state and the sub-state, in the words of systemd.
+    pub fn states(&self) -> (&'static str, &'static str) {
+        let Some(service) = self.service else {
+            return match self.is_target {
+                true => ("active", "active"),
+                false => ("inactive", "dead"),
+            };
+        };
+        let remains = self.unit.is_none() || self.remains();
+        match service.state {
+            State::Up if self.is_oneshot() => ("active", "exited"),
+            State::Up => ("active", "running"),
+            State::Armed => ("active", "listening"),
+            State::Done if remains && self.told().result != "condition" => ("active", "exited"),
+            State::Done | State::Off => ("inactive", "dead"),
+            State::Failed => ("failed", "failed"),
+            State::Stopping => ("deactivating", "stop-sigterm"),
+            State::Delayed => ("activating", "auto-restart"),
+            _ => ("activating", "start"),
+        }
+    }
+
+    fn is_oneshot(&self) -> bool {
+        self.key("Service", "Type") == Some("oneshot")
+    }
+
+    fn remains(&self) -> bool {
+        let value = self.key("Service", "RemainAfterExit");
+        value.is_some_and(quadlet::program::is_true)
+    }
+
+    /// Returns the description.
+    pub fn description(&self) -> &str {
+        self.key("Unit", "Description").unwrap_or(&self.name)
+    }
+
+    /// Returns the file that the unit is, or where systemd would have it.
+    pub fn fragment(&self) -> String {
+        if self.unit.is_none() {
+            return String::new();
+        }
+        let path = self.key(plain::PATH.0, plain::PATH.1);
+        path.map_or_else(
+            || format!("/run/systemd/generator/{}", self.name),
+            str::to_owned,
+        )
+    }
+
+    /// Returns true if the unit is a file of its owner, and no generator's.
+    pub fn is_plain(&self) -> bool {
+        self.key(plain::PATH.0, plain::PATH.1).is_some()
     }
 }

@@ -98,6 +98,20 @@ fn days(year: i64, month: i64, mday: i64) -> i64 {
 /// Appends `20:30:38.123`, with the date before it if `dated`, in local time (localtime(3)) or
 /// in UTC.
 pub fn wall(us: i64, dated: bool, utc: bool, out: &mut String) {
+    let Some(tm) = calendar(us, utc) else {
+        return stamp(us, out); // the year does not fit
+    };
+    if dated {
+        let (year, month, day) = (tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday);
+        let _ = write!(out, "{year:04}-{month:02}-{day:02} ");
+    }
+    let (hour, minute, second) = (tm.tm_hour, tm.tm_min, tm.tm_sec);
+    let milli = us.rem_euclid(SECOND) / 1000;
+    let _ = write!(out, "{hour:02}:{minute:02}:{second:02}.{milli:03}");
+}
+
+/// Returns the parts of a time, in local time or in UTC; `None` if the year does not fit.
+fn calendar(us: i64, utc: bool) -> Option<libc::tm> {
     let second = us.div_euclid(SECOND);
     // SAFETY: plain data; zero is valid.
     let mut tm: libc::tm = unsafe { std::mem::zeroed() };
@@ -109,16 +123,89 @@ pub fn wall(us: i64, dated: bool, utc: bool, out: &mut String) {
             libc::localtime_r(&raw const second, &raw mut tm)
         }
     };
-    if done.is_null() {
-        return stamp(us, out); // the year does not fit
-    }
-    if dated {
+    (!done.is_null()).then_some(tm)
+}
+
+/// Returns `Nov 23 20:30:38`.
+#[must_use]
+pub fn short(us: i64, utc: bool) -> String {
+    calendar(us, utc).map_or(String::new(), |tm| {
+        let month = name(MONTHS, tm.tm_mon);
+        let (day, hour, minute, second) = (tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+        format!("{month} {day:02} {hour:02}:{minute:02}:{second:02}")
+    })
+}
+
+/// Returns `2026-11-23T20:30:38+0000`.
+#[must_use]
+pub fn iso(us: i64, utc: bool) -> String {
+    calendar(us, utc).map_or(String::new(), |tm| {
         let (year, month, day) = (tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday);
-        let _ = write!(out, "{year:04}-{month:02}-{day:02} ");
+        let (hour, minute, second) = (tm.tm_hour, tm.tm_min, tm.tm_sec);
+        let minutes = tm.tm_gmtoff / 60;
+        let (sign, ahead) = if minutes < 0 { ('-', -minutes) } else { ('+', minutes) };
+        let (zone_hour, zone_minute) = (ahead / 60, ahead % 60);
+        format!(
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{sign}{zone_hour:02}{zone_minute:02}"
+        )
+    })
+}
+
+/// Returns `Mon 2026-11-23 20:30:38 UTC`, in local time.
+#[must_use]
+pub fn long(us: i64) -> String {
+    calendar(us, false).map_or(String::new(), |tm| {
+        let (year, month, day) = (tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday);
+        let (hour, minute, second) = (tm.tm_hour, tm.tm_min, tm.tm_sec);
+        let weekday = name(WEEKDAYS, tm.tm_wday);
+        let zone = match tm.tm_zone.is_null() {
+            true => String::new(),
+            false => {
+                // SAFETY: the pointer is to a text of the C library that ends in 0.
+                let zone = unsafe { std::ffi::CStr::from_ptr(tm.tm_zone) };
+                zone.to_string_lossy().into_owned()
+            }
+        };
+        format!("{weekday} {year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} {zone}")
+    })
+}
+
+/// Names of months and of days of the week (setlocale(3), the locale C).
+const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+const WEEKDAYS: &str = "SunMonTueWedThuFriSat";
+
+fn name(names: &'static str, n: i32) -> &'static str {
+    let at = usize::try_from(n).unwrap_or(0).saturating_mul(3);
+    names.get(at..at.saturating_add(3)).unwrap_or("???")
+}
+
+/// Returns the last midnight of local time before a time.
+#[must_use]
+pub fn midnight(us: i64) -> Option<i64> {
+    let mut tm = calendar(us, false)?;
+    (tm.tm_hour, tm.tm_min, tm.tm_sec, tm.tm_isdst) = (0, 0, 0, -1);
+    moment(tm)
+}
+
+/// Returns the time of a date, or of today, and hours, minutes and seconds of local time.
+#[must_use]
+pub fn local(date: Option<[i32; 3]>, [hour, minute, second]: [i32; 3], now: i64) -> Option<i64> {
+    let mut tm = calendar(now, false)?;
+    if let Some([year, month, day]) = date {
+        if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+            return None;
+        }
+        (tm.tm_year, tm.tm_mon, tm.tm_mday) = (year.checked_sub(1900)?, month - 1, day);
     }
-    let (hour, minute, second) = (tm.tm_hour, tm.tm_min, tm.tm_sec);
-    let milli = us.rem_euclid(SECOND) / 1000;
-    let _ = write!(out, "{hour:02}:{minute:02}:{second:02}.{milli:03}");
+    let fits = (0..24).contains(&hour) && (0..60).contains(&minute) && (0..=60).contains(&second);
+    (tm.tm_hour, tm.tm_min, tm.tm_sec, tm.tm_isdst) = (hour, minute, second, -1);
+    moment(tm).filter(|_| fits)
+}
+
+fn moment(mut tm: libc::tm) -> Option<i64> {
+    // SAFETY: the pointer is to a local, and this process has one thread.
+    let second = unsafe { libc::mktime(&raw mut tm) };
+    (second != -1).then(|| second.checked_mul(SECOND))?
 }
 
 #[cfg(test)]

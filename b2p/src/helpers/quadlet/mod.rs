@@ -23,7 +23,7 @@ pub mod specifiers;
 mod store;
 pub mod unit;
 mod variables;
-pub mod words;
+mod words;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -29,7 +29,7 @@ fn show(line: &str, temp: &Temp, records: &[&str]) -> String {
     let mut out = File::create(&path).expect("a file");
     let style = Style {
         utc: true,
-        dated: options.all,
+        dated: options.boots != Choice::This,
         ..Style::default()
     };
     run(&options, style, &here(), &mut ring, &mut out).expect("it is shown");

@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Verbs of systemctl(1) that change the state of units. As there, nothing is printed where they succeed.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use control::{Report, Request};
+use nix::sys::signal::{Signal, kill as send};
+use nix::unistd::Pid;
+use sys::error::{Error, Result};
+
+use super::list;
+use super::options::Options;
+use super::show::cgroup;
+use super::units::{self, View};
+use crate::client::service::{Environment, Verb, change_all};
+use crate::common::control_client::is_at_rest;
+use crate::common::terminal::print_error;
+use crate::helpers::quadlet::specifiers::Owner;
+use crate::helpers::quadlet::{self, paths};
+
+/// Exit status of a change of a unit that does not exist.
+const NOT_FOUND: i32 = 5;
+/// Longest wait for a reload.
+const RELOAD_LIMIT: Duration = Duration::from_secs(90);
+/// Time between two looks at its outcome.
+const RELOAD_POLL: Duration = Duration::from_millis(50);
+/// Directory of the cgroups.
+const CGROUPS: &str = "/sys/fs/cgroup";
+
+/// Units that a command names.
+pub struct Targets<'a> {
+    /// Environment of the services of the machine.
+    pub env: &'a Environment,
+    /// User whose units they are.
+    pub owner: &'a Owner,
+    /// Command line.
+    pub options: &'a Options,
+}
+
+impl Targets<'_> {
+    /// Starts units, and those that they want.
+    pub fn start(&self, report: &Report<'_>) -> i32 {
+        self.each(report, "start", |targets, names| {
+            let mut wanted = Vec::new();
+            for name in names.iter().filter(|name| units::is_one(name)) {
+                add_wanted(name, &mut wanted);
+            }
+            wanted.retain(|name| !names.contains(name));
+            // Of units that are only wanted, an end is nobody's failure.
+            targets.request(&wanted);
+            targets.apply(Verb::Start, names)
+        })
+    }
+
+    /// Stops units, and those that are parts of them.
+    pub fn stop(&self, report: &Report<'_>) -> i32 {
+        self.each(report, "stop", |targets, names| {
+            let parts = names.iter().flat_map(|name| list::parts_of(report, name));
+            let mut all: Vec<String> = parts.collect();
+            all.retain(|name| !names.contains(name));
+            all.extend_from_slice(names);
+            targets.apply(Verb::Stop, &all)
+        })
+    }
+
+    /// Stops units and starts them again, with those that run and need them or are parts of them. With
+    /// `if_active`, only units that run.
+    pub fn restart(&self, report: &Report<'_>, verb: &str, if_active: bool) -> i32 {
+        self.each(report, verb, |targets, names| {
+            let mut names = names.to_vec();
+            let runs = |name: &str| {
+                let mut services = report.services.iter();
+                services.any(|s| s.name == name && !is_at_rest(s.state))
+            };
+            names.retain(|name| !if_active || runs(name));
+            let dependents = dependents(report, &names);
+            let dependents: Vec<String> = dependents.into_iter().filter(|n| runs(n)).collect();
+            if dependents.is_empty() {
+                return targets.apply(Verb::Restart, &names);
+            }
+            let all = [dependents, names].concat();
+            let stopped = targets.apply(Verb::Stop, &all);
+            let mut all: Vec<String> = all;
+            all.reverse();
+            stopped.max(targets.apply(Verb::Start, &all))
+        })
+    }
+
+    /// Has units read their configuration again.
+    pub fn reload(&self, report: &Report<'_>) -> i32 {
+        let reload = |name: &String| match self.reload_one(&units::find(report, self.owner, name)) {
+            Ok(()) => 0,
+            Err(why) => {
+                print_error(&why.to_string());
+                1
+            }
+        };
+        self.options.names.iter().map(reload).max().unwrap_or(1)
+    }
+
+    fn reload_one(&self, view: &View<'_>) -> Result<()> {
+        let name = &view.name;
+        let failed = |why: &str| Err(Error::invalid(format!("Failed to reload {name}: {why}")));
+        let Some(service) = view.service else {
+            return failed(&format!("Unit {name} not found."));
+        };
+        let Some(pid) = service.pid.filter(|_| view.states().0 == "active") else {
+            return Err(Error::invalid(format!(
+                "{name} is not active, cannot reload."
+            )));
+        };
+        if view.key("Service", "ExecReload").is_none() {
+            return failed(&format!(
+                "Job type reload is not applicable for unit {name}."
+            ));
+        }
+        let before = view.told().reloads;
+        signal(pid, Signal::SIGHUP);
+        let start = Instant::now();
+        while view.told().reloads == before {
+            if start.elapsed() > RELOAD_LIMIT {
+                return failed("its commands have not ended");
+            }
+            std::thread::sleep(RELOAD_POLL);
+        }
+        match view.told().reload_status {
+            0 => Ok(()),
+            status => failed(&format!(
+                "a command of ExecReload= has ended with status {status}"
+            )),
+        }
+    }
+
+    /// Reloads units that can, and restarts the others.
+    pub fn reload_or_restart(&self, report: &Report<'_>, verb: &str) -> i32 {
+        let mut views = self
+            .options
+            .names
+            .iter()
+            .map(|n| units::find(report, self.owner, n));
+        let can = |view: View<'_>| {
+            view.key("Service", "ExecReload").is_some() && view.states().0 == "active"
+        };
+        match views.all(can) {
+            true => self.reload(report),
+            false => self.restart(report, verb, verb.starts_with("try")),
+        }
+    }
+
+    /// Signals the processes of units.
+    pub fn kill(&self, report: &Report<'_>) -> i32 {
+        let word = self.options.value("signal").unwrap_or("SIGTERM");
+        let number = word
+            .parse()
+            .ok()
+            .or_else(|| services::exit_status::signal_number(word));
+        let Some(number) = number.and_then(|n| Signal::try_from(n).ok()) else {
+            print_error(&format!("Failed to parse signal string {word}."));
+            return 1;
+        };
+        let whom = ["kill-whom", "kill-who"]
+            .iter()
+            .find_map(|o| self.options.value(o));
+        let mut status = 0;
+        for name in &self.options.names {
+            let view = units::find(report, self.owner, name);
+            let Some(service) = view.service else {
+                print_error(&format!(
+                    "Failed to kill unit {0}: Unit {0} not loaded.",
+                    view.name
+                ));
+                status = 1;
+                continue;
+            };
+            let main = u64::try_from(view.told().main).ok().filter(|pid| *pid > 0);
+            let pids = match (whom, view.unit.is_some()) {
+                (Some("main"), true) => main.into_iter().collect(),
+                (Some("main"), false) => service.pid.into_iter().collect(),
+                _ => {
+                    let mut pids = processes(&format!("{CGROUPS}{}", cgroup(&service)));
+                    // The first process of a unit is not one of its own.
+                    pids.retain(|pid| view.unit.is_none() || Some(*pid) != service.pid);
+                    pids
+                }
+            };
+            if pids.is_empty() {
+                print_error(&format!(
+                    "Failed to kill unit {}: No main process to kill",
+                    view.name
+                ));
+                status = 1;
+            }
+            pids.into_iter().for_each(|pid| signal(pid, number));
+        }
+        status
+    }
+
+    /// Forgets failures, and starts that count for `StartLimitBurst=`.
+    pub fn reset_failed(&self, report: &Report<'_>) -> i32 {
+        let views = match self.options.names.as_slice() {
+            [] => units::all(report, self.owner),
+            names => names
+                .iter()
+                .map(|n| units::find(report, self.owner, n))
+                .collect(),
+        };
+        let mut status = 0;
+        for view in views {
+            let Some(service) = view.service else {
+                let name = &view.name;
+                print_error(&format!(
+                    "Failed to reset failed state of unit {name}: Unit {name} not loaded."
+                ));
+                status = 1;
+                continue;
+            };
+            let _ = std::fs::remove_file(paths::starts(service.name, &view.owner));
+            if view.states().0 == "failed" {
+                self.ask(&service_names(&[service.name.to_owned()]), Request::Stop);
+            }
+        }
+        status
+    }
+
+    /// Finds the services of the units that the command names, and changes them. A unit that does not exist
+    /// is reported, and the others are changed.
+    fn each(
+        &self,
+        report: &Report<'_>,
+        verb: &str,
+        change: impl FnOnce(&Self, &[String]) -> i32,
+    ) -> i32 {
+        let mut names = Vec::new();
+        let mut status = 0;
+        for word in list::expanded(report, self.owner, &self.options.names) {
+            match self.service(report, &word, verb) {
+                Ok(Some(name)) => names.push(name),
+                Ok(None) => {}
+                Err(why) => {
+                    print_error(&format!(
+                        "Failed to {verb} {}: {why}",
+                        units::full_name(&word)
+                    ));
+                    status = NOT_FOUND;
+                }
+            }
+        }
+        if names.is_empty() {
+            return status;
+        }
+        change(self, &names).max(status)
+    }
+
+    /// Returns the service of a unit, which is made if it is an instance of a template; `None` for a target.
+    fn service(&self, report: &Report<'_>, word: &str, verb: &str) -> Result<Option<String>> {
+        let view = units::find(report, self.owner, word);
+        if let Some(service) = view.service {
+            return Ok(Some(service.name.to_owned()));
+        }
+        if view.is_target {
+            return Ok(None);
+        }
+        let is_user_file = || {
+            let stem = word.strip_suffix(".service").unwrap_or(word);
+            let name = control::Name::new(stem);
+            name.filter(|n| crate::client::service_files::exists(&self.env.user_files, n))
+        };
+        if let Some(name) = is_user_file().filter(|_| self.owner.uid == 0) {
+            return Ok(Some(name.to_string()));
+        }
+        let may_make = !["stop", "try-restart"].contains(&verb);
+        if may_make && quadlet::instantiate(self.env, self.owner, &view.name)? {
+            return Ok(paths::service_name(&view.name, self.owner));
+        }
+        let state = if verb == "stop" { "loaded" } else { "found" };
+        Err(Error::invalid(format!("Unit {} not {state}.", view.name)))
+    }
+
+    /// Changes services, and waits for the result unless the command does not.
+    fn apply(&self, verb: Verb, names: &[String]) -> i32 {
+        if self.options.has("no-block") {
+            let request = match verb {
+                Verb::Start => Request::Start,
+                Verb::Stop => Request::Stop,
+                Verb::Restart => Request::Restart,
+            };
+            return self.ask(&service_names(names), request);
+        }
+        let names = service_names(names);
+        let env_of = |name: &control::Name| match units::is_one(name.as_str()) {
+            true => units::environment(self.env),
+            false => self.env.clone(),
+        };
+        let mut status = 0;
+        for (name, result) in change_all(env_of, verb, names) {
+            if let Err(why) = result {
+                print_error(&format!("Job for {name}.service failed: {why}"));
+                status = 1;
+            }
+        }
+        status
+    }
+
+    fn request(&self, names: &[String]) {
+        self.ask(&service_names(names), Request::Start);
+    }
+
+    fn ask(&self, names: &[control::Name], request: fn(control::Name) -> Request) -> i32 {
+        let asked = names
+            .iter()
+            .map(|name| self.env.control.ask(&request(name.clone())));
+        i32::from(
+            asked
+                .map(|answer| answer.is_err())
+                .fold(false, |a, b| a | b),
+        )
+    }
+}
+
+fn service_names(names: &[String]) -> Vec<control::Name> {
+    names
+        .iter()
+        .filter_map(|name| control::Name::new(name))
+        .collect()
+}
+
+/// Adds the services that start with a service, those that come first at the begin.
+fn add_wanted(service: &str, wanted: &mut Vec<String>) {
+    let links = units::links_of(service);
+    for name in links.wants.into_iter().chain(links.needs) {
+        if !wanted.contains(&name) {
+            wanted.push(name.clone());
+            add_wanted(&name, wanted);
+        }
+    }
+}
+
+/// Returns the services of units that need one of these, directly or not, or are a part of it.
+fn dependents(report: &Report<'_>, names: &[String]) -> Vec<String> {
+    let own = report
+        .services
+        .iter()
+        .map(|s| s.name)
+        .filter(|n| units::is_one(n));
+    let own: Vec<(&str, _)> = own.map(|name| (name, units::links_of(name))).collect();
+    let mut found: BTreeSet<String> = BTreeSet::new();
+    let mut list = Vec::new();
+    loop {
+        let depends = |(name, links): &&(&str, quadlet::convert::Links)| {
+            let is_new = !found.contains(*name) && !names.iter().any(|n| n == name);
+            let mut on = links.needs.iter().chain(&links.part_of);
+            is_new && on.any(|n| names.contains(n) || found.contains(n))
+        };
+        let Some((name, _)) = own.iter().find(depends) else {
+            // Those that were found last depend on those before.
+            list.reverse();
+            return list;
+        };
+        found.insert((*name).to_owned());
+        list.push((*name).to_owned());
+    }
+}
+
+/// Returns the processes of a cgroup and of those below.
+fn processes(dir: &str) -> Vec<u64> {
+    let text = sys::files::read_text(format!("{dir}/cgroup.procs")).unwrap_or_default();
+    let mut pids: Vec<u64> = text.lines().filter_map(|line| line.parse().ok()).collect();
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            pids.extend(processes(&entry.path().display().to_string()));
+        }
+    }
+    pids
+}
+
+fn signal(pid: u64, signal: Signal) {
+    if let Ok(pid) = i32::try_from(pid)
+        && pid > 1
+    {
+        let _ = send(Pid::from_raw(pid), signal); // it may have ended
+    }
+}

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Command line of systemctl(1): options before and after the verb, with their values.
+
+/// Options with a value.
+const VALUED: &[&str] = &[
+    "type",
+    "property",
+    "state",
+    "signal",
+    "kill-whom",
+    "kill-who",
+    "lines",
+    "output",
+    "host",
+    "machine",
+    "job-mode",
+    "root",
+    "preset-mode",
+    "message",
+    "when",
+    "what",
+    "timestamp",
+];
+/// Short options, and the long ones that they stand for.
+const SHORT: &[(char, &str)] = &[
+    ('t', "type"),
+    ('p', "property"),
+    ('P', "only-property"),
+    ('s', "signal"),
+    ('n', "lines"),
+    ('o', "output"),
+    ('H', "host"),
+    ('M', "machine"),
+    ('a', "all"),
+    ('q', "quiet"),
+    ('f', "force"),
+    ('h', "help"),
+    ('r', "recursive"),
+    ('l', "full"),
+];
+
+/// Command line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Verb; empty if there is none.
+    pub verb: String,
+    /// Words after the verb.
+    pub names: Vec<String>,
+    flags: Vec<String>,
+    values: Vec<(String, String)>,
+}
+
+impl Options {
+    /// Reads a command line. Options that are not known have no effect.
+    #[must_use]
+    pub fn parse(args: &[String]) -> Options {
+        let mut options = Options::default();
+        let mut words = Vec::new();
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            if arg == "--" {
+                words.extend(args.by_ref().cloned());
+            } else if let Some(long) = arg.strip_prefix("--") {
+                let (name, value) = match long.split_once('=') {
+                    Some((name, value)) => (name, Some(value.to_owned())),
+                    None => (long, None),
+                };
+                options.add(name, value, &mut args);
+            } else if let Some(letters) = arg.strip_prefix('-').filter(|l| !l.is_empty()) {
+                options.add_short(letters, &mut args);
+            } else {
+                words.push(arg.clone());
+            }
+        }
+        let mut words = words.into_iter();
+        options.verb = words.next().unwrap_or_default();
+        options.names = words.collect();
+        options
+    }
+
+    fn add_short(&mut self, letters: &str, args: &mut std::slice::Iter<'_, String>) {
+        let mut rest = letters.chars();
+        while let Some(letter) = rest.next() {
+            let row = SHORT.iter().find(|(short, _)| *short == letter);
+            let Some((_, name)) = row else { continue };
+            if VALUED.contains(name) || *name == "only-property" {
+                let value = Some(rest.as_str()).filter(|v| !v.is_empty());
+                return self.add(name, value.map(str::to_owned), args);
+            }
+            self.flags.push((*name).to_owned());
+        }
+    }
+
+    fn add(&mut self, name: &str, value: Option<String>, args: &mut std::slice::Iter<'_, String>) {
+        let is_value_only = name == "only-property";
+        if is_value_only {
+            self.flags.push("value".to_owned());
+        }
+        if is_value_only || VALUED.contains(&name) {
+            let name = if is_value_only { "property" } else { name };
+            let value = value.or_else(|| args.next().cloned());
+            self.values
+                .push((name.to_owned(), value.unwrap_or_default()));
+        } else {
+            self.flags.push(name.to_owned());
+        }
+    }
+
+    /// Returns true if the option is given.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.flags.iter().any(|flag| flag == name)
+    }
+
+    /// Returns the last value of an option.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.list(name).last().copied()
+    }
+
+    /// Returns the values of an option, which may be lists with commas.
+    #[must_use]
+    pub fn list(&self, name: &str) -> Vec<&str> {
+        let values = self.values.iter().filter(|(of, _)| of == name);
+        values.flat_map(|(_, value)| value.split(',')).collect()
+    }
+}
+
+/// Returns true if a name matches a pattern with `*` and `?` (glob(7)).
+#[must_use]
+pub fn matches(pattern: &str, name: &str) -> bool {
+    let mut pattern_rest = pattern.chars();
+    match pattern_rest.next() {
+        None => name.is_empty(),
+        Some('*') => {
+            let rest = pattern_rest.as_str();
+            let mut ends = name.char_indices().map(|(at, _)| at).chain([name.len()]);
+            ends.any(|at| matches(rest, name.get(at..).unwrap_or_default()))
+        }
+        Some(c) => {
+            let mut name_rest = name.chars();
+            let first = name_rest.next();
+            first.is_some_and(|n| c == '?' || c == n)
+                && matches(pattern_rest.as_str(), name_rest.as_str())
+        }
+    }
+}
+
+/// Returns true if a word is a pattern, and no name.
+#[must_use]
+pub fn is_pattern(word: &str) -> bool {
+    word.contains(['*', '?'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Options {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        Options::parse(&words)
+    }
+
+    #[test]
+    fn options_stand_anywhere() {
+        let options =
+            parse("--user -t service --no-pager list-units -aq --state=running,failed web* -- -x");
+        assert_eq!(options.verb, "list-units");
+        assert_eq!(options.names, ["web*", "-x"]);
+        assert!(
+            ["user", "no-pager", "all", "quiet"]
+                .iter()
+                .all(|flag| options.has(flag))
+        );
+        assert_eq!(options.list("type"), ["service"]);
+        assert_eq!(options.list("state"), ["running", "failed"]);
+        let options = parse("show -pId,Names -P MainPID web --signal 9 -sHUP");
+        assert_eq!(options.list("property"), ["Id", "Names", "MainPID"]);
+        assert!(options.has("value"));
+        assert_eq!(options.value("signal"), Some("HUP"));
+        assert_eq!(parse("-t").list("type"), [""]);
+        assert_eq!(parse(""), Options::default());
+    }
+
+    #[test]
+    fn patterns() {
+        for (pattern, name, right) in [
+            ("web*", "web.service", true),
+            ("*", "", true),
+            ("w?b.*", "wab.service", true),
+            ("w?b", "web.service", false),
+            ("*.service", "web.socket", false),
+            ("a*b*c", "aXbYc", true),
+            ("\u{e9}?", "\u{e9}x", true),
+        ] {
+            assert_eq!(matches(pattern, name), right, "{pattern} {name}");
+        }
+    }
+}

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `systemctl show` and `status`: the properties of units.
+
+use std::path::Path;
+
+use control::{LastExit, Report, Service, State};
+use sys::paths::SERVICE_CGROUPS;
+
+use super::enable;
+use super::options::Options;
+use super::query::{NO_SUCH_UNIT, NOT_RUNNING};
+use super::units::{self, View};
+use crate::client::usage;
+use crate::common::log::clock;
+use crate::common::terminal::{print, print_error};
+use crate::common::units as amounts;
+use crate::helpers::quadlet::specifiers::Owner;
+
+/// Keys of a unit that are shown as they are.
+const UNIT_KEYS: &[(&str, &str)] = &[
+    ("Unit", "Requires"),
+    ("Unit", "Wants"),
+    ("Unit", "BindsTo"),
+    ("Unit", "PartOf"),
+    ("Unit", "Before"),
+    ("Unit", "After"),
+    ("Unit", "SourcePath"),
+    ("Install", "WantedBy"),
+    ("Service", "Restart"),
+    ("Service", "NotifyAccess"),
+    ("Service", "KillMode"),
+    ("Service", "Environment"),
+    ("Service", "WorkingDirectory"),
+];
+/// Lines of the log that `status` shows.
+const LOG_LINES: &str = "10";
+
+/// Runs `show`: prints properties of units, or of the machine.
+pub fn show(report: &Report<'_>, owner: &Owner, options: &Options) -> i32 {
+    if options.names.is_empty() {
+        let version = format!("257 (boot2podman {})", report.machine.version);
+        let state = crate::common::control_client::machine_state(report).to_owned();
+        let properties = vec![("Version", version), ("SystemState", state)];
+        print(&text(&properties, options));
+        return 0;
+    }
+    let views = options
+        .names
+        .iter()
+        .map(|name| units::find(report, owner, name));
+    let texts: Vec<String> = views
+        .map(|view| text(&properties(report, &view), options))
+        .collect();
+    print(&texts.join("\n"));
+    0
+}
+
+/// Returns the properties that are asked for, or all.
+fn text(properties: &[(&'static str, String)], options: &Options) -> String {
+    let names = options.list("property");
+    let mut out = String::new();
+    let mut line = |(key, value): &(&str, String)| match options.has("value") {
+        true => out.push_str(&format!("{value}\n")),
+        false => out.push_str(&format!("{key}={value}\n")),
+    };
+    if names.is_empty() {
+        properties.iter().for_each(line);
+    } else {
+        let asked = names
+            .iter()
+            .filter_map(|name| properties.iter().find(|(key, _)| key == name));
+        asked.for_each(&mut line);
+    }
+    out
+}
+
+fn properties(report: &Report<'_>, view: &View<'_>) -> Vec<(&'static str, String)> {
+    let (active, sub) = view.states();
+    let told = view.told();
+    let service = view.service;
+    let number = |n: Option<u64>| n.map_or("[not set]".to_owned(), |n| n.to_string());
+    let usage = service.map(|s| usage::of(Path::new(SERVICE_CGROUPS), &s));
+    let usage = usage.unwrap_or_default();
+    let main = main_pid(view);
+    let (code, status) = match service.and_then(|s| s.last) {
+        None => (0, 0),
+        Some(LastExit::Exited(status)) => (1, status),
+        Some(LastExit::Killed(signal)) => (2, signal),
+    };
+    let kind = view.key("Service", "Type").unwrap_or("simple");
+    let mut all = vec![
+        ("Type", kind.to_owned()),
+        ("MainPID", main.to_string()),
+        ("ExecMainPID", main.to_string()),
+        ("ExecMainCode", code.to_string()),
+        ("ExecMainStatus", status.to_string()),
+        ("Result", result(view)),
+        (
+            "NRestarts",
+            service.and_then(|s| s.restarts).unwrap_or(0).to_string(),
+        ),
+        ("StatusText", told.status.clone()),
+        ("MemoryCurrent", number(usage.memory)),
+        (
+            "CPUUsageNSec",
+            number(usage.cpu_us.map(|us| us.saturating_mul(1_000))),
+        ),
+        (
+            "ControlGroup",
+            service.map(|s| cgroup(&s)).unwrap_or_default(),
+        ),
+        ("Id", view.name.clone()),
+        ("Names", view.name.clone()),
+        ("Description", view.description().to_owned()),
+        ("LoadState", load_state(view).to_owned()),
+        ("ActiveState", active.to_owned()),
+        ("SubState", sub.to_owned()),
+        ("FragmentPath", view.fragment()),
+        ("UnitFileState", unit_file_state(view)),
+        ("ConditionResult", yes(told.result != "condition")),
+        ("CanStart", yes(service.is_some())),
+        ("CanStop", yes(service.is_some())),
+        (
+            "CanReload",
+            yes(view.key("Service", "ExecReload").is_some()),
+        ),
+        ("NeedDaemonReload", yes(false)),
+    ];
+    all.extend(times(report, view));
+    let key = |(section, key): &(&'static str, &'static str)| {
+        let unit = view.unit.as_ref()?;
+        Some((*key, unit.all(section, key).join(" ")))
+    };
+    all.extend(UNIT_KEYS.iter().filter_map(key));
+    all
+}
+
+fn yes(value: bool) -> String {
+    if value { "yes" } else { "no" }.to_owned()
+}
+
+/// Returns `loaded`, or `not-found`.
+pub fn load_state(view: &View<'_>) -> &'static str {
+    match view.exists() {
+        true => "loaded",
+        false => "not-found",
+    }
+}
+
+fn unit_file_state(view: &View<'_>) -> String {
+    Some(enable::word(view))
+        .filter(|word| *word != "not-found")
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn result(view: &View<'_>) -> String {
+    let told = view.told().result;
+    let last = view.service.and_then(|s| s.last);
+    let failed = view
+        .service
+        .is_some_and(|s| matches!(s.state, State::Failed | State::Delayed));
+    match last {
+        _ if !failed => "success".to_owned(),
+        _ if !told.is_empty() && told != "success" => told,
+        Some(LastExit::Killed(_)) => "signal".to_owned(),
+        Some(LastExit::Exited(128..)) => "signal".to_owned(),
+        _ => "exit-code".to_owned(),
+    }
+}
+
+/// Returns the main process; 0 without one.
+fn main_pid(view: &View<'_>) -> u64 {
+    let told = u64::try_from(view.told().main).unwrap_or(0);
+    let pid = view.service.and_then(|s| s.pid);
+    match view.unit {
+        Some(_) if pid.is_some() => told,
+        Some(_) => 0,
+        None => pid.unwrap_or(0),
+    }
+}
+
+/// Returns the cgroup of a service below the root of all.
+pub fn cgroup(service: &Service<'_>) -> String {
+    match service.user.filter(|uid| *uid != 0) {
+        Some(uid) => format!("/user/{uid}/{}", service.name),
+        None => format!("/system/{}", service.name),
+    }
+}
+
+/// Returns when the unit entered its state, by the clock as it is now.
+fn times(report: &Report<'_>, view: &View<'_>) -> Vec<(&'static str, String)> {
+    let since = view.service.and_then(|s| s.since).filter(|at| *at > 0);
+    let (Some(since), Some(now)) = (since, report.machine.now) else {
+        return Vec::new();
+    };
+    let text = clock::long(real(since, now));
+    let monotonic = since.saturating_mul(1_000).to_string();
+    let (at, monotonic_at) = match view.states().0 {
+        "active" => ("ActiveEnterTimestamp", "ActiveEnterTimestampMonotonic"),
+        _ => ("InactiveEnterTimestamp", "InactiveEnterTimestampMonotonic"),
+    };
+    vec![
+        ("StateChangeTimestamp", text.clone()),
+        ("StateChangeTimestampMonotonic", monotonic.clone()),
+        (at, text),
+        (monotonic_at, monotonic),
+    ]
+}
+
+/// Returns the microseconds since 1970 of a time of the report.
+fn real(at: u64, now: u64) -> i64 {
+    let ago = i64::try_from(now.saturating_sub(at)).unwrap_or(0);
+    clock::offset()
+        .saturating_add(i64::try_from(clock::kernel()).unwrap_or(0))
+        .saturating_sub(ago.saturating_mul(1_000))
+}
+
+/// Runs `status` for units: prints the state of each with the end of its log.
+pub fn status(report: &Report<'_>, owner: &Owner, options: &Options) -> i32 {
+    let mut status = 0;
+    for (n, name) in options.names.iter().enumerate() {
+        let view = units::find(report, owner, name);
+        let of_unit = match view.states().0 {
+            _ if !view.exists() => {
+                print_error(&format!("Unit {} could not be found.", view.name));
+                status = status.max(NO_SUCH_UNIT);
+                continue;
+            }
+            "active" => 0,
+            _ => NOT_RUNNING,
+        };
+        status = status.max(of_unit);
+        print(if n > 0 { "\n" } else { "" });
+        print(&details(report, &view));
+        let lines = options.value("lines").unwrap_or(LOG_LINES);
+        if let Some(service) = view.service.filter(|_| lines != "0") {
+            print("\n");
+            let args = ["-n", lines, "-o", "short", "-q", "-u", service.name];
+            let _ = crate::client::log::journalctl(&args.map(str::to_owned));
+        }
+    }
+    status
+}
+
+fn details(report: &Report<'_>, view: &View<'_>) -> String {
+    let (active, sub) = view.states();
+    let mark = match active {
+        "active" => "\u{25cf}",
+        "failed" => "\u{d7}",
+        "inactive" => "\u{25cb}",
+        _ => "\u{25cf}",
+    };
+    let mut out = format!("{mark} {}", view.name);
+    if view.description() != view.name {
+        out.push_str(&format!(" - {}", view.description()));
+    }
+    out.push('\n');
+    let mut line = |key: &str, value: String| out.push_str(&format!("{key:>11}: {value}\n"));
+    let file_state = enable::word(view);
+    let fragment = view.fragment();
+    let loaded = [fragment.as_str(), file_state];
+    let loaded: Vec<&str> = loaded.into_iter().filter(|t| !t.is_empty()).collect();
+    line("Loaded", format!("loaded ({})", loaded.join("; ")));
+    let since = match (
+        view.service.and_then(|s| s.since).filter(|at| *at > 0),
+        report.machine.now,
+    ) {
+        (Some(at), Some(now)) => {
+            let ago = amounts::span(now.saturating_sub(at));
+            format!(" since {}; {ago} ago", clock::long(real(at, now)))
+        }
+        _ => String::new(),
+    };
+    line("Active", format!("{active} ({sub}){since}"));
+    let Some(service) = view.service else {
+        return out;
+    };
+    let main = main_pid(view);
+    if main > 0 {
+        let name = sys::files::read_text(format!("/proc/{main}/comm")).unwrap_or_default();
+        line("Main PID", format!("{main} ({})", name.trim()));
+    } else if let Some(last) = service.last {
+        line("Process", crate::client::status::describe_end(last));
+    }
+    let told = view.told();
+    if !told.status.is_empty() {
+        line("Status", format!("\"{}\"", told.status));
+    }
+    let usage = usage::of(Path::new(SERVICE_CGROUPS), &service);
+    if let Some(bytes) = usage.memory {
+        line("Memory", amounts::bytes(bytes));
+    }
+    if let Some(us) = usage.cpu_us {
+        line("CPU", amounts::span(us / 1_000));
+    }
+    line("CGroup", cgroup(&service));
+    out
+}

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Units of each kind: a pod, Kubernetes' YAML, a build, an image of a file, templates, conditions, health
+//! checks, plain unit files, and units of core.
+
+use anyhow::{Result, ensure};
+use tests::{Guest, eventually, image};
+
+use crate::LIMIT;
+
+/// Directory of the files.
+const DIR: &str = "/var/lib/boot2podman/quadlet";
+/// A program that ends at SIGTERM.
+const LOOP: &str = "trap 'exit 0' TERM; while :; do sleep 1000 & wait; done";
+
+/// Files without those that name the image.
+const FILES: &[(&str, &str)] = &[
+    ("grp.pod", "[Pod]\n[Service]\nTimeoutStartSec=600\n"),
+    (
+        "fetched.image",
+        "[Image]\nImage=docker-archive:/root/box.tar\n[Service]\nTimeoutStartSec=600\n",
+    ),
+    (
+        "built.build",
+        "[Build]\nImageTag=localhost/built:1\nSetWorkingDirectory=unit\nPull=never\n[Service]\nTimeoutStartSec=600\n",
+    ),
+    (
+        "y.kube",
+        "[Kube]\nYaml=y.yaml\n[Service]\nTimeoutStartSec=600\n",
+    ),
+    (
+        "plain.service",
+        "[Service]\nExecStart=/bin/sh -c 'echo begin %N; exec sleep 100000'\n\
+         ExecReload=/bin/sh -c 'echo again $$MAINPID'\nStandardOutput=append:/run/plain.out\n\
+         [Install]\nWantedBy=multi-user.target\n",
+    ),
+    (
+        "short.service",
+        "[Unit]\nStartLimitBurst=2\nStartLimitIntervalSec=1h\n[Service]\nType=oneshot\nExecStart=/bin/sh -c 'exit 3'\n\
+         Restart=on-failure\n",
+    ),
+    (
+        "left.service",
+        "[Unit]\nConditionPathExists=/none\n[Service]\nExecStart=/bin/sh -c 'exec sleep 100000'\nRestart=always\n",
+    ),
+    (
+        "needy.service",
+        "[Unit]\nRequires=short.service\nAfter=short.service\n[Service]\nExecStart=/bin/sh -c 'exec sleep 100000'\n",
+    ),
+];
+
+/// Writes the files, and has them read.
+pub fn begin(guest: &Guest) -> Result<()> {
+    let image = image::NAME;
+    let own = [
+        (
+            "member.container",
+            format!(
+                "[Container]\nImage={image}\nPod=grp.pod\nExec=sh -c \"{LOOP}\"\n[Service]\nTimeoutStartSec=600\n"
+            ),
+        ),
+        (
+            "well.container",
+            format!(
+                "[Container]\nImage={image}\nNotify=healthy\nHealthCmd=test -e /tmp/well\nHealthInterval=2s\n\
+                 Exec=sh -c \"echo to the log; sleep 3; touch /tmp/well; {LOOP}\"\n[Service]\nTimeoutStartSec=600\n"
+            ),
+        ),
+        (
+            "t@.container",
+            format!(
+                "[Container]\nImage={image}\nEnvironment=WHICH=%i\nExec=sh -c \"{LOOP}\"\n[Service]\nTimeoutStartSec=600\n"
+            ),
+        ),
+        ("Containerfile", format!("FROM {image}\nENV MADE=here\n")),
+        (
+            "y.yaml",
+            format!(
+                "apiVersion: v1\nkind: Pod\nmetadata:\n  name: y\nspec:\n  containers:\n  - name: c\n    \
+                 image: {image}\n    imagePullPolicy: Never\n    command: [sleep, \"100000\"]\n"
+            ),
+        ),
+    ];
+    let all = FILES.iter().map(|(name, text)| (*name, (*text).to_owned()));
+    for (name, text) in all.chain(own) {
+        let written = guest.ssh_with("root", &format!("cat >{DIR}/{name}"), text.as_bytes())?;
+        tests::text(&written)?;
+    }
+    guest.sh(&format!("podman save -q -o /root/box.tar {image}"))?;
+    guest.sh(&format!(
+        "mkdir -p {DIR}/t@.container.d && printf '[Container]\\nEnvironment=MORE=%%i\\n' >{DIR}/t@.container.d/a.conf"
+    ))?;
+    guest.sh("systemctl daemon-reload")?;
+    let said = guest.sh("grep ^quadlet: /run/boot2podman/degraded")?;
+    ensure!(said.lines().count() == 2, "{said}");
+    Ok(())
+}
+
+/// Starts one unit of each kind, by the name of its unit.
+pub fn start(guest: &Guest) -> Result<()> {
+    guest.sh(
+        "systemctl start grp-pod.service y well t@2.service built-build fetched-image left plain",
+    )?;
+    let said = guest.sh(
+        "systemctl is-active grp-pod y well t@2 built-build fetched-image left plain || true",
+    )?;
+    // A build without RemainAfterExit= has done its work, and so has a unit whose condition does not hold.
+    let right = [
+        "active", "active", "active", "active", "inactive", "active", "inactive", "active",
+    ];
+    ensure!(said.lines().eq(right), "{said}");
+    // The pod has started its container, which it wants.
+    eventually(LIMIT, || guest.sh("systemctl is-active member").map(drop))?;
+    let pods = guest.sh("podman pod ps --format '{{.Name}} {{.Status}}' | sort")?;
+    ensure!(
+        pods.contains("systemd-grp Running") && pods.contains("y Running"),
+        "{pods}"
+    );
+    let env = guest.sh("podman exec systemd-t_2 env")?;
+    ensure!(env.contains("WHICH=2") && env.contains("MORE=2"), "{env}");
+    let made = guest.sh("podman image inspect --format '{{.Config.Env}}' localhost/built:1")?;
+    ensure!(made.contains("MADE=here"), "{made}");
+    guest.sh("test -e /proc/$(systemctl show -P MainPID well) && systemctl status well | grep -q 'Active: active (running)'")?;
+    // What a container prints is in the log of its unit, and in podman's.
+    let said = guest.sh("journalctl -u well -o cat --no-pager; podman logs systemd-well")?;
+    ensure!(said.matches("to the log").count() == 2, "{said}");
+    let said =
+        guest.sh("! systemctl is-active left; systemctl show -p ConditionResult,SubState left")?;
+    ensure!(
+        said.ends_with("ConditionResult=no\nSubState=dead"),
+        "{said}"
+    );
+    Ok(())
+}
+
+/// A plain unit is reloaded, enabled and signalled; one that fails is given up, and one that needs it fails.
+pub fn verbs(guest: &Guest) -> Result<()> {
+    let main = guest.sh("systemctl show -P MainPID plain")?;
+    guest.sh("systemctl reload plain")?;
+    let said = guest.sh("cat /run/plain.out")?;
+    ensure!(said == format!("begin plain\nagain {main}"), "{said}");
+    guest.sh(
+        "! systemctl is-enabled plain && systemctl enable plain && systemctl is-enabled plain t@2",
+    )?;
+    guest.sh("! systemctl enable t@2 2>/run/said; grep 'is transient or generated' /run/said")?;
+    let said =
+        guest.sh("systemctl start needy; echo $?; systemctl is-active short needy; echo $?")?;
+    ensure!(said.starts_with("1\n"), "{said}");
+    eventually(LIMIT, || {
+        let said = guest.sh("systemctl is-failed short; systemctl show -P Result short")?;
+        ensure!(said == "failed\nstart-limit-hit", "{said}");
+        Ok(())
+    })?;
+    guest.sh("systemctl stop needy; systemctl reset-failed; systemctl is-active short | grep -x inactive")?;
+    guest.sh(
+        "systemctl kill -s KILL plain; sleep 1; ! systemctl is-active plain; systemctl start plain",
+    )?;
+    let list = guest.sh("systemctl list-units --no-legend --plain -t service 'pl*' && systemctl list-dependencies --plain member")?;
+    ensure!(
+        list.contains("plain.service loaded active running plain.service"),
+        "{list}"
+    );
+    ensure!(list.contains("member.service\n  grp-pod.service"), "{list}");
+    Ok(())
+}
+
+/// The end of a pod is that of its containers' units, which are bound to it; a restart brings both back.
+pub fn bound(guest: &Guest) -> Result<()> {
+    guest.sh("podman pod stop -t 1 systemd-grp")?;
+    eventually(LIMIT, || {
+        let said = guest.sh("systemctl is-active grp-pod member || true")?;
+        ensure!(said == "inactive\ninactive", "{said}");
+        Ok(())
+    })?;
+    guest.sh("systemctl start member && systemctl is-active grp-pod member")?;
+    let id = guest.sh("podman inspect --format '{{.Id}}' systemd-member")?;
+    guest.sh("systemctl restart grp-pod && systemctl is-active grp-pod member")?;
+    let now = guest.sh("podman inspect --format '{{.Id}}' systemd-member")?;
+    ensure!(now != id, "{now}");
+    guest.sh("systemctl stop grp-pod y well t@2 built-build fetched-image plain")?;
+    let left = guest.sh(
+        "podman ps -a --format '{{.Names}}' | grep -E '^systemd-(grp|member|well|t_2)' || true",
+    )?;
+    ensure!(left.is_empty(), "{left}");
+    Ok(())
+}
+
+/// core changes its own units, and no other's.
+pub fn of_core(guest: &Guest) -> Result<()> {
+    let said = guest.sh_as(
+        "core",
+        "systemctl --user is-active own && systemctl --user restart own && systemctl --user status own | head -3; \
+         systemctl --user list-units --no-legend --plain; systemctl --user stop web; echo $?; \
+         journalctl --user -u own -n 3 --no-pager >/dev/null && systemctl --user stop own && \
+         systemctl --user is-active own; systemctl --user start own",
+    )?;
+    for part in [
+        "active\n\u{25cf} own.service",
+        "Active: active (running) since",
+        "own.service loaded active running",
+        "\n5\ninactive",
+    ] {
+        ensure!(said.contains(part), "{part}: {said}");
+    }
+    guest.sh("systemctl is-active web core-own").map(drop)
+}
+
+/// A hundred units with long names start side by side, and stop.
+pub fn hundred(guest: &Guest) -> Result<()> {
+    let name = "a-unit-with-a-name-of-more-than-thirty-two-characters";
+    guest.sh(&format!(
+        "cd {DIR} && for n in $(seq 100); do printf '[Service]\\nExecStart=/bin/sh -c \"exec sleep 100000\"\\n' \
+         >{name}-$n.service; done; systemctl daemon-reload"
+    ))?;
+    guest.sh(&format!("systemctl start '{name}-*'"))?;
+    let up =
+        format!("systemctl list-units --no-legend --plain '{name}-*' | grep -c 'active running'");
+    let count = guest.sh(&up)?;
+    ensure!(count == "100", "{count}");
+    guest.sh(&format!("rm {DIR}/{name}-* && systemctl daemon-reload"))?;
+    eventually(LIMIT, || {
+        let count = guest.sh(&format!("{up} || true"))?;
+        ensure!(count == "0", "{count}");
+        Ok(())
+    })
+}
