@@ -29,6 +29,7 @@ pub mod supervisor_events;
 pub mod syslog;
 pub mod template;
 pub mod uevent;
+pub mod units;
 pub mod varlink_message;
 pub mod varlink_path;
 pub mod varlink_stream;
@@ -78,6 +79,7 @@ pub const TARGETS: &[Target] = &[
     target!(syslog),
     target!(template),
     target!(uevent),
+    target!(units),
     target!(varlink_message),
     target!(varlink_path),
     target!(varlink_stream),

@@ -23,7 +23,7 @@ pub mod specifiers;
 mod store;
 pub mod unit;
 mod variables;
-mod words;
+pub mod words;
 
 use std::collections::BTreeSet;
 use std::fs;

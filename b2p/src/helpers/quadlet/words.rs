@@ -19,6 +19,9 @@ pub struct Word {
 /// # Errors
 /// A quote is not closed, or an escape is unknown.
 pub fn split(value: &str) -> Result<Vec<Word>, &'static str> {
+    if value.contains('\0') {
+        return Err("a program takes no NUL");
+    }
     let mut chars = value.chars().peekable();
     let mut words = Vec::new();
     loop {
