@@ -8,14 +8,16 @@
 //! have become. The process ends after idle time: PID 1 holds the socket.
 
 mod auth;
+mod link;
 pub mod message;
+
+pub use link::link_for;
 
 use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, chown, symlink};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -25,8 +27,7 @@ use log::{info, warn};
 use nix::poll::PollFlags;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use sys::clock::now;
-use sys::error::{Doing, Error, Result};
-use sys::paths::UNIT_BUS;
+use sys::error::{Error, Result};
 
 use self::message::{Argument, Call};
 use crate::client::service::{Environment, Verb, change};
@@ -34,13 +35,17 @@ use crate::common::control_client::ControlClient;
 use crate::common::listen_fds::inherited_socket;
 use crate::common::stop::poll_until;
 use crate::helpers::engine::PodmanUser;
-use crate::helpers::quadlet::specifiers::Owner;
 use crate::helpers::quadlet::{host, kube, paths, unit::Unit};
 
 /// Time without a connection after which the process ends, in milliseconds.
 const IDLE_MS: u64 = 10_000;
-/// Most connections at once.
-const MAX_CONNECTIONS: usize = 32;
+/// Most connections at once of root, of all other users together, and of one of them: no user takes those of
+/// root.
+const MAX_ROOT: usize = 16;
+const MAX_OTHERS: usize = 16;
+const MAX_ONE: usize = 4;
+/// Most jobs of a connection at once. podman waits for each before it asks for the next.
+const MAX_JOBS: usize = 4;
 /// Interface of the manager.
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 /// Path of the manager.
@@ -86,12 +91,11 @@ fn serve(control: &ControlClient) -> Result<()> {
             continue;
         };
         let uid = getsockopt(&stream, PeerCredentials).map(|peer| peer.uid());
-        if let Ok(uid) = uid.map_err(drop)
-            && clients.count() < MAX_CONNECTIONS
+        let stream = Arc::new(stream);
+        if let Ok(uid) = uid
+            && clients.admit(uid, &stream)
         {
             let (clients, control) = (clients.clone(), control.clone());
-            let stream = Arc::new(stream);
-            clients.add(uid, &stream);
             thread::spawn(move || {
                 let _ = stream.set_nonblocking(false);
                 let _ = talk(uid, &stream, &clients, &control);
@@ -99,21 +103,6 @@ fn serve(control: &ControlClient) -> Result<()> {
             });
         }
     }
-}
-
-/// Makes the path by which podman of a user other than root finds the socket.
-///
-/// # Errors
-/// The errno of mkdir(2), symlink(2) or chown(2).
-pub fn link_for(owner: &Owner) -> Result<()> {
-    let dir = PathBuf::from(owner.runtime_dir()).join("systemd");
-    let link = dir.join("private");
-    if link.is_symlink() {
-        return Ok(());
-    }
-    fs::create_dir_all(&dir).on(&dir)?;
-    chown(&dir, Some(owner.uid), Some(owner.gid)).on(&dir)?;
-    symlink(UNIT_BUS, &link).on(&link)
 }
 
 impl Clients {
@@ -125,8 +114,16 @@ impl Clients {
         self.with(|list| list.len())
     }
 
-    fn add(&self, uid: u32, stream: &Arc<UnixStream>) {
-        self.with(|list| list.push((uid, Arc::clone(stream))));
+    /// Adds a connection, unless its user has enough of them.
+    fn admit(&self, uid: u32, stream: &Arc<UnixStream>) -> bool {
+        self.with(|list| {
+            let users: Vec<u32> = list.iter().map(|(of, _)| *of).collect();
+            let is_admitted = may_connect(uid, &users);
+            if is_admitted {
+                list.push((uid, Arc::clone(stream)));
+            }
+            is_admitted
+        })
     }
 
     fn remove(&self, stream: &Arc<UnixStream>) {
@@ -142,6 +139,15 @@ impl Clients {
     }
 }
 
+/// Returns true if a user may connect beside connections of these users.
+fn may_connect(uid: u32, users: &[u32]) -> bool {
+    let count = |of: &dyn Fn(u32) -> bool| users.iter().filter(|user| of(**user)).count();
+    match uid {
+        0 => count(&|user| user == 0) < MAX_ROOT,
+        _ => count(&|user| user != 0) < MAX_OTHERS && count(&|user| user == uid) < MAX_ONE,
+    }
+}
+
 /// Reads calls until the client closes the connection, or sends what is no message.
 fn talk(
     uid: u32,
@@ -150,6 +156,7 @@ fn talk(
     control: &ControlClient,
 ) -> std::io::Result<()> {
     let (mut bytes, mut part, mut is_open) = (Vec::new(), [0; 4_096], false);
+    let jobs = Arc::new(());
     loop {
         let n = (&**stream).read(&mut part)?;
         bytes.extend(part.get(..n).unwrap_or_default());
@@ -167,7 +174,7 @@ fn talk(
         }
         if is_open
             && !read_calls(&mut bytes, |call| {
-                answer(uid, call, stream, clients, control)
+                answer(uid, call, stream, clients, control, &jobs)
             })?
         {
             return Ok(());
@@ -231,16 +238,24 @@ fn answer(
     stream: &Arc<UnixStream>,
     clients: &Clients,
     control: &ControlClient,
+    jobs: &Arc<()>,
 ) -> std::io::Result<()> {
     let serial = call.serial;
     let bytes = match react(call) {
         Reaction::Agree => message::reply(serial, &[]),
         Reaction::Refuse(name, why) => message::error(serial, name, &why),
+        // Each job has one share of `jobs` beside that of the connection.
+        Reaction::Job(..) if Arc::strong_count(jobs) > MAX_JOBS => {
+            let why = format!("at most {MAX_JOBS} jobs at once");
+            message::error(serial, "org.freedesktop.DBus.Error.LimitsExceeded", &why)
+        }
         Reaction::Job(verb, unit) => match service(uid, &unit) {
             Some(name) => {
                 let id = JOBS.fetch_add(1, Ordering::Relaxed) + 1;
                 let (clients, control) = (clients.clone(), control.clone());
+                let share = Arc::clone(jobs);
                 thread::spawn(move || {
+                    let _share = share;
                     let result = run(&control, verb, &name);
                     clients.tell(uid, &job_removed(id, &unit, result));
                 });
@@ -311,6 +326,23 @@ fn run(control: &ControlClient, verb: Verb, name: &Name) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_user_takes_the_connections_of_others() {
+        let mut users = Vec::new();
+        for uid in (1_000..1_010).flat_map(|uid| [uid; 9]) {
+            if may_connect(uid, &users) {
+                users.push(uid);
+            }
+        }
+        assert_eq!(users.len(), MAX_OTHERS);
+        assert_eq!(users.iter().filter(|uid| **uid == 1_000).count(), MAX_ONE);
+        for _ in 0..MAX_ROOT {
+            assert!(may_connect(0, &users));
+            users.push(0);
+        }
+        assert!(!may_connect(0, &users));
+    }
 
     #[test]
     fn calls_of_podman_and_others() {
