@@ -32,10 +32,12 @@ pub fn word(view: &View<'_>) -> &'static str {
     }
 }
 
-/// Returns the targets whose directories get a link, such as `multi-user.target.wants`.
+/// Returns the targets whose directories get a link, such as `multi-user.target.wants`. The command runs as
+/// root, and a name with a slash would lead out of the directory of the file.
 fn targets(unit: &Unit) -> Vec<String> {
     let of = |key, suffix: &str| -> Vec<String> {
         let names = unit.names("Install", key);
+        let names = names.filter(|target| !target.contains('/'));
         names.map(|target| format!("{target}.{suffix}")).collect()
     };
     [of("WantedBy", "wants"), of("RequiredBy", "requires")].concat()
@@ -131,4 +133,20 @@ pub fn refusal(view: &View<'_>, verb: &str) -> Option<Error> {
         (None, _) => format!("Failed to {verb} unit: Unit {name} does not exist"),
     };
     Some(Error::invalid(why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_stay_in_the_directory_of_the_file() {
+        let unit = Unit::parse(
+            "[Install]\nWantedBy=multi-user.target ../../../etc/cron\nRequiredBy=/etc/x web.service\n",
+        );
+        assert_eq!(
+            targets(&unit),
+            ["multi-user.target.wants", "web.service.requires"]
+        );
+    }
 }
