@@ -33,6 +33,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("<hostname>:<device>:<autoconf>", "box:eth0:off"),
     ("<dns0>:<dns1>:<ntp0>", "10.0.2.3:10.0.2.4:10.0.2.5"),
     ("<seconds>", "5"),
+    ("<HH>:<MM>", "04:30"),
     ("<zone>", "Europe/Berlin"),
     ("[:<port>][,tcp]", ":6514,tcp"),
     ("<server>", "pool.ntp.org"),

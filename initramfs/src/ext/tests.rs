@@ -10,7 +10,7 @@ fn a_request_is_read_or_refused_with_the_reason() -> Result<()> {
         ("", "strace", "a-z"),
         ("a/b", "strace", "a-z"),
         ("-a", "strace", "a-z"),
-        ("mine", "", "buildah, skopeo, debug"),
+        ("mine", "", "buildah, skopeo, compose, debug"),
         ("debug", "strace", "strace tcpdump"),
         ("mine", "strace --x", "--x"),
         ("mine", "strace a,b", "a,b"),

@@ -136,7 +136,7 @@ fn mistakes(guest: &Guest) -> Result<()> {
     let told = [
         "bad:1: exec: sleep: a program by its whole path",
         "bad:2: limit: memory.max: a file of its cgroup and a value, such as memory.max 64M",
-        "bad:4: restrat: no such word: one of exec user ready restart",
+        "bad:4: restrat: no such word: one of exec at user ready restart",
     ];
     says(guest, "b2p start bad", 1, &told)?;
     let log = guest.sh("dmesg | grep 'degraded service bad: bad:1: exec: sleep'")?;
