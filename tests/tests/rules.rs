@@ -197,7 +197,9 @@ fn files_of(place: &str) -> Vec<String> {
         "manager" => ["cgroups", "output", "readiness", "stopping"]
             .map(|theme| format!("/services/tests/manager/{theme}.rs"))
             .to_vec(),
-        "channel" => vec!["/control/tests/channel/main.rs".into()],
+        "channel" => ["main", "abuse"]
+            .map(|theme| format!("/control/tests/channel/{theme}.rs"))
+            .to_vec(),
         path if path.ends_with(".rs") => vec![path.into()],
         name => ["", "/main"]
             .map(|rest| format!("/tests/tests/{name}{rest}.rs"))

@@ -66,7 +66,7 @@ impl Specifiers {
             out.push_str(before);
             let Some(specifier) = after.chars().next() else {
                 out.push('%');
-                return Ok(out);
+                return without_nul(out);
             };
             let value = self.value(specifier);
             let value =
@@ -75,7 +75,7 @@ impl Specifiers {
             rest = after.get(specifier.len_utf8()..).unwrap_or_default();
         }
         out.push_str(rest);
-        Ok(out)
+        without_nul(out)
     }
 
     fn value(&self, specifier: char) -> Option<String> {
@@ -156,6 +156,14 @@ fn unescaped(name: &str) -> String {
         };
     }
     String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Refuses a NUL, which the escapes of a unit's name may have, and no program or path takes.
+fn without_nul(text: String) -> Result<String, String> {
+    match text.contains('\0') {
+        true => Err("the name of the unit has a NUL".to_owned()),
+        false => Ok(text),
+    }
 }
 
 #[cfg(test)]

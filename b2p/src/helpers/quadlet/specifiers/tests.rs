@@ -83,3 +83,15 @@ fn every_specifier_has_its_value() {
         assert_eq!(expanded.as_deref(), right, "{unit} {text}");
     }
 }
+
+/// An escape in the name of a unit stands for any byte (systemd.unit(5)).
+#[test]
+fn no_nul_comes_from_the_name_of_a_unit() {
+    for (unit, text) in [
+        ("a\\x00b@1.service", "/bin/%P"),
+        ("a\0b.service", "%N"),
+        ("a@\\x00.service", "x %I y"),
+    ] {
+        assert!(of(unit, 0).expand(text).is_err(), "{unit:?} {text}");
+    }
+}
