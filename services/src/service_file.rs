@@ -20,7 +20,7 @@ pub const MAX_FILE_BYTES: usize = 16 * 1024;
 /// Maximum number of faults of one file that are reported.
 const MAX_FAULTS: usize = 16;
 /// Maximum number of characters of a value that a fault shows.
-const MAX_SHOWN: usize = 40;
+const MAX_SHOWN: usize = 64;
 
 /// Names under which PID 1 and the kernel speak in the log: no service has them.
 const SPEAKERS: [&str; 2] = ["boot2podman", "kernel"];
