@@ -95,7 +95,8 @@ impl Signals {
         // The number is bounded: standard signals do not queue, real-time signals do.
         for _ in 0..MAX_READS {
             let length = read(&self.0, &mut records).unwrap_or(0);
-            for record in records[..length].chunks_exact(RECORD_BYTES) {
+            let whole = records.get(..length).unwrap_or_default();
+            for record in whole.as_chunks::<RECORD_BYTES>().0 {
                 let request = meaning(number(record));
                 if !all.contains(&request) {
                     all.push(request);
