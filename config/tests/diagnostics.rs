@@ -3,23 +3,8 @@
 
 mod common;
 
-use common::{ED25519, read};
+use common::{ED25519, check, check_part, read};
 use config::{Config, DiskSelector, FormatPolicy, MAX_DIAGNOSTICS, Net};
-
-/// Checks the only diagnostic of a command line.
-fn check(line: &str, diagnostic: &str) {
-    let (config, diagnostics) = read(line);
-    assert_eq!(diagnostics, [diagnostic]);
-    assert_eq!(config, Config::default(), "{line}");
-}
-
-/// Checks a part of the only diagnostic of a command line.
-fn check_part(line: &str, part: &str) {
-    let (config, diagnostics) = read(line);
-    assert_eq!(diagnostics.len(), 1, "{line}: {diagnostics:?}");
-    assert!(diagnostics[0].contains(part), "{line}: {}", diagnostics[0]);
-    assert_eq!(config, Config::default(), "{line}");
-}
 
 #[test]
 fn unknown_flags_name_the_nearest() {

@@ -58,3 +58,18 @@ pub fn read_all(line: &str, entries: &[(&str, &str)]) -> (Config, Vec<String>) {
         diagnostics.iter().map(ToString::to_string).collect(),
     )
 }
+
+/// Checks the only diagnostic of a command line.
+pub fn check(line: &str, diagnostic: &str) {
+    let (config, diagnostics) = read(line);
+    assert_eq!(diagnostics, [diagnostic]);
+    assert_eq!(config, Config::default(), "{line}");
+}
+
+/// Checks a part of the only diagnostic of a command line.
+pub fn check_part(line: &str, part: &str) {
+    let (config, diagnostics) = read(line);
+    assert_eq!(diagnostics.len(), 1, "{line}: {diagnostics:?}");
+    assert!(diagnostics[0].contains(part), "{line}: {}", diagnostics[0]);
+    assert_eq!(config, Config::default(), "{line}");
+}
