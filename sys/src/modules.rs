@@ -4,7 +4,8 @@
 //! The index (`modules.dep`, `modules.alias`, `modules.softdep`, `modules.builtin`, as
 //! depmod(8) writes them) is read when the first module is asked for. PID 1 loads modules in a
 //! child, so it never holds the index itself, which would be a third of its memory. The same
-//! code is `/sbin/modprobe`, for the kernel's requests and for people.
+//! code is `/sbin/modprobe`, for the kernel's requests and for people. Extensions add modules, with
+//! lists of their own.
 //!
 //! **Signatures.** Debian signs its modules with ECDSA P-384, and checking one signature takes
 //! 30 ms of instructions on this kernel, however small the module: most of a boot. The image
@@ -25,9 +26,11 @@ use nix::kmod::{ModuleInitFlags, finit_module, init_module};
 use crate::error::{self, Doing};
 
 mod forbidden;
+mod glob;
 pub mod restore;
 
 use forbidden::is_forbidden;
+pub use glob::glob_match;
 use restore::restore;
 
 /// Release of the running kernel (proc_sys_kernel(5)).
@@ -121,9 +124,9 @@ impl Modules {
         let text = |name| fs::read_to_string(self.dir.join(name)).unwrap_or_default();
         let (dep, alias) = (text("modules.dep"), text("modules.alias"));
         let (softdep, builtin) = (text("modules.softdep"), text("modules.builtin"));
-        self.dep = parse_dep(&dep);
-        self.alias = parse_alias(&alias);
-        self.softdep = parse_softdep(&softdep);
+        self.dep = parse_dep(&(dep + &of_extensions(&self.dir, "dep")));
+        self.alias = parse_alias(&(alias + &of_extensions(&self.dir, "alias")));
+        self.softdep = parse_softdep(&(softdep + &of_extensions(&self.dir, "softdep")));
         self.builtin = builtin.lines().map(module_name).collect();
         self.line = fs::read("/proc/cmdline").unwrap_or_default();
     }
@@ -233,6 +236,22 @@ impl Modules {
     }
 }
 
+/// Returns the lines that extensions add to a list of the index at `dir`: files `ext/<name>.<list>`
+/// (docs/guide/extensions.md). They follow those of the machine, whose modules therefore stay.
+fn of_extensions(dir: &Path, list: &str) -> String {
+    let entries = fs::read_dir(dir.join("ext"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == list));
+    crate::sort::sort_by(&mut paths, |a, b| a.cmp(b));
+    let texts = paths
+        .iter()
+        .map(|path| fs::read_to_string(path).unwrap_or_default());
+    texts.collect()
+}
+
 /// Returns true if the kernel has initialized the module: it reads and checks a module completely
 /// before it lists it as live.
 fn live(name: &str) -> bool {
@@ -332,60 +351,6 @@ pub fn parse_softdep(text: &str) -> Vec<(String, String)> {
         all.extend(pre.split_whitespace().map(|p| (normal(name), p.to_owned())));
     }
     all
-}
-
-/// Matches as fnmatch(3) does for modules.alias: `*`, `?`, `[a-z]`. The matcher only backtracks to
-/// the last star, so that no modalias can make it slow.
-pub fn glob_match(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut p, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match step(pattern.get(p..).unwrap_or(&[]), text[t]) {
-            Step::Star => {
-                star = Some((p + 1, t));
-                p += 1;
-            }
-            Step::Match(used) => {
-                p += used;
-                t += 1;
-            }
-            Step::No => {
-                let Some((after, from)) = star else {
-                    return false;
-                };
-                star = Some((after, from + 1));
-                (p, t) = (after, from + 1);
-            }
-        }
-    }
-    pattern.get(p..).unwrap_or(&[]).iter().all(|&c| c == b'*')
-}
-
-enum Step {
-    Star,
-    Match(usize),
-    No,
-}
-
-fn step(pattern: &[u8], c: u8) -> Step {
-    match pattern {
-        [b'*', ..] => Step::Star,
-        [b'?', ..] => Step::Match(1),
-        [b'[', set @ ..] => match set.iter().position(|&b| b == b']') {
-            Some(end) if in_set(&set[..end], c) => Step::Match(end + 2),
-            _ => Step::No,
-        },
-        [first, ..] if *first == c => Step::Match(1),
-        _ => Step::No,
-    }
-}
-
-fn in_set(set: &[u8], c: u8) -> bool {
-    match set {
-        [from, b'-', to, rest @ ..] => (*from..=*to).contains(&c) || in_set(rest, c),
-        [one, rest @ ..] => *one == c || in_set(rest, c),
-        [] => false,
-    }
 }
 
 #[cfg(test)]

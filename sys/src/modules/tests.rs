@@ -115,3 +115,25 @@ fn globs() {
         "a".repeat(10_000).as_bytes()
     ));
 }
+
+#[test]
+fn an_extension_adds_modules_and_replaces_none() {
+    let dir = std::env::temp_dir().join(format!("b2p-modules-ext-{}", std::process::id()));
+    fs::create_dir_all(dir.join("ext")).unwrap();
+    fs::write(dir.join("modules.dep"), "kernel/lib/crc.ko:\n").unwrap();
+    fs::write(dir.join("modules.alias"), "alias fs-ext4 ext4\n").unwrap();
+    let dep = "kernel/fs/nfs.ko: kernel/lib/crc.ko\nevil/crc.ko:\n";
+    fs::write(dir.join("ext/nfs.dep"), dep).unwrap();
+    fs::write(dir.join("ext/nfs.alias"), "alias fs-nfs nfs\n").unwrap();
+    fs::write(dir.join("ext/README"), "kernel/no.ko:\n").unwrap();
+    let mut modules = Modules {
+        dir: dir.clone(),
+        ..Modules::default()
+    };
+    modules.read_index();
+    fs::remove_dir_all(dir).unwrap();
+    assert_eq!(modules.resolve("fs-nfs"), ["nfs"]);
+    assert_eq!(modules.dep("nfs").unwrap().needs, ["crc"]);
+    assert_eq!(modules.dep("crc").unwrap().path, "kernel/lib/crc.ko");
+    assert!(modules.dep("no").is_none());
+}
