@@ -15,7 +15,13 @@ pub(crate) const DICTIONARY: &[&str] = &[
     "size 4096\n",
     "sha256 ab\n",
     "needs libc.so.6\n",
+    "needs git\n",
     "user tcpdump\n",
+    "user statd 104\n",
+    "kernel 6.12.1-cloud\n",
+    "module nfs\n",
+    "service statd\n",
+    "lines 12\n",
     "package strace 6.13\n",
     "../",
     "\x1b",
@@ -27,6 +33,7 @@ pub fn extension(data: &[u8]) {
     let has_library = |name: &str| name.starts_with("lib");
     let platform = Platform {
         libc: "2.41",
+        kernel: "6.12.1-cloud",
         has_library: &has_library,
     };
     let manifest = match Manifest::parse(data) {
@@ -44,12 +51,20 @@ pub fn extension(data: &[u8]) {
                 (manifest.value("name"), manifest.value("libc")),
                 ("debug", "2.41")
             );
-            let plain = |n: &str| !n.contains(['/', ':', '\n']);
-            assert!(manifest.values("user").all(plain));
+            let plain = |n: &str| !n.is_empty() && !n.contains(['/', ':', '\n', ' ']);
+            assert!(manifest.users().all(|user| plain(user.name)));
             assert!(
                 manifest
-                    .values("needs")
-                    .all(|n| plain(n) || has_library(n) && !n.contains('/'))
+                    .users()
+                    .all(|user| user.uid.is_none_or(|uid| uid >= 100))
+            );
+            assert_eq!(manifest.users().count(), manifest.values("user").count());
+            for key in ["needs", "module", "service", "kernel"] {
+                assert!(manifest.values(key).all(plain), "{key}");
+            }
+            assert!(manifest.needed_libraries().all(has_library));
+            assert!(
+                manifest.modules().next().is_none() || manifest.value("kernel") == platform.kernel
             );
         }
         Err(why) => check_error(&why.to_string()),

@@ -113,15 +113,27 @@ pub fn set(files: &mut Files, user: &User) -> Result<Account> {
 /// ids. A user of this name that exists is left as it is.
 ///
 /// # Errors
-/// No number is free.
-pub fn add_system_user(files: &mut Files, name: &str) -> Result<()> {
-    if line_of(&files.passwd, name).is_some() {
-        return Ok(());
+/// The number is another's, the user has another number, or no number is free.
+pub fn add_system_user(files: &mut Files, name: &str, uid: Option<u32>) -> Result<()> {
+    let wrong = |why: String| Err(Error::invalid(why));
+    let current = line_of(&files.passwd, name).map(number_of);
+    match (current, uid) {
+        (Some(has), Some(uid)) if has != Some(uid) => {
+            let has = has.unwrap_or_default();
+            return wrong(format!(
+                "the user {name} has the number {has} here, not {uid}"
+            ));
+        }
+        (Some(_), _) => return Ok(()),
+        (None, Some(uid)) if has_number(&files.passwd, uid) => {
+            return wrong(format!("another user than {name} has the number {uid}"));
+        }
+        (None, _) => {}
     }
     let (subuid, subgid) = (files.subuid.clone(), files.subgid.clone());
     let user = User {
         name: name.to_owned(),
-        uid: free_number(&files.passwd, FIRST_SYSTEM_UID),
+        uid: uid.or_else(|| free_number(&files.passwd, FIRST_SYSTEM_UID)),
         home: Some("/nonexistent".to_owned()),
         shell: Some("/usr/sbin/nologin".to_owned()),
         ..User::default()

@@ -23,12 +23,32 @@ fn who_programs_become() {
         group: "podman:x:101:\n".into(),
         ..Files::default()
     };
-    add_system_user(&mut files, "tcpdump").expect("there is room");
+    add_system_user(&mut files, "tcpdump", None).expect("there is room");
     let line = "tcpdump:x:101:102::/nonexistent:/usr/sbin/nologin";
     assert!(files.passwd.lines().any(|l| l == line), "{}", files.passwd);
     assert!(files.group.contains("tcpdump:x:102:\n") && files.subuid.is_empty());
     let before = files.clone();
-    add_system_user(&mut files, "tcpdump").expect("it is there");
+    add_system_user(&mut files, "tcpdump", None).expect("it is there");
+    assert_eq!(files, before);
+    add_system_user(&mut files, "statd", Some(104)).expect("the number is free");
+    assert!(
+        files.passwd.contains("statd:x:104:104:"),
+        "{}",
+        files.passwd
+    );
+    add_system_user(&mut files, "statd", Some(104)).expect("it is there");
+    let before = files.clone();
+    for (name, uid, why) in [
+        (
+            "statd",
+            105,
+            "the user statd has the number 104 here, not 105",
+        ),
+        ("rpc", 100, "another user than rpc has the number 100"),
+    ] {
+        let refused = add_system_user(&mut files, name, Some(uid));
+        assert_eq!(refused.map_err(|e| e.to_string()), Err(why.to_owned()));
+    }
     assert_eq!(files, before);
 }
 

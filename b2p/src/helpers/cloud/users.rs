@@ -91,15 +91,19 @@ fn change(act: impl FnOnce(&mut Files) -> Result<()>) -> Result<()> {
     write_files(&before, &files)
 }
 
-/// Adds a user as which programs of an extension run.
+/// Adds a user as which programs of an extension run, with this number if one is given.
 ///
 /// # Errors
-/// A file cannot be read or written, or no number is free.
-pub fn add_system_user(name: &str) -> Result<()> {
-    change(|files| users::add_system_user(files, name))
+/// A file cannot be read or written, or the errors of [`users::add_system_user`].
+pub fn add_system_user(name: &str, uid: Option<u32>) -> Result<()> {
+    change(|files| users::add_system_user(files, name, uid))
 }
 
-fn read_files() -> Result<Files> {
+/// Returns the texts of the files that list users.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn read_files() -> Result<Files> {
     let read = |(path, ..): (&'static str, u32, u32)| sys::files::read_text(path);
     let [passwd, group, shadow, subuid, subgid] = FILES.map(read);
     Ok(Files {

@@ -18,6 +18,7 @@ use crate::common::tool;
 
 /// Loader of the C library, which knows its version (ld.so(8)).
 const LOADER: &str = ARCH.loader;
+const OSRELEASE: &str = "/proc/sys/kernel/osrelease";
 /// Time limit of the loader.
 const LOADER_LIMIT: Duration = Duration::from_secs(10);
 /// Time limit of sha256sum(1): a gigabyte on a slow disc.
@@ -32,10 +33,17 @@ pub fn check_platform<'a>(files: &Files, manifest: &'a [u8]) -> Result<Manifest<
     let has_library = |name: &str| Path::new(ARCH.libraries).join(name).exists();
     let platform = Platform {
         libc: &libc_version()?,
+        kernel: &kernel_release()?,
         has_library: &has_library,
     };
     manifest.check(&files.name(), &platform)?;
     Ok(manifest)
+}
+
+/// Returns the release of the running kernel (proc_sys_kernel(5)).
+fn kernel_release() -> Result<String> {
+    let text = fs::read_to_string(OSRELEASE).on(OSRELEASE)?;
+    Ok(text.trim().to_owned())
 }
 
 /// Returns the version of this machine's C library.

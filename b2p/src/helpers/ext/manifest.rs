@@ -3,7 +3,7 @@
 //! whether the extension is for this machine.
 //!
 //! A manifest is text: a line for each fact, with a key, a space and a value. `#` begins a
-//! comment. Unknown keys are ignored.
+//! comment. Unknown keys are ignored, and no line is there twice.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -14,10 +14,17 @@ use sys::error::{Doing, Error, Result};
 pub const MAX_BYTES: u64 = 64 * 1024;
 /// Longest line, in bytes: values are shown on one line of a terminal.
 const MAX_LINE: usize = 256;
+/// Remedy for an extension that is made for another machine.
+const REMAKE: &str = "`make ext` makes one that fits, where this machine's image is made";
 /// The only format so far.
 const FORMAT: &str = "1";
 /// Architecture of this machine by Debian's name.
 const ARCHITECTURE: &str = sys::arch::ARCH.debian;
+/// Lowest and highest number of a user that a manifest may fix: those of programs (Debian policy 9.2.2).
+const SYSTEM_UIDS: std::ops::RangeInclusive<u32> = 100..=999;
+/// Keys that a manifest has once, if at all: the release of the kernel that its modules are for, and the
+/// number of its lines.
+const OPTIONAL_KEYS: &[&str] = &["kernel", "lines"];
 /// Keys that a manifest has exactly once.
 const REQUIRED_KEYS: &[&str] = &[
     "format",
@@ -35,10 +42,21 @@ pub struct Manifest<'a> {
     lines: Vec<(&'a str, &'a str)>,
 }
 
+/// User of an extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct User<'a> {
+    /// Login name.
+    pub name: &'a str,
+    /// Number; `None` if the machine chooses one.
+    pub uid: Option<u32>,
+}
+
 /// Facts about a machine that an extension depends on.
 pub struct Platform<'a> {
     /// Version of its C library.
     pub libc: &'a str,
+    /// Release of its kernel (uname(2)).
+    pub kernel: &'a str,
     /// Returns true if the machine has a library of this name.
     pub has_library: &'a dyn Fn(&str) -> bool,
 }
@@ -69,26 +87,87 @@ impl<'a> Manifest<'a> {
                 "its manifest is longer than {kib} KiB"
             )));
         }
-        let text =
-            std::str::from_utf8(text).map_err(|e| Error::invalid(format!("its manifest: {e}")))?;
+        let Ok(text) = std::str::from_utf8(text) else {
+            return Err(Error::invalid("its manifest is not text: it is damaged"));
+        };
         let mut manifest = Manifest { lines: Vec::new() };
-        for (number, line) in (1..).zip(text.lines()) {
-            if line.is_empty() || line.starts_with('#') {
+        for (number, line) in (1..).zip(text.split('\n')) {
+            if line.is_empty() || line.starts_with('#') && !line.contains(char::is_control) {
                 continue;
             }
             let pair = manifest.parse_line(line);
             let pair = pair.doing(format!("its manifest: line {number}"))?;
             manifest.lines.push(pair);
         }
+        manifest.check_format()?;
+        // The owner may add comments: only fewer lines than stated are too few.
+        let stated = match manifest.value("lines") {
+            "" => Ok(0),
+            number => number.parse::<usize>(),
+        };
+        let is_short = stated.is_ok_and(|stated| stated > text.lines().count());
+        if !text.ends_with('\n') || is_short {
+            return Err(Error::invalid("its manifest is truncated: copy it again"));
+        }
         let is_missing = |key: &&&str| manifest.value(key).is_empty();
-        match REQUIRED_KEYS.iter().find(is_missing) {
-            Some(key) => Err(Error::invalid(format!("its manifest has no {key}"))),
-            None => Ok(manifest),
+        if let Some(key) = REQUIRED_KEYS.iter().find(is_missing) {
+            return Err(Error::invalid(format!("its manifest has no {key}")));
+        }
+        manifest.check_names()?;
+        Ok(manifest)
+    }
+
+    /// Refuses a format that later versions may have: its keys are unknown here.
+    fn check_format(&self) -> Result<()> {
+        match self.value("format") {
+            FORMAT | "" => Ok(()),
+            format => Err(Error::invalid(format!(
+                "foreign: its manifest has format {format}, this machine reads {FORMAT}; {REMAKE}"
+            ))),
+        }
+    }
+
+    /// Checks the values that become names of files, users, modules and services.
+    fn check_names(&self) -> Result<()> {
+        type Check = fn(&str) -> bool;
+        let checks: [(&str, Check, &str); 5] = [
+            ("needs", is_need, "a library or an extension"),
+            ("kernel", is_release, "a release of a kernel"),
+            ("module", is_module, "a kernel module"),
+            ("service", services::service_file::is_name, "a service"),
+            (
+                "user",
+                is_user,
+                "a user, with a number from 100 to 999 or none",
+            ),
+        ];
+        for (key, is_valid, right) in checks {
+            if let Some(bad) = self.values(key).find(|value| !is_valid(value)) {
+                let reason = format!("its manifest: {key}: {bad} is no name of {right}");
+                return Err(Error::invalid(reason));
+            }
+        }
+        let mut names: Vec<&str> = self.users().map(|user| user.name).collect();
+        names.retain(|name| self.users().filter(|user| user.name == *name).count() > 1);
+        match (names.first(), self.value("kernel"), self.modules().next()) {
+            (Some(name), ..) => Err(Error::invalid(format!(
+                "its manifest: user {name} is there twice"
+            ))),
+            (None, "", Some(module)) => Err(Error::invalid(format!(
+                "its manifest has the module {module} and no kernel that it is for"
+            ))),
+            _ => Ok(()),
         }
     }
 
     fn parse_line(&self, line: &'a str) -> Result<(&'a str, &'a str)> {
         let wrong = |reason: String| Err(Error::invalid(reason));
+        if line.ends_with('\r') {
+            return wrong("it ends in CR LF, not LF: copy it again, without a conversion".into());
+        }
+        if line.contains(char::is_control) {
+            return wrong("there is a control character".into());
+        }
         let pair = line.split_once(' ').filter(|(_, value)| !value.is_empty());
         let Some((key, value)) = pair else {
             return wrong("a word, a space and a value are right".into());
@@ -96,10 +175,12 @@ impl<'a> Manifest<'a> {
         if line.len() > MAX_LINE {
             return wrong(format!("longer than {MAX_LINE} bytes"));
         }
-        if line.contains(char::is_control) {
-            return wrong("there is a control character".into());
+        let is_word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if !key.bytes().all(is_word) {
+            return wrong("the first word has a-z, digits and -".into());
         }
-        if REQUIRED_KEYS.contains(&key) && self.values(key).next().is_some() {
+        let is_single = REQUIRED_KEYS.contains(&key) || OPTIONAL_KEYS.contains(&key);
+        if self.values(key).any(|known| is_single || known == value) {
             return wrong(format!("{key} is there twice"));
         }
         Ok((key, value))
@@ -116,6 +197,28 @@ impl<'a> Manifest<'a> {
         self.values(key).next().unwrap_or_default()
     }
 
+    /// Returns the extensions that it needs: their names have no dot, those of libraries do.
+    pub fn needed_extensions(&self) -> impl Iterator<Item = &'a str> {
+        self.values("needs")
+            .filter(|need| config::is_extension_name(need))
+    }
+
+    /// Returns the libraries that it needs.
+    pub fn needed_libraries(&self) -> impl Iterator<Item = &'a str> {
+        self.values("needs")
+            .filter(|need| !config::is_extension_name(need))
+    }
+
+    /// Returns the kernel modules that are loaded when it is added.
+    pub fn modules(&self) -> impl Iterator<Item = &'a str> {
+        self.values("module")
+    }
+
+    /// Returns its users.
+    pub fn users(&self) -> impl Iterator<Item = User<'a>> {
+        self.values("user").filter_map(user)
+    }
+
     /// Checks that the extension has this name and is made for this platform.
     ///
     /// # Errors
@@ -128,14 +231,8 @@ impl<'a> Manifest<'a> {
     }
 
     fn mismatch(&self, name: &str, platform: &Platform<'_>) -> Option<String> {
-        let remake = "`make ext` makes one that fits, where this machine's image is made";
-        let [format, own_name, architecture, libc] =
-            ["format", "name", "architecture", "libc"].map(|key| self.value(key));
-        if format != FORMAT {
-            return Some(format!(
-                "its manifest has format {format}, this machine reads {FORMAT}; {remake}"
-            ));
-        }
+        let [own_name, architecture, libc, kernel] =
+            ["name", "architecture", "libc", "kernel"].map(|key| self.value(key));
         if own_name != name {
             return Some(format!(
                 "its manifest is that of {own_name}; both files keep the name they were made with"
@@ -143,24 +240,28 @@ impl<'a> Manifest<'a> {
         }
         if architecture != ARCHITECTURE {
             return Some(format!(
-                "it is made for {architecture}, this machine is {ARCHITECTURE}; {remake}"
+                "it is made for {architecture}, this machine is {ARCHITECTURE}; {REMAKE}"
             ));
         }
         if libc != platform.libc {
             return Some(format!(
-                "it is made for the C library {libc} of Debian {}, this machine has {}; {remake}",
+                "it is made for the C library {libc} of Debian {}, this machine has {}; {REMAKE}",
                 self.value("suite"),
                 platform.libc
             ));
         }
-        let is_no_user = |user: &&str| !config::is_extension_name(user);
-        if let Some(user) = self.values("user").find(is_no_user) {
-            return Some(format!("{user} is no name of a user"));
+        if !kernel.is_empty() && kernel != platform.kernel {
+            return Some(format!(
+                "its modules are for the kernel {kernel}, this machine runs {}; {REMAKE}",
+                platform.kernel
+            ));
         }
-        let is_missing = |name: &&str| name.contains('/') || !(platform.has_library)(name);
-        let missing = self.values("needs").find(is_missing)?;
+        let missing = self.needed_libraries();
+        let missing = missing
+            .into_iter()
+            .find(|name| !(platform.has_library)(name))?;
         Some(format!(
-            "it needs {missing}, which this machine does not have; {remake}"
+            "it needs {missing}, which this machine does not have; {REMAKE}"
         ))
     }
 
@@ -170,58 +271,42 @@ impl<'a> Manifest<'a> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::common::testing::why;
-
-    const GOOD: &str = "# x\nformat 1\nname debug\narchitecture amd64\nsuite trixie\n\
-        libc 2.41\nsize 4096\nsha256 ab\n\nneeds libc.so.6\nlater true\n\
-        package strace 6.13+ds-1\npackage lsof 4\n";
-
-    fn check(text: &str) -> Result<()> {
-        let has_library = |name: &str| name == "libc.so.6";
-        let platform = Platform {
-            libc: "2.41",
-            has_library: &has_library,
-        };
-        Manifest::parse(text.as_bytes())?.check("debug", &platform)
-    }
-
-    #[test]
-    fn one_that_fits() {
-        assert_eq!(check(GOOD), Ok(()));
-        let manifest = Manifest::parse(GOOD.as_bytes()).unwrap();
-        assert_eq!(manifest.packages(), "strace 6.13+ds-1, lsof 4");
-        assert_eq!(
-            (manifest.value("size"), manifest.value("sha256")),
-            ("4096", "ab")
-        );
-    }
-
-    #[test]
-    fn one_that_does_not_is_told_why() {
-        for (from, to, reason) in [
-            ("format 1", "format 2", "format 2"),
-            ("debug", "debag", "that of debag"),
-            ("amd64", "arm64", "made for arm64"),
-            ("2.41", "2.36", "the C library 2.36 of Debian trixie"),
-            ("libc.so.6", "libx.so.1", "needs libx.so.1"),
-            ("libc.so.6", "../libc.so.6", "needs ../libc.so.6"),
-            ("later true", "user a:b", "a:b is no name"),
-            ("sha256 ab", "", "has no sha256"),
-            ("later true", "size 1", "line 11: size is there twice"),
-            ("later true", "later", "line 11: a word"),
-            ("later true", "later \x1b", "line 11: there is a control"),
-        ] {
-            let refused = why(check(&GOOD.replacen(from, to, 1)));
-            assert!(refused.contains(reason), "{to}: {refused}");
-        }
-        let long = format!("{GOOD}later {}\n", "x".repeat(300));
-        assert!(why(check(&long)).contains("line 14: longer"));
-        let long = format!("{GOOD}#{}", "x".repeat(70_000));
-        assert!(why(check(&long)).contains("longer"));
-        assert!(Manifest::parse(&[0xff]).is_err());
-    }
+/// Parses `NAME` or `NAME NUMBER`.
+fn user(value: &str) -> Option<User<'_>> {
+    let (name, uid) = match value.split_once(' ') {
+        Some((name, uid)) => (name, Some(uid.parse().ok()?)),
+        None => (value, None),
+    };
+    let first = |b: u8| b.is_ascii_lowercase() || b == b'_';
+    let is_valid = name.bytes().next().is_some_and(first)
+        && name.len() <= 32
+        && name
+            .bytes()
+            .all(|b| first(b) || b.is_ascii_digit() || b == b'-')
+        && uid.is_none_or(|uid| SYSTEM_UIDS.contains(&uid));
+    is_valid.then_some(User { name, uid })
 }
+
+fn is_user(value: &str) -> bool {
+    user(value).is_some()
+}
+
+/// Returns true for a name of a library or of an extension: neither is a path.
+fn is_need(value: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"+-._".contains(&b);
+    value.bytes().all(allowed) && !value.starts_with(['.', '-'])
+}
+
+/// Returns true for a release of a kernel, which is also the name of a directory.
+fn is_release(value: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"+-._~".contains(&b);
+    value.bytes().all(allowed) && !value.starts_with('.')
+}
+
+fn is_module(value: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
+    value.len() <= 64 && value.bytes().all(allowed)
+}
+
+#[cfg(test)]
+mod tests;

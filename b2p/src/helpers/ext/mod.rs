@@ -115,8 +115,8 @@ fn add(files: &Files) -> Result<String> {
             sys::files::replace(&copy, &text, 0o644)?;
         }
     }
-    for user in manifest.values("user") {
-        users::add_system_user(user)?;
+    for user in manifest.users() {
+        users::add_system_user(user.name, user.uid)?;
     }
     let linked = links::make(&target, Path::new("/"))?;
     Ok(summary(&linked, &manifest))
