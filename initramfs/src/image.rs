@@ -139,7 +139,7 @@ pub fn base(debian: &PackageTree) -> Result<Tree> {
 }
 
 /// Adds the files below a directory, without those in `left_out`.
-fn add_directory(
+pub fn add_directory(
     tree: &mut Tree,
     from: &Path,
     to: &str,

@@ -16,6 +16,7 @@ use crate::progress::Step;
 use crate::stamp::{self, Inputs};
 use crate::{fsutil, paths};
 
+mod extension;
 mod files;
 mod hardware;
 pub mod patch;

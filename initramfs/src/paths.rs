@@ -77,9 +77,19 @@ pub fn cache_for(arch: &Arch) -> PathBuf {
     out_for(arch).join("cache")
 }
 
-/// Returns the directory of extensions.
+/// Returns the directory of extensions for every kernel.
 pub fn extensions() -> PathBuf {
     out().join("ext")
+}
+
+/// Returns the directory of extensions with modules of one kernel.
+pub fn extensions_of(kernel: Kernel) -> PathBuf {
+    out_of(kernel).join("ext")
+}
+
+/// Returns the directory of the plain files that are copied over the packages of an extension.
+pub fn extension_files(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("ext").join(name)
 }
 
 /// Returns the directory of the plain files that are copied over the userland.

@@ -6,8 +6,11 @@ use std::fmt::Write;
 
 use crate::package_metadata::Fetched;
 
-/// Content of the manifest. No value has a space or a control character: they are names of
-/// packages and libraries, and versions (Debian policy 5.6.7, 5.6.12).
+/// Directory of service files in an extension (docs/guide/services.md).
+pub const SERVICES: &str = "usr/lib/boot2podman/services";
+
+/// Content of the manifest. No value has a control character: they are names of
+/// packages, libraries and the like, and versions (Debian policy 5.6.7, 5.6.12).
 #[derive(Clone, Debug, Default)]
 pub struct Manifest {
     /// Name of the extension and of its files.
@@ -20,7 +23,16 @@ pub struct Manifest {
     pub libc: String,
     /// Libraries that the machine must have, by the names in ELF headers.
     pub needs: Vec<String>,
-    /// Users that the programs change to.
+    /// Extensions that are added before this one. Their names have no dot, and those of libraries do.
+    pub extensions: Vec<String>,
+    /// Release of the kernel that its modules are for; `None` without modules.
+    pub kernel: Option<String>,
+    /// Modules that are loaded when the extension is added. The others wait until the kernel or
+    /// modprobe(8) asks for them.
+    pub modules: Vec<String>,
+    /// Services, files in [`SERVICES`], which start when the extension is added.
+    pub services: Vec<String>,
+    /// Users that the programs change to: a name, or a name, a space and a number.
     pub users: Vec<String>,
     /// Packages that the files are from.
     pub packages: Vec<Fetched>,
@@ -41,8 +53,13 @@ impl Manifest {
         );
         let package = |p: &Fetched| format!("{} {}", p.name, p.version);
         let packages: Vec<String> = self.packages.iter().map(package).collect();
+        let kernel: Vec<String> = self.kernel.iter().cloned().collect();
         for (keyword, values) in [
             ("needs", &self.needs),
+            ("needs", &self.extensions),
+            ("kernel", &kernel),
+            ("module", &self.modules),
+            ("service", &self.services),
             ("user", &self.users),
             ("package", &packages),
         ] {
@@ -51,6 +68,8 @@ impl Manifest {
                 let _ = writeln!(text, "{keyword} {value}");
             }
         }
-        text
+        // By the number of its lines, a manifest that was cut off is recognized.
+        let lines = text.lines().count() + 1;
+        text.replacen("\nformat 1\n", &format!("\nformat 1\nlines {lines}\n"), 1)
     }
 }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
+pub mod additions;
 pub mod manifest;
 pub mod table;
 
@@ -22,11 +23,14 @@ use crate::progress::{Step, megabytes};
 use crate::stamp::{self, Inputs};
 use crate::tree::{Node, Source, Tree};
 use crate::{elf, erofs, fsutil, image, overlay, paths, userland};
+use additions::Additions;
 use manifest::Manifest;
-use table::{ALTERNATIVES, KNOWN, LEFT_OUT, USERS};
+use table::{ALTERNATIVES, KNOWN, LEFT_OUT};
 
 /// Maximum length of an extension's name, as for `b2p.ext=`.
 const MAX_NAME: usize = 32;
+/// Files by which packages declare users (sysusers.d(5)).
+const SYSUSERS: &str = "usr/lib/sysusers.d/";
 
 /// Extension to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub struct Request {
     pub name: String,
     /// Debian packages.
     pub packages: Vec<String>,
+    /// Content that is in no package.
+    pub additions: Additions,
 }
 
 /// Makes the extension of `NAME=` and `PKGS=`, or the extensions of the table with these names.
@@ -42,9 +48,9 @@ pub struct Request {
 /// # Errors
 /// A name or a package is not valid, or a step of the build failed.
 pub fn build(names: &[String]) -> Result<()> {
-    let var = |name| std::env::var(name).unwrap_or_default();
+    let var = |name: &str| std::env::var(name).unwrap_or_default();
     let requests: Vec<Request> = match names {
-        [] => vec![Request::new(&var("NAME"), &var("PKGS"))?],
+        [] => vec![Request::of_variables(var)?],
         names => names
             .iter()
             .map(|name| Request::new(name, ""))
@@ -66,14 +72,13 @@ pub fn images(config: &BuildConfig, list: &str) -> Result<Vec<PathBuf>> {
     let names = list.split(',').filter(|name| !name.is_empty());
     let image = |name: &str| match Request::new(name, "") {
         Ok(request) => make(config, &request),
-        Err(_) if image_path(name).exists() => Ok(image_path(name)),
-        Err(error) => Err(error),
+        Err(error) => {
+            let dirs = [paths::extensions_of(config.kernel), paths::extensions()];
+            let mut made = dirs.iter().map(|dir| dir.join(format!("{name}.erofs")));
+            made.find(|image| image.exists()).ok_or(error)
+        }
     };
     names.map(image).collect()
-}
-
-fn image_path(name: &str) -> PathBuf {
-    paths::extensions().join(format!("{name}.erofs"))
 }
 
 /// Returns the path of an image's manifest.
@@ -82,11 +87,29 @@ pub fn manifest_of(image: &Path) -> PathBuf {
 }
 
 impl Request {
-    /// Checks `NAME=` and `PKGS=`; without packages, the table has them.
+    /// Reads `NAME=`, `PKGS=` and the variables of [`Additions`]; without any of them, the table has the
+    /// content.
+    ///
+    /// # Errors
+    /// A variable is not valid.
+    pub fn of_variables(var: impl Fn(&str) -> String) -> Result<Self> {
+        let (name, packages) = (var("NAME"), var("PKGS"));
+        let additions = Additions::of_variables(&var)?;
+        match packages.is_empty() && additions.is_empty() {
+            true => Request::new(&name, ""),
+            false => Request::with(&name, &packages, additions),
+        }
+    }
+
+    /// Checks a name and packages, separated by spaces; without packages, the table has them.
     ///
     /// # Errors
     /// The name is not valid or not in the table, or a package's name is not valid.
     pub fn new(name: &str, packages: &str) -> Result<Self> {
+        Request::with(name, packages, Additions::of_table(name))
+    }
+
+    fn with(name: &str, packages: &str, additions: Additions) -> Result<Self> {
         let known_names = || KNOWN.iter().map(|k| k.name).collect::<Vec<_>>().join(", ");
         ensure!(
             is_name(name),
@@ -106,13 +129,26 @@ impl Request {
             ),
             Some(known) => packages = known.packages.iter().map(|p| (*p).to_owned()).collect(),
             None => ensure!(
-                !packages.is_empty(),
-                "NAME={name} needs PKGS=; without, it is one of {}",
+                !packages.is_empty() || !additions.is_empty(),
+                "NAME={name} needs PKGS=, MODULES= or FILES=; without, it is one of {}",
                 known_names()
             ),
         }
         let name = name.to_owned();
-        Ok(Request { name, packages })
+        Ok(Request {
+            name,
+            packages,
+            additions,
+        })
+    }
+
+    /// Returns the path of the image: modules make an extension one of their kernel.
+    fn image_path(&self, config: &BuildConfig) -> PathBuf {
+        let dir = match self.additions.modules.is_empty() {
+            true => paths::extensions(),
+            false => paths::extensions_of(config.kernel),
+        };
+        dir.join(format!("{}.erofs", self.name))
     }
 }
 
@@ -137,10 +173,14 @@ pub fn make(config: &BuildConfig, request: &Request) -> Result<PathBuf> {
     let step = Step::new("ext", 1, 2);
     let debian = config.fetch_userland(&step)?;
     let fetched = config.fetch_extension(&request.name, &request.packages, &step)?;
-    let extension = assemble(&debian, &fetched, config, request)?;
+    let mut extension = assemble(&debian, &fetched, config, request)?;
+    let additions = &request.additions;
+    let modules_key = additions.add_to(&mut extension, &debian, config, &step)?;
+    ensure_content(&extension)?;
     let step = Step::new("ext", 2, 2);
-    let image = image_path(&request.name);
-    if pack(&debian, &extension, &[&debian.key, &fetched.key], &image)? {
+    let image = request.image_path(config);
+    let keys = [&debian.key, &fetched.key, &modules_key];
+    if pack(&debian, &extension, &keys.map(String::as_str), &image)? {
         step.note(&format!(
             "{}: {}, {} files, {} unpacked",
             image.display(),
@@ -207,24 +247,34 @@ fn assemble(
     overlay::apply(&mut base, &paths::files())?;
     let mut tree = without_base(&userland::closure(fetched, &paths)?, &base);
     add_alternatives(&mut tree);
-    if tree.iter().all(|(_, entry)| entry.node == Node::Dir) {
-        bail!(
-            "{}: nothing is left: the machine has all of it",
-            request.name
-        );
-    }
     let needs = needed_libraries(&tree, &base, debian.arch)?;
-    let users = USERS.iter().filter(|(program, _)| tree.has(program));
+    let is_declaration = |path: &&str| path.starts_with(SYSUSERS);
+    let requested = owners.iter().filter(|(_, p)| request.packages.contains(p));
+    let declared = requested.map(|(path, _)| path.as_str());
+    let declared: Vec<&str> = declared.filter(is_declaration).collect();
+    let users = additions::users(&tree, &fetched.root, &declared)?;
     let manifest = Manifest {
         name: request.name.clone(),
         suite: config.suite.clone(),
         architecture: debian.arch.debian,
         libc: libc_version(&package_metadata::packages(&debian.root)?)?,
         needs,
-        users: users.map(|(_, user)| (*user).to_owned()).collect(),
+        users,
         packages: used_packages(&tree, &owners, &package_metadata::packages(&fetched.root)?),
+        ..Manifest::default()
     };
     Ok(Extension { tree, manifest })
+}
+
+/// Refuses an extension without a file.
+fn ensure_content(extension: &Extension) -> Result<()> {
+    let mut entries = extension.tree.iter();
+    ensure!(
+        entries.any(|(_, entry)| entry.node != Node::Dir),
+        "{}: nothing is left: the machine has all of it",
+        extension.manifest.name
+    );
+    Ok(())
 }
 
 /// Returns the part of `selected` that the machine does not have. Real commands replace those of

@@ -9,9 +9,27 @@ pub struct Known {
     pub name: &'static str,
     /// Debian packages.
     pub packages: &'static [&'static str],
+    /// Extensions that are added before it.
+    pub needs: &'static [&'static str],
+    /// Kernel modules, with those that they depend on, unless the machine has them. The kernel and
+    /// modprobe(8) find them.
+    pub modules: &'static [&'static str],
+    /// Modules among them that are loaded when the extension is added.
+    pub loaded: &'static [&'static str],
     /// Purpose.
     pub why: &'static str,
 }
+
+/// Row without content; rows of the table name only what they have. Further files of an extension,
+/// such as services and configuration, are in `initramfs/ext/<name>/`.
+const ROW: Known = Known {
+    name: "",
+    packages: &[],
+    needs: &[],
+    modules: &[],
+    loaded: &[],
+    why: "",
+};
 
 /// Extensions that `make ext` knows by name.
 pub const KNOWN: &[Known] = &[
@@ -19,16 +37,19 @@ pub const KNOWN: &[Known] = &[
         name: "buildah",
         packages: &["buildah"],
         why: "builds images step by step",
+        ..ROW
     },
     Known {
         name: "skopeo",
         packages: &["skopeo"],
         why: "looks at images in registries, and copies them",
+        ..ROW
     },
     Known {
         name: "compose",
         packages: &["docker-compose"],
         why: "brings compose projects up, for `podman compose`",
+        ..ROW
     },
     Known {
         name: "debug",
@@ -36,6 +57,7 @@ pub const KNOWN: &[Known] = &[
             "strace", "tcpdump", "lsof", "iproute2", "ethtool", "vim-tiny",
         ],
         why: "traces system calls, captures packets, lists open files",
+        ..ROW
     },
 ];
 

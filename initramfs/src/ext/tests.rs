@@ -80,7 +80,11 @@ fn the_manifest_says_whose_files_it_has() -> Result<()> {
         architecture: "arm64",
         libc: "2.41".into(),
         needs: vec!["libc.so.6".into()],
-        users: Vec::new(),
+        extensions: vec!["git".into()],
+        kernel: Some("6.12.1-cloud".into()),
+        modules: vec!["nfs".into()],
+        services: vec!["statd".into()],
+        users: vec!["statd 104".into()],
         packages: used_packages(&tree, &owners, &fetched),
     };
     let text = manifest.text(4096, "ab");
@@ -90,6 +94,11 @@ fn the_manifest_says_whose_files_it_has() -> Result<()> {
         "libc 2.41",
         "size 4096",
         "needs libc.so.6",
+        "needs git",
+        "kernel 6.12.1-cloud",
+        "module nfs",
+        "service statd",
+        "user statd 104",
         "package strace 6.13+ds-1",
     ] {
         assert!(text.lines().any(|l| l == line), "{line}: {text}");

@@ -23,16 +23,23 @@ const LISTS: &[&str] = &[
 pub fn unpack_all(linux: &PackageTree, release: &str, paths: &[String], to: &Path) -> Result<()> {
     let from = linux.root.join("usr/lib/modules").join(release);
     let to = to.join("usr/lib/modules").join(release);
-    fs::create_dir_all(&to).with_context(|| format!("make {}", to.display()))?;
+    unpack(linux, release, paths, &to)?;
+    for name in LISTS {
+        fs::copy(from.join(name), to.join(name)).with_context(|| format!("copy {name}"))?;
+    }
+    Ok(())
+}
+
+/// Unpacks and patches the modules with these paths into the directory `to`.
+pub fn unpack(linux: &PackageTree, release: &str, paths: &[String], to: &Path) -> Result<()> {
+    let from = linux.root.join("usr/lib/modules").join(release);
+    fs::create_dir_all(to).with_context(|| format!("make {}", to.display()))?;
     for path in paths {
         let target = to.join(path.trim_end_matches(".xz"));
-        fs::create_dir_all(target.parent().unwrap_or(&to))?;
+        fs::create_dir_all(target.parent().unwrap_or(to))?;
         let original = read_module(&from.join(path))?;
         let bytes = patch(&original).with_context(|| format!("patch {path}"))?;
         fs::write(&target, bytes).with_context(|| format!("write {}", target.display()))?;
-    }
-    for name in LISTS {
-        fs::copy(from.join(name), to.join(name)).with_context(|| format!("copy {name}"))?;
     }
     Ok(())
 }
