@@ -2,16 +2,19 @@
 //! podman's generator (podman-systemd.unit(5)), which turns quadlet files into units: where they are, and
 //! what it prints.
 
+mod good_files;
+
 use std::fs;
 use std::io::{Read, Seek};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use sys::error::{Doing, Error, Result};
 
+use self::good_files::GoodFiles;
 use super::specifiers::Owner;
 use crate::common::{pidfd, tool};
 
@@ -30,8 +33,11 @@ pub const DISK_DIR: &str = "/var/lib/boot2podman/quadlet";
 const DISK_LINK: &str = "/run/containers/systemd/boot2podman";
 /// Directory of quadlet files of all users, with a directory for each that is named by its number.
 const USERS_DIR: &str = "/etc/containers/systemd/users";
-/// Time limit of the generator.
+/// Time limits of the generator for the machine's files, and for a user's, which may be fifos.
 const LIMIT: Duration = Duration::from_secs(60);
+const USER_LIMIT: Duration = Duration::from_secs(20);
+/// Exit statuses of the generator: for success, and for faults of files, which it names.
+const STATUSES: &[i32] = &[0, 1];
 /// Longest output that is read, in bytes.
 const MAX_OUTPUT_BYTES: u64 = 8 << 20;
 
@@ -44,19 +50,22 @@ pub struct Output {
     pub faults: Vec<String>,
 }
 
+/// Returns the directories that the generator reads for an owner.
+fn dirs(owner: &Owner) -> Vec<PathBuf> {
+    match owner.uid {
+        0 => DIRS.iter().map(PathBuf::from).collect(),
+        uid => {
+            let home = PathBuf::from(&owner.home).join(".config/containers/systemd");
+            vec![home, USERS_DIR.into(), format!("{USERS_DIR}/{uid}").into()]
+        }
+    }
+}
+
 /// Returns true if a user, or the machine, has a quadlet file.
 #[must_use]
 pub fn has_files(owner: &Owner) -> bool {
-    match owner.uid {
-        0 => DIRS
-            .iter()
-            .any(|dir| has_entry(Path::new(dir), Some("users"))),
-        uid => {
-            let home = PathBuf::from(&owner.home).join(".config/containers/systemd");
-            let dirs = [home, USERS_DIR.into(), format!("{USERS_DIR}/{uid}").into()];
-            dirs.iter().any(|dir| has_entry(dir, None))
-        }
-    }
+    let except = (owner.uid == 0).then_some("users");
+    dirs(owner).iter().any(|dir| has_entry(dir, except))
 }
 
 /// Returns true if the directory has an entry other than `except`.
@@ -66,20 +75,42 @@ fn has_entry(dir: &Path, except: Option<&str>) -> bool {
     names.any(|name| except.is_none_or(|except| name != except))
 }
 
-/// Runs the generator as the owner of the files.
+/// Runs the generator as the owner of the files, once more without files that it cannot load.
 ///
 /// # Errors
-/// The generator cannot be started, or has not ended in time.
+/// The generator cannot be started, has not ended in time, or was killed.
 pub fn run(owner: &Owner) -> Result<Output> {
+    if owner.uid == 0 {
+        link_disk_dir()?;
+    }
+    let (units, messages) = run_once(owner, None)?;
+    let mut made = Output {
+        units,
+        faults: faults(&messages),
+    };
+    if let Some(good) = GoodFiles::of(&messages, &dirs(owner)) {
+        let (units, messages) = run_once(owner, Some(&good.link(owner)?))?;
+        made.units = units;
+        let new = faults(&messages);
+        made.faults.extend(new);
+        good.restore(owner, &mut made);
+        made.faults.dedup();
+    }
+    Ok(made)
+}
+
+/// Runs the generator, in other directories than its own with `dirs`.
+fn run_once(owner: &Owner, dirs: Option<&str>) -> Result<(String, String)> {
     let mut command = Command::new(GENERATOR);
     command
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("HOME", &owner.home)
+        .envs(dirs.map(|dirs| ("QUADLET_UNIT_DIRS", dirs)))
         .current_dir("/");
-    if owner.uid == 0 {
-        link_disk_dir()?;
-    } else {
+    let mut limit = LIMIT;
+    if owner.uid != 0 {
+        limit = USER_LIMIT;
         command
             .arg("--user")
             .env("XDG_RUNTIME_DIR", owner.runtime_dir())
@@ -87,11 +118,7 @@ pub fn run(owner: &Owner) -> Result<Output> {
             .uid(owner.uid);
     }
     command.arg("--dryrun");
-    let (units, messages) = output(&mut command, LIMIT).on(GENERATOR)?;
-    Ok(Output {
-        units,
-        faults: faults(&messages),
-    })
+    output(&mut command, limit, STATUSES).on(GENERATOR)
 }
 
 /// Makes the directory of the data disk one that the generator reads: it follows links.
@@ -110,8 +137,13 @@ fn link_disk_dir() -> Result<()> {
     }
 }
 
-/// Runs a program, and returns its standard output and standard error.
-pub(super) fn output(command: &mut Command, limit: Duration) -> Result<(String, String)> {
+/// Runs a program, and returns its standard output and standard error, which are whole: of a part of the
+/// units the rest would be taken for removed.
+pub(super) fn output(
+    command: &mut Command,
+    limit: Duration,
+    statuses: &[i32],
+) -> Result<(String, String)> {
     let (mut units, mut messages) = (tool::memory_file()?, tool::memory_file()?);
     let mut child = command
         .stdin(std::process::Stdio::null())
@@ -125,17 +157,37 @@ pub(super) fn output(command: &mut Command, limit: Duration) -> Result<(String, 
             limit.as_secs()
         )));
     }
-    // Its status says no more than its messages.
-    child.wait()?;
+    let status = child.wait()?;
     let mut texts = [String::new(), String::new()];
     for (file, text) in [&mut units, &mut messages].into_iter().zip(&mut texts) {
+        if file.metadata()?.len() > MAX_OUTPUT_BYTES {
+            let most = format!("more than {MAX_OUTPUT_BYTES} bytes of output");
+            return Err(Error::invalid(most));
+        }
         file.rewind()?;
         let mut bytes = Vec::new();
-        file.take(MAX_OUTPUT_BYTES).read_to_end(&mut bytes)?;
+        file.read_to_end(&mut bytes)?;
         *text = String::from_utf8_lossy(&bytes).into_owned();
     }
     let [units, messages] = texts;
-    Ok((units, messages))
+    match failure(status, statuses, &messages) {
+        Some(why) => Err(Error::invalid(why)),
+        None => Ok((units, messages)),
+    }
+}
+
+/// Returns the reason why the output of a program is not whole: a signal has killed it, or its exit status is
+/// none of these.
+fn failure(status: ExitStatus, statuses: &[i32], messages: &str) -> Option<String> {
+    let why = match status.code() {
+        Some(code) if statuses.contains(&code) => return None,
+        Some(code) => format!("it has ended with status {code}"),
+        None => format!("signal {} has killed it", status.signal().unwrap_or(0)),
+    };
+    match messages.trim().lines().next_back() {
+        Some(last) => Some(format!("{why}: {last}")),
+        None => Some(why),
+    }
 }
 
 /// Returns the lines of the generator's messages that name a fault.
@@ -149,11 +201,16 @@ fn faults(messages: &str) -> Vec<String> {
         ];
         !text.is_empty() && !harmless.iter().any(|start| text.starts_with(start))
     };
-    let lines = messages.lines().map(|line| match line.split_once("]: ") {
+    let lines = messages.lines().map(without_program);
+    lines.filter(is_fault).map(str::to_owned).collect()
+}
+
+/// Returns a message without the name and number of the program.
+fn without_program(line: &str) -> &str {
+    match line.split_once("]: ") {
         Some((program, text)) if program.starts_with("quadlet-generator[") => text,
         _ => line,
-    });
-    lines.filter(is_fault).map(str::to_owned).collect()
+    }
 }
 
 #[cfg(test)]
@@ -175,6 +232,24 @@ mod tests {
                 "converting \"pod.container\": pod p.pod is not Quadlet based"
             ]
         );
+    }
+
+    #[test]
+    fn output_that_is_not_whole_is_an_error() {
+        let run = |script: &str| {
+            let mut command = Command::new("/bin/sh");
+            output(command.args(["-c", script]), LIMIT, STATUSES)
+        };
+        let whole = run("echo unit; echo message >&2; exit 1").unwrap();
+        assert_eq!(whole, ("unit\n".to_owned(), "message\n".to_owned()));
+        for (script, right) in [
+            ("echo unit; kill -9 $$", "signal 9 has killed it"),
+            ("echo no memory >&2; exit 2", "status 2: no memory"),
+            ("head -c 8388609 /dev/zero", "more than 8388608 bytes"),
+        ] {
+            let why = crate::common::testing::why(run(script));
+            assert!(why.contains(right), "{script}: {why}");
+        }
     }
 
     #[test]

@@ -45,9 +45,16 @@ pub fn slots(owner: &Owner) -> PathBuf {
     }
 }
 
+/// Directory of links to those quadlet files of an owner that can be loaded.
+#[must_use]
+pub fn quadlet_links(owner: &Owner) -> PathBuf {
+    PathBuf::from(format!("{DEFINITIONS}/.links-{}", owner.uid))
+}
+
 /// Path of the unit of a template, whose instances are services.
 #[must_use]
 pub fn template(template: &str, owner: &Owner) -> PathBuf {
+    let template = shortened(template.to_owned(), template);
     PathBuf::from(format!("{DEFINITIONS}/.template-{}-{template}", owner.uid))
 }
 
@@ -68,14 +75,19 @@ pub fn service_name(unit: &str, owner: &Owner) -> Option<String> {
         _ if name.is_empty() => name,
         _ => format!("{}-{}", owner.name, name.trim_start_matches('-')),
     };
-    let name = match name.len() {
+    let name = shortened(name, unit);
+    services::service_file::is_name(&name).then_some(name)
+}
+
+/// Replaces the end of a name that is too long by the hash of `whole`.
+fn shortened(name: String, whole: &str) -> String {
+    match name.len() {
         ..=MAX_NAME_BYTES => name,
         _ => {
             let kept = name.get(..KEPT_BYTES).unwrap_or_default();
-            format!("{kept}-{:08x}", hash(unit))
+            format!("{kept}-{:08x}", hash(whole))
         }
-    };
-    services::service_file::is_name(&name).then_some(name)
+    }
 }
 
 /// Returns the FNV-1a hash of a text (draft-eastlake-fnv).
@@ -113,6 +125,15 @@ mod tests {
         };
         assert_eq!(long("-abcde").len(), MAX_NAME_BYTES);
         assert_ne!(long("-abcde"), long("-abcdf"));
+        // NAME_MAX of limits.h(0p) holds for the file of a template.
+        let file = |end: &str| {
+            template(
+                &format!("{}{end}@.service", "x".repeat(245)),
+                &Owner::default(),
+            )
+        };
+        let length = |path: PathBuf| path.file_name().map_or(0, std::ffi::OsStr::len);
+        assert!(file("a") != file("b") && length(file("a")) < 128);
         let core = Owner {
             uid: 1000,
             name: "core".to_owned(),

@@ -13,11 +13,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use sys::error::{Doing, Result};
+use sys::error::{Doing, Error, Result};
 
 use super::generator;
 use super::specifiers::Owner;
 use crate::common::owner_text;
+use crate::common::terminal::{print, print_error};
 
 /// Directories of the machine's unit files, those that take precedence first.
 const DIRS: &[&str] = &[
@@ -63,10 +64,10 @@ pub fn has_files(owner: &Owner) -> bool {
 /// Returns what a process with the rights of the owner reads.
 ///
 /// # Errors
-/// The process cannot be started, or is not done in time.
+/// The process cannot be started, is not done in time, or fails; a directory has too many entries.
 pub fn read(owner: &Owner) -> Result<String> {
     if owner.uid == 0 {
-        return Ok(text(&dirs(owner)));
+        return text(&dirs(owner));
     }
     let mut command = Command::new(sys::paths::B2P);
     command
@@ -75,7 +76,7 @@ pub fn read(owner: &Owner) -> Result<String> {
         .current_dir("/")
         .gid(owner.gid)
         .uid(owner.uid);
-    let (units, _) = generator::output(&mut command, LIMIT).on(sys::paths::B2P)?;
+    let (units, _) = generator::output(&mut command, LIMIT, &[0]).on(sys::paths::B2P)?;
     Ok(units)
 }
 
@@ -89,17 +90,33 @@ pub fn print_main(args: &[String]) -> i32 {
         home: home.clone(),
         ..Owner::default()
     };
-    crate::common::terminal::print(&text(&dirs(&owner)));
-    0
+    match text(&dirs(&owner)) {
+        Ok(text) => {
+            print(&text);
+            0
+        }
+        Err(why) => {
+            print_error(&why.to_string());
+            1
+        }
+    }
 }
 
 /// Returns the units of directories, their drop-ins, and which of them a boot starts.
-fn text(dirs: &[PathBuf]) -> String {
+///
+/// # Errors
+/// A directory has too many entries: of a part of the units the rest would be taken for removed.
+fn text(dirs: &[PathBuf]) -> Result<String> {
     let mut out = String::new();
     let mut seen = BTreeSet::new();
     let mut wanted = BTreeSet::new();
     for dir in dirs {
-        for name in entries(dir) {
+        let names = entries(dir);
+        if names.len() > MAX_ENTRIES {
+            let most = format!("more than {MAX_ENTRIES} entries");
+            return Err(Error::invalid(most)).on(dir);
+        }
+        for name in names {
             let path = dir.join(&name);
             if let Some(unit) = name
                 .strip_suffix(DROP_INS)
@@ -119,7 +136,7 @@ fn text(dirs: &[PathBuf]) -> String {
     }
     let wanted: String = wanted.iter().map(|name| format!("{name}\n")).collect();
     part(&mut out, WANTED, &wanted);
-    out
+    Ok(out)
 }
 
 fn part(out: &mut String, name: &str, text: &str) {
@@ -162,10 +179,10 @@ fn content(path: &Path) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Returns the names in a directory, sorted.
+/// Returns the names in a directory, sorted, and one more than may be at most.
 fn entries(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    let names = entries.take(MAX_ENTRIES).map(|entry| entry.file_name());
+    let names = entries.take(MAX_ENTRIES + 1).map(|entry| entry.file_name());
     let mut names: Vec<String> = names.filter_map(|name| name.into_string().ok()).collect();
     sys::sort::sort(&mut names);
     names
@@ -208,7 +225,7 @@ mod tests {
             first.join("x.service.wants/other.service"),
         )
         .unwrap();
-        let text = text(&[first.clone(), second]);
+        let text = text(&[first.clone(), second]).unwrap();
         let parts = split_output(&text);
         let names: Vec<&str> = parts.iter().map(|(name, _)| *name).collect();
         assert_eq!(
@@ -226,5 +243,18 @@ mod tests {
             (parts[2].1, parts[3].1),
             ("[X-Unit]\nPath=\n", "web.service\n")
         );
+    }
+
+    #[test]
+    fn a_part_of_a_directory_is_not_taken_for_the_whole() {
+        let temp = Temp::new();
+        for n in 0..=MAX_ENTRIES {
+            fs::write(temp.path(&format!("{n}.service")), "").unwrap();
+        }
+        let dirs = [temp.dir().to_owned()];
+        let why = crate::common::testing::why(text(&dirs));
+        assert!(why.contains("more than 1024 entries"), "{why}");
+        fs::remove_file(temp.path("0.service")).unwrap();
+        assert!(text(&dirs).is_ok());
     }
 }

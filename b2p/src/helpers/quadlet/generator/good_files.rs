@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Quadlet files without those that cannot be loaded. podman's generator (5.4.2, cmd/quadlet/main.go,
+//! `loadUnitsFromDir`) drops all files of a directory if it cannot load one of them. A second run then reads
+//! directories of links to all others, and the paths of these directories are turned into the right ones.
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, chown, symlink};
+use std::path::{Path, PathBuf};
+
+use sys::error::{Doing, Result};
+
+use super::Output;
+use crate::helpers::quadlet::paths;
+use crate::helpers::quadlet::specifiers::Owner;
+
+/// Line by which the generator tells that it loads a file.
+const LOADING: &str = "Loading source unit file ";
+/// Most links that are made.
+const MAX_LINKS: usize = 1_024;
+
+/// Directories of the generator, in order, and the good files of each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GoodFiles(Vec<(PathBuf, Vec<PathBuf>)>);
+
+impl GoodFiles {
+    /// Reads the messages of a run; `None` if no file was bad, or if there is no way to leave it out.
+    /// `dirs` may have drop-ins for files of others.
+    #[must_use]
+    pub fn of(messages: &str, dirs: &[PathBuf]) -> Option<GoodFiles> {
+        let texts = messages.lines().map(super::without_program);
+        let files: Vec<&str> = texts.filter_map(|l| l.strip_prefix(LOADING)).collect();
+        let is_bad = |file: &&str| messages.contains(&format!("error loading \"{file}\", "));
+        if !files.iter().any(is_bad) {
+            return None;
+        }
+        let mut good = GoodFiles::default();
+        for file in &files {
+            let path = Path::new(file);
+            let links = good.dir(path.parent()?);
+            if !is_bad(file) {
+                links.push(path.to_owned());
+            }
+        }
+        for dir in dirs {
+            good.dir(dir);
+        }
+        let count: usize = good.0.iter().map(|(_, files)| files.len()).sum();
+        let is_plain = good.0.iter().all(|(dir, _)| is_plain(dir));
+        (is_plain && count <= MAX_LINKS).then_some(good)
+    }
+
+    fn dir(&mut self, dir: &Path) -> &mut Vec<PathBuf> {
+        let at = self.0.iter().position(|(other, _)| other == dir);
+        let at = at.unwrap_or_else(|| {
+            self.0.push((dir.to_owned(), Vec::new()));
+            self.0.len() - 1
+        });
+        // An entry with this index is there.
+        &mut self.0[at].1
+    }
+
+    /// Makes the links, which their owner may read, and returns the directories for the generator
+    /// (`QUADLET_UNIT_DIRS`).
+    ///
+    /// # Errors
+    /// A directory or a link cannot be made.
+    pub fn link(&self, owner: &Owner) -> Result<String> {
+        let top = paths::quadlet_links(owner);
+        let _ = fs::remove_dir_all(&top);
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o750);
+        let mut dirs = Vec::new();
+        for (n, (dir, files)) in self.0.iter().enumerate() {
+            let links = top.join(n.to_string());
+            builder.create(&links).on(&links)?;
+            for path in files.iter().cloned().chain(drop_ins(dir)) {
+                let link = links.join(path.file_name().unwrap_or_default());
+                symlink(&path, &link).on(&link)?;
+            }
+            chown(&links, None, Some(owner.gid)).on(&links)?;
+            dirs.push(links.display().to_string());
+        }
+        chown(&top, None, Some(owner.gid)).on(&top)?;
+        Ok(dirs.join(":"))
+    }
+
+    /// Turns the paths of the links in the generator's output into those of the files.
+    pub fn restore(&self, owner: &Owner, output: &mut Output) {
+        let top = paths::quadlet_links(owner);
+        let restored = |text: &str| {
+            let dirs = self.0.iter().enumerate();
+            dirs.fold(text.to_owned(), |text, (n, (dir, _))| {
+                let link = format!("{}/{n}/", top.display());
+                text.replace(&link, &format!("{}/", dir.display()))
+            })
+        };
+        output.units = restored(&output.units);
+        for fault in &mut output.faults {
+            *fault = restored(fault);
+        }
+    }
+}
+
+/// Returns true for a path that needs no quotes in a unit.
+fn is_plain(dir: &Path) -> bool {
+    let is_letter = |b: u8| b.is_ascii_alphanumeric() || b"/._-+@".contains(&b);
+    dir.to_str().is_some_and(|text| text.bytes().all(is_letter))
+}
+
+/// Returns the directories of drop-ins in a directory.
+fn drop_ins(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let paths = entries.take(MAX_LINKS).map(|entry| entry.path());
+    paths
+        .filter(|path| path.extension().is_some_and(|end| end == "d"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MESSAGES: &str = "quadlet-generator[7]: Loading source unit file /a/bad.container\n\
+        quadlet-generator[7]: Loading source unit file /a/ok.container\n\
+        quadlet-generator[7]: Loading source unit file /a/b/x.kube\n\
+        quadlet-generator[7]: Loading source drop-in file /a/ok.container.d/x.conf\n\
+        quadlet-generator[7]: error loading \"/a/bad.container\", file contains line 3\n\
+        error loading \"/a/ok.container.d/x.conf\", file contains line 1\n";
+
+    #[test]
+    fn all_files_but_the_bad_one_are_read_again() {
+        let good = GoodFiles::of(MESSAGES, &["/a".into(), "/c".into()]);
+        let file = |path: &str| vec![PathBuf::from(path)];
+        let right = vec![
+            (PathBuf::from("/a"), file("/a/ok.container")),
+            (PathBuf::from("/a/b"), file("/a/b/x.kube")),
+            (PathBuf::from("/c"), vec![]),
+        ];
+        assert_eq!(good, Some(GoodFiles(right)));
+        // A drop-in that cannot be loaded takes no unit away.
+        let messages = MESSAGES.replace("error loading \"/a/bad", "x \"/a/bad");
+        assert_eq!(GoodFiles::of(&messages, &[]), None);
+        assert_eq!(GoodFiles::of(&MESSAGES.replace("/a/", "/a b/"), &[]), None);
+    }
+
+    #[test]
+    fn paths_of_links_become_those_of_files() {
+        let good = GoodFiles::of(MESSAGES, &[]).unwrap_or_default();
+        let owner = Owner::default();
+        let top = paths::quadlet_links(&owner).display().to_string();
+        let mut output = Output {
+            units: format!("SourcePath={top}/1/x.kube\nExecStart=/p {top}/1/x.yaml {top}/0/y\n"),
+            faults: vec![format!("{top}/0/z: no")],
+        };
+        good.restore(&owner, &mut output);
+        assert_eq!(
+            output.units,
+            "SourcePath=/a/b/x.kube\nExecStart=/p /a/b/x.yaml /a/y\n"
+        );
+        assert_eq!(output.faults, ["/a/z: no"]);
+    }
+}
