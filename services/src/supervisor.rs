@@ -41,7 +41,7 @@ use crate::{ExitStatus, Millis, Pid, graph, sooner};
 mod definitions;
 pub mod recovery;
 
-pub use definitions::DefinitionError;
+pub use definitions::{DefinitionError, MAX_USER_SERVICES};
 
 /// The table of services with the state of each.
 #[derive(Debug)]

@@ -81,7 +81,35 @@ pub fn by_hand(guest: &Guest) -> Result<()> {
     let left = guest.sh("podman ps -a --format '{{.Names}}' | grep ^q- || true")?;
     ensure!(left.is_empty(), "{left}");
     guest.sh("! systemctl is-active web db")?;
-    guest.sh("systemctl start web core-own").map(drop)
+    guest.sh("systemctl start web core-own")?;
+    wrong_files(guest)
+}
+
+/// Files that are wrong end nothing that runs, and take no other file with them: a line that podman's generator
+/// cannot read, the name of a service of the machine, and too much of a user.
+fn wrong_files(guest: &Guest) -> Result<()> {
+    let many = "mkdir -p .config/systemd/user && cd .config/systemd/user && seq -f %g.service 1025 | xargs touch";
+    guest.sh_as("core", many)?;
+    guest.sh(&format!(
+        "cd {DIR} && echo stray >>bad.container && printf '[Container]\nImage=x\n' >time.container && \
+         printf '[Volume]\n' >late.volume && systemctl daemon-reload && systemctl start late-volume"
+    ))?;
+    let said = guest.sh("grep ^quadlet: /run/boot2podman/degraded")?;
+    for right in [
+        "bad.container",
+        "the machine has a service time",
+        "of core: ",
+    ] {
+        ensure!(said.contains(right), "{right}: {said}");
+    }
+    run(guest)?;
+    guest.sh_as("core", "rm -r .config/systemd/user")?;
+    guest.sh(&format!(
+        "cd {DIR} && rm time.container late.volume && sed -i /stray/d bad.container"
+    ))?;
+    guest
+        .sh("systemctl daemon-reload && ! systemctl is-active late-volume")
+        .map(drop)
 }
 
 /// Expects that both containers run, as services that are ready.

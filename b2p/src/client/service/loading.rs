@@ -9,7 +9,8 @@ use super::{Environment, explain, find, parse_names};
 use crate::client::service_files;
 use crate::common::control_client::{self, is_at_rest};
 use crate::common::terminal::{print, print_error};
-use crate::helpers::{quadlet, timers};
+use crate::helpers::quadlet::{self, BootStart};
+use crate::helpers::timers;
 
 /// Runs `b2p load NAME…` and returns the exit status.
 pub fn load_main(env: &Environment, args: &[String]) -> i32 {
@@ -98,8 +99,10 @@ pub fn reload_main(env: &Environment) -> i32 {
 /// Runs `b2p user-services`, at boot: loads all users' services and starts those that no flag
 /// turns off, then those that quadlets have become. Returns the exit status.
 pub fn user_services_main(env: &Environment) -> i32 {
-    if quadlet::is_reload() {
-        quadlet::load(env);
+    let boot = BootStart::read();
+    // A request that comes before the boot has started the services waits for that: this run does both.
+    if quadlet::take_reload_request() && !boot.is_first() {
+        quadlet::load(env, &boot);
         return 0;
     }
     let status = reload_main(env);
@@ -111,7 +114,7 @@ pub fn user_services_main(env: &Environment) -> i32 {
             let _ = env.control.ask(&Request::Start(name));
         }
     }
-    quadlet::load(env);
+    quadlet::load(env, &boot);
     start_timers(env);
     status
 }

@@ -3,6 +3,7 @@
 //! services of PID 1 (docs/guide/quadlets.md). `b2p user-services` loads them at boot, and again for
 //! `systemctl daemon-reload`; without a quadlet file it only looks into the directories.
 
+mod boot_start;
 mod compose;
 mod conditions;
 pub mod convert;
@@ -11,10 +12,12 @@ mod generator;
 pub mod host;
 mod keys;
 pub mod kube;
+mod load;
 pub mod names;
 mod output;
 pub mod paths;
 pub mod plain;
+mod present;
 pub mod program;
 mod read;
 pub mod run;
@@ -25,24 +28,19 @@ pub mod unit;
 mod variables;
 pub mod words;
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
-use control::{Name, Report, Request};
+use control::{Name, Request};
 use log::warn;
-use sys::error::{Doing, Error, Result};
+use sys::error::{Doing, Result};
 
-use self::convert::Definition;
+pub use self::boot_start::BootStart;
 use self::paths::DEFINITIONS;
 use self::specifiers::Owner;
 use crate::client::service::{Environment, Verb, change};
-use crate::client::service_files;
 use crate::common::degraded::Degraded;
-use crate::common::tool;
 use crate::helpers::engine::PodmanUser;
-use crate::helpers::unit_bus;
 
 /// Section and key by which a written unit has its name.
 pub const NAME: (&str, &str) = ("X-Unit", "Name");
@@ -52,23 +50,19 @@ const PART: &str = "quadlet";
 const MIN_UID: u32 = 1_000;
 const MAX_UID: u32 = 60_000;
 
-/// Time limit for the process that holds a user's namespaces.
-const UNSHARE_LIMIT: Duration = Duration::from_secs(60);
 /// File that has the next run of `b2p user-services` load quadlets alone, and start nothing.
 const RELOAD: &str = "/run/boot2podman/units/.reload";
 
-/// Loads the quadlets of the machine and of its users. The first time in a boot, those that are wanted start.
-pub fn load(env: &Environment) {
+/// Loads the quadlets of the machine and of its users. The boot starts those that are wanted, once.
+pub fn load(env: &Environment, boot: &BootStart) {
     let owners: Vec<Owner> = owners().into_iter().filter(has_files).collect();
-    let was_loaded = Path::new(DEFINITIONS).exists();
-    if owners.is_empty() && !was_loaded {
+    if owners.is_empty() && !Path::new(DEFINITIONS).exists() {
+        boot.finish(&[]);
         return;
     }
     let mut faults = Vec::new();
-    match load_all(env, &owners, &mut faults) {
-        Ok(definitions) if !was_loaded => start(env, &definitions),
-        Ok(_) => {}
-        Err(why) => faults.push(why.to_string()),
+    if let Err(why) = load::all(env, &owners, boot, &mut faults) {
+        faults.push(why.to_string());
     }
     let lines: Vec<(&str, &str)> = faults.iter().map(|fault| disk_units::part(fault)).collect();
     for (part, why) in &lines {
@@ -82,24 +76,9 @@ pub fn load(env: &Environment) {
 /// such template.
 ///
 /// # Errors
-/// The template cannot be read, or PID 1 does not answer.
+/// The template cannot be read, the instance cannot run here, or PID 1 does not answer.
 pub fn instantiate(env: &Environment, owner: &Owner, name: &str) -> Result<bool> {
-    let Some(mut loaded) = read::instance(owner, name)? else {
-        return Ok(false);
-    };
-    let text = ask_status(env)?;
-    let report = Report::parse(&text);
-    let known = |name: &str| report.services.iter().any(|s| s.name == name);
-    let mut faults = std::mem::take(&mut loaded.faults);
-    refuse_without_needs(&mut loaded.definitions, &mut faults, known);
-    store::write(&loaded, owner)?;
-    for definition in &loaded.definitions {
-        store::offer(env, &report, definition);
-    }
-    match faults.first() {
-        Some(fault) if loaded.definitions.is_empty() => Err(Error::invalid(fault.clone())),
-        _ => Ok(true),
-    }
+    load::instance(env, owner, name)
 }
 
 fn ask_status(env: &Environment) -> Result<String> {
@@ -125,9 +104,9 @@ pub fn reload(env: &Environment) -> Result<()> {
     change(env, Verb::Restart, name).map(drop)
 }
 
-/// Returns true if this run of `b2p user-services` is one of [`reload`].
+/// Returns true if this run of `b2p user-services` is one of [`reload`], which the next is not then.
 #[must_use]
-pub fn is_reload() -> bool {
+pub fn take_reload_request() -> bool {
     fs::remove_file(RELOAD).is_ok()
 }
 
@@ -136,7 +115,7 @@ fn has_files(owner: &Owner) -> bool {
     generator::has_files(owner) || disk_units::has_files(owner) || plain::has_files(owner)
 }
 
-/// Returns root, and the users who may have quadlets.
+/// Returns root, and then the users who may have quadlets: no file of theirs delays root's.
 fn owners() -> Vec<Owner> {
     let passwd = sys::files::read_text("/etc/passwd").unwrap_or_default();
     let config = sys::config_sources::read().0;
@@ -153,115 +132,10 @@ fn users_of(passwd: &str, machine_user: &str) -> Vec<PodmanUser> {
         let is_person = (MIN_UID..MAX_UID).contains(&user.uid);
         user.uid == 0 || is_person || user.name == machine_user
     };
-    users.filter(may_own).collect()
-}
-
-fn load_all(
-    env: &Environment,
-    owners: &[Owner],
-    faults: &mut Vec<String>,
-) -> Result<Vec<Definition>> {
-    fs::create_dir_all(DEFINITIONS).on(DEFINITIONS)?;
-    let text = ask_status(env)?;
-    let report = Report::parse(&text);
-    let mut all: Vec<Definition> = Vec::new();
-    for owner in owners {
-        let mut loaded = read::read(owner)?;
-        faults.append(&mut loaded.faults);
-        if owner.uid != 0
-            && let Err(why) = prepare(owner)
-        {
-            faults.push(format!("of {}: {why}", owner.name));
-        }
-        let is_taken = |name: &str| {
-            all.iter().any(|d| d.service == name)
-                || Name::new(name).is_some_and(|name| service_files::exists(&env.user_files, &name))
-        };
-        refuse(&mut loaded.definitions, faults, |d| {
-            is_taken(&d.service).then(|| format!("another service is called {}", d.service))
-        });
-        let known = |name: &str| {
-            report
-                .services
-                .iter()
-                .any(|s| s.name == name && !store::is_own(s.name))
-        };
-        refuse_without_needs(&mut loaded.definitions, faults, known);
-        store::write(&loaded, owner)?;
-        all.append(&mut loaded.definitions);
-    }
-    store::withdraw(env, &report, &all);
-    faults.extend(kube::take_down_gone());
-    for definition in &all {
-        store::offer(env, &report, definition);
-    }
-    Ok(all)
-}
-
-/// Makes what the podmans of a user share, outside the cgroups of units: directories, and the process that
-/// holds the user's namespaces. Podmans that start side by side would each make one, and fail
-/// ([`crate::helpers::engine::user_api`]).
-fn prepare(owner: &Owner) -> Result<()> {
-    let passwd = sys::files::read_text("/etc/passwd")?;
-    let Some(user) = PodmanUser::with_uid(&passwd, owner.uid) else {
-        return Ok(());
-    };
-    user.make_directories()?;
-    unit_bus::link_for(owner)?;
-    let finished = tool::run_command(&mut user.podman(&["unshare", "true"]), UNSHARE_LIMIT)?;
-    match finished.code {
-        Some(0) => Ok(()),
-        _ => Err(Error::invalid(finished.last_lines)),
-    }
-}
-
-/// Takes out the definitions for which `why` has a reason, and reports them.
-fn refuse(
-    definitions: &mut Vec<Definition>,
-    faults: &mut Vec<String>,
-    why: impl Fn(&Definition) -> Option<String>,
-) -> bool {
-    let before = definitions.len();
-    definitions.retain(|definition| match why(definition) {
-        Some(why) => {
-            faults.push(format!("{}: {why}", definition.unit));
-            false
-        }
-        None => true,
-    });
-    definitions.len() < before
-}
-
-/// Takes out the units that need a service that does not exist, directly or indirectly: they would wait for
-/// ever.
-fn refuse_without_needs(
-    definitions: &mut Vec<Definition>,
-    faults: &mut Vec<String>,
-    known: impl Fn(&str) -> bool,
-) {
-    loop {
-        let there: BTreeSet<String> = definitions.iter().map(|d| d.service.clone()).collect();
-        let missing = |d: &Definition| {
-            let mut needs = d.needs.iter();
-            let missing = needs.find(|need| !there.contains(*need) && !known(need))?;
-            Some(format!("it needs {missing}, which does not exist"))
-        };
-        if !refuse(definitions, faults, missing) {
-            return;
-        }
-    }
-}
-
-/// Starts the services that a boot starts, unless a flag turns them off.
-fn start(env: &Environment, definitions: &[Definition]) {
-    let config = sys::config_sources::read().0;
-    for definition in convert::started_at_boot(definitions) {
-        if sys::service_names::starts_at_boot(&config, &definition.service)
-            && let Some(name) = Name::new(&definition.service)
-        {
-            let _ = env.control.ask(&Request::Start(name));
-        }
-    }
+    let (mut owners, others): (Vec<PodmanUser>, _) =
+        users.filter(may_own).partition(|user| user.uid == 0);
+    owners.extend(others);
+    owners
 }
 
 #[cfg(test)]
@@ -270,9 +144,9 @@ mod tests {
 
     #[test]
     fn people_root_and_the_user_of_the_machine_have_quadlets() {
-        let passwd = "root:x:0:0::/root:/bin/sh\nsshd:x:100:65534::/run/sshd:/bin/false\n\
+        let passwd = "sshd:x:100:65534::/run/sshd:/bin/false\n\
             core:x:501:1000::/home/core:/bin/bash\neve:x:1001:1001::/home/eve:/bin/bash\n\
-            nobody:x:65534:65534::/:/bin/false\n";
+            root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n";
         let names = |user| -> Vec<String> {
             let users = users_of(passwd, user);
             users.into_iter().map(|user| user.name).collect()

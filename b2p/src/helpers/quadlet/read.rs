@@ -5,13 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use nix::errno::Errno;
-use sys::error::Result;
+use sys::error::{Error, Result};
 
 use super::convert::{self, Definition};
 use super::paths::{self, DEFINITIONS};
+use super::present::Present;
 use super::specifiers::Owner;
 use super::unit::{self, Unit};
 use super::{NAME, disk_units, generator, host, plain};
+
+/// Most bytes of the units of a user other than root, with those that instances repeat: they are kept in
+/// memory.
+const MAX_USER_BYTES: usize = 4 << 20;
 
 /// Units of one owner: what is loaded, and what is wrong.
 #[derive(Debug, Default)]
@@ -24,6 +29,8 @@ pub(super) struct Loaded {
     /// Texts of templates by their names: `web@.service`.
     pub templates: Vec<(String, String)>,
     pub faults: Vec<String>,
+    /// Units whose files are there.
+    pub present: Present,
 }
 
 /// Texts of units before instances are made of templates.
@@ -66,7 +73,7 @@ impl Texts {
 }
 
 /// Returns the template of an instance: `web@.service` of `web@2.service`; `None` for another name.
-fn template_of(name: &str) -> Option<String> {
+pub(super) fn template_of(name: &str) -> Option<String> {
     let (prefix, instance) = name.strip_suffix(".service")?.split_once('@')?;
     (!instance.is_empty()).then(|| format!("{prefix}@.service"))
 }
@@ -78,7 +85,7 @@ fn is_template(name: &str) -> bool {
 /// Reads the units of an owner.
 ///
 /// # Errors
-/// A generator cannot be started, or has not ended in time.
+/// A generator cannot be started, or has not ended in time; a user has too much text.
 pub(super) fn read(owner: &Owner) -> Result<Loaded> {
     let mut texts = Texts::default();
     let mut loaded = Loaded::default();
@@ -90,6 +97,12 @@ pub(super) fn read(owner: &Owner) -> Result<Loaded> {
     texts.add(&output.units);
     loaded.faults = output.faults;
     texts.add(&plain::read(owner)?);
+    loaded.present = Present::of(&texts.units);
+    let bytes = texts.units.values().chain(texts.drop_ins.values());
+    if owner.uid != 0 && bytes.map(String::len).sum::<usize>() > MAX_USER_BYTES {
+        let most = format!("more than {MAX_USER_BYTES} bytes of units");
+        return Err(Error::invalid(most));
+    }
     let templates = texts.units.keys().filter(|name| is_template(name));
     let templates: Vec<String> = templates.cloned().collect();
     for name in &templates {
@@ -138,12 +151,18 @@ pub(super) fn instance(owner: &Owner, name: &str) -> Result<Option<Loaded>> {
 /// Makes definitions of units, and of the instances that these name.
 fn take_all(loaded: &mut Loaded, owner: &Owner, texts: &Texts, mut names: Vec<String>) {
     let mut seen = BTreeSet::new();
+    let mut bytes = 0;
     sys::sort::sort(&mut names);
     names.reverse();
     while let Some(name) = names.pop() {
         let Some(text) = texts.whole(&name).filter(|_| seen.insert(name.clone())) else {
             continue;
         };
+        bytes += text.len();
+        if owner.uid != 0 && bytes > MAX_USER_BYTES {
+            let fault = format!("{name}: more than {MAX_USER_BYTES} bytes of units of one user");
+            return loaded.faults.push(fault);
+        }
         let unit = Unit::parse(&text);
         if is_off(&unit) {
             continue;
@@ -174,7 +193,7 @@ fn is_plain(texts: &Texts, name: &str) -> bool {
 }
 
 /// Returns true for a unit whose file is a link to /dev/null.
-fn is_off(unit: &Unit) -> bool {
+pub(super) fn is_off(unit: &Unit) -> bool {
     let mut assignments = unit.assignments().iter();
     assignments.any(|a| a.section == plain::PATH.0 && a.key == plain::PATH.1 && a.value.is_empty())
 }
@@ -267,6 +286,24 @@ mod tests {
         assert!(files[0].contains("limit pids.max \"4\"") && files[0].contains("# wants db-a\n"));
         assert!(files[2].contains("limit pids.max \"3\""));
         assert!(loaded.texts[3].contains("/bin/z") && loaded.faults.is_empty());
+    }
+
+    #[test]
+    fn the_instances_of_a_user_repeat_no_text_without_bound() {
+        let mut texts = Texts::default();
+        let text = format!("#{}\n[Service]\nExecStart=/x\n", "x".repeat(1 << 20));
+        texts.units.insert("web@.service".to_owned(), text);
+        let names = |count| (0..count).map(|n| format!("web@{n}.service")).collect();
+        for (uid, count) in [(0, 8), (1_000, 3)] {
+            let owner = Owner {
+                uid,
+                name: "core".to_owned(),
+                ..Owner::default()
+            };
+            let mut loaded = Loaded::default();
+            take_all(&mut loaded, &owner, &texts, names(8));
+            assert_eq!(loaded.definitions.len(), count, "{:?}", loaded.faults);
+        }
     }
 
     #[test]

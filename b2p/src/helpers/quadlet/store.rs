@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use control::{Name, Report, Request};
+use control::{Name, Report, Request, Service};
 use log::{info, warn};
 use sys::error::{Doing, Error, Result};
 
@@ -12,6 +12,7 @@ use super::convert::Definition;
 use super::paths::{self, DEFINITIONS};
 use super::read::Loaded;
 use super::specifiers::Owner;
+use super::unit::Unit;
 use super::{NAME, PART};
 use crate::client::service::Environment;
 use crate::client::service_files;
@@ -51,11 +52,28 @@ pub(super) fn write(loaded: &Loaded, owner: &Owner) -> Result<()> {
     Ok(())
 }
 
-/// Stops the services whose units are gone.
-pub(super) fn withdraw(env: &Environment, report: &Report<'_>, definitions: &[Definition]) {
-    for service in &report.services {
-        let is_there = definitions.iter().any(|d| d.service == service.name);
-        if is_there || !is_own(service.name) {
+/// Returns the unit that a service was made of, and its name.
+pub(super) fn unit(service: &str) -> Option<(String, Unit)> {
+    let text = sys::files::read_text(paths::unit(service)).ok()?;
+    let unit = Unit::parse(&text);
+    let name = unit.last(NAME.0, NAME.1)?.to_owned();
+    Some((name, unit))
+}
+
+/// Stops the services whose units are gone: those that `stays` does not keep, by the service, and the name and
+/// the text of its unit.
+pub(super) fn withdraw(
+    env: &Environment,
+    report: &Report<'_>,
+    stays: impl Fn(&Service<'_>, &str, &Unit) -> bool,
+) {
+    let units = report
+        .services
+        .iter()
+        .filter(|s| s.is_user_service && is_own(s.name));
+    for service in units {
+        let (unit_name, unit) = unit(service.name).unwrap_or_default();
+        if stays(service, &unit_name, &unit) {
             continue;
         }
         if let Some(name) = Name::new(service.name) {

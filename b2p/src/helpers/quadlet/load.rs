@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Loads the units of all owners, root's first, each whole before the next: what is wrong with the files of
+//! one user concerns no other, and leaves this user's earlier units as they are.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use control::{Name, Report, Request};
+use sys::error::{Doing, Error, Result};
+
+use super::boot_start::BootStart;
+use super::convert::{self, Definition};
+use super::paths::DEFINITIONS;
+use super::read::{self, Loaded};
+use super::specifiers::Owner;
+use super::{ask_status, kube, store};
+use crate::client::service::Environment;
+use crate::client::service_files;
+use crate::common::tool;
+use crate::helpers::engine::PodmanUser;
+use crate::helpers::unit_bus;
+
+/// Time limit for the process that holds a user's namespaces.
+const UNSHARE_LIMIT: Duration = Duration::from_secs(60);
+/// Most units of one user other than root, and of all of them together: they leave places in PID 1's table.
+const MAX_OF_USER: usize = 96;
+const MAX_OF_USERS: usize = 128;
+
+/// Loads the units of the owners, and starts those that the boot still has to start. Adds what is wrong to
+/// `faults`.
+///
+/// # Errors
+/// PID 1 does not answer, or the directory of the units cannot be made.
+pub(super) fn all(
+    env: &Environment,
+    owners: &[Owner],
+    boot: &BootStart,
+    faults: &mut Vec<String>,
+) -> Result<()> {
+    fs::create_dir_all(DEFINITIONS).on(DEFINITIONS)?;
+    let text = ask_status(env)?;
+    let report = Report::parse(&text);
+    store::withdraw(env, &report, |service, _, _| {
+        let uid = service.user.unwrap_or(0);
+        owners.iter().any(|owner| u64::from(owner.uid) == uid)
+    });
+    let mut load = Load {
+        env,
+        report: &report,
+        taken: BTreeSet::new(),
+        of_users: 0,
+        faults,
+    };
+    let mut failed = Vec::new();
+    for owner in owners {
+        match load.owner(owner) {
+            Ok(definitions) if boot.is_due(owner.uid) => start(env, &definitions),
+            Ok(_) => {}
+            Err(why) => {
+                failed.push(owner.uid);
+                load.faults.push(format!("of {}: {why}", owner.name));
+            }
+        }
+    }
+    boot.finish(&failed);
+    Ok(())
+}
+
+/// Makes services of an instance of a template and of what that names; returns false if the owner has no such
+/// template.
+///
+/// # Errors
+/// The template cannot be read, the instance cannot run here, or PID 1 does not answer.
+pub(super) fn instance(env: &Environment, owner: &Owner, name: &str) -> Result<bool> {
+    let Some(mut loaded) = read::instance(owner, name)? else {
+        return Ok(false);
+    };
+    let text = ask_status(env)?;
+    let report = Report::parse(&text);
+    let mut faults = std::mem::take(&mut loaded.faults);
+    let of_users = report
+        .services
+        .iter()
+        .filter(|s| s.user.is_some_and(|uid| uid != 0));
+    let mut load = Load {
+        env,
+        report: &report,
+        taken: BTreeSet::new(),
+        of_users: of_users.filter(|s| store::is_own(s.name)).count(),
+        faults: &mut faults,
+    };
+    load.refuse_names(owner, &mut loaded);
+    load.refuse_too_many(owner, &mut loaded);
+    let known = |name: &str| report.services.iter().any(|s| s.name == name);
+    refuse_without_needs(&mut loaded.definitions, &mut faults, known);
+    store::write(&loaded, owner)?;
+    for definition in &loaded.definitions {
+        store::offer(env, &report, definition);
+    }
+    match faults.first() {
+        Some(fault) if loaded.definitions.is_empty() => Err(Error::invalid(fault.clone())),
+        _ => Ok(true),
+    }
+}
+
+/// A load of units.
+struct Load<'a> {
+    env: &'a Environment,
+    report: &'a Report<'a>,
+    /// Services of the owners that were loaded before.
+    taken: BTreeSet<String>,
+    /// Number of these that are no root's.
+    of_users: usize,
+    faults: &'a mut Vec<String>,
+}
+
+impl Load<'_> {
+    /// Loads the units of one owner, and has PID 1 read them. Earlier units whose files are gone are stopped.
+    fn owner(&mut self, owner: &Owner) -> Result<Vec<Definition>> {
+        let mut loaded = read::read(owner)?;
+        self.faults.append(&mut loaded.faults);
+        if owner.uid != 0
+            && let Err(why) = prepare(owner)
+        {
+            self.faults.push(format!("of {}: {why}", owner.name));
+        }
+        self.refuse_names(owner, &mut loaded);
+        self.refuse_too_many(owner, &mut loaded);
+        let present = std::mem::take(&mut loaded.present);
+        let lacks = |name: &str| {
+            let unit = store::unit(name);
+            unit.is_none_or(|(name, unit)| present.lacks(&name, &unit, super::present::exists))
+        };
+        let known = |name: &str| {
+            let mut services = self.report.services.iter();
+            services.any(|s| s.name == name && (!store::is_own(name) || !lacks(name)))
+        };
+        refuse_without_needs(&mut loaded.definitions, self.faults, known);
+        store::write(&loaded, owner)?;
+        store::withdraw(self.env, self.report, |service, name, unit| {
+            let is_loaded = || loaded.definitions.iter().any(|d| d.service == service.name);
+            service.user.unwrap_or(0) != u64::from(owner.uid)
+                || is_loaded()
+                || !present.lacks(name, unit, super::present::exists)
+        });
+        if owner.uid == 0 {
+            self.faults.extend(kube::take_down_gone());
+        }
+        for definition in &loaded.definitions {
+            store::offer(self.env, self.report, definition);
+            self.taken.insert(definition.service.clone());
+        }
+        if owner.uid != 0 {
+            self.of_users += loaded.definitions.len();
+        }
+        Ok(loaded.definitions)
+    }
+
+    /// Takes out the units whose services have the names of others.
+    fn refuse_names(&mut self, owner: &Owner, loaded: &mut Loaded) {
+        let has_file = |name: &str| {
+            let name = Name::new(name);
+            name.is_some_and(|name| service_files::exists(&self.env.user_files, &name))
+        };
+        let why = |d: &Definition| {
+            let mut services = self.report.services.iter();
+            let known = services.find(|s| s.name == d.service).map(|s| Known {
+                is_user_service: s.is_user_service,
+                uid: s.user.unwrap_or(0),
+                is_unit: store::is_own(s.name),
+            });
+            let is_taken = self.taken.contains(&d.service) || has_file(&d.service);
+            refusal_of_name(&d.service, owner.uid, is_taken, known)
+        };
+        refuse(&mut loaded.definitions, self.faults, why);
+    }
+
+    /// Takes out the last units of a user who has too many.
+    fn refuse_too_many(&mut self, owner: &Owner, loaded: &mut Loaded) {
+        let most = most_of(owner.uid, self.of_users);
+        if loaded.definitions.len() > most {
+            let names = loaded.definitions.drain(most..).map(|d| d.unit);
+            let names = names.collect::<Vec<_>>().join(" ");
+            self.faults.push(format!(
+                "of {}: at most {MAX_OF_USER} units of a user, and {MAX_OF_USERS} of all: left out: {names}",
+                owner.name
+            ));
+        }
+    }
+}
+
+/// Returns how many units a user may have if others than root have so many.
+fn most_of(uid: u32, of_users: usize) -> usize {
+    match uid {
+        0 => usize::MAX,
+        _ => MAX_OF_USER.min(MAX_OF_USERS.saturating_sub(of_users)),
+    }
+}
+
+/// Service that PID 1 knows.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    /// The service is not one of the machine's own.
+    is_user_service: bool,
+    /// User who owns it.
+    uid: u64,
+    /// A unit has become it.
+    is_unit: bool,
+}
+
+/// Returns the reason why a unit cannot be the service of this name: the machine, a file, another unit of this
+/// load or one of another user is that service.
+fn refusal_of_name(name: &str, uid: u32, is_taken: bool, known: Option<Known>) -> Option<String> {
+    match known {
+        Some(known) if !known.is_user_service => Some(format!(
+            "the machine has a service {name}: it needs another name"
+        )),
+        Some(known) if known.is_unit && known.uid != u64::from(uid) => {
+            Some(format!("a unit of another user is the service {name}"))
+        }
+        _ if is_taken => Some(format!("another service is called {name}")),
+        _ => None,
+    }
+}
+
+/// Makes what the podmans of a user share, outside the cgroups of units: directories, and the process that
+/// holds the user's namespaces. Podmans that start side by side would each make one, and fail
+/// ([`crate::helpers::engine::user_api`]).
+fn prepare(owner: &Owner) -> Result<()> {
+    let passwd = sys::files::read_text("/etc/passwd")?;
+    let Some(user) = PodmanUser::with_uid(&passwd, owner.uid) else {
+        return Ok(());
+    };
+    user.make_directories()?;
+    unit_bus::link_for(owner)?;
+    let finished = tool::run_command(&mut user.podman(&["unshare", "true"]), UNSHARE_LIMIT)?;
+    match finished.code {
+        Some(0) => Ok(()),
+        _ => Err(Error::invalid(finished.last_lines)),
+    }
+}
+
+/// Takes out the definitions for which `why` has a reason, and reports them.
+fn refuse(
+    definitions: &mut Vec<Definition>,
+    faults: &mut Vec<String>,
+    why: impl Fn(&Definition) -> Option<String>,
+) -> bool {
+    let before = definitions.len();
+    definitions.retain(|definition| match why(definition) {
+        Some(why) => {
+            faults.push(format!("{}: {why}", definition.unit));
+            false
+        }
+        None => true,
+    });
+    definitions.len() < before
+}
+
+/// Takes out the units that need a service that does not exist, directly or indirectly: they would wait for
+/// ever.
+fn refuse_without_needs(
+    definitions: &mut Vec<Definition>,
+    faults: &mut Vec<String>,
+    known: impl Fn(&str) -> bool,
+) {
+    loop {
+        let there: BTreeSet<String> = definitions.iter().map(|d| d.service.clone()).collect();
+        let missing = |d: &Definition| {
+            let mut needs = d.needs.iter();
+            let missing = needs.find(|need| !there.contains(*need) && !known(need))?;
+            Some(format!("it needs {missing}, which does not exist"))
+        };
+        if !refuse(definitions, faults, missing) {
+            return;
+        }
+    }
+}
+
+/// Starts the services that a boot starts, unless a flag turns them off.
+fn start(env: &Environment, definitions: &[Definition]) {
+    let config = sys::config_sources::read().0;
+    for definition in convert::started_at_boot(definitions) {
+        if sys::service_names::starts_at_boot(&config, &definition.service)
+            && let Some(name) = Name::new(&definition.service)
+        {
+            let _ = env.control.ask(&Request::Start(name));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_takes_the_name_of_no_other_service() {
+        let known = |is_user_service, uid, is_unit| {
+            Some(Known {
+                is_user_service,
+                uid,
+                is_unit,
+            })
+        };
+        for (uid, is_taken, known, is_refused) in [
+            (0, false, None, false),
+            (0, true, None, true),
+            // net.container, sshd.container.
+            (0, false, known(false, 0, false), true),
+            // Its own earlier unit, and a service whose file is gone.
+            (0, false, known(true, 0, true), false),
+            (0, false, known(true, 0, false), false),
+            (1_000, false, known(true, 1_000, true), false),
+            // core-web.container of root, and web.container of core.
+            (0, false, known(true, 1_000, true), true),
+        ] {
+            let why = refusal_of_name("net", uid, is_taken, known);
+            assert_eq!(why.is_some(), is_refused, "{uid} {is_taken} {known:?}");
+        }
+    }
+
+    #[test]
+    fn users_leave_places_for_the_units_of_root() {
+        let most = services::supervisor::MAX_USER_SERVICES;
+        assert!(most_of(0, most) >= most);
+        assert_eq!(most_of(1_000, 0), MAX_OF_USER);
+        assert_eq!(most_of(1_001, MAX_OF_USER), MAX_OF_USERS - MAX_OF_USER);
+        assert_eq!(most_of(1_002, MAX_OF_USERS), 0);
+    }
+}
