@@ -39,6 +39,10 @@ pub fn all(guest: &Guest, checks: &mut Checks, archive: &str) {
         guest.podman(&["rm", "--force", "--time", "0", "bomb"])?;
         says(guest, false)
     });
+}
+
+/// Fills the layer once more, by a container whose output nobody reads fast enough.
+pub fn with_output(guest: &Guest, checks: &mut Checks) {
     checks.check("full: also with a pipe full of empty lines", || {
         super::detached(guest, "bomb", &[], &["sh", "-c", FILL_AND_PRINT_NOTHING])?;
         says(guest, true)?;

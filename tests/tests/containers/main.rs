@@ -44,17 +44,34 @@ fn containers() -> Result<()> {
     checks.check("podman build", || build(&guest));
     checks.check("podman exec", || exec(&guest));
     varlink::all(&guest, &mut checks);
-    hostile::all(&guest, &mut checks, &archive);
+    hostile::all(&guest, &mut checks, &archive, hostile::Extent::Sample);
     python::all(&guest, &mut checks);
     checks.check("podman logs -f", || logs(&guest));
     checks.check("podman stop and rm", || stop(&guest));
     checks.check("podman-remote, the small client", || small_client(&guest));
     docker::all(&guest, &mut checks, &archive);
     rootless::all(&guest, &mut checks, &archive);
+    full::all(&guest, &mut checks, &archive);
+    checks.check("nothing is left over", || leftovers(&guest));
+    checks.finish(&guest)
+}
+
+/// The checks that take longest beside what each of them adds to the others.
+#[test]
+#[ignore = "five minutes: make test-all"]
+fn containers_at_length() -> Result<()> {
+    let guest = Guest::boot("containers-at-length", |machine| machine.memory_mib(1536))?;
+    let mut checks = Checks::new("containers-at-length");
+    let archive = image::archive(guest.vm.dir())?;
+    let archive = archive.display().to_string();
+    checks.check("podman load", || {
+        guest.podman(&["load", "-i", &archive]).map(drop)
+    });
+    hostile::all(&guest, &mut checks, &archive, hostile::Extent::All);
     checks.check("its own kernel and initrd, as an image", || {
         archive::loads(&guest)
     });
-    full::all(&guest, &mut checks, &archive);
+    full::with_output(&guest, &mut checks);
     checks.check("nothing is left over", || leftovers(&guest));
     checks.finish(&guest)
 }
