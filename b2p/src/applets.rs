@@ -327,15 +327,16 @@ pub fn run(control: &ControlClient, name: &str, arguments: &[String]) -> i32 {
         Kind::Compat => (applet.run)(&call),
         // `b2p log` parses `--help` itself, because it may be the value of an option.
         _ if asks_help && applet.name != "log" => help::command(applet),
-        // `b2p containers-stop` ends all containers: a word that it does not expect is a mistake.
-        Kind::Service | Kind::OneShot => match superfluous {
-            Some(argument) => help::superfluous(applet, argument),
-            None => {
+        // `b2p containers-stop` ends all containers, `b2p reload` reloads all files: a word that an applet
+        // does not expect is a mistake.
+        _ => match (superfluous, applet.kind) {
+            (Some(argument), _) => help::superfluous(applet, argument),
+            (None, Kind::Client) => (applet.run)(&call),
+            (None, _) => {
                 sys::kmsg::init_logger(::log::LevelFilter::Info);
                 (applet.run)(&call)
             }
         },
-        Kind::Client => (applet.run)(&call),
     }
 }
 

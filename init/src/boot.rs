@@ -122,14 +122,13 @@ pub fn run_phases(phases: &[Phase], state: &mut SystemState) -> Result<()> {
             start_us: micros(start),
             took_us: micros(took),
         });
-        match outcome {
+        match &outcome {
             Ok(()) => debug!("phase {name} took {} us: {why}", took.as_micros()),
-            Err(error) => {
-                debug!("phase {name} failed after {} us", took.as_micros());
-                state.degraded.add(name, &error);
-                result = result.and(Err(error).doing(name));
-            }
+            Err(_) => debug!("phase {name} failed after {} us", took.as_micros()),
         }
+        // A phase that runs again, in a copy of a template or after a crash, replaces its line.
+        state.degraded.set_err(name, outcome.as_ref().map(drop));
+        result = result.and(outcome.doing(name));
     }
     result
 }
@@ -209,9 +208,7 @@ fn read_all_flags(state: &mut SystemState) -> Result<()> {
     let (config, diagnostics) = config_sources::read();
     state.config = config;
     log::set_max_level(kmsg::level_filter(state.config.loglevel));
-    for diagnostic in diagnostics {
-        state.degraded.add("flag", diagnostic);
-    }
+    state.degraded.set_flags(&diagnostics);
     state.verify_modules |= state.config.modules == config::Modules::Verified;
     if let Some(modules) = state.modules.as_mut() {
         modules.configure(&state.config.blacklist, state.verify_modules);

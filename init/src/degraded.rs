@@ -50,10 +50,19 @@ pub struct DegradedList {
 }
 
 impl DegradedList {
-    /// Adds a line to those of `what`, and logs it on every console.
+    /// Adds a line to those of `what` unless the list has it, and logs it on every console.
     pub fn add(&mut self, what: &str, why: impl Display) {
-        self.push(Degraded::new(what, what, &why));
-        self.write_file();
+        let line = Degraded::new(what, what, &why);
+        if !self.lines.contains(&line) {
+            self.push(line);
+            self.write_file();
+        }
+    }
+
+    /// Replaces the lines about flags by those of all sources that were read now.
+    pub fn set_flags(&mut self, faults: &[impl Display]) {
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        self.set("flag", faults.iter().map(|why| ("flag", why.as_str())));
     }
 
     /// Replaces the lines of `what` by the error, if there is one.
@@ -158,6 +167,23 @@ mod tests {
         assert_eq!(texts(&list), ["data: label  [2J "], "the same line");
         list.set("data", []);
         assert_eq!(list, DegradedList::default());
+    }
+
+    #[test]
+    fn what_is_found_twice_is_one_line() {
+        let mut list = DegradedList::default();
+        list.add("net", "no eth7");
+        list.add("net", "no eth7");
+        list.set_flags(&["b2p.x: no such flag"]);
+        list.set_flags(&["b2p.x: no such flag", "b2p.y: no such flag"]);
+        let flags = [
+            "net: no eth7",
+            "flag: b2p.x: no such flag",
+            "flag: b2p.y: no such flag",
+        ];
+        assert_eq!(texts(&list), flags);
+        list.set_flags(&[] as &[&str]);
+        assert_eq!(texts(&list), ["net: no eth7"]);
     }
 
     #[test]

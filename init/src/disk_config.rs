@@ -8,7 +8,7 @@
 
 use std::path::Path;
 
-use config::{Config, Source};
+use config::Config;
 use log::info;
 use services::{Manager, ServiceDef};
 use sys::clock::now;
@@ -30,9 +30,7 @@ pub fn apply(context: &mut Context<'_>, _: &Event) {
         return;
     }
     let (config, diagnostics) = config_sources::read();
-    for diagnostic in diagnostics.iter().filter(|d| d.source() == Source::Disk) {
-        context.state.degraded.add("flag", diagnostic);
-    }
+    context.state.degraded.set_flags(&diagnostics);
     change(context, config, "what is on the data disk");
 }
 

@@ -12,7 +12,7 @@ use services::{ServiceId, State, Supervisor};
 use sys::clock::now;
 use sys::paths::{CLOUD_DIR, DATA_REPORT, IGNITION_DEVICES};
 use sys::service_names::starts_at_boot;
-use sys::uevent::{self, Uevent};
+use sys::uevent::Uevent;
 
 use crate::context::Context;
 use crate::event_sources::Event;
@@ -47,17 +47,17 @@ pub enum Trigger {
     NewDevice,
     /// The node of an input device appeared.
     NewInputDevice,
-    /// A disk or a partition appeared, or may have: uevents were lost, as for all that follow here.
+    /// A disk or a partition appeared, or may have, because uevents were lost.
     NewDisk,
-    /// A folder of the host appeared or vanished.
+    /// A folder of the host appeared or vanished, or may have, because uevents were lost.
     FoldersChanged,
-    /// A CD drive appeared.
+    /// A CD drive appeared, or may have, because uevents were lost.
     NewCdDrive,
-    /// A port to the host has its name.
+    /// A port to the host has its name, or may have it, because uevents were lost.
     NewHostPort,
-    /// A disk or a partition vanished.
+    /// A disk or a partition vanished, or may have, because uevents were lost.
     DiskRemoved,
-    /// A network interface appeared.
+    /// A network interface appeared, or may have, because uevents were lost.
     NewInterface,
     /// The child that loads early drivers, which exceeded the time limit of its phase, has ended.
     DriversLoaded,
@@ -193,20 +193,20 @@ fn is_plugged_data_disk(context: &Context<'_>, _: &Event) -> When {
     now_or_never(state.ready.is_some() && state.data_device().is_some())
 }
 
-/// Returns `Now` if PID 1 loads the driver. Before the ready line `b2p data` loads the drivers of
-/// disks, because the kernel offers no way to wait for a driver that another process loads.
+/// Returns `Now` if PID 1 loads the driver.
 fn pid1_loads_driver(context: &Context<'_>, event: &Event) -> When {
     let Event::Device(Uevent::Modalias(alias)) = event else {
         return When::Never;
     };
-    now_or_never(context.state.ready.is_some() || !uevent::is_disk(alias))
+    now_or_never(context.state.loaded_by_pid1()(alias))
 }
 
 /// Returns `Now` for a disk that no completed run of `b2p data` has examined, while there is no data
 /// disk; `Later` until the machine is ready and `b2p data` has ended.
 fn is_data_candidate(context: &Context<'_>, event: &Event) -> When {
-    if if_ready_and_ended(context, &[DATA]) == When::Later {
-        return When::Later;
+    let when = if_ready_and_ended(context, &[DATA]);
+    if when != When::Now {
+        return when;
     }
     let seen = context
         .state
@@ -269,14 +269,22 @@ fn now_or_never(condition: bool) -> When {
 }
 
 /// Returns `Now` if the machine is ready and each of the services has run and is at rest, else
-/// `Later`. Before the ready line, a service that has not run yet finds the device itself.
+/// `Later`. Before the ready line, a service that has not run yet finds the device itself. Services that
+/// do not start with this machine do not count; if none does, the result is `Never`.
 fn if_ready_and_ended(context: &Context<'_>, names: &[&str]) -> When {
     let supervisor = context.manager.supervisor();
-    let has_ended = |name: &&str| {
-        let state = supervisor.find(name).map(|id| supervisor.state(id));
-        state.is_some_and(|state| state.at_rest() && state != State::Off)
-    };
-    match context.state.ready.is_some() && names.iter().all(has_ended) {
+    let started = names
+        .iter()
+        .filter(|name| starts_at_boot(&context.state.config, name));
+    let states: Vec<State> = started
+        .filter_map(|name| supervisor.find(name))
+        .map(|id| supervisor.state(id))
+        .collect();
+    let have_ended = states
+        .iter()
+        .all(|state| state.at_rest() && *state != State::Off);
+    match context.state.ready.is_some() && have_ended {
+        _ if states.is_empty() => When::Never,
         true => When::Now,
         false => When::Later,
     }
@@ -301,12 +309,10 @@ fn restart(context: &mut Context<'_>, name: &str) {
     }
 }
 
-/// Starts services that have ended.
+/// Starts services that start with the machine and have ended.
 fn rerun(context: &mut Context<'_>, names: &[&str]) {
     for name in names {
-        if let Some(id) = context.manager.supervisor().find(name) {
-            context.manager.note(now(), services::Input::Start(id));
-        }
+        start(context, name);
     }
 }
 
@@ -323,7 +329,8 @@ fn leave_template(context: &mut Context<'_>, _: &Event) {
 
 fn add_driver(context: &mut Context<'_>, event: &Event) {
     if let Event::Device(Uevent::Modalias(alias)) = event {
-        context.state.loader.add(alias.clone());
+        let wanted = context.state.loaded_by_pid1();
+        context.state.loader.add(alias.clone(), wanted);
     }
 }
 

@@ -111,7 +111,7 @@ pub fn judge(context: &mut Context<'_>, id: ServiceId) {
     if lines.is_empty() && readiness == Readiness::Failed {
         lines.push((def.name, &why));
     }
-    if is_there(state) || !lines.is_empty() {
+    if state.satisfies_dependents() || !lines.is_empty() {
         context.state.degraded.set(def.name, lines);
     }
 }
@@ -128,19 +128,20 @@ fn parse_report(text: &str) -> impl Iterator<Item = (&str, &str)> {
     lines.filter_map(|line| line.strip_prefix("degraded ")?.split_once(": "))
 }
 
-/// Returns true for the states of a service that others may rely on.
-fn is_there(state: State) -> bool {
-    matches!(state, State::Up { .. } | State::Armed | State::Done)
-}
-
 fn failure_reason(s: &Supervisor, id: ServiceId, def: &ServiceDef) -> String {
-    let is_missing = |need: &&&str| !s.find(need).is_some_and(|id| is_there(s.state(id)));
+    let is_missing = |need: &&&str| {
+        !s.find(need)
+            .is_some_and(|id| s.state(id).satisfies_dependents())
+    };
     let missing: Vec<&str> = def.needs.iter().filter(is_missing).copied().collect();
     match (s.state(id), s.last_exit(id)) {
         (State::Waiting, _) if !missing.is_empty() => {
-            format!("waits for {}, which is not there", missing.join(", "))
+            format!("waits for {}: not running", missing.join(", "))
         }
-        (_, Some(status)) => format!("{status}; the kernel log says more"),
+        // The status of a service that runs is that of its earlier run.
+        (State::Failed | State::Delayed { .. }, Some(status)) => {
+            format!("{status}; the kernel log says more")
+        }
         (State::Failed, _) => "it cannot be started; the kernel log says more".to_owned(),
         _ => def.late_reason(),
     }
@@ -218,17 +219,41 @@ mod tests {
         manager.note(0, Input::Start(ids[2]));
         let _ = manager.decide(0);
         let both = reason(&manager);
-        assert_eq!(
-            both.as_deref(),
-            Some("waits for here, gone, which is not there")
-        );
+        assert_eq!(both.as_deref(), Some("waits for here, gone: not running"));
         for (id, pid) in ids.iter().zip(100..).take(2) {
             manager.note(0, Input::Spawned(*id, pid));
             let status = ExitStatus::Exited(pid - 100);
             manager.note(1, Input::Exited(pid, status));
         }
         let one = reason(&manager);
-        assert_eq!(one.as_deref(), Some("waits for gone, which is not there"));
+        assert_eq!(one.as_deref(), Some("waits for gone: not running"));
+    }
+
+    #[test]
+    fn a_second_run_that_is_late_is_not_judged_by_the_first() {
+        let once = ServiceDef {
+            name: "once",
+            late_ms: 1_000,
+            late_hint: "still at it after {} s",
+            ..ServiceDef::ONE_SHOT
+        };
+        let mut manager = Manager::new(vec![once], None, |_, _| {});
+        let id = manager.supervisor().ids().next().expect("a service");
+        let reason = |manager: &Manager| {
+            let s = manager.supervisor();
+            s.definition(id).map(|def| failure_reason(s, id, def))
+        };
+        manager.note(0, Input::Start(id));
+        let _ = manager.decide(0);
+        manager.note(0, Input::Spawned(id, 100));
+        manager.note(1, Input::Exited(100, ExitStatus::Exited(3)));
+        let _ = manager.decide(1);
+        let failed = reason(&manager).unwrap_or_default();
+        assert!(failed.contains("status 3"), "{failed}");
+        manager.note(2, Input::Start(id));
+        let _ = manager.decide(2);
+        manager.note(2, Input::Spawned(id, 101));
+        assert_eq!(reason(&manager).as_deref(), Some("still at it after 1 s"));
     }
 
     #[test]

@@ -53,8 +53,9 @@ fn shells(restart: Restart) -> Vec<ServiceDef> {
     }]
 }
 
-fn announce(message: &str) {
-    let terminals = terminals().join(" ");
+fn announce(shells: &[ServiceDef], message: &str) {
+    let terminals = shells.iter().filter_map(|def| Some(def.tty?.path));
+    let terminals = terminals.collect::<Vec<_>>().join(" ");
     let text = format!("rescue shell on {terminals}: {message}");
     kmsg::write(kmsg::ensure_console_priority(NOTICE), &text);
 }
@@ -68,8 +69,8 @@ fn start_all(manager: &mut Manager) {
 /// Serves shells until somebody has left one of them, or all have ended.
 pub fn serve_until_left(state: &mut SystemState, sources: &mut EventSources) {
     let defs = shells(Restart::Never);
+    announce(&defs, "`exit` goes on with the boot");
     let mut manager = Manager::new(defs, None, kmsg::write_service_line);
-    announce("`exit` goes on with the boot");
     start_all(&mut manager);
     let mut events = EventLoop::new(state, &mut manager, sources);
     events.run_until(is_left);
@@ -108,9 +109,10 @@ pub fn serve_forever(
     others: Vec<ServiceDef>,
     message: &str,
 ) -> ! {
-    let defs = shells(Restart::Always).into_iter().chain(others).collect();
+    let shells = shells(Restart::Always);
+    announce(&shells, message);
+    let defs = shells.into_iter().chain(others).collect();
     let mut manager = Manager::new(defs, None, kmsg::write_service_line);
-    announce(message);
     start_all(&mut manager);
     EventLoop::new(state, &mut manager, sources).run_forever()
 }

@@ -81,16 +81,23 @@ pub struct SystemState {
 }
 
 impl SystemState {
-    /// Lets every device that lacks a driver get one, except those of other programs: before the ready line
-    /// `b2p data` loads the drivers of disks, and a template has none of network cards.
+    /// Lets every device that lacks a driver get one, except those of other programs
+    /// ([`SystemState::loaded_by_pid1`]); a template has no driver of network cards.
     pub fn load_missing_drivers(&mut self) {
         if template::is_template(&self.config) {
             return;
         }
-        self.loader.add_all(match self.ready {
+        self.loader.add_all(self.loaded_by_pid1());
+    }
+
+    /// Returns the test of a modalias whose driver PID 1 loads. Before the ready line `b2p data` loads the
+    /// drivers of disks, because the kernel offers no way to wait for a driver that another process loads.
+    #[must_use]
+    pub fn loaded_by_pid1(&self) -> fn(&str) -> bool {
+        match self.ready {
             Some(_) => |_| true,
             None => |alias| !uevent::is_disk(alias),
-        });
+        }
     }
 
     /// State at the start of PID 1.

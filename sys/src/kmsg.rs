@@ -88,18 +88,22 @@ fn below(printk: &str, wanted: u8) -> u8 {
 /// priority number is below the level, and 7 (debug) is the largest.
 pub const CONSOLE_SHOWS_ALL: u8 = 8;
 
-/// Sets the console level to `level`, unless the kernel command line asks for another one.
+/// Sets the console level to `level`, unless the kernel command line asks for another one, or the log has
+/// debug messages, which a person wants to see.
 pub fn set_console_level(level: u8) {
-    let chosen = std::fs::read("/proc/cmdline").unwrap_or_default();
-    let has = |word: &[u8]| {
-        chosen
-            .split(|b| b.is_ascii_whitespace())
-            .any(|w| w.starts_with(word))
-    };
-    let asked = [&b"loglevel="[..], b"quiet", b"debug", b"ignore_loglevel"];
-    if !asked.into_iter().any(has) && log::max_level() <= LevelFilter::Info {
+    let command_line = std::fs::read("/proc/cmdline").unwrap_or_default();
+    if !chooses_console_level(&command_line) && log::max_level() <= LevelFilter::Info {
         let _ = std::fs::write("/proc/sys/kernel/printk", level.to_string());
     }
+}
+
+/// Returns true if a parameter of the kernel command line sets the console level
+/// (Documentation/admin-guide/kernel-parameters.txt).
+fn chooses_console_level(command_line: &[u8]) -> bool {
+    let mut words = command_line.split(u8::is_ascii_whitespace);
+    words.any(|word| {
+        matches!(word, b"quiet" | b"debug" | b"ignore_loglevel") || word.starts_with(b"loglevel=")
+    })
 }
 
 /// Writes a line of a service's output at level debug: in the log, not on the console at which a
@@ -180,6 +184,21 @@ impl Log for Kmsg {
 mod tests {
     use super::*;
     use crate::printable::is_control;
+
+    #[test]
+    fn only_whole_words_choose_the_console_level() {
+        for line in ["quiet", "a debug b\n", "loglevel=3", "ignore_loglevel"] {
+            assert!(chooses_console_level(line.as_bytes()), "{line}");
+        }
+        for line in [
+            "",
+            "debugfs=off",
+            "quieter debug=1",
+            "x.loglevel=3 b2p.loglevel=3",
+        ] {
+            assert!(!chooses_console_level(line.as_bytes()), "{line}");
+        }
+    }
 
     #[test]
     fn the_console_level_decides_what_is_seen() {

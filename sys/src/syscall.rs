@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "each with its SAFETY note")]
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::poll::PollFlags;
 
@@ -216,9 +216,9 @@ pub fn in_child_with(descriptors: &[BorrowedFd<'_>], work: impl FnOnce()) -> Opt
     let closed = ranges_without(kept.map(|fd| fd.as_raw_fd().unsigned_abs()).collect());
     // SAFETY: PID 1 is single-threaded, so the child's copy of the heap and of every lock is
     // consistent; it ends here, whatever `work` does, and drops no owner of a closed descriptor but
-    // those that `work` itself owns. The descriptor is owned once it is known to be one.
+    // those that `work` itself owns. The kernel has written the descriptor before the parent goes on.
     unsafe {
-        let pid = libc::fork();
+        let (pid, pidfd) = fork_with_pidfd();
         if pid == 0 {
             // With PID 1's mask, the child would ignore SIGTERM.
             let mut none: libc::sigset_t = std::mem::zeroed();
@@ -230,18 +230,33 @@ pub fn in_child_with(descriptors: &[BorrowedFd<'_>], work: impl FnOnce()) -> Opt
             work();
             libc::_exit(0)
         }
-        let fd = if pid > 0 {
-            libc::syscall(libc::SYS_pidfd_open, pid, 0)
-        } else {
-            -1
-        };
-        if fd < 0 {
+        if pid < 0 {
             log::error!("a child for slow work: {}", std::io::Error::last_os_error());
             return None;
         }
-        let pidfd = OwnedFd::from_raw_fd(fd as i32);
+        let pidfd = OwnedFd::from_raw_fd(pidfd);
         Some(Child { pidfd, pid })
     }
+}
+
+/// Forks, and returns the pid and the child's pidfd by one call (clone(2), `CLONE_PIDFD`): after fork(2), a
+/// pidfd_open(2) that fails would leave a child at work that the caller takes for none. In the child the pid is 0;
+/// on an error it is -1.
+///
+/// # Safety
+/// As for fork(2): the process has one thread.
+unsafe fn fork_with_pidfd() -> (libc::pid_t, RawFd) {
+    let mut pidfd: RawFd = -1;
+    // SAFETY: all zero is a valid value, without a separate stack; the struct and the descriptor live
+    // until the call returns.
+    let pid = unsafe {
+        let mut args: libc::clone_args = std::mem::zeroed();
+        args.flags = libc::CLONE_PIDFD as u64;
+        args.pidfd = (&raw mut pidfd) as u64;
+        args.exit_signal = libc::SIGCHLD as u64;
+        libc::syscall(libc::SYS_clone3, &raw const args, size_of_val(&args))
+    };
+    (pid as libc::pid_t, pidfd)
 }
 
 /// Returns the ranges of descriptors above the standard ones without those in `kept`, first and last

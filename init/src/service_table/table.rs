@@ -206,14 +206,16 @@ pub const SERVICES: &[Entry] = &[
     },
     // The remaining drivers are those of random-number generators, of container networks, and of disks
     // that `b2p data` did not load. With `cpu.idle` (cgroup-v2.rst), programs that waited for the ready
-    // line run first. PID 1 loads the drivers of later devices. In a container of a user namespace, the program
-    // ends at once (`coldplug.rs`).
+    // line run first. PID 1 loads the drivers of later devices. The devices of a container are its host's.
     Entry {
+        when: |_, platform| !platform.in_container,
         def: ServiceDef {
             name: "late-drivers",
             why: "every present device has its driver",
             argv: &[INIT, "coldplug"],
             after_ready: true,
+            // The program waits up to 10 s for an idle processor.
+            late_ms: 60_000,
             limits: &[("cpu.idle", "1")],
             ..ServiceDef::ONE_SHOT
         },
@@ -341,7 +343,7 @@ pub const SERVICES: &[Entry] = &[
     Entry {
         def: ServiceDef {
             name: "user-services",
-            why: "user services are read and started (docs/guide/services.md)",
+            why: "the owner's services, quadlets, kube files and compose projects run (docs/guide/services.md)",
             argv: &[B2P, "user-services"],
             after: ENGINE_PREREQUISITES,
             late_ms: 60_000,
