@@ -44,10 +44,10 @@ pub struct Phase {
 #[rustfmt::skip]
 pub const ROOT_PHASES: &[Phase] = &[
     Phase { name: "mount-api",     when: always,     run: |_| mounts::mount_api(),       why: "/proc, /sys, /dev and /run are there, which every later step reads or writes" },
-    Phase { name: "log",           when: always,     run: start_log,                     why: "the flags of the command line are known, and later messages are in the kernel log" },
+    Phase { name: "log",           when: always,     run: start_log,                     why: "the flags of the command line and of SMBIOS are known, and later messages are in the kernel log" },
     Phase { name: "boost",         when: always,     run: boost,                         why: "RCU grace periods are short until the machine is ready, and the kernel's crypto self-tests use idle time only" },
-    Phase { name: "early-modules", when: owns_root,  run: load_early_modules,            why: "the kernel can read the userland image and stack file systems" },
-    Phase { name: "root",          when: owns_root,  run: |_| root::assemble(),          why: "the userland is the root, writable, and not on a disk" },
+    Phase { name: "early-modules", when: owns_hardware,  run: load_early_modules,            why: "the kernel can read the userland image and stack file systems" },
+    Phase { name: "root",          when: owns_hardware,  run: |_| root::assemble(),          why: "the userland is the root, writable, and not on a disk" },
 ];
 
 /// Phases in the new root that prepare the interfaces of the kernel, the same on every machine.
@@ -67,21 +67,22 @@ pub const MACHINE_PHASES: &[Phase] = &[
     Phase { name: "devices",       when: not_template, run: open_uevents_and_load_drivers, why: "fw_cfg, power buttons and network cards get their drivers, and later uevents are received" },
     Phase { name: "flags",         when: not_template, run: read_all_flags,             why: "the settings of fw_cfg, whose driver is loaded now, are known as well" },
     Phase { name: "sysctl",        when: always,     run: set_sysctls,                   why: "containers have the limits that they need, and packets are forwarded to them" },
-    Phase { name: "port-publisher", when: always,    run: |s| identity::mark_published_by_host(&s.config), why: "podman knows that a host publishes the ports of containers, where a flag says so" },
+    Phase { name: "port-publisher", when: |config| config.machine, run: |_| identity::mark_published_by_host(), why: "podman knows that a host publishes the ports of containers" },
     Phase { name: "hostname",      when: always,     run: set_hostname,                  why: "prompts, logs, DHCP and podman use the name" },
-    Phase { name: "varlink",       when: always,     run: |s| service_table::link_registry(&s.config), why: "programs find the socket of a varlink interface by its name" },
+    Phase { name: "varlink",       when: |config| config.varlink, run: |_| service_table::link_registry(), why: "programs find the socket of a varlink interface by its name" },
     Phase { name: "machine-id",    when: not_template, run: |_| identity::write_machine_id(), why: "programs can tell machines apart" },
-    Phase { name: "clock",         when: always,     run: |_| identity::correct_clock(), why: "the clock is not before 2026, so that certificates of today are valid" },
+    Phase { name: "clock",         when: owns_hardware,     run: |_| identity::correct_clock(), why: "the clock is not before 2026, so that certificates of today are valid" },
     Phase { name: "keys",          when: not_template, run: |s| identity::write_keys(&s.config), why: "the owner of a key can log in" },
-    Phase { name: "sessions",      when: always,     run: make_user,                     why: "people who log in have a name, a home and an environment" },
+    Phase { name: "sessions",      when: always,     run: prepare_sessions,                 why: "people who log in have a name, a home and an environment" },
 ];
 
-/// Makes the user, and the environment of all users.
-fn make_user(state: &mut SystemState) -> Result<()> {
+/// Makes the link to the docker socket, the user, and the environment of all users.
+fn prepare_sessions(state: &mut SystemState) -> Result<()> {
     session::link_docker_socket(&state.config, None);
     let user = user::make(&state.config);
     // Users who log in have an environment in any case.
-    user.and(session::write_environment(&state.config))
+    let outcomes = [user, session::write_environment(&state.config)];
+    Error::join(outcomes.into_iter().filter_map(Result::err).collect())
 }
 
 fn always(_: &Config) -> bool {
@@ -92,8 +93,8 @@ fn not_template(config: &Config) -> bool {
     !template::is_template(config)
 }
 
-/// Returns true outside of containers, whose root and devices belong to the container's host.
-fn owns_root(_: &Config) -> bool {
+/// Returns true outside of containers, whose root, devices and clock belong to the container's host.
+fn owns_hardware(_: &Config) -> bool {
     !root::in_container()
 }
 

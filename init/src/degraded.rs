@@ -13,11 +13,6 @@ use sys::files::replace;
 use sys::kmsg;
 use sys::paths::DEGRADED;
 
-/// Priority of a degraded line, a warning (syslog(3)).
-const WARNING: u8 = 4;
-/// Priority of the line that takes one back, a notice.
-const NOTICE: u8 = 5;
-
 /// Part of the machine that was asked for and is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Degraded {
@@ -81,7 +76,7 @@ impl DegradedList {
         self.lines.retain(|line| {
             let stays = line.origin != origin || now.contains(line);
             if !stays {
-                log_line(NOTICE, "no longer degraded", line);
+                log_line(kmsg::NOTICE, "no longer degraded", line);
             }
             stays
         });
@@ -95,7 +90,7 @@ impl DegradedList {
     }
 
     fn push(&mut self, line: Degraded) {
-        log_line(WARNING, "degraded", &line);
+        log_line(kmsg::WARNING, "degraded", &line);
         self.lines.push(line);
     }
 

@@ -12,6 +12,7 @@ use config::Config;
 use log::info;
 use services::{Manager, ServiceDef};
 use sys::clock::now;
+use sys::error::Error;
 use sys::paths::{DISK_CONFIG_DIR, DOCUMENT_CONFIG};
 use sys::service_names::starts_at_boot;
 use sys::{config_sources, kmsg};
@@ -92,11 +93,13 @@ fn apply_identity(state: &mut SystemState, before: &Config) {
         false => user::adopt(config),
     };
     let environment = session::write_environment(config);
-    degraded.set_err("sessions", user.and(environment));
+    let errors = [user, environment].into_iter().filter_map(Result::err);
+    degraded.set_err("sessions", Error::join(errors.collect()));
     session::link_docker_socket(config, Some(before));
 }
 
-/// Starts the services that `before` did not ask for, and stops those that only `before` did.
+/// Starts the wanted services that `before` did not want or that were never asked for, and stops those that
+/// are no longer wanted.
 fn start_and_stop(manager: &mut Manager, state: &SystemState, before: &Config) {
     for id in manager.supervisor().ids() {
         let Some(def) = manager.supervisor().definition(id) else {

@@ -24,8 +24,6 @@ use crate::state::SystemState;
 const MAX_REPORT_BYTES: u64 = 16 * 1024;
 /// Port of sshd.
 const SSH_PORT: u16 = 22;
-/// Priority of the ready line, a notice (syslog(3)).
-const NOTICE: u8 = 5;
 /// Console log level after the boot (sysctl kernel.printk): warnings still break into what a
 /// person types; notices (each sudo is one) and less are in the log alone.
 const CONSOLE_LEVEL: u8 = 5;
@@ -150,7 +148,7 @@ fn failure_reason(s: &Supervisor, id: ServiceId, def: &ServiceDef) -> String {
 /// Writes the ready line to the kernel log, on every console, and to a file.
 pub fn announce(context: &mut Context<'_>, _: &Event) {
     let line = ready_line(context.state, context.manager.supervisor());
-    kmsg::write(kmsg::ensure_console_priority(NOTICE), &line);
+    kmsg::write(kmsg::ensure_console_priority(kmsg::NOTICE), &line);
     let written = replace(Path::new(READY), format!("{line}\n").as_bytes(), 0o644);
     written.unwrap_or_else(|e| error!("{e}"));
     context.state.degraded.publish();

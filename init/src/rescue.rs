@@ -20,8 +20,6 @@ use crate::state::SystemState;
 const STOP_MS: u64 = 5_000;
 /// Terminal of a machine without consoles: somebody may be at the first serial line.
 const FALLBACK_TERMINAL: &str = sys::arch::ARCH.first_serial;
-/// Priority of the message about the shells, a notice (syslog(3)).
-const NOTICE: u8 = 5;
 
 /// Definition of a shell: that of the userland, or of the initrd if there is no userland.
 fn shell(restart: Restart) -> ServiceDef {
@@ -57,7 +55,7 @@ fn announce(shells: &[ServiceDef], message: &str) {
     let terminals = shells.iter().filter_map(|def| Some(def.tty?.path));
     let terminals = terminals.collect::<Vec<_>>().join(" ");
     let text = format!("rescue shell on {terminals}: {message}");
-    kmsg::write(kmsg::ensure_console_priority(NOTICE), &text);
+    kmsg::write(kmsg::ensure_console_priority(kmsg::NOTICE), &text);
 }
 
 fn start_all(manager: &mut Manager) {

@@ -60,8 +60,7 @@ const CHILD_POLL_MS: Millis = 20;
 const EXEC_FAILED: i32 = 127;
 /// Beginning of the command of a service that a unit has become (b2p/src/helpers/quadlet).
 const UNIT_RUN: [&str; 2] = [sys::paths::B2P, "unit-run"];
-/// Priority of the message that begins the shutdown, a notice (syslog(3)).
-const NOTICE: u8 = 5;
+
 /// Services, events and deadline that a phase works with.
 struct ShutdownContext<'a> {
     manager: &'a mut Manager,
@@ -125,7 +124,7 @@ pub fn run(kind: ShutdownKind, manager: &mut Manager, sources: &mut EventSources
     // From here on, the console is the only place where messages can be read.
     kmsg::set_console_level(kmsg::CONSOLE_SHOWS_ALL);
     let message = format!("going down for {kind:?}");
-    kmsg::write(kmsg::ensure_console_priority(NOTICE), &message);
+    kmsg::write(kmsg::ensure_console_priority(kmsg::NOTICE), &message);
     proc.unwrap_or_else(|e| warn!("{e}"));
     sources.close_for_shutdown();
     let mut context = ShutdownContext {

@@ -57,8 +57,8 @@ fn call_limit_ms(kind: MountKind) -> i32 {
 /// unmounted or read-only.
 #[must_use]
 pub fn unmount_all() -> bool {
-    // In a child of its own: swapoff(2) makes it the first to be killed when memory is short
-    // (mm/swapfile.c).
+    // The call runs in a child, because swapoff(2) makes its caller the first to be killed when memory is
+    // short (mm/swapfile.c).
     let _ = bounded(call_limit_ms(MountKind::Disk), || {
         swap_off();
         Ok(())
@@ -176,7 +176,7 @@ pub fn nothing_to_do() -> bool {
 }
 
 /// Takes file systems on disks out of the tree, which writes them back unless a process holds
-/// them. For PID 1 itself, if there is no memory for a child.
+/// them. PID 1 calls this function itself if no child can be made.
 pub fn detach_all() {
     for mount in remaining_mounts() {
         if mount.kind != MountKind::Remote {
@@ -214,8 +214,8 @@ fn detach_busy(mount: &Mount) -> bool {
     is_read_only || !is_disk
 }
 
-/// Logs the holders of a busy mount. In a child with a time limit, because looking at a process
-/// that has a file of a dead server open means asking that server.
+/// Logs the holders of a busy mount. The search runs in a child with a time limit, because a look at a
+/// process that has a file of a dead server open asks that server.
 fn log_holders(mount: &Mount) {
     let target = String::from_utf8_lossy(&mount.target);
     let fstype = &mount.fstype;
@@ -253,23 +253,20 @@ fn swap_off() {
 /// Detaches loop devices: the mount that a device's file is on is busy as long as the device is
 /// in use (loop(4)). A device that is busy is freed when its last user goes, so errors are ignored.
 fn detach_loops() {
-    for (name, _) in loops_in_use(Path::new(SYS_BLOCK)) {
+    for name in loops_in_use(Path::new(SYS_BLOCK)) {
         if let Ok(device) = fs::File::open(Path::new("/dev").join(name)) {
             let _ = syscall::loop_clear_fd(&device);
         }
     }
 }
 
-/// Returns the loop devices in use, each with its file.
-fn loops_in_use(block: &Path) -> Vec<(String, String)> {
+/// Returns the names of the loop devices that have a file.
+fn loops_in_use(block: &Path) -> Vec<String> {
     let entries = fs::read_dir(block).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let with_file = |name: String| {
-        let file = fs::read_to_string(block.join(&name).join("loop/backing_file")).ok()?;
-        Some((name, file.trim_end().to_owned()))
-    };
+    let has_file = |name: &String| block.join(name).join("loop/backing_file").exists();
     let loops = names.filter(|name| name.starts_with("loop"));
-    loops.filter_map(with_file).collect()
+    loops.filter(has_file).collect()
 }
 
 /// Returns the names of processes that use the file system with this device number: by an open
@@ -370,10 +367,7 @@ mod tests {
         fs::create_dir_all(dir.join("loop3/loop")).unwrap();
         fs::create_dir_all(dir.join("loop4")).unwrap();
         fs::write(dir.join("loop3/loop/backing_file"), "/data/x.img\n").unwrap();
-        assert_eq!(
-            loops_in_use(&dir),
-            [("loop3".to_owned(), "/data/x.img".to_owned())]
-        );
+        assert_eq!(loops_in_use(&dir), ["loop3"]);
         fs::remove_dir_all(dir).unwrap();
     }
 }

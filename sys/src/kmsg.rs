@@ -84,6 +84,11 @@ fn below(printk: &str, wanted: u8) -> u8 {
     wanted.min(level.saturating_sub(1))
 }
 
+/// Priority of a warning (syslog(3)).
+pub const WARNING: u8 = 4;
+/// Priority of a normal condition that a person is told of (syslog(3), `LOG_NOTICE`).
+pub const NOTICE: u8 = 5;
+
 /// Console level at which a record of every priority is printed: the kernel prints records whose
 /// priority number is below the level, and 7 (debug) is the largest.
 pub const CONSOLE_SHOWS_ALL: u8 = 8;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! System calls that nix has no safe wrapper for.
+//! System calls that nix has no safe wrapper for, or whose wrapper needs more of nix or of libc than PID 1 has.
 #![expect(unsafe_code, reason = "each with its SAFETY note")]
 
 use std::ffi::CStr;
@@ -12,8 +12,8 @@ use crate::poll::poll_one;
 /// Fills `bytes` with random bytes without waiting for entropy, and returns true if there were
 /// enough (getrandom(2), `GRND_NONBLOCK`).
 pub fn getrandom_nonblocking(bytes: &mut [u8]) -> bool {
-    // SAFETY: pointer and length of a live buffer. The system call itself: std declares libc's
-    // function as a weak symbol, and rust-lld resolves a weak reference to a static libc as null.
+    // SAFETY: pointer and length of a live buffer. The system call is made itself,
+    // because std declares libc's function as a weak symbol, which rust-lld resolves to null in a static program.
     let count = unsafe {
         libc::syscall(
             libc::SYS_getrandom,
@@ -25,9 +25,20 @@ pub fn getrandom_nonblocking(bytes: &mut [u8]) -> bool {
     usize::try_from(count) == Ok(bytes.len())
 }
 
-/// Lets a process run only when no other process wants to (sched(7), SCHED_IDLE).
+/// Lets a process run only when no other process wants to (sched(7), SCHED_IDLE). A failure leaves the
+/// ordinary policy.
 pub fn set_sched_idle(pid: libc::pid_t) {
-    schedule(pid, libc::SCHED_IDLE, 0);
+    // SAFETY: a valid structure. The system call is made itself, because musl's function refuses: POSIX
+    // defines it for processes, and Linux for threads.
+    unsafe {
+        let parameters: libc::sched_param = std::mem::zeroed();
+        libc::syscall(
+            libc::SYS_sched_setscheduler,
+            pid,
+            libc::SCHED_IDLE,
+            &raw const parameters,
+        );
+    }
 }
 
 /// Returns the number of processors (sysconf(3)).
@@ -35,16 +46,6 @@ pub fn set_sched_idle(pid: libc::pid_t) {
 pub fn online_processors() -> i64 {
     // SAFETY: an integer only.
     unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }
-}
-
-fn schedule(pid: libc::pid_t, policy: libc::c_int, priority: libc::c_int) {
-    // SAFETY: a valid structure; a failure leaves the ordinary priority. The system call itself:
-    // musl refuses it, because POSIX defines it for processes and Linux for threads.
-    unsafe {
-        let mut how: libc::sched_param = std::mem::zeroed();
-        how.sched_priority = priority;
-        libc::syscall(libc::SYS_sched_setscheduler, pid, policy, &raw const how);
-    }
 }
 
 /// Expedites RCU grace periods, at the price of interrupting every processor, or makes them normal

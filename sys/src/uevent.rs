@@ -158,12 +158,12 @@ fn within(path: &[u8], part: &[u8]) -> bool {
 #[rustfmt::skip]
 const EARLY: &[(&str, &str)] = &[
     ("acpi*:QEMU0002:*",   "fw_cfg: it holds flags"),
-    ("acpi*:LNXPWRBN:*",   "the power button: who sees the ready line may press it"),
-    ("acpi*:PNP0C0C:*",    "the same, where it is a device of its own"),
+    ("acpi*:LNXPWRBN:*",   "the power button of ACPI's fixed hardware: people may press it from the ready line on"),
+    ("acpi*:PNP0C0C:*",    "the power button that is a device of its own"),
     ("virtio:d00000001v*", "the network card of QEMU, KVM, Firecracker"),
     ("pci:v*bc02sc*",      "network controllers"),
     ("vmbus:635161f8*",    "Hyper-V's network card"),
-    ("xen:vif",            "Xen's"),
+    ("xen:vif",            "Xen's network card"),
 ];
 
 /// Returns true if services wait for the driver of `alias`.
@@ -181,9 +181,9 @@ const FAST_DISKS: &[(&str, &str)] = &[
     ("pci:v*bc01sc08*",    "NVMe"),
     ("vmbus:ba6163d9*",    "Hyper-V's SCSI disks"),
     ("vmbus:32264132*",    "Hyper-V's IDE disks"),
-    ("xen:vbd",            "Xen's"),
+    ("xen:vbd",            "Xen's disks"),
     ("scsi:t-0x00*",       "disks on SCSI, SATA, USB, once they are found"),
-    ("scsi:t-0x0e*",       "the same with a smaller set of commands"),
+    ("scsi:t-0x0e*",       "disks with the reduced set of commands (RBC), once they are found"),
 ];
 
 /// Disks and controllers that take as long as their hardware does: modalias pattern, why.

@@ -26,8 +26,6 @@ use crate::common::log::ring::{self, Next, Ring};
 
 /// Line for the host: memory and disk can be copied from now on.
 const LINE: &str = "boot2podman: template: waits until a host has copied this memory";
-/// Priority of the line, a notice (syslog(3)).
-const NOTICE: u8 = 5;
 /// Message of the kernel after it has seeded its random numbers anew.
 const FORKED: &[u8] = b"random: crng reseeded due to virtual machine fork";
 /// Hardware clock in seconds since 1970, as if it kept UTC (Documentation/ABI/testing/sysfs-class-rtc).
@@ -67,7 +65,7 @@ fn wait() -> Result<()> {
     // Messages of the past are of no interest.
     while !matches!(ring.read(), Next::Nothing | Next::End) {}
     let mut writer = ring::writer().on(ring::PATH)?;
-    let priority = kmsg::ensure_console_priority(NOTICE);
+    let priority = kmsg::ensure_console_priority(kmsg::NOTICE);
     let line = format!("<{priority}>{LINE}\n");
     writer.write_all(line.as_bytes()).on(ring::PATH)?;
     while !is_forked(&mut ring) {}

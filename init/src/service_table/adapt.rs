@@ -40,11 +40,9 @@ pub(super) fn swap(def: ServiceDef, config: &Config, platform: &Platform) -> Ser
 pub(super) fn network(def: ServiceDef, config: &Config, _: &Platform) -> ServiceDef {
     let settings = config.net.helper_args().unwrap_or_default();
     let dhcp = matches!(config.net, config::Net::Dhcp { .. });
-    let argv = [B2P.to_owned(), "net".to_owned()]
-        .into_iter()
-        .chain(settings);
+    let program = def.argv.iter().map(ToString::to_string);
     ServiceDef {
-        argv: leak(argv),
+        argv: leak(program.chain(settings)),
         gates_ready: crate::net_interface::missing_interface(&config.net).is_none(),
         late_hint: if dhcp { def.late_hint } else { "" },
         ..def
@@ -127,14 +125,13 @@ pub(super) fn with_variables(def: ServiceDef, config: &Config, _: &Platform) -> 
 
 /// A shell is started again when somebody leaves it; the state is shown once.
 pub(super) fn console(def: ServiceDef, config: &Config, _: &Platform) -> ServiceDef {
-    let (argv, restart): (&[&str], _) = match config.console {
-        Console::Shell => (&[B2P, "console", "shell"], Restart::Always),
-        Console::Status | Console::Off => (&[B2P, "console", "status"], Restart::Never),
-    };
-    ServiceDef {
-        argv,
-        restart,
-        ..def
+    match config.console {
+        Console::Shell => ServiceDef {
+            argv: &[B2P, "console", "shell"],
+            restart: Restart::Always,
+            ..def
+        },
+        Console::Status | Console::Off => def,
     }
 }
 

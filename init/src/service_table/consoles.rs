@@ -14,6 +14,8 @@ pub const CONSOLES: &[Entry] = &[
         def: ServiceDef {
             name: CONSOLE_PREFIX,
             why: "a person at a console sees the state of the machine, or gets a shell",
+            argv: &[B2P, "console", "status"],
+            restart: Restart::Never,
             after_ready: true,
             ..ServiceDef::DEFAULT
         },

@@ -7,7 +7,7 @@ use sys::paths::B2P;
 use super::names::{CLOUD, DATA, DATA_DISK, IGNITION, TEMPLATE};
 use super::{Entry, ignition};
 
-/// Rows of the service table, after those of [`super::SERVICES`].
+/// Services by which a host configures or copies the machine: rows of the service table after those of [`super::SERVICES`].
 pub const HOST: &[Entry] = &[
     // The service runs after cloud-init, because both rewrite /etc/passwd. On an emulated processor the
     // kernel needs 35 s to read a document of 1 MB from fw_cfg: for each page, the driver skips the bytes

@@ -9,7 +9,7 @@ use super::names::{DATA_DISK, NET};
 use super::table::OOM_PROTECTED;
 use super::{Entry, datagrams};
 
-/// Rows of the service table, after those of [`super::SERVICES`]. `log-files` is separate from
+/// Services of the log: rows of the service table after those of [`super::SERVICES`]. `log-files` is separate from
 /// the services of sockets, so that a disk that hangs does not stop a socket from being read.
 pub const LOGS: &[Entry] = &[
     Entry {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The table of services; files beside it have the rows of the host, users, logs, varlink and consoles.
+//! The table of services; `entries` lists the other files with rows.
 
 use config::{Net, Podman, Role};
 use services::{KillMode, ReadyWhen, Restart, ServiceDef};
@@ -59,6 +59,7 @@ pub const SERVICES: &[Entry] = &[
             name: NET,
             oom_score_adj: OOM_PROTECTED,
             why: "the machine has addresses, routes and DNS servers",
+            argv: &[B2P, "net"],
             ready: ReadyWhen::Notify,
             gates_ready: true,
             late_ms: 5_000,

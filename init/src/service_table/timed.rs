@@ -9,7 +9,7 @@ use sys::service_names::{AUTO_UPDATE, TIMERS};
 use super::names::*;
 use super::{Entry, stream};
 
-/// Rows of the service table, after those of [`super::SERVICES`].
+/// Services at times: rows of the service table after those of [`super::SERVICES`].
 pub const TIMED: &[Entry] = &[
     // `b2p user-services` starts it if a flag or a service file names a time.
     Entry {

@@ -8,7 +8,7 @@ use sys::paths::B2P;
 use super::names::*;
 use super::{Entry, adapt, stream};
 
-/// Rows of the service table, after those of [`super::SERVICES`].
+/// Services of users, and what users' containers need: rows of the service table after those of [`super::SERVICES`].
 pub const USERS: &[Entry] = &[
     // As for root, PID 1 keeps the socket, and no process of the user's runs until somebody connects.
     Entry {

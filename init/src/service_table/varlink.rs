@@ -5,14 +5,14 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use config::{Config, Podman};
+use config::Podman;
 use services::ServiceDef;
 use sys::error::{Doing, Result};
 use sys::paths::{B2P, VARLINK_MACHINE, VARLINK_PODMAN, VARLINK_REGISTRY, VARLINK_RESOLVER};
 
 use super::{Entry, stream};
 
-/// Rows of the service table, after those of [`super::SERVICES`].
+/// Services of the varlink interfaces: rows of the service table after those of [`super::SERVICES`].
 pub const VARLINK: &[Entry] = &[
     // Every user may ask. The answer is a path, whose mode says who may use it.
     Entry {
@@ -67,11 +67,8 @@ const INTERFACES: &[(&str, &str)] = &[
 ///
 /// # Errors
 /// The errno of mkdir(2) or symlink(2).
-pub fn link_registry(config: &Config) -> Result<()> {
-    if config.varlink {
-        link_interfaces(Path::new(VARLINK_REGISTRY))?;
-    }
-    Ok(())
+pub fn link_registry() -> Result<()> {
+    link_interfaces(Path::new(VARLINK_REGISTRY))
 }
 
 fn link_interfaces(dir: &Path) -> Result<()> {

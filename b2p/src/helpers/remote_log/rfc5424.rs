@@ -23,8 +23,6 @@ const MAX_APP_NAME: usize = 48;
 const MAX_SEQUENCE_ID: u64 = 2_147_483_647;
 /// Years 0 to 9999, in microseconds since 1970: what RFC 3339 can express.
 const TIMESTAMPS: std::ops::Range<i64> = -62_167_219_200_000_000..253_402_300_800_000_000;
-/// Level of the message about lost records (syslog(3), `LOG_WARNING`).
-const WARNING: u8 = 4;
 /// Value of a field that is not known (`NILVALUE`).
 const NIL: &str = "-";
 /// Start of a text that is UTF-8 (RFC 5424, section 6.4). Text that is ASCII has none.
@@ -68,7 +66,7 @@ pub fn record(record: &Record<'_>, offset: i64, host: &[u8]) -> Vec<u8> {
 #[must_use]
 pub fn lost(count: u64, us: i64, host: &[u8]) -> Vec<u8> {
     let header = Header {
-        priority: Priority::of(SYSLOG, WARNING),
+        priority: Priority::of(SYSLOG, sys::kmsg::WARNING),
         us,
         host,
         app: super::NAME.as_bytes(),

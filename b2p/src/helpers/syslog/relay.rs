@@ -17,9 +17,6 @@ const MAX_TEXT: usize = 850;
 /// may have to wait for a serial line, which takes 11 kB a second.
 const CONSOLE_LEVEL: u8 = 5;
 
-/// Level of that report (syslog(3), `LOG_WARNING`).
-const WARNING: u8 = 4;
-
 /// Time from the first dropped message to the report of all, in milliseconds.
 const REPORT_DELAY: u64 = 1_000;
 
@@ -113,7 +110,7 @@ impl Relay {
     pub fn report(&mut self) -> bool {
         let dropped = self.dropped;
         let text = format!("syslog: {dropped} lines dropped, more than 100 a second");
-        let reported = dropped == 0 || self.write(Priority::of(SYSLOG, WARNING), &text);
+        let reported = dropped == 0 || self.write(Priority::of(SYSLOG, sys::kmsg::WARNING), &text);
         if reported {
             (self.dropped, self.due) = (0, None);
         }
