@@ -245,7 +245,7 @@ pub fn in_child_with(descriptors: &[BorrowedFd<'_>], work: impl FnOnce()) -> Opt
 /// on an error it is -1.
 ///
 /// # Safety
-/// As for fork(2): the process has one thread.
+/// The process has one thread, as for fork(2).
 unsafe fn fork_with_pidfd() -> (libc::pid_t, RawFd) {
     let mut pidfd: RawFd = -1;
     // SAFETY: all zero is a valid value, without a separate stack; the struct and the descriptor live

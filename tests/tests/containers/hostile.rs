@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Number of calls at once.
 const AT_ONCE: usize = 3;
 
-/// How many attempts each method receives.
+/// Number of attempts that each method receives.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
     /// One in [`SAMPLE`], with another remainder for each next method: all methods and all attempts, in turn.
