@@ -207,9 +207,9 @@ pub const SERVICES: &[Entry] = &[
     },
     // The remaining drivers are those of random-number generators, of container networks, and of disks
     // that `b2p data` did not load. With `cpu.idle` (cgroup-v2.rst), programs that waited for the ready
-    // line run first. PID 1 loads the drivers of later devices. The devices of a container are its host's.
+    // line run first. PID 1 loads the drivers of later devices. In a container the program ends
+    // at once: the devices are those of its host (`coldplug.rs`).
     Entry {
-        when: |_, platform| !platform.in_container,
         def: ServiceDef {
             name: "late-drivers",
             why: "every present device has its driver",

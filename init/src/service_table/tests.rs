@@ -206,7 +206,6 @@ fn a_container_leaves_hardware_and_clock_to_its_host() {
         "vsock",
         "time",
         "remote-log",
-        "late-drivers",
     ];
     assert!(hardware.iter().all(|name| !exists(name)));
     assert!(exists(NET) && exists(SSHD) && exists(PODMAN));
