@@ -32,7 +32,7 @@ fn prepare() -> Result<()> {
     let mut config = Vec::new();
     let read = stdin().take(MAX_CONFIG).read_to_end(&mut config);
     read.doing("standard input")?;
-    let changed = if !syscall::in_initial_namespaces() {
+    let changed = if !syscall::in_initial_user_namespace() {
         let directory = std::env::current_dir().doing("the working directory")?;
         pods::confine(&config, &directory)?
     } else if nix::unistd::geteuid().is_root() {
