@@ -88,7 +88,7 @@ test-machines:
 
 test-rest:
 	nice cargo test --quiet --workspace --doc
-	nice $(FUZZ) 0 -runs=20000 -seed=1 -reload=0
+	nice $(FUZZ) 0 -runs=10000 -seed=1 -reload=0
 
 test-all: test ## runs the tests of every kernel and the long ones as well
 	@$(INITRAMFS) oci

@@ -55,10 +55,6 @@ fn restart() -> Result<()> {
     checks.check("their pods keep what they have written", || {
         kube::by_hand(&guest)
     });
-    checks.check("images are updated, and rolled back", || {
-        updates::updated_and_rolled_back(&guest)
-    });
-    checks.check("a user's image is updated", || updates::of_a_user(&guest));
     checks.check("a service runs at its time", || updates::at_times(&guest));
     checks.check("units of each kind are read", || units::begin(&guest));
     checks.check("they start by their names", || units::start(&guest));
@@ -125,6 +121,29 @@ fn restart() -> Result<()> {
         ensure!(!said.contains("containers"), "{said}");
         Ok(())
     });
+    checks.finish(&guest)
+}
+
+/// Updates of images: those of root, with a roll-back, and those of a user.
+#[test]
+#[ignore = "two minutes: make test-all"]
+fn updates() -> Result<()> {
+    let disk = disk(
+        &initramfs::paths::out()
+            .join("vm")
+            .join("restart-updates-disk"),
+    )?;
+    let mut checks = Checks::new("restart-updates");
+    let guest = boot(&disk)?;
+    checks.check("containers are begun", || prepare(&guest));
+    checks.check("a quadlet of core runs", || {
+        quadlets::begin(&guest)?;
+        guest.sh("systemctl start core-own").map(drop)
+    });
+    checks.check("images are updated, and rolled back", || {
+        updates::updated_and_rolled_back(&guest)
+    });
+    checks.check("a user's image is updated", || updates::of_a_user(&guest));
     checks.finish(&guest)
 }
 

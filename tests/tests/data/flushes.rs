@@ -216,7 +216,7 @@ fn cut(name: &str, seed: u64, cuts: usize, boots: usize) -> Result<()> {
 
 #[test]
 fn what_was_not_flushed_is_lost() -> Result<()> {
-    cut("flushes", 1, 60, 3)
+    cut("flushes", 1, 60, 2)
 }
 
 #[test]
