@@ -28,7 +28,7 @@ pub enum Decision {
     /// Erase the traces of a complete format from this disk, and choose again.
     Sweep(String),
     /// Use no disk, for this reason.
-    None(String),
+    NoDisk(String),
 }
 
 /// Decision, and what to tell the user about it.
@@ -46,7 +46,7 @@ pub struct Choice {
 #[must_use]
 pub fn choose(devices: &[Device], selector: &DiskSelector, policy: FormatPolicy) -> Choice {
     let mut choice = Choice {
-        decision: Decision::None("b2p.data=off".into()),
+        decision: Decision::NoDisk("b2p.data=off".into()),
         notes: Vec::new(),
         degraded: Vec::new(),
     };
@@ -76,7 +76,7 @@ pub fn choose(devices: &[Device], selector: &DiskSelector, policy: FormatPolicy)
     if *selector != DiskSelector::Auto && choice.degraded.is_empty() {
         choice.degraded.push(reason.clone());
     }
-    choice.decision = Decision::None(reason);
+    choice.decision = Decision::NoDisk(reason);
     choice
 }
 
@@ -152,8 +152,10 @@ fn decide_use(device: &Device, devices: &[Device]) -> Decision {
     if matches!(disk.format_state, FormatState::Complete(_)) {
         return Decision::Sweep(disk.name.clone());
     }
-    let kind = only_signature(device).map_or(SignatureKind::Ext4, |s| s.kind);
-    Decision::Use(device.name.clone(), kind)
+    match only_signature(device) {
+        Some(signature) => Decision::Use(device.name.clone(), signature.kind),
+        None => Decision::NoDisk(format!("{}: no single file system", device.name)),
+    }
 }
 
 /// Returns the name of the larger volume that a disk is a member of.

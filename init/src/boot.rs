@@ -102,7 +102,7 @@ fn owns_hardware(_: &Config) -> bool {
 pub fn configure_machine(state: &mut SystemState, sources: &mut EventSources) {
     let _ = run_phases(MACHINE_PHASES, state);
     sources.uevents = state.uevents.take();
-    sources.drivers = state.drivers.take();
+    sources.early_drivers = state.early_drivers.take();
     sources.buttons.open_all();
 }
 
@@ -195,7 +195,7 @@ fn load_early_drivers(state: &mut SystemState) -> Result<()> {
             let seconds = DRIVERS_MS / 1000;
             let why = format!("still being loaded after {seconds} s; a device may hang");
             state.degraded.add(DRIVERS, why);
-            state.drivers = Some(child);
+            state.early_drivers = Some(child);
         }
         None => state
             .degraded

@@ -31,7 +31,7 @@ pub fn read_report(context: &mut Context<'_>, _: &Event) {
 /// Reads the report of the last run that has ended, if there is one.
 pub fn load_report(state: &mut SystemState) {
     if let Ok(bytes) = files::read_bounded(Path::new(DATA_REPORT), MAX_REPORT_BYTES) {
-        state.data = Some(parse_report(&String::from_utf8_lossy(&bytes)));
+        state.data_report = Some(parse_report(&String::from_utf8_lossy(&bytes)));
     }
 }
 

@@ -95,7 +95,7 @@ pub struct EventSources {
     /// Power buttons.
     pub buttons: PowerButtons,
     /// Child that still loads early drivers.
-    pub drivers: Option<Child>,
+    pub early_drivers: Option<Child>,
     /// Control channel.
     pub control: Option<control::Server>,
     /// Children have ended that are not reaped yet.
@@ -115,7 +115,7 @@ impl EventSources {
             signals,
             uevents: None,
             buttons: PowerButtons::default(),
-            drivers: None,
+            early_drivers: None,
             control: None,
             reap_pending: false,
             wakes_for_orphans: true,
@@ -153,7 +153,7 @@ impl EventSources {
     pub fn close_for_shutdown(&mut self) {
         self.wakes_for_orphans = true;
         self.uevents = None;
-        self.drivers = None;
+        self.early_drivers = None;
         self.control = None;
     }
 
@@ -173,7 +173,7 @@ impl EventSources {
                 Readable::Control if matches!(events.last(), Some(Event::ControlRequest)) => {}
                 Readable::Control => events.push(Event::ControlRequest),
                 Readable::Drivers => {
-                    self.drivers = None;
+                    self.early_drivers = None;
                     events.push(Event::DriversLoaded);
                 }
                 Readable::PowerButton => {
@@ -305,7 +305,7 @@ impl EventSources {
         if let Some(server) = &self.control {
             watched.extend(server.fds(now()).map(|fd| (Readable::Control, fd)));
         }
-        let drivers = self.drivers.iter();
+        let drivers = self.early_drivers.iter();
         watched.extend(drivers.map(|child| (Readable::Drivers, child.as_fd())));
         watched.extend(self.buttons.fds().map(|fd| (Readable::PowerButton, fd)));
         let services = manager.watched().into_iter();

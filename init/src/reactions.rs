@@ -88,6 +88,8 @@ pub enum When {
 /// All reactions, in the order in which they run.
 #[rustfmt::skip]
 pub const REACTIONS: &[Reaction] = &[
+    // The first two rows compare the services with the report of the run before, which the third replaces; the
+    // next two look at the new one.
     Reaction { on: Ended(DATA),     when: is_first_report,     run: disk_config::apply,            why: "services that wait for the data disk start with its configuration" },
     Reaction { on: Ended(DATA),     when: is_ignition_disk,    run: disk_config::add_ignition,     why: "the document on a disk labelled ignition is applied before sshd starts" },
     Reaction { on: Ended(DATA),     when: always,              run: data_disk::read_report,        why: "PID 1 knows which disk keeps the state" },
@@ -176,7 +178,7 @@ fn is_ready(context: &Context<'_>, _: &Event) -> When {
 /// Returns `Now` for the first report of `b2p data`, which is written at the end of a run. The
 /// configuration of a disk that a later run finds takes effect at the next boot.
 fn is_first_report(context: &Context<'_>, _: &Event) -> When {
-    let is_first = context.state.data.is_none();
+    let is_first = context.state.data_report.is_none();
     now_or_never(is_first && Path::new(DATA_REPORT).exists())
 }
 
@@ -210,7 +212,7 @@ fn is_data_candidate(context: &Context<'_>, event: &Event) -> When {
     }
     let seen = context
         .state
-        .data
+        .data_report
         .as_ref()
         .map_or(0, |report| report.last_seqnum);
     let is_new = !matches!(event, Event::Device(Uevent::BlockAdded(n)) if *n <= seen);

@@ -20,8 +20,8 @@ use crate::event_sources::Event;
 use crate::service_table::names;
 use crate::state::SystemState;
 
-/// Number of bytes of a service's report that are read.
-const MAX_REPORT_BYTES: u64 = 16 * 1024;
+/// Number of bytes of a service's degraded file that are read.
+const MAX_DEGRADED_BYTES: u64 = 16 * 1024;
 /// Port of sshd.
 const SSH_PORT: u16 = 22;
 /// Console log level after the boot (sysctl kernel.printk): warnings still break into what a
@@ -88,14 +88,14 @@ fn report_failed_start(context: &mut Context<'_>, id: ServiceId) {
     let Some(def) = context.manager.supervisor().definition(id) else {
         return;
     };
-    let report = read_report(def.name);
-    let mut lines = parse_report(&report).peekable();
+    let text = read_degraded_file(def.name);
+    let mut lines = parse_degraded_file(&text).peekable();
     if lines.peek().is_some() {
         context.state.degraded.set(def.name, lines);
     }
 }
 
-/// Replaces the degraded lines of a service by those of its report, or, if the report is empty and the
+/// Replaces the degraded lines of a service by those of its degraded file, or, if that is empty and the
 /// service has failed or is late, by the reason. A service that is still to start keeps its lines.
 pub fn judge(context: &mut Context<'_>, id: ServiceId) {
     let s = context.manager.supervisor();
@@ -103,8 +103,8 @@ pub fn judge(context: &mut Context<'_>, id: ServiceId) {
     let Some(def) = s.definition(id).filter(|_| state != State::Off) else {
         return;
     };
-    let report = read_report(def.name);
-    let mut lines: Vec<_> = parse_report(&report).collect();
+    let text = read_degraded_file(def.name);
+    let mut lines: Vec<_> = parse_degraded_file(&text).collect();
     let why = failure_reason(s, id, def);
     if lines.is_empty() && readiness == Readiness::Failed {
         lines.push((def.name, &why));
@@ -114,14 +114,14 @@ pub fn judge(context: &mut Context<'_>, id: ServiceId) {
     }
 }
 
-/// Returns the report of a service: `<name>.degraded`, a file of lines `degraded <what>: <why>`.
-fn read_report(name: &str) -> String {
+/// Returns the text of a service's degraded file, `<name>.degraded`, which has lines `degraded <what>: <why>`.
+fn read_degraded_file(name: &str) -> String {
     let path = Path::new(RUNTIME_DIR).join(name).with_extension("degraded");
-    let text = read_bounded(&path, MAX_REPORT_BYTES).unwrap_or_default();
+    let text = read_bounded(&path, MAX_DEGRADED_BYTES).unwrap_or_default();
     String::from_utf8_lossy(&text).into_owned()
 }
 
-fn parse_report(text: &str) -> impl Iterator<Item = (&str, &str)> {
+fn parse_degraded_file(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let lines = text.lines();
     lines.filter_map(|line| line.strip_prefix("degraded ")?.split_once(": "))
 }
@@ -255,10 +255,10 @@ mod tests {
     }
 
     #[test]
-    fn only_whole_lines_of_a_report_count() {
+    fn only_whole_lines_of_a_degraded_file_count() {
         let text =
             "degraded swap: /dev/vdb: it is not swap\nnoise: x\ndegraded swap\n\ndegraded data: y";
-        let lines: Vec<_> = parse_report(text).collect();
+        let lines: Vec<_> = parse_degraded_file(text).collect();
         let expected = [("swap", "/dev/vdb: it is not swap"), ("data", "y")];
         assert_eq!(lines, expected);
     }

@@ -4,7 +4,8 @@
 //! limit. The root is in RAM and needs no unmount.
 //!
 //! A second request (of the power button or by a signal) ends the current phase's wait for
-//! programs, and the next phase begins.
+//! programs, and the next phase begins. The phases `sync` and `unmount`, which write data, take no notice of
+//! requests.
 
 use std::fs;
 use std::os::unix::process::CommandExt;

@@ -68,11 +68,11 @@ pub struct SystemState {
     /// Drivers that are to be loaded.
     pub loader: DriverLoader,
     /// Child that still loads early drivers ([`sys::uevent::is_early`]), until the event loop takes it.
-    pub drivers: Option<Child>,
+    pub early_drivers: Option<Child>,
     /// Index of kernel modules; `None` without a userland.
     pub modules: Option<Modules>,
     /// Report of the last run of `b2p data`; `None` before the first.
-    pub data: Option<DataReport>,
+    pub data_report: Option<DataReport>,
     /// File that the state is saved in, for the program after a crash.
     pub state_file: Option<StateFile>,
     /// Socket that gets uevents since before the first pass over sysfs, until the event
@@ -112,7 +112,7 @@ impl SystemState {
     /// Device of the data disk; `None` while the state is in RAM.
     #[must_use]
     pub fn data_device(&self) -> Option<&str> {
-        self.data.as_ref()?.device.as_deref()
+        self.data_report.as_ref()?.device.as_deref()
     }
 
     /// Shutdown that begins at `now`.

@@ -38,7 +38,7 @@ pub enum Uevent {
     BlockRemoved(String),
     /// A shared folder has its tag, or is gone.
     SharedFolder,
-    /// A CD drive is there, and its medium can be read.
+    /// A CD drive appeared. Whether it has a medium is not known.
     CdDrive,
     /// A port to the host has its name (drivers/char/virtio_console.c, VIRTIO_CONSOLE_PORT_NAME).
     HostPort,

@@ -109,12 +109,12 @@ fn flags_mean_exactly_one() {
         );
         let none = choose(&all[..1], &wanted, FormatPolicy::Magic);
         assert!(
-            matches!(none.decision, Decision::None(_)) && none.degraded.len() == 1,
+            matches!(none.decision, Decision::NoDisk(_)) && none.degraded.len() == 1,
             "{none:?}"
         );
     }
     let off = choose(&all, &DiskSelector::Off, FormatPolicy::Magic);
-    assert!(matches!(off.decision, Decision::None(_)) && off.degraded.is_empty());
+    assert!(matches!(off.decision, Decision::NoDisk(_)) && off.degraded.is_empty());
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_named_disk_stands_for_the_data_partition_on_it() {
         uses("vda2")
     );
     let none = choose(&all[..2], &wanted, FormatPolicy::Magic);
-    assert!(matches!(none.decision, Decision::None(_)) && none.degraded.len() == 1);
+    assert!(matches!(none.decision, Decision::NoDisk(_)) && none.degraded.len() == 1);
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn no_disk_is_nothing_to_complain_about() {
         "sr0",
         vec![found(SignatureKind::Iso9660, "b2d", "")],
     )]);
-    assert_eq!(none.decision, Decision::None("no data disk".into()));
+    assert_eq!(none.decision, Decision::NoDisk("no data disk".into()));
     assert!(none.degraded.is_empty());
     assert_eq!(none.notes, ["sr0: it holds iso9660"]);
 }
@@ -153,7 +153,7 @@ fn what_looks_like_two_things_is_neither() {
         .unwrap()
         .push(found(SignatureKind::Raid, "", ""));
     let choice = auto(&[half]);
-    assert!(matches!(choice.decision, Decision::None(_)));
+    assert!(matches!(choice.decision, Decision::NoDisk(_)));
     assert!(
         choice.degraded[0].contains("ext4 and raid_member at once"),
         "{choice:?}"
@@ -170,7 +170,7 @@ fn a_partition_of_a_mirror_half_is_left_alone() {
         ],
     );
     let choice = auto(&[half, part("sda1", "sda", "boot2podman-data")]);
-    assert!(matches!(choice.decision, Decision::None(_)));
+    assert!(matches!(choice.decision, Decision::NoDisk(_)));
     assert!(choice.degraded[0].contains("raid_member"), "{choice:?}");
 }
 
@@ -189,7 +189,7 @@ fn what_cannot_keep_containers_is_named() {
     };
     assert!(auto(&[busy]).degraded[0].contains("in use: mounted on /x"));
     let half = fs("vda", UNFINISHED_LABEL);
-    assert!(matches!(auto(&[half]).decision, Decision::None(_)));
+    assert!(matches!(auto(&[half]).decision, Decision::NoDisk(_)));
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn a_known_signature_is_never_formatted() {
             ..device("vda", on_it.clone())
         };
         let choice = auto(&[asks]);
-        assert!(matches!(choice.decision, Decision::None(_)), "{kind:?}");
+        assert!(matches!(choice.decision, Decision::NoDisk(_)), "{kind:?}");
         assert!(
             choice.degraded[0].contains(kind.name()) && choice.degraded[0].starts_with("vda: ")
         );
@@ -217,7 +217,7 @@ fn a_known_signature_is_never_formatted() {
             ..device("vda", on_it)
         };
         let choice = choose(&[blank], &DiskSelector::Auto, FormatPolicy::Blank);
-        assert!(matches!(choice.decision, Decision::None(_)), "{kind:?}");
+        assert!(matches!(choice.decision, Decision::NoDisk(_)), "{kind:?}");
     }
 }
 
@@ -229,7 +229,7 @@ fn a_blank_disk_wants_the_flag() {
     };
     assert!(matches!(
         auto(std::slice::from_ref(&blank)).decision,
-        Decision::None(_)
+        Decision::NoDisk(_)
     ));
     let choice = choose(
         std::slice::from_ref(&blank),
@@ -247,7 +247,7 @@ fn a_blank_disk_wants_the_flag() {
     };
     for device in [unknown, part] {
         let choice = choose(&[device], &DiskSelector::Auto, FormatPolicy::Blank);
-        assert!(matches!(choice.decision, Decision::None(_)));
+        assert!(matches!(choice.decision, Decision::NoDisk(_)));
     }
 }
 
@@ -259,7 +259,7 @@ fn who_asks_may_still_not_have_it() {
     };
     assert!(matches!(
         auto(std::slice::from_ref(&loop0)).decision,
-        Decision::None(_)
+        Decision::NoDisk(_)
     ));
     let named = choose(
         &[loop0],
@@ -268,10 +268,11 @@ fn who_asks_may_still_not_have_it() {
     );
     assert_eq!(named.decision, Decision::Format("loop0".into()));
     let never = choose(&[asks("vda")], &DiskSelector::Auto, FormatPolicy::Never);
-    assert!(matches!(never.decision, Decision::None(_)) && never.degraded[0].contains("never"));
+    assert!(matches!(never.decision, Decision::NoDisk(_)) && never.degraded[0].contains("never"));
     let divided = auto(&[asks("vda"), part("vda1", "vda", "x")]);
     assert!(
-        matches!(divided.decision, Decision::None(_)) && divided.degraded[0].contains("partitions")
+        matches!(divided.decision, Decision::NoDisk(_))
+            && divided.degraded[0].contains("partitions")
     );
     let refused = Device {
         format_state: FormatState::Refused(Refusal::RecordLost),
@@ -283,7 +284,7 @@ fn who_asks_may_still_not_have_it() {
         &DiskSelector::Label("x".into()),
         FormatPolicy::Magic,
     );
-    assert!(matches!(other.decision, Decision::None(_)));
+    assert!(matches!(other.decision, Decision::NoDisk(_)));
 }
 
 #[test]

@@ -35,7 +35,7 @@ impl Fixture {
     }
 
     fn with_data(mut self, device: Option<&str>, last_seqnum: u64) -> Fixture {
-        self.state.data = Some(DataReport {
+        self.state.data_report = Some(DataReport {
             device: device.map(str::to_owned),
             last_seqnum,
         });

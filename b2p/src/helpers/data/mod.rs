@@ -88,7 +88,7 @@ fn run(options: &Options, trigger: Trigger, search: &mut Search<'_>, report: &mu
         cloud_seed::note(paths, &devices);
         let device = |name: &str| devices.iter().find(|d| d.name == name);
         let worked = match &choice.decision {
-            Decision::None(why) => {
+            Decision::NoDisk(why) => {
                 log_findings(&choice, report);
                 return report.ram(why);
             }

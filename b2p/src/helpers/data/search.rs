@@ -110,5 +110,5 @@ impl Search<'_> {
 }
 
 fn has_disk(choice: &Choice) -> bool {
-    !matches!(choice.decision, Decision::None(_))
+    !matches!(choice.decision, Decision::NoDisk(_))
 }

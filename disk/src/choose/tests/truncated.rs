@@ -23,7 +23,10 @@ fn a_truncated_data_disk_is_named_and_left_alone() {
     ] {
         let cut = [disk(table(Some(2047 << 20), false))];
         let choice = choose(&cut, &selector, FormatPolicy::Blank);
-        assert!(matches!(choice.decision, Decision::None(_)), "{selector:?}");
+        assert!(
+            matches!(choice.decision, Decision::NoDisk(_)),
+            "{selector:?}"
+        );
         assert!(choice.degraded[0].starts_with(told), "{choice:?}");
         assert!(
             choice.degraded[0].contains("ends at 2047 MiB"),
@@ -48,5 +51,5 @@ fn a_truncated_data_disk_is_named_and_left_alone() {
     let choice = auto(&[device("vda", vec![found(SignatureKind::Dos, "", "")]), cut]);
     let told = "vda1: it has 1024 MiB, but its ext4 has 1536 MiB: its end is missing";
     assert!(choice.degraded[0].starts_with(told), "{choice:?}");
-    assert!(matches!(choice.decision, Decision::None(_)));
+    assert!(matches!(choice.decision, Decision::NoDisk(_)));
 }
