@@ -64,6 +64,10 @@ pub fn revise(context: &mut Context<'_>, before: &Config) {
     start_and_stop(context.manager, state, before);
 }
 
+/// Fault of a disk labelled ignition that appears once the table of services has the owner's.
+const TOO_LATE: &str = "the disk labelled ignition appeared after the owner's services were read: it is applied \
+                        if it is there when the machine starts";
+
 /// Adds the service that applies a document of Ignition, and starts it.
 pub fn add_ignition(context: &mut Context<'_>, _: &Event) {
     let config = &context.state.config;
@@ -72,8 +76,9 @@ pub fn add_ignition(context: &mut Context<'_>, _: &Event) {
         return;
     };
     context.manager.revise(vec![def]);
-    if let Some(id) = context.manager.supervisor().find(IGNITION) {
-        context.manager.note(now(), services::Input::Start(id));
+    match context.manager.supervisor().find(IGNITION) {
+        Some(id) => context.manager.note(now(), services::Input::Start(id)),
+        None => context.state.degraded.set(IGNITION, [(IGNITION, TOO_LATE)]),
     }
 }
 

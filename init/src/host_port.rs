@@ -33,8 +33,7 @@ pub fn tell_ready(context: &mut Context<'_>, _: &Event) {
         return;
     }
     for device in devices(Path::new(PORTS)) {
-        context.state.host_told = true;
-        write(&Path::new("/dev").join(&device));
+        context.state.host_told |= write(&Path::new("/dev").join(&device));
     }
 }
 
@@ -73,22 +72,32 @@ fn devices(class: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Writes the line without waiting; a child waits for a host that has not opened its end.
-fn write(device: &Path) {
+/// Writes the line without waiting; a child waits for a host that has not opened its end. Returns false if
+/// neither is possible now, so that the next event of a port tries again.
+fn write(device: &Path) -> bool {
     let mut options = OpenOptions::new();
     options
         .write(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
     let mut port = match options.open(device) {
         Ok(port) => port,
-        Err(e) => return warn!("{}: {e}; the host is not told", device.display()),
+        Err(e) => {
+            warn!("{}: {e}; the host is not told", device.display());
+            return false;
+        }
     };
     match port.write_all(LINE) {
-        Ok(()) => info!("{}: the host is told", device.display()),
-        Err(e) if e.kind() == ErrorKind::WouldBlock => {
-            drop(in_child_with(&[port.as_fd()], || wait_and_write(&port)));
+        Ok(()) => {
+            info!("{}: the host is told", device.display());
+            true
         }
-        Err(e) => warn!("{}: {e}; the host is not told", device.display()),
+        Err(e) if e.kind() == ErrorKind::WouldBlock => {
+            in_child_with(&[port.as_fd()], || wait_and_write(&port)).is_some()
+        }
+        Err(e) => {
+            warn!("{}: {e}; the host is not told", device.display());
+            false
+        }
     }
 }
 
