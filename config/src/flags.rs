@@ -102,6 +102,7 @@ pub const FLAGS: &[Flag] = &[
         apply: builder::extensions,
         ..Flag::EMPTY
     },
+    switches::RUNTIME,
     Flag {
         name: "b2p.vsock",
         values: "off, on",

@@ -97,6 +97,8 @@ pub struct Config {
     pub rsyslog: Option<LogReceiver>,
     /// Time at which podman looks for newer images.
     pub auto_update: AutoUpdate,
+    /// Name of the OCI runtime that podman uses in place of crun: a-z, digits, `-`.
+    pub runtime: Option<String>,
 }
 
 impl Default for Config {
@@ -143,6 +145,7 @@ impl Default for Config {
             syslog: false,
             rsyslog: None,
             auto_update: AutoUpdate::Off,
+            runtime: None,
         }
     }
 }

@@ -37,6 +37,24 @@ pub(crate) const AUTO_UPDATE: Flag = Flag {
     ..Flag::EMPTY
 };
 
+pub(crate) const RUNTIME: Flag = Flag {
+    name: "b2p.runtime",
+    values: "crun, <program>",
+    default: "crun",
+    description: "OCI runtime that podman uses by default; another one than crun is in an extension, such as runc",
+    apply: |to, text| runtime(text).map(|name| to.config.runtime = name),
+    ..Flag::EMPTY
+};
+
+/// Parses `b2p.runtime=`: the name of a program, which is also podman's name of the runtime.
+fn runtime(text: &str) -> Result<Option<String>, Problem> {
+    match text {
+        "crun" => Ok(None),
+        name if values::is_extension_name(name) => Ok(Some(name.to_owned())),
+        _ => Err(Problem::invalid("not a name of a runtime (a-z, digits, -)")),
+    }
+}
+
 /// Parses `b2p.auto_update=`.
 fn auto_update(text: &str) -> Result<AutoUpdate, Problem> {
     let Some((hour, minute)) = text.split_once(':') else {

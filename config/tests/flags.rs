@@ -310,3 +310,20 @@ fn auto_update() {
     }
     assert!(common::read("b2p.auto_update=dayly").1[0].contains("did you mean daily?"));
 }
+
+#[test]
+fn runtime() {
+    for (text, name) in [
+        ("crun", None),
+        ("runc", Some("runc")),
+        ("kata-2", Some("kata-2")),
+    ] {
+        let expected = with(|to| to.runtime = name.map(str::to_owned));
+        assert_eq!(good(&format!("b2p.runtime={text}")), expected);
+    }
+    for wrong in ["Runc", "/usr/bin/runc", "a_b", "-a", "\"run c\""] {
+        let (config, said) = common::read(&format!("b2p.runtime={wrong}"));
+        assert_eq!(config.runtime, None);
+        assert!(said[0].contains("not a name of a runtime"), "{said:?}");
+    }
+}

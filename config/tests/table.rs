@@ -41,6 +41,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("[,<service>...]", ",web"),
     ("<service>", "net"),
     ("<module>", "floppy"),
+    ("<program>", "runc"),
 ];
 
 /// Returns every documented value of a flag, with examples for its texts.

@@ -16,6 +16,7 @@ pub mod owner_program;
 pub mod owner_text;
 pub mod paths;
 pub mod pidfd;
+pub mod podman_defaults;
 pub mod private_key;
 pub mod registry_files;
 pub mod sshkey;

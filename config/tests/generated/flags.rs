@@ -76,6 +76,10 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
         ("b2p.podman", keyword(&config.podman)),
         ("b2p.rootless", keyword(&config.rootless)),
         ("b2p.auto_update", time_text(config.auto_update)),
+        (
+            "b2p.runtime",
+            config.runtime.clone().unwrap_or("crun".to_owned()),
+        ),
         ("b2p.etc", keyword(&config.etc)),
         ("b2p.modules", keyword(&config.modules)),
         ("b2p.loglevel", keyword(&config.loglevel)),

@@ -163,6 +163,8 @@ pub fn config() -> impl Strategy<Value = Config> {
     let rootless = select(vec![Rootless::On, Rootless::Off, Rootless::Default]);
     let etcs = select(vec![Etc::Containers, Etc::All, Etc::Ram]);
     let users = ("[a-z_][a-z0-9_-]{2,12}x", select(vec![500, 1001, 59_999]));
+    let runtimes = option::of(select(vec!["runc", "youki", "kata-2"]).prop_map(str::to_owned));
+    let podman_flags = (auto_updates(), runtimes);
     let other_flags = (
         option::of(wait),
         option::of("[A-Z][A-Za-z_]{2,10}(/[A-Z][a-z_]{2,10})?"),
@@ -170,7 +172,7 @@ pub fn config() -> impl Strategy<Value = Config> {
         modules,
         (option::of(disk()), swaps()),
         (any::<[bool; 15]>(), rootless, etcs),
-        (proxy(), users, option::of(receiver()), auto_updates()),
+        (proxy(), users, option::of(receiver()), podman_flags),
     );
     (b2p_flags, other_flags).prop_map(|(b2p_flags, other_flags)| {
         let (keys, data, format, hostname, net, console, podman, loglevel, services) = b2p_flags;
@@ -181,7 +183,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             blacklist,
             (swapfile, swaps),
             (bools, rootless, etc),
-            (proxy, (user, uid), rsyslog, auto_update),
+            (proxy, (user, uid), rsyslog, (auto_update, runtime)),
         ) = other_flags;
         let [
             sshd,
@@ -250,6 +252,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             syslog,
             rsyslog,
             auto_update,
+            runtime,
         }
     })
 }

@@ -183,14 +183,17 @@ pub const SERVICES: &[Entry] = &[
     Entry {
         def: ServiceDef {
             name: EXTENSIONS,
-            why: "images with more programs become a part of the root, where a flag asks for them",
+            why: "images with more programs become a part of the root, and podman has its OCI runtime, where a flag asks for it",
             argv: &[B2P, "ext", "boot"],
             after: CONFIGURATION,
             gates_ready: true,
             late_ms: 60_000,
             ..ServiceDef::ONE_SHOT
         },
-        when: |config, platform| !config.extensions.is_empty() && !platform.in_container,
+        when: |config, platform| {
+            let asked = !config.extensions.is_empty() || config.runtime.is_some();
+            asked && !platform.in_container
+        },
         adapt: adapt::slow_disk,
         ..Entry::DEFAULT
     },

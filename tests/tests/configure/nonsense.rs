@@ -11,7 +11,8 @@ use vmm::Degraded;
 
 /// Writes files with every kind of fault.
 pub fn prepare(guest: &Guest) -> Result<()> {
-    let config = "b2p.hostnme=x\nb2p.data=off\nb2p.loglevel=loud\ntz=UTC\nb2p.user=dev:1234\n";
+    let config = "b2p.hostnme=x\nb2p.data=off\nb2p.loglevel=loud\ntz=UTC\nb2p.user=dev:1234\n\
+                  b2p.runtime=nothing\n";
     put(guest, "config", config)?;
     put(guest, "hostname", "not a name!\n")?;
     put(guest, "profile", "export A=1\nno-such-command\n")?;
@@ -53,6 +54,7 @@ const NAMED: &[(&str, &[&str])] = &[
     ("data", &["profile", "no-such-command"]),
     ("data", &["broken.crt", "no end"]),
     ("data", &["authorized_keys", "not a file"]),
+    ("ext", &["b2p.runtime=nothing: no program", "crun stays"]),
     ("registries", &["60-broken.conf: left out: toml: line 2"]),
     (
         "registries",
@@ -84,6 +86,11 @@ pub fn boot(world: &World, checks: &mut Checks) -> Result<()> {
         Ok(())
     });
     let shell = Shell::on(&vm)?;
+    checks.check("a runtime that is missing leaves podman its own", || {
+        let said = shell.run("podman info --format 'runtime {{.Host.OCIRuntime.Name}}'")?;
+        ensure!(said.contains("runtime crun"), "{said}");
+        Ok(())
+    });
     checks.check("who never ends is there to be looked at", || {
         let said = shell.run("b2p log bootsync; b2p status bootsync; pidof sleep")?;
         ensure!(

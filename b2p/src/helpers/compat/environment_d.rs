@@ -6,15 +6,12 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use sys::error::Result;
-use sys::files::{read_text, replace};
 
 use super::conf_files;
-use crate::common::owner_text;
+use crate::common::{owner_text, podman_defaults};
 
 /// Directory of the files.
 const DIR: &str = "/etc/environment.d";
-/// Defaults of podman, in RAM; a file of the owner in /etc/containers takes precedence.
-const CONTAINERS_CONF: &str = "/usr/share/containers/containers.conf";
 /// End of the line with the variables.
 const MARK: &str = "# of /etc/environment.d";
 /// Longest file that is read, in bytes.
@@ -30,15 +27,9 @@ pub fn apply() -> Result<()> {
         let text = owner_text::read(&path, MAX_BYTES)?.unwrap_or_default();
         all.extend(variables(&String::from_utf8_lossy(&text)));
     }
-    let path = Path::new(CONTAINERS_CONF);
-    let before = match read_text(path) {
-        Err(e) if e.errno() == Some(Errno::ENOENT) => return Ok(()), // There is no podman.
-        before => before?,
-    };
-    let after = with_env(&before, &all);
-    match after == before {
-        true => Ok(()),
-        false => replace(path, after.as_bytes(), 0o644),
+    match podman_defaults::edit(|text| with_env(text, &all)) {
+        Err(e) if e.errno() == Some(Errno::ENOENT) => Ok(()), // There is no podman.
+        edited => edited,
     }
 }
 
@@ -71,7 +62,7 @@ fn variables(text: &str) -> Vec<(String, String)> {
 /// the last counts.
 fn with_env(text: &str, variables: &[(String, String)]) -> String {
     let others = text.lines().filter(|line| !line.ends_with(MARK));
-    let mut lines: Vec<String> = others.map(str::to_owned).collect();
+    let lines = others.map(|line| format!("{line}\n")).collect::<String>();
     let is_last = |(at, (name, _)): &(usize, &(String, String))| {
         let later = variables.get(at + 1..).unwrap_or_default();
         later.iter().all(|(other, _)| other != name)
@@ -80,14 +71,13 @@ fn with_env(text: &str, variables: &[(String, String)]) -> String {
     let texts: Vec<String> = last
         .map(|(_, (n, v))| quoted(&format!("{n}={v}")))
         .collect();
-    if !texts.is_empty() {
-        let line = format!("env = [{}] {MARK}", texts.join(", "));
-        match lines.iter().position(|line| line.trim() == "[engine]") {
-            Some(at) => lines.insert(at + 1, line),
-            None => lines.extend(["[engine]".to_owned(), line]),
+    match texts.is_empty() {
+        true => lines,
+        false => {
+            let line = format!("env = [{}] {MARK}", texts.join(", "));
+            podman_defaults::with_line(&lines, "[engine]", &line)
         }
     }
-    lines.join("\n") + "\n"
 }
 
 /// Writes a basic string of TOML.

@@ -13,6 +13,7 @@ mod image;
 mod links;
 mod list;
 pub mod manifest;
+mod runtime;
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -63,6 +64,9 @@ fn boot() -> i32 {
         }
     }
     find::release_medium();
+    if let Some(Err(why)) = config.runtime.as_deref().map(runtime::apply) {
+        degraded.warn(why);
+    }
     degraded.report()
 }
 

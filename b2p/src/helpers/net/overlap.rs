@@ -10,6 +10,7 @@ use std::net::Ipv4Addr;
 
 use super::lease::Network;
 use super::prefix::Prefix;
+use crate::common::podman_defaults;
 
 /// podman's default network, which it has without `default_subnet` (containers.conf(5)), and what it
 /// has where that overlaps a card's network. None is in the ranges of `podman network create`.
@@ -76,23 +77,19 @@ pub fn subnet_of(text: &str) -> Network {
     CANDIDATES.iter().find(set).copied().unwrap_or(DEFAULT)
 }
 
-/// Returns containers.conf(5) with this `default_subnet`; `None` if it is there already.
+/// Returns containers.conf(5) with this `default_subnet`.
 #[must_use]
-pub fn with_subnet(text: &str, subnet: Network) -> Option<String> {
-    let line = format!("default_subnet = \"{subnet}\"");
-    let rest = text
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("default_subnet "));
-    let mut lines: Vec<&str> = rest.collect();
-    if subnet != DEFAULT {
-        let section = lines.iter().position(|line| line.trim() == "[network]");
-        match section {
-            Some(at) => lines.insert(at + 1, &line),
-            None => lines.extend(["[network]", &line]),
+pub fn with_subnet(text: &str, subnet: Network) -> String {
+    let is_other = |line: &&str| !line.trim_start().starts_with("default_subnet ");
+    let rest: Vec<&str> = text.lines().filter(is_other).collect();
+    let rest = rest.join("\n") + "\n";
+    match subnet == DEFAULT {
+        true => rest,
+        false => {
+            let line = format!("default_subnet = \"{subnet}\"");
+            podman_defaults::with_line(&rest, "[network]", &line)
         }
     }
-    let new = lines.join("\n") + "\n";
-    (new != text).then_some(new)
 }
 
 #[cfg(test)]
@@ -177,18 +174,15 @@ mod tests {
     fn one_line_of_containers_conf_changes() {
         let before = "# defaults\n\n[network]\nnetwork_backend = \"netavark\"\n\n[engine]\n";
         let moved = "# defaults\n\n[network]\ndefault_subnet = \"10.87.0.0/16\"\nnetwork_backend = \"netavark\"\n\n[engine]\n";
-        assert_eq!(with_subnet(before, DEFAULT), None);
-        assert_eq!(
-            with_subnet(before, net("10.87.0.0/16")).as_deref(),
-            Some(moved)
-        );
-        assert_eq!(with_subnet(moved, net("10.87.0.0/16")), None);
+        for text in [before, moved] {
+            assert_eq!(with_subnet(text, DEFAULT), before);
+            assert_eq!(with_subnet(text, net("10.87.0.0/16")), moved);
+        }
         assert_eq!(
             (subnet_of(before), subnet_of(moved)),
             (DEFAULT, net("10.87.0.0/16"))
         );
-        assert_eq!(with_subnet(moved, DEFAULT).as_deref(), Some(before));
         let alone = "[network]\ndefault_subnet = \"10.87.0.0/16\"\n";
-        assert_eq!(with_subnet("", net("10.87.0.0/16")).as_deref(), Some(alone));
+        assert_eq!(with_subnet("[network]", net("10.87.0.0/16")), alone);
     }
 }
