@@ -44,6 +44,7 @@ oci: host ## builds out/boot2podman-{kernel,disk,machine}.oci.tar for KubeVirt a
 	@$(INITRAMFS) oci
 
 release: iso disk ## builds all downloads, and SHA256SUMS to sign (docs/design/trust.md)
+	@$(INITRAMFS) ext --all
 	@$(INITRAMFS) oci
 
 install: host ## installs podman-machine, its image, manual pages and completions; PREFIX= DESTDIR=
@@ -66,7 +67,7 @@ test-images:
 	@$(INITRAMFS) iso
 	@$(INITRAMFS) disk
 	@$(INITRAMFS) image generic
-	@$(INITRAMFS) ext debug
+	@$(INITRAMFS) ext debug runc
 
 test-programs:
 	cargo clippy --workspace --all-targets -- -D warnings
@@ -92,7 +93,7 @@ test-rest:
 
 test-all: test ## runs the tests of every kernel and the long ones as well
 	@$(INITRAMFS) oci
-	@$(INITRAMFS) ext buildah skopeo compose
+	@$(INITRAMFS) ext buildah skopeo compose tools git compile rust go nfs cifs
 	@$(INITRAMFS) kernel
 	@$(INITRAMFS) image slim
 	@ARCH=aarch64 sh initramfs/host.sh

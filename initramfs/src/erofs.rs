@@ -105,7 +105,7 @@ pub fn key(tree: &Tree, packages: &[&str], compression: Compression) -> String {
 /// Options of mkfs.erofs for an extension, whose image lies on a disk instead of in RAM: they make
 /// it small. The figures are in docs/guide/extensions.md.
 pub const EXTENSION_OPTIONS: &[&str] = &[
-    "-zzstd,level=12",
+    "-zzstd,level=9",
     "-C65536",
     "-Eztailpacking",
     "-T0",

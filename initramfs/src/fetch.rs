@@ -259,6 +259,12 @@ impl BuildConfig {
         self.fetch(&self.other_host(), step)
     }
 
+    /// Fetches the tree of servers of network file systems unless it exists.
+    pub fn fetch_file_servers(&self, step: &Step) -> Result<PackageTree> {
+        let packages = packages::names(packages::FILE_SERVERS);
+        self.fetch(&self.set("file-servers", packages), step)
+    }
+
     /// Fetches the tree of a host of podman machine unless it exists.
     pub fn fetch_machine_host(&self, step: &Step) -> Result<PackageTree> {
         self.fetch(&self.machine_host(), step)

@@ -44,7 +44,7 @@ pub mod progress;
 pub mod python;
 pub mod reproducible;
 pub mod run;
-mod sandbox;
+pub mod sandbox;
 pub mod size;
 pub mod stamp;
 pub mod sums;

@@ -31,9 +31,9 @@ const COMMANDS: &[Command] = &[
     Command { name: "oci", arguments: "", run: |_| oci::build(),
         help: "make out/boot2podman-kernel.oci.tar of the image, and out/boot2podman-disk.oci.tar and\n\
                -machine.oci.tar of the disk" },
-    Command { name: "ext", arguments: "[<name>…]", run: ext::build,
-        help: "make the extension NAME= of the packages PKGS= in out/ext/, or the named extensions\n\
-               (buildah, skopeo, debug)" },
+    Command { name: "ext", arguments: "[<name>…|--all]", run: ext::build,
+        help: "make the extension NAME= of the packages PKGS= in out/ext/, the named extensions of\n\
+               docs/guide/extensions.md, or all of them" },
     Command { name: "size", arguments: "", run: |_| size::report(),
         help: "print the size of each part of the image, and draw out/size.svg" },
     Command { name: "install", arguments: "", run: |_| install::install(),

@@ -105,7 +105,8 @@ fn report(bytes: u64, step: &Step) -> Result<()> {
 
 /// Runs mmdebstrap once and unpacks its output as it arrives. Returns the bytes of the files.
 fn fetch_once(request: &Request<'_>, to: &Path) -> Result<u64> {
-    let log = to.with_file_name("fetch.log");
+    // Several trees are fetched at the same time.
+    let log = to.with_file_name(format!("{}.log", fsutil::file_name(to)?));
     let mut child = command(request)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

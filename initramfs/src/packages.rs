@@ -198,6 +198,15 @@ pub const MACHINE_HOST: &[Package] = &[
     tool("skopeo", "pushes the disk"),
 ];
 
+/// Servers of network file systems, for the tests of extensions, in a tree of their own.
+pub const FILE_SERVERS: &[Package] = &[
+    tool("base-files", "the links /bin, /lib and /lib64 into /usr"),
+    tool("coreutils", "env"),
+    tool("nfs-ganesha", "an NFS server that is a program"),
+    tool("nfs-ganesha-vfs", "its access to directories"),
+    tool("samba", "an SMB server"),
+];
+
 /// Kernels that an image can be built with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernel {
@@ -274,7 +283,8 @@ mod tests {
             .chain(PEERS)
             .chain(VARLINK_CLIENTS)
             .chain(OTHER_HOST)
-            .chain(MACHINE_HOST);
+            .chain(MACHINE_HOST)
+            .chain(FILE_SERVERS);
         assert!(packages.all(|p| !p.why.is_empty()));
     }
 

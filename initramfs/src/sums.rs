@@ -2,12 +2,17 @@
 //! `SHA256SUMS`: the hash of every file under `out/` that people download, in the format of
 //! sha256sum(1). Each target that makes such a file writes the list anew at its end.
 
+use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::paths::SHA256SUMS;
 use crate::{fsutil, paths, stamp};
+
+/// Directories of extensions under `out/`: those without modules, and those of each kernel.
+const EXTENSIONS: &[&str] = &["ext", "cloud/ext", "generic/ext"];
 
 /// Files that are listed if they exist.
 pub const FILES: &[&str] = &[
@@ -31,7 +36,33 @@ pub const FILES: &[&str] = &[
 pub fn write(out: &Path) -> Result<()> {
     let present = FILES.iter().map(|name| out.join(name));
     let present: Vec<PathBuf> = present.filter(|file| file.exists()).collect();
-    fsutil::replace_text(&out.join(SHA256SUMS), &lines(&present)?)
+    let mut text = lines(&present)?;
+    for dir in EXTENSIONS {
+        let list = Path::new(dir).join(SHA256SUMS);
+        if out.join(&list).exists() {
+            let digest = stamp::file_digest(&out.join(&list))?;
+            text += &format!("{digest}  {}\n", list.display());
+        }
+    }
+    fsutil::replace_text(&out.join(SHA256SUMS), &text)
+}
+
+/// Writes the checksums of the extensions in each of their directories: images, manifests and bills
+/// of materials. The list of `out/` has the hash of these lists, so that one signature holds for all.
+///
+/// # Errors
+/// A file cannot be read, or a list cannot be written.
+pub fn write_extensions(out: &Path) -> Result<()> {
+    let dirs = EXTENSIONS.iter().map(|dir| out.join(dir));
+    for dir in dirs.filter(|dir| dir.exists()) {
+        let entries = fs::read_dir(&dir).with_context(|| format!("read {}", dir.display()))?;
+        let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        let endings = ["erofs", "manifest", "json"].map(OsStr::new);
+        files.retain(|file| file.extension().is_some_and(|end| endings.contains(&end)));
+        files.sort();
+        fsutil::replace_text(&dir.join(SHA256SUMS), &lines(&files)?)?;
+    }
+    Ok(())
 }
 
 /// Returns one line of sha256sum(1) for each file, with the file's name and no directory.
@@ -49,7 +80,6 @@ pub fn lines(files: &[PathBuf]) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
     use std::process::Command;
 
     #[test]
@@ -68,6 +98,21 @@ mod tests {
                 .current_dir(dir.path());
             command.output().map(|o| o.status.success())
         };
+        assert!(check()?);
+        let extensions = dir.path().join("generic/ext");
+        fs::create_dir_all(&extensions)?;
+        for name in [
+            "a.erofs",
+            "a.manifest",
+            "a.erofs.spdx.json",
+            ".a.erofs.stamp",
+        ] {
+            fs::write(extensions.join(name), name)?;
+        }
+        write_extensions(dir.path())?;
+        write(dir.path())?;
+        let sums = fs::read_to_string(extensions.join(SHA256SUMS))?;
+        assert_eq!(sums.lines().count(), 3, "{sums}");
         assert!(check()?);
         fs::write(dir.path().join(paths::VMLINUZ), "another")?;
         assert!(!check()?);

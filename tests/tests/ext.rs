@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Extensions: from the data disk and from a disc, at boot and while the machine runs; damaged and
-//! foreign ones; and the shutdown while a program of one runs. `make test` has made `debug`, `make
-//! test-all` the others.
+//! foreign ones; and the shutdown while a program of one runs. `make test` has made `debug` and
+//! `runc`, `make test-all` the others.
 
 #[path = "ext/compose.rs"]
 mod compose;
+#[path = "ext/network_fs.rs"]
+mod network_fs;
+#[path = "ext/programs.rs"]
+mod programs;
 
 use anyhow::{Context, Result, ensure};
 use initramfs::arch::Arch;
 use initramfs::ext::{self, Extension};
 use initramfs::fetch::BuildConfig;
 use initramfs::package_metadata::Fetched;
+use initramfs::packages::Kernel;
 use initramfs::paths;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -63,10 +68,14 @@ fn edit(image: &Path, from: &str, to: &str) -> Result<()> {
 
 /// Copies an extension that `make ext` has made.
 fn made(dir: &Path, name: &str) -> Result<()> {
-    let image = paths::extensions().join(format!("{name}.erofs"));
+    let of_kernels = [Kernel::Cloud, Kernel::Generic].map(paths::extensions_of);
+    let dirs = std::iter::once(paths::extensions()).chain(of_kernels);
+    let mut images = dirs.map(|dir| dir.join(format!("{name}.erofs")));
+    let image = images.find(|image| image.exists());
+    let image = image.with_context(|| format!("`make ext NAME={name}` makes it"))?;
     for file in [ext::manifest_of(&image), image] {
         let to = dir.join(file.file_name().context("a file has a name")?);
-        fs::copy(&file, to).with_context(|| format!("`make ext NAME={name}` makes it"))?;
+        fs::copy(&file, to)?;
     }
     Ok(())
 }
@@ -87,9 +96,10 @@ fn disk(dir: &Path, mib: u64, fill: impl FnOnce(&Path) -> Result<()>) -> Result<
 /// Adds, beside `debug`, one valid extension and one of each invalid kind; and the flag, which is
 /// only on the disk.
 fn fill(dir: &Path) -> Result<()> {
-    let flags = "b2p.ext=debug,disc,hurt\nb2p.ext=foreign,bare,nowhere\n";
+    let flags = "b2p.ext=debug,disc,hurt,runc\nb2p.ext=foreign,bare,nowhere\nb2p.runtime=runc\n";
     fs::write(dir.with_file_name("config"), flags)?;
     made(dir, "debug")?;
+    made(dir, "runc")?;
     script(dir, "later")?;
     let hurt = script(dir, "hurt")?;
     let mut bytes = fs::read(&hurt)?;
@@ -125,7 +135,7 @@ fn disc(dir: &Path) -> Result<PathBuf> {
 #[test]
 fn extensions() -> Result<()> {
     let dir = disks::dir("ext")?;
-    let data = disk(&dir, 128, fill)?;
+    let data = disk(&dir, 256, fill)?;
     let machine = tests::machine("ext")?
         .disk(Disk::raw(data.file()))
         .disk(Disk::iso(disc(&dir)?).on(Bus::Scsi));
@@ -133,6 +143,9 @@ fn extensions() -> Result<()> {
     let mut checks = Checks::new("ext");
     checks.check("what is refused is named, and why", || refused(&guest));
     checks.check("programs of one work, for everybody", || work(&guest));
+    checks.check("podman has the runtime of one", || {
+        programs::runc(&guest, guest.vm.dir())
+    });
     checks.check("one from a disc", || {
         says(&guest, "disc", "this is disc")?;
         says(

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 pub mod copyright;
 pub mod crates;
+pub mod extension;
 pub mod licence;
 pub mod medium;
 pub mod spdx;

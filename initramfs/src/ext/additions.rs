@@ -7,9 +7,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::Extension;
 use super::manifest::SERVICES;
+use super::request::{MAX_NAME, is_name};
 use super::table::{KNOWN, USERS};
-use super::{Extension, MAX_NAME, is_name};
 use crate::fetch::{BuildConfig, PackageTree};
 use crate::modules::{self, name_of};
 use crate::progress::Step;

@@ -10,10 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 pub mod additions;
+mod jobs;
 pub mod manifest;
+mod request;
 pub mod table;
 
 use crate::arch::Arch;
@@ -22,46 +24,14 @@ use crate::package_metadata::{self, Fetched};
 use crate::progress::{Step, megabytes};
 use crate::stamp::{self, Inputs};
 use crate::tree::{Node, Source, Tree};
-use crate::{elf, erofs, fsutil, image, overlay, paths, userland};
-use additions::Additions;
+use crate::{bom, elf, erofs, fsutil, image, overlay, paths, userland};
+pub use jobs::build;
 use manifest::Manifest;
-use table::{ALTERNATIVES, KNOWN, LEFT_OUT};
+pub use request::Request;
+use table::ALTERNATIVES;
 
-/// Maximum length of an extension's name, as for `b2p.ext=`.
-const MAX_NAME: usize = 32;
 /// Files by which packages declare users (sysusers.d(5)).
 const SYSUSERS: &str = "usr/lib/sysusers.d/";
-
-/// Extension to make.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// Name of the extension.
-    pub name: String,
-    /// Debian packages.
-    pub packages: Vec<String>,
-    /// Content that is in no package.
-    pub additions: Additions,
-}
-
-/// Makes the extension of `NAME=` and `PKGS=`, or the extensions of the table with these names.
-///
-/// # Errors
-/// A name or a package is not valid, or a step of the build failed.
-pub fn build(names: &[String]) -> Result<()> {
-    let var = |name: &str| std::env::var(name).unwrap_or_default();
-    let requests: Vec<Request> = match names {
-        [] => vec![Request::of_variables(var)?],
-        names => names
-            .iter()
-            .map(|name| Request::new(name, ""))
-            .collect::<Result<_>>()?,
-    };
-    let config = BuildConfig::from_env()?;
-    let _lock = stamp::lock(&paths::out())?;
-    requests
-        .iter()
-        .try_for_each(|request| make(&config, request).map(drop))
-}
 
 /// Returns the images of the extensions in the comma-separated `list`. Extensions of the table
 /// are made; others must exist.
@@ -71,7 +41,7 @@ pub fn build(names: &[String]) -> Result<()> {
 pub fn images(config: &BuildConfig, list: &str) -> Result<Vec<PathBuf>> {
     let names = list.split(',').filter(|name| !name.is_empty());
     let image = |name: &str| match Request::new(name, "") {
-        Ok(request) => make(config, &request),
+        Ok(request) => make(&request.config(config), &request),
         Err(error) => {
             let dirs = [paths::extensions_of(config.kernel), paths::extensions()];
             let mut made = dirs.iter().map(|dir| dir.join(format!("{name}.erofs")));
@@ -84,84 +54,6 @@ pub fn images(config: &BuildConfig, list: &str) -> Result<Vec<PathBuf>> {
 /// Returns the path of an image's manifest.
 pub fn manifest_of(image: &Path) -> PathBuf {
     image.with_extension("manifest")
-}
-
-impl Request {
-    /// Reads `NAME=`, `PKGS=` and the variables of [`Additions`]; without any of them, the table has the
-    /// content.
-    ///
-    /// # Errors
-    /// A variable is not valid.
-    pub fn of_variables(var: impl Fn(&str) -> String) -> Result<Self> {
-        let (name, packages) = (var("NAME"), var("PKGS"));
-        let additions = Additions::of_variables(&var)?;
-        match packages.is_empty() && additions.is_empty() {
-            true => Request::new(&name, ""),
-            false => Request::with(&name, &packages, additions),
-        }
-    }
-
-    /// Checks a name and packages, separated by spaces; without packages, the table has them.
-    ///
-    /// # Errors
-    /// The name is not valid or not in the table, or a package's name is not valid.
-    pub fn new(name: &str, packages: &str) -> Result<Self> {
-        Request::with(name, packages, Additions::of_table(name))
-    }
-
-    fn with(name: &str, packages: &str, additions: Additions) -> Result<Self> {
-        let known_names = || KNOWN.iter().map(|k| k.name).collect::<Vec<_>>().join(", ");
-        ensure!(
-            is_name(name),
-            "NAME={name}: an extension's name has a-z, 0-9 and -, {MAX_NAME} at the most; without \
-             PKGS= it is one of {}",
-            known_names()
-        );
-        let mut packages: Vec<String> = packages.split_whitespace().map(str::to_owned).collect();
-        if let Some(bad) = packages.iter().find(|package| !is_package(package)) {
-            bail!("PKGS: {bad} is not a name of a package");
-        }
-        match KNOWN.iter().find(|known| known.name == name) {
-            // `make iso EXT=` would replace such an extension by that of the table.
-            Some(known) if !packages.is_empty() => bail!(
-                "NAME={name} is {}; other packages have another name",
-                known.packages.join(" ")
-            ),
-            Some(known) => packages = known.packages.iter().map(|p| (*p).to_owned()).collect(),
-            None => ensure!(
-                !packages.is_empty() || !additions.is_empty(),
-                "NAME={name} needs PKGS=, MODULES= or FILES=; without, it is one of {}",
-                known_names()
-            ),
-        }
-        let name = name.to_owned();
-        Ok(Request {
-            name,
-            packages,
-            additions,
-        })
-    }
-
-    /// Returns the path of the image: modules make an extension one of their kernel.
-    fn image_path(&self, config: &BuildConfig) -> PathBuf {
-        let dir = match self.additions.modules.is_empty() {
-            true => paths::extensions(),
-            false => paths::extensions_of(config.kernel),
-        };
-        dir.join(format!("{}.erofs", self.name))
-    }
-}
-
-/// Returns true if `b2p.ext=` takes the name.
-fn is_name(name: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    (1..=MAX_NAME).contains(&name.len()) && !name.starts_with('-') && name.bytes().all(allowed)
-}
-
-/// Returns true for a package name by Debian policy, 5.6.1.
-fn is_package(name: &str) -> bool {
-    let first = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    name.bytes().next().is_some_and(first) && name.bytes().all(|b| first(b) || b"+-.".contains(&b))
 }
 
 /// Makes an extension unless it is up to date. Returns the path of its image; the manifest lies
@@ -179,6 +71,7 @@ pub fn make(config: &BuildConfig, request: &Request) -> Result<PathBuf> {
     ensure_content(&extension)?;
     let step = Step::new("ext", 2, 2);
     let image = request.image_path(config);
+    let document = || bom::extension::describe(&fetched, config, &image, &extension.manifest);
     let keys = [&debian.key, &fetched.key, &modules_key];
     if pack(&debian, &extension, &keys.map(String::as_str), &image)? {
         step.note(&format!(
@@ -188,6 +81,9 @@ pub fn make(config: &BuildConfig, request: &Request) -> Result<PathBuf> {
             erofs::count(&extension.tree).1,
             megabytes(extension.tree.size()?)
         ));
+        document()?;
+    } else if !bom::extension::path(&image)?.exists() {
+        document()?;
     }
     Ok(image)
 }
@@ -235,10 +131,14 @@ fn assemble(
 ) -> Result<Extension> {
     let owners = package_metadata::owners(&fetched.root)?;
     let included = |path: &&str| {
-        !LEFT_OUT.iter().any(|prefix| path.starts_with(prefix))
-            && fs::symlink_metadata(fetched.root.join(path)).is_ok()
+        !request.leaves_out(path) && fs::symlink_metadata(fetched.root.join(path)).is_ok()
     };
-    let requested = owners.iter().filter(|(_, p)| request.packages.contains(p));
+    let packages = package_metadata::packages(&fetched.root)?;
+    let machine = package_metadata::packages(&debian.root)?;
+    let included_packages = request.included(&packages, &machine);
+    let requested = owners
+        .iter()
+        .filter(|(_, p)| included_packages.contains(p.as_str()));
     let paths: Vec<&str> = requested
         .map(|(path, _)| path.as_str())
         .filter(included)
@@ -249,7 +149,9 @@ fn assemble(
     add_alternatives(&mut tree);
     let needs = needed_libraries(&tree, &base, debian.arch)?;
     let is_declaration = |path: &&str| path.starts_with(SYSUSERS);
-    let requested = owners.iter().filter(|(_, p)| request.packages.contains(p));
+    let requested = owners
+        .iter()
+        .filter(|(_, p)| included_packages.contains(p.as_str()));
     let declared = requested.map(|(path, _)| path.as_str());
     let declared: Vec<&str> = declared.filter(is_declaration).collect();
     let users = additions::users(&tree, &fetched.root, &declared)?;
@@ -257,10 +159,10 @@ fn assemble(
         name: request.name.clone(),
         suite: config.suite.clone(),
         architecture: debian.arch.debian,
-        libc: libc_version(&package_metadata::packages(&debian.root)?)?,
+        libc: libc_version(&machine)?,
         needs,
         users,
-        packages: used_packages(&tree, &owners, &package_metadata::packages(&fetched.root)?),
+        packages: used_packages(&tree, &owners, &packages),
         ..Manifest::default()
     };
     Ok(Extension { tree, manifest })

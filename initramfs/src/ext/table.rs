@@ -2,18 +2,27 @@
 //! Tables of extensions: those that `make ext` knows by name, and the results of Debian's
 //! maintainer scripts, which are not run.
 
+use crate::packages::Kernel;
+
 /// Extension that needs no `PKGS=`.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {
     /// Name.
     pub name: &'static str,
-    /// Debian packages.
+    /// Debian packages whose files it has.
     pub packages: &'static [&'static str],
+    /// True if it also has the files of all packages that these depend on, except those of packages
+    /// that the machine's image is made from.
+    pub whole: bool,
+    /// Patterns of paths that are left out; `*` stands for any characters.
+    pub without: &'static [&'static str],
     /// Extensions that are added before it.
     pub needs: &'static [&'static str],
     /// Kernel modules, with those that they depend on, unless the machine has them. The kernel and
     /// modprobe(8) find them.
     pub modules: &'static [&'static str],
+    /// Kernels that have them, and for which `make release` makes the extension.
+    pub kernels: &'static [Kernel],
     /// Modules among them that are loaded when the extension is added.
     pub loaded: &'static [&'static str],
     /// Purpose.
@@ -25,8 +34,11 @@ pub struct Known {
 const ROW: Known = Known {
     name: "",
     packages: &[],
+    whole: false,
+    without: &[],
     needs: &[],
     modules: &[],
+    kernels: &[Kernel::Cloud, Kernel::Generic],
     loaded: &[],
     why: "",
 };
@@ -59,6 +71,126 @@ pub const KNOWN: &[Known] = &[
         why: "traces system calls, captures packets, lists open files",
         ..ROW
     },
+    Known {
+        name: "tools",
+        packages: &[
+            "iproute2",
+            "tcpdump",
+            "strace",
+            "vim",
+            "vim-common",
+            "vim-runtime",
+            "htop",
+        ],
+        without: &[
+            "usr/share/vim/*/doc/*",
+            "usr/share/vim/*/lang/*",
+            "usr/share/vim/*/spell/*",
+            "usr/share/vim/*/tutor/*",
+        ],
+        why: "shows networks and processes, edits with all of vim",
+        ..ROW
+    },
+    Known {
+        name: "runc",
+        packages: &["runc"],
+        why: "runs containers in place of crun, with `b2p.runtime=runc` or `--runtime runc`",
+        ..ROW
+    },
+    Known {
+        name: "git",
+        packages: &["git"],
+        // Scripts in Perl, and programs for mail.
+        without: &[
+            "usr/bin/git-cvsserver",
+            "usr/lib/git-core/git-add--interactive",
+            "usr/lib/git-core/git-cvs*",
+            "usr/lib/git-core/git-imap-send",
+            "usr/lib/git-core/git-archimport",
+            "usr/share/git-core/contrib/*",
+            "usr/share/gitweb/*",
+            "usr/share/perl5/*",
+        ],
+        why: "fetches sources, also those of `podman build https://…`",
+        ..ROW
+    },
+    Known {
+        name: "compile",
+        packages: &["gcc", "libc6-dev", "make"],
+        whole: true,
+        // Sanitizers, the profiler of binutils, tools for link-time optimization by hand.
+        without: &[
+            "*/gprofng*",
+            "*/lib*san.*",
+            "*/lib*san_preinit.o",
+            "*/libgprofng*",
+            "*bin/gp-*",
+            "*bin/*-lto-dump*",
+            "*bin/*gprof*",
+            "*bin/lto-dump*",
+        ],
+        why: "compiles C: gcc, make and headers",
+        ..ROW
+    },
+    Known {
+        name: "rust",
+        packages: &["rustc", "cargo", "libstd-rust-dev"],
+        needs: &["compile"],
+        why: "compiles Rust; `compile` has the linker that it runs",
+        ..ROW
+    },
+    Known {
+        name: "go",
+        packages: &["golang-go"],
+        whole: true,
+        // Tests, the sources of Go's own commands, tools that draw profiles.
+        without: &[
+            "*/testdata/*",
+            "usr/share/go-*_test.go",
+            "usr/share/go-*/api/*",
+            "usr/share/go-*/misc/*",
+            "usr/share/go-*/src/cmd/*",
+            "usr/share/go-*/test/*",
+            "usr/lib/go-*/pkg/tool/*/pprof",
+            "usr/lib/go-*/pkg/tool/*/trace",
+        ],
+        why: "compiles Go",
+        ..ROW
+    },
+    Known {
+        name: "nfs",
+        packages: &["nfs-common"],
+        modules: &["nfs", "nfsv3", "nfsv4"],
+        // Scripts in Python, and services of NFS 3.
+        without: &[
+            "usr/sbin/mountstats",
+            "usr/sbin/nfsiostat",
+            "usr/sbin/nfsdclnts",
+            "usr/sbin/nfsdclddb",
+        ],
+        why: "mounts NFS, also as a volume",
+        ..ROW
+    },
+    Known {
+        name: "cifs",
+        packages: &["cifs-utils"],
+        // cifs asks for the others when it connects.
+        modules: &[
+            "cifs",
+            "cmac",
+            "ccm",
+            "gcm",
+            "ghash_generic",
+            "ecb",
+            "md5",
+            "hmac",
+            "sha512_generic",
+            "nls_utf8",
+        ],
+        without: &["usr/bin/smb2-quota", "usr/bin/smbinfo"],
+        why: "mounts shares of Windows and Samba, also as a volume",
+        ..ROW
+    },
 ];
 
 /// Links that update-alternatives(1) would make: the program and its other names.
@@ -68,6 +200,7 @@ pub const ALTERNATIVES: &[(&str, &[&str])] = &[
         "usr/bin/vim.basic",
         &["vi", "vim", "view", "ex", "rview", "vimdiff"],
     ),
+    ("usr/bin/gcc", &["cc"]),
     ("usr/bin/nano", &["pico"]),
     ("usr/bin/nc.openbsd", &["nc", "netcat"]),
     ("usr/bin/nc.traditional", &["nc", "netcat"]),

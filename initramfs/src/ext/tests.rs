@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+use super::request::{is_name, is_package, matches};
+use super::table::KNOWN;
 use super::*;
 
 #[test]
@@ -10,7 +12,7 @@ fn a_request_is_read_or_refused_with_the_reason() -> Result<()> {
         ("", "strace", "a-z"),
         ("a/b", "strace", "a-z"),
         ("-a", "strace", "a-z"),
-        ("mine", "", "buildah, skopeo, compose, debug"),
+        ("mine", "", "buildah, skopeo, compose, debug, tools"),
         ("debug", "strace", "strace tcpdump"),
         ("mine", "strace --x", "--x"),
         ("mine", "strace a,b", "a,b"),
@@ -22,6 +24,21 @@ fn a_request_is_read_or_refused_with_the_reason() -> Result<()> {
         );
     }
     Ok(())
+}
+
+#[test]
+fn a_pattern_matches_whole_paths() {
+    for (pattern, path, expected) in [
+        ("usr/bin/a", "usr/bin/a", true),
+        ("usr/bin/a", "usr/bin/ab", false),
+        ("usr/*/doc/*", "usr/share/vim/doc/a/b", true),
+        ("usr/*/doc/*", "usr/share/docs/a", false),
+        ("*_test.go", "src/a_test.go", true),
+        ("*_test.go", "src/a_test.go.x", false),
+        ("*/testdata/*", "a/testdata/é", true),
+    ] {
+        assert_eq!(matches(pattern, path), expected, "{pattern} {path}");
+    }
 }
 
 #[test]

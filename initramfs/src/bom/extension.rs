@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Bill of materials of an extension: the packages that its files are from.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::medium::spdx_name;
+use super::{ComponentKind, debian_component, spdx, time};
+use crate::artifact::Artifact;
+use crate::ext::manifest::Manifest;
+use crate::fetch::{BuildConfig, PackageTree};
+use crate::fsutil;
+use crate::package_metadata::Fetched;
+
+/// Returns the path of the document of an image.
+///
+/// # Errors
+/// The path has no name.
+pub fn path(image: &Path) -> Result<PathBuf> {
+    Ok(image.with_file_name(spdx_name(&fsutil::file_name(image)?)))
+}
+
+/// Writes the document of `image`, which has files of the packages that its manifest names, from
+/// `tree`, beside it.
+///
+/// # Errors
+/// A file cannot be read or written.
+pub fn describe(
+    tree: &PackageTree,
+    config: &BuildConfig,
+    image: &Path,
+    manifest: &Manifest,
+) -> Result<()> {
+    let component = |p: &Fetched| debian_component(ComponentKind::Debian, tree, p.clone());
+    let components = manifest.packages.iter().map(component);
+    let components = components.collect::<Result<Vec<_>>>()?;
+    let name = fsutil::file_name(image)?;
+    let document = spdx::Document {
+        suite: &config.suite,
+        artifacts: &[Artifact::of(image, &name)?],
+        components: &components,
+        created: time::source(),
+    };
+    fsutil::replace_text(&path(image)?, &document.text()?)
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Volumes of podman on servers of NFS and SMB, which run on the host.
+
+use crate::programs::{load, machine, nothing_is_missing};
+use crate::{END, says};
+use anyhow::{Result, ensure};
+use initramfs::fetch::BuildConfig;
+use initramfs::progress::Step;
+use initramfs::sandbox::Sandbox;
+use std::fs;
+use std::net::TcpStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use tests::{Checks, Guest, disks, eventually, image, ports};
+use vmm::process;
+
+/// A server in a tree of packages; its directory is /srv there.
+struct Server {
+    process: Child,
+    port: u16,
+    /// Directory that it shares.
+    shared: PathBuf,
+}
+
+impl Server {
+    fn start(dir: &Path, program: &[&str], config: impl FnOnce(u16) -> String) -> Result<Self> {
+        let tree = BuildConfig::from_env()?.fetch_file_servers(&Step::new("servers", 1, 1))?;
+        let etc = tree.root.join("etc");
+        let nobody = "nobody:x:65534:65534::/:/bin/false\n";
+        fs::write(
+            etc.join("passwd"),
+            format!("root:x:0:0::/:/bin/sh\n{nobody}"),
+        )?;
+        fs::write(etc.join("group"), "root:x:0:\nnogroup:x:65534:\n")?;
+        fs::write(etc.join("mtab"), fs::read("/proc/self/mounts")?)?;
+        let (port, shared) = (ports::free()?, dir.join("shared"));
+        for name in ["shared", "state"] {
+            fs::create_dir_all(dir.join(name))?;
+        }
+        fs::write(dir.join("server.conf"), config(port))?;
+        let sandbox = Sandbox::new(&tree.root)?;
+        let sandbox = sandbox
+            .bind(dir, "/srv")?
+            .bind(Path::new("/proc"), "/proc")?;
+        let mut command = sandbox.command(&["PATH=/usr/sbin:/usr/bin"], "/srv", program);
+        let output = fs::File::create(dir.join("output"))?;
+        command
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        let process = process::spawn(command)?;
+        let server = Server {
+            process,
+            port,
+            shared,
+        };
+        eventually(END, || {
+            Ok(TcpStream::connect(("127.0.0.1", port)).map(drop)?)
+        })?;
+        Ok(server)
+    }
+
+    fn nfs(dir: &Path) -> Result<Self> {
+        let program = [
+            "ganesha.nfsd",
+            "-F",
+            "-f",
+            "/srv/server.conf",
+            "-L",
+            "/srv/log",
+            "-p",
+            "/srv/pid",
+        ];
+        Self::start(dir, &program, |port| {
+            format!(
+                "NFS_CORE_PARAM {{ Protocols = 4; NFS_Port = {port}; Bind_addr = 127.0.0.1; Enable_NLM = false; \
+                 Enable_RQUOTA = false; allow_set_io_flusher_fail = true; \
+                 Plugins_Dir = \"/usr/lib/x86_64-linux-gnu/ganesha\"; }}\n\
+                 NFSV4 {{ Graceless = true; RecoveryRoot = /srv/state; RecoveryBackend = fs; }}\n\
+                 EXPORT {{ Export_Id = 1; Path = /srv/shared; Pseudo = /share; Protocols = 4; Transports = TCP; \
+                 Access_Type = RW; Squash = None; SecType = sys; FSAL {{ Name = VFS; }} }}\n"
+            )
+        })
+    }
+
+    fn smb(dir: &Path) -> Result<Self> {
+        let program = [
+            "smbd",
+            "--foreground",
+            "--no-process-group",
+            "--configfile=/srv/server.conf",
+        ];
+        Self::start(dir, &program, |port| {
+            format!(
+                "[global]\nserver role = standalone server\nsmb ports = {port}\ninterfaces = 127.0.0.1/8\n\
+                 bind interfaces only = yes\nmap to guest = bad user\nguest account = root\n\
+                 disable netbios = yes\nload printers = no\nlog file = /srv/log\nstate directory = /srv/state\n\
+                 cache directory = /srv/state\nlock directory = /srv/state\nprivate dir = /srv/state\n\
+                 pid directory = /srv/state\nncalrpc dir = /srv/state/ncalrpc\n\
+                 [share]\npath = /srv/shared\nread only = no\nguest ok = yes\n"
+            )
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A server that has ended already is reaped as well.
+        let _ = process::kill_group(&mut self.process);
+    }
+}
+
+/// Makes a volume with these options; containers read and write what the server has.
+fn volume(guest: &Guest, server: &Server, options: &str) -> Result<()> {
+    fs::write(server.shared.join("from-host"), "the host's\n")?;
+    let run = format!("podman run --rm --network none -v far:/far {}", image::NAME);
+    let script = format!(
+        "podman volume create {options} far >/dev/null && {run} sh -c 'cat /far/from-host; echo of a container >/far/new' && \
+         {run} cat /far/new && podman volume rm far >/dev/null && ! grep -q 10.0.2.2 /proc/mounts"
+    );
+    says(guest, &script, "the host's\nof a container")?;
+    let written = fs::read_to_string(server.shared.join("new"))?;
+    ensure!(written == "of a container\n", "{written}");
+    Ok(())
+}
+
+#[test]
+#[ignore = "large packages to fetch: make test-all"]
+fn nfs_and_cifs() -> Result<()> {
+    let dir = disks::dir("ext-network-fs")?;
+    let dirs = ["nfs", "smb"].map(|name| dir.join(name));
+    dirs.iter().try_for_each(fs::create_dir_all)?;
+    let [nfs, smb] = [Server::nfs(&dirs[0])?, Server::smb(&dirs[1])?];
+    let guest = Guest::start(&machine(
+        "ext-network-fs",
+        &["nfs", "cifs"],
+        "b2p.ext=nfs,cifs",
+        &dir,
+    )?)?;
+    let mut checks = Checks::new("ext-network-fs");
+    checks.check("nothing is missing", || nothing_is_missing(&guest));
+    checks.check("the image is there", || load(&guest, guest.vm.dir()));
+    checks.check("a volume by NFS", || {
+        let options = "--opt type=nfs --opt device=10.0.2.2:/share --opt o=vers=4.2,port=";
+        volume(&guest, &nfs, &format!("{options}{}", nfs.port))
+    });
+    checks.check("a volume by SMB", || {
+        let options =
+            "--opt type=cifs --opt device=//10.0.2.2/share --opt o=guest,vers=3.1.1,port=";
+        volume(&guest, &smb, &format!("{options}{}", smb.port))
+    });
+    checks.check("the machine ends in order", || {
+        guest.vm.power_button()?;
+        ensure!(guest.vm.wait_exit(END)?.success(), "{}", guest.vm.tail());
+        Ok(())
+    });
+    checks.finish(&guest)?;
+    drop((guest, nfs, smb));
+    Ok(fs::remove_dir_all(dir)?)
+}

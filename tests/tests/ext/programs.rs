@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Extensions of programs: each does in the machine what it is for.
+
+use crate::{disk, made, says};
+use anyhow::{Result, ensure};
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+use tests::{Checks, Guest, disks, eventually, image};
+use vmm::Disk;
+
+/// A machine with these extensions, on a data disk of its own.
+pub fn machine(test: &str, names: &[&str], flags: &str, dir: &Path) -> Result<vmm::Machine> {
+    let fill = |extensions: &Path| names.iter().try_for_each(|name| made(extensions, name));
+    let data = disk(dir, 2048, fill)?;
+    let machine = tests::machine(test)?.memory_mib(2048);
+    Ok(machine.append(flags).disk(Disk::raw(data.file())))
+}
+
+pub fn nothing_is_missing(guest: &Guest) -> Result<()> {
+    let degraded = &guest.ready.degraded;
+    ensure!(degraded.is_empty(), "{degraded:?}");
+    Ok(())
+}
+
+/// Loads the test's image for root.
+pub fn load(guest: &Guest, dir: &Path) -> Result<()> {
+    let archive = fs::read(image::archive(dir)?)?;
+    tests::text(&guest.ssh_with("root", "podman load -q", &archive)?).map(drop)
+}
+
+/// Runs containers by runc, which is the default, and by crun.
+pub fn runc(guest: &Guest, dir: &Path) -> Result<()> {
+    load(guest, dir)?;
+    says(
+        guest,
+        "podman info --format '{{.Host.OCIRuntime.Name}} {{.Host.OCIRuntime.Path}}'",
+        "runc /usr/bin/runc",
+    )?;
+    let run = |options: &str| {
+        format!(
+            "podman run --name of {options} {} echo it runs && \
+             podman inspect --format '{{{{.OCIRuntime}}}}' of && podman rm of >/dev/null",
+            image::NAME
+        )
+    };
+    says(guest, &run("-p 8080:80 --memory 64m"), "it runs\nrunc")?;
+    says(
+        guest,
+        &run("--runtime crun").replace(
+            "podman run --name of --runtime crun",
+            "podman --runtime crun run --name of",
+        ),
+        "it runs\ncrun",
+    )
+}
+
+/// Repository with a Containerfile, served over HTTP by git's own server.
+const REPOSITORY: &str = "set -e
+cd /tmp && mkdir -p app repos www/cgi-bin && cd app && git init -q
+printf 'FROM %s\nCOPY word /word\n' \"$IMAGE\" >Containerfile
+echo built from git >word
+git add . && git -c user.name=a -c user.email=a@b commit -q -m first
+git clone -q --bare . ../repos/app.git
+printf '#!/bin/sh\nexport GIT_PROJECT_ROOT=/tmp/repos GIT_HTTP_EXPORT_ALL=1\nexec git http-backend\n' >../www/cgi-bin/git
+chmod +x ../www/cgi-bin/git
+busybox httpd -p 127.0.0.1:8090 -h /tmp/www";
+
+fn git(guest: &Guest) -> Result<()> {
+    load(guest, guest.vm.dir())?;
+    guest.sh(&format!("IMAGE={}\n{REPOSITORY}", image::NAME))?;
+    let url = "http://127.0.0.1:8090/cgi-bin/git/app.git";
+    let build = format!(
+        "podman build -q -t app {url} >/dev/null && podman run --rm --network none app cat /word"
+    );
+    says(guest, &build, "built from git")?;
+    // Authorities of the machine are git's; this server's is not among them.
+    let script = "git ls-remote https://10.0.2.2:1/ 2>&1 | grep -c 'remote-https'; \
+        git config --system --list 2>/dev/null | wc -l; git -C /tmp/app log --format=%s";
+    says(guest, script, "0\n0\nfirst")
+}
+
+fn tools(guest: &Guest) -> Result<()> {
+    for (script, word) in [
+        ("ip -V", "iproute2"),
+        ("ss -tln", "LISTEN"),
+        ("tcpdump --version 2>&1", "tcpdump version"),
+        ("strace -o /dev/stdout true", "execve(\"/usr/bin/true\""),
+        ("htop --version", "htop "),
+        ("vim --version", "Huge version"),
+    ] {
+        let said = guest.sh_as("core", script)?;
+        ensure!(said.contains(word), "{script}: {said}");
+    }
+    let edit = "echo 'fn one() {}' >/tmp/a.rs; vim -Nu /usr/share/vim/vim91/defaults.vim -es \
+        '+syntax on' '+%s/one/two/' \"+put =synIDattr(synID(1,1,1),'name')\" +wq /tmp/a.rs; cat /tmp/a.rs";
+    says(guest, edit, "fn two() {}\nrustKeyword")
+}
+
+#[test]
+#[ignore = "large packages to fetch: make test-all"]
+fn tools_and_git() -> Result<()> {
+    let dir = disks::dir("ext-tools")?;
+    let machine = machine("ext-tools", &["tools", "git"], "b2p.ext=tools,git", &dir)?;
+    let guest = Guest::start(&machine)?;
+    let mut checks = Checks::new("ext-tools");
+    checks.check("nothing is missing", || nothing_is_missing(&guest));
+    checks.check("tools", || tools(&guest));
+    checks.check("an image is built from a repository", || git(&guest));
+    checks.finish(&guest)?;
+    drop(guest);
+    Ok(fs::remove_dir_all(dir)?)
+}
+
+/// A program in C with a library, by a makefile.
+const C: &str = r#"set -e
+mkdir -p /tmp/c && cd /tmp/c
+printf '#include <math.h>\n#include <stdio.h>\nint main(void) { printf("%%.0f\\n", sqrt(1764)); return 0; }\n' >root.c
+printf 'CFLAGS = -O2 -Wall -Werror\nLDLIBS = -lm\nroot: root.c\n' >Makefile
+make -s && ./root && make -s -B CFLAGS='-O2 -static' && ./root"#;
+
+/// A package in Rust without dependencies.
+const RUST: &str = r#"set -e
+export HOME=/tmp/rust-home; mkdir -p $HOME && cd /tmp && cargo -q init --vcs none --name sum s >/dev/null 2>&1 && cd s
+printf 'fn main() {\n    let sum: u32 = (1..=8).map(|n| n * n).sum();\n    println!("{sum}");\n}\n' >src/main.rs
+cargo -q build --offline && ./target/debug/sum"#;
+
+/// A module in Go with a package of its own. It prints without the package fmt: what is compiled is
+/// mostly Go's runtime, which takes an emulated processor minutes.
+const GO: &str = r#"set -e
+export HOME=/tmp/go-home; mkdir -p $HOME /tmp/g/part && cd /tmp/g
+printf 'module example.com/g\n\ngo 1.24\n' >go.mod
+printf 'package part\n\nfunc Twice(text string) string { return text + " " + text }\n' >part/part.go
+printf 'package main\n\nimport "example.com/g/part"\n\nfunc main() { println(part.Twice("go")) }\n' >main.go
+(GOPROXY=off go build -o g . >said 2>&1 && ./g >>said 2>&1; echo "status $?" >>said) >/dev/null 2>&1 </dev/null &"#;
+
+/// Time limit of the build in Go.
+const GO_LIMIT: Duration = Duration::from_secs(900);
+
+fn go(guest: &Guest) -> Result<()> {
+    guest.sh(GO)?;
+    let said = eventually(GO_LIMIT, || {
+        guest.sh("grep -q ^status /tmp/g/said && cat /tmp/g/said")
+    })?;
+    ensure!(said == "go go\nstatus 0", "{said}");
+    Ok(())
+}
+
+#[test]
+#[ignore = "large packages to fetch: make test-all"]
+fn compilers() -> Result<()> {
+    let dir = disks::dir("ext-compile")?;
+    let names = ["compile", "rust", "go"];
+    let guest = Guest::start(&machine("ext-compile", &names, "", &dir)?)?;
+    let mut checks = Checks::new("ext-compile");
+    checks.check("they are added while the machine runs", || {
+        let names = names.join(" ");
+        guest.sh(&format!("b2p ext add {names}")).map(drop)
+    });
+    checks.check("a program in C", || says(&guest, C, "42\n42"));
+    checks.check("a program in Rust", || says(&guest, RUST, "204"));
+    checks.check("a module in Go", || go(&guest));
+    checks.finish(&guest)?;
+    drop(guest);
+    Ok(fs::remove_dir_all(dir)?)
+}
