@@ -26,6 +26,7 @@ pub mod module_prefetch;
 pub mod mounts;
 pub mod net_interface;
 pub mod options;
+pub mod orphan_wait;
 pub mod power_button;
 pub mod processes;
 pub mod ram;
