@@ -45,7 +45,7 @@ pub struct Phase {
 pub const ROOT_PHASES: &[Phase] = &[
     Phase { name: "mount-api",     when: always,     run: |_| mounts::mount_api(),       why: "/proc, /sys, /dev and /run are there, which every later step reads or writes" },
     Phase { name: "log",           when: always,     run: start_log,                     why: "the flags of the command line and of SMBIOS are known, and later messages are in the kernel log" },
-    Phase { name: "boost",         when: always,     run: boost,                         why: "RCU grace periods are short until the machine is ready, and the kernel's crypto self-tests use idle time only" },
+    Phase { name: "boost",         when: owns_hardware, run: boost,                         why: "RCU grace periods are short until the machine is ready, and the kernel's crypto self-tests use idle time only" },
     Phase { name: "early-modules", when: owns_hardware,  run: load_early_modules,            why: "the kernel can read the userland image and stack file systems" },
     Phase { name: "root",          when: owns_hardware,  run: |_| root::assemble(),          why: "the userland is the root, writable, and not on a disk" },
 ];
@@ -93,7 +93,7 @@ fn not_template(config: &Config) -> bool {
     !template::is_template(config)
 }
 
-/// Returns true outside of containers, whose root, devices and clock belong to the container's host.
+/// Returns true outside of containers, whose root, devices, clock and kernel belong to the container's host.
 fn owns_hardware(_: &Config) -> bool {
     !root::in_container()
 }
@@ -224,6 +224,10 @@ fn read_all_flags(state: &mut SystemState) -> Result<()> {
 /// Writes the sysctls. In a container, a setting that the kernel refuses keeps the value that the
 /// container's creator chose.
 fn set_sysctls(_: &mut SystemState) -> Result<()> {
+    if root::in_container() && sysctl::are_read_only() {
+        debug!("the settings of the kernel are read-only");
+        return Ok(());
+    }
     match sysctl::apply() {
         Err(error) if root::in_container() => {
             debug!("left as it is: {error}");

@@ -5,6 +5,8 @@ use std::fs;
 use std::io::ErrorKind;
 
 use log::debug;
+use nix::sys::statfs::statfs;
+use nix::sys::statvfs::FsFlags;
 use sys::error::{Doing, Error, Result};
 
 /// Path below /proc/sys, value, reason.
@@ -56,6 +58,15 @@ fn min_free_kbytes(meminfo: &str) -> Option<u64> {
     Some((kib / 100).clamp(2_048, 67_584))
 }
 
+/// Path of the settings.
+const SYSCTLS: &str = "/proc/sys";
+
+/// Returns true if no setting can be written: engines mount the settings read-only in a container.
+#[must_use]
+pub fn are_read_only() -> bool {
+    statfs(SYSCTLS).is_ok_and(|fs| fs.flags().contains(FsFlags::ST_RDONLY))
+}
+
 /// Writes every setting that the kernel has.
 ///
 /// # Errors
@@ -63,11 +74,11 @@ fn min_free_kbytes(meminfo: &str) -> Option<u64> {
 pub fn apply() -> Result<()> {
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     if let Some(kib) = min_free_kbytes(&meminfo) {
-        let _ = fs::write("/proc/sys/vm/min_free_kbytes", kib.to_string());
+        let _ = fs::write(format!("{SYSCTLS}/vm/min_free_kbytes"), kib.to_string());
     }
     let mut errors = Vec::new();
     for (name, value, why) in SETTINGS {
-        match fs::write(format!("/proc/sys/{name}"), value) {
+        match fs::write(format!("{SYSCTLS}/{name}"), value) {
             Err(e) if e.kind() == ErrorKind::NotFound => {
                 debug!("sysctl {name}: not in this kernel");
             }
