@@ -68,11 +68,8 @@ pub fn create(root: &Path) -> Result<()> {
     write(&root.join("init/cgroup.procs"), "1")?;
     let controllers = root.join("cgroup.controllers");
     let available = fs::read_to_string(&controllers).on(&controllers)?;
-    // Each by itself: a controller that the kernel refuses does not hold back the others.
-    for name in available.split_whitespace() {
-        for file in SUBTREES {
-            write(&root.join(file), &format!("+{name}")).unwrap_or_else(|e| warn!("{e}"));
-        }
+    for file in SUBTREES {
+        enable(&root.join(file), &available);
     }
     for (file, bytes, _) in PROTECTED {
         write(&root.join(file), bytes).unwrap_or_else(|e| debug!("{e}"));
@@ -81,10 +78,25 @@ pub fn create(root: &Path) -> Result<()> {
     check(&enabled.unwrap_or_default())
 }
 
+/// Enables the controllers of `available` at once, because the kernel walks the tree for each write; or each by
+/// itself if the kernel refuses: one that is refused does not hold back the others.
+fn enable(file: &Path, available: &str) {
+    let names = || available.split_whitespace();
+    let mut all = String::with_capacity(2 * available.len());
+    names().for_each(|name| all.extend(["+", name, " "]));
+    if write(file, &all).is_ok() {
+        return;
+    }
+    for name in names() {
+        write(file, &format!("+{name}")).unwrap_or_else(|e| warn!("{e}"));
+    }
+}
+
 fn write(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text)
-        .on(path)
-        .doing(format!("write {text:?}"))
+    match fs::write(path, text) {
+        Ok(()) => Ok(()),
+        failed => failed.on(path).doing(format!("write {text:?}")),
+    }
 }
 
 fn check(enabled: &str) -> Result<()> {
