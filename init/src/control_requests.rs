@@ -135,7 +135,7 @@ fn rescue(manager: &mut Manager) {
 }
 
 /// Returns the state of the machine and of every service at `now`, as lines (docs/reference/control.md).
-pub fn report(state: &SystemState, manager: &Manager, now: Option<Millis>) -> String {
+pub fn report(state: &mut SystemState, manager: &Manager, now: Option<Millis>) -> String {
     let mut out = String::with_capacity(STATUS_BYTES);
     let data = data_disk::place(state);
     control::MachineInfo {

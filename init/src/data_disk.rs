@@ -2,11 +2,16 @@
 //! The data disk as PID 1 knows it: by the reports of `b2p data`, which finds, formats and
 //! mounts the disk.
 
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::AsFd;
 use std::path::Path;
 
+use nix::poll::PollFlags;
 use sys::files;
 use sys::mountinfo;
 use sys::paths::DATA_REPORT;
+use sys::poll::poll_one;
 
 use crate::context::Context;
 use crate::event_sources::Event;
@@ -17,6 +22,8 @@ use crate::state::{DataReport, SystemState};
 const CLASS_BLOCK: &str = "/sys/class/block";
 /// The kernel's list of mounts.
 const MOUNTINFO: &str = "/proc/self/mountinfo";
+/// Usual length of that list.
+const USUAL_LIST_BYTES: usize = 8 * 1024;
 /// Mount point of the part of the disk that containers are on.
 const CONTAINERS: &[u8] = b"/var/lib/containers";
 /// Number of bytes of a report that are read.
@@ -68,12 +75,44 @@ pub fn is_present(name: &str) -> bool {
 /// Returns where the state is: the device of the data disk, or `ram`. A run of `b2p data` that is
 /// late may have mounted the disk and not have reported it: the kernel's list of mounts decides.
 #[must_use]
-pub fn place(state: &SystemState) -> String {
+pub fn place(state: &mut SystemState) -> String {
     let reported = state.data_device().map(str::to_owned);
-    let mounted = || device_in(&std::fs::read(MOUNTINFO).unwrap_or_default());
-    reported
-        .or_else(mounted)
-        .unwrap_or_else(|| "ram".to_owned())
+    let place = reported.or_else(|| state.mounted_disk.device());
+    place.unwrap_or_else(|| "ram".to_owned())
+}
+
+/// Device of the mount that containers are on, as the kernel's list of mounts says. The list is long, and is read
+/// only when it has changed.
+#[derive(Debug, Default)]
+pub struct MountedDisk {
+    list: Option<File>,
+    device: Option<String>,
+}
+
+impl MountedDisk {
+    fn device(&mut self) -> Option<String> {
+        if !self.list.as_ref().is_some_and(is_unchanged) {
+            self.read();
+        }
+        self.device.clone()
+    }
+
+    fn read(&mut self) {
+        let mut text = Vec::with_capacity(USUAL_LIST_BYTES);
+        let read = File::open(MOUNTINFO).and_then(|mut list| {
+            list.read_to_end(&mut text)?;
+            Ok(list)
+        });
+        // A list of which a read fails is read again the next time.
+        self.list = read.ok();
+        self.device = device_in(&text);
+    }
+}
+
+/// Returns true if no mount was made, changed or removed since the list was opened or looked at the last time:
+/// the kernel reports a change as an exceptional condition, once (proc_pid_mounts(5)).
+fn is_unchanged(list: &File) -> bool {
+    !poll_one(list.as_fd(), PollFlags::POLLPRI, 0)
 }
 
 /// Returns the device that containers are kept on (proc_pid_mountinfo(5)).

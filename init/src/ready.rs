@@ -157,7 +157,7 @@ pub fn announce(context: &mut Context<'_>, _: &Event) {
 
 /// Returns `ready ssh=… api=… data=… init=… boot=…`, a line that programs parse; the times are
 /// milliseconds since the start of PID 1 and of the kernel.
-fn ready_line(state: &SystemState, supervisor: &Supervisor) -> String {
+fn ready_line(state: &mut SystemState, supervisor: &Supervisor) -> String {
     let is_ready = |name: &str| {
         let id = supervisor.find(name);
         id.is_some_and(|id| supervisor.readiness(id) == Readiness::Ready)

@@ -9,6 +9,7 @@ use sys::modules::Modules;
 use sys::syscall::Child;
 use sys::uevent::{self, DriverLoader, UeventSocket};
 
+use crate::data_disk::MountedDisk;
 use crate::degraded::DegradedList;
 use crate::state_file::StateFile;
 use crate::template;
@@ -73,6 +74,8 @@ pub struct SystemState {
     pub modules: Option<Modules>,
     /// Report of the last run of `b2p data`; `None` before the first.
     pub data_report: Option<DataReport>,
+    /// Device that containers are on, while no run of `b2p data` has reported one.
+    pub mounted_disk: MountedDisk,
     /// File that the state is saved in, for the program after a crash.
     pub state_file: Option<StateFile>,
     /// Socket that gets uevents since before the first pass over sysfs, until the event

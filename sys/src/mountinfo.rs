@@ -118,10 +118,19 @@ fn mark_holders(rows: &mut [Row]) -> bool {
 #[must_use]
 pub fn source_at(text: &[u8], target: &[u8]) -> Option<Vec<u8>> {
     let mut lines = text.split(|b| *b == b'\n');
-    let line = lines.rfind(|line| parse(line).is_some_and(|row| row.mount.target == target))?;
+    let line = lines.rfind(|line| is_at(line, target) && parse(line).is_some())?;
     let mut fields = line.split(|b| *b == b' ').skip(6);
     fields.find(|field| *field == b"-")?;
     fields.nth(1).map(unescape)
+}
+
+/// Returns true if the mount of a line is at `target`. Most lines are not, and a list has a hundred of them:
+/// the other fields are not looked at.
+fn is_at(line: &[u8], target: &[u8]) -> bool {
+    let field = line.split(|b| *b == b' ').nth(4);
+    field.is_some_and(|field| {
+        field == target || (field.contains(&b'\\') && unescape(field) == target)
+    })
 }
 
 /// Returns true if `path` is `dir` or below it.

@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use control::Request;
 use tests::ns::trial::{self, DEGRADED};
+use tests::ns::visit;
 use tests::ns::{LIMIT, Namespace, POWERED_OFF, Proc, READY, RESTARTED, Users};
 
 fn with(change: impl FnOnce(&mut Namespace)) -> Result<Namespace> {
@@ -89,6 +91,31 @@ fn commands_run_inside() -> Result<()> {
         "ready ssh=none",
     ];
     ensure!(lines.iter().all(|l| said.contains(l)), "{out:?}");
+    Ok(())
+}
+
+/// PID 1 reads the list of mounts again when it has changed, and only then.
+#[test]
+fn a_status_tells_of_the_mount_that_containers_are_on() -> Result<()> {
+    let pid1 = Namespace::new()?.start()?;
+    pid1.says(READY, LIMIT)?;
+    let dir = "/var/lib/containers";
+    let place = |script: &str| -> Result<String> {
+        let out = pid1.sh(script)?;
+        ensure!(out.status.success(), "{script}: {out:?}");
+        let report = visit::request(&pid1, &Request::Status)?;
+        let place = report
+            .split_whitespace()
+            .find_map(|word| word.strip_prefix("data="));
+        Ok(place.context("no line of the machine")?.to_owned())
+    };
+    for device in ["/dev/a", "/dev/b"] {
+        let mounted = place(&format!("mount -t tmpfs {device} {dir}"))?;
+        ensure!(mounted == device, "{mounted} in place of {device}");
+        ensure!(place("true")? == device, "the second answer");
+    }
+    let below = place(&format!("umount {dir}"))?;
+    ensure!(below == "/dev/a", "{below}");
     Ok(())
 }
 
