@@ -176,10 +176,11 @@ fn mount_all(entries: &[Mount]) -> Result<()> {
             Err(Errno::ENOENT) if entry.optional => {}
             // A namespace may not mount every file system.
             Err(e @ Errno::EPERM) if entry.optional => debug!("{}: {e}", entry.target),
-            mounted => {
+            Err(e) => {
                 let step = format!("{} ({})", entry.target, entry.why);
-                errors.extend(mounted.doing(step).err());
+                errors.extend(Err::<(), _>(e).doing(step).err());
             }
+            Ok(()) => {}
         }
     }
     Error::join(errors)
@@ -221,8 +222,8 @@ fn already_mounted(entry: &Mount) -> bool {
 
 /// Returns true if `/proc/filesystems` lists `fstype` (proc_filesystems(5)).
 fn lists(filesystems: &str, fstype: &str) -> bool {
-    let mut lines = filesystems.lines();
-    lines.any(|line| line.split_whitespace().last() == Some(fstype))
+    let mut lines = filesystems.split('\n');
+    lines.any(|line| line.strip_suffix(fstype).is_some_and(|l| l.ends_with('\t')))
 }
 
 /// Links under /dev that programs expect (Documentation/admin-guide/devices.rst).
