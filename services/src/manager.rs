@@ -199,8 +199,11 @@ impl Manager {
         true
     }
 
-    /// Notes that time has passed, and reads output that was left unread to limit its rate.
+    /// Notes that time has passed, and reads output that was left unread to limit its rate, if anything is due.
     pub fn tick(&mut self, now: Millis) {
+        if self.deadline().is_none_or(|deadline| deadline > now) {
+            return;
+        }
         for id in self.supervisor.ids() {
             self.with_io(id, |io, name, sink| io.tick(now, name, sink));
         }

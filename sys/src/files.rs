@@ -164,6 +164,8 @@ fn open(path: &Path) -> io::Result<std::result::Result<fs::File, &'static str>> 
             None => Ok(file),
             Some(kind) => Err(kind),
         }),
+        // A second look-up would find nothing either.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(e),
         // ELOOP for a link, ENXIO for a socket and for a device without a driver (open(2)).
         Err(e) => match fs::symlink_metadata(path).map(|m| kind(m.file_type())) {
             Ok(Some(kind)) => Ok(Err(kind)),
