@@ -208,6 +208,19 @@ pub const SERVICES: &[Entry] = &[
         when: |config, _| config.tz.is_some() || !config.utc,
         ..Entry::DEFAULT
     },
+    // Before `late-drivers`: PID 1 starts services in the order of the table.
+    Entry {
+        def: ServiceDef {
+            name: "user-services",
+            why: "the owner's services, quadlets, kube files and compose projects run (docs/guide/services.md)",
+            argv: &[B2P, "user-services"],
+            after: ENGINE_PREREQUISITES,
+            late_ms: 60_000,
+            after_ready: true,
+            ..ServiceDef::ONE_SHOT
+        },
+        ..Entry::DEFAULT
+    },
     // The remaining drivers are those of random-number generators, of container networks, and of disks
     // that `b2p data` did not load. With `cpu.idle` (cgroup-v2.rst), programs that waited for the ready
     // line run first. PID 1 loads the drivers of later devices. In a container the program ends
@@ -342,18 +355,6 @@ pub const SERVICES: &[Entry] = &[
             ..ServiceDef::DEFAULT
         },
         when: |_, platform| !platform.in_container,
-        ..Entry::DEFAULT
-    },
-    Entry {
-        def: ServiceDef {
-            name: "user-services",
-            why: "the owner's services, quadlets, kube files and compose projects run (docs/guide/services.md)",
-            argv: &[B2P, "user-services"],
-            after: ENGINE_PREREQUISITES,
-            late_ms: 60_000,
-            after_ready: true,
-            ..ServiceDef::ONE_SHOT
-        },
         ..Entry::DEFAULT
     },
 ];

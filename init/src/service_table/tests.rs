@@ -185,7 +185,7 @@ fn flags_turn_services_off() {
         .filter(|name| sys::service_names::starts_at_boot(&off, name))
         .collect();
     let expected =
-        "late-drivers health time user-services syslog journal varlink-resolver varlink-machine";
+        "user-services late-drivers health time syslog journal varlink-resolver varlink-machine";
     assert_eq!(at_boot.join(" "), expected);
 }
 
