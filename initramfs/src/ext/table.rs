@@ -191,6 +191,15 @@ pub const KNOWN: &[Known] = &[
         why: "mounts shares of Windows and Samba, also as a volume",
         ..ROW
     },
+    Known {
+        name: "criu",
+        // It runs ip and tar with options that those of busybox do not have.
+        packages: &["criu", "libcriu2", "iproute2", "tar"],
+        // What criu asks the kernel about sockets.
+        modules: &["netlink_diag", "af_packet_diag", "raw_diag"],
+        why: "checkpoints and restores containers",
+        ..ROW
+    },
 ];
 
 /// Links that update-alternatives(1) would make: the program and its other names.
