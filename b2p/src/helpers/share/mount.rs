@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use config::SharedFolder;
 use nix::errno::Errno;
+use nix::mount::{MntFlags, umount2};
 use nix::sys::statvfs::statvfs;
 use sys::error::{Doing, Error, Result};
 use sys::mountinfo::unescape;
 use sys::syscall;
-use sys_mount::{Mount, MountFlags, UnmountFlags};
+use sys_mount::{Mount, MountFlags};
 
 use super::host_shares::Transport;
 
@@ -137,8 +138,9 @@ fn is_mounted_in(folder: &SharedFolder, mountinfo: &[u8]) -> bool {
 }
 
 fn detach(path: &Path) -> Result<()> {
-    let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
-    sys_mount::unmount(path, flags).doing("the earlier mount stays")
+    // Not with sys-mount, whose NOFOLLOW is the flag of open(2): umount2(2) answers EINVAL.
+    let flags = MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW;
+    umount2(path, flags).doing("the earlier mount stays")
 }
 
 /// Returns the directory at `path`, which is made if it is missing.

@@ -10,9 +10,10 @@ use config::DiskSelector;
 use disk::device::Device;
 use disk::signature::SignatureKind;
 use log::warn;
+use nix::mount::{MntFlags, umount2};
 use sys::error::{Doing, Error, Result};
 use sys::mountinfo::unescape;
-use sys_mount::{Mount, MountFlags, UnmountFlags};
+use sys_mount::{Mount, MountFlags};
 
 use crate::helpers::block::scan;
 use crate::helpers::data::fsck;
@@ -79,7 +80,8 @@ fn mount(device: &Device) -> Result<PathBuf> {
 }
 
 fn unmount(target: &Path) {
-    sys_mount::unmount(target, UnmountFlags::NOFOLLOW)
+    // Not with sys-mount, whose NOFOLLOW is the flag of open(2): umount2(2) answers EINVAL.
+    umount2(target, MntFlags::UMOUNT_NOFOLLOW)
         .unwrap_or_else(|e| warn!("swap: umount {}: {e}", target.display()));
     let _ = fs::remove_dir(target); // succeeds only if it is empty
 }
