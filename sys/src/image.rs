@@ -20,6 +20,8 @@ use nix::mount::{MsFlags, mount};
 use crate::error::{Doing, Error, Result};
 use crate::modules;
 
+pub mod detached;
+
 /// ioctl(2) requests of the loop driver (include/uapi/linux/loop.h).
 const LOOP_CTL_GET_FREE: u64 = 0x4C82;
 const LOOP_CONFIGURE: u64 = 0x4C0A;
