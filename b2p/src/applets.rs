@@ -71,13 +71,16 @@ pub const APPLETS: &[Applet] = &[
         details: "KEY is a line as in a .pub file. It is kept in \
             /var/lib/boot2podman/authorized_keys. To withdraw it, delete the line there and in \
             /run/boot2podman/authorized_keys, into which each boot copies it.", ..DEFAULT },
-    Applet { name: "ext", kind: Client, arguments: "[list|add NAME|FILE...]",
-        run: |call| ext::main(call.arguments),
-        summary: "lists the extensions (images with more programs), or adds some",
+    Applet { name: "ext", kind: Client,
+        arguments: "[list|info|add|remove] [NAME|FILE|URL...]",
+        run: |call| ext::main(call.control, call.arguments),
+        summary: "lists, adds and removes extensions (images with more programs)",
         details: "A NAME is searched for in /var/lib/boot2podman/ext, then on a disc or USB \
             stick with an ISO of boot2podman. A FILE, which has a / in it, is the path of \
-            NAME.erofs with NAME.manifest beside it. An added extension is gone after the next \
-            boot; b2p.ext= adds it at every boot.", ..DEFAULT },
+            NAME.erofs with NAME.manifest beside it. A URL is one of these two, with the SHA-256 of \
+            the manifest: --sha256 SUM or URL#SUM. An added extension is gone after the next \
+            boot; --keep puts it on the data disk, and b2p.ext= adds it at every boot. remove takes \
+            back one that nothing uses, and names what does.", ..DEFAULT },
     Applet { name: "upgrade", kind: Client, arguments: "FILE|--back|--keep",
         run: |call| upgrade::main(call.arguments),
         summary: "installs a new version beside the one that runs",

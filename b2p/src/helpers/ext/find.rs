@@ -8,16 +8,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use disk::signature::{Signature, SignatureKind};
 use log::info;
+use nix::mount::{MntFlags, umount2};
 use sys::error::{Doing, Error, Result};
 use sys::paths::MEDIUM;
-use sys_mount::{Mount, MountFlags, UnmountFlags};
+use sys_mount::{Mount, MountFlags};
 
 use crate::helpers::block::drivers::Drivers;
 use crate::helpers::block::labelled::{self, LabelledDevice};
 use crate::helpers::block::wait;
 
 /// Directory of extensions on the data disk; in RAM if there is none.
-const ON_DISK: &str = "/var/lib/boot2podman/ext";
+pub const ON_DISK: &str = "/var/lib/boot2podman/ext";
 /// Directories of extensions on an ISO: the one in which `make iso EXT=` puts them, and one for
 /// users.
 const ON_MEDIUM: &[&str] = &["boot/ext", "ext"];
@@ -86,6 +87,18 @@ impl Files {
         let mut path = self.0.clone().into_os_string();
         path.push(suffix);
         PathBuf::from(path)
+    }
+
+    /// Returns true if the files are in this directory.
+    pub fn are_in(&self, dir: &Path) -> bool {
+        self.0.parent() == Some(dir)
+    }
+
+    /// Removes the files that exist.
+    pub fn remove(&self) {
+        for file in [self.image(), self.manifest()] {
+            let _ = fs::remove_file(file);
+        }
     }
 
     fn exist(&self) -> bool {
@@ -189,7 +202,8 @@ fn is_medium(signature: &Signature) -> bool {
 
 /// Unmounts the medium, unless an image on it is mounted (EBUSY).
 pub fn release_medium() {
-    let _ = sys_mount::unmount(MEDIUM, UnmountFlags::NOFOLLOW);
+    // Not with sys-mount, whose NOFOLLOW is the flag of open(2): umount2(2) answers EINVAL.
+    let _ = umount2(MEDIUM, MntFlags::UMOUNT_NOFOLLOW);
 }
 
 /// Returns true if something is mounted on `path`.

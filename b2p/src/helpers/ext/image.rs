@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Images of extensions: whether one is for this machine and intact, and its mount.
+//! Images of extensions: whether one is for this machine and intact, and its mount, which others see only after it was looked at.
 
 use std::fs;
 use std::path::Path;
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use log::info;
 use nix::errno::Errno;
-use nix::mount::MsFlags;
 use sys::arch::ARCH;
 use sys::error::{Doing, Error, Result};
+use sys::image::detached::Detached;
 use sys::modules::Modules;
 
 use super::find::Files;
@@ -93,21 +93,17 @@ fn sha256(path: &Path) -> Result<String> {
     }
 }
 
-/// Mounts an image. Its set-user-ID programs and device nodes have no effect. The mount stays
-/// until the machine ends, and its loop device with it: `sys::image` makes one that aligns
-/// direct reads, which sys-mount cannot.
+/// Mounts an image where nobody sees it. Its set-user-ID programs and device nodes have no effect. Once it is
+/// attached, the mount stays until the extension is removed, and its loop device with it.
 ///
 /// # Errors
 /// The kernel refuses the image.
-pub fn mount(image: &Path, target: &Path) -> Result<()> {
+pub fn mount(image: &Path) -> Result<Detached> {
     if !Path::new("/dev/loop-control").exists() {
         // For an image in RAM; the kernel reads one on a disk without a loop device.
         load_loop_driver();
     }
-    let (source, target) = (image.to_string_lossy(), target.to_string_lossy());
-    let loop_module = Path::new("/loop.ko");
-    let mounted = sys::image::mount_erofs_file(&source, &target, MsFlags::MS_NOSUID, loop_module);
-    match mounted {
+    match Detached::erofs(image, Path::new("/loop.ko")) {
         Err(why) if why.errno() == Some(Errno::EINVAL) => Err(Error::invalid(format!(
             "foreign: {why}: no image that this kernel reads"
         ))),

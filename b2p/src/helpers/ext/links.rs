@@ -10,10 +10,8 @@ use std::path::{Path, PathBuf};
 
 use sys::error::{Doing, Error, Result};
 
-/// Deepest tree of a package.
-const MAX_DEPTH: usize = 32;
-/// Largest number of files: each link takes memory.
-const MAX_FILES: usize = 50_000;
+use super::record::{Change, Record};
+use super::tree::{MAX_DEPTH, MAX_FILES};
 
 /// Result of linking an image.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -30,17 +28,19 @@ struct Linker<'a> {
     /// Mount point of the image, beside those of other extensions.
     image: &'a Path,
     root: &'a Path,
+    record: &'a Record,
     linked: Linked,
 }
 
-/// Makes the links; a second call changes nothing.
+/// Makes the links, and records each before it is made; a second call changes nothing.
 ///
 /// # Errors
 /// A link or directory cannot be made; those made before stay.
-pub fn make(image: &Path, root: &Path) -> Result<Linked> {
+pub fn make(image: &Path, root: &Path, record: &Record) -> Result<Linked> {
     let mut linker = Linker {
         image,
         root,
+        record,
         linked: Linked::default(),
     };
     linker.link_dir(Path::new(""), 0)?;
@@ -76,10 +76,9 @@ impl Linker<'_> {
     /// directory is one (/lib).
     fn make_dir(&mut self, path: &Path) -> io::Result<bool> {
         let in_root = self.root.join(path);
-        match fs::create_dir(&in_root) {
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(e),
-            Ok(()) => return Ok(true),
+        if fs::symlink_metadata(&in_root).is_err() {
+            self.record.add(&Change::Dir(path.to_owned()))?;
+            return fs::create_dir(&in_root).map(|()| true);
         }
         let is_dir = in_root.is_dir();
         if !is_dir {
@@ -90,22 +89,25 @@ impl Linker<'_> {
 
     fn link_file(&mut self, path: &Path, file_type: FileType) -> io::Result<()> {
         let in_root = self.root.join(path);
-        // A link is copied as it is: its target may be in the root.
-        let target = match file_type {
-            _ if file_type.is_symlink() => fs::read_link(self.image.join(path))?,
-            _ if file_type.is_file() => self.image.join(path),
-            _ => return Ok(()), // Packages have no other types.
-        };
+        if !file_type.is_symlink() && !file_type.is_file() {
+            return Ok(()); // Extensions have no other types.
+        }
+        let target = target(self.image, path)?;
         match fs::read_link(&in_root) {
             Ok(existing) if existing == target => {}
             Ok(existing) if existing.file_name().is_some_and(|name| name == "busybox") => {
+                let change = Change::Replaced(path.to_owned(), existing);
+                self.record.add(&change)?;
                 replace_link(&in_root, &target)?;
             }
             Ok(existing) if self.is_in_an_extension(&existing) => {
                 self.linked.shared += 1;
                 return Ok(());
             }
-            Err(e) if e.kind() == ErrorKind::NotFound => symlink(&target, &in_root)?,
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                self.record.add(&Change::Link(path.to_owned()))?;
+                symlink(&target, &in_root)?;
+            }
             Ok(_) | Err(_) => {
                 self.keep_existing(path);
                 return Ok(());
@@ -134,103 +136,81 @@ fn replace_link(link: &Path, target: &Path) -> io::Result<()> {
     fs::rename(&temporary, link)
 }
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::common::testing::{Temp, why};
-
-    /// A directory with a root, and with images in `ext`.
-    struct Tree(Temp);
-
-    impl Tree {
-        fn new() -> Tree {
-            let tree = Tree(Temp::new());
-            fs::create_dir(tree.0.path("root")).unwrap();
-            tree
-        }
-
-        fn parent(&self, path: &str) -> PathBuf {
-            let path = self.0.path(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            path
-        }
-
-        /// Writes a file that contains its own path.
-        fn file(&self, path: &str) -> &Tree {
-            let path = self.parent(path);
-            fs::write(&path, path.to_str().unwrap()).unwrap();
-            self
-        }
-
-        fn link(&self, path: &str, target: &str) -> &Tree {
-            symlink(target, self.parent(path)).unwrap();
-            self
-        }
-
-        fn make(&self, name: &str) -> Result<Linked> {
-            make(&self.0.path("ext").join(name), &self.0.path("root"))
-        }
-
-        /// Returns the content of a file of the root, whatever leads to it.
-        fn read(&self, path: &str) -> String {
-            fs::read_to_string(self.0.path("root").join(path)).unwrap()
-        }
-    }
-
-    #[test]
-    fn every_file_is_there_and_what_was_there_stays() {
-        let tree = Tree::new();
-        tree.file("ext/a/usr/bin/strace").file("ext/a/usr/bin/bash");
-        tree.file("ext/a/usr/bin/ip").file("ext/a/usr/share/new/x");
-        tree.file("ext/a/lib/y").file("ext/a/etc/passwd/z");
-        tree.link("ext/a/usr/bin/tracer", "strace");
-        tree.file("root/usr/bin/bash").file("root/etc/passwd");
-        tree.file("root/usr/bin/busybox")
-            .link("root/usr/bin/ip", "busybox");
-        tree.link("root/lib", "usr/lib").file("root/usr/lib/old");
-        let linked = tree.make("a").unwrap();
-        let mut kept = linked.existing.clone();
-        kept.sort_unstable();
-        assert_eq!(kept, [Path::new("/etc/passwd"), Path::new("/usr/bin/bash")]);
-        assert_eq!((linked.added, linked.shared), (5, 0));
-        for path in ["usr/bin/strace", "usr/bin/ip", "usr/share/new/x"] {
-            assert!(
-                tree.read(path).ends_with(&format!("ext/a/{path}")),
-                "{path}"
-            );
-        }
-        assert!(tree.read("usr/bin/tracer").ends_with("strace"));
-        assert!(tree.read("usr/lib/y").ends_with("ext/a/lib/y"));
-        assert!(tree.read("usr/bin/bash").ends_with("root/usr/bin/bash"));
-        // Once more, and nothing changes.
-        let again = tree.make("a").unwrap();
-        assert_eq!((again.added, again.existing.len()), (5, 2));
-    }
-
-    #[test]
-    fn two_may_have_a_library_in_common() {
-        let tree = Tree::new();
-        tree.file("ext/a/usr/lib/libx.so.1.2")
-            .link("ext/a/usr/lib/libx.so.1", "libx.so.1.2");
-        tree.file("ext/b/usr/lib/libx.so.1.2")
-            .link("ext/b/usr/lib/libx.so.1", "libx.so.1.2");
-        tree.file("ext/b/usr/bin/b");
-        tree.make("a").unwrap();
-        let linked = tree.make("b").unwrap();
-        assert_eq!((linked.added, linked.shared), (2, 1));
-        assert!(linked.existing.is_empty());
-        assert!(
-            tree.read("usr/lib/libx.so.1")
-                .ends_with("ext/a/usr/lib/libx.so.1.2")
-        );
-    }
-
-    #[test]
-    fn a_tree_without_end_has_one() {
-        let tree = Tree::new();
-        tree.file(&format!("ext/a/{}x", "d/".repeat(MAX_DEPTH + 1)));
-        assert!(why(tree.make("a")).ends_with(": too deep"));
-        assert!(tree.make("none").is_err());
+/// Returns the target that a link in the root to this file of an image has. A link of the image is copied as
+/// it is: its target may be in the root.
+fn target(image: &Path, path: &Path) -> io::Result<PathBuf> {
+    let source = image.join(path);
+    match fs::symlink_metadata(&source)?.is_symlink() {
+        true => fs::read_link(source),
+        false => Ok(source),
     }
 }
+
+/// Takes the changes of an extension back. A file that another of the extensions `others` has as well becomes
+/// that one's, commands of busybox return, and what the owner has put in the place of a link stays.
+///
+/// # Errors
+/// The record cannot be read, or a link cannot be changed; the record stays then.
+pub fn remove(
+    image: &Path,
+    root: &Path,
+    record: &Record,
+    others: &[(PathBuf, Record)],
+) -> Result<()> {
+    let changes = record.read()?;
+    for change in &changes {
+        let (path, was) = match change {
+            Change::Link(path) => (path, None),
+            Change::Replaced(path, was) => (path, Some(was.as_path())),
+            Change::Dir(_) => continue,
+        };
+        let in_root = Path::new("/").join(path);
+        take_back(image, root, (path, was), others).on(in_root)?;
+    }
+    let mut dirs: Vec<&Change> = changes
+        .iter()
+        .filter(|c| matches!(c, Change::Dir(_)))
+        .collect();
+    // The deepest come first, also those that another extension has passed on.
+    dirs.sort_by_key(|change| std::cmp::Reverse(change.path().components().count()));
+    for change in dirs {
+        let path = change.path();
+        let mut users = others.iter().filter(|(other, _)| other.join(path).is_dir());
+        match users.next() {
+            Some((_, record)) => record.add(change).on(Path::new("/").join(path))?,
+            // A directory with other files stays.
+            None => drop(fs::remove_dir(root.join(path))),
+        }
+    }
+    record.remove();
+    Ok(())
+}
+
+/// Takes one link back; `was` is the target of the link that it replaced.
+fn take_back(
+    image: &Path,
+    root: &Path,
+    (path, was): (&Path, Option<&Path>),
+    others: &[(PathBuf, Record)],
+) -> io::Result<()> {
+    let link = root.join(path);
+    if fs::read_link(&link).ok() != Some(target(image, path)?) {
+        return Ok(());
+    }
+    for (other, record) in others {
+        if let Ok(target) = target(other, path) {
+            record.add(&match was {
+                Some(was) => Change::Replaced(path.to_owned(), was.to_owned()),
+                None => Change::Link(path.to_owned()),
+            })?;
+            return replace_link(&link, &target);
+        }
+    }
+    match was {
+        Some(was) => replace_link(&link, was),
+        None => fs::remove_file(link),
+    }
+}
+
+#[cfg(test)]
+mod tests;

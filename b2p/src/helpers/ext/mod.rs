@@ -5,82 +5,117 @@
 //!
 //! An image is an erofs, mounted from where it lies, and its files are linked into the root
 //! ([`links`]). It is taken only with its manifest: an image that was made for another machine,
-//! or was changed, is refused. An extension that was asked for at boot and is not there becomes
-//! a degraded line.
+//! was changed, or has files that no extension may have ([`vet`]) is refused before anything of it is in the
+//! root. An extension that was asked for at boot and is not there becomes a degraded line.
 
+mod add;
+mod fetch;
 mod find;
 mod image;
+mod keep;
+mod kernel_modules;
 mod links;
 mod list;
 pub mod manifest;
+mod own_services;
+mod places;
+mod plan;
+mod record;
+mod remove;
+mod resolve;
 mod runtime;
+mod tree;
+mod uses;
+mod vet;
 
-use std::fs::{self, File};
 use std::path::Path;
 
 use log::info;
-use nix::fcntl::{Flock, FlockArg};
-use sys::error::{Doing, Error, Result};
-use sys::paths::EXTENSIONS_DIR;
+use sys::error::{Doing, Result};
 
+use crate::client::service::Environment;
 use crate::common::audit;
+use crate::common::control_client::ControlClient;
 use crate::common::degraded::Degraded;
 use crate::common::terminal::{print, print_error};
-use crate::helpers::cloud::users;
-use find::{Files, Wait};
-use links::Linked;
+use fetch::Address;
+use find::{Files, ON_DISK, Wait};
 use manifest::Manifest;
 
-/// Number of files that are named, of those that were in the root already.
-const NAMED_FILES: usize = 5;
+/// Directory of images that were fetched and are not kept, in memory.
+const RAM: &str = "/run/boot2podman/ext/.fetched";
+/// Right arguments.
+const USAGE: &str = "b2p ext: list [--json], info NAME [--json], add [--keep] [--sha256 SUM] and the names, \
+    files or addresses of extensions, or remove and names";
 
-/// `b2p ext [list|add NAME|FILE...|boot]`.
-pub fn main(args: &[String]) -> i32 {
+/// `b2p ext [list|info|add|remove|boot]`.
+pub fn main(control: &ControlClient, args: &[String]) -> i32 {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let env = Environment::of(control);
     match args.as_slice() {
-        [] | ["list"] => list::main(),
-        ["add", names @ ..] if !names.is_empty() => add_all(names),
-        ["boot"] => boot(),
-        _ => {
-            print_error("b2p ext: list, or add and the names of extensions");
-            2
-        }
+        [] | ["list"] => list::main(false),
+        ["--json"] | ["list", "--json"] => list::main(true),
+        ["info", name] if !name.starts_with('-') => list::info(name, false),
+        ["info", "--json", name] | ["info", name, "--json"] => list::info(name, true),
+        ["add", words @ ..] => match Request::parse(words) {
+            Some(request) => each(&request.names, "add", |name| add_one(&env, &request, name)),
+            None => usage(),
+        },
+        ["remove", names @ ..] if !names.is_empty() => each(names, "remove", |name| {
+            remove::remove(&env, name).map(|()| "removed".to_owned())
+        }),
+        ["boot"] => boot(&env),
+        _ => usage(),
     }
 }
 
-/// Adds the extensions of the flags. One that cannot be added does not fail the helper.
-fn boot() -> i32 {
-    sys::kmsg::init_logger(log::LevelFilter::Info);
-    // PID 1 has reported what is wrong with the flags.
-    let (config, _) = sys::config_sources::read();
-    let wait = Wait::ForMedium {
-        seconds: config.waitusb.as_ref().map_or(0, |w| w.seconds),
-    };
-    let mut degraded = Degraded::of("ext");
-    for name in &config.extensions {
-        match find::find(name, wait).and_then(|files| add(&files)) {
-            Ok(summary) => info!("ext: {name}: {summary}"),
-            Err(why) => degraded.warn(format_args!("{name}: {why}")),
-        }
-    }
-    find::release_medium();
-    if let Some(Err(why)) = config.runtime.as_deref().map(runtime::apply) {
-        degraded.warn(why);
-    }
-    degraded.report()
+fn usage() -> i32 {
+    print_error(USAGE);
+    2
 }
 
-/// Adds extensions by name or file; returns 0 if all of them are part of the root.
-fn add_all(names: &[&str]) -> i32 {
+/// Arguments of `b2p ext add`.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Request<'a> {
+    names: Vec<&'a str>,
+    keep: bool,
+    sha256: Option<&'a str>,
+}
+
+impl<'a> Request<'a> {
+    /// Parses the arguments; `None` if they are wrong. A sum is that of one address.
+    fn parse(words: &[&'a str]) -> Option<Request<'a>> {
+        let mut request = Request::default();
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            match *word {
+                "--keep" => request.keep = true,
+                "--sha256" => request.sha256 = Some(words.next()?),
+                word if word.starts_with("--sha256=") => {
+                    request.sha256 = word.split_once('=').map(|p| p.1)
+                }
+                word if word.starts_with('-') => return None,
+                name => request.names.push(name),
+            }
+        }
+        let addresses = request
+            .names
+            .iter()
+            .filter(|n| fetch::is_address(n))
+            .count();
+        let is_sum_clear = request.sha256.is_none() || (request.names.len(), addresses) == (1, 1);
+        (!request.names.is_empty() && is_sum_clear).then_some(request)
+    }
+}
+
+/// Runs `act` for each name, and prints and audits the results; returns 0 if all are good.
+fn each(names: &[&str], verb: &str, act: impl Fn(&str) -> Result<String>) -> i32 {
     let mut status = 0;
-    for name in names {
-        let files = match name.contains('/') {
-            true => Files::at(name),
-            false => find::find(name, Wait::No),
-        };
-        match files.and_then(|files| add(&files)) {
+    for word in names {
+        let name = word.split_once('#').map_or(*word, |(url, _)| url);
+        match act(word) {
             Ok(summary) => {
-                audit::record(&format!("ext add {name}: {summary}"));
+                audit::record(&format!("ext {verb} {name}: {summary}"));
                 print(&format!("{name}: {summary}\n"));
             }
             Err(why) => {
@@ -93,77 +128,155 @@ fn add_all(names: &[&str]) -> i32 {
     status
 }
 
-/// Makes an extension part of the root; returns how many files it has.
-fn add(files: &Files) -> Result<String> {
-    if !nix::unistd::geteuid().is_root() {
-        let reason = "only root may add one: sudo b2p ext add";
-        return Err(Error::invalid(reason));
-    }
-    let target = Path::new(EXTENSIONS_DIR).join(files.name());
-    fs::create_dir_all(&target).on(&target)?;
-    let _lock = lock()?;
-    let text = manifest::read_text(&files.manifest())?;
-    let manifest = image::check_platform(files, &text)?;
-    let copy = target.with_extension("manifest");
-    let mounted = find::is_mounted(&target).then(|| fs::read(&copy).unwrap_or_default());
-    match mounted {
-        Some(mounted) if mounted == text => {}
-        Some(_) => {
-            return Err(Error::invalid(
-                "another extension of this name is there; a reboot removes it",
-            ));
-        }
-        None => {
-            image::verify(files, &manifest)?;
-            image::mount(&files.image(), &target)?;
-            sys::files::replace(&copy, &text, 0o644)?;
+/// Adds the extensions of the flags. One that cannot be added does not fail the helper.
+fn boot(env: &Environment) -> i32 {
+    sys::kmsg::init_logger(log::LevelFilter::Info);
+    // PID 1 has reported what is wrong with the flags.
+    let (config, _) = sys::config_sources::read();
+    let wait = Wait::ForMedium {
+        seconds: config.waitusb.as_ref().map_or(0, |w| w.seconds),
+    };
+    let mut degraded = Degraded::of("ext");
+    for name in &config.extensions {
+        let added =
+            find_on_media(name, wait).and_then(|files| add_with_needs(env, &files, wait, false));
+        match added {
+            Ok(summary) => info!("ext: {name}: {summary}"),
+            Err(why) => degraded.warn(format_args!("{name}: {why}")),
         }
     }
-    for user in manifest.users() {
-        users::add_system_user(user.name, user.uid)?;
+    find::release_medium();
+    if let Some(Err(why)) = config.runtime.as_deref().map(runtime::apply) {
+        degraded.warn(why);
     }
-    let linked = links::make(&target, Path::new("/"))?;
-    Ok(summary(&linked, &manifest))
+    degraded.report()
 }
 
-/// Waits until no other process adds an extension, and keeps others from it.
-fn lock() -> Result<Flock<File>> {
-    let path = Path::new(EXTENSIONS_DIR).join(".lock");
-    let file = File::create(&path).on(&path)?;
-    let lock = Flock::lock(file, FlockArg::LockExclusive);
-    lock.map_err(|(_, errno)| errno).on(path)
+/// Finds an extension by its name, after a move that a power cut had interrupted is complete.
+fn find_on_media(name: &str, wait: Wait) -> Result<Files> {
+    if nix::unistd::geteuid().is_root() && keep::new_dir(Path::new(ON_DISK)).exists() {
+        let _lock = add::lock()?;
+        keep::recover(Path::new(ON_DISK), name);
+    }
+    find::find(name, wait)
 }
 
-fn summary(linked: &Linked, manifest: &Manifest<'_>) -> String {
-    let count = linked.added + linked.shared;
-    let added = format!("{count} files of {}", manifest.packages());
-    if linked.existing.is_empty() {
-        return added;
+/// Adds one extension by name, file or address, with those that it needs.
+fn add_one(env: &Environment, request: &Request<'_>, name: &str) -> Result<String> {
+    add::ensure_root("add")?;
+    if request.keep {
+        keep::ensure_disk()?;
     }
-    let named = linked.existing.iter().take(NAMED_FILES);
-    let named: Vec<String> = named.map(|path| path.display().to_string()).collect();
-    let existing = linked.existing.len();
-    format!("{added}; kept {existing} existing: {}", named.join(", "))
+    let files = match name {
+        address if fetch::is_address(address) => {
+            let address = Address::parse(address, request.sha256)?;
+            let dir = match request.keep {
+                true => keep::new_dir(Path::new(ON_DISK)),
+                false => Path::new(RAM).to_owned(),
+            };
+            let _lock = add::lock()?;
+            address.fetch(&dir)?
+        }
+        path if path.contains('/') => Files::at(path)?,
+        name => find_on_media(name, Wait::No)?,
+    };
+    let is_fetched = fetch::is_address(name);
+    let added = add_with_needs(env, &files, Wait::No, request.keep);
+    let is_used = added.is_ok() || add::added().contains(&files.name());
+    if is_fetched && !is_used {
+        files.remove();
+    }
+    added
+}
+
+/// Adds an extension after those that it needs. With `keep`, each of them is put on the data disk first.
+fn add_with_needs(env: &Environment, files: &Files, wait: Wait, keep: bool) -> Result<String> {
+    let name = files.name();
+    let mut found: Vec<Files> = Vec::new();
+    let order = plan::order(&name, &mut |wanted| {
+        let files = match wanted == name {
+            true => files.clone(),
+            false if add::added().iter().any(|known| known == wanted) => return Ok(None),
+            false => find_on_media(wanted, wait)?,
+        };
+        let text = manifest::read_text(&files.manifest())?;
+        let needs = Manifest::parse(&text)?
+            .needed_extensions()
+            .map(str::to_owned)
+            .collect();
+        found.push(files);
+        Ok(Some(needs))
+    })?;
+    let is_awaited = wait == Wait::No;
+    let mut summary = String::new();
+    for wanted in &order {
+        let Some(files) = found.iter().find(|files| files.name() == *wanted) else {
+            continue;
+        };
+        let added = keep_one(env, files, keep).and_then(|files| add::add(env, &files, is_awaited));
+        summary = match *wanted == name {
+            true => added?,
+            false => added.doing(format!("it needs {wanted}"))?,
+        };
+    }
+    Ok(summary)
+}
+
+/// Puts an extension on the data disk, unless it is there already, after it has passed every check.
+fn keep_one(env: &Environment, files: &Files, keep: bool) -> Result<Files> {
+    let dir = Path::new(ON_DISK);
+    if !keep || files.are_in(dir) {
+        return Ok(files.clone());
+    }
+    let _lock = add::lock()?;
+    let new = match files.are_in(&keep::new_dir(dir)) {
+        true => files.clone(),
+        false => keep::copy(files, dir)?,
+    };
+    let check = || {
+        let text = manifest::read_text(&new.manifest())?;
+        let manifest = image::check_platform(&new, &text)?;
+        add::open(env, &new, &manifest).map(drop)
+    };
+    if let Err(why) = check() {
+        new.remove();
+        return Err(why);
+    }
+    let kept = keep::commit(&new, dir)?;
+    info!("ext: {}: kept in {ON_DISK}", kept.name());
+    Ok(kept)
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
-    fn what_stays_is_named() {
-        let text = "format 1\nname a\narchitecture amd64\nsuite x\nlibc 1\nsize 1\n\
-            sha256 0\npackage b 2\n";
-        let manifest = Manifest::parse(text.as_bytes()).unwrap();
-        let mut linked = Linked {
-            added: 2,
-            shared: 1,
-            existing: Vec::new(),
+    fn the_arguments_of_an_addition() {
+        let request = Request::parse(&["--keep", "git", "./x.erofs"]);
+        let expected = Request {
+            names: vec!["git", "./x.erofs"],
+            keep: true,
+            sha256: None,
         };
-        assert_eq!(summary(&linked, &manifest), "3 files of b 2");
-        linked.existing = (0..7).map(|n| format!("/x{n}").into()).collect();
-        let expected = "3 files of b 2; kept 7 existing: /x0, /x1, /x2, /x3, /x4";
-        assert_eq!(summary(&linked, &manifest), expected);
+        assert_eq!(request, Some(expected));
+        let url = "https://host/x/git";
+        for words in [
+            &["--sha256", "ab", url],
+            &[url, "--sha256", "ab"],
+            &[url, "--keep", "--sha256=ab"],
+        ] {
+            assert_eq!(Request::parse(words).and_then(|r| r.sha256), Some("ab"));
+        }
+        for words in [
+            &[][..],
+            &["--keep"],
+            &["--kept", "git"],
+            &["--sha256"],
+            &["--sha256", "ab", "git"],
+            &["--sha256", "ab", url, url],
+        ] {
+            assert_eq!(Request::parse(words), None, "{words:?}");
+        }
     }
 }

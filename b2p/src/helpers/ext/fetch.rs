@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Extensions from a web server, by busybox's wget. It checks no certificates: the SHA-256 that a person gives
+//! is that of the manifest, and the manifest has the one of the image, so that no byte is taken on trust.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use sha2::{Digest, Sha256};
+use sys::error::{Doing, Error, Result};
+
+use super::find::Files;
+use super::manifest::{MAX_BYTES, Manifest};
+
+/// Program that fetches.
+const BUSYBOX: &str = "/usr/bin/busybox";
+/// Seconds for which a server may say nothing.
+const SILENCE: &str = "30";
+/// Size of the pieces in which an image is written, in bytes.
+const PIECE: usize = 64 * 1024;
+
+/// An extension on a server: the part that the addresses of image and manifest have in common, and the
+/// SHA-256 of the manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    base: String,
+    name: String,
+    sha256: String,
+}
+
+/// Returns true if a word is an address and not a name or a path.
+pub fn is_address(word: &str) -> bool {
+    word.starts_with("http://") || word.starts_with("https://")
+}
+
+impl Address {
+    /// Parses `URL` with `sum`, or `URL#sum` and `URL#sha256=sum`.
+    ///
+    /// # Errors
+    /// The address or the sum is wrong; the error says what would be right.
+    pub fn parse(word: &str, sum: Option<&str>) -> Result<Address> {
+        let wrong = |reason: &str| Err(Error::invalid(reason.to_owned()));
+        let (url, fragment) = word.split_once('#').unwrap_or((word, ""));
+        let given = sum.unwrap_or(fragment.strip_prefix("sha256=").unwrap_or(fragment));
+        let is_sum = given.len() == 64 && given.bytes().all(|b| b.is_ascii_hexdigit());
+        if !is_sum {
+            return wrong(
+                "the SHA-256 of its manifest is missing or is none: URL#SUM or --sha256 SUM, as \
+                 `sha256sum NAME.manifest` prints it",
+            );
+        }
+        let printable = |b: u8| b.is_ascii_graphic() && !b"\"'<>\\^`{|}".contains(&b);
+        if !url.bytes().all(printable) || url.contains('?') {
+            return wrong("not an address of a file: http(s)://HOST/PATH/NAME.manifest");
+        }
+        let stem = url.strip_suffix(".manifest").or(url.strip_suffix(".erofs"));
+        let base = stem.unwrap_or(url);
+        let path = base.split_once("://").map_or("", |(_, rest)| rest);
+        let name = path.rsplit_once('/').map_or("", |(_, name)| name);
+        if !config::is_extension_name(name) {
+            return wrong(
+                "the last part is not a name of an extension: http(s)://HOST/PATH/NAME.manifest",
+            );
+        }
+        Ok(Address {
+            base: base.to_owned(),
+            name: name.to_owned(),
+            sha256: given.to_ascii_lowercase(),
+        })
+    }
+
+    /// Fetches manifest and image into the directory `dir`. Nothing stays there after an error.
+    ///
+    /// # Errors
+    /// The server does not answer, a sum differs, or there is no room.
+    pub fn fetch(&self, dir: &Path) -> Result<Files> {
+        fs::create_dir_all(dir).on(dir)?;
+        let files = Files::at(&dir.join(&self.name).to_string_lossy())?;
+        let fetched = self.fetch_files(&files);
+        if fetched.is_err() {
+            files.remove();
+        }
+        fetched.map(|()| files)
+    }
+
+    fn fetch_files(&self, files: &Files) -> Result<()> {
+        let mut text = Vec::new();
+        download(&format!("{}.manifest", self.base), MAX_BYTES, &mut text)?;
+        let (size, image_sum) = {
+            let sum = hex(&Sha256::digest(&text));
+            if sum != self.sha256 {
+                return Err(wrong_sum(&text, &sum, &self.sha256));
+            }
+            let manifest = Manifest::parse(&text)?;
+            let size = manifest.value("size").parse::<u64>();
+            let size = size.map_err(|_| Error::invalid("its manifest has no size in bytes"))?;
+            (size, manifest.value("sha256").to_owned())
+        };
+        let image = files.image();
+        let dir = image.parent().unwrap_or(Path::new("/"));
+        ensure_room(dir, size)?;
+        sys::files::replace(&files.manifest(), &text, 0o644)?;
+        let mut writer = Hashed {
+            file: File::create(&image).on(&image)?,
+            hash: Sha256::new(),
+        };
+        download(&format!("{}.erofs", self.base), size, &mut writer)?;
+        let sum = hex(&writer.hash.finalize());
+        if sum != image_sum {
+            return Err(Error::invalid(format!(
+                "the SHA-256 of its image is {sum}, its manifest says {image_sum}: nothing is kept of it"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Explains a sum that differs; that of the image is a likely mistake.
+fn wrong_sum(text: &[u8], sum: &str, wanted: &str) -> Error {
+    let is_of_image = Manifest::parse(text).is_ok_and(|m| m.value("sha256") == wanted);
+    let hint = match is_of_image {
+        true => {
+            "; the one given is that of the image: give that of the manifest, which has the other in it"
+        }
+        false => "",
+    };
+    Error::invalid(format!(
+        "the SHA-256 of its manifest is {sum}, not {wanted}{hint}: nothing is kept of it"
+    ))
+}
+
+/// Refuses a file that does not fit into a directory, before it fills the disk or the memory.
+fn ensure_room(dir: &Path, size: u64) -> Result<()> {
+    let stat = nix::sys::statvfs::statvfs(dir).on(dir)?;
+    let free = stat.blocks_available() as u64 * stat.fragment_size() as u64;
+    match size > free {
+        true => Err(Error::invalid(format!(
+            "it has {size} bytes, {} has room for {free}",
+            dir.display()
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// Writes to a file and hashes at once.
+struct Hashed {
+    file: File,
+    hash: Sha256,
+}
+
+impl Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.file.write_all(bytes)?;
+        self.hash.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Fetches one file of at most `max` bytes.
+fn download(url: &str, max: u64, to: &mut dyn Write) -> Result<()> {
+    let mut child = Command::new(BUSYBOX)
+        .args([
+            "wget",
+            "-q",
+            "-T",
+            SILENCE,
+            "--no-check-certificate",
+            "-O",
+            "-",
+            url,
+        ])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .on(BUSYBOX)?;
+    let copied = child
+        .stdout
+        .take()
+        .map_or(Ok(0), |from| copy(from, max, to));
+    if !matches!(copied, Ok(size) if size <= max) {
+        let _ = child.kill();
+    }
+    let output = child.wait_with_output().on(BUSYBOX)?;
+    let copied = copied.doing(format!("write {url}"))?;
+    if copied > max {
+        return Err(Error::invalid(format!("{url} has more than {max} bytes")));
+    }
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.lines().rfind(|line| line.starts_with("wget: "));
+        let said = said
+            .unwrap_or("wget: no answer")
+            .replace(char::is_control, " ");
+        return Err(Error::invalid(said)).doing(url.to_owned());
+    }
+    Ok(())
+}
+
+/// Copies until the end, or until more than `max` bytes have come; returns their number.
+///
+/// # Errors
+/// A read or a write fails.
+pub fn copy(mut from: impl Read, max: u64, to: &mut dyn Write) -> std::io::Result<u64> {
+    let mut piece = vec![0; PIECE];
+    let mut copied = 0;
+    loop {
+        let size = from.read(&mut piece)?;
+        copied += size as u64;
+        if size == 0 || copied > max {
+            return Ok(copied);
+        }
+        to.write_all(piece.get(..size).unwrap_or_default())?;
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::common::testing::why;
+
+    #[test]
+    fn an_address_has_a_name_and_a_sum() {
+        let sum = "0a".repeat(32);
+        let expected = Address {
+            base: "https://host/x/debug".into(),
+            name: "debug".into(),
+            sha256: sum.clone(),
+        };
+        for word in ["debug", "debug.manifest", "debug.erofs"] {
+            let url = format!("https://host/x/{word}");
+            assert_eq!(Address::parse(&url, Some(&sum)).as_ref(), Ok(&expected));
+            assert_eq!(
+                Address::parse(&format!("{url}#{}", sum.to_uppercase()), None).as_ref(),
+                Ok(&expected)
+            );
+            assert_eq!(
+                Address::parse(&format!("{url}#sha256={sum}"), None).as_ref(),
+                Ok(&expected)
+            );
+        }
+        for (url, sum, reason) in [
+            ("https://host/debug", "", "sha256sum NAME.manifest"),
+            (
+                "https://host/debug",
+                "0a",
+                "SHA-256 of its manifest is missing",
+            ),
+            ("https://host/De bug", &sum, "not an address"),
+            ("https://host/debug?x=1", &sum, "not an address"),
+            ("https://debug", &sum, "the last part is not a name"),
+            (
+                "https://host/de.bug.iso",
+                &sum,
+                "the last part is not a name",
+            ),
+        ] {
+            assert!(
+                why(Address::parse(url, Some(sum))).contains(reason),
+                "{url}"
+            );
+        }
+        assert!(is_address("http://x/y") && !is_address("debug") && !is_address("/http://x"));
+    }
+
+    #[test]
+    fn no_more_is_taken_than_was_said() {
+        let mut taken = Vec::new();
+        assert_eq!(copy(&b"abc"[..], 3, &mut taken).unwrap(), 3);
+        assert_eq!(taken, b"abc");
+        assert!(copy(&b"abcd"[..], 3, &mut taken).unwrap() > 3);
+        assert_eq!(taken, b"abc");
+        let text = b"format 1\nname a\narchitecture amd64\nsuite x\nlibc 1\nsize 1\nsha256 00\n";
+        assert!(
+            wrong_sum(text, "11", "00")
+                .to_string()
+                .contains("that of the image")
+        );
+        assert!(
+            !wrong_sum(text, "11", "22")
+                .to_string()
+                .contains("that of the image")
+        );
+    }
+}

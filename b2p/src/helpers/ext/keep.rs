@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Extensions that are kept on the data disk. Manifest and image are two files that belong together: both are
+//! written beside their places and synced, then the manifest is renamed, then the image. A power cut before
+//! the first rename leaves the old pair; one after it leaves the new manifest without its image beside the
+//! old, and [`recover`] completes it.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use log::info;
+use sys::error::{Doing, Error, Result};
+
+use super::find::Files;
+use super::{fetch, image, manifest};
+use crate::common::atomic_file;
+use crate::common::paths::Paths;
+use crate::helpers::data::report::{EarlierRun, earlier_run};
+
+/// Directory of files that are not complete, in the directory of extensions.
+const NEW: &str = ".new";
+
+/// Checks that a data disk exists.
+///
+/// # Errors
+/// The machine lives in RAM.
+pub fn ensure_disk() -> Result<()> {
+    match earlier_run(&Paths::default()) {
+        EarlierRun::Disk(_) => Ok(()),
+        _ => Err(Error::invalid(
+            "--keep: there is no data disk; without --keep it is added until the next boot",
+        )),
+    }
+}
+
+/// Returns the directory in which files are written before they are complete.
+pub fn new_dir(dir: &Path) -> PathBuf {
+    dir.join(NEW)
+}
+
+/// Copies an extension into the directory of the new ones.
+///
+/// # Errors
+/// A file cannot be read or written; nothing stays then.
+pub fn copy(files: &Files, dir: &Path) -> Result<Files> {
+    let new_dir = new_dir(dir);
+    fs::create_dir_all(&new_dir).on(&new_dir)?;
+    let new = Files::at(&new_dir.join(files.name()).to_string_lossy())?;
+    new.remove();
+    let pairs = [
+        (files.manifest(), new.manifest()),
+        (files.image(), new.image()),
+    ];
+    let copy = || {
+        for (from, to) in &pairs {
+            let (source, mut target) = (File::open(from).on(from)?, File::create(to).on(to)?);
+            // Not fs::copy, whose copy_file_range(2) the static libc of the image lacks.
+            fetch::copy(source, u64::MAX, &mut target).on(to)?;
+        }
+        Ok(())
+    };
+    let copied: Result<()> = copy();
+    if copied.is_err() {
+        new.remove();
+    }
+    copied.map(|()| new)
+}
+
+/// Moves a complete pair from the directory of the new ones to its place.
+///
+/// # Errors
+/// The disk fails; the old pair or the new one is there then.
+pub fn commit(new: &Files, dir: &Path) -> Result<Files> {
+    let place = Files::at(&dir.join(new.name()).to_string_lossy())?;
+    for file in [new.manifest(), new.image()] {
+        File::open(&file).and_then(|f| f.sync_all()).on(&file)?;
+    }
+    let sync = |dir: &Path| atomic_file::sync(dir).on(dir);
+    sync(&new_dir(dir))?;
+    fs::rename(new.manifest(), place.manifest()).on(place.manifest())?;
+    sync(dir)?;
+    fs::rename(new.image(), place.image()).on(place.image())?;
+    sync(dir)?;
+    Ok(place)
+}
+
+/// Completes a move that a power cut has interrupted, and removes what is left of one that had not begun.
+pub fn recover(dir: &Path, name: &str) {
+    recover_with(dir, name, &|new, text| {
+        image::verify(new, &manifest::Manifest::parse(text)?)
+    });
+}
+
+fn recover_with(dir: &Path, name: &str, verify: &dyn Fn(&Files, &[u8]) -> Result<()>) {
+    let at = |dir: &Path| Files::at(&dir.join(name).to_string_lossy());
+    let (Ok(new), Ok(place)) = (at(&new_dir(dir)), at(dir)) else {
+        return;
+    };
+    if !new.image().exists() || new.manifest().exists() {
+        new.remove();
+        return;
+    }
+    let text = manifest::read_text(&place.manifest());
+    let fits = text.and_then(|text| verify(&new, &text));
+    match fits.and_then(|()| fs::rename(new.image(), place.image()).on(place.image())) {
+        Ok(()) => info!("ext: {name}: its image is in its place, where a cut had interrupted it"),
+        Err(_) => new.remove(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::common::testing::Temp;
+
+    fn pair(dir: &Path, content: &str) -> Files {
+        fs::create_dir_all(dir).unwrap();
+        let files = Files::at(&dir.join("a").to_string_lossy()).unwrap();
+        fs::write(files.image(), content).unwrap();
+        let text = format!(
+            "format 1\nname a\narchitecture amd64\nsuite x\nlibc 1\nsize {}\nsha256 00\n",
+            content.len()
+        );
+        fs::write(files.manifest(), text).unwrap();
+        files
+    }
+
+    /// Returns the image, and true if the manifest is its own.
+    fn content(files: &Files) -> (String, bool) {
+        let text = fs::read(files.manifest()).unwrap();
+        let size = manifest::Manifest::parse(&text)
+            .unwrap()
+            .value("size")
+            .to_owned();
+        let image = fs::read_to_string(files.image()).unwrap();
+        (image.clone(), size == image.len().to_string())
+    }
+
+    #[test]
+    fn a_pair_is_the_old_or_the_new_one() {
+        let temp = Temp::new();
+        let dir = temp.path("ext");
+        let old = pair(&dir, "old");
+        let from = pair(&temp.path("from"), "newer");
+        // Before the first rename, also with half an image.
+        let new = copy(&from, &dir).unwrap();
+        fs::write(new.image(), "ne").unwrap();
+        recover(&dir, "a");
+        assert_eq!(content(&old), ("old".into(), true));
+        assert!(!new.manifest().exists() && !new.image().exists());
+        // Between the two renames.
+        let verify = |new: &Files, text: &[u8]| {
+            let manifest = manifest::Manifest::parse(text)?;
+            let size = fs::metadata(new.image()).on("image")?.len().to_string();
+            match size == manifest.value("size") {
+                true => Ok(()),
+                false => Err(Error::invalid("another size")),
+            }
+        };
+        let new = copy(&from, &dir).unwrap();
+        fs::rename(new.manifest(), old.manifest()).unwrap();
+        recover_with(&dir, "a", &verify);
+        assert_eq!(content(&old), ("newer".into(), true));
+        // An image that is not the one of the manifest is no part of an interrupted move.
+        let new = copy(&from, &dir).unwrap();
+        fs::remove_file(new.manifest()).unwrap();
+        fs::write(new.image(), "ne").unwrap();
+        recover_with(&dir, "a", &verify);
+        assert_eq!(content(&old), ("newer".into(), true));
+        assert!(!new.image().exists());
+        let from = pair(&temp.path("from"), "the newest");
+        let kept = commit(&copy(&from, &dir).unwrap(), &dir).unwrap();
+        recover(&dir, "a");
+        assert_eq!(content(&kept), ("the newest".into(), true));
+    }
+
+    #[test]
+    fn a_source_that_is_missing_leaves_nothing() {
+        let temp = Temp::new();
+        let dir = temp.path("ext");
+        let from = pair(&temp.path("from"), "x");
+        fs::remove_file(from.image()).unwrap();
+        assert!(copy(&from, &dir).is_err());
+        assert_eq!(fs::read_dir(new_dir(&dir)).unwrap().count(), 0);
+    }
+}

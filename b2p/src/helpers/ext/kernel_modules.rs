@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Kernel modules of an extension: whether all that they depend on is there, their loading, and whether
+//! something uses them.
+
+use std::ffi::CString;
+use std::fs;
+use std::path::Path;
+
+use log::info;
+use nix::kmod::{DeleteModuleFlags, delete_module};
+use sys::error::{Doing, Error, Result};
+use sys::modules::{DepEntry, Modules, module_name, parse_dep};
+
+use super::manifest::Manifest;
+
+/// Directory of the modules of each kernel.
+const MODULES: &str = "usr/lib/modules";
+/// Directory of the kernel's own view of its modules.
+const SYS_MODULE: &str = "/sys/module";
+
+/// A loaded module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// Name.
+    pub name: String,
+    /// Number of its users, modules among them.
+    pub references: usize,
+    /// Modules that use it.
+    pub holders: Vec<String>,
+}
+
+/// Checks that each module which is to be loaded is in the machine or in the image at `image`, with all that
+/// it depends on.
+///
+/// # Errors
+/// The first module that is missing.
+pub fn check(manifest: &Manifest<'_>, image: &Path) -> Result<()> {
+    let kernel = manifest.value("kernel");
+    if kernel.is_empty() {
+        return Ok(());
+    }
+    let dir = Path::new("/").join(MODULES).join(kernel);
+    let read = |name: &str| fs::read_to_string(dir.join(name)).unwrap_or_default();
+    let mut index = parse_dep(&read("modules.dep"));
+    index.extend(of_image(manifest, image));
+    let builtin: Vec<String> = read("modules.builtin").lines().map(module_name).collect();
+    let has_file = |path: &str| {
+        dir.join(path).exists() || image.join(MODULES).join(kernel).join(path).exists()
+    };
+    for name in manifest.modules() {
+        if let Some(missing) = missing(name, &index, &builtin, &has_file, 0) {
+            return Err(Error::invalid(format!(
+                "its module {name} needs {missing}, which neither it nor this machine has"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the part of the index that the image has.
+fn of_image(manifest: &Manifest<'_>, image: &Path) -> Vec<DepEntry> {
+    let dir = image.join(MODULES).join(manifest.value("kernel"));
+    let path = dir.join("ext").join(manifest.value("name"));
+    let text = fs::read_to_string(path.with_extension("dep")).unwrap_or_default();
+    parse_dep(&text)
+}
+
+/// Returns the name of a module, of `name` and of those that it depends on, that does not exist.
+fn missing(
+    name: &str,
+    index: &[DepEntry],
+    builtin: &[String],
+    has_file: &dyn Fn(&str) -> bool,
+    depth: usize,
+) -> Option<String> {
+    let name = module_name(name);
+    if builtin.contains(&name) || depth > index.len() {
+        return None;
+    }
+    let entry = index.iter().find(|entry| entry.name == name);
+    let Some(entry) = entry.filter(|entry| has_file(&entry.path)) else {
+        return Some(name);
+    };
+    let mut needs = entry.needs.iter();
+    needs.find_map(|need| missing(need, index, builtin, has_file, depth + 1))
+}
+
+/// Loads the modules of the manifest, as modprobe(8) does.
+///
+/// # Errors
+/// The modules that cannot be loaded, and why.
+pub fn load(manifest: &Manifest<'_>) -> Result<()> {
+    if manifest.modules().next().is_none() {
+        return Ok(());
+    }
+    let config = sys::config_sources::read().0;
+    let mut modules = Modules::open(Path::new("/"))?;
+    modules.configure(
+        &config.blacklist,
+        config.modules == config::Modules::Verified,
+    );
+    let mut errors = Vec::new();
+    for name in manifest.modules() {
+        if let Err(why) = modules.load(name) {
+            errors.push(Error::invalid(format!("module {name}: {why}")));
+        }
+    }
+    Error::join(errors)
+}
+
+/// Returns the modules of an added extension that are loaded.
+pub fn loaded(manifest: &Manifest<'_>, image: &Path) -> Vec<Loaded> {
+    let own = of_image(manifest, image);
+    own.iter()
+        .filter_map(|entry| of_kernel(&entry.name))
+        .collect()
+}
+
+fn of_kernel(name: &str) -> Option<Loaded> {
+    let dir = Path::new(SYS_MODULE).join(name);
+    let references = fs::read_to_string(dir.join("refcnt")).ok()?;
+    let holders = fs::read_dir(dir.join("holders"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    Some(Loaded {
+        name: name.to_owned(),
+        references: references.trim().parse().unwrap_or(0),
+        holders: holders
+            .map(|h| h.file_name().to_string_lossy().into_owned())
+            .collect(),
+    })
+}
+
+/// Returns the user of one of the modules that is none of them, in words.
+pub fn user(modules: &[Loaded]) -> Option<String> {
+    let is_own = |name: &String| modules.iter().any(|module| module.name == *name);
+    modules.iter().find_map(|module| {
+        let name = &module.name;
+        match module.holders.iter().find(|holder| !is_own(holder)) {
+            Some(holder) => Some(format!("the module {holder}, which uses its module {name}")),
+            None if module.references > module.holders.len() => {
+                Some(format!("the kernel, which uses its module {name}"))
+            }
+            None => None,
+        }
+    })
+}
+
+/// Unloads modules that nothing uses, each after those that use it.
+///
+/// # Errors
+/// A module that stays.
+pub fn unload(modules: &[Loaded]) -> Result<()> {
+    let mut left: Vec<&Loaded> = modules.iter().collect();
+    loop {
+        let before = left.len();
+        let mut last = None;
+        left.retain(|module| {
+            let name = CString::new(module.name.as_str()).unwrap_or_default();
+            let removed = delete_module(&name, DeleteModuleFlags::O_NONBLOCK);
+            last = removed.err().or(last);
+            removed.is_err()
+        });
+        match (left.first(), last) {
+            (Some(module), Some(errno)) if left.len() == before => {
+                return Err(errno).doing(format!("unload the module {}", module.name));
+            }
+            (Some(_), _) => {}
+            (None, _) => break,
+        }
+    }
+    if !modules.is_empty() {
+        info!("ext: {} modules are unloaded", modules.len());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_module_needs_is_in_the_machine_or_the_image() {
+        let dep = "kernel/nfsv4.ko: kernel/nfs.ko kernel/sunrpc.ko\nkernel/nfs.ko: kernel/sunrpc.ko\n\
+            kernel/sunrpc.ko:\nkernel/lost.ko: kernel/gone.ko\nkernel/gone.ko:\nkernel/a.ko: kernel/b.ko\n\
+            kernel/b.ko: kernel/a.ko\nkernel/bad.ko: kernel/unknown.ko\n";
+        let index = parse_dep(dep);
+        let builtin = ["ext4".to_owned()];
+        let has_file = |path: &str| path != "kernel/gone.ko";
+        for (name, expected) in [
+            ("nfsv4", None),
+            ("ext4", None),
+            ("a", None),
+            ("lost", Some("gone")),
+            ("bad", Some("unknown")),
+            ("no-such", Some("no_such")),
+        ] {
+            let found = missing(name, &index, &builtin, &has_file, 0);
+            assert_eq!(found.as_deref(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_user_is_none_of_the_own_modules() {
+        let module = |name: &str, references, holders: &[&str]| Loaded {
+            name: name.to_owned(),
+            references,
+            holders: holders.iter().map(|h| (*h).to_owned()).collect(),
+        };
+        let modules = [module("nfs", 1, &["nfsv4"]), module("nfsv4", 0, &[])];
+        assert_eq!(user(&modules), None);
+        let modules = [module("nfs", 2, &["nfsv4"]), module("nfsv4", 0, &[])];
+        assert_eq!(
+            user(&modules).as_deref(),
+            Some("the kernel, which uses its module nfs")
+        );
+        let modules = [module("nfs", 1, &["other"])];
+        let said = user(&modules).unwrap_or_default();
+        assert_eq!(said, "the module other, which uses its module nfs");
+    }
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Services of an extension: files in it, in the format of the owner's (docs/guide/services.md). They are
+//! checked before the extension has a place, start when it is added, and stop before it is removed.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use control::{Name, Report, Request};
+use sys::error::{Doing, Error, Result};
+use sys::service_names::is_off;
+
+use super::manifest::Manifest;
+use crate::client::service::{self, Environment, Verb};
+use crate::client::service_files;
+use crate::common::control_client::{self, is_at_rest};
+use crate::common::users::Files;
+use crate::helpers::quadlet::paths::DEFINITIONS;
+
+/// Directory of service files in an image.
+const DIR: &str = "usr/lib/boot2podman/services";
+
+/// Returns the directory of service files of an image.
+pub fn dir(image: &Path) -> PathBuf {
+    image.join(DIR)
+}
+
+/// Checks the service files of the image: that each is named in the manifest, can be read with the users in
+/// `accounts`, and does not have the name of another service.
+///
+/// # Errors
+/// The first service that is wrong, and why.
+pub fn check(
+    manifest: &Manifest<'_>,
+    image: &Path,
+    accounts: &Files,
+    is_taken: &dyn Fn(&str) -> Option<String>,
+) -> Result<()> {
+    let named: BTreeSet<String> = manifest.values("service").map(str::to_owned).collect();
+    let entries = fs::read_dir(dir(image)).into_iter().flatten().flatten();
+    let existing: BTreeSet<String> = entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    if let Some(name) = named.symmetric_difference(&existing).next() {
+        let (has, lacks) = match named.contains(name) {
+            true => ("manifest", "image"),
+            false => ("image", "manifest"),
+        };
+        let reason = format!("service {name:?}: it is in the {has} and not in the {lacks}");
+        return Err(Error::invalid(reason));
+    }
+    for name in &named {
+        let step = || format!("service {name}");
+        if let Some(owner) = is_taken(name) {
+            return Err(Error::invalid(owner)).doing(step());
+        }
+        let path = dir(image).join(name);
+        let limit = services::service_file::MAX_FILE_BYTES as u64;
+        let text = sys::files::read_whole(&path, limit).doing(step())?;
+        let text = text.unwrap_or_default();
+        let parsed = services::service_file::parse(name, &text, &accounts.passwd, &accounts.group);
+        parsed.map_err(|errors| Error::invalid(errors.to_string()))?;
+    }
+    Ok(())
+}
+
+/// Services that exist already.
+#[derive(Debug)]
+pub struct Taken {
+    /// Name of each service, true for one of a file, and true for one at rest.
+    known: Vec<(String, bool, bool)>,
+    user_files: PathBuf,
+}
+
+impl Taken {
+    /// Asks PID 1 for its services.
+    ///
+    /// # Errors
+    /// PID 1 cannot be asked.
+    pub fn ask(env: &Environment) -> Result<Taken> {
+        let answer = env.control.ask(&Request::Status);
+        let text = answer.map_err(|why| control_client::explain(&why, "b2p ext"))?;
+        let services = Report::parse(&text).services;
+        let known = services.iter().map(|s| {
+            let name = s.name.to_owned();
+            (name, s.is_user_service, is_at_rest(s.state))
+        });
+        Ok(Taken {
+            known: known.collect(),
+            user_files: env.user_files.clone(),
+        })
+    }
+
+    /// Returns who has a service of this name, in words. A service of an extension that was removed stays in
+    /// PID 1's report, at rest, and gives its name away.
+    pub fn by(&self, name: &str) -> Option<String> {
+        let service = self.known.iter().find(|(known, ..)| known == name);
+        let has_file =
+            self.user_files.join(name).exists() || Path::new(DEFINITIONS).join(name).exists();
+        let owner = match service {
+            Some((_, false, _)) => "a service of the machine has this name",
+            _ if has_file => "a service of the owner has this name",
+            Some((_, true, false)) => "another service of this name runs",
+            _ => return None,
+        };
+        Some(owner.to_owned())
+    }
+}
+
+/// Loads and starts the services, unless a flag turns one off or it runs at times. `wait` tells whether the
+/// result is awaited; at boot, services start beside the machine's own.
+///
+/// # Errors
+/// The services that cannot be started, and why.
+pub fn start(env: &Environment, manifest: &Manifest<'_>, image: &Path, wait: bool) -> Result<()> {
+    let env = Environment {
+        user_files: dir(image),
+        ..env.clone()
+    };
+    let config = sys::config_sources::read().0;
+    let mut errors = Vec::new();
+    for name in manifest.values("service").filter_map(Name::new) {
+        let started = start_one(&env, &name, wait, is_off(&config, name.as_str()));
+        errors.extend(started.doing("service").err());
+    }
+    Error::join(errors)
+}
+
+fn start_one(env: &Environment, name: &Name, wait: bool, is_off: bool) -> Result<()> {
+    let answer = env.control.ask(&Request::Status);
+    let text = answer.map_err(|why| control_client::explain(&why, "b2p ext"))?;
+    let report = Report::parse(&text);
+    let mut services = report.services.iter();
+    if services.any(|s| s.name == name.as_str() && !is_at_rest(s.state)) {
+        return Ok(());
+    }
+    service::load(env, name)?;
+    if is_off || service_files::has_times(&env.loaded_files, name) {
+        return Ok(());
+    }
+    match wait {
+        true => service::change(env, Verb::Start, name.clone()).map(drop),
+        false => {
+            let answer = env.control.ask(&Request::Start(name.clone()));
+            answer
+                .map(drop)
+                .map_err(|why| Error::invalid(format!("{name}: {why}")))
+        }
+    }
+}
+
+/// Stops the services.
+///
+/// # Errors
+/// A service does not stop.
+pub fn stop(env: &Environment, manifest: &Manifest<'_>) -> Result<()> {
+    let answer = env.control.ask(&Request::Status);
+    let text = answer.map_err(|why| control_client::explain(&why, "b2p ext"))?;
+    let report = Report::parse(&text);
+    let is_known = |name: &Name| report.services.iter().any(|s| s.name == name.as_str());
+    let names = manifest.values("service").filter_map(Name::new);
+    for name in names.filter(is_known) {
+        service::change(env, Verb::Stop, name)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::common::testing::{Temp, why};
+
+    #[test]
+    fn a_name_is_free_once_its_service_is_at_rest() {
+        let temp = Temp::new();
+        fs::write(temp.path("mine"), "").unwrap();
+        let known = [
+            ("sshd", false, false),
+            ("old", true, true),
+            ("runs", true, false),
+        ];
+        let taken = Taken {
+            known: known
+                .map(|(n, own, rests)| (n.to_owned(), own, rests))
+                .to_vec(),
+            user_files: temp.dir().to_owned(),
+        };
+        assert_eq!((taken.by("new"), taken.by("old")), (None, None));
+        for (name, owner) in [
+            ("sshd", "of the machine"),
+            ("mine", "of the owner"),
+            ("runs", "runs"),
+        ] {
+            assert!(taken.by(name).unwrap().contains(owner), "{name}");
+        }
+    }
+
+    #[test]
+    fn services_are_those_of_the_manifest_and_have_names_of_their_own() {
+        let temp = Temp::new();
+        fs::create_dir_all(dir(temp.dir())).unwrap();
+        let file = |name: &str, text: &str| fs::write(dir(temp.dir()).join(name), text).unwrap();
+        let accounts = Files {
+            passwd: "statd:x:104:104::/:/\n".into(),
+            ..Files::default()
+        };
+        let is_taken = |name: &str| (name == "sshd").then(|| "a service of the machine".to_owned());
+        let check = |names: &[&str]| {
+            let lines: String = names.iter().map(|n| format!("service {n}\n")).collect();
+            let text = format!(
+                "format 1\nname a\narchitecture amd64\nsuite x\nlibc 1\nsize 1\nsha256 0\n{lines}"
+            );
+            let manifest = Manifest::parse(text.as_bytes()).unwrap();
+            check(&manifest, temp.dir(), &accounts, &is_taken)
+        };
+        assert_eq!(check(&[]), Ok(()));
+        file("rpc", "exec /usr/sbin/rpc.statd\nuser statd\n");
+        assert_eq!(check(&["rpc"]), Ok(()));
+        assert!(why(check(&[])).contains("\"rpc\": it is in the image and not in the manifest"));
+        let absent = why(check(&["rpc", "x"]));
+        assert!(absent.contains("\"x\": it is in the manifest and not in the image"));
+        file("bad", "exec relative\n");
+        assert!(why(check(&["rpc", "bad"])).contains("bad:1: exec"));
+        file("bad", "exec /x\nuser nobody-here\n");
+        assert!(why(check(&["rpc", "bad"])).contains("bad:2: user"));
+        fs::remove_file(dir(temp.dir()).join("bad")).unwrap();
+        file("sshd", "exec /x\n");
+        assert_eq!(
+            why(check(&["rpc", "sshd"])),
+            "service sshd: a service of the machine"
+        );
+    }
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Places of the root that no extension fills. Pure.
+
+use std::path::Path;
+
+/// Directories of the root in which extensions have files. The others are of PID 1, of the kernel or of
+/// people.
+const TOPS: &[&str] = &[
+    "usr", "etc", "opt", "srv", "var", "bin", "sbin", "lib", "lib32", "lib64", "libx32",
+];
+
+/// Directories of programs, in the order of PATH (sys::session): the first program of a name runs.
+pub const PROGRAM_DIRS: &[&str] = &["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"];
+
+/// Programs that the machine's own security and life depend on, whatever directory they are in.
+const PROGRAMS: &[&str] = &[
+    "aardvark-dns",
+    "b2p",
+    "busybox",
+    "conmon",
+    "crun",
+    "halt",
+    "init",
+    "login",
+    "modprobe",
+    "netavark",
+    "newgidmap",
+    "newuidmap",
+    "podman",
+    "poweroff",
+    "reboot",
+    "shutdown",
+    "sshd",
+    "su",
+    "sudo",
+    "systemctl",
+    "visudo",
+];
+
+/// Files and directories, without the leading slash, that decide who may do what, or that the machine writes
+/// itself: no extension has one, also where the machine has none.
+const RESERVED: &[&str] = &[
+    "etc/environment",
+    "etc/fstab",
+    "etc/group",
+    "etc/gshadow",
+    "etc/hostname",
+    "etc/hosts",
+    "etc/ld.so.cache",
+    "etc/ld.so.conf",
+    "etc/ld.so.preload",
+    "etc/machine-id",
+    "etc/nsswitch.conf",
+    "etc/os-release",
+    "etc/pam.conf",
+    "etc/pam.d",
+    "etc/passwd",
+    "etc/profile",
+    "etc/resolv.conf",
+    "etc/security",
+    "etc/shadow",
+    "etc/shells",
+    "etc/ssh",
+    "etc/subgid",
+    "etc/subuid",
+    "etc/sudo.conf",
+    "etc/sudoers",
+    "etc/sudoers.d",
+    "usr/lib/boot2podman/conmon",
+    "usr/lib/boot2podman/init",
+    "usr/lib/boot2podman/sshd-auth",
+    "usr/lib/boot2podman/sshd-session",
+    "usr/lib/openssh",
+    "usr/lib/os-release",
+    "usr/libexec/podman",
+    "usr/libexec/sudo",
+    "var/lib/boot2podman",
+    "var/lib/containers",
+    "var/lock",
+    "var/run",
+    "var/tmp",
+];
+
+/// Returns true if an extension may have files at this absolute path at all.
+pub fn is_inside(path: &Path) -> bool {
+    let mut components = path.components().skip(1);
+    let top = components.next().map(|c| c.as_os_str().to_string_lossy());
+    top.is_some_and(|top| TOPS.contains(&&*top)) && components.next().is_some()
+}
+
+/// Returns true if the absolute path is one of the machine's own, or below one.
+pub fn is_reserved(path: &Path) -> bool {
+    let mut places = RESERVED.iter();
+    places.any(|place| path.starts_with(Path::new("/").join(place)))
+}
+
+/// Returns the directory of programs that has this absolute path, and the name of the program.
+pub fn program(path: &Path) -> Option<(&'static str, &str)> {
+    let dir = path.parent()?.to_str()?;
+    let dir = PROGRAM_DIRS.iter().find(|known| **known == dir)?;
+    Some((dir, path.file_name()?.to_str()?))
+}
+
+/// Returns true for a program of the machine that none of an extension replaces or precedes.
+pub fn is_reserved_program(name: &str) -> bool {
+    PROGRAMS.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_place_is_for_extensions_or_not() {
+        for (path, inside, reserved) in [
+            ("/usr/bin/strace", true, false),
+            ("/etc/idmapd.conf", true, false),
+            ("/etc/passwd", true, true),
+            ("/etc/passwd-", true, false),
+            ("/etc/ssh/sshd_config.d/x.conf", true, true),
+            ("/etc/sudoers.d/x", true, true),
+            ("/usr/lib/boot2podman/init", true, true),
+            ("/usr/lib/boot2podman/services/statd", true, false),
+            ("/usr/lib/boot2podman/desktop/session", true, false),
+            ("/var/lib/boot2podman/services/x", true, true),
+            ("/var/lib/nfs/x", true, false),
+            ("/usr", false, false),
+            ("/init", false, false),
+            ("/", false, false),
+            ("/root/.ssh/authorized_keys", false, false),
+            ("/run/boot2podman/x", false, false),
+            ("/dev/null", false, false),
+        ] {
+            let path = Path::new(path);
+            assert_eq!(is_inside(path), inside, "{path:?}");
+            assert_eq!(is_reserved(path), reserved, "{path:?}");
+        }
+        let (dir, name) = program(Path::new("/usr/local/bin/sshd")).unwrap_or_default();
+        assert_eq!((dir, is_reserved_program(name)), ("/usr/local/bin", true));
+        assert_eq!(program(Path::new("/usr/lib/sshd")), None);
+    }
+}

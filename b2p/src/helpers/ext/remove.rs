@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Removes an extension that nothing uses: stops its services, unloads its modules, takes its links back and
+//! unmounts it. Its users stay, because files may be theirs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use log::info;
+use nix::mount::{MntFlags, umount2};
+use sys::error::{Doing, Error, Result};
+
+use super::add::{added, ensure_root, lock, manifest_copy, record, target};
+use super::find::Files;
+use super::manifest::Manifest;
+use super::record::Record;
+use super::{RAM, kernel_modules, links, own_services, uses};
+use crate::client::service::Environment;
+
+/// Removes an extension from the root.
+///
+/// # Errors
+/// The extension is not added, or something uses it; the error says what.
+pub fn remove(env: &Environment, name: &str) -> Result<()> {
+    ensure_root("remove")?;
+    let _lock = lock()?;
+    let all = added();
+    if !all.iter().any(|known| known == name) {
+        let known = match all.is_empty() {
+            true => "none is".to_owned(),
+            false => format!("these are: {}", all.join(", ")),
+        };
+        return Err(Error::invalid(format!("it is not added; {known}")));
+    }
+    let text = sys::files::read_bounded(&manifest_copy(name), super::manifest::MAX_BYTES)
+        .on(manifest_copy(name))?;
+    let manifest = Manifest::parse(&text)?;
+    let others: Vec<&String> = all.iter().filter(|other| *other != name).collect();
+    ensure_unused(name, &manifest, &others)?;
+    own_services::stop(env, &manifest)?;
+    kernel_modules::unload(&kernel_modules::loaded(&manifest, &target(name)))?;
+    let others: Vec<(PathBuf, Record)> = others
+        .iter()
+        .map(|other| (target(other), record(other)))
+        .collect();
+    links::remove(&target(name), Path::new("/"), &record(name), &others)?;
+    if let Err(why) = unmount(&target(name)) {
+        // Something has begun to use it since.
+        links::make(&target(name), Path::new("/"), &record(name))?;
+        kernel_modules::load(&manifest)?;
+        own_services::start(env, &manifest, &target(name), false)?;
+        return Err(why).doing("it stays added");
+    }
+    let _ = fs::remove_file(manifest_copy(name));
+    let _ = fs::remove_dir(target(name));
+    if let Ok(fetched) = Files::at(&Path::new(RAM).join(name).to_string_lossy()) {
+        fetched.remove();
+    }
+    info!("ext: {name}: removed");
+    Ok(())
+}
+
+fn unmount(target: &Path) -> Result<()> {
+    umount2(target, MntFlags::UMOUNT_NOFOLLOW).on(target)
+}
+
+/// Refuses the removal of an extension that another one, a process, a container or the kernel uses.
+fn ensure_unused(name: &str, manifest: &Manifest<'_>, others: &[&String]) -> Result<()> {
+    let needs = |other: &&&String| {
+        let text = fs::read(manifest_copy(other)).unwrap_or_default();
+        Manifest::parse(&text).is_ok_and(|m| m.needed_extensions().any(|need| need == name))
+    };
+    let needed_by = others.iter().find(needs);
+    let needed_by = needed_by.map(|other| format!("the extension {other}, which needs it"));
+    let services: Vec<&str> = manifest.values("service").collect();
+    let loaded = kernel_modules::loaded(manifest, &target(name));
+    let user = match needed_by.or_else(|| kernel_modules::user(&loaded)) {
+        Some(user) => Some(user),
+        None => {
+            let users = uses::of(&target(name), &services)?;
+            (!users.is_empty()).then(|| users.join(", "))
+        }
+    };
+    match user {
+        Some(user) => Err(Error::invalid(format!("in use by {user}"))),
+        None => Ok(()),
+    }
+}
