@@ -46,19 +46,26 @@ fn process_name(pid: u32) -> Option<String> {
     }
 }
 
-/// Returns the name in a line of proc_pid_stat(5), unless the process is a kernel thread or a
-/// zombie.
+/// Returns the name in a line of proc_pid_stat(5), unless the process is a kernel thread or has ended. The first
+/// thread of a process is a zombie while others still end: they hold the program and the files of the process,
+/// and so the disk that these are on (kernel/exit.c, delay_group_leader).
 fn user_process(stat: &str) -> Option<&str> {
     let (head, tail) = stat.rsplit_once(')')?;
     let name = head.split_once('(')?.1;
     let mut fields = tail.split_whitespace();
     let state = fields.next()?;
     let flags: u32 = fields.nth(5)?.parse().ok()?;
-    (state != "Z" && flags & PF_KTHREAD == 0).then_some(name)
+    let threads = fields.nth(10).and_then(|n| n.parse::<u32>().ok());
+    let has_ended = state == "Z" && threads.unwrap_or(0) <= 1;
+    (!has_ended && flags & PF_KTHREAD == 0).then_some(name)
 }
 
 #[cfg(test)]
 mod tests {
+    #![expect(unsafe_code, reason = "threads of a child")]
+    use std::ffi::{c_int, c_void};
+    use std::sync::atomic::AtomicU64;
+
     use super::*;
 
     #[test]
@@ -69,7 +76,62 @@ mod tests {
         );
         assert_eq!(user_process("7 (kworker/0:1) I 2 0 0 0 -1 2129984 0"), None);
         assert_eq!(user_process("7 (sh) Z 1 1 1 0 -1 4194304 0"), None);
+        let zombie = "7 (sh) Z 1 1 1 0 -1 4194304 0 0 0 0 0 0 0 0 20 0";
+        assert_eq!(user_process(&format!("{zombie} 1 0 99")), None);
+        assert_eq!(user_process(&format!("{zombie} 2 0 99")), Some("sh"));
         assert_eq!(user_process("nonsense"), None);
+    }
+
+    /// Stack of the second thread, in words.
+    static STACK: [AtomicU64; 4096] = [const { AtomicU64::new(0) }; 4096];
+
+    extern "C" fn wait_for_ever(_: *mut c_void) -> c_int {
+        loop {
+            // SAFETY: no arguments.
+            unsafe { libc::pause() };
+        }
+    }
+
+    /// Starts a child whose first thread ends while a second one goes on.
+    fn child_without_its_first_thread() -> libc::pid_t {
+        let shared = libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES;
+        let flags = shared | libc::CLONE_SIGHAND | libc::CLONE_THREAD;
+        // SAFETY: the child makes system calls alone; the second thread has a stack of its own, and the first
+        // ends without a return.
+        unsafe {
+            let pid = libc::fork();
+            if pid == 0 {
+                let top = STACK.as_ptr_range().end.cast_mut().cast();
+                libc::clone(wait_for_ever, top, flags, std::ptr::null_mut());
+                libc::syscall(libc::SYS_exit, 0);
+            }
+            pid
+        }
+    }
+
+    #[test]
+    fn a_process_is_there_until_its_last_thread_has_ended() {
+        let pid = child_without_its_first_thread();
+        let stat = || fs::read_to_string(format!("/proc/{pid}/stat")).expect("not reaped");
+        while !stat().contains(") Z ") {
+            std::thread::yield_now();
+        }
+        let name = process_name(u32::try_from(pid).expect("a pid"));
+        // SAFETY: a child of this process, which is reaped here.
+        unsafe {
+            libc::kill(pid, libc::SIGKILL);
+            libc::waitid(
+                libc::P_PID,
+                pid as u32,
+                std::ptr::null_mut(),
+                libc::WEXITED | libc::WNOWAIT,
+            );
+        }
+        let after = user_process(&stat()).map(str::to_owned);
+        // SAFETY: as above.
+        unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
+        assert!(name.is_some(), "it still has a thread");
+        assert_eq!(after, None, "a zombie");
     }
 
     #[test]
