@@ -20,16 +20,32 @@ const MAX_TEXT: u64 = 4 << 20;
 /// # Errors
 /// The directory or the file cannot be made, written or renamed; the error names `path`.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    replace_by(path, |temporary| write_new(temporary, bytes, mode))
+}
+
+/// Replaces a file as [`replace`] does by one that belongs to a group: whoever may open it sees the new content
+/// with its group.
+///
+/// # Errors
+/// The file cannot be replaced ([`replace`]), or its group cannot be set.
+pub fn replace_for_group(path: &Path, bytes: &[u8], mode: u32, gid: u32) -> Result<()> {
+    replace_by(path, |temporary| {
+        write_new(temporary, bytes, mode)?;
+        std::os::unix::fs::chown(temporary, None, Some(gid))
+    })
+}
+
+fn replace_by(path: &Path, write_new: impl Fn(&Path) -> io::Result<()>) -> Result<()> {
     let write = || {
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir)?;
         }
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(".b2p-new");
-        let written = write_new(Path::new(&temporary), bytes, mode);
-        let replaced = written.and_then(|()| fs::rename(&temporary, path));
+        let temporary = Path::new(&temporary);
+        let replaced = write_new(temporary).and_then(|()| fs::rename(temporary, path));
         // What a full file system has taken of the file is given back.
-        replaced.inspect_err(|_| drop(fs::remove_file(&temporary)))
+        replaced.inspect_err(|_| drop(fs::remove_file(temporary)))
     };
     write().on(path)
 }
@@ -197,7 +213,7 @@ pub fn kind(file_type: fs::FileType) -> Option<&'static str> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::path::PathBuf;
 
     #[test]
@@ -211,6 +227,15 @@ mod tests {
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
+        // A user's group may read it, and the writer stays the owner.
+        let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
+        replace_for_group(&path, b"three", 0o640, gid.as_raw()).unwrap();
+        let metadata = fs::metadata(&path).unwrap();
+        assert_eq!(
+            (metadata.uid(), metadata.gid()),
+            (uid.as_raw(), gid.as_raw())
+        );
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o640);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
         fs::remove_dir_all(dir).unwrap();
     }

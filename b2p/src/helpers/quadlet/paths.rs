@@ -36,13 +36,15 @@ pub fn starts(name: &str, owner: &Owner) -> PathBuf {
     PathBuf::from(format!("{}/unit-{name}.starts", owner.runtime_dir()))
 }
 
-/// Directory of the slots of a user's units that begin.
+/// Directory of the slots of a user's units that begin, which nobody else may enter: whoever can open the file
+/// of a slot can hold it (flock(2)).
 #[must_use]
 pub fn slots(owner: &Owner) -> PathBuf {
-    match owner.uid {
-        0 => DEFINITIONS.into(),
-        _ => owner.runtime_dir().into(),
-    }
+    let parent = match owner.uid {
+        0 => DEFINITIONS.to_owned(),
+        _ => owner.runtime_dir(),
+    };
+    PathBuf::from(format!("{parent}/.unit-slots"))
 }
 
 /// Directory of links to those quadlet files of an owner that can be loaded.

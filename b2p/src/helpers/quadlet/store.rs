@@ -6,7 +6,7 @@ use std::path::Path;
 
 use control::{Name, Report, Request, Service};
 use log::{info, warn};
-use sys::error::{Doing, Error, Result};
+use sys::error::{Error, Result};
 
 use super::convert::Definition;
 use super::paths::{self, DEFINITIONS};
@@ -38,10 +38,8 @@ pub(super) fn write(loaded: &Loaded, owner: &Owner) -> Result<()> {
             text.trim_end()
         );
         let path = paths::unit(&definition.service);
-        sys::files::replace(&path, text.as_bytes(), 0o600)?;
-        if owner.uid != 0 {
-            std::os::unix::fs::chown(&path, Some(owner.uid), Some(owner.gid)).on(&path)?;
-        }
+        // The file stays root's: what a user writes into it would take root's memory, and its text is root's.
+        sys::files::replace_for_group(&path, text.as_bytes(), 0o640, owner.gid)?;
         let path = Path::new(DEFINITIONS).join(&definition.service);
         sys::files::replace(&path, definition.service_file().as_bytes(), 0o600)?;
     }

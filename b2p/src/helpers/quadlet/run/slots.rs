@@ -3,7 +3,8 @@
 //! megabytes, and a hundred at once end a small machine. A unit holds a slot, which is the lock of a file,
 //! from its first command until it is ready, or for a time: one that pulls an image stops no other.
 
-use std::fs::File;
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use nix::fcntl::{Flock, FlockArg};
@@ -30,8 +31,11 @@ pub fn count(cpus: usize, memory: u64) -> usize {
 /// opened, nothing is bounded.
 #[must_use]
 pub fn take(dir: &Path, count: usize) -> Option<Option<Slot>> {
+    // A directory that is there counts as made.
+    let mut builder = DirBuilder::new();
+    let _ = builder.recursive(true).mode(0o700).create(dir);
     for n in 0..count {
-        let path = dir.join(format!(".unit-slot-{n}"));
+        let path = dir.join(n.to_string());
         let mut options = File::options();
         let Ok(file) = options.create(true).truncate(false).write(true).open(path) else {
             return Some(None);
@@ -45,6 +49,8 @@ pub fn take(dir: &Path, count: usize) -> Option<Option<Slot>> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -63,12 +69,15 @@ mod tests {
     #[test]
     fn as_many_as_there_are_slots() {
         let temp = crate::common::testing::Temp::new();
-        let first = take(temp.dir(), 2);
-        let second = take(temp.dir(), 2);
+        let dir = temp.path("slots");
+        let first = take(&dir, 2);
+        let second = take(&dir, 2);
         assert!(matches!((&first, &second), (Some(Some(_)), Some(Some(_)))));
-        assert!(take(temp.dir(), 2).is_none());
+        assert!(take(&dir, 2).is_none());
         drop(first);
-        assert!(take(temp.dir(), 2).is_some_and(|slot| slot.is_some()));
-        assert!(matches!(take(Path::new("/none"), 2), Some(None)));
+        assert!(take(&dir, 2).is_some_and(|slot| slot.is_some()));
+        assert!(matches!(take(Path::new("/proc/none"), 2), Some(None)));
+        let mode = std::fs::metadata(&dir).map_or(0, |m| m.permissions().mode());
+        assert_eq!(mode & 0o7777, 0o700, "another user could hold the slots");
     }
 }
