@@ -28,6 +28,7 @@ mod list;
 mod options;
 mod query;
 mod show;
+mod signals;
 mod units;
 
 /// Exit status for a lack of privilege (systemctl(1), LSB).

@@ -5,6 +5,7 @@ pub mod args;
 pub mod atomic_file;
 pub mod audit;
 pub mod certs;
+pub mod cgroups;
 pub mod clock;
 pub mod confined;
 pub mod control_client;

@@ -2,17 +2,13 @@
 //! Verbs of systemctl(1) that change the state of units. As there, nothing is printed where they succeed.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
 
 use control::{Report, Request};
-use nix::sys::signal::{Signal, kill as send};
-use nix::unistd::Pid;
 use sys::error::{Error, Result};
 
 use super::list;
 use super::options::Options;
-use super::show::cgroup;
-use super::units::{self, View};
+use super::units;
 use crate::client::service::{Environment, Verb, change_all};
 use crate::common::control_client::is_at_rest;
 use crate::common::terminal::print_error;
@@ -21,12 +17,6 @@ use crate::helpers::quadlet::{self, paths};
 
 /// Exit status of a change of a unit that does not exist.
 const NOT_FOUND: i32 = 5;
-/// Longest wait for a reload.
-const RELOAD_LIMIT: Duration = Duration::from_secs(90);
-/// Time between two looks at its outcome.
-const RELOAD_POLL: Duration = Duration::from_millis(50);
-/// Directory of the cgroups.
-const CGROUPS: &str = "/sys/fs/cgroup";
 
 /// Units that a command names.
 pub struct Targets<'a> {
@@ -85,115 +75,6 @@ impl Targets<'_> {
             all.reverse();
             stopped.max(targets.apply(Verb::Start, &all))
         })
-    }
-
-    /// Has units read their configuration again.
-    pub fn reload(&self, report: &Report<'_>) -> i32 {
-        let reload = |name: &String| match self.reload_one(&units::find(report, self.owner, name)) {
-            Ok(()) => 0,
-            Err(why) => {
-                print_error(&why.to_string());
-                1
-            }
-        };
-        self.options.names.iter().map(reload).max().unwrap_or(1)
-    }
-
-    fn reload_one(&self, view: &View<'_>) -> Result<()> {
-        let name = &view.name;
-        let failed = |why: &str| Err(Error::invalid(format!("Failed to reload {name}: {why}")));
-        let Some(service) = view.service else {
-            return failed(&format!("Unit {name} not found."));
-        };
-        let Some(pid) = service.pid.filter(|_| view.states().0 == "active") else {
-            return Err(Error::invalid(format!(
-                "{name} is not active, cannot reload."
-            )));
-        };
-        if view.key("Service", "ExecReload").is_none() {
-            return failed(&format!(
-                "Job type reload is not applicable for unit {name}."
-            ));
-        }
-        let before = view.told().reloads;
-        signal(pid, Signal::SIGHUP);
-        let start = Instant::now();
-        while view.told().reloads == before {
-            if start.elapsed() > RELOAD_LIMIT {
-                return failed("its commands have not ended");
-            }
-            std::thread::sleep(RELOAD_POLL);
-        }
-        match view.told().reload_status {
-            0 => Ok(()),
-            status => failed(&format!(
-                "a command of ExecReload= has ended with status {status}"
-            )),
-        }
-    }
-
-    /// Reloads units that can, and restarts the others.
-    pub fn reload_or_restart(&self, report: &Report<'_>, verb: &str) -> i32 {
-        let mut views = self
-            .options
-            .names
-            .iter()
-            .map(|n| units::find(report, self.owner, n));
-        let can = |view: View<'_>| {
-            view.key("Service", "ExecReload").is_some() && view.states().0 == "active"
-        };
-        match views.all(can) {
-            true => self.reload(report),
-            false => self.restart(report, verb, verb.starts_with("try")),
-        }
-    }
-
-    /// Signals the processes of units.
-    pub fn kill(&self, report: &Report<'_>) -> i32 {
-        let word = self.options.value("signal").unwrap_or("SIGTERM");
-        let number = word
-            .parse()
-            .ok()
-            .or_else(|| services::exit_status::signal_number(word));
-        let Some(number) = number.and_then(|n| Signal::try_from(n).ok()) else {
-            print_error(&format!("Failed to parse signal string {word}."));
-            return 1;
-        };
-        let whom = ["kill-whom", "kill-who"]
-            .iter()
-            .find_map(|o| self.options.value(o));
-        let mut status = 0;
-        for name in &self.options.names {
-            let view = units::find(report, self.owner, name);
-            let Some(service) = view.service else {
-                print_error(&format!(
-                    "Failed to kill unit {0}: Unit {0} not loaded.",
-                    view.name
-                ));
-                status = 1;
-                continue;
-            };
-            let main = u64::try_from(view.told().main).ok().filter(|pid| *pid > 0);
-            let pids = match (whom, view.unit.is_some()) {
-                (Some("main"), true) => main.into_iter().collect(),
-                (Some("main"), false) => service.pid.into_iter().collect(),
-                _ => {
-                    let mut pids = processes(&format!("{CGROUPS}{}", cgroup(&service)));
-                    // The first process of a unit is not one of its own.
-                    pids.retain(|pid| view.unit.is_none() || Some(*pid) != service.pid);
-                    pids
-                }
-            };
-            if pids.is_empty() {
-                print_error(&format!(
-                    "Failed to kill unit {}: No main process to kill",
-                    view.name
-                ));
-                status = 1;
-            }
-            pids.into_iter().for_each(|pid| signal(pid, number));
-        }
-        status
     }
 
     /// Forgets failures, and starts that count for `StartLimitBurst=`.
@@ -359,25 +240,5 @@ fn dependents(report: &Report<'_>, names: &[String]) -> Vec<String> {
         };
         found.insert((*name).to_owned());
         list.push((*name).to_owned());
-    }
-}
-
-/// Returns the processes of a cgroup and of those below.
-fn processes(dir: &str) -> Vec<u64> {
-    let text = sys::files::read_text(format!("{dir}/cgroup.procs")).unwrap_or_default();
-    let mut pids: Vec<u64> = text.lines().filter_map(|line| line.parse().ok()).collect();
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            pids.extend(processes(&entry.path().display().to_string()));
-        }
-    }
-    pids
-}
-
-fn signal(pid: u64, signal: Signal) {
-    if let Ok(pid) = i32::try_from(pid)
-        && pid > 1
-    {
-        let _ = send(Pid::from_raw(pid), signal); // it may have ended
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Target of the output of a unit's processes (systemd.exec(5), "StandardOutput=").
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::process::Stdio;
 
 use sys::error::{Doing, Result};
@@ -53,25 +53,48 @@ impl Output {
         }
     }
 
-    /// Opens the target for a process.
+    /// Opens the targets of standard output and standard error for a process. Where both are the same file, they
+    /// share one place in it (systemd.exec(5), "StandardOutput="): the one would overwrite the other.
     ///
     /// # Errors
-    /// The file cannot be opened.
-    pub fn open(&self) -> Result<Stdio> {
-        Ok(match self {
-            Output::Log => Stdio::inherit(),
-            Output::Null => Stdio::null(),
-            Output::File(path, mode) => {
-                let mut options = OpenOptions::new();
-                options.create(true).write(true);
-                match mode {
-                    Mode::Overwrite => options.truncate(false),
-                    Mode::Append => options.append(true),
-                    Mode::Truncate => options.truncate(true),
-                };
-                options.open(path).on(path)?.into()
+    /// A file cannot be opened.
+    pub fn open_with(&self, stderr: &Output) -> Result<(Stdio, Stdio)> {
+        match (self.open_file()?, stderr) {
+            (Some(file), stderr) if stderr.is_same_file(self) => {
+                let copy = file.try_clone()?;
+                Ok((file.into(), copy.into()))
             }
-        })
+            (file, stderr) => {
+                let stdout = file.map_or_else(|| self.stdio(), Stdio::from);
+                let file = stderr.open_file()?;
+                Ok((stdout, file.map_or_else(|| stderr.stdio(), Stdio::from)))
+            }
+        }
+    }
+
+    fn is_same_file(&self, other: &Output) -> bool {
+        matches!((self, other), (Output::File(own, _), Output::File(path, _)) if own == path)
+    }
+
+    fn stdio(&self) -> Stdio {
+        match self {
+            Output::Null => Stdio::null(),
+            Output::Log | Output::File(..) => Stdio::inherit(),
+        }
+    }
+
+    fn open_file(&self) -> Result<Option<File>> {
+        let Output::File(path, mode) = self else {
+            return Ok(None);
+        };
+        let mut options = OpenOptions::new();
+        options.create(true).write(true);
+        match mode {
+            Mode::Overwrite => options.truncate(false),
+            Mode::Append => options.append(true),
+            Mode::Truncate => options.truncate(true),
+        };
+        options.open(path).on(path).map(Some)
     }
 }
 
@@ -101,16 +124,20 @@ mod tests {
     fn content_is_kept_or_not() {
         let temp = crate::common::testing::Temp::new();
         let path = temp.path("log").display().to_string();
-        for (mode, right) in [
-            (Mode::Append, "ab"),
-            (Mode::Append, "abab"),
-            (Mode::Overwrite, "abab"),
-            (Mode::Truncate, "ab"),
+        let log = |mode| Output::File(path.clone(), mode);
+        for (stdout, stderr, right) in [
+            (log(Mode::Append), Output::Null, "a"),
+            (log(Mode::Append), log(Mode::Append), "aab"),
+            (log(Mode::Overwrite), Output::Null, "aab"),
+            (log(Mode::Truncate), log(Mode::Truncate), "ab"),
+            (log(Mode::Overwrite), log(Mode::Overwrite), "ab"),
+            (Output::Null, log(Mode::Truncate), "b"),
         ] {
-            let stdio = Output::File(path.clone(), mode).open().ok();
             let mut command = std::process::Command::new("/bin/sh");
-            command.args(["-c", "printf ab"]);
-            stdio.map(|stdio| command.stdout(stdio));
+            command.args(["-c", "printf a; printf b >&2"]);
+            if let Ok((stdout, stderr)) = stdout.open_with(&stderr) {
+                command.stdout(stdout).stderr(stderr);
+            }
             assert!(command.status().is_ok_and(|s| s.success()));
             assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), right);
         }

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Processes of cgroups (cgroup-v2.rst).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Directory of the cgroups.
+const ROOT: &str = "/sys/fs/cgroup";
+
+/// Returns the directory of a cgroup that has this path below the root.
+#[must_use]
+pub fn dir(path: &str) -> PathBuf {
+    PathBuf::from(format!("{ROOT}{path}"))
+}
+
+/// Returns the directory of the cgroup of the service `name`, in which this process is.
+#[must_use]
+pub fn of_service(name: &str) -> Option<PathBuf> {
+    let text = sys::files::read_text("/proc/self/cgroup").ok()?;
+    let own = text.lines().find_map(|line| line.strip_prefix("0::"))?;
+    service_of(own, name).map(dir)
+}
+
+/// Returns the part of a path that is the cgroup of a service, which is below that of all services; a process of
+/// it may be in a leaf.
+fn service_of<'a>(own: &'a str, name: &str) -> Option<&'a str> {
+    let ends = own.match_indices('/').map(|(at, _)| at).chain([own.len()]);
+    let mut paths = ends.filter_map(|end| own.get(..end)).skip(2);
+    paths.find(|path| path.rsplit('/').next() == Some(name))
+}
+
+/// Returns the processes of a cgroup and of those below.
+#[must_use]
+pub fn processes(dir: &Path) -> Vec<u32> {
+    let text = sys::files::read_text(dir.join("cgroup.procs")).unwrap_or_default();
+    let mut pids: Vec<u32> = text.lines().filter_map(|line| line.parse().ok()).collect();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            pids.extend(processes(&entry.path()));
+        }
+    }
+    pids
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_processes_of_a_cgroup_and_of_those_below() {
+        let temp = crate::common::testing::Temp::new();
+        fs::create_dir_all(temp.path("a/b")).unwrap();
+        fs::write(temp.path("cgroup.procs"), "7\n8\n").unwrap();
+        fs::write(temp.path("a/b/cgroup.procs"), "9\n").unwrap();
+        assert_eq!(processes(temp.dir()), [7, 8, 9]);
+        assert!(processes(&temp.path("none")).is_empty());
+    }
+
+    #[test]
+    fn no_cgroup_but_that_of_the_service_is_its_own() {
+        for (own, right) in [
+            ("/system/web", Some("/system/web")),
+            ("/system/web/main/main", Some("/system/web")),
+            ("/user/1000/web/main", Some("/user/1000/web")),
+            ("/user/1000/core-web/main", None),
+            ("/web", None),
+            ("/", None),
+            ("/init", None),
+        ] {
+            assert_eq!(service_of(own, "web"), right, "{own}");
+        }
+    }
+}
