@@ -81,7 +81,7 @@ fn unit(name: &str, file: &Path) -> String {
     format!(
         "---compose-{name}.service---\n[Unit]\nDescription=Compose project {name}\nSourcePath={file}\n\
          Wants=network-online.target\nAfter=network-online.target\n\
-         [Service]\nType=oneshot\nRemainAfterExit=yes\n\
+         [Service]\nType=oneshot\nRemainAfterExit=yes\nKillMode=mixed\n\
          Environment=PODMAN_COMPOSE_WARNING_LOGS=false HOME=/root\nWorkingDirectory={DIR}/{name}\n\
          ExecStart={compose} --file {file} up --detach --remove-orphans\n\
          ExecStop={compose} --file {file} stop\nRestart=on-failure\n\

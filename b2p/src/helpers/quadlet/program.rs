@@ -44,6 +44,8 @@ pub struct Program {
     pub stdout: Output,
     /// Target of standard error.
     pub stderr: Output,
+    /// The processes send messages of sd_notify(3).
+    pub notifies: bool,
     /// Number of the signal that asks the main process to end.
     pub kill_signal: i32,
     /// Starts within a time of which more are refused: number, and milliseconds.
@@ -90,10 +92,16 @@ impl Program {
             stop_ms: time(unit, &["TimeoutStopSec", "TimeoutSec"])?
                 .unwrap_or(Some(DEFAULT_STOP_MS)),
             watchdog_ms: time(unit, &["WatchdogSec"])?.flatten(),
+            kills_all: matches!(last("KillMode"), None | Some("control-group")),
             success: ends(unit)?,
         };
         let (stdout, stderr) = output(unit, specifiers)?;
+        // `NotifyAccess=` is `main` for the first two (systemd.service(5)).
+        let notifies = kind == Kind::Notify
+            || plan.watchdog_ms.is_some()
+            || last("NotifyAccess").is_some_and(|access| access != "none");
         Ok(Program {
+            notifies,
             plan,
             commands,
             env: environment(unit, specifiers)?,
@@ -139,7 +147,9 @@ fn output(unit: &Unit, specifiers: &Specifiers) -> Result<(Output, Output), Stri
         output.transpose().map_err(|why| format!("{key}: {why}"))
     };
     let stdout = read("StandardOutput")?.unwrap_or(Output::Log);
-    let stderr = read("StandardError")?.unwrap_or_else(|| stdout.clone());
+    let inherits = unit.last(SERVICE, "StandardError") == Some("inherit");
+    let stderr = read("StandardError")?.filter(|_| !inherits);
+    let stderr = stderr.unwrap_or_else(|| stdout.clone());
     Ok((stdout, stderr))
 }
 

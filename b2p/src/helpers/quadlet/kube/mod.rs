@@ -71,7 +71,7 @@ fn unit(name: &str, file: &Path) -> String {
     format!(
         "---{name}.service---\n[Unit]\nDescription=Pods of {file}\nSourcePath={file}\n\
          Wants=network-online.target\nAfter=network-online.target\n\
-         [Service]\nType=notify\nNotifyAccess=all\nEnvironment=PODMAN_SYSTEMD_UNIT=%n\n\
+         [Service]\nType=notify\nNotifyAccess=all\nKillMode=mixed\nEnvironment=PODMAN_SYSTEMD_UNIT=%n\n\
          ExecStart={run} start {name}\nExecStartPost={run} started {name}\nExecStop={run} stop {name}\n\
          ExecStopPost=-{run} stop {name}\nRestart=on-failure\n\
          [Install]\nWantedBy=default.target\n\n"

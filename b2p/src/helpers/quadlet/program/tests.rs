@@ -56,8 +56,27 @@ fn reload_watchdog_output_and_limits() {
         (Output::Null, nix::libc::SIGINT)
     );
     assert_eq!(program.start_limit, Some((3, 10_000)));
+    let program = read("ExecStart=/a\nStandardOutput=null\nStandardError=inherit").unwrap();
+    assert_eq!(program.stderr, Output::Null);
     let program = read("ExecStart=/a\nStandardOutput=null\nStartLimitInterval=0").unwrap();
     assert_eq!((program.stderr, program.start_limit), (Output::Null, None));
+}
+
+/// A unit without the socket could not feed its watchdog, and would be killed for ever.
+#[test]
+fn a_unit_with_a_watchdog_can_send_messages() {
+    for (text, right) in [
+        ("", false),
+        ("NotifyAccess=none", false),
+        ("NotifyAccess=all", true),
+        ("WatchdogSec=3", true),
+        ("WatchdogSec=0", false),
+        ("Type=notify", true),
+        ("Type=forking\nNotifyAccess=exec", true),
+    ] {
+        let program = read(&format!("ExecStart=/a\n{text}"));
+        assert_eq!(program.unwrap().notifies, right, "{text}");
+    }
 }
 
 #[test]

@@ -7,49 +7,9 @@ use std::collections::VecDeque;
 use nix::libc::pid_t;
 use sys::clock::Millis;
 
+pub use super::events::{Event, Step};
+use super::plan;
 pub use super::plan::{Exit, Kind, Plan, Stage};
-
-/// Event in the life of the processes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The command of the last [`Step::Run`] is this process.
-    Started(pid_t),
-    /// The command of the last [`Step::Run`] cannot be started.
-    NotStarted,
-    /// A child has ended.
-    Exited(pid_t, Exit),
-    /// Number of the main process: `MAINPID=`, or the answer to [`Step::FindMain`].
-    Main(pid_t),
-    /// Answer to [`Step::FindMain`]: there is none.
-    NoMain,
-    /// `READY=1`.
-    Ready,
-    /// `WATCHDOG=1`.
-    Watchdog,
-    /// The unit is to reload its configuration.
-    Reload,
-    /// The unit is to end.
-    Stop,
-}
-
-/// Step that is to be taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Start the nth command of the stage, and note the outcome.
-    Run(Stage, usize),
-    /// Read the PID file, and note the outcome.
-    FindMain,
-    /// Tell PID 1 that the unit is ready.
-    Ready,
-    /// Ask a process to end.
-    Terminate(pid_t),
-    /// Kill a process.
-    Kill(pid_t),
-    /// Kill the main process with a signal that leaves a trace: it is silent.
-    Abort(pid_t),
-    /// End with this exit status.
-    End(i32),
-}
 
 /// The state machine.
 #[derive(Debug)]
@@ -63,12 +23,18 @@ pub struct Lifecycle {
     /// Process of a command that the stage waits for, and true if its failure has no consequence.
     control: Option<(pid_t, bool)>,
     main: Option<pid_t>,
+    /// The stage waits for processes of the cgroup that are neither of these.
+    has_others: bool,
     /// Exit status of the whole.
     status: i32,
     /// Time at which the stage is over.
     deadline: Option<Millis>,
+    /// Time to which the unit has extended the stage.
+    extended: Millis,
     /// Time until which the main process has to send `WATCHDOG=1`.
     watchdog_at: Option<Millis>,
+    /// A reload was asked for that has not begun.
+    is_to_reload: bool,
     /// Number of reloads that are over, and exit status of the last one.
     reloads: (u32, i32),
     steps: VecDeque<Step>,
@@ -89,9 +55,12 @@ impl Lifecycle {
             awaits: false,
             control: None,
             main: None,
+            has_others: false,
             status: 0,
             deadline,
+            extended: 0,
             watchdog_at: None,
+            is_to_reload: false,
             reloads: (0, 0),
             steps: VecDeque::new(),
         }
@@ -112,8 +81,12 @@ impl Lifecycle {
     /// Time at which [`Lifecycle::step`] has something to do without an event.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
-        let both = [self.deadline, self.watchdog_at];
+        let both = [self.end_of_stage(), self.watchdog_at];
         both.into_iter().flatten().min()
+    }
+
+    fn end_of_stage(&self) -> Option<Millis> {
+        self.deadline.map(|at| at.max(self.extended))
     }
 
     /// Number of reloads that are over, and the exit status of the last one.
@@ -124,7 +97,7 @@ impl Lifecycle {
 
     /// Returns the next step, or `None` until the next event or deadline.
     pub fn step(&mut self, now: Millis) -> Option<Step> {
-        if self.deadline.is_some_and(|at| at <= now) {
+        if self.end_of_stage().is_some_and(|at| at <= now) {
             self.deadline = None;
             self.expire(now);
         }
@@ -150,16 +123,22 @@ impl Lifecycle {
         match self.stage {
             Stage::Pre => self.enter(Stage::Start, now),
             Stage::Start if self.waits_for_ready() => return false,
-            Stage::Start => self.become_ready(now),
-            Stage::Post => self.enter(Stage::Running, now),
+            Stage::Start => self.on_begun(now),
+            Stage::Post => {
+                self.steps.push_back(Step::Ready);
+                self.enter(Stage::Running, now);
+            }
             Stage::Reload => {
                 self.reloads.0 += 1;
                 self.enter(Stage::Running, now);
             }
+            Stage::Running if std::mem::take(&mut self.is_to_reload) => {
+                self.enter(Stage::Reload, now);
+            }
             Stage::Running if self.main.is_some() || self.plan.remains => return false,
             Stage::Running => self.enter(Stage::Stop, now),
             Stage::Stop => self.enter(Stage::Terminate, now),
-            Stage::Terminate if self.main.is_some() => return false,
+            Stage::Terminate if self.main.is_some() || self.has_others => return false,
             Stage::Terminate => self.enter(Stage::StopPost, now),
             Stage::StopPost => self.enter(Stage::Ended, now),
             Stage::Ended => return false,
@@ -185,8 +164,9 @@ impl Lifecycle {
         }
     }
 
-    fn become_ready(&mut self, now: Millis) {
-        self.steps.push_back(Step::Ready);
+    /// Goes on once the main process has begun. The unit is ready when the commands of `ExecStartPost=` have
+    /// ended (systemd.service(5)).
+    fn on_begun(&mut self, now: Millis) {
         self.feed_watchdog(now);
         self.enter(Stage::Post, now);
     }
@@ -194,6 +174,9 @@ impl Lifecycle {
     fn enter(&mut self, stage: Stage, now: Millis) {
         self.stage = stage;
         self.next = 0;
+        if !matches!(stage, Stage::Start | Stage::Post) {
+            self.extended = 0;
+        }
         match stage {
             Stage::Running => self.deadline = None,
             Stage::Stop | Stage::Terminate | Stage::StopPost => {
@@ -210,8 +193,11 @@ impl Lifecycle {
             }
             Stage::Pre | Stage::Start | Stage::Post => {}
         }
-        if stage == Stage::Terminate {
-            self.signal(Step::Terminate);
+        self.has_others = stage == Stage::Terminate && self.plan.kills_all;
+        match stage {
+            Stage::Terminate if self.has_others => self.steps.push_back(Step::TerminateAll),
+            Stage::Terminate => self.signal(Step::Terminate),
+            _ => {}
         }
     }
 
@@ -231,6 +217,9 @@ impl Lifecycle {
                 self.next = self.commands().len();
                 let control = self.control.map(|(pid, _)| Step::Kill(pid));
                 self.steps.extend(control);
+            }
+            Stage::Terminate if std::mem::take(&mut self.has_others) => {
+                self.steps.push_back(Step::KillAll);
             }
             Stage::Terminate => self.signal(Step::Kill),
             Stage::Running | Stage::Ended => {}
@@ -265,10 +254,15 @@ impl Lifecycle {
                     self.fail(FAILED, now);
                 }
             }
+            Event::Extend(ms) => self.extended = now.saturating_add(ms),
+            Event::Left(has_others) => self.has_others &= has_others,
             Event::Watchdog if self.watchdog_at.is_some() => self.feed_watchdog(now),
-            Event::Reload if self.stage == Stage::Running => self.enter(Stage::Reload, now),
-            Event::Watchdog | Event::Reload => {}
-            Event::Ready if self.waits_for_ready() => self.become_ready(now),
+            Event::Reload => {
+                let stages = [Stage::Post, Stage::Running, Stage::Reload];
+                self.is_to_reload = stages.contains(&self.stage);
+            }
+            Event::Watchdog => {}
+            Event::Ready if self.waits_for_ready() => self.on_begun(now),
             Event::Ready => {}
             Event::Stop => self.on_stop(now),
         }
@@ -283,7 +277,7 @@ impl Lifecycle {
     fn found_main(&mut self, now: Millis) {
         let is_answer = self.plan.kind == Kind::Forking && std::mem::take(&mut self.awaits);
         if is_answer && self.stage == Stage::Start {
-            self.become_ready(now);
+            self.on_begun(now);
         } else if is_answer {
             self.signal(Step::Terminate);
         }
@@ -298,18 +292,23 @@ impl Lifecycle {
         } else {
             self.control = Some((pid, ignored));
         }
-        // Of a stage that was left in the meantime nothing more runs.
         self.next += 1;
     }
 
     fn on_exited(&mut self, pid: pid_t, exit: Exit, now: Millis) {
+        if self.has_others {
+            self.steps.push_back(Step::Count);
+        }
         if self.main == Some(pid) {
             self.main = None;
             self.watchdog_at = None;
             self.on_main_exited(exit, now);
         } else if let Some((_, ignored)) = self.control.filter(|(control, _)| *control == pid) {
             self.control = None;
-            let failed = self.plan.failure(exit);
+            let failed = match (self.stage, self.plan.kind) {
+                (Stage::Start, Kind::Oneshot) => self.plan.failure(exit),
+                _ => plan::failure_of_command(exit),
+            };
             match failed {
                 Some(status) => self.on_result(ignored, status, now),
                 None if self.stage == Stage::Start && self.plan.kind == Kind::Forking => {
@@ -369,6 +368,9 @@ impl Lifecycle {
     }
 }
 
+#[cfg(test)]
+#[path = "lifecycle/stage_tests.rs"]
+mod stage_tests;
 #[cfg(test)]
 #[path = "lifecycle/tests.rs"]
 mod tests;

@@ -31,7 +31,7 @@ pub enum Stage {
     Reload,
     /// `ExecStop=`.
     Stop,
-    /// The main process is asked to end.
+    /// The main process, or all of them, are asked to end.
     Terminate,
     /// `ExecStopPost=`.
     StopPost,
@@ -81,12 +81,17 @@ pub struct Plan {
     pub stop_ms: Option<Millis>,
     /// Longest time in milliseconds between two messages `WATCHDOG=1` of a unit that is ready.
     pub watchdog_ms: Option<Millis>,
-    /// Ends that are a success, besides status 0 and the signals that systemd takes for one.
+    /// The end asks all processes of the cgroup to end, not the main process alone (`KillMode=control-group`,
+    /// systemd.kill(5)).
+    pub kills_all: bool,
+    /// Ends of the main process that are a success, besides those that systemd takes for one.
     pub success: Vec<Exit>,
 }
 
 impl Plan {
-    /// Returns the exit status for an end that is a failure.
+    /// Returns the exit status for an end of the main process that is a failure, or of a command of a one-shot.
+    /// That of a daemon may be one of the signals that are usual for it (systemd.service(5),
+    /// "SuccessExitStatus=").
     #[must_use]
     pub fn failure(&self, exit: Exit) -> Option<i32> {
         let is_clean = |signal| {
@@ -99,11 +104,19 @@ impl Plan {
             .contains(&signal)
         };
         match exit {
-            Exit::Code(0) => None,
-            Exit::Signal(signal) if is_clean(signal) => None,
+            Exit::Signal(signal) if is_clean(signal) && self.kind != Kind::Oneshot => None,
             exit if self.success.contains(&exit) => None,
-            Exit::Code(code) => Some(code),
-            Exit::Signal(signal) => Some(128 + signal),
+            exit => failure_of_command(exit),
         }
+    }
+}
+
+/// Returns the exit status for an end of any other command that is a failure: all but status 0.
+#[must_use]
+pub fn failure_of_command(exit: Exit) -> Option<i32> {
+    match exit {
+        Exit::Code(0) => None,
+        Exit::Code(code) => Some(code),
+        Exit::Signal(signal) => Some(128 + signal),
     }
 }

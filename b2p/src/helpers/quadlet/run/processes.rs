@@ -14,9 +14,12 @@ use services::ExitStatus;
 use sys::error::{Doing, Result};
 
 use super::lifecycle::{Event, Exit};
+use crate::common::cgroups;
 use crate::helpers::quadlet::program::Program;
 use crate::helpers::quadlet::variables;
 
+/// Most rounds in which processes are killed: they start others.
+const MAX_KILLS: usize = 16;
 /// Longest file of variables, in bytes.
 const MAX_ENV_BYTES: u64 = 1 << 20;
 
@@ -52,7 +55,12 @@ pub fn message(text: &str) -> Vec<Event> {
     let has = |line: &str| text.lines().any(|l| l == line);
     let ready = has("READY=1").then_some(Event::Ready);
     let alive = has("WATCHDOG=1").then_some(Event::Watchdog);
-    main.into_iter().chain(ready).chain(alive).collect()
+    let us: Option<u64> = text
+        .lines()
+        .find_map(|l| l.strip_prefix("EXTEND_TIMEOUT_USEC=")?.parse().ok());
+    let extended = us.map(|us| Event::Extend(us / 1_000));
+    let events = main.into_iter().chain(ready).chain(alive);
+    events.chain(extended).collect()
 }
 
 /// Reaps the children that have ended, orphans of the unit's processes among them.
@@ -81,6 +89,26 @@ pub fn drain(pipe: &mut UnixStream) -> bool {
         arrived = true;
     }
     arrived
+}
+
+/// Returns the processes of the unit's cgroup and of those below, without this one.
+pub fn others(cgroup: &Path) -> Vec<pid_t> {
+    let pids = cgroups::processes(cgroup).into_iter();
+    let pids = pids.filter(|pid| *pid != std::process::id());
+    pids.filter_map(|pid| pid_t::try_from(pid).ok()).collect()
+}
+
+/// Kills the other processes of the cgroup, and those that they start in the meantime.
+pub fn kill_others(cgroup: &Path) {
+    for _ in 0..MAX_KILLS {
+        let others = others(cgroup);
+        if others.is_empty() {
+            return;
+        }
+        others
+            .into_iter()
+            .for_each(|pid| signal(pid, Signal::SIGKILL));
+    }
 }
 
 /// Signals a process, which may have ended.

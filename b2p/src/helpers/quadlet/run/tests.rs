@@ -18,6 +18,8 @@ fn what_a_message_says() {
         ("MAINPID=12\nSTATUS=x\n", &[Event::Main(12)]),
         ("READY=10\nMAINPID=x\nMAINPID=1", &[]),
         ("WATCHDOG=1\n", &[Event::Watchdog]),
+        ("EXTEND_TIMEOUT_USEC=30000000", &[Event::Extend(30_000)]),
+        ("EXTEND_TIMEOUT_USEC=x", &[]),
         ("", &[]),
     ] {
         assert_eq!(message(text), right, "{text:?}");

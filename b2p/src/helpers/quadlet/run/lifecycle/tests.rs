@@ -4,17 +4,19 @@
 use super::*;
 
 /// A life whose commands get the numbers 10, 11, … as their processes.
-struct World {
-    life: Lifecycle,
-    now: Millis,
+pub(super) struct World {
+    pub(super) life: Lifecycle,
+    pub(super) now: Millis,
     next_pid: pid_t,
     /// Steps that were taken, in short: `pre0` for a command, `ready`, `term 10`, `kill 10`, `end 0`.
     done: Vec<String>,
-    pid_file: Option<pid_t>,
+    pub(super) pid_file: Option<pid_t>,
+    /// Number of processes of the cgroup that are none of these.
+    pub(super) others: usize,
 }
 
 impl World {
-    fn new(kind: Kind, change: impl Fn(&mut Plan)) -> World {
+    pub(super) fn new(kind: Kind, change: impl Fn(&mut Plan)) -> World {
         let start = vec![false];
         let mut plan = Plan {
             kind,
@@ -23,6 +25,7 @@ impl World {
             start_ms: None,
             stop_ms: Some(1_000),
             watchdog_ms: None,
+            kills_all: false,
             success: vec![],
         };
         change(&mut plan);
@@ -32,6 +35,7 @@ impl World {
             next_pid: 10,
             done: vec![],
             pid_file: None,
+            others: 0,
         };
         world.settle();
         world
@@ -53,7 +57,21 @@ impl World {
                 }
                 Step::Ready => "ready".to_owned(),
                 Step::Terminate(pid) => format!("term {pid}"),
+                Step::TerminateAll | Step::Count => {
+                    let main = self.life.main().is_some();
+                    let control = self.life.control.is_some();
+                    let left = self.others > 0 || main || control;
+                    self.life.note(Event::Left(left), self.now);
+                    match step {
+                        Step::Count => continue,
+                        _ => "term all".to_owned(),
+                    }
+                }
                 Step::Kill(pid) => format!("kill {pid}"),
+                Step::KillAll => {
+                    self.others = 0;
+                    "kill all".to_owned()
+                }
                 Step::Abort(pid) => format!("abort {pid}"),
                 Step::End(status) => format!("end {status}"),
             };
@@ -62,7 +80,7 @@ impl World {
     }
 
     /// Notes events, each settled, and returns what was done since the last call.
-    fn after(&mut self, events: &[Event]) -> String {
+    pub(super) fn after(&mut self, events: &[Event]) -> String {
         for event in events {
             self.life.note(*event, self.now);
             self.settle();
@@ -70,14 +88,14 @@ impl World {
         std::mem::take(&mut self.done).join(", ")
     }
 
-    fn at(&mut self, now: Millis) -> String {
+    pub(super) fn at(&mut self, now: Millis) -> String {
         self.now = now;
         self.settle();
         std::mem::take(&mut self.done).join(", ")
     }
 }
 
-const OK: Exit = Exit::Code(0);
+pub(super) const OK: Exit = Exit::Code(0);
 
 fn container(plan: &mut Plan) {
     plan.commands[3] = vec![false];
@@ -202,7 +220,7 @@ fn a_stop_during_the_start_and_after_it() {
     assert_eq!(w.after(&[Event::Stop]), "pre0, term 10");
     assert_eq!(w.after(&[Event::Exited(10, OK)]), "end 0");
     let mut w = World::new(Kind::Simple, |plan| plan.commands[2] = vec![false, false]);
-    assert_eq!(w.after(&[Event::Stop]), "start0, ready, post0, term 11");
+    assert_eq!(w.after(&[Event::Stop]), "start0, post0, term 11");
     assert_eq!(w.after(&[Event::Exited(11, Exit::Signal(15))]), "term 10");
     assert_eq!(w.after(&[Event::Exited(10, OK)]), "end 0");
 }
@@ -267,11 +285,14 @@ fn any_history_ends() {
             plan.commands = lists.map(|n| vec![n == 1; n as usize]);
             plan.start_ms = remains.then_some(50);
             plan.watchdog_ms = remains.then_some(90);
+            plan.kills_all = turn % 2 == 0;
         });
         w.pid_file = (next(2) == 0).then_some(50);
         for _ in 0..next(12) {
             let pid = pid_t::try_from(10 + next(6)).unwrap_or(10);
-            let event = match next(8) {
+            let event = match next(10) {
+                8 => Event::Extend(next(60)),
+                9 => Event::Left(next(2) == 0),
                 6 => Event::Reload,
                 7 => Event::Watchdog,
                 0 => Event::Ready,
