@@ -33,7 +33,7 @@
 //!   ready, has failed, is late, was not started or is unknown delays nothing.
 
 use crate::graph::Set;
-use crate::service::ServiceDef;
+use crate::service::{ReadyWhen, ServiceDef};
 use crate::service_record::{Effects, ServiceRecord, Timestamps};
 use crate::state::{Action, Change, Input, Readiness, ServiceId, State};
 use crate::{ExitStatus, Millis, Pid, graph, sooner};
@@ -235,9 +235,13 @@ impl Supervisor {
 
     /// Ends the services that are bound to one that has ended: they start again with it, or stop.
     fn end_bound(&mut self, now: Millis, ended: ServiceId) {
-        let Some(name) = self.definition(ended).map(|def| def.name) else {
+        let Some((name, ready)) = self.definition(ended).map(|def| (def.name, def.ready)) else {
             return;
         };
+        // A one-shot that has done its work is ready, and only then.
+        if ready == ReadyWhen::Exit && self.state(ended) == State::Done {
+            return;
+        }
         let is_over = self.state(ended).at_rest();
         for id in self.ids().filter(|id| *id != ended) {
             let is_bound = self.definition(id).is_some_and(|d| d.binds.contains(&name));

@@ -44,6 +44,36 @@ fn it_stops_with_a_service_that_ends_for_good() {
     }
 }
 
+/// The end of a one-shot is what the service waits for: it starts then, and ends with a stop alone.
+#[test]
+fn it_starts_when_a_one_shot_has_done_its_work() {
+    let mut s = Supervisor::new(vec![
+        ServiceDef {
+            ready: ReadyWhen::Exit,
+            restart: Restart::OnFailure,
+            ..definition("pod", &[])
+        },
+        ServiceDef {
+            binds: &["pod"],
+            ..definition("web", &["pod"])
+        },
+    ]);
+    s.handle(0, Input::Start(WEB));
+    s.handle(0, Input::Spawned(POD, 10));
+    s.handle(0, Input::Execed(10));
+    assert_eq!(s.handle(5, Input::Exited(10, EXIT_0)), [Action::Spawn(WEB)]);
+    s.handle(5, Input::Spawned(WEB, 11));
+    s.handle(5, Input::Execed(11));
+    let actions = s.handle(9, Input::Stop(POD));
+    assert_eq!(actions, [Action::Terminate(WEB, 11)]);
+    // One that fails starts again, and the service still waits for it.
+    s.handle(10, Input::Exited(11, EXIT_0));
+    s.handle(20_000, Input::Start(WEB));
+    s.handle(20_000, Input::Spawned(POD, 12));
+    s.handle(20_000, Input::Exited(12, ExitStatus::Exited(1)));
+    assert_eq!(s.state(WEB), State::Waiting);
+}
+
 #[test]
 fn it_starts_again_with_a_service_that_starts_again_and_what_needs_it_runs_on() {
     let mut s = pod(Restart::Always);
