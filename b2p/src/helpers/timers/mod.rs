@@ -6,9 +6,10 @@
 
 mod judge;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use config::{AutoUpdate, Config};
 use control::{ACCOUNT_COPIES, Name, Request, SERVICES};
@@ -29,6 +30,8 @@ use crate::helpers::time::{ClockChanges, is_clock_set};
 
 /// Directory of the times of last runs.
 const LAST_RUNS: &str = "/var/lib/boot2podman/timers";
+/// Seconds until the next attempt of a start that PID 1 has refused.
+const RETRY: Seconds = 60;
 /// Longest service file, in bytes.
 const MAX_FILE_BYTES: u64 = 16 * 1024;
 /// Longest text of a time, in bytes.
@@ -62,10 +65,11 @@ fn run(control: &ControlClient) -> Result<()> {
     let flags = AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_DELETE;
     files.add_watch(SERVICES, flags).on(SERVICES)?;
     notify::ready();
+    let mut runs = LastRuns::new(Path::new(LAST_RUNS));
     loop {
         while files.read_events().is_ok() {}
         changes.were_seen();
-        let next = start_due(control);
+        let next = start_due(&mut runs, |name| start(control, name));
         let deadline = next.map(|at| {
             let seconds = at.saturating_sub(clock::seconds()).max(1);
             since_boot() + u64::try_from(seconds).unwrap_or(1).saturating_mul(1_000)
@@ -81,22 +85,31 @@ fn run(control: &ControlClient) -> Result<()> {
 }
 
 /// Starts the services that are due, and returns when the next one is. While the clock is not set, none is.
-fn start_due(control: &ControlClient) -> Option<Seconds> {
-    let now = clock::seconds();
-    if !is_clock_set() {
-        return None;
+fn start_due(runs: &mut LastRuns, start: impl Fn(&Name) -> bool) -> Option<Seconds> {
+    match is_clock_set() {
+        true => start_due_at(&timers(), clock::seconds(), runs, start),
+        false => None,
     }
+}
+
+/// Starts the services that are due at `now`. A start that PID 1 refuses is no run: the next attempt is a minute
+/// later.
+fn start_due_at(
+    timers: &[Timer],
+    now: Seconds,
+    runs: &mut LastRuns,
+    start: impl Fn(&Name) -> bool,
+) -> Option<Seconds> {
     let mut next = None;
-    for timer in timers() {
-        let path = Path::new(LAST_RUNS).join(timer.name.as_str());
-        let last = last_run(&path);
+    for timer in timers {
+        let last = runs.last(&timer.name);
         let local = |utc| clock::local(utc);
         let mut verdict = judge(&timer.calendar, timer.offset, last, now, local);
-        if verdict == Verdict::Run {
-            start(control, &timer.name);
-        }
-        if verdict == Verdict::Run || last.is_none() {
-            note_run(&path, now);
+        let is_refused = verdict == Verdict::Run && !start(&timer.name);
+        if is_refused {
+            verdict = Verdict::Wait(now + RETRY);
+        } else if verdict == Verdict::Run || last.is_none() {
+            runs.note(&timer.name, now);
             verdict = judge(&timer.calendar, timer.offset, Some(now), now, local);
         }
         if let Verdict::Wait(at) = verdict {
@@ -106,24 +119,49 @@ fn start_due(control: &ControlClient) -> Option<Seconds> {
     next
 }
 
-fn start(control: &ControlClient, name: &Name) {
+/// Asks PID 1 to start a service; returns false if it refuses.
+fn start(control: &ControlClient, name: &Name) -> bool {
     info!("timers: {name} is due");
-    if let Err(why) = control.ask(&Request::Start(name.clone())) {
-        warn!("timers: {name}: {why}");
+    let answer = control.ask(&Request::Start(name.clone()));
+    answer
+        .inspect_err(|why| warn!("timers: {name}: {why}"))
+        .is_ok()
+}
+
+/// Times of last runs: on the disk, and in memory for a disk that is full or takes no writes.
+#[derive(Debug)]
+struct LastRuns {
+    dir: PathBuf,
+    noted: BTreeMap<String, Seconds>,
+}
+
+impl LastRuns {
+    fn new(dir: &Path) -> LastRuns {
+        LastRuns {
+            dir: dir.to_owned(),
+            noted: BTreeMap::new(),
+        }
+    }
+
+    fn last(&self, name: &Name) -> Option<Seconds> {
+        let noted = self.noted.get(name.as_str()).copied();
+        noted.or_else(|| last_run(&self.dir.join(name.as_str())))
+    }
+
+    /// Notes a run. Without room on the disk it counts until this process ends.
+    fn note(&mut self, name: &Name, now: Seconds) {
+        self.noted.insert(name.to_string(), now);
+        let path = self.dir.join(name.as_str());
+        let written = fs::create_dir_all(&self.dir)
+            .on(&self.dir)
+            .and_then(|()| atomic_file::replace(&path, format!("{now}\n").as_bytes(), 0o644));
+        written.unwrap_or_else(|why| warn!("timers: {why}"));
     }
 }
 
 fn last_run(path: &Path) -> Option<Seconds> {
     let text = sys::files::read_whole(path, MAX_TIME_BYTES).ok()??;
     String::from_utf8_lossy(&text).trim().parse().ok()
-}
-
-/// Keeps the time of a run. Without room on the disk the run is made all the same.
-fn note_run(path: &Path, now: Seconds) {
-    let written = fs::create_dir_all(LAST_RUNS)
-        .on(LAST_RUNS)
-        .and_then(|()| atomic_file::replace(path, format!("{now}\n").as_bytes(), 0o644));
-    written.unwrap_or_else(|why| warn!("timers: {why}"));
 }
 
 /// Returns the services that start at times: those of the owner's files that PID 1 has read, and
@@ -193,6 +231,45 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::common::testing::Temp;
+
+    fn timer() -> Timer {
+        Timer {
+            name: Name::new("backup").unwrap(),
+            calendar: Calendar::parse(&["*:0/15"]).unwrap(),
+            offset: 0,
+        }
+    }
+
+    #[test]
+    fn a_disk_that_takes_no_writes_neither_repeats_a_run_nor_prevents_it() {
+        let mut runs = LastRuns::new(Path::new("/proc/none"));
+        let ran = |now, runs: &mut LastRuns| {
+            let count = std::cell::Cell::new(0);
+            let started = |_: &Name| {
+                count.set(count.get() + 1);
+                true
+            };
+            start_due_at(&[timer()], now, runs, started);
+            count.get()
+        };
+        // One that has never run waits for its next time, and runs once then.
+        let now = [60, 890, 900, 901, 1_700, 1_800, 1_801];
+        let ran = now.map(|now| ran(now, &mut runs));
+        assert_eq!(ran, [0, 0, 1, 0, 0, 1, 0]);
+    }
+
+    #[test]
+    fn a_start_that_is_refused_is_no_run() {
+        let temp = Temp::new();
+        let mut runs = LastRuns::new(temp.dir());
+        runs.note(&timer().name, 60);
+        let next = start_due_at(&[timer()], 900, &mut runs, |_| false);
+        assert_eq!((next, runs.last(&timer().name)), (Some(960), Some(60)));
+        let next = start_due_at(&[timer()], 960, &mut runs, |_| true);
+        assert_eq!((next, runs.last(&timer().name)), (Some(1_800), Some(960)));
+        // Another process finds the time on the disk.
+        assert_eq!(LastRuns::new(temp.dir()).last(&timer().name), Some(960));
+    }
 
     #[test]
     fn files_with_times() {
