@@ -6,7 +6,7 @@ use std::process::Command;
 
 use control::{Report, Request};
 use nix::unistd::geteuid;
-use sys::error::Result;
+use sys::error::{Error, Result};
 
 use crate::applet::Applet;
 use crate::client::service::Environment;
@@ -21,6 +21,7 @@ use crate::helpers::quadlet::specifiers::Owner;
 
 use self::change::Targets;
 use self::options::Options;
+pub use self::options::{is_pattern, matches};
 
 mod change;
 mod enable;
@@ -33,6 +34,8 @@ mod units;
 
 /// Exit status for a lack of privilege (systemctl(1), LSB).
 const NOT_ALLOWED: i32 = 4;
+/// Option by which a user's command tells the one that it runs as root that it has made the links.
+const HAS_LINKS: &str = "links-are-made";
 /// Verbs that change nothing: everybody may ask.
 const READING: &[&str] = &[
     "",
@@ -73,7 +76,7 @@ pub fn main(control: &ControlClient, table: &'static [Applet], args: &[String]) 
     let is_power = ["poweroff", "reboot", "halt"].contains(&options.verb.as_str());
     let may_ask = options.has("user") || READING.contains(&options.verb.as_str());
     if uid != 0 && may_ask && !is_power {
-        return as_root(args);
+        return as_root(args, is_link(&options.verb));
     }
     run(control, table, &options)
 }
@@ -81,8 +84,7 @@ pub fn main(control: &ControlClient, table: &'static [Applet], args: &[String]) 
 /// Makes or removes the links of a user's unit files with the rights of that user; `None` if there is more to
 /// do.
 fn link_as_user(options: &Options, uid: u32) -> Option<i32> {
-    let is_link = ["enable", "disable", "reenable"].contains(&options.verb.as_str());
-    if uid == 0 || !is_link || !options.has("user") {
+    if uid == 0 || !is_link(&options.verb) || !options.has("user") {
         return None;
     }
     let owner = host::caller().ok()?;
@@ -90,10 +92,16 @@ fn link_as_user(options: &Options, uid: u32) -> Option<i32> {
     (status != 0).then_some(status)
 }
 
-/// Runs the command as root, which sudo(8) may allow without a password. The user stays known.
-fn as_root(args: &[String]) -> i32 {
+fn is_link(verb: &str) -> bool {
+    ["enable", "disable", "reenable"].contains(&verb)
+}
+
+/// Runs the command as root, which sudo(8) may allow without a password. The user stays known, and that the
+/// links of a user's files are made.
+fn as_root(args: &[String], has_links: bool) -> i32 {
     let why = Command::new("/usr/bin/sudo")
         .args(["-n", "/usr/bin/systemctl"])
+        .args(has_links.then_some(format!("--{HAS_LINKS}")))
         .args(args)
         .exec();
     print_error(&format!("systemctl: only root may: {why}"));
@@ -108,12 +116,15 @@ fn owner(options: &Options) -> Result<Owner> {
     }
     let passwd = sys::files::read_text("/etc/passwd")?;
     let by_name = options.value("machine").and_then(|m| m.split_once('@'));
-    let by_name = by_name.and_then(|(name, _)| PodmanUser::with_name(&passwd, name));
+    if let Some((name, _)) = by_name {
+        let user = PodmanUser::with_name(&passwd, name);
+        let unknown = || Error::invalid(format!("--machine={name}@: there is no such user"));
+        return user.map(|user| host::owner(&user)).ok_or_else(unknown);
+    }
     let uid = std::env::var("SUDO_UID")
         .ok()
         .and_then(|uid| uid.parse().ok());
-    let by_uid = || PodmanUser::with_uid(&passwd, uid?);
-    let user = by_name.or_else(by_uid);
+    let user = uid.and_then(|uid| PodmanUser::with_uid(&passwd, uid));
     Ok(user.map_or_else(Owner::default, |user| host::owner(&user)))
 }
 
@@ -204,14 +215,29 @@ fn enable(control: &ControlClient, targets: &Targets<'_>) -> i32 {
     } = targets;
     let is_enable = options.verb != "disable";
     let status = with_report(control, |report| {
-        // The links of a user were made with the rights of the user.
-        if owner.uid != 0 {
-            return 0;
-        }
-        link(owner, options, |word| {
+        let refusal = |word: &str| {
             let view = units::find(report, owner, word);
             enable::refusal(&view, if is_enable { "enable" } else { "disable" })
-        })
+        };
+        match owner.uid {
+            0 => link(owner, options, refusal),
+            // The links of a user are made with the rights of the user.
+            _ if !options.has(HAS_LINKS) => {
+                let (verb, name) = (&options.verb, &owner.name);
+                print_error(&format!(
+                    "systemctl: --user {verb}: run it as {name}, without sudo"
+                ));
+                1
+            }
+            _ => {
+                let mut words = options.names.iter();
+                let none = words.find(|word| !enable::is_file(owner, word));
+                none.and_then(|word| refusal(word)).map_or(0, |why| {
+                    print_error(&why.to_string());
+                    1
+                })
+            }
+        }
     });
     if status != 0 {
         return status;

@@ -36,10 +36,14 @@ impl Targets<'_> {
             for name in names.iter().filter(|name| units::is_one(name)) {
                 add_wanted(name, &mut wanted);
             }
-            wanted.retain(|name| !names.contains(name));
+            let is_active = |name: &String| units::is_active(report, name);
+            wanted.retain(|name| !names.contains(name) && !is_active(name));
+            let mut names = names.to_vec();
+            // `systemctl start` of a service of the machine has it do its work once more.
+            names.retain(|name| !units::is_one(name) || !is_active(name));
             // Of units that are only wanted, an end is nobody's failure.
             targets.request(&wanted);
-            targets.apply(Verb::Start, names)
+            targets.apply(Verb::Start, &names)
         })
     }
 
@@ -68,6 +72,16 @@ impl Targets<'_> {
             let dependents: Vec<String> = dependents.into_iter().filter(|n| runs(n)).collect();
             if dependents.is_empty() {
                 return targets.apply(Verb::Restart, &names);
+            }
+            if targets.options.has("no-block") {
+                // A start that comes before the stop has begun would take that back.
+                return [
+                    targets.apply(Verb::Stop, &dependents),
+                    targets.apply(Verb::Restart, &names),
+                    targets.apply(Verb::Start, &dependents),
+                ]
+                .into_iter()
+                .fold(0, i32::max);
             }
             let all = [dependents, names].concat();
             let stopped = targets.apply(Verb::Stop, &all);

@@ -70,6 +70,11 @@ fn file(owner: &Owner, name: &str) -> Option<PathBuf> {
     paths.find(|path| path.is_file())
 }
 
+/// Returns true if the unit is one of the owner's files.
+pub fn is_file(owner: &Owner, word: &str) -> bool {
+    file(owner, &full_name(word)).is_some()
+}
+
 /// Makes the links of a unit. Returns false if the unit is none of the owner's files.
 ///
 /// # Errors

@@ -78,6 +78,15 @@ impl Options {
         options
     }
 
+    /// Returns the same command for other units.
+    #[must_use]
+    pub fn with_names(&self, names: Vec<String>) -> Options {
+        Options {
+            names,
+            ..self.clone()
+        }
+    }
+
     fn add_short(&mut self, letters: &str, args: &mut std::slice::Iter<'_, String>) {
         let mut rest = letters.chars();
         while let Some(letter) = rest.next() {

@@ -65,20 +65,23 @@ impl Targets<'_> {
         }
     }
 
-    /// Reloads units that can, and restarts the others.
+    /// Reloads units that can, and restarts the others, each by itself.
     pub fn reload_or_restart(&self, report: &Report<'_>, verb: &str) -> i32 {
-        let mut views = self
-            .options
-            .names
-            .iter()
-            .map(|n| units::find(report, self.owner, n));
-        let can = |view: View<'_>| {
-            view.key("Service", "ExecReload").is_some() && view.states().0 == "active"
+        let change = |name: &String| {
+            let view = units::find(report, self.owner, name);
+            let can_reload =
+                view.key("Service", "ExecReload").is_some() && view.states().0 == "active";
+            let options = self.options.with_names(vec![name.clone()]);
+            let one = Targets {
+                options: &options,
+                ..*self
+            };
+            match can_reload {
+                true => one.reload(report),
+                false => one.restart(report, verb, verb.starts_with("try")),
+            }
         };
-        match views.all(can) {
-            true => self.reload(report),
-            false => self.restart(report, verb, verb.starts_with("try")),
-        }
+        self.options.names.iter().map(change).max().unwrap_or(1)
     }
 
     /// Signals the processes of units.

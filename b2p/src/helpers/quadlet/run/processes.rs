@@ -27,14 +27,19 @@ const MAX_ENV_BYTES: u64 = 1 << 20;
 pub fn environment(program: &Program) -> Result<Vec<(String, String)>> {
     let mut env = program.env.clone();
     for file in &program.env_files {
-        let path = Path::new(&file.path);
-        let bytes = match sys::files::read_whole(path, MAX_ENV_BYTES)? {
-            None if file.is_optional => continue,
-            None => return Err(Errno::ENOENT).on(path),
-            Some(bytes) => bytes,
-        };
-        for (name, value) in variables::env_file(&String::from_utf8_lossy(&bytes)) {
-            variables::set(&mut env, &name, &value);
+        let paths = variables::files(&file.path);
+        if paths.is_empty() && !file.is_optional {
+            return Err(Errno::ENOENT).on(&file.path);
+        }
+        for path in paths {
+            let bytes = match sys::files::read_whole(&path, MAX_ENV_BYTES)? {
+                None if file.is_optional => continue,
+                None => return Err(Errno::ENOENT).on(path),
+                Some(bytes) => bytes,
+            };
+            for (name, value) in variables::env_file(&String::from_utf8_lossy(&bytes)) {
+                variables::set(&mut env, &name, &value);
+            }
         }
     }
     Ok(env)
