@@ -138,6 +138,7 @@ impl Load<'_> {
         };
         refuse_without_needs(&mut loaded.definitions, self.faults, known);
         store::write(&loaded, owner)?;
+        store::write_templates(&loaded, owner)?;
         store::withdraw(self.env, self.report, |service, name, unit| {
             let is_loaded = || loaded.definitions.iter().any(|d| d.service == service.name);
             service.user.unwrap_or(0) != u64::from(owner.uid)

@@ -46,7 +46,7 @@ use crate::helpers::engine::PodmanUser;
 pub const NAME: (&str, &str) = ("X-Unit", "Name");
 /// Part of the machine in degraded lines.
 const PART: &str = "quadlet";
-/// Users whose quadlets are read have numbers from here on (login.defs(5)).
+/// Numbers of the users whose quadlets are read (login.defs(5), `UID_MIN` and `UID_MAX`).
 const MIN_UID: u32 = 1_000;
 const MAX_UID: u32 = 60_000;
 
@@ -129,7 +129,7 @@ fn users_of(passwd: &str, machine_user: &str) -> Vec<PodmanUser> {
     let names = passwd.lines().filter_map(|line| line.split(':').next());
     let users = names.filter_map(|name| PodmanUser::with_name(passwd, name));
     let may_own = |user: &PodmanUser| {
-        let is_person = (MIN_UID..MAX_UID).contains(&user.uid);
+        let is_person = (MIN_UID..=MAX_UID).contains(&user.uid);
         user.uid == 0 || is_person || user.name == machine_user
     };
     let (mut owners, others): (Vec<PodmanUser>, _) =
@@ -146,12 +146,13 @@ mod tests {
     fn people_root_and_the_user_of_the_machine_have_quadlets() {
         let passwd = "sshd:x:100:65534::/run/sshd:/bin/false\n\
             core:x:501:1000::/home/core:/bin/bash\neve:x:1001:1001::/home/eve:/bin/bash\n\
+            last:x:60000:1001::/home/last:/bin/bash\nnext:x:60001:1001::/:/bin/false\n\
             root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n";
         let names = |user| -> Vec<String> {
             let users = users_of(passwd, user);
             users.into_iter().map(|user| user.name).collect()
         };
-        assert_eq!(names("core"), ["root", "core", "eve"]);
-        assert_eq!(names("ann"), ["root", "eve"]);
+        assert_eq!(names("core"), ["root", "core", "eve", "last"]);
+        assert_eq!(names("ann"), ["root", "eve", "last"]);
     }
 }

@@ -71,11 +71,14 @@ pub fn service_name(unit: &str, owner: &Owner) -> Option<String> {
         'A'..='Z' => c.to_ascii_lowercase(),
         _ => '-',
     };
-    let name: String = stem.chars().map(allowed).collect();
+    let mapped = |text: &str| -> String {
+        let text: String = text.chars().map(allowed).collect();
+        text.trim_start_matches('-').to_owned()
+    };
     let name = match owner.uid {
-        0 => name.trim_start_matches('-').to_owned(),
-        _ if name.is_empty() => name,
-        _ => format!("{}-{}", owner.name, name.trim_start_matches('-')),
+        0 => mapped(stem),
+        _ if stem.is_empty() => return None,
+        _ => mapped(&format!("{}-{}", owner.name, mapped(stem))),
     };
     let name = shortened(name, unit);
     services::service_file::is_name(&name).then_some(name)
@@ -143,5 +146,13 @@ mod tests {
         };
         let name = service_name("Web@1.service", &core);
         assert_eq!(name.as_deref(), Some("core-web-1"));
+        // Names that login.defs(5) allows.
+        let ann = Owner {
+            name: "Ann_M.x".to_owned(),
+            ..core
+        };
+        let name = service_name("web.service", &ann);
+        assert_eq!(name.as_deref(), Some("ann-m-x-web"));
+        assert_eq!(service_name(".service", &ann), None);
     }
 }

@@ -5,7 +5,7 @@
 //! A process with the rights of their owner reads the files ([`print_main`]) and prints them as podman's
 //! generator would: a link in a home leads to nothing that its owner may not read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -110,6 +110,7 @@ fn text(dirs: &[PathBuf]) -> Result<String> {
     let mut out = String::new();
     let mut seen = BTreeSet::new();
     let mut wanted = BTreeSet::new();
+    let mut drop_ins: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for dir in dirs {
         let names = entries(dir);
         if names.len() > MAX_ENTRIES {
@@ -122,7 +123,7 @@ fn text(dirs: &[PathBuf]) -> Result<String> {
                 .strip_suffix(DROP_INS)
                 .filter(|n| n.ends_with(".service"))
             {
-                part(&mut out, &format!("{unit}{DROP_INS}"), &drop_ins(&path));
+                add_drop_ins(drop_ins.entry(unit.to_owned()).or_default(), &path);
             } else if is_boot_target(&name) {
                 wanted.extend(
                     entries(&path)
@@ -133,6 +134,10 @@ fn text(dirs: &[PathBuf]) -> Result<String> {
                 part(&mut out, &name, &unit(&path));
             }
         }
+    }
+    for (unit, texts) in drop_ins {
+        let texts: Vec<String> = texts.into_values().collect();
+        part(&mut out, &format!("{unit}{DROP_INS}"), &texts.join("\n"));
     }
     let wanted: String = wanted.iter().map(|name| format!("{name}\n")).collect();
     part(&mut out, WANTED, &wanted);
@@ -168,10 +173,14 @@ fn unit(path: &Path) -> String {
     )
 }
 
-fn drop_ins(dir: &Path) -> String {
+/// Adds the drop-ins of a directory. One of the same name in a directory before counts, also if it is a link to
+/// /dev/null; all are read in the order of their names (systemd.unit(5)).
+fn add_drop_ins(texts: &mut BTreeMap<String, String>, dir: &Path) {
     let names = entries(dir).into_iter().filter(|n| n.ends_with(".conf"));
-    let texts = names.filter_map(|name| content(&dir.join(name)));
-    texts.collect::<Vec<_>>().join("\n")
+    for name in names {
+        let text = || content(&dir.join(&name)).unwrap_or_default();
+        texts.entry(name.clone()).or_insert_with(text);
+    }
 }
 
 fn content(path: &Path) -> Option<String> {
@@ -208,7 +217,12 @@ mod tests {
         ] {
             fs::create_dir_all(first.join(dir)).unwrap();
         }
-        fs::create_dir_all(&second).unwrap();
+        fs::create_dir_all(second.join("web.service.d")).unwrap();
+        let lower = |name: &str| second.join("web.service.d").join(name);
+        fs::write(lower("0.conf"), "[Unit]\nA=0").unwrap();
+        fs::write(lower("a.conf"), "[Unit]\nA=x").unwrap();
+        fs::write(lower("ab.conf"), "[Unit]\nA=x").unwrap();
+        symlink("/dev/null", first.join("web.service.d/ab.conf")).unwrap();
         fs::write(first.join("web.service"), "[Service]\r\nExecStart=/a\r\n").unwrap();
         fs::write(first.join("web.service.d/b.conf"), "[Unit]\nA=2").unwrap();
         fs::write(first.join("web.service.d/a.conf"), "[Unit]\nA=1\n").unwrap();
@@ -230,7 +244,7 @@ mod tests {
         let names: Vec<&str> = parts.iter().map(|(name, _)| *name).collect();
         assert_eq!(
             names,
-            ["web.service", "web.service.d", "off.service", "wanted"]
+            ["web.service", "off.service", "web.service.d", "wanted"]
         );
         let path = first.join("web.service");
         let unit = format!(
@@ -238,9 +252,10 @@ mod tests {
             path.display()
         );
         assert_eq!(parts[0].1, unit);
-        assert_eq!(parts[1].1, "[Unit]\nA=1\n\n[Unit]\nA=2\n");
+        // The first directory has precedence for a name, and names give the order.
+        assert_eq!(parts[2].1, "[Unit]\nA=0\n[Unit]\nA=1\n\n\n[Unit]\nA=2\n");
         assert_eq!(
-            (parts[2].1, parts[3].1),
+            (parts[1].1, parts[3].1),
             ("[X-Unit]\nPath=\n", "web.service\n")
         );
     }

@@ -26,7 +26,7 @@ pub(super) struct Loaded {
     pub units: Vec<(String, Unit)>,
     /// Texts of the units, with their drop-ins.
     pub texts: Vec<String>,
-    /// Texts of templates by their names: `web@.service`.
+    /// Texts of templates by their names, `web@.service`, and the drop-ins of instances, `web@2.service.d`.
     pub templates: Vec<(String, String)>,
     pub faults: Vec<String>,
     /// Units whose files are there.
@@ -110,6 +110,12 @@ pub(super) fn read(owner: &Owner) -> Result<Loaded> {
             .templates
             .extend(texts.whole(name).map(|text| (name.clone(), text)));
     }
+    // `systemctl start web@2` finds them beside the template.
+    let of_instances = texts.drop_ins.iter();
+    let of_instances = of_instances.filter(|(name, _)| template_of(name).is_some());
+    let of_instances =
+        of_instances.map(|(name, text)| (format!("{name}{}", plain::DROP_INS), text.clone()));
+    loaded.templates.extend(of_instances);
     let mut names: Vec<String> = texts
         .units
         .keys()
@@ -143,6 +149,11 @@ pub(super) fn instance(owner: &Owner, name: &str) -> Result<Option<Loaded>> {
     };
     let mut texts = Texts::default();
     texts.units.insert(template, text);
+    let drop_ins = format!("{name}{}", plain::DROP_INS);
+    let drop_ins = sys::files::read_text(paths::template(&drop_ins, owner));
+    texts
+        .drop_ins
+        .extend(drop_ins.ok().map(|text| (name.to_owned(), text)));
     let mut loaded = Loaded::default();
     take_all(&mut loaded, owner, &texts, vec![name.to_owned()]);
     Ok(Some(loaded))
@@ -173,9 +184,7 @@ fn take_all(loaded: &mut Loaded, owner: &Owner, texts: &Texts, mut names: Vec<St
             continue;
         };
         // An [Install] section has no effect on a plain unit without a link.
-        let is_plain =
-            texts.units.contains_key(&definition.unit) && is_plain(texts, &definition.unit);
-        definition.at_boot &= !is_plain;
+        definition.at_boot &= !is_plain(texts, &definition.unit);
         definition.at_boot |= texts.wanted.contains(&definition.unit);
         let instances = definition.pulled.iter().filter(|name| name.contains('@'));
         names.extend(instances.cloned());
@@ -184,7 +193,8 @@ fn take_all(loaded: &mut Loaded, owner: &Owner, texts: &Texts, mut names: Vec<St
 
 /// Returns true for a unit that is a file of its owner, or an instance of one.
 fn is_plain(texts: &Texts, name: &str) -> bool {
-    let text = texts.units.get(name);
+    let of_template = || texts.units.get(&template_of(name)?);
+    let text = texts.units.get(name).or_else(of_template);
     text.is_some_and(|text| {
         Unit::parse(text)
             .last(plain::PATH.0, plain::PATH.1)
@@ -323,6 +333,21 @@ mod tests {
             .iter()
             .map(|d| (d.service.as_str(), d.at_boot));
         let right = [("a", true), ("b", false), ("q", true)];
+        assert_eq!(at_boot.collect::<Vec<_>>(), right);
+    }
+
+    #[test]
+    fn the_boot_starts_no_instance_of_a_file_without_a_link() {
+        let install =
+            "[Service]\nExecStart=/x\n[Install]\nWantedBy=default.target\nDefaultInstance=a\n";
+        let output = format!(
+            "---q@.service---\n{install}---p@.service---\n{install}[X-Unit]\nPath=/p\n\
+             ---wanted---\np@b.service\n"
+        );
+        let names = ["q@a.service", "p@a.service", "p@b.service"];
+        let definitions = taken(&output, &names).definitions;
+        let at_boot = definitions.iter().map(|d| (d.service.as_str(), d.at_boot));
+        let right = [("p-a", false), ("p-b", true), ("q-a", true)];
         assert_eq!(at_boot.collect::<Vec<_>>(), right);
     }
 

@@ -43,9 +43,24 @@ pub(super) fn write(loaded: &Loaded, owner: &Owner) -> Result<()> {
         let path = Path::new(DEFINITIONS).join(&definition.service);
         sys::files::replace(&path, definition.service_file().as_bytes(), 0o600)?;
     }
+    Ok(())
+}
+
+/// Writes the templates of an owner, and removes those that are no more.
+pub(super) fn write_templates(loaded: &Loaded, owner: &Owner) -> Result<()> {
+    let mut kept = Vec::new();
     for (name, text) in &loaded.templates {
         let path = paths::template(name, owner);
         sys::files::replace(&path, text.as_bytes(), 0o600)?;
+        kept.push(path);
+    }
+    let any = paths::template("", owner);
+    let entries = fs::read_dir(DEFINITIONS).into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()) {
+        let is_one = path.to_string_lossy().starts_with(&*any.to_string_lossy());
+        if is_one && !kept.contains(&path) {
+            let _ = fs::remove_file(path);
+        }
     }
     Ok(())
 }
