@@ -52,6 +52,8 @@ pub enum Request {
     Stop(Name),
     /// Stop and start a service.
     Restart(Name),
+    /// Forget that a service has failed.
+    Reset(Name),
     /// Read the file `/run/boot2podman/services/<name>` as the definition of a service.
     Load(Name),
     /// Shut the machine down after a delay in seconds.
@@ -120,6 +122,7 @@ impl Request {
             "start" => name(argument).map(Request::Start),
             "stop" => name(argument).map(Request::Stop),
             "restart" => name(argument).map(Request::Restart),
+            "reset" => name(argument).map(Request::Reset),
             "load" => name(argument).map(Request::Load),
             "status" => without_argument(argument, Request::Status),
             "follow" => without_argument(argument, Request::Follow),
@@ -161,6 +164,7 @@ impl fmt::Display for Request {
             Request::Start(name) => write!(f, "start {}", name.as_str()),
             Request::Stop(name) => write!(f, "stop {}", name.as_str()),
             Request::Restart(name) => write!(f, "restart {}", name.as_str()),
+            Request::Reset(name) => write!(f, "reset {}", name.as_str()),
             Request::Load(name) => write!(f, "load {}", name.as_str()),
             Request::Shutdown(kind, 0) => f.write_str(kind.word()),
             Request::Shutdown(kind, seconds) => write!(f, "{} {seconds}", kind.word()),
@@ -184,6 +188,7 @@ mod tests {
             ("start web-1", Request::Start(web.clone())),
             ("stop web-1", Request::Stop(web.clone())),
             ("restart web-1", Request::Restart(web.clone())),
+            ("reset web-1", Request::Reset(web.clone())),
             ("load web-1", Request::Load(web)),
             ("poweroff", Request::Shutdown(ShutdownKind::PowerOff, 0)),
             ("reboot 60", Request::Shutdown(ShutdownKind::Reboot, 60)),
@@ -250,6 +255,7 @@ mod tests {
             name().prop_map(Request::Start),
             name().prop_map(Request::Stop),
             name().prop_map(Request::Restart),
+            name().prop_map(Request::Reset),
             name().prop_map(Request::Load),
             (0..3_usize, 0..=MAX_DELAY_S)
                 .prop_map(|(k, s)| Request::Shutdown(ShutdownKind::ALL[k], s)),

@@ -36,6 +36,7 @@ fn check_name(request: &Request) {
     if let Request::Start(name)
     | Request::Stop(name)
     | Request::Restart(name)
+    | Request::Reset(name)
     | Request::Load(name) = request
     {
         let name = name.as_str();

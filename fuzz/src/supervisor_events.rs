@@ -154,7 +154,7 @@ impl World {
     }
 
     fn step(&mut self, numbers: &mut Numbers<'_>) {
-        let kind = numbers.below(15);
+        let kind = numbers.below(16);
         // One more than there are: an id or a process that does not exist.
         let id = ServiceId::new(numbers.below(self.s.ids().count() + 1));
         let pid = self.alive.get(&id).copied().unwrap_or(id.index() as Pid);
@@ -170,6 +170,7 @@ impl World {
             10 | 11 => Input::Exited(pid, status(numbers.byte())),
             12 if id.index() == 0 => Input::StopAll,
             14 => return self.add(id.index(), numbers),
+            15 => Input::Reset(id),
             _ => {
                 self.now += 1 << numbers.below(17);
                 Input::Tick

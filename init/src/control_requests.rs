@@ -55,6 +55,7 @@ fn execute(state: &mut SystemState, manager: &mut Manager, request: &Request) ->
         Request::Start(name) => note(manager, name, services::Input::Start)?,
         Request::Stop(name) => note(manager, name, services::Input::Stop)?,
         Request::Restart(name) => note(manager, name, services::Input::Restart)?,
+        Request::Reset(name) => note(manager, name, services::Input::Reset)?,
         Request::Load(name) => load(state, manager, name)?,
         Request::Shutdown(kind, 0) => state.shutdown = Some(*kind),
         Request::Shutdown(kind, seconds) => schedule(state, *kind, *seconds),

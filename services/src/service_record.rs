@@ -135,6 +135,13 @@ impl ServiceRecord {
         }
     }
 
+    /// Notes that a failure is to be forgotten.
+    pub(crate) fn reset(&mut self, now: Millis, out: &mut Effects) {
+        if self.state == State::Failed && self.invalid.is_none() {
+            self.turn_off(now, out);
+        }
+    }
+
     /// Turns a service without a process off: gives up the start that is due, or forgets how the service ended.
     fn turn_off(&mut self, now: Millis, out: &mut Effects) {
         self.enter(now, State::Off);

@@ -185,6 +185,7 @@ impl Supervisor {
                 self.with_id(id, |r, out| r.request_restart(now, out));
             }
             Input::Stop(id) => self.request_stop(now, id),
+            Input::Reset(id) => self.with_id(id, |r, out| r.reset(now, out)),
             Input::StopAll => self.with_all(|r, out| r.request_stop(now, false, out)),
             Input::Spawned(id, pid) => self.with_id(id, |r, _| r.on_spawned(now, pid)),
             Input::SpawnFailed(id) => self.with_id(id, |r, out| r.on_spawn_failed(now, out)),

@@ -112,7 +112,7 @@ impl Targets<'_> {
             };
             let _ = std::fs::remove_file(paths::starts(service.name, &view.owner));
             if view.states().0 == "failed" {
-                self.ask(&service_names(&[service.name.to_owned()]), Request::Stop);
+                self.ask(&service_names(&[service.name.to_owned()]), Request::Reset);
             }
         }
         status

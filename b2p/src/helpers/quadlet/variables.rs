@@ -158,7 +158,7 @@ mod tests {
         }
         let pattern = temp.path("*.env").display().to_string();
         assert_eq!(files(&pattern), [temp.path("a.env"), temp.path("b.env")]);
-        assert_eq!(files("/none/*.env"), [PathBuf::new(); 0]);
+        assert!(files("/none/*.env").is_empty());
         assert_eq!(files("/none/a"), [PathBuf::from("/none/a")]);
     }
 }

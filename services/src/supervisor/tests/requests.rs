@@ -147,3 +147,28 @@ fn a_restart_of_what_waits_is_a_start_now() {
     assert_eq!(s.handle(101, Input::Restart(SSHD)), [Action::Spawn(SSHD)]);
     assert_eq!(s.handle(5_000, Input::Tick), []);
 }
+
+/// `systemctl reset-failed` is about the failure alone: a stop would end what needs the service.
+#[test]
+fn a_failure_is_forgotten_and_what_needs_the_service_runs_on() {
+    let mut s = Supervisor::new(vec![
+        ServiceDef {
+            restart: Restart::Never,
+            ..definition("db", &[])
+        },
+        definition("web", &["db"]),
+    ]);
+    s.handle(0, Input::Start(id(1)));
+    for n in [0, 1] {
+        s.handle(0, Input::Spawned(id(n), 10 + n as Pid));
+        s.handle(0, Input::Execed(10 + n as Pid));
+    }
+    s.handle(1, Input::Exited(10, ExitStatus::Exited(1)));
+    assert_eq!(s.state(id(0)), State::Failed);
+    assert_eq!(s.handle(2, Input::Reset(id(0))), []);
+    assert_eq!(s.state(id(0)), State::Off);
+    assert!(matches!(s.state(id(1)), State::Up { pid: 11, .. }));
+    // One that runs is not concerned.
+    assert_eq!(s.handle(3, Input::Reset(id(1))), []);
+    assert!(matches!(s.state(id(1)), State::Up { pid: 11, .. }));
+}

@@ -79,7 +79,8 @@ fn next_input(input: Option<Input>) -> Option<Input> {
         Some(Input::Start(_)) => Input::Stop(TESTED),
         Some(Input::Stop(_)) => Input::StopAll,
         Some(Input::StopAll) => Input::Restart(TESTED),
-        Some(Input::Restart(_)) => Input::Spawned(TESTED, 7),
+        Some(Input::Restart(_)) => Input::Reset(TESTED),
+        Some(Input::Reset(_)) => Input::Spawned(TESTED, 7),
         Some(Input::Spawned(..)) => Input::SpawnFailed(TESTED),
         Some(Input::SpawnFailed(_)) => Input::Watching(TESTED),
         Some(Input::Watching(_)) => Input::WatchFailed(TESTED),
@@ -174,13 +175,13 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
             I::Start(_) | I::Restart(_) => started(),
             I::Stop(_) | I::StopAll | I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) => same,
             I::Ready(_) | I::Connection(_) | I::Exited(..) | I::Tick => same,
-            I::Watching(_) | I::WatchFailed(_) => same,
+            I::Watching(_) | I::WatchFailed(_) | I::Reset(_) => same,
         },
         S::Waiting => match input {
             I::Stop(_) | I::StopAll => cancelled,
             I::Start(_) | I::Restart(_) | I::Spawned(..) | I::SpawnFailed(_) => same,
             I::Execed(_) | I::Ready(_) | I::Connection(_) | I::Exited(..) | I::Tick => same,
-            I::Watching(_) | I::WatchFailed(_) => same,
+            I::Watching(_) | I::WatchFailed(_) | I::Reset(_) => same,
         },
         S::Armed => match input {
             I::Start(_) | I::Restart(_) => kept,
@@ -196,7 +197,7 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
                 .stop_requested(stop_requested)
                 .actions(&[Action::Unwatch(TESTED), Action::Spawn(TESTED)]),
             I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) | I::Ready(_) => same,
-            I::Watching(_) | I::WatchFailed(_) | I::Exited(..) | I::Tick => same,
+            I::Watching(_) | I::WatchFailed(_) | I::Exited(..) | I::Tick | I::Reset(_) => same,
         },
         S::Spawning => match input {
             I::Start(_) | I::Restart(_) => kept,
@@ -214,7 +215,8 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
                 Outcome::noted(S::Off).changes(&[Change::Unbindable(TESTED)])
             }
             I::WatchFailed(_) => delayed(NOT_RUN),
-            I::Execed(_) | I::Ready(_) | I::Connection(_) | I::Exited(..) | I::Tick => same,
+            I::Execed(_) | I::Ready(_) | I::Connection(_) | I::Exited(..) => same,
+            I::Tick | I::Reset(_) => same,
         },
         S::Starting { pid, .. } | S::Up { pid, .. } => match input {
             I::Start(_) => kept,
@@ -235,7 +237,7 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
             I::Exited(_, status) if stop_requested => ended(status).actions(&[clean]),
             I::Exited(_, status) => delayed(status).actions(&[clean]),
             I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) | I::Ready(_) => same,
-            I::Watching(_) | I::WatchFailed(_) | I::Connection(_) | I::Tick => same,
+            I::Watching(_) | I::WatchFailed(_) | I::Connection(_) | I::Tick | I::Reset(_) => same,
         },
         S::Stopping {
             pid,
@@ -253,20 +255,23 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
                 killed.actions(&[Action::Kill(TESTED, pid)])
             }
             I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) | I::Ready(_) => same,
-            I::Watching(_) | I::WatchFailed(_) | I::Connection(_) => same,
+            I::Watching(_) | I::WatchFailed(_) | I::Connection(_) | I::Reset(_) => same,
         },
         S::Delayed { .. } => match input {
             I::Start(_) | I::Restart(_) | I::Tick => started(),
             I::Stop(_) | I::StopAll => cancelled,
             I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) | I::Ready(_) => same,
-            I::Watching(_) | I::WatchFailed(_) | I::Connection(_) | I::Exited(..) => same,
+            I::Watching(_) | I::WatchFailed(_) | I::Connection(_) | I::Exited(..) | I::Reset(_) => {
+                same
+            }
         },
         S::Done | S::Failed => match input {
             I::Start(_) | I::Restart(_) => started(),
             I::Stop(_) => cancelled,
+            I::Reset(_) if state == S::Failed => cancelled,
             I::StopAll | I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) => same,
             I::Ready(_) | I::Connection(_) | I::Exited(..) | I::Tick => same,
-            I::Watching(_) | I::WatchFailed(_) => same,
+            I::Watching(_) | I::WatchFailed(_) | I::Reset(_) => same,
         },
     }
 }
@@ -305,7 +310,7 @@ fn every_state_and_every_event() {
             cases += 1;
         }
     }
-    assert_eq!(cases, 11 * 13);
+    assert_eq!(cases, 11 * 14);
 }
 
 #[test]
@@ -318,7 +323,7 @@ fn every_event_for_one_that_is_to_stop() {
             cases += 1;
         }
     }
-    assert_eq!(cases, 4 * 13);
+    assert_eq!(cases, 4 * 14);
 }
 
 /// A service whose stop is requested stops with the last service that needs it.
@@ -350,6 +355,7 @@ fn what_concerns_nobody_changes_nothing() {
         Input::Start(nobody),
         Input::Stop(nobody),
         Input::Restart(nobody),
+        Input::Reset(nobody),
         Input::Spawned(nobody, 7),
         Input::SpawnFailed(nobody),
         Input::Watching(nobody),
