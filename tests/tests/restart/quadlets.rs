@@ -88,8 +88,9 @@ pub fn by_hand(guest: &Guest) -> Result<()> {
 /// Files that are wrong end nothing that runs, and take no other file with them: a line that podman's generator
 /// cannot read, the name of a service of the machine, and too much of a user.
 fn wrong_files(guest: &Guest) -> Result<()> {
-    let many = "mkdir -p .config/systemd/user && cd .config/systemd/user && seq -f %g.service 1025 | xargs touch";
-    guest.sh_as("core", many)?;
+    let much = "mkdir -p .config/systemd/user && cd .config/systemd/user && \
+                for n in 1 2 3 4 5; do head -c 1000000 /dev/zero | tr '\\0' '#' >$n.service; done";
+    guest.sh_as("core", much)?;
     guest.sh(&format!(
         "cd {DIR} && echo stray >>bad.container && printf '[Container]\nImage=x\n' >time.container && \
          printf '[Volume]\n' >late.volume && systemctl daemon-reload && systemctl start late-volume"

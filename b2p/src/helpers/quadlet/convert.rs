@@ -192,6 +192,13 @@ pub fn links(text: &str) -> Links {
     }
 }
 
+/// Returns true if a text of [`Definition::service_file`] is that of a unit of this user.
+#[must_use]
+pub fn belongs_to(text: &str, owner: &Owner) -> bool {
+    let user = text.lines().find_map(|line| line.strip_prefix("user "));
+    user.unwrap_or("root") == if owner.uid == 0 { "root" } else { &owner.name }
+}
+
 /// Returns the units that these keys name, each once. The specifiers of a template name instances.
 fn units(unit: &Unit, keys: &[&str], specifiers: &Specifiers) -> Vec<String> {
     let mut units = Vec::new();

@@ -13,10 +13,8 @@ pub mod message;
 
 pub use link::link_for;
 
-use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,7 +33,7 @@ use crate::common::control_client::ControlClient;
 use crate::common::listen_fds::inherited_socket;
 use crate::common::stop::poll_until;
 use crate::helpers::engine::PodmanUser;
-use crate::helpers::quadlet::{host, kube, paths, unit::Unit};
+use crate::helpers::quadlet::{convert, host, kube, paths, unit::Unit};
 
 /// Time without a connection after which the process ends, in milliseconds.
 const IDLE_MS: u64 = 10_000;
@@ -293,9 +291,9 @@ fn service(uid: u32, unit: &str) -> Option<Name> {
     let passwd = sys::files::read_text("/etc/passwd").ok()?;
     let owner = host::owner(&PodmanUser::with_uid(&passwd, uid)?);
     let name = paths::service_name(unit, &owner)?;
-    // A unit's file belongs to its user: two users may have names of which one begins with the other.
-    let file = fs::metadata(paths::unit(&name)).ok()?;
-    (file.uid() == uid).then(|| Name::new(&name))?
+    // Two users may have names of which one begins with the other.
+    let text = sys::files::read_text(format!("{}/{name}", paths::DEFINITIONS)).ok()?;
+    convert::belongs_to(&text, &owner).then(|| Name::new(&name))?
 }
 
 /// Changes a service, waits for it, and returns the result of the job.

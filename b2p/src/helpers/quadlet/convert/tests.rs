@@ -73,6 +73,18 @@ fn a_container_of_a_user_has_its_own_names() {
         ("core-web", 1000)
     );
     assert_eq!(service.needs, ["core-data-volume"]);
+    let owner = |uid, name: &str| Owner {
+        uid,
+        name: name.to_owned(),
+        ..Owner::default()
+    };
+    let text = definition.service_file();
+    let owners = [owner(1000, "core"), owner(1001, "cor"), owner(0, "root")];
+    let belongs = owners.each_ref().map(|owner| belongs_to(&text, owner));
+    assert_eq!(belongs, [true, false, false]);
+    let text = define("web.service", CONTAINER, 0).unwrap().service_file();
+    let belongs = owners.each_ref().map(|owner| belongs_to(&text, owner));
+    assert_eq!(belongs, [false, false, true]);
     assert_eq!(service.after, ["net", "core-db"]);
     assert_eq!(service.env, ["XDG_RUNTIME_DIR=/run/user/1000"]);
 }
