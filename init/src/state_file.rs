@@ -10,7 +10,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::crash;
 
-/// Maximum size of the file in bytes: 128 services of a line each, and degraded lines.
+/// Maximum size of the file in bytes: 256 services of a line each, and degraded lines.
 pub const MAX_BYTES: u64 = 64 * 1024;
 
 /// File in memory with the saved state.
