@@ -23,12 +23,10 @@ use crate::bounded::bounded;
 
 /// Number of rounds. Stacks of mounts are a few deep, and each round takes one layer off.
 const MAX_ROUNDS: usize = 16;
-/// Pause after a round without progress. The files of a killed process are closed a moment after
-/// its end: by io_uring's own worker (io_uring/io_uring.c, io_ring_exit_work), or when the kernel
-/// has freed a large memory.
-const RETRY_PAUSE: Duration = Duration::from_millis(100);
-/// Number of rounds without progress.
-const MAX_RETRIES: usize = 5;
+/// Pauses after rounds without progress, in milliseconds; the round after the last pause is the last. The files
+/// of a killed process are closed a moment after its end: mostly within milliseconds, but by io_uring's own worker
+/// (io_uring/io_uring.c, io_ring_exit_work), or when the kernel has freed a large memory, much later.
+const RETRY_PAUSES_MS: [u64; 7] = [5, 10, 20, 40, 80, 160, 320];
 /// Time limit for finding the processes that hold a busy mount, in milliseconds.
 const HOLDERS_MS: i32 = 3_000;
 /// Time after which no further process is looked at.
@@ -67,15 +65,15 @@ pub fn unmount_all() -> bool {
     if owns_machine {
         close_binfmt_interpreters();
     }
-    let mut retries = 0;
+    let mut pauses = RETRY_PAUSES_MS.into_iter();
     for _ in 0..MAX_ROUNDS {
         let progress = unmount_round(owns_machine);
-        if remaining_mounts().is_empty() || (!progress && retries == MAX_RETRIES) {
+        if remaining_mounts().is_empty() {
             break;
         }
         if !progress {
-            retries += 1;
-            std::thread::sleep(RETRY_PAUSE);
+            let Some(pause) = pauses.next() else { break };
+            std::thread::sleep(Duration::from_millis(pause));
         }
     }
     let busy = remaining_mounts();
