@@ -15,8 +15,11 @@ use nix::sys::socket::{
 
 use crate::{MAX_ANSWER_BYTES, Request, outcome};
 
-/// Pause before the next attempt to connect, when the queue of PID 1 is full.
+/// Pause before the next attempt to connect.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
+/// Time for which a socket that nobody listens on is tried again: PID 1 that is executed again after a crash
+/// listens within milliseconds.
+const RESTART_LIMIT: Duration = Duration::from_secs(1);
 
 /// Longest notice, in bytes. The rest of a longer one is dropped (recv(2)).
 const MAX_NOTICE_BYTES: usize = 16;
@@ -138,15 +141,20 @@ fn connect_until(path: &Path, deadline: Instant) -> Result<OwnedFd, RequestError
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let fd = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;
     let address = UnixAddr::new(path)?;
+    let restarted = deadline.min(Instant::now() + RESTART_LIMIT);
     loop {
-        match connect(fd.as_raw_fd(), &address) {
+        let (errno, until) = match connect(fd.as_raw_fd(), &address) {
             Ok(()) => return Ok(fd),
             // The queue is full. No poll(2) tells when it has room again (connect(2)).
-            Err(Errno::EAGAIN | Errno::EINTR) if Instant::now() < deadline => {
-                std::thread::sleep(RETRY_PAUSE);
-            }
+            Err(errno @ (Errno::EAGAIN | Errno::EINTR)) => (errno, deadline),
+            // The name is that of a socket that nobody listens on.
+            Err(errno @ Errno::ECONNREFUSED) => (errno, restarted),
             Err(errno) => return Err(errno.into()),
+        };
+        if Instant::now() >= until {
+            return Err(errno.into());
         }
+        std::thread::sleep(RETRY_PAUSE);
     }
 }
 

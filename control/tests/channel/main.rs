@@ -106,6 +106,19 @@ fn serve(mut server: Server, count: usize, reply: String) -> thread::JoinHandle<
 }
 
 #[test]
+fn a_server_that_starts_again_is_awaited() {
+    let dir = TestDir::new("again");
+    drop(dir.server());
+    let path = dir.path();
+    let asking = std::thread::spawn(move || ask(&path, &Request::Status, LONG));
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    let server = serve(dir.server(), 1, "ok\nback\n".into());
+    let answer = asking.join().unwrap();
+    assert_eq!(answer.as_deref(), Ok("back\n"));
+    drop(server.join().unwrap());
+}
+
+#[test]
 fn one_packet_each_way() {
     let dir = TestDir::new("one");
     let server = serve(dir.server(), 2, "ok\nmachine now=3\n".into());
