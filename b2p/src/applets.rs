@@ -78,7 +78,7 @@ pub const APPLETS: &[Applet] = &[
         details: "A NAME is searched for in /var/lib/boot2podman/ext, then on a disc or USB \
             stick with an ISO of boot2podman. A FILE, which has a / in it, is the path of \
             NAME.erofs with NAME.manifest beside it. A URL is one of these two, with the SHA-256 of \
-            the manifest: --sha256 SUM or URL#SUM. An added extension is gone after the next \
+            the manifest, or of the image: --sha256 SUM or URL#SUM. An added extension is gone after the next \
             boot; --keep puts it on the data disk, and b2p.ext= adds it at every boot. remove takes \
             back one that nothing uses, and names what does.", ..DEFAULT },
     Applet { name: "upgrade", kind: Client, arguments: "FILE|--back|--keep",

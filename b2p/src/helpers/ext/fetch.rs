@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Extensions from a web server, by busybox's wget. It checks no certificates: the SHA-256 that a person gives
-//! is that of the manifest, and the manifest has the one of the image, so that no byte is taken on trust.
+//! Extensions from a web server, by busybox's wget, which checks no certificates: a person gives a SHA-256. That of
+//! the manifest covers all, because the manifest has the one of the image. That of the image covers every file of
+//! the extension; which of its modules and services start is then the server's word.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -21,7 +22,7 @@ const SILENCE: &str = "30";
 const PIECE: usize = 64 * 1024;
 
 /// An extension on a server: the part that the addresses of image and manifest have in common, and the
-/// SHA-256 of the manifest.
+/// SHA-256 of one of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     base: String,
@@ -46,7 +47,7 @@ impl Address {
         let is_sum = given.len() == 64 && given.bytes().all(|b| b.is_ascii_hexdigit());
         if !is_sum {
             return wrong(
-                "the SHA-256 of its manifest is missing or is none: URL#SUM or --sha256 SUM, as \
+                "the SHA-256 of its manifest or of its image is missing or is none: URL#SUM or --sha256 SUM, as \
                  `sha256sum NAME.manifest` prints it",
             );
         }
@@ -84,15 +85,26 @@ impl Address {
         fetched.map(|()| files)
     }
 
+    /// Parses a manifest that has the SHA-256 given, or is that of an image with it.
+    fn checked_manifest<'t>(&self, text: &'t [u8]) -> Result<Manifest<'t>> {
+        let sum = hex(&Sha256::digest(text));
+        let manifest = Manifest::parse(text);
+        let image_sum = manifest.as_ref().map_or("", |m| m.value("sha256"));
+        if ![sum.as_str(), image_sum].contains(&self.sha256.as_str()) {
+            return Err(Error::invalid(format!(
+                "the SHA-256 of its manifest is {sum}, not {}, and the manifest has no image with that: nothing is \
+                 kept of it",
+                self.sha256
+            )));
+        }
+        manifest
+    }
+
     fn fetch_files(&self, files: &Files) -> Result<()> {
         let mut text = Vec::new();
         download(&format!("{}.manifest", self.base), MAX_BYTES, &mut text)?;
         let (size, image_sum) = {
-            let sum = hex(&Sha256::digest(&text));
-            if sum != self.sha256 {
-                return Err(wrong_sum(&text, &sum, &self.sha256));
-            }
-            let manifest = Manifest::parse(&text)?;
+            let manifest = self.checked_manifest(&text)?;
             let size = manifest.value("size").parse::<u64>();
             let size = size.map_err(|_| Error::invalid("its manifest has no size in bytes"))?;
             (size, manifest.value("sha256").to_owned())
@@ -114,20 +126,6 @@ impl Address {
         }
         Ok(())
     }
-}
-
-/// Explains a sum that differs; that of the image is a likely mistake.
-fn wrong_sum(text: &[u8], sum: &str, wanted: &str) -> Error {
-    let is_of_image = Manifest::parse(text).is_ok_and(|m| m.value("sha256") == wanted);
-    let hint = match is_of_image {
-        true => {
-            "; the one given is that of the image: give that of the manifest, which has the other in it"
-        }
-        false => "",
-    };
-    Error::invalid(format!(
-        "the SHA-256 of its manifest is {sum}, not {wanted}{hint}: nothing is kept of it"
-    ))
 }
 
 /// Refuses a file that does not fit into a directory, before it fills the disk or the memory.
@@ -254,7 +252,7 @@ mod tests {
             (
                 "https://host/debug",
                 "0a",
-                "SHA-256 of its manifest is missing",
+                "of its image is missing or is none",
             ),
             ("https://host/De bug", &sum, "not an address"),
             ("https://host/debug?x=1", &sum, "not an address"),
@@ -280,16 +278,27 @@ mod tests {
         assert_eq!(taken, b"abc");
         assert!(copy(&b"abcd"[..], 3, &mut taken).unwrap() > 3);
         assert_eq!(taken, b"abc");
-        let text = b"format 1\nname a\narchitecture amd64\nsuite x\nlibc 1\nsize 1\nsha256 00\n";
-        assert!(
-            wrong_sum(text, "11", "00")
-                .to_string()
-                .contains("that of the image")
+    }
+    #[test]
+    fn the_sum_is_that_of_the_manifest_or_of_the_image() {
+        let image = "0a".repeat(32);
+        let text = format!(
+            "format 1\nname a\narchitecture amd64\nsuite x\nlibc 1\nsize 1\nsha256 {image}\n"
         );
+        let sum = hex(&Sha256::digest(text.as_bytes()));
+        let check = |given: &str| {
+            let address = Address::parse("http://host/a.erofs", Some(given)).unwrap();
+            address.checked_manifest(text.as_bytes()).map(drop)
+        };
+        assert_eq!(check(&sum), Ok(()));
+        assert_eq!(check(&image.to_uppercase()), Ok(()));
+        let refused = why(check(&"0b".repeat(32)));
         assert!(
-            !wrong_sum(text, "11", "22")
-                .to_string()
-                .contains("that of the image")
+            refused.contains(&sum) && refused.contains("no image with that"),
+            "{refused}"
         );
+        // What is no manifest is refused by its sum first.
+        let address = Address::parse("http://host/a", Some(&image)).unwrap();
+        assert!(why(address.checked_manifest(b"<html>").map(drop)).contains("nothing is kept"));
     }
 }
