@@ -18,15 +18,29 @@ pub fn dir(path: &str) -> PathBuf {
 pub fn of_service(name: &str) -> Option<PathBuf> {
     let text = sys::files::read_text("/proc/self/cgroup").ok()?;
     let own = text.lines().find_map(|line| line.strip_prefix("0::"))?;
-    service_of(own, name).map(dir)
+    part_of_service(own, name).map(dir)
 }
 
 /// Returns the part of a path that is the cgroup of a service, which is below that of all services; a process of
 /// it may be in a leaf.
-fn service_of<'a>(own: &'a str, name: &str) -> Option<&'a str> {
+fn part_of_service<'a>(own: &'a str, name: &str) -> Option<&'a str> {
     let ends = own.match_indices('/').map(|(at, _)| at).chain([own.len()]);
     let mut paths = ends.filter_map(|end| own.get(..end)).skip(2);
     paths.find(|path| path.rsplit('/').next() == Some(name))
+}
+
+/// Returns the service in whose cgroup a process is, by the text of its /proc/<pid>/cgroup: `web` of
+/// `0::/system/web/runtime` and of `0::/user/1000/web`.
+#[must_use]
+pub fn service_in(text: &str) -> Option<&str> {
+    let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let mut parts = path.split('/');
+    let name = match parts.next()? {
+        "system" => parts.next(),
+        "user" => parts.nth(1),
+        _ => None,
+    };
+    name.filter(|name| !name.is_empty())
 }
 
 /// Returns the processes of a cgroup and of those below.
@@ -58,6 +72,21 @@ mod tests {
     }
 
     #[test]
+    fn the_service_of_a_process() {
+        for (text, right) in [
+            ("0::/system/web/runtime\n", Some("web")),
+            ("0::/user/1000/web\n", Some("web")),
+            ("1:cpu:/x\n0::/system/web\n", Some("web")),
+            ("0::/system/", None),
+            ("0::/user/1000\n", None),
+            ("0::/init\n", None),
+            ("", None),
+        ] {
+            assert_eq!(service_in(text), right, "{text}");
+        }
+    }
+
+    #[test]
     fn no_cgroup_but_that_of_the_service_is_its_own() {
         for (own, right) in [
             ("/system/web", Some("/system/web")),
@@ -68,7 +97,7 @@ mod tests {
             ("/", None),
             ("/init", None),
         ] {
-            assert_eq!(service_of(own, "web"), right, "{own}");
+            assert_eq!(part_of_service(own, "web"), right, "{own}");
         }
     }
 }

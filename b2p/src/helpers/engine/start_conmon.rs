@@ -15,6 +15,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use super::conmon::CONMON;
+use crate::common::cgroups;
 use crate::helpers::quadlet::paths;
 
 /// Option of conmon(8) for its level, podman's default, and the level instead.
@@ -31,7 +32,7 @@ pub fn main(count: usize) -> i32 {
     let mut arguments = arguments.split_off(arguments.len().saturating_sub(count));
     make_quiet(&mut arguments);
     let cgroup = sys::files::read_text("/proc/self/cgroup").unwrap_or_default();
-    if service_of(&cgroup).is_some_and(|service| paths::unit(service).exists()) {
+    if cgroups::service_in(&cgroup).is_some_and(|service| paths::unit(service).exists()) {
         log_twice(&mut arguments);
     }
     let why = Command::new(CONMON).args(arguments).exec();
@@ -47,18 +48,6 @@ fn make_quiet(arguments: &mut [OsString]) {
             arguments[at] = ERROR.into();
         }
     }
-}
-
-/// Returns the service in whose cgroup a process is: `web` of `0::/system/web/runtime`.
-fn service_of(cgroup: &str) -> Option<&str> {
-    let path = cgroup.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let mut parts = path.split('/');
-    match parts.next()? {
-        "system" => parts.next(),
-        "user" => parts.nth(1),
-        _ => None,
-    }
-    .filter(|name| !name.is_empty())
 }
 
 /// Adds the journal to the logs of a container whose output goes to a file.
@@ -96,21 +85,6 @@ mod tests {
             let mut arguments: Vec<OsString> = arguments.split(' ').map(OsString::from).collect();
             make_quiet(&mut arguments);
             assert_eq!(arguments.join(" ".as_ref()), wanted);
-        }
-    }
-
-    #[test]
-    fn a_unit_is_told_by_its_cgroup() {
-        for (text, right) in [
-            ("0::/system/web/runtime\n", Some("web")),
-            ("0::/system/web\n", Some("web")),
-            ("0::/user/1000/core-web/runtime\n", Some("core-web")),
-            ("0::/user/1000\n", None),
-            ("0::/system/\n", None),
-            ("0::/x/y\n", None),
-            ("", None),
-        ] {
-            assert_eq!(service_of(text), right, "{text}");
         }
     }
 

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use sys::error::{Doing, Result};
 
+use crate::common::cgroups;
+
 /// Links of a process to its program and directories (proc(5)).
 const LINKS: &[&str] = &["exe", "cwd", "root"];
 /// Most users that are named.
@@ -31,7 +33,7 @@ pub fn of(target: &Path, services: &[&str]) -> Result<Vec<String>> {
         let dir = entry.path();
         let read = |file: &str| fs::read_to_string(dir.join(file)).unwrap_or_default();
         let cgroup = read("cgroup");
-        if service_of(&cgroup).is_some_and(|service| services.contains(&service)) {
+        if cgroups::service_in(&cgroup).is_some_and(|service| services.contains(&service)) {
             continue;
         }
         // Other namespaces, such as that of rootless podman, have copies of all mounts, which end with ours.
@@ -79,17 +81,6 @@ fn container_of(cgroup: &str) -> Option<&str> {
     id.get(..12)
 }
 
-/// Returns the service of a process: cgroups are `/system/<name>` and `/user/<uid>/<name>`.
-fn service_of(cgroup: &str) -> Option<&str> {
-    let path = cgroup.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let mut parts = path.split('/');
-    match parts.next()? {
-        "system" => parts.next(),
-        "user" => parts.nth(1),
-        _ => None,
-    }
-}
-
 /// Returns true if a line of proc_pid_maps(5) is of a file on this device, `major:minor` in hexadecimal.
 fn maps_device(maps: &str, (major, minor): (u32, u32)) -> bool {
     let device = format!("{major:02x}:{minor:02x}");
@@ -121,9 +112,6 @@ mod tests {
         assert!(has_mount(mounts, (0, 47), None) && !has_mount(mounts, (0, 4), None));
         let copy = |path| has_mount(mounts, (0, 47), Some(Path::new(path)));
         assert!(!copy("/run/boot2podman/ext/debug") && copy("/run/boot2podman/ext/other"));
-        assert_eq!(service_of("0::/system/statd/x\n"), Some("statd"));
-        assert_eq!(service_of("0::/user/1000/web\n"), Some("web"));
-        assert_eq!(service_of("0::/init\n"), None);
         let id = "ab".repeat(32);
         let cgroup = format!("0::/machine/libpod-{id}/container\n");
         let said = describe("12", "httpd", &cgroup);

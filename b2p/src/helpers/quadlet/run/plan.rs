@@ -90,8 +90,7 @@ pub struct Plan {
 
 impl Plan {
     /// Returns the exit status for an end of the main process that is a failure, or of a command of a one-shot.
-    /// That of a daemon may be one of the signals that are usual for it (systemd.service(5),
-    /// "SuccessExitStatus=").
+    /// A daemon may end by one of the signals that are usual for it (systemd.service(5), "SuccessExitStatus=").
     #[must_use]
     pub fn failure(&self, exit: Exit) -> Option<i32> {
         let is_clean = |signal| {
