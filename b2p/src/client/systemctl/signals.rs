@@ -87,11 +87,7 @@ impl Targets<'_> {
     /// Signals the processes of units.
     pub fn kill(&self, report: &Report<'_>) -> i32 {
         let word = self.options.value("signal").unwrap_or("SIGTERM");
-        let number = word
-            .parse()
-            .ok()
-            .or_else(|| services::exit_status::signal_number(word));
-        let Some(number) = number.and_then(|n| Signal::try_from(n).ok()) else {
+        let Some(number) = parse_signal(word) else {
             print_error(&format!("Failed to parse signal string {word}."));
             return 1;
         };
@@ -101,29 +97,35 @@ impl Targets<'_> {
         let mut status = 0;
         for name in &self.options.names {
             let view = units::find(report, self.owner, name);
-            let Some(service) = view.service else {
-                print_error(&format!(
-                    "Failed to kill unit {0}: Unit {0} not loaded.",
-                    view.name
-                ));
-                status = 1;
-                continue;
-            };
-            let all = cgroups::processes(&cgroups::dir(&cgroup(&service)));
-            let all: Vec<u64> = all.into_iter().map(u64::from).collect();
-            let unit = view.unit.is_some().then(|| view.told().main);
-            let pids = signalled(whom, service.pid, unit, all);
-            if pids.is_empty() {
-                print_error(&format!(
-                    "Failed to kill unit {}: No main process to kill",
-                    view.name
-                ));
+            if let Err(why) = kill_one(&view, whom, number) {
+                print_error(&format!("Failed to kill unit {}: {why}", view.name));
                 status = 1;
             }
-            pids.into_iter().for_each(|pid| signal(pid, number));
         }
         status
     }
+}
+
+/// Returns the signal that a number or a name stands for.
+fn parse_signal(word: &str) -> Option<Signal> {
+    let number = word.parse().ok();
+    let number = number.or_else(|| services::exit_status::signal_number(word))?;
+    Signal::try_from(number).ok()
+}
+
+fn kill_one(view: &View<'_>, whom: Option<&str>, number: Signal) -> Result<()> {
+    let Some(service) = view.service else {
+        return Err(Error::invalid(format!("Unit {} not loaded.", view.name)));
+    };
+    let all = cgroups::processes(&cgroups::dir(&cgroup(&service)));
+    let all: Vec<u64> = all.into_iter().map(u64::from).collect();
+    let unit = view.unit.is_some().then(|| view.told().main);
+    let pids = signalled(whom, service.pid, unit, all);
+    if pids.is_empty() {
+        return Err(Error::invalid("No main process to kill"));
+    }
+    pids.into_iter().for_each(|pid| signal(pid, number));
+    Ok(())
 }
 
 /// Returns the processes that a signal is for, of `all` those of the service's cgroup. The first process of a
