@@ -136,7 +136,7 @@ fn judge(corpus: &Path, case: &str, needs: &[String], generator: &[String]) -> O
         None => "refused".to_owned(),
         Some(subject) => match Definition::of(&subject.unit, &subject.specifiers) {
             Ok(_) => "runs".to_owned(),
-            Err(why) => why,
+            Err(why) => why.to_string(),
         },
     };
     for line in expectations {

@@ -76,7 +76,10 @@ fn check(name: &str, unit: &Unit, uid: u32) {
         ..Specifiers::default()
     };
     match Definition::of(unit, &specifiers) {
-        Err(why) => assert!(is_one_line(&why.replace(char::is_control, "")), "{why:?}"),
+        Err(why) => {
+            let why = why.to_string();
+            assert!(is_one_line(&why.replace(char::is_control, "")), "{why:?}");
+        }
         Ok(definition) => check_definition(&definition, uid),
     }
     if let Ok(program) = Program::of(unit, &specifiers) {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::disk_units::{is_plain, names};
 use super::generator::Output;
+use super::unit_error::Fault;
 
 /// Part of the machine in degraded lines.
 pub const PART: &str = "compose";
@@ -58,21 +59,25 @@ fn units_with(dir: &Path, has_provider: bool) -> Output {
     let projects = projects(dir);
     if !projects.is_empty() && !has_provider {
         let names: Vec<&str> = projects.iter().map(|(name, _)| name.as_str()).collect();
-        made.faults.push(format!(
-            "{PART}: {}: no compose provider: the extension `compose` has one (`make ext NAME=compose`, b2p.ext=compose)",
+        made.faults.push(fault(format!(
+            "{}: no compose provider: the extension `compose` has one (`make ext NAME=compose`, b2p.ext=compose)",
             names.join(", ")
-        ));
+        )));
         return made;
     }
     for (name, file) in projects {
         match is_plain(&name) && name.len() <= MAX_NAME_BYTES {
             true => made.units += &unit(&name, &file),
-            false => made.faults.push(format!(
-                "{PART}: {name}: a name of at most {MAX_NAME_BYTES} letters, digits, dots, _ and -"
-            )),
+            false => made.faults.push(fault(format!(
+                "{name}: a name of at most {MAX_NAME_BYTES} letters, digits, dots, _ and -"
+            ))),
         }
     }
     made
+}
+
+fn fault(why: String) -> Fault {
+    Fault { part: PART, why }
 }
 
 /// Writes the unit of a project. The provider makes those containers anew whose part of the file has changed.
@@ -123,7 +128,8 @@ mod tests {
             unit.last("Service", "ExecStop"),
             Some(format!("/usr/bin/podman compose --file {file} stop").as_str())
         );
-        assert!(made.faults.len() == 1 && made.faults[0].starts_with("compose: a b: a name"));
+        assert!(made.faults.len() == 1 && made.faults[0].why.starts_with("a b: a name"));
+        assert_eq!(made.faults[0].part, "compose");
     }
 
     #[test]
@@ -134,6 +140,10 @@ mod tests {
         project(&temp, "blog", &["compose.yaml"]);
         let made = units_with(temp.dir(), false);
         assert!(made.units.is_empty() && made.faults.len() == 1);
-        assert!(made.faults[0].starts_with("compose: blog, shop: no compose provider"));
+        assert!(
+            made.faults[0]
+                .why
+                .starts_with("blog, shop: no compose provider")
+        );
     }
 }

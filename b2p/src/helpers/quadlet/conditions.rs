@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::specifiers::Specifiers;
 use super::unit::Unit;
+use super::unit_error::Result;
 
 /// Property that a condition asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +88,7 @@ fn property(key: &str, prefix: &str) -> Option<Property> {
 ///
 /// # Errors
 /// A specifier is unknown.
-pub fn of(unit: &Unit, prefix: &str, specifiers: &Specifiers) -> Result<Vec<Condition>, String> {
+pub fn of(unit: &Unit, prefix: &str, specifiers: &Specifiers) -> Result<Vec<Condition>> {
     let mut conditions = Vec::new();
     for (name, property) in PROPERTIES {
         let key = format!("{prefix}{name}");

@@ -15,6 +15,7 @@ use super::run::{GIVEN_UP, SKIPPED};
 use super::span::span;
 use super::specifiers::{Owner, Specifiers};
 use super::unit::Unit;
+use super::unit_error::{Result, UnitError};
 
 /// Longest time that a service file can name, in milliseconds.
 const MAX_MS: Millis = 3_600_000;
@@ -77,8 +78,8 @@ impl Definition {
     /// Reads a unit.
     ///
     /// # Errors
-    /// The unit cannot run here; the text says why.
-    pub fn of(unit: &Unit, specifiers: &Specifiers) -> Result<Definition, String> {
+    /// The unit cannot run here.
+    pub fn of(unit: &Unit, specifiers: &Specifiers) -> Result<Definition> {
         let name = &specifiers.unit;
         let service = service_name(name, &specifiers.user)
             .ok_or("its name has no character that a service can have")?;
@@ -234,12 +235,7 @@ fn service_of(unit: &str, owner: &Owner) -> Option<String> {
     }
 }
 
-fn lines(
-    unit: &Unit,
-    program: &Program,
-    service: &str,
-    specifiers: &Specifiers,
-) -> Result<String, String> {
+fn lines(unit: &Unit, program: &Program, service: &str, specifiers: &Specifiers) -> Result<String> {
     let last = |key: &str| unit.last("Service", key);
     let plan = &program.plan;
     let ends = plan.kind == Kind::Oneshot && !plan.remains;
@@ -247,7 +243,13 @@ fn lines(
     let delay = match last("RestartSec").map(|text| (text, span(text))) {
         None => 100,
         Some((_, Some(Some(ms)))) => ms,
-        Some((text, _)) => return Err(format!("RestartSec: {text}: a time such as 5 or 1min")),
+        Some((text, _)) => {
+            return Err(UnitError::value(
+                "RestartSec",
+                text,
+                "a time such as 5 or 1min",
+            ));
+        }
     };
     let grace = plan
         .stop_ms
@@ -277,7 +279,7 @@ fn lines(
     }
     if let Some(mask) = last("UMask") {
         let bits = u32::from_str_radix(mask, 8).ok().filter(|n| *n <= 0o777);
-        let bits = bits.ok_or_else(|| format!("UMask: {mask}: octal, such as 0022"))?;
+        let bits = bits.ok_or_else(|| UnitError::value("UMask", mask, "octal, such as 0022"))?;
         text += &format!("umask {bits:03o}\n");
     }
     if specifiers.user.uid != 0 {
@@ -294,7 +296,7 @@ fn lines(
 }
 
 /// Reads `LimitNOFILE=`: both limits in one, or with a colon between them.
-fn open_files(text: &str) -> Result<String, String> {
+fn open_files(text: &str) -> Result<String> {
     const MOST: u64 = 1_048_576;
     let number = |text: &str| match text {
         "infinity" => Some(MOST),
@@ -305,28 +307,36 @@ fn open_files(text: &str) -> Result<String, String> {
     let both = both.filter(|(soft, hard)| soft <= hard);
     both.map(|(soft, hard)| format!("{soft} {hard}"))
         .ok_or_else(|| {
-            format!("LimitNOFILE: {text}: a number, or a soft and a hard one: 1024:4096")
+            let right = "a number, or a soft and a hard one: 1024:4096";
+            UnitError::value("LimitNOFILE", text, right)
         })
 }
 
 /// Reads `OOMScoreAdjust=`. PID 1, which sets the value, may lower the score, and a user may not
 /// (proc_pid_oom_score_adj(5)).
-fn oom_score_adj(text: &str, uid: u32) -> Result<i32, String> {
+fn oom_score_adj(text: &str, uid: u32) -> Result<i32> {
     let least = if uid == 0 { -1_000 } else { 0 };
     let score = text.parse::<i32>().ok();
     let score = score.filter(|score| (least..=1_000).contains(score));
-    score.ok_or_else(|| format!("OOMScoreAdjust: {text}: a number from {least} to 1000"))
+    let right = || format!("a number from {least} to 1000");
+    score.ok_or_else(|| UnitError::value("OOMScoreAdjust", text, right()))
 }
 
 /// Returns the restart policy of a service file for that of a unit.
-fn restart(policy: &str, ends: bool) -> Result<&'static str, String> {
+fn restart(policy: &str, ends: bool) -> Result<&'static str> {
     Ok(match policy {
         "no" => "never",
         // A one-shot that has ended with success is not started again (systemd.service(5)).
         "always" if ends => "on-failure",
         "always" => "always",
         "on-failure" | "on-abnormal" | "on-abort" | "on-watchdog" => "on-failure",
-        other => return Err(format!("Restart: {other}: no, always or on-failure")),
+        other => {
+            return Err(UnitError::value(
+                "Restart",
+                other,
+                "no, always or on-failure",
+            ));
+        }
     })
 }
 

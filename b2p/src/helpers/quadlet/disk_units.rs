@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::generator::Output;
 use super::specifiers::Owner;
-use super::{PART, compose, kube};
+use super::{compose, kube};
 
 /// Returns true if the owner has kube files or compose projects, which are the machine's.
 #[must_use]
@@ -42,27 +42,4 @@ pub fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
     sys::sort::sort(&mut names);
     names
-}
-
-/// Returns the part of the machine that a fault belongs to, and its reason.
-#[must_use]
-pub fn part(fault: &str) -> (&'static str, &str) {
-    let of = |part: &'static str| Some((part, fault.strip_prefix(part)?.strip_prefix(": ")?));
-    let own = [kube::PART, compose::PART].into_iter().find_map(of);
-    own.unwrap_or((PART, fault))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn faults_belong_to_a_part() {
-        assert_eq!(part("kube: a b.yaml: a name"), ("kube", "a b.yaml: a name"));
-        assert_eq!(part("compose: x: y"), ("compose", "x: y"));
-        assert_eq!(
-            part("compose.service: z"),
-            ("quadlet", "compose.service: z")
-        );
-    }
 }

@@ -16,6 +16,7 @@ use sys::error::{Doing, Error, Result};
 
 use self::good_files::GoodFiles;
 use super::specifiers::Owner;
+use super::unit_error::Fault;
 use crate::common::{pidfd, tool};
 
 /// The generator.
@@ -46,8 +47,8 @@ const MAX_OUTPUT_BYTES: u64 = 8 << 20;
 pub struct Output {
     /// The units, each after a line with its name.
     pub units: String,
-    /// Faults of quadlet files, each in one line.
-    pub faults: Vec<String>,
+    /// Faults of the files.
+    pub faults: Vec<Fault>,
 }
 
 /// Returns the directories that the generator reads for an owner.
@@ -191,7 +192,7 @@ fn failure(status: ExitStatus, statuses: &[i32], messages: &str) -> Option<Strin
 }
 
 /// Returns the lines of the generator's messages that name a fault.
-fn faults(messages: &str) -> Vec<String> {
+fn faults(messages: &str) -> Vec<Fault> {
     let is_fault = |text: &&str| {
         let harmless = [
             "Loading source ",
@@ -202,7 +203,7 @@ fn faults(messages: &str) -> Vec<String> {
         !text.is_empty() && !harmless.iter().any(|start| text.starts_with(start))
     };
     let lines = messages.lines().map(without_program);
-    lines.filter(is_fault).map(str::to_owned).collect()
+    lines.filter(is_fault).map(Fault::of_quadlet).collect()
 }
 
 /// Returns a message without the name and number of the program.
@@ -231,6 +232,7 @@ mod tests {
                 "converting \"bad.container\": unsupported key 'Imge'",
                 "converting \"pod.container\": pod p.pod is not Quadlet based"
             ]
+            .map(Fault::of_quadlet)
         );
     }
 

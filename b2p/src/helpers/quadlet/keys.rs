@@ -3,6 +3,7 @@
 
 use super::conditions;
 use super::unit::{Assignment, Unit};
+use super::unit_error::{Result, UnitError};
 
 /// Keys that are read.
 const READ: &[(&str, &[&str])] = &[
@@ -124,37 +125,33 @@ pub fn unsupported(unit: &Unit) -> Vec<String> {
 
 /// Returns why a unit cannot run here: one of its keys takes rights away, and would have no effect.
 #[must_use]
-pub fn refusal(unit: &Unit) -> Option<String> {
+pub fn refusal(unit: &Unit) -> Option<UnitError> {
     let given = REFUSED
         .iter()
         .filter_map(|key| Some((key, unit.last("Service", key)?)));
     let mut refused = given.filter(|(_, value)| !HARMLESS.contains(value));
     let (key, value) = refused.next()?;
-    Some(format!(
-        "{key}={value} is not supported; the files of a user run as that user"
-    ))
+    let why = format!("{key}={value} is not supported; the files of a user run as that user");
+    Some(UnitError::Invalid(why.into()))
 }
 
 /// Returns the files of the cgroup that limit the unit, with their values.
 ///
 /// # Errors
 /// A value is wrong.
-pub fn limits(
-    unit: &Unit,
-    memory: impl Fn() -> u64,
-) -> Result<Vec<(&'static str, String)>, String> {
+pub fn limits(unit: &Unit, memory: impl Fn() -> u64) -> Result<Vec<(&'static str, String)>> {
     let given = LIMITS
         .iter()
         .filter_map(|(key, file)| Some((*key, *file, unit.last("Service", key)?)));
-    let limit = |(key, file, text): (&str, &'static str, &str)| {
+    let limit = |(key, file, text): (&'static str, &'static str, &str)| {
         let value = match key {
             "CPUQuota" => quota(text),
             "CPUWeight" => number(text),
             "TasksMax" => amount(text),
             _ => share(text, &memory).or_else(|| amount(text)),
         };
-        let value =
-            value.ok_or_else(|| format!("{key}: {text}: an amount that its cgroup takes"))?;
+        let right = "an amount that its cgroup takes";
+        let value = value.ok_or_else(|| UnitError::value(key, text, right))?;
         Ok((file, value))
     };
     given.map(limit).collect()

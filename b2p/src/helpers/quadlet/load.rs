@@ -14,6 +14,7 @@ use super::convert::{self, Definition};
 use super::paths::DEFINITIONS;
 use super::read::{self, Loaded};
 use super::specifiers::Owner;
+use super::unit_error::Fault;
 use super::{ask_status, kube, store};
 use crate::client::service::Environment;
 use crate::client::service_files;
@@ -36,7 +37,7 @@ pub(super) fn all(
     env: &Environment,
     owners: &[Owner],
     boot: &BootStart,
-    faults: &mut Vec<String>,
+    faults: &mut Vec<Fault>,
 ) -> Result<()> {
     fs::create_dir_all(DEFINITIONS).on(DEFINITIONS)?;
     let text = ask_status(env)?;
@@ -59,7 +60,8 @@ pub(super) fn all(
             Ok(_) => {}
             Err(why) => {
                 failed.push(owner.uid);
-                load.faults.push(format!("of {}: {why}", owner.name));
+                let why = format!("of {}: {why}", owner.name);
+                load.faults.push(Fault::of_quadlet(why));
             }
         }
     }
@@ -99,7 +101,7 @@ pub(super) fn instance(env: &Environment, owner: &Owner, name: &str) -> Result<b
         store::offer(env, &report, definition);
     }
     match faults.first() {
-        Some(fault) if loaded.definitions.is_empty() => Err(Error::invalid(fault.clone())),
+        Some(fault) if loaded.definitions.is_empty() => Err(Error::invalid(fault.why.clone())),
         _ => Ok(true),
     }
 }
@@ -112,7 +114,7 @@ struct Load<'a> {
     taken: BTreeSet<String>,
     /// Number of these that are no root's.
     of_users: usize,
-    faults: &'a mut Vec<String>,
+    faults: &'a mut Vec<Fault>,
 }
 
 impl Load<'_> {
@@ -123,7 +125,8 @@ impl Load<'_> {
         if owner.uid != 0
             && let Err(why) = prepare(owner)
         {
-            self.faults.push(format!("of {}: {why}", owner.name));
+            let why = format!("of {}: {why}", owner.name);
+            self.faults.push(Fault::of_quadlet(why));
         }
         self.refuse_names(owner, &mut loaded);
         self.refuse_too_many(owner, &mut loaded);
@@ -183,10 +186,11 @@ impl Load<'_> {
         if loaded.definitions.len() > most {
             let names = loaded.definitions.drain(most..).map(|d| d.unit);
             let names = names.collect::<Vec<_>>().join(" ");
-            self.faults.push(format!(
+            let why = format!(
                 "of {}: at most {MAX_OF_USER} units of a user, and {MAX_OF_USERS} of all: left out: {names}",
                 owner.name
-            ));
+            );
+            self.faults.push(Fault::of_quadlet(why));
         }
     }
 }
@@ -245,13 +249,13 @@ fn prepare(owner: &Owner) -> Result<()> {
 /// Takes out the definitions for which `why` has a reason, and reports them.
 fn refuse(
     definitions: &mut Vec<Definition>,
-    faults: &mut Vec<String>,
+    faults: &mut Vec<Fault>,
     why: impl Fn(&Definition) -> Option<String>,
 ) -> bool {
     let before = definitions.len();
     definitions.retain(|definition| match why(definition) {
         Some(why) => {
-            faults.push(format!("{}: {why}", definition.unit));
+            faults.push(Fault::of_quadlet(format!("{}: {why}", definition.unit)));
             false
         }
         None => true,
@@ -263,7 +267,7 @@ fn refuse(
 /// ever.
 fn refuse_without_needs(
     definitions: &mut Vec<Definition>,
-    faults: &mut Vec<String>,
+    faults: &mut Vec<Fault>,
     known: impl Fn(&str) -> bool,
 ) {
     loop {

@@ -25,6 +25,7 @@ pub mod span;
 pub mod specifiers;
 mod store;
 pub mod unit;
+pub mod unit_error;
 mod variables;
 pub mod words;
 
@@ -38,6 +39,7 @@ use sys::error::{Doing, Result};
 pub use self::boot_start::BootStart;
 use self::paths::DEFINITIONS;
 use self::specifiers::Owner;
+use self::unit_error::Fault;
 use crate::client::service::{Environment, Verb, change};
 use crate::common::degraded::Degraded;
 use crate::helpers::engine::PodmanUser;
@@ -62,13 +64,12 @@ pub fn load(env: &Environment, boot: &BootStart) {
     }
     let mut faults = Vec::new();
     if let Err(why) = load::all(env, &owners, boot, &mut faults) {
-        faults.push(why.to_string());
+        faults.push(Fault::of_quadlet(why.to_string()));
     }
-    let lines: Vec<(&str, &str)> = faults.iter().map(|fault| disk_units::part(fault)).collect();
-    for (part, why) in &lines {
+    for Fault { part, why } in &faults {
         warn!("{part}: {why}");
     }
-    let lines = lines.into_iter().map(|(part, why)| (part, why.to_owned()));
+    let lines = faults.into_iter().map(|fault| (fault.part, fault.why));
     Degraded::of("user-services").update(lines);
 }
 

@@ -6,6 +6,8 @@ use std::process::Stdio;
 
 use sys::error::{Doing, Result};
 
+use super::unit_error::UnitError;
+
 /// Target of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
@@ -32,11 +34,11 @@ impl Output {
     /// Reads a value. What the journal, the console and a terminal would get goes to the log.
     ///
     /// # Errors
-    /// The value is none of these; the text says what would be right.
-    pub fn parse(text: &str) -> Result<Output, String> {
+    /// The value is none of these; the error says what would be right.
+    pub fn parse(text: &str) -> Result<Output, UnitError> {
         let file = |path: &str, mode| match path.starts_with('/') {
             true => Ok(Output::File(path.to_owned(), mode)),
-            false => Err(format!("{path}: a whole path")),
+            false => Err(UnitError::Value(path.to_owned(), "a whole path".into())),
         };
         match text.split_once(':') {
             Some(("file", path)) => file(path, Mode::Overwrite),
@@ -46,9 +48,10 @@ impl Output {
                 "null" => Ok(Output::Null),
                 "inherit" | "journal" | "journal+console" | "syslog" | "syslog+console"
                 | "kmsg" | "kmsg+console" | "tty" => Ok(Output::Log),
-                _ => Err(format!(
-                    "{text}: journal, null, file:, append: or truncate:"
-                )),
+                _ => {
+                    let right = "journal, null, file:, append: or truncate:";
+                    Err(UnitError::Value(text.to_owned(), right.into()))
+                }
             },
         }
     }

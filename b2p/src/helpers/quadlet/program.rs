@@ -8,6 +8,7 @@ use super::run::lifecycle::{Exit, Kind, Plan};
 use super::span::span;
 use super::specifiers::Specifiers;
 use super::unit::Unit;
+use super::unit_error::{Result, UnitError};
 use super::variables::set;
 use super::words::{self, Command};
 
@@ -65,8 +66,8 @@ impl Program {
     /// Reads the section of a unit.
     ///
     /// # Errors
-    /// A value is wrong; the text says which key has it, and what would be right.
-    pub fn of(unit: &Unit, specifiers: &Specifiers) -> Result<Program, String> {
+    /// A value is wrong; the error says which key has it, and what would be right.
+    pub fn of(unit: &Unit, specifiers: &Specifiers) -> Result<Program> {
         let last = |key: &str| unit.last(SERVICE, key);
         let commands = COMMANDS.map(|key| commands(unit, specifiers, key));
         let [pre, start, post, stop, stop_post, reload] = commands;
@@ -74,7 +75,7 @@ impl Program {
         let kind = kind(last("Type"))?;
         let [_, start, ..] = &commands;
         if start.is_empty() || kind != Kind::Oneshot && start.len() > 1 {
-            return Err("ExecStart: one command, or more with Type=oneshot".to_owned());
+            return Err("ExecStart: one command, or more with Type=oneshot".into());
         }
         let path = |text: &str| optional_path(text, specifiers);
         let env_files = unit.all(SERVICE, "EnvironmentFile").into_iter();
@@ -105,7 +106,7 @@ impl Program {
             plan,
             commands,
             env: environment(unit, specifiers)?,
-            env_files: env_files.map(path).collect::<Result<_, _>>()?,
+            env_files: env_files.map(path).collect::<Result<_>>()?,
             dir: last("WorkingDirectory").map(path).transpose()?,
             pid_file: last("PIDFile")
                 .map(|file| specifiers.expand(file))
@@ -118,33 +119,37 @@ impl Program {
     }
 }
 
-fn commands(unit: &Unit, specifiers: &Specifiers, key: &str) -> Result<Vec<Command>, String> {
+fn commands(unit: &Unit, specifiers: &Specifiers, key: &'static str) -> Result<Vec<Command>> {
     let values = unit.all(SERVICE, key).into_iter();
     let lists = values.map(|value| words::commands(value, |word| specifiers.expand(word)));
-    let lists: Result<Vec<_>, String> = lists.collect();
-    let commands: Vec<Command> = lists.map_err(|why| format!("{key}: {why}"))?.concat();
+    let lists: Result<Vec<_>> = lists.collect();
+    let commands: Vec<Command> = lists.map_err(|why| why.of(key))?.concat();
     let is_relative = |c: &&Command| {
         c.argv
             .first()
             .is_some_and(|p| p.contains('/') && !p.starts_with('/'))
     };
     match commands.iter().find(is_relative) {
-        Some(c) => Err(format!(
-            "{key}: {}: a program by its whole path",
-            c.argv.concat()
-        )),
+        Some(c) => {
+            let program = c.argv.concat();
+            Err(UnitError::value(
+                key,
+                &program,
+                "a program by its whole path",
+            ))
+        }
         None => Ok(commands),
     }
 }
 
 /// Reads where output goes: standard error goes where standard output goes, unless the unit says otherwise
 /// (systemd.exec(5)).
-fn output(unit: &Unit, specifiers: &Specifiers) -> Result<(Output, Output), String> {
-    let read = |key: &str| -> Result<Option<Output>, String> {
+fn output(unit: &Unit, specifiers: &Specifiers) -> Result<(Output, Output)> {
+    let read = |key: &'static str| -> Result<Option<Output>> {
         let text = unit.last(SERVICE, key);
         let text = text.map(|text| specifiers.expand(text)).transpose()?;
         let output = text.map(|text| Output::parse(&text));
-        output.transpose().map_err(|why| format!("{key}: {why}"))
+        output.transpose().map_err(|why| why.of(key))
     };
     let stdout = read("StandardOutput")?.unwrap_or(Output::Log);
     let inherits = unit.last(SERVICE, "StandardError") == Some("inherit");
@@ -153,22 +158,24 @@ fn output(unit: &Unit, specifiers: &Specifiers) -> Result<(Output, Output), Stri
     Ok((stdout, stderr))
 }
 
-fn kill_signal(text: Option<&str>) -> Result<i32, String> {
+fn kill_signal(text: Option<&str>) -> Result<i32> {
     let name = text.unwrap_or("SIGTERM");
     let number = services::exit_status::signal_number(name);
-    number.ok_or_else(|| format!("KillSignal: {name}: a signal by its name, such as SIGINT"))
+    let right = "a signal by its name, such as SIGINT";
+    number.ok_or_else(|| UnitError::value("KillSignal", name, right))
 }
 
 /// Reads `StartLimitBurst=` and `StartLimitIntervalSec=`, of which one suffices. Without them, no unit is
 /// given up.
-fn start_limit(unit: &Unit) -> Result<Option<(usize, Millis)>, String> {
+fn start_limit(unit: &Unit) -> Result<Option<(usize, Millis)>> {
     let of = |key: &str| unit.last("Unit", key).or_else(|| unit.last(SERVICE, key));
     let interval = of("StartLimitIntervalSec").or_else(|| of("StartLimitInterval"));
     let burst = of("StartLimitBurst");
     if interval.is_none() && burst.is_none() {
         return Ok(None);
     }
-    let wrong = |text: &str| format!("StartLimitIntervalSec: {text}: a time such as 30 or 5min");
+    let right = "a time such as 30 or 5min";
+    let wrong = |text: &str| UnitError::value("StartLimitIntervalSec", text, right);
     let ms = interval.map(|text| span(text).ok_or_else(|| wrong(text)));
     let ms = ms
         .transpose()?
@@ -177,20 +184,19 @@ fn start_limit(unit: &Unit) -> Result<Option<(usize, Millis)>, String> {
     let number = burst.unwrap_or("5");
     let number = number
         .parse()
-        .map_err(|_| format!("StartLimitBurst: {number}: a number"))?;
+        .map_err(|_| UnitError::value("StartLimitBurst", number, "a number"))?;
     Ok(Some((number, ms)).filter(|limit| limit.0 > 0 && limit.1 > 0))
 }
 
-fn kind(text: Option<&str>) -> Result<Kind, String> {
+fn kind(text: Option<&str>) -> Result<Kind> {
     Ok(match text.unwrap_or("simple") {
         "simple" | "exec" | "idle" => Kind::Simple,
         "notify" | "notify-reload" => Kind::Notify,
         "forking" => Kind::Forking,
         "oneshot" => Kind::Oneshot,
         other => {
-            return Err(format!(
-                "Type: {other}: simple, exec, notify, forking or oneshot"
-            ));
+            let right = "simple, exec, notify, forking or oneshot";
+            return Err(UnitError::value("Type", other, right));
         }
     })
 }
@@ -201,7 +207,7 @@ pub fn is_true(text: &str) -> bool {
     ["1", "yes", "true", "on"].contains(&text.to_ascii_lowercase().as_str())
 }
 
-fn optional_path(text: &str, specifiers: &Specifiers) -> Result<OptionalPath, String> {
+fn optional_path(text: &str, specifiers: &Specifiers) -> Result<OptionalPath> {
     let rest = text.strip_prefix('-');
     let path = specifiers.expand(rest.unwrap_or(text))?;
     match path.as_str() {
@@ -213,49 +219,50 @@ fn optional_path(text: &str, specifiers: &Specifiers) -> Result<OptionalPath, St
             path: specifiers.user.home.clone(),
             is_optional: rest.is_some(),
         }),
-        _ => Err(format!("{path}: a whole path")),
+        _ => Err(UnitError::Value(path, "a whole path".into())),
     }
 }
 
 /// Returns the value of the first of these keys that the unit has: a time, or `None` inside for none.
-fn time(unit: &Unit, keys: &[&str]) -> Result<Option<Option<Millis>>, String> {
+fn time(unit: &Unit, keys: &[&'static str]) -> Result<Option<Option<Millis>>> {
     let mut given = keys
         .iter()
         .filter_map(|key| Some((key, unit.last(SERVICE, key)?)));
     let Some((key, text)) = given.next() else {
         return Ok(None);
     };
-    let parsed =
-        span(text).ok_or_else(|| format!("{key}: {text}: a time such as 90, 5min or infinity"))?;
+    let right = "a time such as 90, 5min or infinity";
+    let parsed = span(text).ok_or_else(|| UnitError::value(key, text, right))?;
     Ok(Some(parsed.filter(|ms| *ms > 0)))
 }
 
 /// Reads `SuccessExitStatus=`.
-fn ends(unit: &Unit) -> Result<Vec<Exit>, String> {
+fn ends(unit: &Unit) -> Result<Vec<Exit>> {
     let names = unit.names(SERVICE, "SuccessExitStatus");
     let end = |name: &str| match name.parse() {
         Ok(code @ 0..=255) => Ok(Exit::Code(code)),
         _ => match services::exit_status::signal_number(name) {
             Some(number) => Ok(Exit::Signal(number)),
-            None => Err(format!(
-                "SuccessExitStatus: {name}: a number to 255 or a signal"
-            )),
+            None => {
+                let right = "a number to 255 or a signal";
+                Err(UnitError::value("SuccessExitStatus", name, right))
+            }
         },
     };
     names.map(end).collect()
 }
 
-fn environment(unit: &Unit, specifiers: &Specifiers) -> Result<Vec<(String, String)>, String> {
+fn environment(unit: &Unit, specifiers: &Specifiers) -> Result<Vec<(String, String)>> {
     let mut env: Vec<(String, String)> = Vec::new();
     for value in unit.all(SERVICE, "Environment") {
-        let words = words::split(value).map_err(|why| format!("Environment: {why}"))?;
+        let words = words::split(value).map_err(|why| why.of("Environment"))?;
         for word in words {
             let text = specifiers.expand(&word.text)?;
             let variable = text
                 .split_once('=')
                 .filter(|(name, _)| words::is_variable(name));
-            let (name, value) =
-                variable.ok_or_else(|| format!("Environment: {text}: NAME=value"))?;
+            let wrong = || UnitError::value("Environment", &text, "NAME=value");
+            let (name, value) = variable.ok_or_else(wrong)?;
             set(&mut env, name, value);
         }
     }

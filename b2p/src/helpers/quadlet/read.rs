@@ -12,6 +12,7 @@ use super::paths::{self, DEFINITIONS};
 use super::present::Present;
 use super::specifiers::Owner;
 use super::unit::{self, Unit};
+use super::unit_error::Fault;
 use super::{NAME, disk_units, generator, host, plain};
 
 /// Most bytes of the units of a user other than root, with those that instances repeat: they are kept in
@@ -28,7 +29,7 @@ pub(super) struct Loaded {
     pub texts: Vec<String>,
     /// Texts of templates by their names, `web@.service`, and the drop-ins of instances, `web@2.service.d`.
     pub templates: Vec<(String, String)>,
-    pub faults: Vec<String>,
+    pub faults: Vec<Fault>,
     /// Units whose files are there.
     pub present: Present,
 }
@@ -172,7 +173,7 @@ fn take_all(loaded: &mut Loaded, owner: &Owner, texts: &Texts, mut names: Vec<St
         bytes += text.len();
         if owner.uid != 0 && bytes > MAX_USER_BYTES {
             let fault = format!("{name}: more than {MAX_USER_BYTES} bytes of units of one user");
-            return loaded.faults.push(fault);
+            return loaded.faults.push(Fault::of_quadlet(fault));
         }
         let unit = Unit::parse(&text);
         if is_off(&unit) {
@@ -212,18 +213,20 @@ fn take(loaded: &mut Loaded, owner: &Owner, name: String, unit: Unit, text: Stri
     let specifiers = host::specifiers(&name, &unit, owner.clone());
     let definition = match Definition::of(&unit, &specifiers) {
         Ok(definition) => definition,
-        Err(why) => return loaded.faults.push(format!("{name}: {why}")),
+        Err(why) => {
+            let fault = Fault::of_quadlet(format!("{name}: {why}"));
+            return loaded.faults.push(fault);
+        }
     };
     let service = &definition.service;
     if loaded.definitions.iter().any(|d| d.service == *service) {
         let fault = format!("{name}: another unit is the service {service}");
-        return loaded.faults.push(fault);
+        return loaded.faults.push(Fault::of_quadlet(fault));
     }
     if !definition.unsupported.is_empty() {
         let keys = definition.unsupported.join(" ");
-        loaded
-            .faults
-            .push(format!("{name}: keys without effect here: {keys}"));
+        let fault = format!("{name}: keys without effect here: {keys}");
+        loaded.faults.push(Fault::of_quadlet(fault));
     }
     loaded.definitions.push(definition);
     loaded.units.push((name, unit));
@@ -359,7 +362,8 @@ mod tests {
             &["a.service", "A.service", "b.service"],
         );
         assert_eq!(loaded.definitions.len(), 1);
-        let faults = loaded.faults.join("; ");
+        let faults = loaded.faults.iter().map(|fault| fault.why.as_str());
+        let faults = faults.collect::<Vec<_>>().join("; ");
         for right in [
             "another unit is the service a",
             "User=nobody",

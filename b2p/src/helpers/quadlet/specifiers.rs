@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Specifiers of unit files (systemd.unit(5), "Specifiers").
 
+use super::unit_error::{Result, UnitError};
+
 /// Values of the specifiers of one unit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Specifiers {
@@ -59,7 +61,7 @@ impl Specifiers {
     ///
     /// # Errors
     /// A specifier is unknown, or not supported.
-    pub fn expand(&self, text: &str) -> Result<String, String> {
+    pub fn expand(&self, text: &str) -> Result<String> {
         let mut out = String::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('%') {
@@ -69,9 +71,7 @@ impl Specifiers {
                 return without_nul(out);
             };
             let value = self.value(specifier);
-            let value =
-                value.ok_or_else(|| format!("the specifier %{specifier} is not supported"))?;
-            out.push_str(&value);
+            out.push_str(&value.ok_or(UnitError::Specifier(specifier))?);
             rest = after.get(specifier.len_utf8()..).unwrap_or_default();
         }
         out.push_str(rest);
@@ -159,9 +159,9 @@ fn unescaped(name: &str) -> String {
 }
 
 /// Refuses a NUL, which the escapes of a unit's name may have, and no program or path takes.
-fn without_nul(text: String) -> Result<String, String> {
+fn without_nul(text: String) -> Result<String> {
     match text.contains('\0') {
-        true => Err("the name of the unit has a NUL".to_owned()),
+        true => Err("the name of the unit has a NUL".into()),
         false => Ok(text),
     }
 }

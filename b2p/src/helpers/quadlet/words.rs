@@ -5,6 +5,8 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
+use super::unit_error::{Result, UnitError};
+
 /// A word, and whether a part of it was quoted or escaped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Word {
@@ -18,9 +20,9 @@ pub struct Word {
 ///
 /// # Errors
 /// A quote is not closed, or an escape is unknown.
-pub fn split(value: &str) -> Result<Vec<Word>, &'static str> {
+pub fn split(value: &str) -> Result<Vec<Word>> {
     if value.contains('\0') {
-        return Err("a program takes no NUL");
+        return Err("a program takes no NUL".into());
     }
     let mut chars = value.chars().peekable();
     let mut words = Vec::new();
@@ -33,7 +35,7 @@ pub fn split(value: &str) -> Result<Vec<Word>, &'static str> {
     }
 }
 
-fn word(chars: &mut Peekable<Chars<'_>>) -> Result<Word, &'static str> {
+fn word(chars: &mut Peekable<Chars<'_>>) -> Result<Word> {
     let mut word = Word::default();
     let mut quote = None;
     while let Some(c) = chars.next_if(|c| quote.is_some() || !c.is_ascii_whitespace()) {
@@ -52,12 +54,12 @@ fn word(chars: &mut Peekable<Chars<'_>>) -> Result<Word, &'static str> {
     }
     match quote {
         None => Ok(word),
-        Some(_) => Err("a quote is not closed"),
+        Some(_) => Err("a quote is not closed".into()),
     }
 }
 
 /// Reads what follows a backslash.
-fn escaped(chars: &mut Peekable<Chars<'_>>) -> Result<char, &'static str> {
+fn escaped(chars: &mut Peekable<Chars<'_>>) -> Result<char> {
     const UNKNOWN: &str = "an escape that systemd.syntax(7) does not have";
     let c = chars.next().ok_or(UNKNOWN)?;
     Ok(match c {
@@ -74,7 +76,7 @@ fn escaped(chars: &mut Peekable<Chars<'_>>) -> Result<char, &'static str> {
         'u' => number(chars, 16, 4, 0).ok_or(UNKNOWN)?,
         'U' => number(chars, 16, 8, 0).ok_or(UNKNOWN)?,
         '0'..='7' => number(chars, 8, 2, c.to_digit(8).unwrap_or(0)).ok_or(UNKNOWN)?,
-        _ => return Err(UNKNOWN),
+        _ => return Err(UNKNOWN.into()),
     })
 }
 
@@ -103,22 +105,16 @@ pub struct Command {
 ///
 /// # Errors
 /// The words are wrong, a specifier is unknown, a prefix is not supported, or there is no program.
-pub fn commands(
-    value: &str,
-    expand: impl Fn(&str) -> Result<String, String>,
-) -> Result<Vec<Command>, String> {
+pub fn commands(value: &str, expand: impl Fn(&str) -> Result<String>) -> Result<Vec<Command>> {
     let words = split(value)?;
     let separates = |word: &Word| word.text == ";" && !word.is_quoted;
     let groups = words.split(separates).filter(|words| !words.is_empty());
     groups.map(|words| command(words, &expand)).collect()
 }
 
-fn command(
-    words: &[Word],
-    expand: &impl Fn(&str) -> Result<String, String>,
-) -> Result<Command, String> {
+fn command(words: &[Word], expand: &impl Fn(&str) -> Result<String>) -> Result<Command> {
     let texts = words.iter().map(|word| expand(&word.text));
-    let mut argv = texts.collect::<Result<Vec<String>, String>>()?;
+    let mut argv = texts.collect::<Result<Vec<String>>>()?;
     let mut command = Command {
         argv: Vec::new(),
         ignores_failure: false,
@@ -130,13 +126,13 @@ fn command(
         match prefix {
             '-' => command.ignores_failure = true,
             ':' => command.expands = false,
-            '@' | '|' => return Err(format!("the prefix {prefix} of a command is not supported")),
+            '@' | '|' => return Err(UnitError::Prefix(prefix)),
             _ => {}
         }
         program.remove(0);
     }
     if program.is_empty() {
-        return Err("a command has no program".to_owned());
+        return Err("a command has no program".into());
     }
     command.argv = argv;
     Ok(command)

@@ -16,7 +16,7 @@ fn owner(uid: u32) -> Owner {
     }
 }
 
-fn define(name: &str, text: &str, uid: u32) -> Result<Definition, String> {
+fn define(name: &str, text: &str, uid: u32) -> Result<Definition> {
     let specifiers = Specifiers {
         unit: name.to_owned(),
         user: owner(uid),
@@ -139,7 +139,9 @@ fn what_cannot_be_a_service() {
             "%d",
         ),
     ] {
-        let why = define(name, &format!("[Service]\n{text}\n"), 0).unwrap_err();
+        let why = define(name, &format!("[Service]\n{text}\n"), 0)
+            .unwrap_err()
+            .to_string();
         assert!(why.contains(right), "{text}: {why}");
     }
 }
@@ -180,11 +182,11 @@ fn a_user_does_not_protect_its_services_from_the_oom_killer() {
     let score = |score, uid| {
         let text = format!("[Service]\nExecStart=/a\nOOMScoreAdjust={score}\n");
         let definition = define("a.service", &text, uid)?;
-        Ok(service(&definition).oom_score_adj)
+        Result::Ok(service(&definition).oom_score_adj)
     };
     assert_eq!((score("-900", 0), score("500", 1000)), (Ok(-900), Ok(500)));
     for (text, uid) in [("-1", 1000), ("-1001", 0), ("1001", 0), ("soon", 0)] {
-        let why: String = score(text, uid).unwrap_err();
+        let why = score(text, uid).unwrap_err().to_string();
         assert!(why.contains(&format!("{text}: a number")), "{why}");
     }
 }

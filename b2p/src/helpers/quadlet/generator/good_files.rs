@@ -96,7 +96,7 @@ impl GoodFiles {
         };
         output.units = restored(&output.units);
         for fault in &mut output.faults {
-            *fault = restored(fault);
+            fault.why = restored(&fault.why);
         }
     }
 }
@@ -119,6 +119,7 @@ fn drop_ins(dir: &Path) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::helpers::quadlet::unit_error::Fault;
 
     const MESSAGES: &str = "quadlet-generator[7]: Loading source unit file /a/bad.container\n\
         quadlet-generator[7]: Loading source unit file /a/ok.container\n\
@@ -150,13 +151,13 @@ mod tests {
         let top = paths::quadlet_links(&owner).display().to_string();
         let mut output = Output {
             units: format!("SourcePath={top}/1/x.kube\nExecStart=/p {top}/1/x.yaml {top}/0/y\n"),
-            faults: vec![format!("{top}/0/z: no")],
+            faults: vec![Fault::of_quadlet(format!("{top}/0/z: no"))],
         };
         good.restore(&owner, &mut output);
         assert_eq!(
             output.units,
             "SourcePath=/a/b/x.kube\nExecStart=/p /a/b/x.yaml /a/y\n"
         );
-        assert_eq!(output.faults, ["/a/z: no"]);
+        assert_eq!(output.faults, [Fault::of_quadlet("/a/z: no")]);
     }
 }

@@ -18,6 +18,7 @@ use sys::error::{Doing, Error, Result};
 
 use super::disk_units::{is_plain, names};
 use super::generator::Output;
+use super::unit_error::Fault;
 use crate::common::{atomic_file, tool};
 use crate::helpers::engine::PodmanUser;
 
@@ -49,14 +50,18 @@ pub fn units(dir: &Path) -> Output {
     for file in names(dir) {
         match stem(&file) {
             Some(name) if is_plain(name) => made.units += &unit(name, &dir.join(&file)),
-            Some(_) => made.faults.push(format!(
-                "{PART}: {file}: a name of letters, digits, dots, _ and -"
-            )),
+            Some(_) => made.faults.push(fault(format!(
+                "{file}: a name of letters, digits, dots, _ and -"
+            ))),
             // Such as a file that a pod's volume shows.
             None => {}
         }
     }
     made
+}
+
+fn fault(why: String) -> Fault {
+    Fault { part: PART, why }
 }
 
 /// Returns the name of a file without its suffix; `None` if it is no kube file.
@@ -135,13 +140,13 @@ impl Played {
 }
 
 /// Takes down the pods whose files are gone, and returns what went wrong.
-pub fn take_down_gone() -> Vec<String> {
+pub fn take_down_gone() -> Vec<Fault> {
     let (dir, played) = (Path::new(DIR), Path::new(PLAYED));
     let mut faults = Vec::new();
     for name in gone(dir, played) {
         info!("{PART}: {name}: its file is gone: its pods are removed");
         if let Err(why) = Played::of(played, &name).take_down() {
-            faults.push(format!("{PART}: {name}: its file is gone: {why}"));
+            faults.push(fault(format!("{name}: its file is gone: {why}")));
         }
     }
     let _ = fs::remove_dir(played); // not empty, mostly
@@ -189,7 +194,10 @@ mod tests {
         assert_eq!(names, ["db.service", "web.service"]);
         assert_eq!(
             made.faults,
-            ["kube: a b.yaml: a name of letters, digits, dots, _ and -"]
+            [Fault {
+                part: "kube",
+                why: "a b.yaml: a name of letters, digits, dots, _ and -".to_owned()
+            }]
         );
         let unit = Unit::parse(units[1].1);
         assert_eq!(

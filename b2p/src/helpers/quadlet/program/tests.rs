@@ -4,7 +4,7 @@
 
 use super::*;
 
-fn read(text: &str) -> Result<Program, String> {
+fn read(text: &str) -> Result<Program> {
     let specifiers = Specifiers {
         unit: "web.service".to_owned(),
         ..Specifiers::default()
@@ -109,7 +109,7 @@ fn faults_say_what_would_be_right() {
         ("ExecStart=/a\nEnvironmentFile=x", "whole path"),
         ("ExecStart=/a\nSuccessExitStatus=256", "to 255"),
     ] {
-        let why = read(text).unwrap_err();
+        let why = read(text).unwrap_err().to_string();
         assert!(why.contains(right), "{text}: {why}");
     }
     assert!(read("ExecStart=podman run x").is_ok(), "by PATH");

@@ -18,7 +18,7 @@ use std::fs;
 
 use log::{error, info};
 use sys::clock::now;
-use sys::error::{Error, Result};
+use sys::error::Result;
 
 use self::runner::Runner;
 use self::state::State;
@@ -57,7 +57,7 @@ fn run(name: &str) -> Result<i32> {
     let unit = Unit::parse(&text);
     let unit_name = unit.last(NAME.0, NAME.1).unwrap_or(name);
     let specifiers = host::specifiers(unit_name, &unit, owner);
-    let program = Program::of(&unit, &specifiers).map_err(Error::invalid)?;
+    let program = Program::of(&unit, &specifiers)?;
     let tell = |result: &str| {
         let state = State {
             result: result.to_owned(),
@@ -96,7 +96,7 @@ fn own_status(status: i32) -> i32 {
 }
 
 fn failing(unit: &Unit, prefix: &str, specifiers: &Specifiers) -> Result<Option<String>> {
-    let conditions = conditions::of(unit, prefix, specifiers).map_err(Error::invalid)?;
+    let conditions = conditions::of(unit, prefix, specifiers)?;
     let line = conditions::failing(&conditions, |c| conditions::holds(c, specifiers));
     Ok(line.map(str::to_owned))
 }

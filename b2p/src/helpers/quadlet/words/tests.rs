@@ -4,7 +4,7 @@
 
 use super::*;
 
-fn texts(value: &str) -> Result<Vec<String>, &'static str> {
+fn texts(value: &str) -> Result<Vec<String>> {
     Ok(split(value)?.into_iter().map(|word| word.text).collect())
 }
 
@@ -35,9 +35,9 @@ fn words_quotes_and_escapes() {
     }
 }
 
-fn read(value: &str) -> Result<Vec<Command>, String> {
+fn read(value: &str) -> Result<Vec<Command>> {
     commands(value, |word| match word {
-        "%x" => Err("%x".to_owned()),
+        "%x" => Err(UnitError::Specifier('x')),
         word => Ok(word.replace("%n", "web.service")),
     })
 }
