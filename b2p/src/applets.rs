@@ -7,15 +7,18 @@
 use Kind::{Client, Compat, OneShot, Service};
 
 use crate::applet::{Applet, DEFAULT, Invocation, Kind};
-use crate::client::service::{self, Environment, Verb};
 use crate::client::{
-    boot, flags, help, key, log, openrc, ping, power, rescue, status, systemctl, varlink, version,
+    boot, flags, help, key, log, openrc, ping, power, rescue, service, status, systemctl, varlink,
+    version,
 };
 use crate::common::control_client::ControlClient;
+use crate::common::service_change::Verb;
+use crate::common::service_env::Environment;
+use crate::common::service_loading;
 use crate::helpers::{
     cloud, compat, console, data, engine, ext, ignition, image_sync, log_files, net, quadlet,
     registries, remote_log, share, sshd, swap, syslog, template, time, timers, unit_bus, upgrade,
-    varlink as varlink_services, vsock,
+    user_services, varlink as varlink_services, vsock,
 };
 
 const SHUTDOWN: &str = "-f ends the machine at once, without PID 1: sync(2), then reboot(2); -n \
@@ -54,7 +57,7 @@ pub const APPLETS: &[Applet] = &[
         summary: "loads user services from /var/lib/boot2podman/services",
         details: "Services that are loaded are not started.", ..DEFAULT },
     Applet { name: "reload", kind: Client,
-        run: |call| service::reload_main(&Environment::of(call.control)),
+        run: |call| service_loading::reload(&Environment::of(call.control)),
         summary: "loads all user services that do not run", ..DEFAULT },
     Applet { name: "log", kind: Client, arguments: "[-f] [-n N] [-p LEVEL] [-a] [NAME...]",
         run: |call| log::main(call.arguments),
@@ -210,7 +213,7 @@ pub const APPLETS: &[Applet] = &[
         run: |call| quadlet::plain::print_main(call.arguments),
         summary: "prints a user's unit files, with the rights of that user", ..DEFAULT },
     Applet { name: "user-services", kind: OneShot,
-        run: |call| service::user_services_main(&Environment::of(call.control)),
+        run: |call| user_services::main(&Environment::of(call.control)),
         summary: "loads and starts user services", ..DEFAULT },
     Applet { name: "upgrade-commit", kind: OneShot,
         run: |call| upgrade::commit::main(call.control),

@@ -5,9 +5,9 @@
 use control::{Report, Request, Service, State};
 
 use crate::client::gantt::{Bar, Chart, MARKS};
-use crate::client::json::Json;
 use crate::common::args::only_json_option;
 use crate::common::control_client::{self, ControlClient};
+use crate::common::json::Json;
 use crate::common::terminal::{Colour, Terminal, print, print_error};
 
 /// Width of the waterfall in a file or a pipe, in columns.

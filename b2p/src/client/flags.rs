@@ -3,8 +3,8 @@
 
 use config::{Flag, Origin};
 
-use crate::client::json::Json;
 use crate::common::args::only_json_option;
+use crate::common::json::Json;
 use crate::common::table::{Cell, Column, render};
 use crate::common::terminal::{Colour, Terminal, print, print_error};
 

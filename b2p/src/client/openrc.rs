@@ -11,9 +11,11 @@ use control::{Name, Report, Request};
 use sys::error::{Doing, Error, Result};
 use sys::files::{read_bounded, replace};
 
-use crate::client::service::{self, Environment, Verb};
-use crate::client::status;
+use crate::client::service;
 use crate::common::control_client::{ControlClient, is_at_rest};
+use crate::common::service_change::Verb;
+use crate::common::service_env::Environment;
+use crate::common::status;
 use crate::common::terminal::print_error;
 
 /// Directory of scripts, and that of their settings (openrc-run(8)).

@@ -4,19 +4,17 @@
 
 use std::path::Path;
 
-use config::canonical_service_name;
 use control::{LastExit, Report, Request, Service, State};
-use services::ExitStatus;
-use sys::error::Error;
 use sys::paths::SERVICE_CGROUPS;
 
-use crate::client::json::Json;
-use crate::client::usage::{self, Usage};
 use crate::common::args::only_json_option;
 use crate::common::control_client::{self, ControlClient, machine_state};
+use crate::common::json::Json;
+use crate::common::status::{describe_end, find, hostname, unknown_service};
 use crate::common::table::{Cell, Column, render};
 use crate::common::terminal::{Colour, Terminal, print, print_error};
 use crate::common::units;
+use crate::common::usage::{self, Usage};
 
 /// Columns of the table of services.
 #[rustfmt::skip]
@@ -78,26 +76,6 @@ fn show_service(
         false => service_text(report, service, usage, &Terminal::stdout()),
     });
     i32::from(!control_client::is_good(service.state))
-}
-
-/// Returns the service of this name, or of the name that this former name stands for.
-pub fn find<'a, 'b>(report: &'b Report<'a>, name: &str) -> Option<&'b Service<'a>> {
-    let with_name = |name: &str| report.services.iter().find(|s| s.name == name);
-    with_name(name).or_else(|| with_name(canonical_service_name(name)))
-}
-
-/// Returns the error for a name that no service has, with the most similar one.
-pub fn unknown_service(report: &Report<'_>, name: &str) -> Error {
-    let suggestion = config::suggest(name, &mut report.services.iter().map(|s| s.name));
-    let advice = suggestion.map_or(String::new(), |name| format!("; did you mean {name}?"));
-    Error::invalid(format!("{name}: no such service{advice}"))
-}
-
-/// Returns the host name of the machine.
-#[must_use]
-pub fn hostname() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    name.trim_ascii().to_owned()
 }
 
 fn machine_text(
@@ -201,15 +179,6 @@ fn abbreviate_end(last: LastExit) -> String {
         LastExit::Exited(code) => format!("exit {code}"),
         LastExit::Killed(_) => describe_end(last).replace("killed by ", ""),
     }
-}
-
-/// Returns `exited with status 1` or `killed by SIGKILL`.
-pub fn describe_end(last: LastExit) -> String {
-    let status = match last {
-        LastExit::Exited(code) => ExitStatus::Exited(code),
-        LastExit::Killed(signal) => ExitStatus::Killed(signal),
-    };
-    status.to_string()
 }
 
 /// Returns all details of a service, one per line.

@@ -9,9 +9,9 @@ use nix::unistd::geteuid;
 use sys::error::{Error, Result};
 
 use crate::applet::Applet;
-use crate::client::service::Environment;
 use crate::client::{help, power, status};
 use crate::common::control_client::{self, ControlClient, machine_state};
+use crate::common::service_env::Environment;
 use crate::common::terminal::{print, print_error};
 use crate::helpers::compat::shims;
 use crate::helpers::engine::PodmanUser;
@@ -21,7 +21,6 @@ use crate::helpers::quadlet::specifiers::Owner;
 
 use self::change::Targets;
 use self::options::Options;
-pub use self::options::{is_pattern, matches};
 
 mod change;
 mod enable;

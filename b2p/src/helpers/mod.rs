@@ -25,5 +25,6 @@ pub mod time;
 pub mod timers;
 pub mod unit_bus;
 pub mod upgrade;
+pub mod user_services;
 pub mod varlink;
 pub mod vsock;

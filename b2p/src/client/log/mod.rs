@@ -2,7 +2,6 @@
 //! `b2p log`: shows the records of this boot and, from the files, of earlier ones
 //! (docs/reference/log.md).
 
-mod filter;
 mod journalctl;
 mod options;
 mod show;
@@ -20,8 +19,6 @@ use sys::error::{Doing, Error, Result};
 use crate::common::args::Problem;
 use crate::common::log::ring::{self, Ring};
 use crate::common::log::{Boot, clock};
-pub use filter::Filter;
-pub use options::service_names;
 use options::{Choice, Options, USAGE};
 use show::Here;
 use style::Style;
@@ -72,7 +69,7 @@ fn log(options: &Options) -> Result<()> {
         dated: options.boots != Choice::This,
         utc: options.utc,
         colours: out.is_terminal() && std::env::var_os("NO_COLOR").is_none(),
-        host: crate::client::status::hostname(),
+        host: crate::common::status::hostname(),
         boot: boot.replace('-', ""),
         offset,
     };

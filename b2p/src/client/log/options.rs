@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::style::Format;
 use crate::common::args::{Arg, Args, Problem};
+use crate::common::log::filter::service_names;
 use crate::common::log::record::LEVELS;
 
 /// Default directory of the log files.
@@ -111,14 +112,6 @@ impl Options {
         }
         Ok(options)
     }
-}
-
-/// Returns `name`, and the present name of the service that was once called so: the log of earlier
-/// boots may have both.
-pub fn service_names(name: &str) -> impl Iterator<Item = String> {
-    let present = config::canonical_service_name(name);
-    let names = [Some(name), Some(present).filter(|present| *present != name)];
-    names.into_iter().flatten().map(str::to_owned)
 }
 
 fn lines(text: &str) -> Result<usize, Problem> {

@@ -9,9 +9,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::filter::Filter;
 use super::options::{Choice, Options};
 use super::style::{Format, Style};
+use crate::common::log::filter::Filter;
 use crate::common::log::format::{self, Line};
 use crate::common::log::record::{self, Priority, Record};
 use crate::common::log::ring::{Next, Ring};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Appearance of lines: `b2p log`'s own, and those of journalctl(1).
 
-use crate::client::json::Json;
+use crate::common::json::Json;
 use crate::common::log::clock;
 use crate::common::log::record::{KERNEL, Priority, printable, unescape};
 

@@ -9,8 +9,9 @@ use sys::error::{Error, Result};
 use super::list;
 use super::options::Options;
 use super::units;
-use crate::client::service::{Environment, Verb, change_all};
 use crate::common::control_client::is_at_rest;
+use crate::common::service_change::{Verb, change_all};
+use crate::common::service_env::Environment;
 use crate::common::terminal::print_error;
 use crate::helpers::quadlet::specifiers::Owner;
 use crate::helpers::quadlet::{self, paths};
@@ -159,7 +160,7 @@ impl Targets<'_> {
         let is_user_file = || {
             let stem = word.strip_suffix(".service").unwrap_or(word);
             let name = control::Name::new(stem);
-            name.filter(|n| crate::client::service_files::exists(&self.env.user_files, n))
+            name.filter(|n| crate::common::service_files::exists(&self.env.user_files, n))
         };
         if let Some(name) = is_user_file().filter(|_| self.owner.uid == 0) {
             return Ok(Some(name.to_string()));

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use control::Report;
 
 use super::enable;
-use super::options::{Options, matches};
+use super::options::Options;
 use super::units::{self, View};
+use crate::common::pattern::{is_pattern, matches};
 use crate::common::terminal::print;
 use crate::helpers::quadlet::paths;
 use crate::helpers::quadlet::specifiers::Owner;
@@ -198,7 +199,7 @@ pub fn jobs() -> i32 {
 /// Returns the names of units that words stand for, which may be patterns.
 pub fn expanded(report: &Report<'_>, owner: &Owner, words: &[String]) -> Vec<String> {
     let all = units::all(report, owner);
-    let expand = |word: &String| match super::options::is_pattern(word) {
+    let expand = |word: &String| match is_pattern(word) {
         false => vec![word.clone()],
         true => {
             let named = all.iter().filter(|view| matches(word, &view.name));

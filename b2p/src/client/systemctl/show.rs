@@ -10,10 +10,10 @@ use super::enable;
 use super::options::Options;
 use super::query::{NO_SUCH_UNIT, NOT_RUNNING};
 use super::units::{self, View};
-use crate::client::usage;
 use crate::common::log::clock;
 use crate::common::terminal::{print, print_error};
 use crate::common::units as amounts;
+use crate::common::usage;
 use crate::helpers::quadlet::specifiers::Owner;
 
 /// Keys of a unit that are shown as they are.
@@ -281,7 +281,7 @@ fn details(report: &Report<'_>, view: &View<'_>) -> String {
         let name = sys::files::read_text(format!("/proc/{main}/comm")).unwrap_or_default();
         line("Main PID", format!("{main} ({})", name.trim()));
     } else if let Some(last) = service.last {
-        line("Process", crate::client::status::describe_end(last));
+        line("Process", crate::common::status::describe_end(last));
     }
     let told = view.told();
     if !told.status.is_empty() {

@@ -5,7 +5,7 @@
 use config::canonical_service_name;
 use control::{Report, Service, State};
 
-use crate::client::service::Environment;
+use crate::common::service_env::Environment;
 use crate::helpers::quadlet::convert::{BOOT_TARGETS, Links, TARGETS, links};
 use crate::helpers::quadlet::paths::{self, DEFINITIONS};
 use crate::helpers::quadlet::run::state;

@@ -3,6 +3,7 @@
 //! the files, and times (docs/reference/log.md).
 
 pub mod clock;
+pub mod filter;
 pub mod format;
 pub mod record;
 pub mod ring;

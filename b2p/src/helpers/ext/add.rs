@@ -16,7 +16,7 @@ use super::manifest::{self, Manifest};
 use super::own_services::Taken;
 use super::record::Record;
 use super::{image, kernel_modules, own_services, tree, vet};
-use crate::client::service::Environment;
+use crate::common::service_env::Environment;
 use crate::common::users::{self as accounts};
 use crate::helpers::cloud::users;
 

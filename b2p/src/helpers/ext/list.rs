@@ -10,7 +10,7 @@ use super::add::{added, manifest_copy};
 use super::find::{self, Files, Wait};
 use super::image;
 use super::manifest::{self, Manifest};
-use crate::client::json::Json;
+use crate::common::json::Json;
 use crate::common::table::{Cell, Column, render};
 use crate::common::terminal::{Colour, Terminal, print, print_error};
 use crate::common::units;

@@ -33,10 +33,10 @@ use std::path::Path;
 use log::info;
 use sys::error::{Doing, Result};
 
-use crate::client::service::Environment;
 use crate::common::audit;
 use crate::common::control_client::ControlClient;
 use crate::common::degraded::Degraded;
+use crate::common::service_env::Environment;
 use crate::common::terminal::{print, print_error};
 use fetch::Address;
 use find::{Files, ON_DISK, Wait};

@@ -11,9 +11,11 @@ use sys::error::{Doing, Error, Result};
 use sys::service_names::is_off;
 
 use super::manifest::Manifest;
-use crate::client::service::{self, Environment, Verb};
-use crate::client::service_files;
 use crate::common::control_client::{self, is_at_rest};
+use crate::common::service_change::{self, Verb};
+use crate::common::service_env::Environment;
+use crate::common::service_files;
+use crate::common::service_loading::load;
 use crate::common::users::Files;
 use crate::helpers::quadlet::paths::DEFINITIONS;
 
@@ -134,12 +136,12 @@ fn start_one(env: &Environment, name: &Name, wait: bool, is_off: bool) -> Result
     if services.any(|s| s.name == name.as_str() && !is_at_rest(s.state)) {
         return Ok(());
     }
-    service::load(env, name)?;
+    load(env, name)?;
     if is_off || service_files::has_times(&env.loaded_files, name) {
         return Ok(());
     }
     match wait {
-        true => service::change(env, Verb::Start, name.clone()).map(drop),
+        true => service_change::change(env, Verb::Start, name.clone()).map(drop),
         false => {
             let answer = env.control.ask(&Request::Start(name.clone()));
             answer
@@ -160,7 +162,7 @@ pub fn stop(env: &Environment, manifest: &Manifest<'_>) -> Result<()> {
     let is_known = |name: &Name| report.services.iter().any(|s| s.name == name.as_str());
     let names = manifest.values("service").filter_map(Name::new);
     for name in names.filter(is_known) {
-        service::change(env, Verb::Stop, name)?;
+        service_change::change(env, Verb::Stop, name)?;
     }
     Ok(())
 }

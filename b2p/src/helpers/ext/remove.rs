@@ -14,7 +14,7 @@ use super::find::Files;
 use super::manifest::Manifest;
 use super::record::Record;
 use super::{RAM, kernel_modules, links, own_services, uses};
-use crate::client::service::Environment;
+use crate::common::service_env::Environment;
 
 /// Removes an extension from the root.
 ///

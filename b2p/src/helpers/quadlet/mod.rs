@@ -40,8 +40,9 @@ pub use self::boot_start::BootStart;
 use self::paths::DEFINITIONS;
 use self::specifiers::Owner;
 use self::unit_error::Fault;
-use crate::client::service::{Environment, Verb, change};
 use crate::common::degraded::Degraded;
+use crate::common::service_change::{Verb, change};
+use crate::common::service_env::Environment;
 use crate::helpers::engine::PodmanUser;
 
 /// Section and key by which a written unit has its name.

@@ -20,7 +20,7 @@ pub fn of_unit(word: &str, owner: &Owner) -> Vec<String> {
     match service {
         Some(service) => of_service(service, owner),
         None if paths::unit(stem).exists() => of_service(stem.to_owned(), owner),
-        None => crate::client::log::service_names(stem).collect(),
+        None => crate::common::log::filter::service_names(stem).collect(),
     }
 }
 

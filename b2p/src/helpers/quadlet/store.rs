@@ -14,9 +14,9 @@ use super::read::Loaded;
 use super::specifiers::Owner;
 use super::unit::Unit;
 use super::{NAME, PART};
-use crate::client::service::Environment;
-use crate::client::service_files;
 use crate::common::control_client::is_at_rest;
+use crate::common::service_env::Environment;
+use crate::common::service_files;
 
 /// Returns true for a service that was made of a unit.
 pub(super) fn is_own(service: &str) -> bool {

@@ -6,7 +6,7 @@ use std::iter::Peekable;
 use std::path::PathBuf;
 
 use super::words;
-use crate::client::systemctl::{is_pattern, matches};
+use crate::common::pattern::{is_pattern, matches};
 
 type Chars<'a> = Peekable<std::str::Chars<'a>>;
 

@@ -22,8 +22,8 @@ use sys::error::{Doing, Result};
 use sys::service_names::{AUTO_UPDATE, is_off};
 
 use self::judge::{Verdict, judge, spread};
-use crate::client::service_files;
 use crate::common::control_client::ControlClient;
+use crate::common::service_files;
 use crate::common::stop::Stop;
 use crate::common::{atomic_file, clock, notify};
 use crate::helpers::time::{ClockChanges, is_clock_set};

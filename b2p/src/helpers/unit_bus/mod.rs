@@ -28,9 +28,10 @@ use sys::clock::now;
 use sys::error::{Error, Result};
 
 use self::message::{Argument, Call};
-use crate::client::service::{Environment, Verb, change};
 use crate::common::control_client::ControlClient;
 use crate::common::listen_fds::inherited_socket;
+use crate::common::service_change::{Verb, change};
+use crate::common::service_env::Environment;
 use crate::common::stop::poll_until;
 use crate::helpers::engine::PodmanUser;
 use crate::helpers::quadlet::{convert, host, kube, paths, unit::Unit};

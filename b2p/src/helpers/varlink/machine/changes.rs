@@ -5,9 +5,10 @@ use control::{Name, Report, Request, Service, ShutdownKind, State};
 use varlink::{Exchange, Failure, Map, Value, json};
 
 use super::{Machine, failed, no_such_service, parameters, reports};
-use crate::client::service::{self, Verb};
-use crate::client::status;
-use crate::client::usage::Usage;
+use crate::common::service_change::{self, Verb};
+use crate::common::service_loading;
+use crate::common::status;
+use crate::common::usage::Usage;
 
 /// Longest delay of a shutdown that PID 1 accepts, in seconds: a year.
 const MAX_DELAY: u64 = 31_536_000;
@@ -21,7 +22,7 @@ pub(super) fn change(
 ) -> Result<Value, Failure> {
     let name = known(machine, parameters)?;
     record(machine, exchange, &format!("{} {name}", verb.word()));
-    let outcome = service::change(&machine.env, verb, name.clone());
+    let outcome = service_change::change(&machine.env, verb, name.clone());
     let outcome = outcome.map_err(|e| service_failed(&name, &e))?;
     machine.report(&mut |report| {
         // A service of the user may be gone once it has ended.
@@ -42,7 +43,7 @@ pub(super) fn load(
 ) -> Result<Value, Failure> {
     let name = known(machine, parameters)?;
     record(machine, exchange, &format!("load {name}"));
-    service::load(&machine.env, &name).map_err(|e| service_failed(&name, &e))?;
+    service_loading::load(&machine.env, &name).map_err(|e| service_failed(&name, &e))?;
     Ok(json!({}))
 }
 
@@ -50,7 +51,7 @@ pub(super) fn load(
 fn known(machine: &Machine, parameters: &Map) -> Result<Name, Failure> {
     let name = parameters::name(parameters, "name")?;
     let mut is_known =
-        |report: &Report<'_>| Ok(service::is_known(&machine.env, report, &name).into());
+        |report: &Report<'_>| Ok(service_change::is_known(&machine.env, report, &name).into());
     match machine.report(&mut is_known)? == true {
         true => Ok(name),
         false => Err(no_such_service(name.as_str())),

@@ -9,7 +9,7 @@ use sys::error::Error;
 use varlink::{Exchange, Failure, Map, Value, json, map};
 
 use super::{failed, parameters, subscriptions};
-use crate::client::log::{Filter, service_names};
+use crate::common::log::filter::{Filter, service_names};
 use crate::common::log::format::{self, Line};
 use crate::common::log::record::{KERNEL, LEVELS, Priority, Record, unescape};
 use crate::common::log::ring::{Next, Ring};

@@ -17,9 +17,10 @@ mod tests;
 use control::{Report, Request, RequestError};
 use varlink::{Answer, Done, Exchange, Failure, Interface, Limits, Map, Service, Value, json, map};
 
-use crate::client::service::{Environment, Verb};
 use crate::common::audit;
 use crate::common::control_client::ControlClient;
+use crate::common::service_change::Verb;
+use crate::common::service_env::Environment;
 use rights::{Administrators, Right};
 use subscriptions::Recent;
 

@@ -8,9 +8,9 @@ use sys::paths::SERVICE_CGROUPS;
 use varlink::{Failure, Value, json};
 
 use super::no_such_service;
-use crate::client::status;
-use crate::client::usage::{self, Usage};
 use crate::common::control_client::machine_state;
+use crate::common::status;
+use crate::common::usage::{self, Usage};
 
 /// Returns the structure `Status`.
 pub(super) fn status(report: &Report<'_>) -> Value {

@@ -4,15 +4,21 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, spawn};
+use std::time::Duration;
 
-use control::{OK, Server, ShutdownKind, answer, refusal};
+use control::{OK, RequestError, Server, ShutdownKind, answer, refusal};
 use nix::errno::Errno;
 
 use super::*;
 use crate::client::power::{self, Effects};
+use crate::client::service::{load_main, main};
+use crate::client::status;
+use crate::common::control_client::ControlClient;
+use crate::common::service_loading::reload;
 
 mod user_files;
 
@@ -84,8 +90,7 @@ impl Fake {
 
     /// Changes one service and waits for the result, as `main` does.
     fn run(&self, verb: Verb, name: &str) -> Result<String, String> {
-        let change = begin(&self.env, verb, Name::new(name).unwrap());
-        let outcome = change.and_then(|change| wait(&self.env, &change));
+        let outcome = change(&self.env, verb, Name::new(name).unwrap());
         outcome.map_err(|error| error.to_string())
     }
 

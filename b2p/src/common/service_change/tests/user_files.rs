@@ -71,7 +71,7 @@ fn a_file_by_the_name_of_a_service_of_the_machine_is_not_taken() {
     assert!(fake.run(Verb::Restart, "sshd").is_ok());
     assert_eq!(fake.asked(), ["restart sshd"]);
     // PID 1 refuses it, and says so on the machine's status.
-    assert_eq!(reload_main(&fake.env), 0);
+    assert_eq!(reload(&fake.env), 0);
     assert_eq!(fake.asked()[1..], ["load sshd"]);
 }
 
@@ -82,6 +82,6 @@ fn reload_takes_what_rests() {
     for name in ["web", "job", "fresh", "Bad"] {
         fake.own(name, "exec /bin/x\n");
     }
-    assert_eq!(reload_main(&fake.env), 1, "one has no name");
+    assert_eq!(reload(&fake.env), 1, "one has no name");
     assert_eq!(fake.asked(), ["load fresh", "load job"]);
 }

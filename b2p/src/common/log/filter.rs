@@ -64,6 +64,14 @@ fn begins_message(rest: &[u8]) -> bool {
     after.unwrap_or(rest).starts_with(b": ")
 }
 
+/// Returns `name`, and the present name of the service that was once called so: the log of earlier
+/// boots may have both.
+pub fn service_names(name: &str) -> impl Iterator<Item = String> {
+    let present = config::canonical_service_name(name);
+    let names = [Some(name), Some(present).filter(|present| *present != name)];
+    names.into_iter().flatten().map(str::to_owned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

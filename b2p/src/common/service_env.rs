@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Surroundings of commands for services: the connection to PID 1, directories of service files, and timing.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use control::{Name, RequestError};
+use sys::error::Error;
+
+use crate::common::control_client::{self, ControlClient};
+
+/// Directory of users' service files.
+const USER_FILES: &str = "/var/lib/boot2podman/services";
+/// Time between two looks at the status while PID 1 refuses a further follower.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Connection, directories and timing, which tests replace.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// Connection to PID 1.
+    pub control: ControlClient,
+    /// Directory of users' service files.
+    pub user_files: PathBuf,
+    /// Directory from which PID 1 reads service files.
+    pub loaded_files: PathBuf,
+    /// Time between two looks at the status while PID 1 refuses a further follower.
+    pub poll_interval: Duration,
+}
+
+impl Environment {
+    /// Returns the directories and timing of the machine.
+    #[must_use]
+    pub fn of(control: &ControlClient) -> Environment {
+        Environment {
+            control: control.clone(),
+            user_files: USER_FILES.into(),
+            loaded_files: control::SERVICES.into(),
+            poll_interval: POLL_INTERVAL,
+        }
+    }
+}
+
+/// Turns the error of a request into one for users.
+pub fn explain(error: &RequestError, verb: &str, name: &Name) -> Error {
+    match error {
+        RequestError::Refused(why) => Error::invalid(format!("{name}: {why}")),
+        other => control_client::explain(other, &format!("b2p {verb} {name}")),
+    }
+}
