@@ -20,6 +20,8 @@ mod debug;
 pub mod driver;
 pub mod fault;
 #[cfg(unix)]
+pub mod finding;
+#[cfg(unix)]
 pub mod keeper;
 #[cfg(unix)]
 pub mod state;

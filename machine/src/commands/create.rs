@@ -4,12 +4,13 @@
 use super::creation::Creation;
 use super::{create_options, dirs, lifecycle};
 use crate::compat;
+use crate::driver::{self, Program, SSH};
 use crate::fault::{Fault, PRE_CREATE};
 use crate::store::config::MachineConfig;
 use crate::store::dirs::{make_private, remove_all};
 use crate::store::image::{Image, hold_cache};
 use crate::store::image_source::Source;
-use crate::store::{Dirs, Machine, draft, files, quadlet, saved, template};
+use crate::store::{Dirs, Machine, draft, files, quadlet, template};
 use crate::tool;
 use anyhow::Result;
 use clap::ArgMatches;
@@ -51,9 +52,8 @@ fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
         Some(text) => Source::parse(text)?,
         None => Source::default_place()?,
     };
-    for program in [crate::driver::launch::QEMU, "qemu-img", "ssh", "ssh-keygen"] {
-        check_program(program)?;
-    }
+    let needed = driver::named(&config.driver)?.programs().iter().chain(SSH);
+    needed.copied().try_for_each(check_program)?;
     dirs.create()?;
     draft::sweep(&dirs)?;
     let machine = Machine::at(&dirs, name);
@@ -104,13 +104,8 @@ fn import(
 /// Returns the directory of the template for a configuration, which is made if there is none.
 fn template(creation: &Creation, config: &MachineConfig, limit: Duration) -> Result<PathBuf> {
     let dirs = &creation.dirs;
-    let qemu = tool::output(Command::new(crate::driver::launch::QEMU).arg("--version"))?;
-    let host = template::Host {
-        qemu: &qemu,
-        accelerator: crate::driver::launch::accelerator(&dirs.cache(), config)?,
-        cpu: &saved::host_cpu(),
-    };
-    let dir = template::dir(dirs, config, host);
+    let host = driver::named(&config.driver)?.host(&dirs.cache(), config)?;
+    let dir = template::dir(dirs, config, &host);
     if !template::is_whole(&dir) {
         let name = &creation.machine.name;
         println!(
@@ -197,17 +192,13 @@ pub fn check_name(dirs: &Dirs, name: &str) -> Result<()> {
     }
 }
 
-fn check_program(program: &str) -> Result<()> {
-    if tool::find(program).is_some() {
+fn check_program(program: Program) -> Result<()> {
+    if tool::find(program.name).is_some() {
         return Ok(());
     }
-    let package = match program {
-        "ssh" | "ssh-keygen" => "openssh-client",
-        "qemu-img" => "qemu-utils",
-        _ => "qemu-system-x86",
-    };
     let text = format!(
-        "Error with pre-create check: {program} is not in PATH; Debian's package is {package}"
+        "Error with pre-create check: {} is not in PATH; Debian's package is {}",
+        program.name, program.package
     );
     Err(Fault::with_status(text, PRE_CREATE).into())
 }
@@ -241,12 +232,8 @@ fn fill(draft: &Path, config: &MachineConfig, origin: Origin<'_>) -> Result<()> 
 }
 
 fn make_disk(draft: &Path, config: &MachineConfig) -> Result<()> {
-    let mut disk = Command::new("qemu-img");
-    disk.args(["create", "-q", "-f", "qcow2", "-o", "lazy_refcounts=off"]);
-    tool::run(
-        disk.arg(draft.join("disk.qcow2"))
-            .arg(config.disk_bytes.to_string()),
-    )
+    let disk = draft.join("disk.qcow2");
+    driver::named(&config.driver)?.create_disk(&disk, config.disk_bytes)
 }
 
 /// Makes the key of a machine.

@@ -2,6 +2,7 @@
 //! Options of `create`.
 
 use super::lifecycle;
+use crate::driver::{DRIVERS, Driver};
 use crate::fault::{Fault, PRE_CREATE};
 use crate::store::config::MachineConfig;
 use crate::store::share::{self, Share};
@@ -65,8 +66,8 @@ fn hardware() -> [Arg; 5] {
     [
         option("driver", "DRIVER", "Driver of the machine")
             .short('d')
-            .value_parser(["qemu"])
-            .default_value("qemu")
+            .value_parser(DRIVERS.map(Driver::name))
+            .default_value(DRIVERS[0].name())
             .env("MACHINE_DRIVER"),
         option("cpus", "NUMBER", "Number of processors")
             .short('c')
@@ -140,6 +141,7 @@ pub fn configure(name: &str, matches: &ArgMatches) -> Result<MachineConfig> {
             .collect()
     };
     let mut config = MachineConfig::new(name);
+    text("driver").clone_into(&mut config.driver);
     config.cpus = *matches.get_one("cpus").unwrap_or(&2);
     memory(&mut config, text("memory"))
         .map_err(|error| Fault::with_status(super::text_of(&error), PRE_CREATE))?;

@@ -2,7 +2,8 @@
 //! `doctor` and `info`: what this host has, and what mends it.
 
 use super::{dirs, inspect_text, json_flag};
-use crate::driver::launch::QEMU;
+use crate::driver::{DRIVERS, Driver, Program, SSH};
+use crate::finding::Finding;
 use crate::store::image_source::Source;
 use crate::store::{Dirs, Machine};
 use crate::text::tabwriter;
@@ -12,37 +13,10 @@ use anyhow::Result;
 use clap::{Arg, ArgMatches, Command};
 use nix::sys::statvfs::statvfs;
 use serde_json::{Value, json};
-use std::fs::File;
 use std::process::{Command as Process, ExitCode};
 
 /// Free bytes below which a host's disk is named.
 const MIN_FREE_BYTES: u64 = 2 << 30;
-
-/// Judgement of one part of the host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Finding {
-    what: &'static str,
-    /// `ok`, `warning` or `error`; machines do not start with an error.
-    grade: &'static str,
-    text: String,
-    /// Remedy; empty where nothing has to be mended.
-    mend: String,
-}
-
-impl Finding {
-    fn ok(what: &'static str, text: impl Into<String>) -> Self {
-        Self::bad(what, "ok", text, "")
-    }
-
-    fn bad(what: &'static str, grade: &'static str, text: impl Into<String>, mend: &str) -> Self {
-        Self {
-            what,
-            grade,
-            text: text.into(),
-            mend: mend.to_owned(),
-        }
-    }
-}
 
 /// Returns the parser of `doctor`.
 pub fn command() -> Command {
@@ -54,15 +28,13 @@ pub fn command() -> Command {
 /// Runs `doctor`; fails if a machine could not start.
 pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
-    let mut findings: Vec<Finding> = PROGRAMS.iter().map(program).collect();
-    findings.extend([
-        kvm(),
-        virtiofsd(),
-        image(),
-        storage(&dirs),
-        runtime(&dirs),
-        machines(&dirs),
-    ]);
+    let mut findings = Vec::new();
+    for driver in DRIVERS {
+        findings.extend(driver.programs().iter().map(program));
+        findings.extend(driver.findings());
+    }
+    findings.extend(SSH.iter().map(program));
+    findings.extend([image(), storage(&dirs), runtime(&dirs), machines(&dirs)]);
     print!("{}", render(&findings, matches.get_flag("json")));
     let failed = findings.iter().any(|finding| finding.grade == "error");
     Ok(ExitCode::from(u8::from(failed)))
@@ -84,22 +56,19 @@ fn render(findings: &[Finding], as_json: bool) -> String {
     tabwriter::align(&text, tabwriter::LS)
 }
 
-/// Programs that every machine needs: name, option that prints the version, what mends its absence.
-const PROGRAMS: &[(&str, &str, &str)] = &[
-    (QEMU, "--version", "apt install qemu-system-x86"),
-    ("qemu-img", "--version", "apt install qemu-utils"),
-    ("ssh", "-V", "apt install openssh-client"),
-    ("ssh-keygen", "", "apt install openssh-client"),
-];
-
-fn program((name, option, mend): &(&'static str, &str, &str)) -> Finding {
+fn program(program: &Program) -> Finding {
+    let name = program.name;
     let Some(path) = tool::find(name) else {
-        return Finding::bad(name, "error", "not in PATH", mend);
+        return Finding::error(
+            name,
+            "not in PATH",
+            format!("apt install {}", program.package),
+        );
     };
-    if option.is_empty() {
+    if program.version.is_empty() {
         return Finding::ok(name, path.display().to_string());
     }
-    let output = Process::new(name).arg(option).output();
+    let output = Process::new(name).arg(program.version).output();
     let text = output
         .map(|output| [output.stdout, output.stderr].concat())
         .unwrap_or_default();
@@ -107,47 +76,11 @@ fn program((name, option, mend): &(&'static str, &str, &str)) -> Finding {
     Finding::ok(name, text.lines().next().unwrap_or_default())
 }
 
-fn kvm() -> Finding {
-    let opened = File::options().read(true).write(true).open("/dev/kvm");
-    let slow = "machines run by TCG, which is ten times slower";
-    match opened {
-        Ok(_) => Finding::ok(
-            "kvm",
-            "/dev/kvm can be opened; the first start tries it with the image's kernel",
-        ),
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Finding::bad(
-            "kvm",
-            "warning",
-            format!("/dev/kvm: {error}: {slow}"),
-            "sudo usermod -aG kvm $USER, and log in again",
-        ),
-        Err(error) => Finding::bad(
-            "kvm",
-            "warning",
-            format!("/dev/kvm: {error}: {slow}"),
-            "turn on virtualization in the firmware, or nested virtualization of this host's host",
-        ),
-    }
-}
-
-fn virtiofsd() -> Finding {
-    match crate::driver::shares::server() {
-        Some(path) => Finding::ok("virtiofsd", path.display().to_string()),
-        None => Finding::bad(
-            "virtiofsd",
-            "warning",
-            "not found: folders are shared by 9p, for which the image needs the generic kernel",
-            "apt install virtiofsd",
-        ),
-    }
-}
-
 fn image() -> Finding {
     match Source::default_place() {
         Ok(source) => Finding::ok("image", source.to_string()),
-        Err(_) => Finding::bad(
+        Err(_) => Finding::warning(
             "image",
-            "warning",
             "no image beside this program",
             "create --image DIR|FILE|URL#SHA256",
         ),
@@ -170,9 +103,8 @@ fn storage(dirs: &Dirs) -> Finding {
         free.unwrap_or_default() >> 30
     );
     match free.is_some_and(|free| free < MIN_FREE_BYTES) {
-        true => Finding::bad(
+        true => Finding::warning(
             "storage",
-            "warning",
             text,
             "free space: a machine whose host has none stands still",
         ),
@@ -183,7 +115,7 @@ fn storage(dirs: &Dirs) -> Finding {
 fn runtime(dirs: &Dirs) -> Finding {
     match dirs.create() {
         Ok(()) => Finding::ok("runtime", dirs.runtime.display().to_string()),
-        Err(error) => Finding::bad("runtime", "error", format!("{error:#}"), "see the text"),
+        Err(error) => Finding::error("runtime", format!("{error:#}"), "see the text"),
     }
 }
 
@@ -196,9 +128,8 @@ fn machines(dirs: &Dirs) -> Finding {
         .collect();
     match torn.is_empty() {
         true => Finding::ok("machines", names.len().to_string()),
-        false => Finding::bad(
+        false => Finding::warning(
             "machines",
-            "warning",
             format!("the configuration of {} cannot be read", torn.join(", ")),
             "mend config.json in the machine's directory, or `rm -f` the machine",
         ),
@@ -231,7 +162,7 @@ pub fn info(matches: &ArgMatches) -> Result<ExitCode> {
         "Host": {
             "Arch": std::env::consts::ARCH, "OS": std::env::consts::OS, "NumberOfMachines": names.len(),
             "Running": running.count(), "MachineConfigDir": dirs.machines(), "MachineImageDir": dirs.cache(),
-            "RuntimeDir": dirs.runtime, "VMType": "qemu", "Program": compat::program(),
+            "RuntimeDir": dirs.runtime, "VMType": DRIVERS.map(Driver::name).join(" "), "Program": compat::program(),
         },
         "Version": {"Version": env!("CARGO_PKG_VERSION")},
     });
@@ -258,7 +189,7 @@ mod tests {
     fn what_mends_it_stands_below() {
         let findings = [
             Finding::ok("ssh", "OpenSSH"),
-            Finding::bad("kvm", "warning", "no", "do this"),
+            Finding::warning("kvm", "no", "do this"),
         ];
         let text = render(&findings, false);
         let words: Vec<Vec<&str>> = text
@@ -282,10 +213,14 @@ mod tests {
 
     #[test]
     fn a_program_that_is_missing_is_an_error() {
-        let finding = program(&("no-such-program", "-v", "install it"));
+        let finding = program(&Program {
+            name: "no-such-program",
+            version: "-v",
+            package: "it",
+        });
         assert_eq!(
             (finding.grade, finding.mend.as_str()),
-            ("error", "install it")
+            ("error", "apt install it")
         );
     }
 }

@@ -166,7 +166,13 @@ mod tests {
             ("127.0.0.2:53:5353/udp", "udp:127.0.0.2:53-:5353"),
         ] {
             let forward = parse(&request(text).expect(text), "127.0.0.1").expect(text);
-            assert_eq!(forward.add(), format!("hostfwd_add net0 {expected}"));
+            let Forward {
+                protocol,
+                address,
+                port,
+                guest,
+            } = &forward;
+            assert_eq!(format!("{protocol}:{address}:{port}-:{guest}"), expected);
         }
         for text in [
             "",

@@ -3,16 +3,16 @@
 
 use super::create_options::{self, disk_size, flag};
 use super::{dirs, lifecycle, machine, state};
+use crate::driver;
 use crate::fault::Fault;
 use crate::keeper::control;
 use crate::state::State;
 use crate::store::config::MachineConfig;
 use crate::store::{Dirs, Machine};
-use crate::tool;
 use anyhow::{Context, Result, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::json;
-use std::process::{Command as Process, ExitCode};
+use std::process::ExitCode;
 use std::time::Duration;
 
 /// Setting: name, what it takes, how it is applied. An option of this name and `NAME=VALUE` are the
@@ -194,9 +194,7 @@ pub fn change(
         }
         State::Stopped => {
             if new.disk_bytes != old.disk_bytes {
-                let mut resize = Process::new("qemu-img");
-                resize.args(["resize", "-q", "-f", "qcow2"]);
-                tool::run(resize.arg(machine.file("disk.qcow2")).arg(new.disk_bytes.to_string()))?;
+                driver::named(&new.driver)?.grow_disk(&machine.disk(), new.disk_bytes)?;
             }
             machine.save(&new)
         }

@@ -3,18 +3,19 @@
 //! machine that runs has its memory as well.
 
 use super::{dirs, lifecycle, machine, state};
+use crate::driver::{self, DiskEdit, Snapshot};
 use crate::fault::Fault;
 use crate::keeper::control;
 use crate::state::State;
 use crate::store::saved::{OWN, Saved};
 use crate::store::{Dirs, Machine, files};
 use crate::text::tabwriter;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::PathBuf;
-use std::process::{self, ExitCode};
+use std::process::ExitCode;
 
 /// Returns the parser of `snapshot`.
 pub fn command() -> Command {
@@ -76,9 +77,7 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
     let name = own.get_one::<String>("snapshot").map_or("", String::as_str);
     check(name)?;
     let _lock = machine.lock("snapshot")?;
-    let exists = names(&machine)?
-        .iter()
-        .any(|snapshot| snapshot.name == name);
+    let exists = names(&machine)?.iter().any(|snapshot| snapshot.tag == name);
     match (action, exists) {
         ("create", true) => Err(fault(&format!("snapshot \"{name}\" already exists"))),
         ("create", false) => create(&dirs, &machine, name),
@@ -117,7 +116,7 @@ fn create(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
         State::Stopped => {
             // A description that a removal has left would be of another moment.
             crate::store::dirs::remove_all(&memory_file(machine, name))?;
-            qemu_img(machine, &["snapshot", "-c", &tag])?;
+            edit(machine, DiskEdit::Create, &tag)?;
         }
         State::Running | State::Paused => {
             let saved = ask(machine, &json!({"do": "snapshot", "tag": tag}))?;
@@ -143,7 +142,7 @@ fn restore(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
     state(dirs, machine)?;
     lifecycle::kill_one(machine)?;
     machine.forget_saved()?;
-    qemu_img(machine, &["snapshot", "-a", &tag])?;
+    edit(machine, DiskEdit::Restore, &tag)?;
     let path = memory_file(machine, name);
     let text = fs::read_to_string(&path).ok();
     let memory: Option<Saved> = text.and_then(|text| serde_json::from_str(&text).ok());
@@ -168,13 +167,13 @@ fn restore(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
 fn remove(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
     let tag = format!("{OWN}{name}");
     match state(dirs, machine)? {
-        State::Stopped => qemu_img(machine, &["snapshot", "-d", &tag]).map(|_| ())?,
+        State::Stopped => edit(machine, DiskEdit::Remove, &tag)?,
         State::Saved if machine.saved()?.is_some_and(|saved| saved.tag == tag) => {
             return Err(fault(
                 "`start` goes on from this snapshot: start the machine first",
             ));
         }
-        State::Saved => qemu_img(machine, &["snapshot", "-d", &tag]).map(|_| ())?,
+        State::Saved => edit(machine, DiskEdit::Remove, &tag)?,
         State::Running | State::Paused => {
             ask(machine, &json!({"do": "delete-snapshot", "tag": tag}))?;
         }
@@ -193,47 +192,22 @@ fn ask(machine: &Machine, request: &Value) -> Result<Value> {
     }
 }
 
-/// Runs qemu-img(1) on the disk; returns what it prints.
-fn qemu_img(machine: &Machine, args: &[&str]) -> Result<Vec<u8>> {
-    let mut command = process::Command::new("qemu-img");
-    let output = command.args(args).arg(machine.disk()).output();
-    let output = output.context("start qemu-img")?;
-    match output.status.success() {
-        true => Ok(output.stdout),
-        false => bail!(
-            "qemu-img: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        ),
-    }
+fn edit(machine: &Machine, edit: DiskEdit, tag: &str) -> Result<()> {
+    driver::of(machine)?.edit_disk(&machine.disk(), edit, tag)
 }
 
-/// Snapshot as the qcow2 file has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Snapshot {
-    name: String,
-    /// Bytes of memory; 0 for one of the disk alone.
-    memory: u64,
-    /// Time in seconds since 1970.
-    created: u64,
-}
-
+/// Returns the snapshots of the owner, with the names that the owner gave.
 fn names(machine: &Machine) -> Result<Vec<Snapshot>> {
-    // QEMU's lock does not matter: a reader sees the table of before or of after a change.
-    let text = qemu_img(machine, &["info", "-U", "--output=json"])?;
-    parse(&serde_json::from_slice(&text)?)
+    let all = driver::of(machine)?.snapshots(&machine.disk())?;
+    Ok(own(all))
 }
 
-/// Finds the snapshots of the owner in what `qemu-img info` prints.
-fn parse(info: &Value) -> Result<Vec<Snapshot>> {
-    let all = info["snapshots"].as_array().into_iter().flatten();
-    let own = all.filter_map(|snapshot| {
-        Some(Snapshot {
-            name: snapshot["name"].as_str()?.strip_prefix(OWN)?.to_owned(),
-            memory: snapshot["vm-state-size"].as_u64()?,
-            created: snapshot["date-sec"].as_u64()?,
-        })
-    });
-    Ok(own.collect())
+fn own(all: Vec<Snapshot>) -> Vec<Snapshot> {
+    let named = |snapshot: Snapshot| {
+        let tag = snapshot.tag.strip_prefix(OWN)?.to_owned();
+        Some(Snapshot { tag, ..snapshot })
+    };
+    all.into_iter().filter_map(named).collect()
 }
 
 fn list(machine: &Machine, as_json: bool) -> Result<ExitCode> {
@@ -241,7 +215,7 @@ fn list(machine: &Machine, as_json: bool) -> Result<ExitCode> {
     if as_json {
         let list: Vec<Value> = snapshots
             .iter()
-            .map(|s| json!({"Name": s.name, "Memory": s.memory, "Created": s.created}))
+            .map(|s| json!({"Name": s.tag, "Memory": s.memory, "Created": s.created}))
             .collect();
         println!("{}", serde_json::to_string_pretty(&list)?);
         return Ok(ExitCode::SUCCESS);
@@ -259,7 +233,7 @@ fn table(snapshots: &[Snapshot]) -> String {
             bytes => format!("{} MiB", bytes >> 20),
         };
         let age = now.saturating_sub(snapshot.created);
-        text += &format!("{}\t{memory}\t{} min\n", snapshot.name, age / 60);
+        text += &format!("{}\t{memory}\t{} min\n", snapshot.tag, age / 60);
     }
     tabwriter::align(&text, tabwriter::LS).trim_end().to_owned()
 }
@@ -291,16 +265,20 @@ mod tests {
 
     #[test]
     fn the_owners_snapshots_are_told_from_others() {
-        let info = json!({"snapshots": [
-            {"name": ".suspended", "vm-state-size": 9, "date-sec": 1, "id": "1"},
-            {"name": "own.a", "vm-state-size": 3 << 20, "date-sec": 5, "id": "2"},
-            {"name": "other", "vm-state-size": 0, "date-sec": 5, "id": "3"},
-            {"name": "own.1", "vm-state-size": 0, "date-sec": 6, "id": "4"},
-        ]});
-        let found = parse(&info).expect("parsed");
-        let named: Vec<_> = found.iter().map(|s| (s.name.as_str(), s.memory)).collect();
+        let all = [
+            (".suspended", 9),
+            ("own.a", 3 << 20),
+            ("other", 0),
+            ("own.1", 0),
+        ];
+        let all = all.map(|(tag, memory)| Snapshot {
+            tag: tag.to_owned(),
+            memory,
+            created: 5,
+        });
+        let found = own(all.into());
+        let named: Vec<_> = found.iter().map(|s| (s.tag.as_str(), s.memory)).collect();
         assert_eq!(named, [("a", 3 << 20), ("1", 0)]);
-        assert_eq!(parse(&json!({})).expect("none"), []);
         let text = table(&found);
         assert!(
             text.contains("3 MiB") && text.starts_with("NAME   MEMORY   AGE\n"),

@@ -2,6 +2,7 @@
 //! End of a keeper: the reason is recorded, and the sockets go.
 
 use super::{Keeper, Step, console};
+use crate::driver::Shutdown;
 use crate::state::State;
 use crate::store::record::{EndRecord, RunRecord};
 use crate::store::{Machine, files, quadlet};
@@ -43,7 +44,7 @@ pub(super) fn end(mut keeper: Keeper, status: Option<ExitStatus>) {
     let forced = keeper.stop.is_some_and(|stop| stop.step != Step::Button);
     let (clean, why) = match keeper.suspended {
         true => (true, "suspended".to_owned()),
-        false => judge(keeper.shutdown.as_deref(), status, forced),
+        false => judge(keeper.shutdown.as_ref(), status, forced),
     };
     let mut record = EndRecord {
         clean,
@@ -70,16 +71,18 @@ pub(super) fn end(mut keeper: Keeper, status: Option<ExitStatus>) {
 }
 
 /// Judges an end by QEMU's last event and its exit status, where it is known.
-fn judge(shutdown: Option<&str>, status: Option<ExitStatus>, forced: bool) -> (bool, String) {
+fn judge(shutdown: Option<&Shutdown>, status: Option<ExitStatus>, forced: bool) -> (bool, String) {
     match (shutdown, status) {
         _ if forced => (
             false,
             "it did not power off in time, and was terminated".to_owned(),
         ),
-        (Some("guest-shutdown"), _) => (true, "powered off".to_owned()),
-        (Some("guest-panic"), _) => (false, "the guest's kernel has stopped".to_owned()),
-        (Some("host-signal"), _) => (false, "QEMU was terminated by a signal".to_owned()),
-        (Some(other), _) if !other.is_empty() => (false, format!("QEMU has ended: {other}")),
+        (Some(Shutdown::PowerOff), _) => (true, "powered off".to_owned()),
+        (Some(Shutdown::Panic), _) => (false, "the guest's kernel has stopped".to_owned()),
+        (Some(Shutdown::Signal), _) => (false, "QEMU was terminated by a signal".to_owned()),
+        (Some(Shutdown::Other(other)), _) if !other.is_empty() => {
+            (false, format!("QEMU has ended: {other}"))
+        }
         (_, Some(status)) => match status.signal() {
             Some(signal) => (false, format!("QEMU was killed by signal {signal}")),
             None => (false, format!("QEMU has ended with {status}")),
@@ -97,7 +100,11 @@ mod tests {
         let killed = Some(ExitStatus::from_raw(9));
         let failed = Some(ExitStatus::from_raw(256));
         assert_eq!(
-            judge(Some("guest-shutdown"), Some(ExitStatus::from_raw(0)), false),
+            judge(
+                Some(&Shutdown::PowerOff),
+                Some(ExitStatus::from_raw(0)),
+                false
+            ),
             (true, "powered off".into())
         );
         assert_eq!(
@@ -105,14 +112,14 @@ mod tests {
             (false, "QEMU was killed by signal 9".into())
         );
         for (shutdown, status, forced) in [
-            (Some("guest-shutdown"), failed, true),
-            (Some("guest-panic"), None, false),
-            (Some("host-signal"), None, false),
-            (Some("host-qmp-quit"), None, false),
+            (Some(Shutdown::PowerOff), failed, true),
+            (Some(Shutdown::Panic), None, false),
+            (Some(Shutdown::Signal), None, false),
+            (Some(Shutdown::Other("host-qmp-quit".into())), None, false),
             (None, failed, false),
             (None, None, false),
         ] {
-            assert!(!judge(shutdown, status, forced).0, "{shutdown:?}");
+            assert!(!judge(shutdown.as_ref(), status, forced).0, "{shutdown:?}");
         }
     }
 }

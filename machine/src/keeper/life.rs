@@ -2,12 +2,13 @@
 //! The loop of a keeper: events, and the steps of a stop.
 
 use super::{Event, Keeper, Step, Stop, end, sd_notify, tunnel};
+use crate::driver::VmEvent;
 use crate::state::State;
 use crate::store::logfile;
 use anyhow::anyhow;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,9 +27,9 @@ const SIGNAL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Waits for events until QEMU has ended, and its last event, which tells why, has been read.
 pub(super) fn run(mut keeper: Keeper, events: &Receiver<Event>) {
-    let (mut ended, mut monitor_gone) = (None, false);
+    let (mut ended, mut vm_gone) = (None, false);
     loop {
-        if let (Some(status), true) = (ended, monitor_gone) {
+        if let (Some(status), true) = (ended, vm_gone) {
             return end::end(keeper, status);
         }
         let event = match keeper.stop {
@@ -41,8 +42,8 @@ pub(super) fn run(mut keeper: Keeper, events: &Receiver<Event>) {
             logfile::bound(&keeper.machine.file(name));
         }
         match event {
-            Ok(Event::QemuEnded(status)) => ended = Some(status),
-            Ok(Event::MonitorGone) => monitor_gone = true,
+            Ok(Event::Ended(status)) => ended = Some(status),
+            Ok(Event::VmGone) => vm_gone = true,
             Ok(event) => keeper.handle(event),
             // The keeper itself holds a sender: only the deadline ends the wait.
             Err(_) => keeper.next_step(),
@@ -53,7 +54,7 @@ pub(super) fn run(mut keeper: Keeper, events: &Receiver<Event>) {
 impl Keeper {
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Qemu(event) => self.on_qemu_event(&event),
+            Event::Vm(event) => self.on_vm_event(event),
             Event::Ready(ready) => self.ready(&ready),
             Event::Panic => {
                 self.set_trouble("the guest's kernel has stopped: see `logs --console`")
@@ -64,21 +65,20 @@ impl Keeper {
             Event::Answered(_, Err(why)) => self.on_api_silent(&format!("{why:#}")),
             Event::Terminate => self.begin_stop(STOP_SECONDS),
             Event::Request(request, client) => self.request(&request, client),
-            Event::QemuEnded(_) | Event::MonitorGone => {}
+            Event::Ended(_) | Event::VmGone => {}
         }
     }
 
-    fn on_qemu_event(&mut self, event: &Value) {
-        let data = &event["data"];
-        match event["event"].as_str().unwrap_or_default() {
-            "SHUTDOWN" => {
-                self.shutdown = Some(data["reason"].as_str().unwrap_or_default().to_owned())
+    fn on_vm_event(&mut self, event: VmEvent) {
+        match event {
+            VmEvent::Shutdown(reason) => self.shutdown = Some(reason),
+            VmEvent::Restarted => self.restarted(),
+            VmEvent::Resumed => self.resumed(),
+            VmEvent::Paused if self.record.phase == State::Running => {
+                self.set_phase(State::Paused);
             }
-            "RESET" if data["guest"] == true => self.restarted(),
-            "RESUME" => self.resumed(),
-            "STOP" if self.record.phase == State::Running => self.set_phase(State::Paused),
-            "BLOCK_IO_ERROR" if data["action"] == "stop" && self.stop.is_none() => {
-                let why = match data["nospace"] == true {
+            VmEvent::DiskFailed(full) if self.stop.is_none() => {
+                let why = match full {
                     true => "the host's disk is full: free space, then run `podman-machine start`",
                     false => {
                         "the host cannot write the machine's disk; `podman-machine start` tries again"
@@ -87,7 +87,7 @@ impl Keeper {
                 self.set_trouble(why);
                 self.set_phase(State::Paused);
             }
-            _ => {}
+            VmEvent::Paused | VmEvent::DiskFailed(_) => {}
         }
     }
 
@@ -111,7 +111,7 @@ impl Keeper {
     /// Handles a restart of the guest: its ports and connections are gone.
     fn restarted(&mut self) {
         for forward in std::mem::take(&mut self.record.forwards) {
-            let _ = self.monitor.human(&forward.remove());
+            let _ = self.vm.withdraw(&forward);
         }
         self.tunnel.reset();
         self.boot += 1;
@@ -226,8 +226,8 @@ impl Keeper {
 
     fn press_power_button(&mut self) {
         // A guest that stands still cannot see its button.
-        let _ = self.monitor.execute("cont", &json!({}));
-        if let Err(error) = self.monitor.execute("system_powerdown", &json!({})) {
+        let _ = self.vm.resume();
+        if let Err(error) = self.vm.press_power_button() {
             eprintln!("{error:#}");
         }
     }

@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Memory of the guest, kept with its disk in one snapshot of the qcow2 file, and loaded again.
+//! Memory of the guest, kept with its disk under one tag, and loaded again.
 
-use super::monitor::Monitor;
 use super::{Keeper, control, end};
-use crate::driver::launch::Launched;
-use crate::driver::qemu::DISK_NODE;
+use crate::driver::{Launched, Vm};
 use crate::state::State;
 use crate::store::Machine;
 use crate::store::record::RunRecord;
 use crate::store::saved::{self, SUSPENDED, Saved};
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::unix::net::UnixStream;
 
 impl Keeper {
@@ -28,7 +26,7 @@ impl Keeper {
                 eprintln!("suspend: {error:#}");
                 control::send(&client, &json!({"error": format!("{error:#}")}));
                 if before == State::Running && self.record.phase == State::Stopping {
-                    let _ = self.monitor.execute("cont", &json!({}));
+                    let _ = self.vm.resume();
                 }
                 self.set_phase(before);
             }
@@ -37,27 +35,26 @@ impl Keeper {
 
     fn try_suspend(&mut self) -> Result<()> {
         self.set_phase(State::Stopping);
-        self.monitor.execute("stop", &json!({}))?;
+        self.vm.pause()?;
         if self.machine.is_pending() {
-            delete(&mut self.monitor, SUSPENDED)?;
+            self.vm.remove(SUSPENDED)?;
         }
         self.machine.set_pending()?;
         let saved = self.saved(SUSPENDED)?;
-        save(&mut self.monitor, SUSPENDED)?;
+        self.vm.save(SUSPENDED)?;
         // The snapshot is on the host's disk before the mark that relies on it.
         let disk = self.machine.disk();
         let synced = File::open(&disk).and_then(|file| file.sync_all());
         synced.with_context(|| format!("sync {}", disk.display()))?;
         self.machine.set_saved(&saved)?;
         self.suspended = true;
-        // Its answer may get lost in its end.
-        let _ = self.monitor.execute("quit", &json!({}));
+        self.vm.quit();
         Ok(())
     }
 
     /// Describes the machine as it runs.
     fn saved(&mut self, tag: &str) -> Result<Saved> {
-        describe(&self.machine, &mut self.monitor, tag, &self.record)
+        describe(&self.machine, self.vm.as_mut(), tag, &self.record)
     }
 
     /// Makes a snapshot that the owner has named, and returns the description of its memory.
@@ -67,57 +64,30 @@ impl Keeper {
             bail!("the machine is {}: try again", self.record.phase);
         }
         let saved = self.saved(tag)?;
-        save(&mut self.monitor, tag)?;
+        self.vm.save(tag)?;
         Ok(serde_json::to_value(saved)?)
     }
 
     pub(super) fn delete_snapshot(&mut self, request: &Value) -> Result<()> {
-        delete(
-            &mut self.monitor,
-            request["tag"].as_str().context("no tag")?,
-        )
+        self.vm.remove(request["tag"].as_str().context("no tag")?)
     }
 }
 
 /// Describes a machine whose QEMU runs.
 pub(super) fn describe(
     machine: &Machine,
-    monitor: &mut Monitor,
+    vm: &mut dyn Vm,
     tag: &str,
     record: &RunRecord,
 ) -> Result<Saved> {
     Ok(Saved {
         tag: tag.to_owned(),
-        hardware: hardware(machine, monitor)?,
+        hardware: vm.hardware(machine)?,
         forwards: record.forwards.clone(),
         degraded: record.degraded.clone(),
         template: false,
         at: end::now(),
     })
-}
-
-/// Keeps the memory in a snapshot of the disk.
-pub(super) fn save(monitor: &mut Monitor, tag: &str) -> Result<()> {
-    let arguments = json!({"tag": tag, "vmstate": DISK_NODE, "devices": [DISK_NODE]});
-    monitor.job("snapshot-save", arguments)
-}
-
-fn delete(monitor: &mut Monitor, tag: &str) -> Result<()> {
-    monitor.job(
-        "snapshot-delete",
-        json!({"tag": tag, "devices": [DISK_NODE]}),
-    )
-}
-
-/// Returns the hardware of a machine whose QEMU runs.
-fn hardware(machine: &Machine, monitor: &mut Monitor) -> Result<Vec<String>> {
-    let version = &monitor.execute("query-version", &json!({}))?["qemu"];
-    let version = format!("{}.{}", version["major"], version["minor"]);
-    let path = machine.file("qemu.args");
-    let args = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let args: Vec<String> = args.lines().map(str::to_owned).collect();
-    let image = machine.config()?.image;
-    Ok(saved::hardware(&args, &version, &image, &saved::host_cpu()))
 }
 
 /// Loads a memory into a QEMU that stands still. A memory that does not fit is left as it is.
@@ -133,33 +103,31 @@ pub(super) fn load(
             "the saved memory cannot go on: {why}; `podman-machine start --cold {name}` drops it and boots"
         )
     };
-    let now = hardware(machine, &mut launched.monitor)?;
+    let now = launched.vm.hardware(machine)?;
     if let Some(difference) = saved::difference(&saved.hardware, &now) {
         return Err(refused(difference));
     }
-    let arguments = json!({"tag": saved.tag, "vmstate": DISK_NODE, "devices": [DISK_NODE]});
-    let loaded = launched.monitor.job("snapshot-load", arguments);
+    let loaded = launched.vm.load(&saved.tag);
     loaded.map_err(|error| refused(format!("{error:#}")))?;
     // A copy of a template becomes ready like a guest that boots.
     record.ready = !saved.template;
     record.degraded.clone_from(&saved.degraded);
     for forward in &saved.forwards {
-        let said = launched.monitor.human(&forward.add())?;
-        match said.is_empty() {
-            true => record.forwards.push(forward.clone()),
-            false => record.degraded.push(format!("ports: {}", forward.reason())),
+        match launched.vm.publish(forward) {
+            Ok(()) => record.forwards.push(forward.clone()),
+            Err(error) => record.degraded.push(format!("ports: {error:#}")),
         }
     }
     Ok(())
 }
 
 /// Removes the snapshot of a suspension that is over, or that was cut before it was whole.
-pub(super) fn sweep(machine: &Machine, monitor: &mut Monitor) {
+pub(super) fn sweep(machine: &Machine, vm: &mut dyn Vm) {
     if !machine.is_pending() {
         return;
     }
     // The snapshot may not exist: a suspension may have been cut before that.
-    if let Err(error) = delete(monitor, SUSPENDED) {
+    if let Err(error) = vm.remove(SUSPENDED) {
         eprintln!("remove the snapshot of a suspension: {error:#}");
     }
     if let Err(error) = machine.forget_pending() {
@@ -169,7 +137,7 @@ pub(super) fn sweep(machine: &Machine, monitor: &mut Monitor) {
 
 /// Ends the suspension of a keeper that was killed after the memory was whole, before QEMU ended:
 /// the machine has not run since.
-pub(super) fn finish(machine: &Machine, mut monitor: Monitor) -> Result<()> {
-    let _ = monitor.execute("quit", &json!({}));
+pub(super) fn finish(machine: &Machine, vm: &mut dyn Vm) -> Result<()> {
+    vm.quit();
     crate::store::lock::wait_free(&machine.run_file("qemu.pid"))
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Keeper: the one process that a running machine has beside QEMU.
+//! Keeper: the one process that a running machine has beside its driver's program, QEMU.
 //!
 //! Each source of events has a thread that sleeps in the kernel; the keeper itself waits for their
 //! channel, without a time limit unless a stop has a deadline. QEMU outlives a keeper that is
@@ -11,7 +11,6 @@ pub mod control;
 mod end;
 mod life;
 mod memory;
-pub mod monitor;
 pub mod ports;
 pub mod relay;
 mod requests;
@@ -20,12 +19,12 @@ mod start;
 pub mod template;
 pub mod tunnel;
 
+use crate::driver::{Shutdown, Vm, VmEvent};
 use crate::state::State;
 use crate::store::Machine;
 use crate::store::config::MachineConfig;
 use crate::store::record::RunRecord;
 use clock::Clock;
-use monitor::Monitor;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::os::unix::net::UnixStream;
@@ -43,12 +42,12 @@ pub use start::{Purpose, run};
 /// Event that the keeper waits for.
 #[derive(Debug)]
 pub enum Event {
-    /// Event of QEMU.
-    Qemu(Value),
-    /// QEMU sends no more events.
-    MonitorGone,
-    /// QEMU has ended, with this status if it was a child.
-    QemuEnded(Option<ExitStatus>),
+    /// Event of the driver's program.
+    Vm(VmEvent),
+    /// The driver's program sends no more events.
+    VmGone,
+    /// The driver's program has ended, with this status if it was a child.
+    Ended(Option<ExitStatus>),
     /// The guest has written its ready line.
     Ready(Box<Ready>),
     /// The guest's kernel has stopped.
@@ -85,8 +84,8 @@ struct Keeper {
     machine: Machine,
     config: MachineConfig,
     record: RunRecord,
-    monitor: Monitor,
-    /// QEMU, unless it is adopted, or its end is waited for.
+    vm: Box<dyn Vm>,
+    /// The driver's program, unless it is adopted, or its end is waited for.
     child: Option<Child>,
     events: Sender<Event>,
     tunnel: Arc<Tunnel>,
@@ -97,8 +96,8 @@ struct Keeper {
     boot: u32,
     /// True if the API has answered in this boot of the guest.
     api_answered: bool,
-    /// Reason that QEMU gave for its end.
-    shutdown: Option<String>,
+    /// Reason that the driver's program gave for its end.
+    shutdown: Option<Shutdown>,
     /// True if QEMU ends because its memory is saved.
     suspended: bool,
     /// Port of the guest's time service.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Published ports: the requests that podman sends on a machine, and QEMU's forwards for them.
+//! Published ports: the requests that podman sends on a machine, and the forwards for them.
 //!
 //! podman sends `POST /services/forwarder/expose` with `{"local": "127.0.0.1:8099", "remote":
 //! ":80", "protocol": "tcp"}` and waits for the answer; `unexpose` has no `remote`. The text of a
@@ -37,7 +37,7 @@ pub fn parse(request: &Value, default: &str) -> Result<Forward> {
     };
     let host = if host.is_empty() { default } else { host };
     let address: Ipv4Addr = host.parse().map_err(|_| {
-        anyhow!("{host}: QEMU forwards from IPv4 addresses only; use -p 127.0.0.1:{port}:…")
+        anyhow!("{host}: ports are forwarded from IPv4 addresses only; use -p 127.0.0.1:{port}:…")
     })?;
     Ok(Forward {
         protocol: protocol.to_owned(),
@@ -47,11 +47,6 @@ pub fn parse(request: &Value, default: &str) -> Result<Forward> {
     })
 }
 
-/// Judges QEMU's answer to the removal of a forward (net/slirp.c, `hmp_hostfwd_remove`).
-pub fn is_removed(said: &str) -> bool {
-    said.ends_with(" removed") || said.ends_with(" not found")
-}
-
 impl Forward {
     /// Returns true for the same port of the host.
     #[must_use]
@@ -59,27 +54,10 @@ impl Forward {
         (&self.protocol, &self.address, self.port) == (&other.protocol, &other.address, other.port)
     }
 
-    /// Returns QEMU's command that adds the forward.
+    /// Returns the reason for which a driver that gives none could not listen; `other` where this
+    /// process can.
     #[must_use]
-    pub fn add(&self) -> String {
-        format!(
-            "hostfwd_add net0 {}:{}:{}-:{}",
-            self.protocol, self.address, self.port, self.guest
-        )
-    }
-
-    /// Returns QEMU's command that removes it.
-    #[must_use]
-    pub fn remove(&self) -> String {
-        format!(
-            "hostfwd_remove net0 {}:{}:{}",
-            self.protocol, self.address, self.port
-        )
-    }
-
-    /// Returns the reason for which QEMU, which gives none, could not listen.
-    #[must_use]
-    pub fn reason(&self) -> String {
+    pub fn reason(&self, other: &str) -> String {
         let at = (self.address.as_str(), self.port);
         let tried = match self.protocol.as_str() {
             "udp" => UdpSocket::bind(at).map(|_| ()),
@@ -96,7 +74,7 @@ impl Forward {
                 self.port
             ),
             Err(error) => format!("{what}: bind: {error}"),
-            Ok(()) => format!("{what}: QEMU could not forward it"),
+            Ok(()) => format!("{what}: {other}"),
         }
     }
 }
@@ -125,7 +103,13 @@ mod tests {
         ];
         for (request, expected) in table {
             let forward = parse(&request, "127.0.0.1").expect("right");
-            assert_eq!(forward.add(), format!("hostfwd_add net0 {expected}"));
+            let Forward {
+                protocol,
+                address,
+                port,
+                guest,
+            } = forward;
+            assert_eq!(format!("{protocol}:{address}:{port}-:{guest}"), expected);
         }
         for wrong in [
             json!({}),
@@ -145,33 +129,14 @@ mod tests {
     }
 
     #[test]
-    fn a_port_is_removed_if_qemu_has_none_of_it() {
-        for (said, removed) in [
-            ("host forwarding rule for tcp:127.0.0.1:8099 removed", true),
-            (
-                "host forwarding rule for tcp:127.0.0.1:8099 not found",
-                true,
-            ),
-            ("invalid format", false),
-            ("", false),
-        ] {
-            assert_eq!(is_removed(said), removed, "{said}");
-        }
-    }
-
-    #[test]
     fn a_taken_port_is_named() {
         let taken = TcpListener::bind("127.0.0.1:0").expect("bound");
         let port = taken.local_addr().expect("address").port();
         let request = json!({"local": format!(":{port}")});
         let forward = parse(&request, "127.0.0.1").expect("right");
         assert_eq!(
-            forward.reason(),
+            forward.reason(""),
             format!("listen tcp 127.0.0.1:{port}: bind: address already in use on the host")
-        );
-        assert_eq!(
-            forward.remove(),
-            format!("hostfwd_remove net0 tcp:127.0.0.1:{port}")
         );
     }
 }

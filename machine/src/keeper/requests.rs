@@ -42,7 +42,7 @@ impl Keeper {
 
     /// Lets the processors stand still. The state is right before the answer, QEMU's event comes later.
     fn pause(&mut self) -> Result<()> {
-        self.monitor.execute("stop", &json!({}))?;
+        self.vm.pause()?;
         if self.record.phase == State::Running {
             self.set_phase(State::Paused);
         }
@@ -50,7 +50,7 @@ impl Keeper {
     }
 
     fn resume(&mut self) -> Result<()> {
-        self.monitor.execute("cont", &json!({}))?;
+        self.vm.resume()?;
         self.resumed();
         Ok(())
     }
@@ -81,8 +81,7 @@ impl Keeper {
         let text = request["config"].as_str().context("no configuration")?;
         let new = MachineConfig::parse(text)?;
         if new.disk_bytes > self.config.disk_bytes {
-            let size = json!({"device": "data", "size": new.disk_bytes});
-            self.monitor.execute("block_resize", &size)?;
+            self.vm.grow_disk(new.disk_bytes)?;
         }
         self.config = MachineConfig {
             ssh_port: self.config.ssh_port,
@@ -130,11 +129,8 @@ impl Keeper {
                 ports::MAX_FORWARDS
             );
         }
-        let said = self.monitor.human(&forward.add())?;
-        if !said.is_empty() {
-            bail!("{}", forward.reason());
-        }
-        eprintln!("published {}", forward.add());
+        self.vm.publish(&forward)?;
+        eprintln!("published {forward}");
         let event = json!({"published": forward});
         self.record.forwards.push(forward);
         self.write_record();
@@ -152,10 +148,7 @@ impl Keeper {
         else {
             return Ok(());
         };
-        let said = self.monitor.human(&forward.remove())?;
-        if !ports::is_removed(&said) {
-            bail!("QEMU keeps the port: {said}");
-        }
+        self.vm.withdraw(&forward)?;
         let forward = self.record.forwards.remove(at);
         self.write_record();
         self.tell(&json!({"unpublished": forward}));

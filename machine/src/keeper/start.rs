@@ -2,10 +2,9 @@
 //! Start of a keeper: it starts QEMU, or adopts one.
 
 use super::clock::Clock;
-use super::monitor::Monitor;
 use super::tunnel::{self, Tunnel};
 use super::{Event, Keeper, console, control, end, memory};
-use crate::driver::launch::{self, Launched, Start};
+use crate::driver::{self, Driver, Launched, Start, Vm};
 use crate::state::State;
 use crate::store::Machine;
 use crate::store::files;
@@ -19,15 +18,15 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::fs;
 use std::io::{Write, stdout};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::process::Child;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-/// QEMU, started or adopted.
-struct Qemu {
+/// Machine that was started or adopted.
+struct Running {
     child: Option<Child>,
-    monitor: Monitor,
+    vm: Box<dyn Vm>,
     record: RunRecord,
 }
 
@@ -62,7 +61,7 @@ pub fn run(machine: &Machine, purpose: Purpose) -> Result<()> {
         return Ok(());
     }
     if orphan && machine.saved()?.is_some() {
-        memory::finish(machine, connect(machine)?)?;
+        memory::finish(machine, driver::of(machine)?.connect(machine)?.as_mut())?;
         end::stopped(machine);
         control::send(stdout(), &json!({"ended": "suspended", "clean": true}));
         return Ok(());
@@ -117,12 +116,13 @@ fn begin(
     requests: UnixListener,
 ) -> Result<(Keeper, Receiver<Event>)> {
     let mut config = machine.config()?;
-    let qemu = match orphan {
-        true => adopt(machine)?,
-        false => start(machine)?,
+    let driver = driver::named(&config.driver)?;
+    let running = match orphan {
+        true => adopt(driver, machine)?,
+        false => start(driver, machine)?,
     };
-    let api_answered = qemu.record.phase == State::Running;
-    config.ssh_port = qemu.record.ssh_port;
+    let api_answered = running.record.phase == State::Running;
+    config.ssh_port = running.record.ssh_port;
     machine.save(&config)?;
     let ssh_config = tunnel::ssh_config(machine, &config.user, config.ssh_port);
     files::replace(&machine.file("ssh_config"), ssh_config.as_bytes())?;
@@ -130,9 +130,9 @@ fn begin(
     let mut keeper = Keeper {
         machine: machine.clone(),
         config,
-        record: qemu.record,
-        monitor: qemu.monitor,
-        child: qemu.child,
+        record: running.record,
+        vm: running.vm,
+        child: running.child,
         events: sender.clone(),
         tunnel: Tunnel::new(machine),
         followers: vec![Box::new(stdout()) as Box<dyn Write>],
@@ -147,7 +147,7 @@ fn begin(
     Ok((keeper, events))
 }
 
-fn start(machine: &Machine) -> Result<Qemu> {
+fn start(driver: &dyn Driver, machine: &Machine) -> Result<Running> {
     let mut record = RunRecord::new(State::Starting);
     record.console_from = fs::metadata(machine.file("console.log")).map_or(0, |meta| meta.len());
     let saved = machine.saved()?;
@@ -161,17 +161,17 @@ fn start(machine: &Machine) -> Result<Qemu> {
         Some(_) => Start::Load,
         None => Start::Boot,
     };
-    let mut launched = launch::launch(machine, &config, start, &mut announce)?;
+    let mut launched = driver.launch(machine, &config, start, &mut announce)?;
     if let Err(error) = go_on(machine, &mut launched, saved.as_ref(), &mut record) {
         // A QEMU that no record describes could not be adopted.
         let _ = launched.child.kill();
         launched.child.wait()?;
         return Err(error);
     }
-    memory::sweep(machine, &mut launched.monitor);
-    Ok(Qemu {
+    memory::sweep(machine, launched.vm.as_mut());
+    Ok(Running {
         child: Some(launched.child),
-        monitor: launched.monitor,
+        vm: launched.vm,
         record,
     })
 }
@@ -193,24 +193,15 @@ fn go_on(
     // the memory is forgotten: the disk changes, and the memory does not fit it any more.
     machine.save_run_record(record)?;
     machine.forget_saved()?;
-    launched.monitor.execute("cont", &json!({}))?;
-    Ok(())
-}
-
-/// Connects to the QEMU that runs.
-fn connect(machine: &Machine) -> Result<Monitor> {
-    let path = machine.run_file("qmp.sock");
-    let stream = UnixStream::connect(&path).with_context(|| path.display().to_string())?;
-    Monitor::connect(stream)
+    launched.vm.resume()
 }
 
 /// Connects to a QEMU that has lost its keeper. Its ports are as the record of that keeper says.
-fn adopt(machine: &Machine) -> Result<Qemu> {
+fn adopt(driver: &dyn Driver, machine: &Machine) -> Result<Running> {
     let old = machine
         .run_record()
         .context("QEMU runs, and run.json, which describes it, is gone")?;
-    let mut monitor = connect(machine)?;
-    monitor.end_left_job()?;
+    let vm = driver.connect(machine)?;
     let record = RunRecord {
         phase: match old.phase {
             // The API has answered in this boot; the answer to the next question shows whether it
@@ -223,9 +214,9 @@ fn adopt(machine: &Machine) -> Result<Qemu> {
     };
     let keeper = RunRecord::new(State::Starting).keeper;
     eprintln!("adopted QEMU");
-    Ok(Qemu {
+    Ok(Running {
         child: None,
-        monitor,
+        vm,
         record: RunRecord { keeper, ..record },
     })
 }
@@ -245,15 +236,16 @@ impl Keeper {
                 eprintln!("wait for QEMU: {error:#}");
                 None
             });
-            let _ = sender.send(Event::QemuEnded(status));
+            let _ = sender.send(Event::Ended(status));
         });
     }
 
     /// Starts the sources of events.
     fn listen(&mut self, sender: Sender<Event>, requests: UnixListener) -> Result<()> {
-        self.monitor.listen(sender.clone(), |event| {
-            event.map_or(Event::MonitorGone, Event::Qemu)
-        })?;
+        let events = sender.clone();
+        self.vm.listen(Box::new(move |event| {
+            events.send(event.map_or(Event::VmGone, Event::Vm)).is_ok()
+        }))?;
         self.watch_qemu(sender.clone());
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("signals")?;
         let terminate = sender.clone();
@@ -266,16 +258,15 @@ impl Keeper {
         self.tunnel.serve()?;
         let log = self.machine.file("console.log");
         console::watch(&log, self.record.console_from, sender)?;
-        let status = self.monitor.execute("query-status", &json!({}))?;
         // Paused, with a full disk, or with a memory that was loaded and did not go on yet.
-        if status["running"] == false {
+        if !self.vm.is_running()? {
             self.set_phase(State::Paused);
-        } else {
-            self.set_phase(self.record.phase);
-            if self.record.ready {
-                self.clock.tell();
-                self.ask_api();
-            }
+            return Ok(());
+        }
+        self.set_phase(self.record.phase);
+        if self.record.ready {
+            self.clock.tell();
+            self.ask_api();
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 
 use super::console::tail;
 use super::memory;
-use crate::driver::launch::{self, Launched, Start};
+use crate::driver::{self, Launched, Start};
 use crate::state::State;
 use crate::store::config::MachineConfig;
 use crate::store::dirs::{make_private, remove_all};
@@ -14,7 +14,6 @@ use crate::store::template::{DESCRIPTION, DISK};
 use crate::store::watch::Watch;
 use crate::store::{Machine, files};
 use anyhow::{Context, Result, anyhow, bail};
-use serde_json::json;
 use std::fs;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -60,7 +59,9 @@ fn boot(machine: &Machine, config: &MachineConfig, deadline: Instant) -> Result<
     files::replace(&machine.file("id_ed25519.pub"), b"")?;
     let console = machine.file("console.log");
     files::replace(&console, b"")?;
-    let mut launched = launch::launch(machine, &config, Start::Template, &mut |_, _| Ok(()))?;
+    let mut launched =
+        driver::named(&config.driver)?
+            .launch(machine, &config, Start::Template, &mut |_, _| Ok(()))?;
     let (signs, events) = channel();
     // The monitor's thread ends with the receiver of its events: both last until the memory is saved.
     let saved = listen(&mut launched, &console, signs)
@@ -75,12 +76,14 @@ fn boot(machine: &Machine, config: &MachineConfig, deadline: Instant) -> Result<
 
 /// Starts the sources of signs.
 fn listen(launched: &mut Launched, console: &Path, signs: Sender<Sign>) -> Result<()> {
-    launched
-        .monitor
-        .listen(signs.clone(), |event| match event {
+    let events = signs.clone();
+    launched.vm.listen(Box::new(move |event| {
+        let sign = match event {
             Some(_) => Sign::Changed,
             None => Sign::Gone,
-        })?;
+        };
+        events.send(sign).is_ok()
+    }))?;
     let watch = Watch::new(console)?;
     // What was written before there was a watch.
     let _ = signs.send(Sign::Changed);
@@ -121,16 +124,15 @@ fn waits(console: &str) -> Result<bool> {
 
 /// Saves memory and disk of the same moment in the file of the disk, and ends QEMU.
 fn save(machine: &Machine, launched: &mut Launched) -> Result<Saved> {
-    let monitor = &mut launched.monitor;
-    monitor.execute("stop", &json!({}))?;
+    let vm = launched.vm.as_mut();
+    vm.pause()?;
     let record = RunRecord::new(State::Paused);
-    let saved = memory::describe(machine, monitor, SUSPENDED, &record)?;
-    memory::save(monitor, SUSPENDED)?;
+    let saved = memory::describe(machine, vm, SUSPENDED, &record)?;
+    vm.save(SUSPENDED)?;
     let disk = machine.disk();
     let synced = fs::File::open(&disk).and_then(|file| file.sync_all());
     synced.with_context(|| format!("sync {}", disk.display()))?;
-    // Its answer may get lost in its end.
-    let _ = monitor.execute("quit", &json!({}));
+    vm.quit();
     launched.child.wait()?;
     Ok(Saved {
         template: true,

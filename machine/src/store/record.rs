@@ -3,6 +3,7 @@
 
 use crate::state::State;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Published port: a key of the table of forwards.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -15,6 +16,17 @@ pub struct Forward {
     pub port: u16,
     /// Port of the guest.
     pub guest: u16,
+}
+
+impl fmt::Display for Forward {
+    /// Writes `tcp 127.0.0.1:8080 to port 80`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} {}:{} to port {}",
+            self.protocol, self.address, self.port, self.guest
+        )
+    }
 }
 
 /// Record of a running machine. A reader compares `keeper` with the holder of the keeper's lock.

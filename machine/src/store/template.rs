@@ -37,31 +37,21 @@ pub fn check(config: &MachineConfig, has_quadlets: bool) -> Result<()> {
     }
 }
 
-/// Host of a template: `accelerator` is the one that runs the guest, not the setting, which may leave
-/// the choice to the host.
-#[derive(Clone, Copy, Debug)]
-pub struct Host<'a> {
-    /// Output of QEMU's `--version`.
-    pub qemu: &'a str,
-    /// Accelerator.
-    pub accelerator: vmm::Accelerator,
-    /// Model of the processor.
-    pub cpu: &'a str,
-}
-
-/// Returns the directory of the template that fits a configuration on a host.
+/// Returns the directory of the template that fits a configuration on a host, which its driver describes.
 #[must_use]
-pub fn dir(dirs: &Dirs, config: &MachineConfig, host: Host<'_>) -> PathBuf {
-    let accelerator = format!("{:?}", host.accelerator);
-    let parts = [
-        config.image.as_str(),
-        accelerator.as_str(),
-        &config.cpus.to_string(),
-        &config.memory_mib.to_string(),
-        &config.disk_bytes.to_string(),
-        host.qemu,
-        host.cpu,
+pub fn dir(dirs: &Dirs, config: &MachineConfig, host: &[String]) -> PathBuf {
+    let numbers = [
+        config.cpus.to_string(),
+        config.memory_mib.to_string(),
+        config.disk_bytes.to_string(),
     ];
+    let own = [&config.driver, &config.image];
+    let parts: Vec<&str> = own
+        .into_iter()
+        .chain(&numbers)
+        .chain(host)
+        .map(String::as_str)
+        .collect();
     let hash = Sha256::digest(parts.join("\n"));
     let hex: String = hash.iter().take(8).map(hex_byte).collect();
     dirs.cache().join(format!("{PREFIX}{hex}"))
@@ -127,22 +117,12 @@ mod tests {
     #[test]
     fn each_hardware_has_its_state() {
         let dirs = dirs(Path::new("/nonexistent"));
-        let on = |config: &MachineConfig, qemu: &str, accelerator| {
-            let cpu = "";
-            dir(
-                &dirs,
-                config,
-                Host {
-                    qemu,
-                    accelerator,
-                    cpu,
-                },
-            )
-        };
+        let on =
+            |config: &MachineConfig, host: [&str; 2]| dir(&dirs, config, &host.map(str::to_owned));
         let at = |change: fn(&mut MachineConfig), qemu: &str| {
             let mut config = MachineConfig::new("box");
             change(&mut config);
-            on(&config, qemu, vmm::Accelerator::Kvm)
+            on(&config, [qemu, "Kvm"])
         };
         let plain = at(|_| (), "7.2");
         assert_eq!(plain, at(|c| c.name = "other".into(), "7.2"));
@@ -151,7 +131,8 @@ mod tests {
             at(|_| (), "8.0"),
             at(|c| c.image = "sha256-0".into(), "7.2"),
             // KVM came or went, and the setting leaves the choice to the host.
-            on(&MachineConfig::new("box"), "7.2", vmm::Accelerator::Tcg),
+            on(&MachineConfig::new("box"), ["7.2", "Tcg"]),
+            at(|c| c.driver = "other".into(), "7.2"),
             at(|c| c.cpus = 1, "7.2"),
             at(|c| c.memory_mib = 1, "7.2"),
             at(|c| c.disk_bytes = 1, "7.2"),

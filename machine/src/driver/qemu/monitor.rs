@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -61,11 +61,11 @@ impl Monitor {
         Ok(monitor)
     }
 
-    /// Sends events to `events` from now on: `Some` for each, `None` when QEMU has ended.
-    pub fn listen<T: Send + 'static>(
+    /// Passes events to `events` from now on: `Some` for each, `None` when QEMU has ended. The thread
+    /// that does so ends with QEMU, or when `events` returns false.
+    pub fn watch(
         &mut self,
-        events: Sender<T>,
-        event: fn(Option<Value>) -> T,
+        mut events: impl FnMut(Option<Value>) -> bool + Send + 'static,
     ) -> Result<()> {
         let mut lines = self.lines.take().context("listens already")?;
         self.stream.set_read_timeout(None)?;
@@ -74,14 +74,14 @@ impl Monitor {
         thread::spawn(move || {
             while let Ok(line) = next(&mut lines) {
                 let sent = match line.get("event") {
-                    Some(name) if name != JOB => events.send(event(Some(line))).is_ok(),
+                    Some(name) if name != JOB => events(Some(line)),
                     _ => sender.send(line).is_ok(),
                 };
                 if !sent {
                     return;
                 }
             }
-            let _ = events.send(event(None));
+            events(None);
         });
         Ok(())
     }
@@ -128,7 +128,7 @@ impl Monitor {
     }
 
     /// Waits for the job that a keeper which was killed has left, and dismisses it: QEMU would refuse
-    /// another one of its name. To be called before [`Self::listen`].
+    /// another one of its name. To be called before [`Self::watch`].
     pub fn end_left_job(&mut self) -> Result<()> {
         let Some(job) = self.find_job()? else {
             return Ok(());
@@ -285,7 +285,9 @@ mod tests {
         });
         let mut monitor = Monitor::connect(ours).expect("greets");
         let (sender, events) = channel();
-        monitor.listen(sender, |event| event).expect("first");
+        monitor
+            .watch(move |event| sender.send(event).is_ok())
+            .expect("first");
         assert_eq!(
             monitor.execute("x", &json!({})).expect("answers"),
             json!(42)

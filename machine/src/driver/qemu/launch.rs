@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Start of QEMU for a machine. QEMU outlives the process that starts it.
 
-use super::qemu::{self, Resolved};
+use super::QEMU;
+use super::arguments::{self, Resolved};
+use super::monitor::Monitor;
 use super::shares::{Attempt, Served};
-use crate::keeper::monitor::Monitor;
+use crate::driver::{Announce, Launched, Start};
 use crate::store::Machine;
 use crate::store::config::MachineConfig;
 use crate::store::image::Image;
@@ -21,33 +23,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use vmm::{Accelerator, AcceleratorChoice, Board};
 
-/// Name of QEMU's program.
-pub const QEMU: &str = "qemu-system-x86_64";
 /// Number of ports that are tried where another program takes the one that was free.
 const TRIES: u32 = 5;
-
-/// Way in which QEMU starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// The guest boots.
-    Boot,
-    /// The processors stand still until the command `cont`: a memory is loaded first.
-    Load,
-    /// The guest boots for its memory alone: QEMU does not outlive this process.
-    Template,
-}
-
-/// QEMU as a child of this process.
-pub struct Launched {
-    /// Process.
-    pub child: Child,
-    /// Connection for commands.
-    pub monitor: Monitor,
-    /// Port of 127.0.0.1 that leads to sshd.
-    pub ssh_port: u16,
-    /// Shortcomings of the folders, `what: why`.
-    pub notes: Vec<String>,
-}
 
 /// Returns the accelerator that a machine with this configuration has on this host.
 pub fn accelerator(cache: &Path, config: &MachineConfig) -> Result<Accelerator> {
@@ -62,7 +39,7 @@ pub fn launch(
     machine: &Machine,
     config: &MachineConfig,
     start: Start,
-    announce: &mut dyn FnMut(u16, &[String]) -> Result<()>,
+    announce: Announce<'_>,
 ) -> Result<Launched> {
     let image = Image::open(&machine.cache, &config.image)?;
     let key = machine.file("id_ed25519.pub");
@@ -73,9 +50,12 @@ pub fn launch(
     let mut notes = Vec::new();
     loop {
         let mut served = Served::start(machine, &config.shares, &attempts);
-        let entries = qemu::fw_cfg(config, &key, &served.folders);
+        let entries = arguments::fw_cfg(config, &key, &served.folders);
         for (name, content) in &entries {
-            files::replace(&qemu::fw_cfg_file(&machine.run, name), content.as_bytes())?;
+            files::replace(
+                &arguments::fw_cfg_file(&machine.run, name),
+                content.as_bytes(),
+            )?;
         }
         let at = resolve(machine, config, &image, accelerator, start, &served)?;
         tries -= 1;
@@ -163,7 +143,7 @@ fn attempt(
     let listener = UnixListener::bind(&path).with_context(|| path.display().to_string())?;
     fcntl(&listener, FcntlArg::F_SETFD(FdFlag::empty())).context("F_SETFD")?;
     at.qmp_fd = listener.as_raw_fd();
-    let args = qemu::arguments(config, &at, entries)?;
+    let args = arguments::arguments(config, &at, entries)?;
     files::replace(
         &machine.file("qemu.args"),
         (args.join("\n") + "\n").as_bytes(),
@@ -180,7 +160,7 @@ fn attempt(
     match connected {
         Ok(monitor) => Ok(Launched {
             child,
-            monitor,
+            vm: Box::new(monitor),
             ssh_port: at.ssh_port,
             notes: Vec::new(),
         }),

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Data disk of a machine: a qcow2 file with internal snapshots, by qemu-img(1).
+
+use crate::driver::{DiskEdit, Snapshot};
+use crate::tool;
+use anyhow::Result;
+use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
+
+/// Name of the program for disks.
+pub(super) const QEMU_IMG: &str = "qemu-img";
+
+pub(super) fn create(disk: &Path, bytes: u64) -> Result<()> {
+    let mut create = Command::new(QEMU_IMG);
+    create.args(["create", "-q", "-f", "qcow2", "-o", "lazy_refcounts=off"]);
+    tool::run(create.arg(disk).arg(bytes.to_string()))
+}
+
+pub(super) fn grow(disk: &Path, bytes: u64) -> Result<()> {
+    let mut resize = Command::new(QEMU_IMG);
+    resize.args(["resize", "-q", "-f", "qcow2"]);
+    tool::run(resize.arg(disk).arg(bytes.to_string()))
+}
+
+pub(super) fn edit(disk: &Path, edit: DiskEdit, tag: &str) -> Result<()> {
+    let option = match edit {
+        DiskEdit::Create => "-c",
+        DiskEdit::Restore => "-a",
+        DiskEdit::Remove => "-d",
+    };
+    let mut snapshot = Command::new(QEMU_IMG);
+    tool::run(snapshot.args(["snapshot", option, tag]).arg(disk))
+}
+
+pub(super) fn snapshots(disk: &Path) -> Result<Vec<Snapshot>> {
+    // QEMU's lock does not matter: a reader sees the table of before or of after a change.
+    let mut info = Command::new(QEMU_IMG);
+    let text = tool::output(info.args(["info", "-U", "--output=json"]).arg(disk))?;
+    Ok(parse(&serde_json::from_str(&text)?))
+}
+
+/// Finds the snapshots in the output of `qemu-img info`.
+fn parse(info: &Value) -> Vec<Snapshot> {
+    let all = info["snapshots"].as_array().into_iter().flatten();
+    let known = all.filter_map(|snapshot| {
+        Some(Snapshot {
+            tag: snapshot["name"].as_str()?.to_owned(),
+            memory: snapshot["vm-state-size"].as_u64()?,
+            created: snapshot["date-sec"].as_u64()?,
+        })
+    });
+    known.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn snapshots_of_a_disk() {
+        let info = json!({"snapshots": [
+            {"name": ".suspended", "vm-state-size": 9, "date-sec": 1, "id": "1"},
+            {"name": "own.a", "vm-state-size": 3 << 20, "date-sec": 5, "id": "2"},
+            {"name": "own.b", "date-sec": 5, "id": "3"},
+        ]});
+        let found = parse(&info);
+        let named: Vec<_> = found.iter().map(|s| (s.tag.as_str(), s.memory)).collect();
+        assert_eq!(named, [(".suspended", 9), ("own.a", 3 << 20)]);
+        assert_eq!(parse(&json!({})), []);
+    }
+}
