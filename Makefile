@@ -5,7 +5,7 @@
 INITRAMFS = cargo run --quiet --release --package initramfs --
 FUZZ = cargo run --quiet --package fuzz --example run --
 
-.PHONY: help image iso disk kernel size ext oci release install run test test-all bench reproducible deny fuzz clean host
+.PHONY: help image iso disk kernel size ext oci machine release install run test test-all bench reproducible deny fuzz clean host
 .PHONY: test-images test-programs test-other-hosts test-machines test-rest
 
 help: ## prints this list
@@ -43,9 +43,13 @@ size: host ## prints the size of each part of the image, and draws out/size.svg
 oci: host ## builds out/boot2podman-{kernel,disk,machine}.oci.tar for KubeVirt and podman machine
 	@$(INITRAMFS) oci
 
+machine: host ## builds out/podman-machine.tar: the program for hosts, manual pages, completions
+	@$(INITRAMFS) machine
+
 release: iso disk ## builds all downloads, and SHA256SUMS to sign (docs/design/trust.md)
 	@$(INITRAMFS) ext --all
 	@$(INITRAMFS) oci
+	@$(INITRAMFS) machine
 
 install: host ## installs podman-machine, its image, manual pages and completions; PREFIX= DESTDIR=
 	@$(INITRAMFS) install
@@ -68,6 +72,7 @@ test-images:
 	@$(INITRAMFS) disk
 	@$(INITRAMFS) image generic
 	@$(INITRAMFS) ext debug runc
+	@$(INITRAMFS) machine
 
 test-programs:
 	cargo clippy --workspace --all-targets -- -D warnings

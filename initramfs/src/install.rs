@@ -1,23 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `make install`: `podman-machine` with the image of this build, its manual pages and completions.
+//! `make machine`: the same without the image, in an archive for releases.
 //!
 //! `PREFIX=` is the directory that the program looks for its image in, `/usr/local` by default;
 //! `DESTDIR=` stands before it where a package is made (GNU Coding Standards, "DESTDIR").
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
+use std::io::BufWriter;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
-use crate::paths::{INITRD, SHA256SUMS, VMLINUZ};
+use crate::paths::{INITRD, MACHINE_TAR, SHA256SUMS, VMLINUZ};
 use crate::programs::{self, Target};
 use crate::progress::{Step, megabytes};
-use crate::{fsutil, image, paths, sums};
+use crate::{fsutil, image, paths, stamp, sums};
 
 /// Name of the program.
 const PROGRAM: &str = "podman-machine";
+/// Functions of the C library to which std refers weakly: `fs::copy` has another way where the kernel
+/// lacks copy_file_range(2).
+const FUNCTIONS: &[&str] = &["copy_file_range"];
+/// Largest size of the program, which is static and has no symbol table.
+const MAX_BYTES: u64 = 5_000_000;
 /// Directory of the image below the prefix.
 const IMAGE: &str = "share/boot2podman";
 
@@ -29,8 +36,7 @@ pub fn install() -> Result<()> {
     image::build()?;
     let prefix = prefix(&|name| std::env::var(name).ok());
     let step = Step::new("install", 1, 1);
-    step.note(&format!("{PROGRAM} for {}", Target::choose().triple()));
-    let program = programs::build_program(Target::choose(), PROGRAM)?;
+    let program = program(&step)?;
     let installed = prefix.join("bin").join(PROGRAM);
     place(&program, &installed, 0o755)?;
     let files = [VMLINUZ, INITRD].map(|name| prefix.join(IMAGE).join(name));
@@ -44,6 +50,77 @@ pub fn install() -> Result<()> {
     let size = megabytes(fsutil::size(&installed)?);
     step.note(&format!("{}: {size}", installed.display()));
     Ok(())
+}
+
+/// Makes the archive of the program, its manual pages and completions: `bin/` and `share/`.
+///
+/// # Errors
+/// A step of the build fails, or a file cannot be written.
+pub fn archive() -> Result<()> {
+    let out = paths::out();
+    fs::create_dir_all(&out)?;
+    let _lock = stamp::lock(&out)?;
+    let step = Step::new("machine", 1, 1);
+    let program = program(&step)?;
+    let tree = paths::cache().join("machine");
+    fsutil::remove(&tree)?;
+    place(&program, &tree.join("bin").join(PROGRAM), 0o755)?;
+    pages(&tree.join("share"))?;
+    let to = out.join(MACHINE_TAR);
+    write_tar(&tree, &to).with_context(|| format!("write {}", to.display()))?;
+    step.note(&format!(
+        "{}: {}, the program {}",
+        to.display(),
+        megabytes(fsutil::size(&to)?),
+        megabytes(fsutil::size(&program)?)
+    ));
+    sums::write(&out)
+}
+
+/// Builds the program, and refuses one that has become too large.
+fn program(step: &Step) -> Result<PathBuf> {
+    let target = Target::choose();
+    step.note(&format!("{PROGRAM} for {}", target.triple()));
+    let program = programs::build_program(target, PROGRAM, FUNCTIONS)?;
+    check_size(fsutil::size(&program)?)?;
+    Ok(program)
+}
+
+fn check_size(bytes: u64) -> Result<()> {
+    ensure!(
+        bytes <= MAX_BYTES,
+        "{PROGRAM} has {bytes} bytes, and {MAX_BYTES} is the most"
+    );
+    Ok(())
+}
+
+/// Writes the files below a directory, in the order of their names and without times and owners.
+fn write_tar(tree: &Path, to: &Path) -> Result<()> {
+    let draft = to.with_extension("new");
+    let mut tar = tar::Builder::new(BufWriter::new(File::create(&draft)?));
+    for name in files_below(tree, Path::new(""))? {
+        let file = tree.join(&name);
+        let mut header = tar::Header::new_gnu();
+        let is_program = name.starts_with("bin");
+        header.set_mode(if is_program { 0o755 } else { 0o644 });
+        header.set_size(fsutil::size(&file)?);
+        tar.append_data(&mut header, &name, File::open(&file)?)?;
+    }
+    tar.into_inner()?.into_inner()?;
+    Ok(fs::rename(&draft, to)?)
+}
+
+fn files_below(tree: &Path, dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(tree.join(dir))? {
+        let name = dir.join(entry?.file_name());
+        match tree.join(&name).is_dir() {
+            true => files.extend(files_below(tree, &name)?),
+            false => files.push(name),
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// Returns the directory to install in. An empty variable counts as unset, as in make.
@@ -91,8 +168,36 @@ fn pages(share: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::prefix;
-    use std::path::Path;
+    use super::{MAX_BYTES, check_size, files_below, prefix, write_tar};
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    #[test]
+    fn a_program_has_a_largest_size() {
+        check_size(MAX_BYTES).expect("small enough");
+        check_size(MAX_BYTES + 1).expect_err("too large");
+    }
+
+    #[test]
+    fn an_archive_depends_on_names_and_contents_alone() {
+        let tmp = tempfile::tempdir().expect("a directory");
+        let tree = tmp.path().join("tree");
+        let names = ["bin/p", "share/man/man1/p.1", "share/zsh/_p"];
+        let archive = |name: &str| {
+            let _ = fs::remove_dir_all(&tree);
+            for name in names {
+                let file = tree.join(name);
+                fs::create_dir_all(file.parent().expect("a directory")).expect("made");
+                fs::write(file, name).expect("written");
+            }
+            let to = tmp.path().join(name);
+            write_tar(&tree, &to).expect("written");
+            fs::read(to).expect("read")
+        };
+        assert!(archive("a.tar") == archive("b.tar"));
+        let found = files_below(&tree, Path::new("")).expect("listed");
+        assert_eq!(found, names.map(PathBuf::from));
+    }
 
     #[test]
     fn destdir_stands_before_the_prefix() {

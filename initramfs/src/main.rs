@@ -38,6 +38,8 @@ const COMMANDS: &[Command] = &[
         help: "print the size of each part of the image, and draw out/size.svg" },
     Command { name: "install", arguments: "", run: |_| install::install(),
         help: "make the image and podman-machine, and install both with manual pages and completions" },
+    Command { name: "machine", arguments: "", run: |_| install::archive(),
+        help: "make out/podman-machine.tar: podman-machine with manual pages and completions" },
     Command { name: "run", arguments: "[<NAME=value>…]", run: run::run,
         help: "make the image, and boot it in QEMU" },
     Command { name: "deny", arguments: "[advisories]", run: deny::check,

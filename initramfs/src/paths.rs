@@ -30,6 +30,8 @@ pub const KERNEL_OCI: &str = "boot2podman-kernel.oci.tar";
 pub const MACHINE_OCI: &str = "boot2podman-machine.oci.tar";
 /// Name of the OCI archive with the disk.
 pub const DISK_OCI: &str = "boot2podman-disk.oci.tar";
+/// Name of the archive with podman-machine, its manual pages and completions.
+pub const MACHINE_TAR: &str = "podman-machine.tar";
 /// Name of the list of checksums.
 pub const SHA256SUMS: &str = "SHA256SUMS";
 

@@ -94,7 +94,7 @@ pub struct Programs {
 /// # Errors
 /// A program cannot be built, or is not static.
 pub fn build(target: Target) -> Result<Programs> {
-    let mut command = cargo_build(target);
+    let mut command = cargo(target, "build");
     command.args(["--package", "init", "--package", "b2p"]);
     let messages = run(&mut command)?;
     Ok(Programs {
@@ -110,12 +110,19 @@ fn c_library(target: Target) -> Option<PathBuf> {
 }
 
 /// Builds the program of a package that has the package's name, with the same options as PID 1.
+/// `functions` are those of the C library to which it refers weakly, besides PID 1's.
 ///
 /// # Errors
 /// The program cannot be built, or is not static.
-pub fn build_program(target: Target, package: &str) -> Result<PathBuf> {
-    let mut command = cargo_build(target);
-    command.args(["--package", package]);
+pub fn build_program(target: Target, package: &str, functions: &[&str]) -> Result<PathBuf> {
+    // `cargo rustc` passes arguments to the last link alone: with other flags for all crates, the
+    // build of PID 1 and this one would each compile what they share anew.
+    let mut command = cargo(target, "rustc");
+    command.args(["--package", package, "--bin", package, "--"]);
+    if target.libc == Libc::Musl {
+        let undefined = functions.iter().map(|name| format!("--undefined={name}"));
+        command.args(undefined.map(|option| link_arg(&option, has_lld())));
+    }
     static_program(&run(&mut command)?, package, target)
 }
 
@@ -124,16 +131,16 @@ pub fn build_program(target: Target, package: &str) -> Result<PathBuf> {
 /// # Errors
 /// The example cannot be built, or is not static.
 pub fn build_example(target: Target, package: &str, name: &str) -> Result<PathBuf> {
-    let mut command = cargo_build(target);
+    let mut command = cargo(target, "build");
     command.args(["--package", package, "--example", name]);
     static_program(&run(&mut command)?, name, target)
 }
 
-/// Returns a `cargo build` with the profile, the target and the flags of PID 1.
-fn cargo_build(target: Target) -> Command {
+/// Returns a command of cargo with the profile, the target and the flags of PID 1.
+fn cargo(target: Target, subcommand: &str) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--profile", "init"]);
+    command.args([subcommand, "--quiet", "--profile", "init"]);
     command.args(["--target", &target.triple()]);
     command.args(["--message-format", "json-render-diagnostics"]);
     // This variable takes precedence over RUSTFLAGS and every configuration file.
@@ -159,7 +166,7 @@ fn rustflags(target: Target) -> Vec<String> {
 
 /// Returns the flags for linking with musl.
 fn link_flags() -> Vec<String> {
-    let lld = rust_lld().is_some_and(|lld| lld.exists());
+    let lld = has_lld();
     let version = rustc_output(&["--version"]).unwrap_or_default();
     // Without tables for unwinding (sys/link.ld) and without an index of them. std refers to
     // getrandom(2)'s function weakly. Link-time optimisation makes other references weak as well,
@@ -173,15 +180,24 @@ fn link_flags() -> Vec<String> {
             false => &["-z", "pack-relative-relocs"],
         });
     }
-    let option = |option: &str| match lld {
-        true => format!("-Clink-arg={option}"),
-        false => format!("-Clink-arg=-Wl,{option}"),
-    };
     let linker = lld.then(|| "-Clinker=rust-lld".to_owned());
     linker
         .into_iter()
-        .chain(options.into_iter().map(option))
+        .chain(options.into_iter().map(|option| link_arg(option, lld)))
         .collect()
+}
+
+/// Returns rustc's flag for an option of the linker, which the host's compiler passes on unless LLVM's
+/// linker is called.
+fn link_arg(option: &str, lld: bool) -> String {
+    match lld {
+        true => format!("-Clink-arg={option}"),
+        false => format!("-Clink-arg=-Wl,{option}"),
+    }
+}
+
+fn has_lld() -> bool {
+    rust_lld().is_some_and(|lld| lld.exists())
 }
 
 /// Returns the path of LLVM's linker, which rustup's toolchains contain, but not every

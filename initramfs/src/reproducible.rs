@@ -22,7 +22,7 @@ use crate::sandbox::Sandbox;
 use crate::{fsutil, kernel, paths, programs, stamp, sums, tools};
 
 /// Targets that each build makes, in this order.
-const TARGETS: &[&str] = &["iso", "disk", "oci"];
+const TARGETS: &[&str] = &["iso", "disk", "oci", "machine"];
 
 /// Variables of the caller, or of the cargo that runs this program, that are not passed on; nor
 /// are cargo's own.

@@ -27,6 +27,7 @@ pub const FILES: &[&str] = &[
     paths::KERNEL_OCI,
     paths::DISK_OCI,
     paths::MACHINE_OCI,
+    paths::MACHINE_TAR,
 ];
 
 /// Writes the checksums of the files that exist in `out`.
