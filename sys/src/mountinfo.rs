@@ -4,6 +4,9 @@
 
 use std::collections::HashSet;
 
+/// The list of the mounts of this process.
+pub const PATH: &str = "/proc/self/mountinfo";
+
 /// Kind of a mount: the loss if it stays mounted, and how long its unmounting may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MountKind {

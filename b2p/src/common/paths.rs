@@ -3,6 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+/// Directory of the service files that units become.
+pub const DEFINITIONS: &str = "/run/boot2podman/units";
+
 /// Paths below one root directory: `/` by default.
 #[derive(Clone, Debug)]
 pub struct Paths {

@@ -35,7 +35,7 @@ const OPEN_PAUSE: Duration = Duration::from_millis(10);
 /// whether they are blank.
 #[must_use]
 pub fn scan(policy: FormatPolicy) -> Vec<Device> {
-    let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mountinfo = fs::read_to_string(sys::mountinfo::PATH).unwrap_or_default();
     let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
     // The open of a disk waits until the kernel has read its partition table (block/genhd.c,
     // disk_scan_partitions): only then all its partitions are there.

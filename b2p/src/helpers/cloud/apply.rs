@@ -106,7 +106,7 @@ pub fn mounts(mounts: &[Mount], deadline: Instant, diagnostics: &mut Diagnostics
 }
 
 fn mount_one(mount: &Mount, limit: Duration) -> Result<()> {
-    let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mountinfo = fs::read_to_string(sys::mountinfo::PATH).unwrap_or_default();
     if is_mounted(&mountinfo, &mount.target) {
         return Ok(());
     }

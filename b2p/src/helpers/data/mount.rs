@@ -180,7 +180,7 @@ fn bind_one(source: &Path, target: &Path, flags: MsFlags) -> nix::Result<()> {
 
 /// Unmounts the data disk and the directories of it that are bound elsewhere, the disk last.
 pub fn undo(paths: &Paths) {
-    let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mountinfo = fs::read_to_string(sys::mountinfo::PATH).unwrap_or_default();
     let device = |target: &Path| device_at(&mountinfo, &target.display().to_string());
     let disk = device(&paths.data_disk());
     for target in [paths.containers(), paths.state(), paths.data_disk()] {

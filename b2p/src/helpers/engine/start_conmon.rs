@@ -12,11 +12,12 @@
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use super::conmon::CONMON;
 use crate::common::cgroups;
-use crate::helpers::quadlet::paths;
+use crate::common::paths::DEFINITIONS;
 
 /// Option of conmon(8) for its level, podman's default, and the level instead.
 const OPTION: &str = "--log-level";
@@ -32,7 +33,8 @@ pub fn main(count: usize) -> i32 {
     let mut arguments = arguments.split_off(arguments.len().saturating_sub(count));
     make_quiet(&mut arguments);
     let cgroup = sys::files::read_text("/proc/self/cgroup").unwrap_or_default();
-    if cgroups::service_in(&cgroup).is_some_and(|service| paths::unit(service).exists()) {
+    let is_unit = |service: &str| Path::new(&format!("{DEFINITIONS}/{service}.service")).exists();
+    if cgroups::service_in(&cgroup).is_some_and(is_unit) {
         log_twice(&mut arguments);
     }
     let why = Command::new(CONMON).args(arguments).exec();

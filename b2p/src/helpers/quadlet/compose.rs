@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::disk_units::{is_plain, names};
+use super::file_names::{is_plain, names};
 use super::generator::Output;
 use super::unit_error::Fault;
 

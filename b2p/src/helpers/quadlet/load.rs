@@ -15,12 +15,11 @@ use super::paths::DEFINITIONS;
 use super::read::{self, Loaded};
 use super::specifiers::Owner;
 use super::unit_error::Fault;
-use super::{ask_status, kube, store};
+use super::{ask_status, bus_link, kube, store};
 use crate::common::service_env::Environment;
 use crate::common::service_files;
 use crate::common::tool;
 use crate::helpers::engine::PodmanUser;
-use crate::helpers::unit_bus;
 
 /// Time limit for the process that holds a user's namespaces.
 const UNSHARE_LIMIT: Duration = Duration::from_secs(60);
@@ -238,7 +237,7 @@ fn prepare(owner: &Owner) -> Result<()> {
         return Ok(());
     };
     user.make_directories()?;
-    unit_bus::link_for(owner)?;
+    bus_link::link_for(owner)?;
     let finished = tool::run_command(&mut user.podman(&["unshare", "true"]), UNSHARE_LIMIT)?;
     match finished.code {
         Some(0) => Ok(()),

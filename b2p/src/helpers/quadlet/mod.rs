@@ -4,14 +4,17 @@
 //! `systemctl daemon-reload`; without a quadlet file it only looks into the directories.
 
 mod boot_start;
+mod bus_link;
 mod compose;
 mod conditions;
 pub mod convert;
 mod disk_units;
+mod file_names;
 mod generator;
 pub mod host;
 mod keys;
 pub mod kube;
+pub mod lifecycle;
 mod load;
 pub mod names;
 mod output;

@@ -4,9 +4,8 @@
 use std::path::PathBuf;
 
 use super::specifiers::Owner;
+pub use crate::common::paths::DEFINITIONS;
 
-/// Directory of the service files that units become.
-pub const DEFINITIONS: &str = "/run/boot2podman/units";
 /// Longest name of a service, in bytes.
 const MAX_NAME_BYTES: usize = 64;
 /// Bytes of a longer name that are kept, before the hash of the whole.
@@ -82,6 +81,13 @@ pub fn service_name(unit: &str, owner: &Owner) -> Option<String> {
     };
     let name = shortened(name, unit);
     services::service_file::is_name(&name).then_some(name)
+}
+
+/// Returns the template of an instance: `web@.service` of `web@2.service`; `None` for another name.
+#[must_use]
+pub fn template_of(name: &str) -> Option<String> {
+    let (prefix, instance) = name.strip_suffix(".service")?.split_once('@')?;
+    (!instance.is_empty()).then(|| format!("{prefix}@.service"))
 }
 
 /// Replaces the end of a name that is too long by the hash of `whole`.

@@ -17,6 +17,7 @@ use sys::error::{Doing, Error, Result};
 
 use super::generator;
 use super::specifiers::Owner;
+use super::unit::Unit;
 use crate::common::owner_text;
 use crate::common::terminal::{print, print_error};
 
@@ -50,6 +51,13 @@ pub fn dirs(owner: &Owner) -> Vec<PathBuf> {
         0 => DIRS.iter().map(PathBuf::from).collect(),
         _ => vec![Path::new(&owner.home).join(HOME_DIR), USERS_DIR.into()],
     }
+}
+
+/// Returns true for a unit whose file is a link to /dev/null.
+#[must_use]
+pub fn is_off(unit: &Unit) -> bool {
+    let mut assignments = unit.assignments().iter();
+    assignments.any(|a| a.section == PATH.0 && a.key == PATH.1 && a.value.is_empty())
 }
 
 /// Returns true if the owner has a unit file.

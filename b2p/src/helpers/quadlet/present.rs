@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nix::errno::Errno;
 
-use super::plain;
-use super::read::{is_off, template_of};
+use super::paths::template_of;
+use super::plain::{self, is_off};
 use super::unit::Unit;
 
 /// Units of an owner, and the files that they are made of.

@@ -3,8 +3,8 @@
 
 use sys::clock::Millis;
 
+use super::lifecycle::{Exit, Kind, Plan};
 use super::output::Output;
-use super::run::lifecycle::{Exit, Kind, Plan};
 use super::span::span;
 use super::specifiers::Specifiers;
 use super::unit::Unit;

@@ -8,12 +8,13 @@ use nix::errno::Errno;
 use sys::error::{Error, Result};
 
 use super::convert::{self, Definition};
-use super::paths::{self, DEFINITIONS};
+use super::paths::{self, DEFINITIONS, template_of};
+use super::plain::{self, is_off};
 use super::present::Present;
 use super::specifiers::Owner;
 use super::unit::{self, Unit};
 use super::unit_error::Fault;
-use super::{NAME, disk_units, generator, host, plain};
+use super::{NAME, disk_units, generator, host};
 
 /// Most bytes of the units of a user other than root, with those that instances repeat: they are kept in
 /// memory.
@@ -71,12 +72,6 @@ impl Texts {
         }
         Some(text)
     }
-}
-
-/// Returns the template of an instance: `web@.service` of `web@2.service`; `None` for another name.
-pub(super) fn template_of(name: &str) -> Option<String> {
-    let (prefix, instance) = name.strip_suffix(".service")?.split_once('@')?;
-    (!instance.is_empty()).then(|| format!("{prefix}@.service"))
 }
 
 fn is_template(name: &str) -> bool {
@@ -201,12 +196,6 @@ fn is_plain(texts: &Texts, name: &str) -> bool {
             .last(plain::PATH.0, plain::PATH.1)
             .is_some()
     })
-}
-
-/// Returns true for a unit whose file is a link to /dev/null.
-pub(super) fn is_off(unit: &Unit) -> bool {
-    let mut assignments = unit.assignments().iter();
-    assignments.any(|a| a.section == plain::PATH.0 && a.key == plain::PATH.1 && a.value.is_empty())
 }
 
 fn take(loaded: &mut Loaded, owner: &Owner, name: String, unit: Unit, text: String) {

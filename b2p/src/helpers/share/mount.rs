@@ -115,7 +115,7 @@ fn explained(outcome: io::Result<()>) -> Result<()> {
 }
 
 fn is_mounted(folder: &SharedFolder) -> bool {
-    let mountinfo = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let mountinfo = fs::read(sys::mountinfo::PATH).unwrap_or_default();
     is_mounted_in(folder, &mountinfo)
 }
 

@@ -32,7 +32,7 @@ pub fn swap_on(disk: &DiskSelector, wait_seconds: u16) -> Result<String> {
     let device = device::find(disk, wait_seconds, Content::FileSystem)?;
     let number = scan::attribute(&device.name, "dev");
     let number = number.ok_or_else(|| Error::invalid("it has disappeared"))?;
-    let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mountinfo = fs::read_to_string(sys::mountinfo::PATH).unwrap_or_default();
     match mount_point(&mountinfo, &number) {
         Some(target) => swap_on_file(&target),
         None => {

@@ -8,10 +8,7 @@
 //! have become. The process ends after idle time: PID 1 holds the socket.
 
 mod auth;
-mod link;
 pub mod message;
-
-pub use link::link_for;
 
 use std::io::{Read, Write};
 use std::os::fd::AsFd;

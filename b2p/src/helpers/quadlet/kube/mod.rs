@@ -16,7 +16,7 @@ use std::time::Duration;
 use log::{info, warn};
 use sys::error::{Doing, Error, Result};
 
-use super::disk_units::{is_plain, names};
+use super::file_names::{is_plain, names};
 use super::generator::Output;
 use super::unit_error::Fault;
 use crate::common::{atomic_file, tool};

@@ -13,8 +13,8 @@ use nix::unistd::Pid;
 use services::ExitStatus;
 use sys::error::{Doing, Result};
 
-use super::lifecycle::{Event, Exit};
 use crate::common::cgroups;
+use crate::helpers::quadlet::lifecycle::{Event, Exit};
 use crate::helpers::quadlet::program::Program;
 use crate::helpers::quadlet::variables;
 

@@ -16,13 +16,13 @@ use signal_hook::low_level::pipe;
 use sys::clock::{Millis, now};
 use sys::error::{Doing, Error, Result};
 
-use super::lifecycle::{Event, Exit, Lifecycle, Stage, Step};
 use super::processes::{drain, environment, message, reap, signal, value};
 use super::slots::Slot;
 use super::state::State;
 use super::{own_status, processes, slots};
 use crate::common::stop::poll_until;
 use crate::common::{cgroups, notify};
+use crate::helpers::quadlet::lifecycle::{Event, Exit, Lifecycle, Stage, Step};
 use crate::helpers::quadlet::program::Program;
 use crate::helpers::quadlet::specifiers::Owner;
 use crate::helpers::quadlet::words::expand_variables;

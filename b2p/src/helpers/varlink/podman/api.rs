@@ -5,8 +5,9 @@ use std::fs::File;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
-use varlink::{Failure, Value, json, map, serde_json};
+use varlink::{Failure, Value, json, serde_json};
 
+pub(super) use super::errors::{Outcome, error, occurred};
 use super::http::{self, Request, Response, part};
 use super::spool::Spool;
 
@@ -20,9 +21,6 @@ pub(super) enum Kind {
     /// No object, or several.
     None,
 }
-
-/// Result of a method or of a part of it.
-pub(super) type Outcome<T> = Result<T, Failure>;
 
 /// podman's REST API.
 #[derive(Clone)]
@@ -148,16 +146,6 @@ pub(super) fn not_found(kind: Kind, name: &str, reason: &str) -> Failure {
         Kind::Pod => error("PodNotFound", json!({ "name": name, "reason": reason })),
         Kind::None => occurred(reason),
     }
-}
-
-/// Returns the error for everything else.
-pub(super) fn occurred(reason: &str) -> Failure {
-    error("ErrorOccurred", json!({ "reason": reason }))
-}
-
-/// Returns an error of the interface.
-pub(super) fn error(name: &str, parameters: Value) -> Failure {
-    Failure::new(&format!("io.podman.{name}"), map(parameters))
 }
 
 /// Returns a text of an object, empty if it has none.

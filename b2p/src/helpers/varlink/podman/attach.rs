@@ -15,6 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use varlink::{Done, Map, Raw, Value, json, serde_json};
 
 use super::api::{Api, Kind, Outcome, number, occurred, query, request, string};
+use super::copy::copy;
 use super::expression::word;
 use super::frames;
 use super::http::Watched;
@@ -184,7 +185,7 @@ impl Session {
     /// Gives the terminal another size.
     fn change_size(&self, payload: &mut dyn Read) -> io::Result<()> {
         let mut text = Vec::new();
-        super::spool::copy(&mut payload.take(MAX_SIZE), &mut text)?;
+        copy(&mut payload.take(MAX_SIZE), &mut text)?;
         let size: Value = serde_json::from_slice(&text).unwrap_or_default();
         let (height, width) = (number(&size, "Height"), number(&size, "Width"));
         if let (1..=0xffff, 1..=0xffff) = (height, width) {

@@ -14,8 +14,8 @@ use sys::error::Doing;
 use varlink::{Done, Exchange, Value, json, map};
 
 use super::api::{Api, Kind, Outcome, not_found, occurred, strings};
+use super::copy::copy;
 use super::http::Watched;
-use super::spool;
 use crate::common::pidfd;
 
 /// Time that podman has to end after the client has left.
@@ -89,7 +89,7 @@ fn run(mut command: Command, client: BorrowedFd<'_>) -> sys::error::Result<(bool
     // The command has the other end, which is to be the child's alone.
     drop(command);
     let mut said = Vec::new();
-    let read = spool::copy(&mut Watched::new(own, Some(client))?, &mut said);
+    let read = copy(&mut Watched::new(own, Some(client))?, &mut said);
     if read.is_err() {
         let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM);
         if !pidfd::ended_within(child.id(), END) {

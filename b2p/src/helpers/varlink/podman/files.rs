@@ -7,6 +7,7 @@ use std::io::Read;
 use varlink::{Done, Exchange, Value, json, map};
 
 use super::api::{Api, Outcome, number, occurred, string};
+use super::copy::copy;
 use super::spool;
 
 /// `SendFile`: the client's file becomes one of the spool.
@@ -38,7 +39,7 @@ pub(super) fn receive(api: &Api, parameters: &Value, exchange: &mut Exchange<'_>
     Ok(Done::Upgrade(
         map(json!({ "len": length })),
         Box::new(move |raw| {
-            let copied = spool::copy(&mut file.take(length), &mut &raw.output);
+            let copied = copy(&mut file.take(length), &mut &raw.output);
             if delete {
                 spool.remove(&path);
             }

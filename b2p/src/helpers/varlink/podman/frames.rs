@@ -4,6 +4,8 @@
 
 use std::io::{self, Read, Write};
 
+use super::copy::copy;
+
 /// Number of bytes before those of a frame.
 pub const HEADER: usize = 8;
 
@@ -36,7 +38,7 @@ pub fn each(
     while starts(&mut input, &mut header)? {
         let mut payload = (&mut input).take(length(header));
         each(header[0], &mut payload)?;
-        super::spool::copy(&mut payload, &mut io::sink())?;
+        copy(&mut payload, &mut io::sink())?;
         if payload.limit() > 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

@@ -10,6 +10,8 @@ use std::path::Path;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sys::error::{Doing, Error, Result};
 
+use super::copy::copy;
+
 /// Longest line of a header, and longest line that gives the length of a chunk, in bytes.
 const MAX_LINE: u64 = 64 << 10;
 /// Largest number of header lines.
@@ -48,7 +50,7 @@ impl Response {
     pub fn whole(mut self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let mut limited = (&mut self.body).take(MAX_BODY + 1);
-        let read = super::spool::copy(&mut limited, &mut bytes);
+        let read = copy(&mut limited, &mut bytes);
         read.doing("read podman's answer")?;
         match bytes.len() as u64 > MAX_BODY {
             true => Err(Error::invalid(format!(
@@ -90,7 +92,7 @@ pub(super) fn send(
         .write_all(&encode(request, length))
         .doing("send to podman")?;
     if let (Some(mut file), Some(length)) = (file, length) {
-        match super::spool::copy(&mut Read::take(&mut file, length), &mut stream) {
+        match copy(&mut Read::take(&mut file, length), &mut stream) {
             // podman may answer, and close its end, before it has read everything.
             Err(e)
                 if matches!(

@@ -8,6 +8,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use varlink::{Done, Exchange, Failure, Value, json, map};
 
 use super::api::{Outcome, occurred};
+use super::copy::copy;
 use super::http::Body;
 use super::rules::Run;
 
@@ -151,7 +152,7 @@ fn next_piece(mut body: &mut dyn Read) -> Outcome<Option<Piece>> {
         return Err(occurred("a piece of the log is too long"));
     }
     let mut bytes = Vec::new();
-    super::spool::copy(&mut (&mut body).take(length as u64), &mut bytes).map_err(lost)?;
+    copy(&mut (&mut body).take(length as u64), &mut bytes).map_err(lost)?;
     let text = String::from_utf8_lossy(&bytes);
     let is_whole = text.ends_with('\n');
     let text = text.strip_suffix('\n').unwrap_or(&text);

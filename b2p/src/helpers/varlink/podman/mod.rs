@@ -6,7 +6,9 @@
 
 mod api;
 mod attach;
+mod copy;
 mod create;
+mod errors;
 mod expression;
 mod files;
 mod filters;

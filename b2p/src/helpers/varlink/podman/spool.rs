@@ -9,15 +9,14 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::api::{Outcome, occurred};
+use super::copy::copy;
+use super::errors::{Outcome, occurred};
 use super::paths::{NAME_BYTES, is_public, is_spooled};
 
 /// Directory of the spool, on the data disk if there is one.
 const DIR: &str = "/var/lib/boot2podman/varlink";
 /// Age at which a file of the spool is removed. Clients fetch a file at once, on another connection.
 const MAX_AGE: Duration = Duration::from_secs(3600);
-/// Number of bytes that are copied at once.
-const CHUNK: usize = 64 << 10;
 
 /// Directory of the files.
 #[derive(Clone, Debug)]
@@ -169,24 +168,6 @@ fn open(path: &str, owner: Option<u32>) -> Outcome<File> {
 
 fn problem(path: &Path, error: &io::Error) -> varlink::Failure {
     occurred(&format!("{}: {error}", path.display()))
-}
-
-/// Copies until the end of the source, and returns the number of bytes. std's own copy uses
-/// copy_file_range(2) and splice(2), whose code is several kilobytes for each pair of types.
-pub(super) fn copy(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<u64> {
-    let mut buffer = vec![0; CHUNK];
-    let mut copied = 0;
-    loop {
-        match from.read(&mut buffer) {
-            Ok(0) => return Ok(copied),
-            Ok(count) => {
-                to.write_all(&buffer[..count])?;
-                copied += count as u64;
-            }
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
 }
 
 /// Takes `length` bytes from a client into a file, and tells it the path. A file that does not come

@@ -7,9 +7,11 @@ use std::collections::VecDeque;
 use nix::libc::pid_t;
 use sys::clock::Millis;
 
-pub use super::events::{Event, Step};
-use super::plan;
-pub use super::plan::{Exit, Kind, Plan, Stage};
+mod events;
+pub mod plan;
+
+pub use self::events::{Event, Step};
+pub use self::plan::{Exit, Kind, Plan, Stage};
 
 /// The state machine.
 #[derive(Debug)]

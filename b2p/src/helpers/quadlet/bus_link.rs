@@ -15,7 +15,7 @@ use nix::unistd::{Gid, Uid, fchown, symlinkat};
 use sys::error::{Doing, Result};
 use sys::paths::UNIT_BUS;
 
-use crate::helpers::quadlet::specifiers::Owner;
+use super::specifiers::Owner;
 
 /// Directory in the runtime directory.
 const DIR: &str = "systemd";
