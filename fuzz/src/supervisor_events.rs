@@ -320,11 +320,11 @@ impl World {
                 self.ends_seen += 1;
                 self.not_before.insert(id, self.now);
             }
-            Change::Restarting(id, _, ms) => {
+            Change::AutoRestart(id, _, ms) => {
                 self.ends_seen += 1;
                 self.not_before.insert(id, self.now + ms);
             }
-            Change::StartingAgain(id, _) => {
+            Change::PlannedRestart(id, _) => {
                 self.ends_seen += 1;
                 self.not_before.insert(id, self.now);
             }

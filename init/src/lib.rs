@@ -23,6 +23,7 @@ pub mod host_port;
 pub mod identity;
 pub mod modprobe;
 pub mod module_prefetch;
+pub mod mounted_disk;
 pub mod mounts;
 pub mod net_interface;
 pub mod options;

@@ -142,7 +142,7 @@ impl Trigger {
                 Change::Ready(_)
                     | Change::Late(_)
                     | Change::Ended(..)
-                    | Change::Restarting(..)
+                    | Change::AutoRestart(..)
                     | Change::Unbindable(_)
                     | Change::Cancelled(_)
                     | Change::Reported(_)

@@ -77,8 +77,8 @@ pub fn judge_again(context: &mut Context<'_>, event: &Event) {
         | Change::Ended(id, _)
         | Change::Unbindable(id)
         | Change::Reported(id) => judge(context, id),
-        Change::Restarting(id, ..) => report_failed_start(context, id),
-        Change::StartingAgain(..) | Change::Looping(..) | Change::Cancelled(_) => {}
+        Change::AutoRestart(id, ..) => report_failed_start(context, id),
+        Change::PlannedRestart(..) | Change::Looping(..) | Change::Cancelled(_) => {}
     }
 }
 

@@ -9,8 +9,8 @@ use sys::modules::Modules;
 use sys::syscall::Child;
 use sys::uevent::{self, DriverLoader, UeventSocket};
 
-use crate::data_disk::MountedDisk;
 use crate::degraded::DegradedList;
+use crate::mounted_disk::MountedDisk;
 use crate::state_file::StateFile;
 use crate::template;
 

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use log::{info, warn};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use sys::mountinfo::{Mount, MountKind, to_unmount};
+use sys::mountinfo::{self, Mount, MountKind, to_unmount};
 use sys::syscall;
 
 use crate::bounded::bounded;
@@ -36,7 +36,6 @@ const MAX_HOLDERS: usize = 8;
 /// Number of files of one process that are looked at.
 const MAX_FILES: usize = 1024;
 
-const MOUNTINFO: &str = "/proc/self/mountinfo";
 const SYS_BLOCK: &str = "/sys/block";
 
 /// Time limit for one call, in milliseconds.
@@ -78,7 +77,7 @@ pub fn unmount_all() -> bool {
     }
     let busy = remaining_mounts();
     let dirty = busy.iter().filter(|mount| !detach_busy(mount)).count();
-    dirty == 0 && fs::read(MOUNTINFO).is_ok()
+    dirty == 0 && fs::read(mountinfo::PATH).is_ok()
 }
 
 /// Unmounts what can be unmounted now, and detaches loop devices if they are the machine's own.
@@ -109,7 +108,7 @@ fn close_binfmt_interpreters() {
 #[must_use]
 pub fn sync_disks() -> bool {
     // Without a list of mounts every file system may be on a disk.
-    if fs::read(MOUNTINFO).is_err() {
+    if fs::read(mountinfo::PATH).is_err() {
         nix::unistd::sync();
     }
     let mounts = remaining_mounts();
@@ -166,7 +165,7 @@ fn open_mount(mount: &Mount) -> io::Result<fs::File> {
 /// the mounts cannot be read.
 #[must_use]
 pub fn nothing_to_do() -> bool {
-    let Ok(mountinfo) = fs::read(MOUNTINFO) else {
+    let Ok(mountinfo) = fs::read(mountinfo::PATH) else {
         return false;
     };
     let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
@@ -184,7 +183,7 @@ pub fn detach_all() {
 }
 
 fn remaining_mounts() -> Vec<Mount> {
-    to_unmount(&fs::read(MOUNTINFO).unwrap_or_default())
+    to_unmount(&fs::read(mountinfo::PATH).unwrap_or_default())
 }
 
 fn target_path(mount: &Mount) -> CString {

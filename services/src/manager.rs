@@ -271,13 +271,13 @@ impl Manager {
                 info!("{}: {status}", self.name(id));
             }
             Change::Ended(id, status) => warn!("{}: {status}", self.name(id)),
-            Change::StartingAgain(id, status) => {
+            Change::PlannedRestart(id, status) => {
                 debug!("{}: {status}; idle, or restarted by request", self.name(id));
             }
-            Change::Restarting(id, status, 0) => {
+            Change::AutoRestart(id, status, 0) => {
                 warn!("{}: {status}; starts again at once", self.name(id));
             }
-            Change::Restarting(id, status, ms) => {
+            Change::AutoRestart(id, status, ms) => {
                 warn!("{}: {status}; starts again in {ms} ms", self.name(id));
             }
             Change::Looping(id, count, ms) => error!(

@@ -2,19 +2,16 @@
 //! One service in the supervisor: definition, state, and the transitions that concern it alone.
 
 use crate::backoff::Backoff;
-use crate::service::{KillMode, ReadyWhen, Restart, ServiceDef};
+use crate::definition_error::DefinitionError;
+use crate::service::{ReadyWhen, ServiceDef};
 use crate::state::{Action, Change, ServiceId, State};
-use crate::supervisor::DefinitionError;
 use crate::{ExitStatus, Millis, Pid, sooner};
 
+mod end;
 mod failed_start;
 mod readiness_time;
 mod takeover;
 
-/// Shortest run, in milliseconds, after which the successful end of a socket-activated service
-/// counts as idle. A service that ends sooner most likely never accepted the connection, so its
-/// socket is watched again only after a delay.
-const MIN_IDLE_RUN_MS: Millis = 1_000;
 /// First time at which a service reached each point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timestamps {
@@ -244,126 +241,6 @@ impl ServiceRecord {
         out.changes.push(Change::Ready(self.id));
     }
 
-    pub(crate) fn on_exit(&mut self, now: Millis, status: ExitStatus, out: &mut Effects) {
-        let Some(pid) = self.state.pid() else { return };
-        out.actions.retain(|action| action.pid() != Some(pid));
-        if self.def.kill != KillMode::Process {
-            out.actions.push(Action::Clean(self.id));
-        }
-        match self.state {
-            State::Starting { started, .. } | State::Up { started, .. } => {
-                self.ended_by_itself(now, started, status, out);
-            }
-            State::Stopping { again, .. } => self.ended_by_request(now, status, again, out),
-            _ => {}
-        }
-    }
-
-    fn ended_by_request(
-        &mut self,
-        now: Millis,
-        status: ExitStatus,
-        again: bool,
-        out: &mut Effects,
-    ) {
-        self.last_exit = Some(status);
-        self.enter(now, State::Off);
-        if again {
-            out.changes.push(Change::StartingAgain(self.id, status));
-            self.wait_for_dependencies(now);
-        } else {
-            out.changes.push(Change::Ended(self.id, status));
-        }
-    }
-
-    /// Applies the restart policy to a service that ended by itself after its start at `started`.
-    fn ended_by_itself(
-        &mut self,
-        now: Millis,
-        started: Millis,
-        status: ExitStatus,
-        out: &mut Effects,
-    ) {
-        self.last_exit = Some(status);
-        let restart = match self.def.restart {
-            _ if self.is_final(status) || self.is_done(status) => false,
-            Restart::Always => true,
-            Restart::OnFailure => !status.success(),
-            Restart::Never => false,
-        };
-        if self.stop_requested {
-            self.enter(now, State::Off);
-            out.changes.push(Change::Ended(self.id, status));
-        } else if restart {
-            self.delay_restart(now, started, status, out);
-        } else {
-            self.finish(now, status, out);
-        }
-    }
-
-    fn is_final(&self, status: ExitStatus) -> bool {
-        is_one_of(self.def.final_statuses, status)
-    }
-
-    fn is_done(&self, status: ExitStatus) -> bool {
-        is_one_of(self.def.done_statuses, status)
-    }
-
-    fn finish(&mut self, now: Millis, status: ExitStatus, out: &mut Effects) {
-        self.late_at = None;
-        let is_done = status.success() || self.is_done(status);
-        let state = match is_done {
-            true => State::Done,
-            false => State::Failed,
-        };
-        self.enter(now, state);
-        out.changes.push(Change::Ended(self.id, status));
-        if is_done && self.def.ready == ReadyWhen::Exit {
-            self.become_ready(now, out);
-        }
-    }
-
-    fn delay_restart(
-        &mut self,
-        now: Millis,
-        started: Millis,
-        status: ExitStatus,
-        out: &mut Effects,
-    ) {
-        let ran = now.saturating_sub(started);
-        if self.def.on_demand() {
-            // The next attempt is to watch the socket, and has a time of its own.
-            self.late_at = None;
-        }
-        // An on-demand service that was idle leaves with success: its socket is watched again
-        // at once. A service that leaves at once was not idle.
-        if self.def.on_demand() && status.success() && ran >= MIN_IDLE_RUN_MS {
-            self.backoff.reset();
-            self.enter(now, State::Waiting);
-            self.await_dependencies(now);
-            out.changes.push(Change::StartingAgain(self.id, status));
-            return;
-        }
-        let delay = self.backoff.next(ran).max(self.def.restart_ms);
-        let until = now.saturating_add(delay);
-        out.changes.push(Change::Restarting(self.id, status, delay));
-        match delay {
-            0 => self.end_delay(now),
-            _ => self.enter(now, State::Delayed { until }),
-        }
-        if self.backoff.looping() {
-            let looping = Change::Looping(self.id, self.backoff.failures(), delay);
-            out.changes.push(looping);
-        }
-    }
-
-    /// Begins the next attempt of a service that has ended by itself.
-    fn end_delay(&mut self, now: Millis) {
-        self.restarts = self.restarts.saturating_add(1);
-        self.enter(now, State::Waiting);
-        self.await_dependencies(now);
-    }
-
     pub(crate) fn on_tick(&mut self, now: Millis, out: &mut Effects) {
         match &mut self.state {
             State::Stopping { pid, kill_at, .. } if *kill_at <= now => {
@@ -390,9 +267,4 @@ impl ServiceRecord {
         };
         sooner(of_state, self.late_at)
     }
-}
-
-fn is_one_of(codes: &[u8], status: ExitStatus) -> bool {
-    let is = |code: &u8| status == ExitStatus::Exited(i32::from(*code));
-    codes.iter().any(is)
 }

@@ -158,12 +158,12 @@ pub enum Change {
     Ended(ServiceId, ExitStatus),
     /// The process ended, or could not be created, or the socket could not be bound, and the
     /// service starts again after so many milliseconds; 0 after a healthy run.
-    Restarting(ServiceId, ExitStatus, Millis),
+    AutoRestart(ServiceId, ExitStatus, Millis),
     /// The process ended by request, or because it was idle, and the service starts again at once, or
     /// watches its socket again.
-    StartingAgain(ServiceId, ExitStatus),
+    PlannedRestart(ServiceId, ExitStatus),
     /// The service has ended so many times in a row without a healthy run, and its restarts
-    /// are now delayed by so many milliseconds. Follows `Restarting`.
+    /// are now delayed by so many milliseconds. Follows `AutoRestart`.
     Looping(ServiceId, u32, Millis),
     /// The socket of the service could not be bound, several times in a row; the service stays down.
     Unbindable(ServiceId),

@@ -41,7 +41,8 @@ use crate::{ExitStatus, Millis, Pid, graph, sooner};
 mod definitions;
 pub mod recovery;
 
-pub use definitions::{DefinitionError, MAX_USER_SERVICES};
+pub use crate::definition_error::DefinitionError;
+pub use definitions::MAX_USER_SERVICES;
 
 /// The table of services with the state of each.
 #[derive(Debug)]

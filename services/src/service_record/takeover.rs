@@ -2,9 +2,9 @@
 //! One service that a supervisor takes over from another, after a crash.
 
 use super::{Effects, ServiceRecord};
+use crate::intent::Intent;
 use crate::service::ReadyWhen;
 use crate::state::State;
-use crate::supervisor::recovery::Intent;
 use crate::{Millis, Pid};
 
 impl ServiceRecord {

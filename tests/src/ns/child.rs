@@ -9,8 +9,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use anyhow::{Context, Result, bail};
 
-use super::running::am_root;
-use super::step::{Step, errno};
+use super::step::{Step, am_root, errno};
 use super::{Namespace, Users, inject};
 
 /// First user id of the range that root maps into a namespace.

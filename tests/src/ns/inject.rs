@@ -12,7 +12,7 @@ use std::ffi::{c_int, c_void};
 
 use anyhow::{Result, bail};
 
-use super::running::{End, end};
+use super::end::{End, end};
 use super::step::errno;
 use super::syscalls::{self, Class};
 

@@ -17,6 +17,7 @@
 //! a list of steps ([`step`]) before it executes PID 1.
 
 mod child;
+mod end;
 pub mod inject;
 mod running;
 pub mod step;
@@ -33,7 +34,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use initramfs::{paths, programs as build};
 
-pub use running::{End, Running};
+pub use end::End;
+pub use running::Running;
 use step::Step;
 
 /// Start of the ready line.
@@ -116,7 +118,7 @@ impl Namespace {
     /// Returns an ordinary namespace with everything that a namespace can have.
     pub fn new() -> Result<Namespace> {
         let programs = programs()?;
-        let many = running::am_root();
+        let many = step::am_root();
         Ok(Namespace {
             init: &programs.init,
             busybox: &programs.busybox,

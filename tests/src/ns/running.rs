@@ -16,16 +16,8 @@ use anyhow::{Context, Result, bail};
 
 use super::Namespace;
 use super::child::Child;
+use super::end::{End, end};
 use super::inject::{self, Trace};
-
-/// Status with which PID 1 ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// PID 1 exited: `init run` does so by design, the PID 1 of a machine never may.
-    Exited(i32),
-    /// A signal ended PID 1: the kernel's code for a reboot(2), or a fault.
-    Killed(i32),
-}
 
 /// State that the threads around PID 1 share.
 #[derive(Default)]
@@ -249,12 +241,6 @@ impl Drop for Running {
     }
 }
 
-/// Returns true if the caller may map other users.
-pub fn am_root() -> bool {
-    // SAFETY: no arguments.
-    unsafe { libc::geteuid() == 0 }
-}
-
 type Told = std::sync::mpsc::Sender<Result<(libc::pid_t, OwnedFd)>>;
 
 /// Runs as parent and tracer of one PID 1, from its first to its last moment.
@@ -297,13 +283,4 @@ fn wait(pid: libc::pid_t) -> End {
     // SAFETY: a child of this thread, and a valid place for its status.
     while unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) } != pid {}
     end(status)
-}
-
-/// Converts a raw wait status of an ended process.
-pub(super) fn end(status: c_int) -> End {
-    if libc::WIFEXITED(status) {
-        End::Exited(libc::WEXITSTATUS(status))
-    } else {
-        End::Killed(libc::WTERMSIG(status))
-    }
 }

@@ -146,3 +146,9 @@ unsafe fn pivot() -> c_int {
         libc::chdir(c"/".as_ptr())
     }
 }
+
+/// Returns true if the caller may map other users.
+pub fn am_root() -> bool {
+    // SAFETY: no arguments.
+    unsafe { libc::geteuid() == 0 }
+}

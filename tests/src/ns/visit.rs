@@ -13,8 +13,8 @@ use anyhow::{Context, Result, bail};
 use control::{Name, Report, Request, ShutdownKind, State};
 
 use super::child::BASE;
-use super::running::{Running, am_root};
-use super::step::errno;
+use super::running::Running;
+use super::step::{am_root, errno};
 
 /// Name of the user's service.
 const SERVICE: &str = "mine";

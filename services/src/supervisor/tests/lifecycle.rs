@@ -41,7 +41,7 @@ fn restarts_with_a_growing_delay() {
     let mut s = sshd_up();
     let killed = ExitStatus::Killed(9);
     let changes = s.note(100, Input::Exited(11, killed));
-    assert_eq!(changes, [Change::Restarting(SSHD, killed, 15)]);
+    assert_eq!(changes, [Change::AutoRestart(SSHD, killed, 15)]);
     assert_eq!(s.settle(100), []);
     assert_eq!(s.deadline(), Some(115));
     assert_eq!(s.handle(114, Input::Tick), []);
@@ -49,7 +49,7 @@ fn restarts_with_a_growing_delay() {
     s.handle(200, Input::Spawned(SSHD, 12));
     let failed = ExitStatus::Exited(255);
     let changes = s.note(201, Input::Exited(12, failed));
-    assert_eq!(changes, [Change::Restarting(SSHD, failed, 30)]);
+    assert_eq!(changes, [Change::AutoRestart(SSHD, failed, 30)]);
 }
 
 #[test]
@@ -80,8 +80,8 @@ fn a_good_end_makes_up_for_bad_ones() {
         let status = ExitStatus::Exited(status);
         let changes = s.note(now + ran, Input::Exited(20, status));
         let expected = match delay {
-            0 => Change::StartingAgain(PODMAN, status),
-            _ => Change::Restarting(PODMAN, status, delay),
+            0 => Change::PlannedRestart(PODMAN, status),
+            _ => Change::AutoRestart(PODMAN, status, delay),
         };
         assert_eq!(changes, [expected]);
         s.settle(now + ran);

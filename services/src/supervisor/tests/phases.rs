@@ -109,7 +109,7 @@ fn an_unbindable_socket_is_a_change_and_lets_others_go_on() {
     assert_eq!(s.settle(0), [Action::Watch(id(0))]);
     let changes = s.note(0, Input::WatchFailed(id(0)));
     let not_run = ExitStatus::Exited(126);
-    assert_eq!(changes, [Change::Restarting(id(0), not_run, 15)]);
+    assert_eq!(changes, [Change::AutoRestart(id(0), not_run, 15)]);
     assert_eq!(s.settle(0), [Action::Spawn(id(1))]);
     assert_eq!(fail_to_bind(&mut s, 0), [Change::Unbindable(id(0))]);
     assert_eq!(

@@ -108,7 +108,7 @@ fn a_restart_is_one_end_and_one_start() {
     assert_eq!(s.handle(12, Input::Start(id(0))), []);
     let status = ExitStatus::Killed(15);
     let changes = s.note(20, Input::Exited(100, status));
-    assert_eq!(changes, [Change::StartingAgain(id(0), status)]);
+    assert_eq!(changes, [Change::PlannedRestart(id(0), status)]);
     assert_eq!(s.settle(20), [Action::Spawn(id(0))]);
     assert_eq!(s.handle(21, Input::Restart(id(0))), [], "it is on its way");
     s.handle(22, Input::Spawned(id(0), 200));

@@ -154,7 +154,7 @@ fn started() -> Outcome {
 }
 
 fn delayed(status: ExitStatus) -> Outcome {
-    let changes = [Change::Restarting(TESTED, status, 15)];
+    let changes = [Change::AutoRestart(TESTED, status, 15)];
     Outcome::noted(State::Delayed { until: NOW + 15 }).changes(&changes)
 }
 
@@ -247,7 +247,7 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
             I::Start(_) | I::Restart(_) => Outcome::noted(stopping(kill_at, true)),
             I::Stop(_) | I::StopAll => Outcome::noted(stopping(kill_at, false)),
             I::Exited(_, status) if again => started()
-                .changes(&[Change::StartingAgain(TESTED, status)])
+                .changes(&[Change::PlannedRestart(TESTED, status)])
                 .actions(&[clean, Action::Spawn(TESTED)]),
             I::Exited(_, status) => ended(status).actions(&[clean]),
             I::Tick => {

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Reasons why a service cannot be in the table.
+
+use std::fmt;
+
+/// Reason why a definition cannot be added, or why a service of the first table can never start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefinitionError {
+    /// A built-in service has this name.
+    NameTaken,
+    /// The user service of this name is not at rest.
+    InUse,
+    /// The table is full.
+    TooManyServices,
+    /// Too many definitions were added since the boot.
+    TooManyChanges,
+    /// The service would need itself, directly or indirectly.
+    NeedsItself,
+    /// The service would be ordered after itself, directly or indirectly.
+    WaitsForItself,
+    /// An earlier service of the table has this name.
+    DuplicateName,
+    /// The built-in services are complete: user services are in the table.
+    TooLate,
+}
+
+impl fmt::Display for DefinitionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DefinitionError::NameTaken => "a service of the machine has this name",
+            DefinitionError::InUse => "it is in use: stop it first",
+            DefinitionError::TooManyServices => "there are too many services",
+            DefinitionError::TooManyChanges => "too many changes since the boot",
+            DefinitionError::NeedsItself => "it needs itself",
+            DefinitionError::WaitsForItself => "it is ordered after itself",
+            DefinitionError::DuplicateName => "another service has this name",
+            DefinitionError::TooLate => "user services were already added",
+        })
+    }
+}
+
+impl std::error::Error for DefinitionError {}

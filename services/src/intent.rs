@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Intents for services, which a supervisor leaves to the next one.
+
+/// State that a service is to have, for a supervisor that takes it over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// The service is not to run.
+    Off,
+    /// The service is to run.
+    On,
+    /// The service has ended with success and stays down.
+    Done,
+    /// The service has ended with a failure and stays down.
+    Failed,
+}
+
+/// Words of the intents in the saved state.
+const WORDS: [(Intent, &str); 4] = [
+    (Intent::Off, "off"),
+    (Intent::On, "on"),
+    (Intent::Done, "done"),
+    (Intent::Failed, "failed"),
+];
+
+impl Intent {
+    /// Returns the word for the intent.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        let found = WORDS.iter().find(|(intent, _)| *intent == self);
+        found.map_or("", |(_, word)| word)
+    }
+
+    /// Returns the intent for a word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Intent> {
+        let found = WORDS.iter().find(|(_, known)| *known == word);
+        found.map(|(intent, _)| *intent)
+    }
+}
