@@ -6,6 +6,7 @@ mod files;
 mod ports;
 mod quadlets;
 mod saved;
+mod speed;
 
 use anyhow::{Context, Result, ensure};
 use machine::store::lock;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! QEMU's arguments for a machine. Pure: no file is touched here.
 
-use super::shares::{self, Folder};
+use super::settings;
+use super::shares::{self, Folder, Transport};
 use crate::store::config::MachineConfig;
 use crate::store::quadlet;
 use anyhow::{Result, ensure};
@@ -40,41 +41,6 @@ pub struct Resolved {
     pub program: PathBuf,
 }
 
-/// Returns the fw_cfg entries of a machine: name without the prefix, and content.
-#[must_use]
-pub fn fw_cfg(
-    config: &MachineConfig,
-    public_key: &str,
-    folders: &[Folder],
-) -> Vec<(String, String)> {
-    let mut entries = vec![
-        ("machine".to_owned(), "qemu".to_owned()),
-        ("ssh_key".to_owned(), public_key.trim().to_owned() + "\n"),
-        ("format".to_owned(), "blank".to_owned()),
-        ("hostname".to_owned(), config.name.to_ascii_lowercase()),
-    ];
-    for (name, value) in &config.flags {
-        entries.retain(|(other, _)| other != name);
-        entries.push((name.clone(), value.clone()));
-    }
-    let flags = folders
-        .iter()
-        .map(|folder| folder.share.flag(&folder.tag) + "\n");
-    let flags: String = flags.collect();
-    match entries.iter_mut().find(|(name, _)| name == "share") {
-        Some((_, value)) => value.insert_str(0, &flags),
-        None if flags.is_empty() => {}
-        None => entries.push(("share".to_owned(), flags)),
-    }
-    entries
-}
-
-/// Returns the file of a fw_cfg entry.
-#[must_use]
-pub fn fw_cfg_file(run: &Path, name: &str) -> PathBuf {
-    run.join(format!("fw_cfg.{name}"))
-}
-
 /// Returns all arguments.
 pub fn arguments(
     config: &MachineConfig,
@@ -97,7 +63,7 @@ pub fn arguments(
         &line,
     ]));
     for (name, _) in entries {
-        let file = escape(&fw_cfg_file(&at.run, name));
+        let file = escape(&settings::file(&at.run, name));
         args.extend(words(&[
             "-fw_cfg",
             &format!("name={}{name},file={file}", cmdline::FW_CFG_PREFIX),
@@ -164,9 +130,8 @@ fn board(config: &MachineConfig, at: &Resolved) -> Vec<String> {
     ]);
     if at.linux {
         args.extend(words(&[
-            // Memory that virtiofsd shares.
             "-object",
-            &format!("memory-backend-memfd,id=mem,size={memory},share=on"),
+            &backend(&at.folders, &memory),
             // slirp forks, and calls setsid(2), to start the program that publishes ports: spawn=deny
             // and elevateprivileges=deny or =children would kill it.
             "-sandbox",
@@ -174,6 +139,16 @@ fn board(config: &MachineConfig, at: &Resolved) -> Vec<String> {
         ]));
     }
     args
+}
+
+/// Returns the memory. virtiofsd needs one that is a file; the pages of another one which only
+/// contain zeros are not allocated where a saved memory is loaded.
+fn backend(folders: &[Folder], memory: &str) -> String {
+    let is_shared = |folder: &Folder| matches!(folder.transport, Transport::Virtiofs(_));
+    match folders.iter().any(is_shared) {
+        true => format!("memory-backend-memfd,id=mem,size={memory},share=on"),
+        false => format!("memory-backend-ram,id=mem,size={memory}"),
+    }
 }
 
 fn devices(config: &MachineConfig, at: &Resolved) -> Vec<String> {
@@ -292,7 +267,7 @@ mod tests {
     }
 
     fn line(config: &MachineConfig, at: &Resolved) -> String {
-        let entries = fw_cfg(config, "ssh-ed25519 AAAA box", &[]);
+        let entries = settings::entries(config, "ssh-ed25519 AAAA box", &[]);
         arguments(config, at, &entries)
             .expect("short enough")
             .join(" ")
@@ -304,7 +279,7 @@ mod tests {
         for part in [
             "-accel tcg,thread=single -cpu max",
             "-m 2048M -smp 2",
-            "-object memory-backend-memfd,id=mem,size=2048M,share=on",
+            "-object memory-backend-ram,id=mem,size=2048M -sandbox",
             "-kernel /c/vmlinuz -initrd /c/initrd.img -append console=ttyS0 no_timer_check -fw_cfg",
             "-fw_cfg name=opt/org.boot2podman/ssh_key,file=/r/pm/0123/fw_cfg.ssh_key",
             "hostfwd=tcp:127.0.0.1:2200-:22,guestfwd=tcp:10.0.2.100:80-cmd:'/usr/bin/podman-machine' relay '/r/pm/0123'",
@@ -341,8 +316,30 @@ mod tests {
         };
         let line = line(&MachineConfig::new("box"), &at);
         assert!(line.contains("-machine q35,usb=off,"), "{line}");
-        for part in ["memfd", "memory-backend", "-sandbox"] {
+        for part in ["memory-backend", "-sandbox"] {
             assert!(!line.contains(part), "{part}: {line}");
+        }
+    }
+
+    #[test]
+    fn virtiofsd_has_a_memory_that_is_a_file() {
+        let with = |transport| Folder {
+            share: crate::store::share::Share {
+                source: "/a".into(),
+                target: "/a".into(),
+                read_only: false,
+            },
+            tag: "pm0".into(),
+            transport,
+        };
+        for (transport, object) in [
+            (Transport::Plan9, "memory-backend-ram,id=mem,size=1G"),
+            (
+                Transport::Virtiofs("/s".into()),
+                "memory-backend-memfd,id=mem,size=1G,share=on",
+            ),
+        ] {
+            assert_eq!(backend(&[with(transport)], "1G"), object);
         }
     }
 
@@ -359,28 +356,6 @@ mod tests {
             "{line}"
         );
         assert!(line.contains("cmd:'/it'\\''s/p,,m' relay"), "{line}");
-    }
-
-    #[test]
-    fn flags_win_over_defaults_and_stay_off_the_command_line() {
-        let mut config = MachineConfig::new("Box");
-        config.flags = vec![
-            ("hostname".into(), "web".into()),
-            ("tz".into(), "UTC".into()),
-        ];
-        let entries = fw_cfg(&config, "k", &[]);
-        let named = |name: &str| {
-            entries
-                .iter()
-                .filter(|(n, _)| n == name)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(
-            named("hostname"),
-            [&("hostname".to_owned(), "web".to_owned())]
-        );
-        assert_eq!(named("tz").len(), 1);
-        assert_eq!(fw_cfg(&MachineConfig::new("Box"), "k", &[])[3].1, "box");
     }
 
     #[test]

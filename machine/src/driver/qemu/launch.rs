@@ -4,6 +4,7 @@
 use super::QEMU;
 use super::arguments::{self, Resolved};
 use super::monitor::Monitor;
+use super::settings;
 use super::shares::{Attempt, Served};
 use crate::driver::{Announce, Launched, Start};
 use crate::store::Machine;
@@ -50,12 +51,9 @@ pub fn launch(
     let mut notes = Vec::new();
     loop {
         let mut served = Served::start(machine, &config.shares, &attempts);
-        let entries = arguments::fw_cfg(config, &key, &served.folders);
+        let entries = settings::entries(config, &key, &served.folders);
         for (name, content) in &entries {
-            files::replace(
-                &arguments::fw_cfg_file(&machine.run, name),
-                content.as_bytes(),
-            )?;
+            files::replace(&settings::file(&machine.run, name), content.as_bytes())?;
         }
         let at = resolve(machine, config, &image, accelerator, start, &served)?;
         tries -= 1;
