@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use b2p::helpers::quadlet::convert::Definition;
+use b2p::helpers::quadlet::lifecycle::Stage;
 use b2p::helpers::quadlet::program::Program;
 use b2p::helpers::quadlet::specifiers::{Owner, Specifiers};
 use b2p::helpers::quadlet::unit::{Unit, split_output};
@@ -210,8 +211,8 @@ impl Subject {
     }
 
     /// Returns the words of the last command of a kind.
-    fn words(&self, index: usize) -> Vec<String> {
-        let commands = self.program.as_ref().and_then(|p| p.commands.get(index));
+    fn words(&self, stage: Stage) -> Vec<String> {
+        let commands = self.program.as_ref().map(|p| p.commands.of(stage));
         let last = commands.and_then(|commands| commands.last());
         last.map(|command| command.argv.clone()).unwrap_or_default()
     }
@@ -264,11 +265,16 @@ impl Subject {
     }
 
     fn holds_of_command(&self, verb: &str, args: &[String]) -> bool {
-        let (index, verb) = [("pre-", 0), ("stop-post-", 4), ("stop-", 3), ("", 1)]
+        let prefixes = [
+            ("pre-", Stage::Pre),
+            ("stop-post-", Stage::StopPost),
+            ("stop-", Stage::Stop),
+        ];
+        let (stage, verb) = prefixes
             .iter()
-            .find_map(|(prefix, index)| Some((*index, verb.strip_prefix(prefix)?)))
-            .unwrap_or((1, verb));
-        let argv = self.words(index);
+            .find_map(|(prefix, stage)| Some((*stage, verb.strip_prefix(prefix)?)))
+            .unwrap_or((Stage::Start, verb));
+        let argv = self.words(stage);
         let is_pattern = verb.ends_with("-regex");
         let same = |wanted: &String, word: &String| match is_pattern {
             true => fits(wanted, word) || fits(&self.expanded(wanted), word),

@@ -83,7 +83,7 @@ fn check(name: &str, unit: &Unit, uid: u32) {
         Ok(definition) => check_definition(&definition, uid),
     }
     if let Ok(program) = Program::of(unit, &specifiers) {
-        for command in program.commands.iter().flatten() {
+        for command in program.commands.iter() {
             let argv = expand_variables(&command.argv, |_| None);
             assert!(argv.iter().all(|word| !word.contains('\0')), "{argv:?}");
             let program = command.argv.first().map_or("", String::as_str);

@@ -42,7 +42,7 @@ pub fn parse(text: &str, now: i64) -> Option<i64> {
 }
 
 fn length(text: &str) -> Option<i64> {
-    let ms = span(text)??;
+    let ms = span(text)?.ms()?;
     i64::try_from(ms).ok()?.checked_mul(1_000)
 }
 

@@ -6,7 +6,7 @@ use config::canonical_service_name;
 use control::{Report, Service, State};
 
 use crate::common::service_env::Environment;
-use crate::helpers::quadlet::convert::{BOOT_TARGETS, Links, TARGETS, links};
+use crate::helpers::quadlet::convert::{BOOT_TARGETS, Links, TARGET_SERVICES, links};
 use crate::helpers::quadlet::paths::{self, DEFINITIONS};
 use crate::helpers::quadlet::run::state;
 use crate::helpers::quadlet::specifiers::Owner;
@@ -145,7 +145,7 @@ fn owner_of(uid: u64, owner: &Owner) -> Owner {
 
 fn is_reached(report: &Report<'_>, name: &str) -> bool {
     let is_known =
-        BOOT_TARGETS.contains(&name) || TARGETS.iter().any(|(target, _)| *target == name);
+        BOOT_TARGETS.contains(&name) || TARGET_SERVICES.iter().any(|(target, _)| *target == name);
     is_known && report.machine.ready.is_some()
 }
 

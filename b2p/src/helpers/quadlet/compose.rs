@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::file_names::{is_plain, names};
-use super::generator::Output;
+use super::generator::Generated;
 use super::unit_error::Fault;
 
 /// Part of the machine in degraded lines.
@@ -49,13 +49,13 @@ fn projects(dir: &Path) -> Vec<(String, PathBuf)> {
 
 /// Returns the units of the projects in `dir`, in the form of podman's generator.
 #[must_use]
-pub fn units(dir: &Path) -> Output {
+pub fn units(dir: &Path) -> Generated {
     let has_provider = PROVIDERS.iter().any(|path| Path::new(path).exists());
     units_with(dir, has_provider)
 }
 
-fn units_with(dir: &Path, has_provider: bool) -> Output {
-    let mut made = Output::default();
+fn units_with(dir: &Path, has_provider: bool) -> Generated {
+    let mut made = Generated::default();
     let projects = projects(dir);
     if !projects.is_empty() && !has_provider {
         let names: Vec<&str> = projects.iter().map(|(name, _)| name.as_str()).collect();
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn without_a_provider_one_line_names_the_projects() {
         let temp = Temp::new();
-        assert_eq!(units_with(temp.dir(), false), Output::default());
+        assert_eq!(units_with(temp.dir(), false), Generated::default());
         project(&temp, "shop", &["compose.yaml"]);
         project(&temp, "blog", &["compose.yaml"]);
         let made = units_with(temp.dir(), false);

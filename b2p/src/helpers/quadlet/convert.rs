@@ -12,7 +12,7 @@ use super::lifecycle::Kind;
 use super::paths::service_name;
 use super::program::Program;
 use super::run::{GIVEN_UP, SKIPPED};
-use super::span::span;
+use super::span::{Span, span};
 use super::specifiers::{Owner, Specifiers};
 use super::unit::Unit;
 use super::unit_error::{Result, UnitError};
@@ -26,7 +26,7 @@ const MARGIN_MS: Millis = 5_000;
 /// Stages of a unit's end, each of which has `TimeoutStopSec=`.
 const STOP_STAGES: Millis = 3;
 /// Services of the machine that stand for targets of systemd.
-pub const TARGETS: &[(&str, &str)] = &[
+pub const TARGET_SERVICES: &[(&str, &str)] = &[
     ("network-online.target", "net"),
     ("network.target", "net"),
     ("time-sync.target", "time"),
@@ -227,7 +227,7 @@ fn add(list: &mut Vec<String>, name: String) {
 /// Returns the service that a unit is or that stands for it; `None` for what has no meaning here, such as
 /// mounts and further targets.
 fn service_of(unit: &str, owner: &Owner) -> Option<String> {
-    let target = TARGETS.iter().find(|(target, _)| *target == unit);
+    let target = TARGET_SERVICES.iter().find(|(target, _)| *target == unit);
     match target {
         Some((_, service)) => Some((*service).to_owned()),
         None if unit.ends_with(".service") => service_name(unit, owner),
@@ -242,7 +242,7 @@ fn lines(unit: &Unit, program: &Program, service: &str, specifiers: &Specifiers)
     let restart = restart(last("Restart").unwrap_or("no"), ends)?;
     let delay = match last("RestartSec").map(|text| (text, span(text))) {
         None => 100,
-        Some((_, Some(Some(ms)))) => ms,
+        Some((_, Some(Span::Ms(ms)))) => ms,
         Some((text, _)) => {
             return Err(UnitError::value(
                 "RestartSec",

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::generator::Output;
+use super::generator::Generated;
 use super::specifiers::Owner;
 use super::{compose, kube};
 
@@ -14,7 +14,7 @@ pub fn has_files(owner: &Owner) -> bool {
 }
 
 /// Adds the units to those of the generator.
-pub fn add(owner: &Owner, output: &mut Output) {
+pub fn add(owner: &Owner, output: &mut Generated) {
     if owner.uid != 0 {
         return;
     }

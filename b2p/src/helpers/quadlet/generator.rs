@@ -42,9 +42,9 @@ const STATUSES: &[i32] = &[0, 1];
 /// Longest output that is read, in bytes.
 const MAX_OUTPUT_BYTES: u64 = 8 << 20;
 
-/// Output of the generator.
+/// Output of the generator: units of an owner.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Output {
+pub struct Generated {
     /// The units, each after a line with its name.
     pub units: String,
     /// Faults of the files.
@@ -80,12 +80,12 @@ fn has_entry(dir: &Path, except: Option<&str>) -> bool {
 ///
 /// # Errors
 /// The generator cannot be started, has not ended in time, or was killed.
-pub fn run(owner: &Owner) -> Result<Output> {
+pub fn run(owner: &Owner) -> Result<Generated> {
     if owner.uid == 0 {
         link_disk_dir()?;
     }
     let (units, messages) = run_once(owner, None)?;
-    let mut made = Output {
+    let mut made = Generated {
         units,
         faults: faults(&messages),
     };

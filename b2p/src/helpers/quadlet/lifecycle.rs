@@ -11,7 +11,7 @@ mod events;
 pub mod plan;
 
 pub use self::events::{Event, Step};
-pub use self::plan::{Exit, Kind, Plan, Stage};
+pub use self::plan::{Commands, Exit, Kind, Plan, Stage};
 
 /// The state machine.
 #[derive(Debug)]
@@ -154,16 +154,7 @@ impl Lifecycle {
     }
 
     fn commands(&self) -> &[bool] {
-        let [pre, start, post, stop, stop_post, reload] = &self.plan.commands;
-        match self.stage {
-            Stage::Pre => pre,
-            Stage::Start => start,
-            Stage::Post => post,
-            Stage::Stop => stop,
-            Stage::StopPost => stop_post,
-            Stage::Reload => reload,
-            Stage::Running | Stage::Terminate | Stage::Ended => &[],
-        }
+        self.plan.ignores_failure.of(self.stage)
     }
 
     /// Goes on once the main process has begun. The unit is ready when the commands of `ExecStartPost=` have

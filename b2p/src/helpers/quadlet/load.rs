@@ -88,7 +88,7 @@ pub(super) fn instance(env: &Environment, owner: &Owner, name: &str) -> Result<b
         env,
         report: &report,
         taken: BTreeSet::new(),
-        of_users: of_users.filter(|s| store::is_own(s.name)).count(),
+        of_users: of_users.filter(|s| store::is_of_unit(s.name)).count(),
         faults: &mut faults,
     };
     load.refuse_names(owner, &mut loaded);
@@ -136,7 +136,7 @@ impl Load<'_> {
         };
         let known = |name: &str| {
             let mut services = self.report.services.iter();
-            services.any(|s| s.name == name && (!store::is_own(name) || !lacks(name)))
+            services.any(|s| s.name == name && (!store::is_of_unit(name) || !lacks(name)))
         };
         refuse_without_needs(&mut loaded.definitions, self.faults, known);
         store::write(&loaded, owner)?;
@@ -171,7 +171,7 @@ impl Load<'_> {
             let known = services.find(|s| s.name == d.service).map(|s| Known {
                 is_user_service: s.is_user_service,
                 uid: s.user.unwrap_or(0),
-                is_unit: store::is_own(s.name),
+                is_unit: store::is_of_unit(s.name),
             });
             let is_taken = self.taken.contains(&d.service) || has_file(&d.service);
             refusal_of_name(&d.service, owner.uid, is_taken, known)

@@ -49,8 +49,7 @@ fn of_service(service: String, owner: &Owner) -> Vec<String> {
 /// Returns the name of the container that a unit runs.
 fn container(unit: &Unit, specifiers: &Specifiers) -> Option<String> {
     let program = Program::of(unit, specifiers).ok()?;
-    let [_, start, ..] = &program.commands;
-    let words: &[String] = &start.first()?.argv;
+    let words: &[String] = &program.commands.start.first()?.argv;
     let is_podman = words.first().is_some_and(|p| p.ends_with("/podman"));
     let joined = words.iter().find_map(|word| word.strip_prefix("--name="));
     let next = || {

@@ -3,9 +3,9 @@
 
 use sys::clock::Millis;
 
-use super::lifecycle::{Exit, Kind, Plan};
+use super::lifecycle::{Commands, Exit, Kind, Plan};
 use super::output::Output;
-use super::span::span;
+use super::span::{Span, span};
 use super::specifiers::Specifiers;
 use super::unit::Unit;
 use super::unit_error::{Result, UnitError};
@@ -14,15 +14,6 @@ use super::words::{self, Command};
 
 /// Section of the keys here.
 const SERVICE: &str = "Service";
-/// Keys of the commands, in the order of [`Plan::commands`].
-const COMMANDS: [&str; 6] = [
-    "ExecStartPre",
-    "ExecStart",
-    "ExecStartPost",
-    "ExecStop",
-    "ExecStopPost",
-    "ExecReload",
-];
 /// `TimeoutStopSec=` of a unit that has none (systemd-system.conf(5)).
 const DEFAULT_STOP_MS: Millis = 90_000;
 
@@ -31,8 +22,8 @@ const DEFAULT_STOP_MS: Millis = 90_000;
 pub struct Program {
     /// Decides in which order the commands run.
     pub plan: Plan,
-    /// Commands of each key of [`COMMANDS`].
-    pub commands: [Vec<Command>; 6],
+    /// Commands.
+    pub commands: Commands<Command>,
     /// Variables of `Environment=`, the last of each name.
     pub env: Vec<(String, String)>,
     /// Files of `EnvironmentFile=`.
@@ -69,36 +60,13 @@ impl Program {
     /// A value is wrong; the error says which key has it, and what would be right.
     pub fn of(unit: &Unit, specifiers: &Specifiers) -> Result<Program> {
         let last = |key: &str| unit.last(SERVICE, key);
-        let commands = COMMANDS.map(|key| commands(unit, specifiers, key));
-        let [pre, start, post, stop, stop_post, reload] = commands;
-        let commands = [pre?, start?, post?, stop?, stop_post?, reload?];
-        let kind = kind(last("Type"))?;
-        let [_, start, ..] = &commands;
-        if start.is_empty() || kind != Kind::Oneshot && start.len() > 1 {
-            return Err("ExecStart: one command, or more with Type=oneshot".into());
-        }
         let path = |text: &str| optional_path(text, specifiers);
         let env_files = unit.all(SERVICE, "EnvironmentFile").into_iter();
-        // A one-shot that has nothing to do when it is stopped need not stay until then: PID 1 keeps it
-        // as done.
-        let [.., stop, stop_post, _] = &commands;
-        let is_over = kind == Kind::Oneshot && stop.is_empty() && stop_post.is_empty();
-        let plan = Plan {
-            kind,
-            remains: last("RemainAfterExit").is_some_and(is_true) && !is_over,
-            commands: commands
-                .each_ref()
-                .map(|list| list.iter().map(|c| c.ignores_failure).collect()),
-            start_ms: time(unit, &["TimeoutStartSec", "TimeoutSec"])?.unwrap_or(None),
-            stop_ms: time(unit, &["TimeoutStopSec", "TimeoutSec"])?
-                .unwrap_or(Some(DEFAULT_STOP_MS)),
-            watchdog_ms: time(unit, &["WatchdogSec"])?.flatten(),
-            kills_all: matches!(last("KillMode"), None | Some("control-group")),
-            success: ends(unit)?,
-        };
+        let commands = all_commands(unit, specifiers)?;
+        let plan = plan(unit, &commands)?;
         let (stdout, stderr) = output(unit, specifiers)?;
         // `NotifyAccess=` is `main` for the first two (systemd.service(5)).
-        let notifies = kind == Kind::Notify
+        let notifies = plan.kind == Kind::Notify
             || plan.watchdog_ms.is_some()
             || last("NotifyAccess").is_some_and(|access| access != "none");
         Ok(Program {
@@ -117,6 +85,43 @@ impl Program {
             start_limit: start_limit(unit)?,
         })
     }
+}
+
+/// Reads what decides the life of the unit's processes.
+fn plan(unit: &Unit, commands: &Commands<Command>) -> Result<Plan> {
+    let last = |key: &str| unit.last(SERVICE, key);
+    let kind = kind(last("Type"))?;
+    let starts = commands.start.len();
+    if starts == 0 || kind != Kind::Oneshot && starts > 1 {
+        return Err("ExecStart: one command, or more with Type=oneshot".into());
+    }
+    // A one-shot that has nothing to do when it is stopped need not stay until then: PID 1 keeps it
+    // as done.
+    let has_end = !commands.stop.is_empty() || !commands.stop_post.is_empty();
+    let may_remain = kind != Kind::Oneshot || has_end;
+    Ok(Plan {
+        kind,
+        remains: last("RemainAfterExit").is_some_and(is_true) && may_remain,
+        ignores_failure: commands.map(|command| command.ignores_failure),
+        start_ms: time(unit, &["TimeoutStartSec", "TimeoutSec"])?.and_then(Span::ms),
+        stop_ms: time(unit, &["TimeoutStopSec", "TimeoutSec"])?
+            .map_or(Some(DEFAULT_STOP_MS), Span::ms),
+        watchdog_ms: time(unit, &["WatchdogSec"])?.and_then(Span::ms),
+        kills_all: matches!(last("KillMode"), None | Some("control-group")),
+        success: ends(unit)?,
+    })
+}
+
+fn all_commands(unit: &Unit, specifiers: &Specifiers) -> Result<Commands<Command>> {
+    let of = |key| commands(unit, specifiers, key);
+    Ok(Commands {
+        pre: of("ExecStartPre")?,
+        start: of("ExecStart")?,
+        post: of("ExecStartPost")?,
+        stop: of("ExecStop")?,
+        stop_post: of("ExecStopPost")?,
+        reload: of("ExecReload")?,
+    })
 }
 
 fn commands(unit: &Unit, specifiers: &Specifiers, key: &'static str) -> Result<Vec<Command>> {
@@ -177,10 +182,8 @@ fn start_limit(unit: &Unit) -> Result<Option<(usize, Millis)>> {
     let right = "a time such as 30 or 5min";
     let wrong = |text: &str| UnitError::value("StartLimitIntervalSec", text, right);
     let ms = interval.map(|text| span(text).ok_or_else(|| wrong(text)));
-    let ms = ms
-        .transpose()?
-        .unwrap_or(Some(10_000))
-        .unwrap_or(Millis::MAX);
+    let ms = ms.transpose()?.unwrap_or(Span::Ms(10_000));
+    let ms = ms.ms().unwrap_or(Millis::MAX);
     let number = burst.unwrap_or("5");
     let number = number
         .parse()
@@ -223,8 +226,8 @@ fn optional_path(text: &str, specifiers: &Specifiers) -> Result<OptionalPath> {
     }
 }
 
-/// Returns the value of the first of these keys that the unit has: a time, or `None` inside for none.
-fn time(unit: &Unit, keys: &[&'static str]) -> Result<Option<Option<Millis>>> {
+/// Returns the time of the first of these keys that the unit has; 0 is no limit.
+fn time(unit: &Unit, keys: &[&'static str]) -> Result<Option<Span>> {
     let mut given = keys
         .iter()
         .filter_map(|key| Some((key, unit.last(SERVICE, key)?)));
@@ -233,7 +236,10 @@ fn time(unit: &Unit, keys: &[&'static str]) -> Result<Option<Option<Millis>>> {
     };
     let right = "a time such as 90, 5min or infinity";
     let parsed = span(text).ok_or_else(|| UnitError::value(key, text, right))?;
-    Ok(Some(parsed.filter(|ms| *ms > 0)))
+    Ok(Some(match parsed {
+        Span::Ms(0) => Span::Infinity,
+        time => time,
+    }))
 }
 
 /// Reads `SuccessExitStatus=`.

@@ -87,7 +87,7 @@ pub(super) fn read(owner: &Owner) -> Result<Loaded> {
     let mut loaded = Loaded::default();
     let mut output = match generator::has_files(owner) {
         true => generator::run(owner)?,
-        false => generator::Output::default(),
+        false => generator::Generated::default(),
     };
     disk_units::add(owner, &mut output);
     texts.add(&output.units);

@@ -3,9 +3,29 @@
 
 use sys::clock::Millis;
 
-/// Parses a time (systemd.time(7), "Parsing Time Spans") into milliseconds; `None` inside is infinity.
+/// A time of a unit file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    /// Time that never ends.
+    Infinity,
+    /// Milliseconds.
+    Ms(Millis),
+}
+
+impl Span {
+    /// Returns the milliseconds of a time that ends.
+    #[must_use]
+    pub fn ms(self) -> Option<Millis> {
+        match self {
+            Span::Infinity => None,
+            Span::Ms(ms) => Some(ms),
+        }
+    }
+}
+
+/// Parses a time (systemd.time(7), "Parsing Time Spans").
 #[must_use]
-pub fn span(text: &str) -> Option<Option<Millis>> {
+pub fn span(text: &str) -> Option<Span> {
     const UNITS: &[(&str, u64)] = &[
         ("us", 1),
         ("usec", 1),
@@ -33,7 +53,7 @@ pub fn span(text: &str) -> Option<Option<Millis>> {
     ];
     let mut rest = text.trim();
     if rest == "infinity" {
-        return Some(None);
+        return Some(Span::Infinity);
     }
     let mut total: u64 = 0;
     while !rest.is_empty() {
@@ -50,5 +70,5 @@ pub fn span(text: &str) -> Option<Option<Millis>> {
         total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(*us)?)?;
         rest = after.trim_start();
     }
-    (!text.trim().is_empty()).then_some(Some(total / 1_000))
+    (!text.trim().is_empty()).then_some(Span::Ms(total / 1_000))
 }

@@ -19,7 +19,7 @@ use crate::common::service_env::Environment;
 use crate::common::service_files;
 
 /// Returns true for a service that was made of a unit.
-pub(super) fn is_own(service: &str) -> bool {
+pub(super) fn is_of_unit(service: &str) -> bool {
     Path::new(DEFINITIONS).join(service).exists()
 }
 
@@ -83,7 +83,7 @@ pub(super) fn withdraw(
     let units = report
         .services
         .iter()
-        .filter(|s| s.is_user_service && is_own(s.name));
+        .filter(|s| s.is_user_service && is_of_unit(s.name));
     for service in units {
         let (unit_name, unit) = unit(service.name).unwrap_or_default();
         if stays(service, &unit_name, &unit) {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use sys::error::{Doing, Result};
 
-use super::Output;
+use super::Generated;
 use crate::helpers::quadlet::paths;
 use crate::helpers::quadlet::specifiers::Owner;
 
@@ -85,7 +85,7 @@ impl GoodFiles {
     }
 
     /// Turns the paths of the links in the generator's output into those of the files.
-    pub fn restore(&self, owner: &Owner, output: &mut Output) {
+    pub fn restore(&self, owner: &Owner, output: &mut Generated) {
         let top = paths::quadlet_links(owner);
         let restored = |text: &str| {
             let dirs = self.0.iter().enumerate();
@@ -149,7 +149,7 @@ mod tests {
         let good = GoodFiles::of(MESSAGES, &[]).unwrap_or_default();
         let owner = Owner::default();
         let top = paths::quadlet_links(&owner).display().to_string();
-        let mut output = Output {
+        let mut output = Generated {
             units: format!("SourcePath={top}/1/x.kube\nExecStart=/p {top}/1/x.yaml {top}/0/y\n"),
             faults: vec![Fault::of_quadlet(format!("{top}/0/z: no"))],
         };

@@ -17,7 +17,7 @@ use log::{info, warn};
 use sys::error::{Doing, Error, Result};
 
 use super::file_names::{is_plain, names};
-use super::generator::Output;
+use super::generator::Generated;
 use super::unit_error::Fault;
 use crate::common::{atomic_file, tool};
 use crate::helpers::engine::PodmanUser;
@@ -45,8 +45,8 @@ pub fn has_files() -> bool {
 
 /// Returns the units of the files in `dir`, in the form of podman's generator.
 #[must_use]
-pub fn units(dir: &Path) -> Output {
-    let mut made = Output::default();
+pub fn units(dir: &Path) -> Generated {
+    let mut made = Generated::default();
     for file in names(dir) {
         match stem(&file) {
             Some(name) if is_plain(name) => made.units += &unit(name, &dir.join(&file)),
@@ -210,7 +210,7 @@ mod tests {
     }
 
     fn units_are_empty(dir: &Path) -> bool {
-        units(dir) == Output::default()
+        units(dir) == Generated::default()
     }
 
     #[test]

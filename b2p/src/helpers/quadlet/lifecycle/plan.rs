@@ -57,6 +57,60 @@ impl Stage {
     }
 }
 
+/// A list for the commands of each stage that has some.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Commands<T> {
+    /// Commands of `ExecStartPre=`.
+    pub pre: Vec<T>,
+    /// Commands of `ExecStart=`.
+    pub start: Vec<T>,
+    /// Commands of `ExecStartPost=`.
+    pub post: Vec<T>,
+    /// Commands of `ExecStop=`.
+    pub stop: Vec<T>,
+    /// Commands of `ExecStopPost=`.
+    pub stop_post: Vec<T>,
+    /// Commands of `ExecReload=`.
+    pub reload: Vec<T>,
+}
+
+impl<T> Commands<T> {
+    /// Returns the list of a stage.
+    #[must_use]
+    pub fn of(&self, stage: Stage) -> &[T] {
+        match stage {
+            Stage::Pre => &self.pre,
+            Stage::Start => &self.start,
+            Stage::Post => &self.post,
+            Stage::Stop => &self.stop,
+            Stage::StopPost => &self.stop_post,
+            Stage::Reload => &self.reload,
+            Stage::Running | Stage::Terminate | Stage::Ended => &[],
+        }
+    }
+
+    /// Returns all commands.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        let starts = [&self.pre, &self.start, &self.post];
+        let ends = [&self.stop, &self.stop_post, &self.reload];
+        starts.into_iter().chain(ends).flatten()
+    }
+
+    /// Returns the lists of another property of the same commands.
+    #[must_use]
+    pub fn map<U>(&self, property: impl Fn(&T) -> U) -> Commands<U> {
+        let list = |commands: &[T]| commands.iter().map(&property).collect();
+        Commands {
+            pre: list(&self.pre),
+            start: list(&self.start),
+            post: list(&self.post),
+            stop: list(&self.stop),
+            stop_post: list(&self.stop_post),
+            reload: list(&self.reload),
+        }
+    }
+}
+
 /// End of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -73,8 +127,8 @@ pub struct Plan {
     pub kind: Kind,
     /// The unit stays once its processes have ended with success (`RemainAfterExit=`).
     pub remains: bool,
-    /// For each command of Pre, Start, Post, Stop, StopPost and Reload: true if a failure has no consequence.
-    pub commands: [Vec<bool>; 6],
+    /// For each command: true if a failure has no consequence.
+    pub ignores_failure: Commands<bool>,
     /// Limit in milliseconds for the time until the unit is ready.
     pub start_ms: Option<Millis>,
     /// Limit in milliseconds for each stage of the end.

@@ -10,7 +10,7 @@ fn children_of_the_main_process_are_asked_to_end() {
     let new = || {
         let mut w = World::new(Kind::Simple, |plan| {
             plan.kills_all = true;
-            plan.commands[4] = vec![false];
+            plan.ignores_failure.stop_post = vec![false];
         });
         w.others = 1;
         w
@@ -43,8 +43,8 @@ fn children_of_the_main_process_are_asked_to_end() {
 fn a_unit_is_ready_when_the_commands_after_its_start_have_ended() {
     let new = || {
         World::new(Kind::Simple, |plan| {
-            plan.commands[2] = vec![false];
-            plan.commands[5] = vec![false];
+            plan.ignores_failure.post = vec![false];
+            plan.ignores_failure.reload = vec![false];
         })
     };
     let mut w = new();
@@ -80,10 +80,10 @@ fn a_start_that_pulls_an_image_extends_its_time() {
 /// The signals that end daemons are a success of the main process of one, and of nothing else.
 #[test]
 fn a_signal_ends_a_command_without_success() {
-    let ended = |kind, stage: usize| {
+    let ended = |kind, of: fn(&mut Commands<bool>) -> &mut Vec<bool>| {
         [15, 10].map(|signal| {
             let mut w = World::new(kind, |plan| {
-                plan.commands[stage] = vec![false];
+                *of(&mut plan.ignores_failure) = vec![false];
                 plan.success = vec![Exit::Signal(10)];
             });
             w.pid_file = Some(50);
@@ -91,8 +91,8 @@ fn a_signal_ends_a_command_without_success() {
             w.life.status
         })
     };
-    assert_eq!(ended(Kind::Simple, 1), [0, 0]);
-    assert_eq!(ended(Kind::Simple, 0), [143, 138]);
-    assert_eq!(ended(Kind::Oneshot, 1), [143, 0]);
-    assert_eq!(ended(Kind::Forking, 1), [143, 138]);
+    assert_eq!(ended(Kind::Simple, |c| &mut c.start), [0, 0]);
+    assert_eq!(ended(Kind::Simple, |c| &mut c.pre), [143, 138]);
+    assert_eq!(ended(Kind::Oneshot, |c| &mut c.start), [143, 0]);
+    assert_eq!(ended(Kind::Forking, |c| &mut c.start), [143, 138]);
 }

@@ -21,7 +21,10 @@ impl World {
         let mut plan = Plan {
             kind,
             remains: false,
-            commands: [vec![], start, vec![], vec![], vec![], vec![]],
+            ignores_failure: Commands {
+                start,
+                ..Commands::default()
+            },
             start_ms: None,
             stop_ms: Some(1_000),
             watchdog_ms: None,
@@ -98,8 +101,8 @@ impl World {
 pub(super) const OK: Exit = Exit::Code(0);
 
 fn container(plan: &mut Plan) {
-    plan.commands[3] = vec![false];
-    plan.commands[4] = vec![true];
+    plan.ignores_failure.stop = vec![false];
+    plan.ignores_failure.stop_post = vec![true];
 }
 
 #[test]
@@ -154,7 +157,7 @@ fn a_start_that_fails() {
     assert_eq!(w.after(&[Event::Exited(10, OK)]), "start0, end 1");
     // ExecStartPre= fails, with and without `-`.
     let mut w = World::new(Kind::Simple, |plan| {
-        plan.commands[0] = vec![true, false, false]
+        plan.ignores_failure.pre = vec![true, false, false]
     });
     assert_eq!(w.after(&[Event::Exited(10, Exit::Code(1))]), "pre0, pre1");
     assert_eq!(w.after(&[Event::Exited(11, Exit::Code(4))]), "end 4");
@@ -188,12 +191,14 @@ fn limits_of_time() {
 
 #[test]
 fn one_shots() {
-    let mut w = World::new(Kind::Oneshot, |plan| plan.commands[1] = vec![false, false]);
+    let mut w = World::new(Kind::Oneshot, |plan| {
+        plan.ignores_failure.start = vec![false, false]
+    });
     assert_eq!(w.after(&[Event::Exited(10, OK)]), "start0, start1");
     assert_eq!(w.after(&[Event::Exited(11, OK)]), "ready, end 0");
     let mut w = World::new(Kind::Oneshot, |plan| {
         plan.remains = true;
-        plan.commands[3] = vec![false];
+        plan.ignores_failure.stop = vec![false];
     });
     assert_eq!(w.after(&[Event::Exited(10, OK)]), "start0, ready");
     assert_eq!(w.after(&[Event::Stop]), "stop0");
@@ -216,10 +221,12 @@ fn a_pod_names_its_main_process_in_a_file() {
 
 #[test]
 fn a_stop_during_the_start_and_after_it() {
-    let mut w = World::new(Kind::Notify, |plan| plan.commands[0] = vec![false]);
+    let mut w = World::new(Kind::Notify, |plan| plan.ignores_failure.pre = vec![false]);
     assert_eq!(w.after(&[Event::Stop]), "pre0, term 10");
     assert_eq!(w.after(&[Event::Exited(10, OK)]), "end 0");
-    let mut w = World::new(Kind::Simple, |plan| plan.commands[2] = vec![false, false]);
+    let mut w = World::new(Kind::Simple, |plan| {
+        plan.ignores_failure.post = vec![false, false]
+    });
     assert_eq!(w.after(&[Event::Stop]), "start0, post0, term 11");
     assert_eq!(w.after(&[Event::Exited(11, Exit::Signal(15))]), "term 10");
     assert_eq!(w.after(&[Event::Exited(10, OK)]), "end 0");
@@ -245,7 +252,9 @@ fn a_silent_main_process_is_killed() {
 
 #[test]
 fn a_reload_runs_its_commands_and_changes_nothing_else() {
-    let mut w = World::new(Kind::Notify, |plan| plan.commands[5] = vec![false, false]);
+    let mut w = World::new(Kind::Notify, |plan| {
+        plan.ignores_failure.reload = vec![false, false]
+    });
     assert_eq!(w.after(&[Event::Reload]), "start0");
     assert_eq!(w.after(&[Event::Ready, Event::Reload]), "ready, reload0");
     assert_eq!(
@@ -282,7 +291,16 @@ fn any_history_ends() {
         );
         let mut w = World::new(kinds[next(4) as usize], |plan| {
             plan.remains = remains;
-            plan.commands = lists.map(|n| vec![n == 1; n as usize]);
+            let [pre, start, post, stop, stop_post, reload] =
+                lists.map(|n| vec![n == 1; n as usize]);
+            plan.ignores_failure = Commands {
+                pre,
+                start,
+                post,
+                stop,
+                stop_post,
+                reload,
+            };
             plan.start_ms = remains.then_some(50);
             plan.watchdog_ms = remains.then_some(90);
             plan.kills_all = turn % 2 == 0;

@@ -20,11 +20,17 @@ fn a_container_of_podmans_generator() {
          ExecStart=/usr/bin/podman run --name web -d x\nTimeoutStartSec=5min\nSuccessExitStatus=143 SIGUSR1\n",
     );
     let program = program.unwrap();
-    let [pre, start, _, stop, stop_post, _] = &program.commands;
+    let Commands {
+        pre,
+        start,
+        stop,
+        stop_post,
+        ..
+    } = &program.commands;
     assert!(pre.is_empty() && start[0].argv[1] == "run");
     assert_eq!(stop[0].argv[4], "--cidfile=/run/web.cid");
     assert!(!stop[0].ignores_failure && stop_post[0].ignores_failure);
-    assert_eq!(program.plan.commands[4], [true]);
+    assert_eq!(program.plan.ignores_failure.stop_post, [true]);
     assert_eq!(program.plan.kind, Kind::Notify);
     assert_eq!(
         (program.plan.start_ms, program.plan.stop_ms),
@@ -45,7 +51,7 @@ fn reload_watchdog_output_and_limits() {
          StandardError=null\nKillSignal=SIGINT\nStartLimitBurst=3",
     );
     let program = program.unwrap();
-    assert_eq!(program.commands[5][0].argv[2], "$MAINPID");
+    assert_eq!(program.commands.reload[0].argv[2], "$MAINPID");
     assert_eq!(program.plan.watchdog_ms, Some(3_000));
     assert_eq!(
         program.stdout,
@@ -136,12 +142,12 @@ fn a_unit_remains_that_has_something_to_do_at_its_end() {
 #[test]
 fn times() {
     for (text, ms) in [
-        ("90", Some(Some(90_000))),
-        ("5min 20s", Some(Some(320_000))),
-        ("1h30m", Some(Some(5_400_000))),
-        ("500ms", Some(Some(500))),
-        ("2 s", Some(Some(2_000))),
-        ("infinity", Some(None)),
+        ("90", Some(Span::Ms(90_000))),
+        ("5min 20s", Some(Span::Ms(320_000))),
+        ("1h30m", Some(Span::Ms(5_400_000))),
+        ("500ms", Some(Span::Ms(500))),
+        ("2 s", Some(Span::Ms(2_000))),
+        ("infinity", Some(Span::Infinity)),
         ("", None),
         ("s", None),
         ("1 fortnight", None),

@@ -17,7 +17,7 @@ use sys::clock::{Millis, now};
 use sys::error::{Doing, Error, Result};
 
 use super::processes::{drain, environment, message, reap, signal, value};
-use super::slots::Slot;
+use super::slots::{Slot, Taken};
 use super::state::State;
 use super::{own_status, processes, slots};
 use crate::common::stop::poll_until;
@@ -130,10 +130,14 @@ impl Runner {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let count = slots::count(cpus, host::memory_bytes());
         loop {
-            if let Some(slot) = slots::take(&self.slots, count) {
-                let until = now().saturating_add(slots::HOLD_MS);
-                self.slot = slot.map(|slot| (slot, until));
-                return true;
+            match slots::take(&self.slots, count) {
+                Taken::Slot(slot) => {
+                    let until = now().saturating_add(slots::HOLD_MS);
+                    self.slot = Some((slot, until));
+                    return true;
+                }
+                Taken::Unbounded => return true,
+                Taken::None => {}
             }
             let sources = [(self.stop.as_fd(), PollFlags::POLLIN)];
             let _ = poll_until(&sources, Some(now().saturating_add(SLOT_MS)));
@@ -278,16 +282,7 @@ impl Runner {
     }
 
     fn start(&self, stage: Stage, n: usize) -> Result<pid_t> {
-        let index = match stage {
-            Stage::Pre => 0,
-            Stage::Start => 1,
-            Stage::Post => 2,
-            Stage::Stop => 3,
-            Stage::Reload => 5,
-            _ => 4,
-        };
-        let commands = self.program.commands.get(index);
-        let command = commands.and_then(|list| list.get(n));
+        let command = self.program.commands.of(stage).get(n);
         let command = command.ok_or_else(|| Error::invalid("there is no such command"))?;
         let mut env = self.env.clone();
         if let Some(main) = self.life.main() {

@@ -27,10 +27,20 @@ pub fn count(cpus: usize, memory: u64) -> usize {
     cpus.saturating_mul(4).min(by_memory).clamp(2, 64)
 }
 
-/// Takes one of `count` slots in a directory; `None` if others hold all of them. Where a slot cannot be
-/// opened, nothing is bounded.
+/// Result of an attempt to take a slot.
+#[derive(Debug)]
+pub enum Taken {
+    /// The slot.
+    Slot(Slot),
+    /// A slot cannot be opened: nothing is bounded.
+    Unbounded,
+    /// Others hold all slots.
+    None,
+}
+
+/// Takes one of `count` slots in a directory.
 #[must_use]
-pub fn take(dir: &Path, count: usize) -> Option<Option<Slot>> {
+pub fn take(dir: &Path, count: usize) -> Taken {
     // A directory that is there counts as made.
     let mut builder = DirBuilder::new();
     let _ = builder.recursive(true).mode(0o700).create(dir);
@@ -38,13 +48,13 @@ pub fn take(dir: &Path, count: usize) -> Option<Option<Slot>> {
         let path = dir.join(n.to_string());
         let mut options = File::options();
         let Ok(file) = options.create(true).truncate(false).write(true).open(path) else {
-            return Some(None);
+            return Taken::Unbounded;
         };
         if let Ok(lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            return Some(Some(Slot(lock)));
+            return Taken::Slot(Slot(lock));
         }
     }
-    None
+    Taken::None
 }
 
 #[cfg(test)]
@@ -72,11 +82,14 @@ mod tests {
         let dir = temp.path("slots");
         let first = take(&dir, 2);
         let second = take(&dir, 2);
-        assert!(matches!((&first, &second), (Some(Some(_)), Some(Some(_)))));
-        assert!(take(&dir, 2).is_none());
+        assert!(matches!(
+            (&first, &second),
+            (Taken::Slot(_), Taken::Slot(_))
+        ));
+        assert!(matches!(take(&dir, 2), Taken::None));
         drop(first);
-        assert!(take(&dir, 2).is_some_and(|slot| slot.is_some()));
-        assert!(matches!(take(Path::new("/proc/none"), 2), Some(None)));
+        assert!(matches!(take(&dir, 2), Taken::Slot(_)));
+        assert!(matches!(take(Path::new("/proc/none"), 2), Taken::Unbounded));
         let mode = std::fs::metadata(&dir).map_or(0, |m| m.permissions().mode());
         assert_eq!(mode & 0o7777, 0o700, "another user could hold the slots");
     }
