@@ -108,12 +108,40 @@ pub fn load(manifest: &Manifest<'_>) -> Result<()> {
     Error::join(errors)
 }
 
-/// Returns the modules of an added extension that are loaded.
+/// Returns the modules of an added extension that are loaded, without those that stay: drivers of the
+/// machine's devices, such as its screen, and what these depend on.
 pub fn loaded(manifest: &Manifest<'_>, image: &Path) -> Vec<Loaded> {
     let own = of_image(manifest, image);
-    own.iter()
-        .filter_map(|entry| of_kernel(&entry.name))
-        .collect()
+    let loaded = own.iter().filter_map(|entry| of_kernel(&entry.name));
+    without_drivers(loaded.collect(), &has_device)
+}
+
+fn without_drivers(mut modules: Vec<Loaded>, has_device: &dyn Fn(&str) -> bool) -> Vec<Loaded> {
+    let mut staying: Vec<String> = Vec::new();
+    loop {
+        let before = modules.len();
+        modules.retain(|module| {
+            let mut holders = module.holders.iter();
+            let stays = has_device(&module.name) || holders.any(|h| staying.contains(h));
+            if stays {
+                staying.push(module.name.clone());
+            }
+            !stays
+        });
+        if modules.len() == before {
+            return modules;
+        }
+    }
+}
+
+/// Returns true if a device is bound to a driver of the module: sysfs has a link for each of them.
+fn has_device(name: &str) -> bool {
+    let links = |dir: &Path| {
+        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+        entries.filter(|entry| entry.file_type().is_ok_and(|t| t.is_symlink()))
+    };
+    let drivers = Path::new(SYS_MODULE).join(name).join("drivers");
+    links(&drivers).any(|driver| links(&driver.path()).any(|link| link.file_name() != "module"))
 }
 
 fn of_kernel(name: &str) -> Option<Loaded> {
@@ -218,5 +246,25 @@ mod tests {
         let modules = [module("nfs", 1, &["other"])];
         let said = user(&modules).unwrap_or_default();
         assert_eq!(said, "the module other, which uses its module nfs");
+    }
+
+    #[test]
+    fn drivers_of_devices_stay_with_what_they_need() {
+        let module = |name: &str, holders: &[&str]| Loaded {
+            name: name.to_owned(),
+            references: holders.len(),
+            holders: holders.iter().map(|h| (*h).to_owned()).collect(),
+        };
+        let modules = vec![
+            module("drm", &["helper", "qxl"]),
+            module("helper", &["bochs", "qxl"]),
+            module("bochs", &[]),
+            module("qxl", &[]),
+        ];
+        let left = without_drivers(modules.clone(), &|name| name == "bochs");
+        assert_eq!(left, [module("qxl", &[])]);
+        assert_eq!(without_drivers(modules.clone(), &|_| false), modules);
+        // Every kernel has drivers with devices, if not of a module.
+        assert!(!has_device("no-such-module"));
     }
 }

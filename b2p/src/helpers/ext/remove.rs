@@ -13,7 +13,7 @@ use super::add::{added, ensure_root, lock, manifest_copy, record, target};
 use super::find::Files;
 use super::manifest::Manifest;
 use super::record::Record;
-use super::{RAM, kernel_modules, links, own_services, uses};
+use super::{RAM, kernel_modules, links, own_services, runtime, uses};
 use crate::common::service_env::Environment;
 
 /// Removes an extension from the root.
@@ -36,18 +36,12 @@ pub fn remove(env: &Environment, name: &str) -> Result<()> {
     let manifest = Manifest::parse(&text)?;
     let others: Vec<&String> = all.iter().filter(|other| *other != name).collect();
     ensure_unused(name, &manifest, &others)?;
-    own_services::stop(env, &manifest)?;
-    kernel_modules::unload(&kernel_modules::loaded(&manifest, &target(name)))?;
     let others: Vec<(PathBuf, Record)> = others
         .iter()
         .map(|other| (target(other), record(other)))
         .collect();
-    links::remove(&target(name), Path::new("/"), &record(name), &others)?;
-    if let Err(why) = unmount(&target(name)) {
-        // Something has begun to use it since.
-        links::make(&target(name), Path::new("/"), &record(name))?;
-        kernel_modules::load(&manifest)?;
-        own_services::start(env, &manifest, &target(name), false)?;
+    if let Err(why) = take_out(env, name, &manifest, &others) {
+        put_back(env, name, &manifest).doing(format!("{why}; what it had is not there again"))?;
         return Err(why).doing("it stays added");
     }
     let _ = fs::remove_file(manifest_copy(name));
@@ -57,6 +51,33 @@ pub fn remove(env: &Environment, name: &str) -> Result<()> {
     }
     info!("ext: {name}: removed");
     Ok(())
+}
+
+/// Takes everything of the extension out of the machine.
+fn take_out(
+    env: &Environment,
+    name: &str,
+    manifest: &Manifest<'_>,
+    others: &[(PathBuf, Record)],
+) -> Result<()> {
+    let target = target(name);
+    own_services::stop(env, manifest)?;
+    // Its services may have used its modules.
+    let modules = kernel_modules::loaded(manifest, &target);
+    if let Some(user) = kernel_modules::user(&modules) {
+        return Err(Error::invalid(format!("in use by {user}")));
+    }
+    kernel_modules::unload(&modules)?;
+    links::remove(&target, Path::new("/"), &record(name), others)?;
+    unmount(&target)
+}
+
+/// Makes the extension whole again, where something has begun to use it since it was looked at.
+fn put_back(env: &Environment, name: &str, manifest: &Manifest<'_>) -> Result<()> {
+    let target = target(name);
+    links::make(&target, Path::new("/"), &record(name))?;
+    kernel_modules::load(manifest)?;
+    own_services::start(env, manifest, &target, false)
 }
 
 fn unmount(target: &Path) -> Result<()> {
@@ -73,7 +94,12 @@ fn ensure_unused(name: &str, manifest: &Manifest<'_>, others: &[&String]) -> Res
     let needed_by = needed_by.map(|other| format!("the extension {other}, which needs it"));
     let services: Vec<&str> = manifest.values("service").collect();
     let loaded = kernel_modules::loaded(manifest, &target(name));
-    let user = match needed_by.or_else(|| kernel_modules::user(&loaded)) {
+    // With services, it is known once these have stopped.
+    let of_modules = || kernel_modules::user(&loaded).filter(|_| services.is_empty());
+    let user = needed_by
+        .or_else(|| runtime::user(&target(name)))
+        .or_else(of_modules);
+    let user = match user {
         Some(user) => Some(user),
         None => {
             let users = uses::of(&target(name), &services)?;

@@ -3,7 +3,8 @@
 //! defaults only where its program exists: podman does nothing at all with a default that it does
 //! not find (containers/podman, libpod/runtime.go, `makeRuntime`).
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use sys::error::{Error, Result};
 
@@ -19,14 +20,27 @@ const MARK: &str = "# of b2p.runtime";
 /// # Errors
 /// The program does not exist, or podman's defaults cannot be changed.
 pub fn apply(name: &str) -> Result<()> {
-    let mut programs = DIRS.iter().map(|dir| Path::new(dir).join(name));
-    let Some(program) = programs.find(|program| program.is_file()) else {
+    let Some(program) = program(name) else {
         return Err(Error::invalid(format!(
             "b2p.runtime={name}: no program of this name; crun stays the default. Is its extension \
              in b2p.ext=?"
         )));
     };
     podman_defaults::edit(|text| with_runtime(text, name, &program.to_string_lossy()))
+}
+
+fn program(name: &str) -> Option<PathBuf> {
+    let mut programs = DIRS.iter().map(|dir| Path::new(dir).join(name));
+    programs.find(|program| program.is_file())
+}
+
+/// Returns podman, in words, if its default runtime is a program of the image at `target`: without it,
+/// podman would do nothing.
+pub fn user(target: &Path) -> Option<String> {
+    let name = sys::config_sources::read().0.runtime?;
+    let program = fs::canonicalize(program(&name)?).ok()?;
+    let is_of = program.starts_with(target);
+    is_of.then(|| format!("podman, whose default runtime is {name} (b2p.runtime=)"))
 }
 
 /// Returns containers.conf(5) with this runtime in place of another one.
