@@ -4,6 +4,7 @@
 pub mod args;
 pub mod atomic_file;
 pub mod audit;
+pub mod binfmt;
 pub mod certs;
 pub mod cgroups;
 pub mod clock;

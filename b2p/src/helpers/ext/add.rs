@@ -15,7 +15,7 @@ use super::links::{self, Linked};
 use super::manifest::{self, Manifest};
 use super::own_services::Taken;
 use super::record::Record;
-use super::{image, kernel_modules, own_services, tree, vet};
+use super::{emulators, image, kernel_modules, own_services, tree, vet};
 use crate::common::service_env::Environment;
 use crate::common::users::{self as accounts};
 use crate::helpers::cloud::users;
@@ -92,6 +92,7 @@ pub fn open(env: &Environment, files: &Files, manifest: &Manifest<'_>) -> Result
         },
     )?;
     kernel_modules::check(manifest, &root)?;
+    emulators::check(&root)?;
     let mut files = users::read_files()?;
     for user in manifest.users() {
         accounts::add_system_user(&mut files, user.name, user.uid)?;
@@ -148,7 +149,8 @@ pub fn add(env: &Environment, files: &Files, wait: bool) -> Result<String> {
     let linked = links::make(&target, Path::new("/"), &record(&name))?;
     let loaded = kernel_modules::load(&manifest);
     loaded
-        .and(own_services::start(env, &manifest, &target, wait))
+        .and_then(|()| emulators::register(&target))
+        .and_then(|()| own_services::start(env, &manifest, &target, wait))
         .doing("it is added, but")?;
     Ok(summary(&linked, &manifest))
 }

@@ -9,6 +9,7 @@
 //! root. An extension that was asked for at boot and is not there becomes a degraded line.
 
 mod add;
+mod emulators;
 mod fetch;
 mod find;
 mod image;

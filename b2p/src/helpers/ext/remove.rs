@@ -13,7 +13,7 @@ use super::add::{added, ensure_root, lock, manifest_copy, record, target};
 use super::find::Files;
 use super::manifest::Manifest;
 use super::record::Record;
-use super::{RAM, kernel_modules, links, own_services, runtime, uses};
+use super::{RAM, emulators, kernel_modules, links, own_services, runtime, uses};
 use crate::common::service_env::Environment;
 
 /// Removes an extension from the root.
@@ -67,6 +67,7 @@ fn take_out(
     if let Some(user) = kernel_modules::user(&modules) {
         return Err(Error::invalid(format!("in use by {user}")));
     }
+    emulators::unregister(&target)?;
     kernel_modules::unload(&modules)?;
     links::remove(&target, Path::new("/"), &record(name), others)?;
     unmount(&target)
@@ -77,6 +78,7 @@ fn put_back(env: &Environment, name: &str, manifest: &Manifest<'_>) -> Result<()
     let target = target(name);
     links::make(&target, Path::new("/"), &record(name))?;
     kernel_modules::load(manifest)?;
+    emulators::register(&target)?;
     own_services::start(env, manifest, &target, false)
 }
 
