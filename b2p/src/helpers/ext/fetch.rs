@@ -32,7 +32,8 @@ pub struct Address {
 
 /// Returns true if a word is an address and not a name or a path.
 pub fn is_address(word: &str) -> bool {
-    word.starts_with("http://") || word.starts_with("https://")
+    word.split_once("://")
+        .is_some_and(|(scheme, _)| scheme.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
 impl Address {
@@ -52,7 +53,8 @@ impl Address {
             );
         }
         let printable = |b: u8| b.is_ascii_graphic() && !b"\"'<>\\^`{|}".contains(&b);
-        if !url.bytes().all(printable) || url.contains('?') {
+        let is_web = url.starts_with("http://") || url.starts_with("https://");
+        if !is_web || !url.bytes().all(printable) || url.contains('?') {
             return wrong("not an address of a file: http(s)://HOST/PATH/NAME.manifest");
         }
         let stem = url.strip_suffix(".manifest").or(url.strip_suffix(".erofs"));
@@ -256,6 +258,7 @@ mod tests {
             ),
             ("https://host/De bug", &sum, "not an address"),
             ("https://host/debug?x=1", &sum, "not an address"),
+            ("file:///x/debug", &sum, "not an address of a file: http(s)"),
             ("https://debug", &sum, "the last part is not a name"),
             (
                 "https://host/de.bug.iso",
@@ -269,6 +272,7 @@ mod tests {
             );
         }
         assert!(is_address("http://x/y") && !is_address("debug") && !is_address("/http://x"));
+        assert!(is_address("file:///x") && is_address("HTTP://x/y"));
     }
 
     #[test]

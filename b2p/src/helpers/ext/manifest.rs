@@ -71,6 +71,10 @@ pub fn read_text(path: &Path) -> Result<Vec<u8>> {
             "foreign: it has no manifest: {} is made with the image and stays beside it",
             path.display()
         ))),
+        Err(e) if e.kind() == ErrorKind::InvalidInput => Err(Error::invalid(format!(
+            "{}: no regular file",
+            path.display()
+        ))),
         read => read.on(path),
     }
 }

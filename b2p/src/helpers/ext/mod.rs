@@ -32,7 +32,7 @@ mod vet;
 use std::path::Path;
 
 use log::info;
-use sys::error::{Doing, Result};
+use sys::error::{Doing, Error, Result};
 
 use crate::common::audit;
 use crate::common::control_client::ControlClient;
@@ -155,6 +155,11 @@ fn boot(env: &Environment) -> i32 {
 
 /// Finds an extension by its name, after a move that a power cut had interrupted is complete.
 fn find_on_media(name: &str, wait: Wait) -> Result<Files> {
+    if !config::is_extension_name(name) {
+        return Err(Error::invalid(
+            "no name of an extension (a-z, digits, -); a file is named by a path with a slash",
+        ));
+    }
     if nix::unistd::geteuid().is_root() && keep::new_dir(Path::new(ON_DISK)).exists() {
         let _lock = add::lock()?;
         keep::recover(Path::new(ON_DISK), name);
