@@ -28,6 +28,8 @@ pub struct Arch {
     pub generic_kernel: &'static str,
     /// Paths of the packages beside those of [`crate::userland::table::PICKS`], each with a reason.
     pub picks: &'static [(&'static str, &'static str)],
+    /// Architecture whose programs the extension `qemu-user` runs, by its name in QEMU.
+    pub foreign: &'static str,
     /// Modules of [`crate::modules`] that Debian's kernels do not have, each with a reason.
     pub absent_modules: &'static [(&'static str, &'static str)],
 }
@@ -53,6 +55,7 @@ pub static ARCHES: &[Arch] = &[
                 "what passt becomes where it can; it complains otherwise",
             ),
         ],
+        foreign: "aarch64",
         absent_modules: &[],
     },
     Arch {
@@ -65,6 +68,7 @@ pub static ARCHES: &[Arch] = &[
         cloud_kernel: "linux-image-cloud-arm64",
         generic_kernel: "linux-image-arm64",
         picks: &[],
+        foreign: "x86_64",
         absent_modules: &[
             ("crc32c_intel", "an instruction of x86"),
             ("i6300esb", "a watchdog of Intel's chipsets"),

@@ -265,6 +265,13 @@ impl BuildConfig {
         self.fetch(&self.set("file-servers", packages), step)
     }
 
+    /// Fetches the tree of a static busybox, for images that tests make for another architecture,
+    /// unless it exists.
+    pub fn fetch_busybox(&self, step: &Step) -> Result<PackageTree> {
+        let packages = vec!["busybox-static", "base-files"];
+        self.fetch(&self.set("busybox", packages), step)
+    }
+
     /// Fetches the tree of a host of podman machine unless it exists.
     pub fn fetch_machine_host(&self, step: &Step) -> Result<PackageTree> {
         self.fetch(&self.machine_host(), step)

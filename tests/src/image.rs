@@ -34,8 +34,13 @@ pub fn archive_as(dir: &Path, name: &str, number: u64) -> Result<PathBuf> {
 
 /// Writes the same docker-archive for machines of an architecture, whose image has been made.
 pub fn archive_for(dir: &Path, arch: &'static Arch) -> Result<PathBuf> {
+    archive_with(dir, &busybox(arch)?, arch)
+}
+
+/// Writes the same docker-archive with this busybox, a static program for the architecture.
+pub fn archive_with(dir: &Path, busybox: &[u8], arch: &Arch) -> Result<PathBuf> {
     let file = dir.join("box.tar");
-    let layer = layer(&busybox(arch)?, 0)?;
+    let layer = layer(busybox, 0)?;
     fs::write(&file, docker_archive(&layer, NAME, arch)?)?;
     Ok(file)
 }

@@ -3,6 +3,8 @@
 //! foreign ones; and the shutdown while a program of one runs. `make test` has made `debug` and
 //! `runc`, `make test-all` the others.
 
+#[path = "ext/architectures.rs"]
+mod architectures;
 #[path = "ext/compose.rs"]
 mod compose;
 #[path = "ext/hostile.rs"]

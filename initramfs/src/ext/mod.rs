@@ -131,7 +131,8 @@ fn assemble(
 ) -> Result<Extension> {
     let owners = package_metadata::owners(&fetched.root)?;
     let included = |path: &&str| {
-        !request.leaves_out(path) && fs::symlink_metadata(fetched.root.join(path)).is_ok()
+        !request.leaves_out(path, debian.arch)
+            && fs::symlink_metadata(fetched.root.join(path)).is_ok()
     };
     let packages = package_metadata::packages(&fetched.root)?;
     let machine = package_metadata::packages(&debian.root)?;

@@ -8,6 +8,7 @@ use anyhow::{Result, bail, ensure};
 
 use super::additions::Additions;
 use super::table::{KNOWN, LEFT_OUT};
+use crate::arch::Arch;
 use crate::fetch::BuildConfig;
 use crate::package_metadata::Fetched;
 use crate::packages::Kernel;
@@ -126,12 +127,17 @@ impl Request {
 }
 
 impl Request {
-    /// Returns true if the tables leave the path out.
-    pub(super) fn leaves_out(&self, path: &str) -> bool {
+    /// Returns true if the tables leave the path out on a machine of this architecture.
+    pub(super) fn leaves_out(&self, path: &str, arch: &Arch) -> bool {
         let known = KNOWN.iter().find(|known| known.name == self.name);
-        let without = known.map_or(&[][..], |known| known.without);
+        let (only, without) = known.map_or((&[][..], &[][..]), |k| (k.only, k.without));
+        let is_of = |patterns: &[&str]| {
+            let mut patterns = patterns.iter();
+            patterns.any(|pattern| matches(&pattern.replace("{foreign}", arch.foreign), path))
+        };
         LEFT_OUT.iter().any(|prefix| path.starts_with(prefix))
-            || without.iter().any(|pattern| matches(pattern, path))
+            || is_of(without)
+            || !only.is_empty() && !is_of(only)
     }
 
     /// Returns the names of the packages whose files are included.

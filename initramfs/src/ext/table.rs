@@ -14,7 +14,10 @@ pub struct Known {
     /// True if it also has the files of all packages that these depend on, except those of packages
     /// that the machine's image is made from.
     pub whole: bool,
-    /// Patterns of paths that are left out; `*` stands for any characters.
+    /// Patterns of the only paths that are taken; all if there is none. `*` stands for any characters,
+    /// `{foreign}` for [`crate::arch::Arch::foreign`].
+    pub only: &'static [&'static str],
+    /// Patterns of paths that are left out.
     pub without: &'static [&'static str],
     /// Extensions that are added before it.
     pub needs: &'static [&'static str],
@@ -35,6 +38,7 @@ const ROW: Known = Known {
     name: "",
     packages: &[],
     whole: false,
+    only: &[],
     without: &[],
     needs: &[],
     modules: &[],
@@ -198,6 +202,17 @@ pub const KNOWN: &[Known] = &[
         // What criu asks the kernel about sockets.
         modules: &["netlink_diag", "af_packet_diag", "raw_diag"],
         why: "checkpoints and restores containers",
+        ..ROW
+    },
+    Known {
+        name: "qemu-user",
+        packages: &["qemu-user", "qemu-user-binfmt"],
+        // Links, which lead to the program and to its rule (binfmt.d(5)).
+        only: &[
+            "usr/lib/binfmt.d/qemu-{foreign}.conf",
+            "usr/libexec/qemu-binfmt/{foreign}-binfmt-P",
+        ],
+        why: "runs programs and containers of the other architecture",
         ..ROW
     },
 ];

@@ -42,6 +42,24 @@ fn a_pattern_matches_whole_paths() {
 }
 
 #[test]
+fn only_the_other_architecture_is_emulated() -> Result<()> {
+    let request = Request::new("qemu-user", "")?;
+    for arch in crate::arch::ARCHES {
+        for (path, expected) in [
+            (
+                format!("usr/lib/binfmt.d/qemu-{}.conf", arch.foreign),
+                false,
+            ),
+            (format!("usr/lib/binfmt.d/qemu-{}.conf", arch.name), true),
+            ("usr/bin/qemu-aarch64".to_owned(), true),
+        ] {
+            assert_eq!(request.leaves_out(&path, arch), expected, "{path}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn the_table_is_in_order() {
     for row in KNOWN {
         assert!(is_name(row.name) && !row.why.is_empty(), "{}", row.name);
