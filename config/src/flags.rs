@@ -103,6 +103,7 @@ pub const FLAGS: &[Flag] = &[
         ..Flag::EMPTY
     },
     switches::RUNTIME,
+    switches::ROSETTA,
     Flag {
         name: "b2p.vsock",
         values: "off, on",

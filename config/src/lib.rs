@@ -52,6 +52,7 @@ pub use settings::{
     AutoUpdate, Config, Console, DEFAULT_UID, Etc, Ignition, LogReceiver, Loglevel, Modules, Net,
     Podman, Proxy, Role, Rootless, SharedFolder, Slot, Transport,
 };
+pub use share::ROSETTA_PATH;
 pub use smbios::oem_strings;
 pub use sources::{FwCfg, Sources, parse};
 pub use storage::{DiskSelector, FormatPolicy, Swap, WaitUsb, ZramSize};

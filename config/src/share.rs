@@ -11,6 +11,11 @@ const MAX_TAG: usize = 36;
 /// Maximum length of a path in bytes, less than Linux `PATH_MAX`.
 const MAX_PATH: usize = 1024;
 
+/// Tag of the folder in which macOS gives Rosetta, as vfkit and podman machine name it.
+const ROSETTA_TAG: &str = "rosetta";
+/// Mount point of that folder.
+pub const ROSETTA_PATH: &str = "/run/boot2podman/rosetta";
+
 /// Directories that the machine needs as they are: no folder is mounted on them or below them.
 const RESERVED_TREES: &[&str] = &[
     "/bin",
@@ -40,6 +45,19 @@ pub(crate) fn share(builder: &mut Builder, text: &str) -> Result<(), Problem> {
     shares.retain(|other| other.path != folder.path);
     shares.push(folder);
     Ok(())
+}
+
+/// Applies `b2p.rosetta=`: adds Apple's folder, or removes it.
+pub(crate) fn rosetta(builder: &mut Builder, is_on: bool) {
+    let shares = &mut builder.config.shares;
+    shares.retain(|other| other.path != ROSETTA_PATH);
+    if is_on {
+        shares.push(SharedFolder {
+            tag: ROSETTA_TAG.to_owned(),
+            path: ROSETTA_PATH.to_owned(),
+            read_only: true,
+        });
+    }
 }
 
 fn folder(text: &str) -> Result<SharedFolder, Problem> {

@@ -6,6 +6,7 @@ use crate::compat::canonical_service_name;
 use crate::diagnostic::Problem;
 use crate::flag::Flag;
 use crate::settings::AutoUpdate;
+use crate::share;
 use crate::values::{self, lookup, number, on_off};
 
 pub(crate) const TEMPLATE: Flag = Flag {
@@ -43,6 +44,16 @@ pub(crate) const RUNTIME: Flag = Flag {
     default: "crun",
     description: "OCI runtime that podman uses by default; another one than crun is in an extension, such as runc",
     apply: |to, text| runtime(text).map(|name| to.config.runtime = name),
+    ..Flag::EMPTY
+};
+
+pub(crate) const ROSETTA: Flag = Flag {
+    name: "b2p.rosetta",
+    values: "off, on",
+    default: "off",
+    description: "programs and containers of x86-64 run on Apple's processors by Rosetta, which macOS shares by the tag rosetta",
+    value_optional: true,
+    apply: |to, text| on_off(text).map(|on| share::rosetta(to, on)),
     ..Flag::EMPTY
 };
 

@@ -5,8 +5,8 @@ mod common;
 
 use common::{ED25519, KEYS, RSA, good, with};
 use config::{
-    AutoUpdate, Config, Console, DiskSelector, Etc, FormatPolicy, Loglevel, Podman, Rootless, Swap,
-    WaitUsb, ZramSize,
+    AutoUpdate, Config, Console, DiskSelector, Etc, FormatPolicy, Loglevel, Podman, Rootless,
+    SharedFolder, Swap, WaitUsb, ZramSize,
 };
 
 #[test]
@@ -242,6 +242,20 @@ fn swapfile() {
         good("swapfile=LABEL=x"),
         with(|to| to.swapfile = Some(label))
     );
+}
+
+#[test]
+fn rosetta() {
+    let folder = SharedFolder {
+        tag: "rosetta".to_owned(),
+        path: config::ROSETTA_PATH.to_owned(),
+        read_only: true,
+    };
+    let expected = with(|to| to.shares = vec![folder]);
+    for line in ["b2p.rosetta", "b2p.rosetta=on"] {
+        assert_eq!(good(line), expected, "{line}");
+    }
+    assert_eq!(good("b2p.rosetta=off"), Config::default());
 }
 
 #[test]

@@ -3,9 +3,13 @@
 
 use anyhow::{Result, ensure};
 use initramfs::arch::Arch;
+use initramfs::fetch::BuildConfig;
+use initramfs::progress::Step;
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
-use tests::{Checks, Guest, image, machine_of_arch};
+use tests::folder::{self, Folder};
+use tests::{Checks, Guest, disks, image, machine_of_arch};
 
 /// Time limit of the whole shutdown, under TCG beside another machine.
 const END: Duration = Duration::from_secs(180);
@@ -14,7 +18,12 @@ const END: Duration = Duration::from_secs(180);
 #[ignore = "`make test-all` makes the image for aarch64"]
 fn aarch64() -> Result<()> {
     let arch = Arch::parse("aarch64")?;
-    let guest = Guest::start(&machine_of_arch(arch, "aarch64")?)?;
+    let dir = disks::dir("aarch64")?;
+    let rosetta = Folder::serve(&dir, "rosetta")?;
+    let emulator = emulator(arch)?;
+    fs::copy(&emulator, rosetta.path.join("rosetta"))?;
+    let machine = folder::machine(machine_of_arch(arch, "aarch64")?, 1024).append("b2p.rosetta");
+    let guest = Guest::start(&rosetta.plugged(machine))?;
     let mut checks = Checks::new("aarch64");
     checks.check("all that was asked for works", || {
         let degraded = &guest.ready.degraded;
@@ -30,13 +39,49 @@ fn aarch64() -> Result<()> {
     checks.check("a container", || container(&guest, arch));
     checks.check("a published port", || port(&guest));
     checks.check("limits of the user's containers", || rootless(&guest));
+    checks.check("a container for x86-64", || foreign(&guest));
     checks.check("off by the power button", || {
         // Without firmware there is no ACPI: the button is a line of the device tree.
         guest.vm.power_button()?;
         ensure!(guest.vm.wait_exit(END)?.success(), "QEMU failed");
         Ok(())
     });
-    checks.finish(&guest)
+    checks.finish(&guest)?;
+    drop((guest, rosetta));
+    Ok(fs::remove_dir_all(dir)?)
+}
+
+/// Returns QEMU's emulator of the other architecture: it stands for Rosetta, which only macOS has, and is run
+/// as that is.
+fn emulator(arch: &'static Arch) -> Result<PathBuf> {
+    let config = BuildConfig {
+        arch,
+        ..BuildConfig::from_env()?
+    };
+    let packages = ["qemu-user".to_owned(), "qemu-user-binfmt".to_owned()];
+    let tree = config.fetch_extension("qemu-user", &packages, &Step::new("ext", 1, 1))?;
+    Ok(tree
+        .root
+        .join("usr/bin")
+        .join(format!("qemu-{}", arch.foreign)))
+}
+
+/// A container for x86-64 by the rule and the folder of `b2p.rosetta`.
+fn foreign(guest: &Guest) -> Result<()> {
+    let rule = "/proc/sys/fs/binfmt_misc/rosetta";
+    let said = guest.sh(&format!("grep -c '^enabled$\\|^flags: OCF$' {rule}"))?;
+    ensure!(said == "2", "{said}");
+    let arch = Arch::parse("x86_64")?;
+    let archive = fs::read(image::archive_for(guest.vm.dir(), arch)?)?;
+    tests::text(&guest.ssh_with("root", "podman load -q", &archive)?)?;
+    let run = format!(
+        "podman run --rm --platform linux/{} {} busybox uname -m",
+        arch.debian,
+        image::NAME
+    );
+    let said = guest.sh(&run)?;
+    ensure!(said == arch.name, "{said}");
+    Ok(())
 }
 
 fn programs(guest: &Guest, arch: &Arch) -> Result<()> {

@@ -48,7 +48,7 @@ fn share() -> Result<()> {
     let machine = folder::machine(tests::machine("share")?, 1024)
         .append("b2p.share=home:/home/core/host b2p.share=read:/mnt/read:ro")
         .append("b2p.share=later:/mnt/later b2p.share=nine:/mnt/nine b2p.share=dead:/mnt/dead")
-        .append("b2p.share=home:/etc b2p.vsock")
+        .append("b2p.share=home:/etc b2p.vsock b2p.rosetta")
         .fw_cfg("opt/com.coreos/config", MOUNT_UNIT.as_bytes())
         .qemu_args(PORT)
         .qemu_args(&[
@@ -95,6 +95,7 @@ fn share() -> Result<()> {
             &["share", "nine at /mnt/nine", "by 9p", "KERNEL=generic"],
         )?;
         told(&guest, &["share", "dead at /mnt/dead", "does not answer"])?;
+        told(&guest, &["share", "rosetta at ", "Rosetta is for aarch64"])?;
         told(&guest, &["flag", "b2p.share", "of the system"])?;
         told(&guest, &["vsock", "no address", "guest-cid"])
     });

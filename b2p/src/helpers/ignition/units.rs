@@ -53,7 +53,7 @@ const NO_ACTION: &[(&str, &str)] = &[
 #[rustfmt::skip]
 const UNSUPPORTED: &[(&str, &str)] = &[
     ("playbook.service",            "there is no ansible: a container with ansible-playbook, or cloud-init's runcmd"),
-    ("rosetta-activation.service",  "Rosetta needs a machine with Apple's processor"),
+    ("rosetta-activation.service",  "the flag `b2p.rosetta` turns Rosetta on, on Apple's processors"),
     ("vsock-network.service",       "Hyper-V's network of podman machine; a virtual switch with DHCP"),
 ];
 

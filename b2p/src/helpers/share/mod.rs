@@ -12,6 +12,7 @@
 
 mod host_shares;
 mod mount;
+mod rosetta;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -63,8 +64,15 @@ fn mount_all(mut folders: Vec<SharedFolder>) -> Vec<(SharedFolder, Result<String
     let deadline = Instant::now() + TOTAL_LIMIT;
     let mount_one = |folder: SharedFolder| {
         let limit = FOLDER_LIMIT.min(deadline.saturating_duration_since(Instant::now()));
+        let is_rosetta = folder.path == config::ROSETTA_PATH;
         let outcome = match shares.find(&folder.tag) {
-            Ok(transport) => mount::mount(&folder, transport, limit),
+            _ if is_rosetta && !rosetta::FITS => Err(rosetta::refused()),
+            Ok(transport) => {
+                mount::mount(&folder, transport, limit).and_then(|how| match is_rosetta {
+                    true => mount::bounded(limit, || rosetta::register().map(|()| how)),
+                    false => Ok(how),
+                })
+            }
             Err(why) => {
                 mount::unmount(&folder, limit);
                 Err(why)

@@ -36,11 +36,7 @@ pub fn mount(folder: &SharedFolder, transport: Transport, limit: Duration) -> Re
     // A mount that was made by then stays: the kernel would wait for the server's answer to
     // the unmount, with a lock that every other mount of virtiofs needs (fs/fuse/virtio_fs.c,
     // virtio_fs_drain_all_queues_locked).
-    bounded(limit, || mount_unbounded(folder, transport)).unwrap_or_else(|| {
-        Err(Error::invalid(
-            "the server on the host does not answer; every access waits for it",
-        ))
-    })
+    bounded(limit, || mount_unbounded(folder, transport))
 }
 
 /// Unmounts the folder, if it is mounted: its device is gone, and an access would fail or wait
@@ -53,9 +49,20 @@ pub fn unmount(folder: &SharedFolder, limit: Duration) {
     let _ = bounded(limit, detach);
 }
 
-/// Runs `work` in a child and returns its result, or `None` if the child did not end within
-/// `limit`; [`super`] says why.
-fn bounded(limit: Duration, work: impl FnOnce() -> Result<String>) -> Option<Result<String>> {
+/// Runs `work` in a child and returns its result; [`super`] says why.
+///
+/// # Errors
+/// `work` fails, or the child does not end within `limit`.
+pub fn bounded(limit: Duration, work: impl FnOnce() -> Result<String>) -> Result<String> {
+    in_child(limit, work).unwrap_or_else(|| {
+        Err(Error::invalid(
+            "the server on the host does not answer; every access waits for it",
+        ))
+    })
+}
+
+/// Returns `None` if the child did not end within `limit`.
+fn in_child(limit: Duration, work: impl FnOnce() -> Result<String>) -> Option<Result<String>> {
     let (mut ours, theirs) = UnixStream::pair().ok()?;
     let child = syscall::in_child_with(&[theirs.as_fd()], || {
         let (text, status) = match work() {
@@ -232,11 +239,11 @@ mod tests {
             std::thread::sleep(Duration::from_secs(60));
             Ok(String::new())
         };
-        assert_eq!(bounded(Duration::from_millis(50), slow), None);
+        assert_eq!(in_child(Duration::from_millis(50), slow), None);
         assert!(start.elapsed() < Duration::from_secs(30));
         let limit = Duration::from_secs(30);
-        assert_eq!(bounded(limit, || Ok("a".into())), Some(Ok("a".into())));
+        assert_eq!(in_child(limit, || Ok("a".into())), Some(Ok("a".into())));
         let failed = || Err(Error::invalid("b"));
-        assert_eq!(bounded(limit, failed), Some(failed()));
+        assert_eq!(in_child(limit, failed), Some(failed()));
     }
 }
