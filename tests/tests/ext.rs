@@ -9,6 +9,8 @@ mod architectures;
 mod compose;
 #[path = "ext/hostile.rs"]
 mod hostile;
+#[path = "ext/https.rs"]
+mod https;
 #[path = "ext/life.rs"]
 mod life;
 #[path = "ext/network_fs.rs"]

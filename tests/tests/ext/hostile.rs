@@ -109,6 +109,24 @@ const IMAGES: &[Hostile] = &[
         "names no kernel",
     ),
     (
+        "h-circle",
+        |tree| tree.link("usr/share/x", "x"),
+        "which is a circle",
+    ),
+    (
+        "h-absolute",
+        |tree| tree.link("usr/share/x", "/root/.ssh/authorized_keys"),
+        "/usr/share/x: a link to \"/root/.ssh/authorized_keys\"",
+    ),
+    (
+        "h-binfmt",
+        |tree| {
+            let rule = ":x:M::\\x7fELF\\x02::/usr/bin/h-binfmt:F\n";
+            tree.bytes("usr/lib/binfmt.d/x.conf", rule, 0o644);
+        },
+        "rule x of binfmt_misc: it would take programs of the machine",
+    ),
+    (
         "h-unnamed",
         |tree| tree.bytes("usr/lib/boot2podman/services/x", "exec /x\n", 0o644),
         "not in the manifest",
@@ -227,11 +245,33 @@ pub fn fill(dir: &Path) -> Result<()> {
         let text = text.replace("format 1\n", &format!("format 1\n#{release}\n"));
         fs::write(ext::manifest_of(&image), change(&text))?;
     }
-    fifo(dir, "h-fifo")
+    special(dir, "h-fifo", |tar| {
+        let mut header = Header::new_gnu();
+        plain(&mut header);
+        header.set_entry_type(EntryType::Fifo);
+        tar.append_data(&mut header, "usr/x", std::io::empty())
+    })?;
+    special(dir, "h-capable", |tar| {
+        tar.append_pax_extensions([("SCHILY.xattr.security.capability", CAPABILITY)])?;
+        let mut header = Header::new_ustar();
+        plain(&mut header);
+        header.set_entry_type(EntryType::Regular);
+        tar.append_data(&mut header, "usr/x", std::io::empty())
+    })
 }
 
-/// Makes an image with a fifo, which no tree of the builder has.
-fn fifo(dir: &Path, name: &str) -> Result<()> {
+/// Extended attribute of a file that may open raw sockets: `vfs_cap_data` of revision 2 with
+/// `CAP_NET_RAW` (capabilities(7), include/uapi/linux/capability.h).
+const CAPABILITY: &[u8] = &[
+    1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+];
+
+/// Makes an image with an entry that no tree of the builder has.
+fn special(
+    dir: &Path,
+    name: &str,
+    add: impl FnOnce(&mut Builder<fs::File>) -> std::io::Result<()>,
+) -> Result<()> {
     let image = script(dir, name)?;
     let tar = dir.join("special.tar");
     let mut builder = Builder::new(fs::File::create(&tar)?);
@@ -241,10 +281,7 @@ fn fifo(dir: &Path, name: &str) -> Result<()> {
         plain(&mut header);
         builder.append_data(&mut header, path, std::io::empty())?;
     }
-    let mut header = Header::new_gnu();
-    plain(&mut header);
-    header.set_entry_type(EntryType::Fifo);
-    builder.append_data(&mut header, "usr/x", std::io::empty())?;
+    add(&mut builder)?;
     builder.into_inner()?;
     let debian = BuildConfig::from_env()?.userland_tree();
     let mut command = tools::command_in(&debian, "mkfs.erofs")?;
@@ -299,7 +336,10 @@ pub fn check(checks: &mut Checks, guest: &Guest) {
             let before = guest.sh(STATE)?;
             let images = IMAGES.iter().map(|(name, _, reason)| (name, reason));
             let manifests = MANIFESTS.iter().map(|(name, _, reason)| (name, reason));
-            let special = [(&"h-fifo", &"/usr/x: a fifo")];
+            let special = [
+                (&"h-fifo", &"/usr/x: a fifo"),
+                (&"h-capable", &"/usr/x: a file with capabilities"),
+            ];
             for (name, reason) in images.chain(manifests).chain(special) {
                 if *name == "h-suid" {
                     continue; // The check of --keep has it.

@@ -2,14 +2,16 @@
 //! Extensions with services, users, configuration, kernel modules and needs; their removal; additions from a
 //! web server and onto the data disk.
 
+use std::fs;
 use std::path::Path;
 
-use crate::{packed, says};
+use crate::{https, packed, says};
 use anyhow::{Result, ensure};
+use initramfs::ext;
 use initramfs::ext::additions::Additions;
 use initramfs::fetch::BuildConfig;
 use initramfs::progress::Step;
-use tests::{Checks, Guest};
+use tests::{Checks, Guest, image};
 
 /// Service that runs until it is stopped, as a user of the extension.
 const SERVICE: &str = "exec /bin/sh -c \"while :; do sleep 100000; done\"\nuser living\n";
@@ -73,6 +75,7 @@ pub fn check(checks: &mut Checks, guest: &Guest) {
     checks.check("nothing is removed while it is in use", || in_use(guest));
     checks.check("a removed one leaves no trace", || removed(guest));
     checks.check("from a web server, by its sum only", || fetched(guest));
+    checks.check("by https", || fetched_by_https(guest));
     checks.check("on the data disk", || kept(guest));
 }
 
@@ -188,6 +191,23 @@ fn in_use(guest: &Guest) -> Result<()> {
         "this is living",
     )?;
     guest.sh(&format!("kill {pid}"))?;
+    let hold = format!(
+        "podman run -d --network none -v /usr/bin/living:/living {} sleep 1000 | cut -c 1-12",
+        image::NAME
+    );
+    let id = guest.sh(&hold)?;
+    let container = format!("of the container {id}");
+    refuses(
+        guest,
+        "b2p ext remove living",
+        &["in use by pid ", &container],
+    )?;
+    guest.sh(&format!("podman rm -f -t 0 {id} >/dev/null"))?;
+    refuses(
+        guest,
+        "b2p ext remove runc",
+        &["in use by podman, whose default runtime is runc"],
+    )?;
     refuses(
         guest,
         "b2p ext remove nobody",
@@ -271,6 +291,22 @@ fn fetched(guest: &Guest) -> Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// busybox's wget and its own TLS against openssl's, whose certificate no authority has signed.
+fn fetched_by_https(guest: &Guest) -> Result<()> {
+    let dir = guest.vm.dir().join("https");
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir)?;
+    let image = packed(&dir, "secret", |_| Ok(()))?;
+    let sum = crate::sum(&ext::manifest_of(&image))?;
+    let server = https::Server::start(&dir)?;
+    let url = format!("https://10.0.2.2:{}/secret.manifest", server.port);
+    let other = format!("b2p ext add {url}#{}", "0".repeat(64));
+    refuses(guest, &other, &["nothing is kept of it"])?;
+    let add = format!("b2p ext add {url}#{sum} && secret && b2p ext remove secret");
+    let want = format!("{url}: 1 files of secret 1\nthis is secret\nsecret: removed");
+    says(guest, &add, &want)
 }
 
 fn kept(guest: &Guest) -> Result<()> {

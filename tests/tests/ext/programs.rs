@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Extensions of programs: each does in the machine what it is for.
 
+use crate::life::refuses;
 use crate::{disk, made, says};
 use anyhow::{Result, ensure};
 use std::fs;
@@ -154,8 +155,14 @@ fn compilers() -> Result<()> {
     let guest = Guest::start(&machine("ext-compile", &names, "", &dir)?)?;
     let mut checks = Checks::new("ext-compile");
     checks.check("they are added while the machine runs", || {
-        let names = names.join(" ");
-        guest.sh(&format!("b2p ext add {names}")).map(drop)
+        // The linker is in `compile`, which `rust` needs.
+        guest.sh("! test -e /usr/bin/cc && b2p ext add rust go")?;
+        says(&guest, "b2p ext | grep -c '^compile.* added'", "1")?;
+        refuses(
+            &guest,
+            "b2p ext remove compile",
+            &["in use by the extension rust, which needs it"],
+        )
     });
     checks.check("a program in C", || says(&guest, C, "42\n42"));
     checks.check("a program in Rust", || says(&guest, RUST, "204"));
