@@ -98,7 +98,7 @@ test-rest:
 
 test-all: test ## runs the tests of every kernel and the long ones as well
 	@$(INITRAMFS) oci
-	@$(INITRAMFS) ext buildah skopeo compose tools git compile rust go criu nfs cifs qemu-user
+	@$(INITRAMFS) ext buildah skopeo compose tools git compile rust go criu nfs cifs qemu-user desktop
 	@$(INITRAMFS) kernel
 	@$(INITRAMFS) image slim
 	@ARCH=aarch64 sh initramfs/host.sh

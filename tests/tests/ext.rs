@@ -7,6 +7,8 @@
 mod architectures;
 #[path = "ext/compose.rs"]
 mod compose;
+#[path = "ext/desktop.rs"]
+mod desktop;
 #[path = "ext/hostile.rs"]
 mod hostile;
 #[path = "ext/https.rs"]

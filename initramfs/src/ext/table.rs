@@ -215,7 +215,44 @@ pub const KNOWN: &[Known] = &[
         why: "runs programs and containers of the other architecture",
         ..ROW
     },
+    Known {
+        name: "desktop",
+        packages: &[
+            "xserver-xorg-core",
+            "xserver-xorg-input-evdev",
+            "xinit",
+            "x11-xserver-utils",
+            "x11-xkb-utils",
+            "xkb-data",
+            "libx11-data",
+            "flwm",
+            "xterm",
+            "dillo",
+            "fontconfig-config",
+            "fonts-dejavu-core",
+            "fonts-dejavu-mono",
+        ],
+        modules: DESKTOP_MODULES,
+        // The cloud kernel has no graphics.
+        kernels: &[Kernel::Generic],
+        loaded: DESKTOP_MODULES,
+        // OpenGL, and scripts in Perl.
+        without: &[
+            "usr/lib/xorg/modules/libglamoregl.so",
+            "usr/lib/xorg/modules/extensions/libglx.so",
+            "usr/bin/cvt",
+            "usr/bin/gtf",
+            "usr/bin/xbiff",
+            "usr/share/fonts/*/DejaVuSerif*",
+            "usr/share/fonts/*Oblique*",
+        ],
+        why: "shows windows on the screen: X11, flwm, xterm and dillo",
+        ..ROW
+    },
 ];
+
+/// Screens of QEMU and VMware, mice and keyboards.
+const DESKTOP_MODULES: &[&str] = &["bochs", "virtio_gpu", "qxl", "vmwgfx", "psmouse", "evdev"];
 
 /// Links that update-alternatives(1) would make: the program and its other names.
 pub const ALTERNATIVES: &[(&str, &[&str])] = &[
