@@ -3,8 +3,9 @@
 
 use crate::commands::dirs;
 use crate::commands::{
-    autostart, connect, copy, create, create_options, doctor, events, lifecycle, list, logs, misc,
-    ports, prune, reach, remove, set, shares, show, snapshot, suspend, transfer, upgrade, wait,
+    autostart, connect, copy, create, create_options, doctor, events, import, lifecycle, list,
+    logs, misc, ports, prune, reach, remove, set, shares, show, snapshot, suspend, transfer,
+    upgrade, wait,
 };
 use crate::compat;
 use crate::fault::{FAILURE, Fault};
@@ -36,7 +37,7 @@ const COMMANDS: &[Entry] = &[
     Entry { name: "env", command: show::env_command, run: show::env },
     Entry { name: "events", command: events::command, run: events::run },
     Entry { name: "export", command: copy::export_command, run: copy::export },
-    Entry { name: "import", command: copy::import_command, run: copy::import },
+    Entry { name: "import", command: import::command, run: import::run },
     Entry { name: "info", command: doctor::info_command, run: doctor::info },
     Entry { name: "init", command: create_options::init_command, run: create::init },
     Entry { name: "inspect", command: show::inspect_command, run: show::inspect },

@@ -17,6 +17,7 @@ impl Host {
         let host = Host(tempfile::tempdir().unwrap());
         for name in ["box10", "box2"] {
             let mut config = MachineConfig::new(name);
+            config.image = format!("sha256-{}", "0".repeat(64));
             config.labels = vec![format!("of={name}")];
             host.write(name, &config.text());
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `clone`, `rename`, `export`, `import`: machines that are off, as files.
+//! `clone`, `rename`, `export`: machines that are off, as files.
 
 use super::create;
 use super::{autostart, dirs, state};
@@ -10,9 +10,6 @@ use crate::state::State;
 use crate::store::command_lock::CommandLock;
 use crate::store::config::MachineConfig;
 use crate::store::dirs::remove_all;
-use crate::store::image::{Image, hold_cache};
-use crate::store::image_source::Source;
-use crate::store::media::check_qcow2;
 use crate::store::{Dirs, Machine, archive, files};
 use crate::tool;
 use anyhow::{Context, Result, ensure};
@@ -21,7 +18,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, ExitCode};
 
-fn word(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+pub(super) fn word(name: &'static str, value: &'static str, help: &'static str) -> Arg {
     Arg::new(name).value_name(value).help(help)
 }
 
@@ -87,12 +84,12 @@ pub fn clone(matches: &ArgMatches) -> Result<ExitCode> {
 }
 
 /// Changes the name; a port that the owner has chosen can be that of one machine alone.
-fn renamed(config: &mut MachineConfig, new: &str) {
+pub(super) fn renamed(config: &mut MachineConfig, new: &str) {
     new.clone_into(&mut config.name);
     (config.ssh_port, config.ssh_port_fixed) = (0, false);
 }
 
-fn write_config(draft: &Path, config: &MachineConfig) -> Result<()> {
+pub(super) fn write_config(draft: &Path, config: &MachineConfig) -> Result<()> {
     files::replace(&draft.join("config.json"), config.text().as_bytes())
 }
 
@@ -105,7 +102,7 @@ fn copy_hosts(machine: &Machine, to: &Path, new: &str) -> Result<()> {
     files::replace(&to.join("known_hosts"), text.as_bytes())
 }
 
-fn hosts(text: &str, old: &str, new: &str) -> String {
+pub(super) fn hosts(text: &str, old: &str, new: &str) -> String {
     let (old, new) = (host_alias(old), host_alias(new));
     let line = |line: &str| match line.split_once(' ') {
         Some((name, key)) if name == old => format!("{new} {key}\n"),
@@ -207,64 +204,6 @@ pub fn export(matches: &ArgMatches) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns the parser of `import`.
-pub fn import_command() -> Command {
-    Command::new("import")
-        .about("Make a machine of a file that `export` wrote")
-        .arg(word("file", "FILE", "File"))
-        .arg(word(
-            "new",
-            "NAME",
-            "Name of the machine; that in the file if none is given",
-        ))
-        .arg(Arg::new("image").long("image").value_name("IMAGE").help(
-            "Kernel and initrd, as for `create`; without it those of the export, if they are here",
-        ))
-}
-
-/// Runs `import`.
-pub fn import(matches: &ArgMatches) -> Result<ExitCode> {
-    let dirs = dirs(matches)?;
-    let file = matches.get_one::<String>("file");
-    let file = PathBuf::from(file.ok_or_else(|| Fault::new("Improper number of arguments"))?);
-    let mut config = archive::config(&file)?;
-    if let Some(new) = matches
-        .get_one::<String>("new")
-        .filter(|new| **new != config.name)
-    {
-        renamed(&mut config, new);
-    }
-    create::check_name(&dirs, &config.name)?;
-    dirs.create()?;
-    let _cache = hold_cache(&dirs)?;
-    config.image = match matches.get_one::<String>("image") {
-        Some(text) => Image::import(&dirs.cache(), &Source::parse(text)?)?.id,
-        None => match Image::open(&dirs.cache(), &config.image) {
-            Ok(image) => image.id,
-            Err(_) => Image::import(&dirs.cache(), &Source::default_place()?)?.id,
-        },
-    };
-    let machine = Machine::at(&dirs, &config.name);
-    create::publish(&dirs, &machine, |draft| {
-        let own = archive::read(&file, draft)?;
-        check_qcow2(&draft.join("disk.qcow2"))?;
-        if !draft.join("id_ed25519").exists() {
-            create::keygen(draft, &config.name)?;
-        }
-        if let Ok(text) = fs::read_to_string(draft.join("known_hosts")) {
-            let text = hosts(&text, &own.name, &config.name);
-            files::replace(&draft.join("known_hosts"), text.as_bytes())?;
-        }
-        write_config(draft, &config)
-    })?;
-    println!(
-        "Machine \"{}\" was made of {}.",
-        config.name,
-        file.display()
-    );
-    Ok(ExitCode::SUCCESS)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,34 +215,5 @@ mod tests {
             hosts(text, "a", "b"),
             "podman-machine-b ssh-ed25519 AAAA\nother ssh-ed25519 BBBB\n"
         );
-    }
-
-    #[test]
-    fn a_disk_with_a_backing_file_is_refused() {
-        if tool::find("qemu-img").is_none() {
-            return;
-        }
-        let tmp = tempfile::tempdir().expect("a directory");
-        let (secret, disk) = (tmp.path().join("secret"), tmp.path().join("d"));
-        fs::write(&secret, vec![0; 1024]).expect("written");
-        let image = |args: &[&str]| {
-            let mut make = Process::new("qemu-img");
-            tool::run(
-                make.args(["create", "-q", "-f", "qcow2"])
-                    .args(args)
-                    .arg(&disk),
-            )
-            .expect("made");
-        };
-        image(&["-F", "raw", "-b", &secret.to_string_lossy()]);
-        assert!(check_qcow2(&disk).is_err());
-        let mut make = Process::new("qemu-img");
-        tool::run(
-            make.args(["create", "-q", "-f", "qcow2"])
-                .arg(&disk)
-                .arg("1M"),
-        )
-        .expect("made");
-        check_qcow2(&disk).expect("a plain disk");
     }
 }

@@ -10,7 +10,7 @@ use crate::store::config::MachineConfig;
 use crate::store::dirs::{make_private, remove_all};
 use crate::store::image::{Image, hold_cache};
 use crate::store::image_source::Source;
-use crate::store::{Dirs, Machine, draft, files, quadlet, template};
+use crate::store::{Dirs, Machine, draft, field, files, quadlet, template};
 use crate::tool;
 use anyhow::Result;
 use clap::ArgMatches;
@@ -169,15 +169,7 @@ fn make(
 
 /// Refuses a name that is taken, or that cannot be one.
 pub fn check_name(dirs: &Dirs, name: &str) -> Result<()> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && label.chars().all(plain)
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    // The guest has the name as its host name (hostname(7)).
-    if !name.split('.').all(is_label) || name.len() > 63 {
+    if !field::is_host_name(name) {
         let text = "Error creating machine: Invalid hostname specified. Allowed hostname chars are: 0-9a-zA-Z . -";
         return Err(Fault::new(text).into());
     }

@@ -5,6 +5,7 @@ use super::lifecycle;
 use crate::driver::{DRIVERS, Driver};
 use crate::fault::{Fault, PRE_CREATE};
 use crate::store::config::MachineConfig;
+use crate::store::field::{self, CPUS, DISK_LEAST, DISK_MOST, MEMORY_LEAST_MIB};
 use crate::store::share::{self, Share};
 use anyhow::{Context, Result, bail};
 use clap::parser::ValueSource;
@@ -12,10 +13,6 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-
-/// Smallest and largest data disk in bytes: room for a file system, and 1 PiB.
-const DISK_LEAST: u64 = 256 << 20;
-const DISK_MOST: u64 = 1 << 50;
 
 /// Returns the parser of `create`.
 pub fn command() -> Command {
@@ -170,6 +167,8 @@ pub fn configure(name: &str, matches: &ArgMatches) -> Result<MachineConfig> {
     if let Some(problem) = share::problem(&config.flags) {
         return Err(Fault::with_status(format!("Error: --flag: {problem}"), PRE_CREATE).into());
     }
+    field::check_settings(&config)
+        .map_err(|wrong| Fault::with_status(format!("Error: {wrong}"), PRE_CREATE))?;
     config.created = crate::keeper::now();
     Ok(config)
 }
@@ -182,10 +181,7 @@ pub fn add_share(config: &mut MachineConfig, share: Share) {
 
 /// Sets the number of processors.
 pub fn cpus(config: &mut MachineConfig, text: &str) -> Result<()> {
-    let number = text
-        .parse()
-        .ok()
-        .filter(|number| (1..=512).contains(number));
+    let number = text.parse().ok().filter(|number| CPUS.contains(number));
     config.cpus =
         number.with_context(|| format!("cpus {text}: a number from 1 to 512 is right"))?;
     Ok(())
@@ -194,7 +190,7 @@ pub fn cpus(config: &mut MachineConfig, text: &str) -> Result<()> {
 /// Sets the memory.
 pub fn memory(config: &mut MachineConfig, text: &str) -> Result<()> {
     let mib = u32::try_from(size(text, 1 << 20)? >> 20).unwrap_or(u32::MAX);
-    if mib < 256 {
+    if mib < MEMORY_LEAST_MIB {
         return Err(Fault::new("Error: --memory: a machine needs at least 256 MiB").into());
     }
     config.memory_mib = mib;
@@ -280,8 +276,7 @@ pub fn flag(config: &mut MachineConfig, text: &str) -> Result<()> {
     let pair = text.split_once('=');
     let (name, value) = pair.with_context(|| format!("--flag {text}: NAME=VALUE is right"))?;
     let name = name.strip_prefix("b2p.").unwrap_or(name);
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-    if name.is_empty() || !name.bytes().all(plain) {
+    if !field::is_flag_name(name) {
         bail!("--flag {text}: the name of a flag has lower-case letters, digits and _");
     }
     config.flags.retain(|(other, _)| other != name);

@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod env_text;
 pub mod events;
 pub mod follow;
+pub mod import;
 pub mod inspect_text;
 pub mod lifecycle;
 pub mod list;

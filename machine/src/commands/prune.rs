@@ -160,16 +160,17 @@ mod tests {
             runtime: tmp.path().join("run"),
         };
         dirs.create().expect("made");
-        for name in ["sha256-a", "sha256-b", "sha256-c", "other"] {
+        let [a, b, c] = ["a", "b", "c"].map(|digit| format!("sha256-{}", digit.repeat(64)));
+        for name in [&a, &b, &c, "other"] {
             fs::create_dir(dirs.cache().join(name)).expect("made");
         }
         let machine = Machine::at(&dirs, "box");
         fs::create_dir(&machine.dir).expect("made");
         let mut config = MachineConfig::new("box");
-        config.image = "sha256-a".into();
-        config.previous = Some("sha256-b".into());
+        config.image = a;
+        config.previous = Some(b);
         machine.save(&config).expect("written");
-        assert_eq!(unused(&dirs).expect("read"), ["sha256-c"]);
+        assert_eq!(unused(&dirs).expect("read"), [c]);
         fs::write(machine.file("config.json"), "{").expect("written");
         assert!(unused(&dirs).is_err());
     }

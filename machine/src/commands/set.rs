@@ -8,7 +8,7 @@ use crate::fault::Fault;
 use crate::keeper::control;
 use crate::state::State;
 use crate::store::config::MachineConfig;
-use crate::store::{Dirs, Machine};
+use crate::store::{Dirs, Machine, field};
 use anyhow::{Context, Result, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::json;
@@ -178,6 +178,7 @@ pub fn change(
     let old = machine.config()?;
     let mut new = old.clone();
     act(&mut new)?;
+    field::check(&new)?;
     match state {
         _ if new == old => Ok(()),
         State::Saved if new.disk_bytes != old.disk_bytes => Err(Fault::new(format!(

@@ -102,13 +102,21 @@ pub fn read(path: &Path, to: &Path) -> Result<MachineConfig> {
 mod tests {
     use super::*;
 
+    fn configuration() -> String {
+        let config = MachineConfig {
+            image: format!("sha256-{}", "0".repeat(64)),
+            ..MachineConfig::new("box")
+        };
+        config.text()
+    }
+
     #[test]
     fn an_archive_has_the_files_that_exist() {
         let tmp = tempfile::tempdir().expect("a directory");
         let (dir, out) = (tmp.path().join("m"), tmp.path().join("out"));
         fs::create_dir(&dir).expect("made");
         fs::create_dir(&out).expect("made");
-        fs::write(dir.join("config.json"), MachineConfig::new("box").text()).expect("written");
+        fs::write(dir.join("config.json"), configuration()).expect("written");
         fs::write(dir.join("disk.qcow2"), "disk").expect("written");
         let list: Vec<(&str, PathBuf)> =
             CONTENT.iter().map(|name| (*name, dir.join(name))).collect();
@@ -148,7 +156,7 @@ mod tests {
         let tmp = tempfile::tempdir().expect("a directory");
         let config = tmp.path().join("config.json");
         let disk = tmp.path().join("disk.qcow2");
-        fs::write(&config, MachineConfig::new("box").text()).expect("written");
+        fs::write(&config, configuration()).expect("written");
         fs::write(&disk, vec![7; 9000]).expect("written");
         let file = tmp.path().join("box.tar");
         write(&file, &[("config.json", config), ("disk.qcow2", disk)]).expect("written");

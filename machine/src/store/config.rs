@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Configuration of a machine: `config.json` in its directory.
 
+use super::field;
 use super::record::Forward;
 use super::share::Share;
 use anyhow::{Context, Result, ensure};
@@ -114,6 +115,10 @@ impl MachineConfig {
     }
 
     /// Parses the file's text.
+    ///
+    /// # Errors
+    /// The text is no configuration, or one of a later version, or a field has a wrong value: the error names the
+    /// field and its right form.
     pub fn parse(text: &str) -> Result<Self> {
         let config: Self = serde_json::from_str(text).context("config.json")?;
         ensure!(
@@ -121,6 +126,7 @@ impl MachineConfig {
             "config.json: version {} is of a later podman-machine, this one knows {VERSION}",
             config.version
         );
+        field::check(&config).context("config.json")?;
         Ok(config)
     }
 
@@ -136,16 +142,23 @@ impl MachineConfig {
 mod tests {
     use super::*;
 
+    fn with_image(name: &str) -> MachineConfig {
+        MachineConfig {
+            image: format!("sha256-{}", "0".repeat(64)),
+            ..MachineConfig::new(name)
+        }
+    }
+
     #[test]
     fn a_configuration_survives_a_round_trip() {
-        let mut config = MachineConfig::new("box");
+        let mut config = with_image("box");
         config.flags = vec![("hostname".into(), "box".into())];
         assert_eq!(MachineConfig::parse(&config.text()).expect("ok"), config);
     }
 
     #[test]
     fn unknown_keys_are_kept() {
-        let text = MachineConfig::new("box")
+        let text = with_image("box")
             .text()
             .replacen('{', "{\n  \"later\": [1, 2],", 1);
         let config = MachineConfig::parse(&text).expect("ok");

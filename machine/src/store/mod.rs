@@ -7,6 +7,7 @@ pub mod config;
 pub mod dirs;
 pub mod draft;
 pub mod fetch;
+pub mod field;
 pub mod files;
 mod hash;
 pub mod image;

@@ -3,6 +3,7 @@
 //! says what is wrong, and leaves every other machine as it is.
 #![allow(clippy::unwrap_used)]
 
+mod archives;
 mod places;
 
 use std::fs;
@@ -22,10 +23,18 @@ struct End {
     errors: String,
 }
 
+/// Returns a configuration with an image, which is not in the cache.
+fn whole(name: &str) -> MachineConfig {
+    MachineConfig {
+        image: format!("sha256-{}", "0".repeat(64)),
+        ..MachineConfig::new(name)
+    }
+}
+
 impl Host {
     fn new() -> Host {
         let host = Host(tempfile::tempdir().unwrap());
-        host.write("good", &MachineConfig::new("good").text());
+        host.write("good", &whole("good").text());
         host
     }
 
@@ -163,7 +172,7 @@ fn numbers() {
 
 #[test]
 fn a_configuration_that_is_broken_is_an_error_of_its_own() {
-    let good = MachineConfig::new("bad").text();
+    let good = whole("bad").text();
     let cut = &good[..good.len() / 2];
     let later = good.replace("\"version\": 1", "\"version\": 99");
     let texts = [
@@ -179,9 +188,16 @@ fn a_configuration_that_is_broken_is_an_error_of_its_own() {
         later.as_str(),
     ];
     let number = good.replace("\"cpus\": 2", "\"cpus\": -2");
+    let user = good.replace("\"core\"", "\"core\\n  ProxyCommand x\"");
+    let image = good.replace("sha256-", "../");
     let kind = good.replace("\"memory_mib\": 2048", "\"memory_mib\": [1]");
-    assert!(number != good && kind != good && later != good);
-    for text in texts.into_iter().chain([number.as_str(), kind.as_str()]) {
+    assert!(
+        [&number, &kind, &later, &user, &image]
+            .iter()
+            .all(|text| **text != good)
+    );
+    let edited = [&number, &kind, &user, &image].map(String::as_str);
+    for text in texts.into_iter().chain(edited) {
         let host = Host::new();
         host.write("bad", text);
         is_error(&host, text);
