@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A compose project on the data disk, brought up at each boot by the provider of an extension.
 
-use crate::{END, disk, made};
+use crate::{END, disk, made, says};
 use anyhow::{Result, ensure};
 use std::fs;
 use tests::{Checks, Guest, disks, eventually, image};
@@ -27,6 +27,22 @@ fn runs(guest: &Guest, starts: usize) -> Result<()> {
     })
 }
 
+/// Brings another project up and down by hand.
+fn by_hand(guest: &Guest, program: &str) -> Result<()> {
+    let script = format!(
+        "set -e
+        mkdir -p /tmp/hand && cd /tmp/hand
+        printf 'services:\\n  web:\\n    image: {}\\n    command: [ sleep, \"1000\" ]\\n' >compose.yaml
+        {program} up -d >/dev/null
+        {program} exec -T web echo inside
+        {program} ps --format '{{{{.State}}}}'
+        {program} down -t 0 >/dev/null
+        {program} ps -q",
+        image::NAME
+    );
+    says(guest, &script, "inside\nrunning")
+}
+
 #[test]
 #[ignore = "a large package to fetch: make test-all"]
 fn compose() -> Result<()> {
@@ -48,6 +64,9 @@ fn compose() -> Result<()> {
         tests::text(&guest.ssh_with("root", "podman load -q", &archive)?)?;
         runs(&guest, 1)
     });
+    for program in ["docker compose", "podman compose"] {
+        checks.check(program, || by_hand(&guest, program));
+    }
     checks.check("it stops in order at the end", || {
         guest.vm.power_button()?;
         ensure!(guest.vm.wait_exit(END)?.success());
