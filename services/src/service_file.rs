@@ -9,6 +9,7 @@ use crate::account::Account;
 use crate::calendar::Calendar;
 use crate::service::{KillMode, ReadyWhen, Restart, ServiceDef};
 use crate::tokenize::tokenize;
+use sys::user_cgroup;
 
 mod error;
 mod values;
@@ -24,6 +25,9 @@ const MAX_SHOWN: usize = 64;
 
 /// Names under which PID 1 and the kernel speak in the log: no service has them.
 const SPEAKERS: [&str; 2] = ["boot2podman", "kernel"];
+
+/// Cgroups of a user that are not a service's: the end of the service would end the logins there.
+const CGROUPS_OF_USER: [&str; 2] = [user_cgroup::SESSION, user_cgroup::CONTAINERS];
 
 /// A key of the format.
 struct Key {
@@ -233,6 +237,11 @@ impl<'a> Parsed<'a> {
     fn complete(&mut self, seen: Seen) -> Result<(), Fault> {
         if !seen.contains("exec") {
             return Err(Fault::MissingExec);
+        }
+        if self.user.as_ref().is_some_and(|user| user.uid != 0)
+            && CGROUPS_OF_USER.contains(&self.name)
+        {
+            return Err(Fault::CgroupOfUser);
         }
         if self.at.is_some() {
             if !seen.contains("ready") {

@@ -73,6 +73,8 @@ pub enum Fault {
     TimedDaemon,
     /// Readiness is to be reported on the descriptor of the socket.
     ReadyOnSocket,
+    /// The name is that of a cgroup of every user, and the service would run there.
+    CgroupOfUser,
     /// More faults than are reported.
     TooMany,
 }
@@ -106,6 +108,9 @@ impl fmt::Display for Fault {
             Fault::OneShotAlways => "ready exit, restart always: restart on-failure or never",
             Fault::TimedDaemon => "at is for a service that ends: ready exit, and no socket",
             Fault::ReadyOnSocket => "ready fd 3, and a socket, which is 3: ready fd 4",
+            Fault::CgroupOfUser => {
+                "the cgroups session and containers of a user are the machine's: another name for the file"
+            }
             Fault::TooMany => "and perhaps more: mend these first",
         })
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Tests of the parser: every key, every fault, and definitions that are printed and read back.
 
+mod names;
+
 use super::*;
 use crate::service::Socket;
 use crate::service::User;
@@ -205,27 +207,6 @@ fn all_errors_are_told_up_to_a_bound() {
     assert_eq!(errors("oom x\n\numask x\nkill x").len(), 4); // and no exec
     assert_eq!(errors(&"x\n".repeat(5_000)).len(), MAX_FAULTS + 1);
     assert_eq!(errors("# nothing"), errors("#"));
-}
-
-#[test]
-fn sizes_and_names_are_bounded() {
-    let long = format!("exec /x\n{}", "#".repeat(MAX_FILE_BYTES));
-    assert!(errors(&long)[0].contains("too long"));
-    let fits = format!("exec /x\n{}", "#".repeat(MAX_FILE_BYTES - 8));
-    assert!(read(&fits).is_ok());
-    for name in ["", "-a", "A", "a/b", "..", "a.b", &"a".repeat(65), "ä"] {
-        assert!(parse(name, b"exec /x", "", "").is_err(), "{name}");
-    }
-    let right = ["a", "0", "a-", &"a".repeat(64)];
-    assert!(
-        right
-            .iter()
-            .all(|name| parse(name, b"exec /x", "", "").is_ok())
-    );
-    let errors = parse("a\nb\u{9b}2J", b"exec /x", "", "").expect_err("no name");
-    assert_eq!(errors.0[0].file, "a");
-    assert!(parse("demo", b"exec /x\xff", "", "").is_err());
-    assert!(parse("demo", b"exec /x\0", "", "").is_err());
 }
 
 /// Prints a definition as a service file.

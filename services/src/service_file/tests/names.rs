@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Names of services, and sizes of files.
+
+use super::*;
+
+#[test]
+fn sizes_and_names_are_bounded() {
+    let long = format!("exec /x\n{}", "#".repeat(MAX_FILE_BYTES));
+    assert!(errors(&long)[0].contains("too long"));
+    let fits = format!("exec /x\n{}", "#".repeat(MAX_FILE_BYTES - 8));
+    assert!(read(&fits).is_ok());
+    for name in ["", "-a", "A", "a/b", "..", "a.b", &"a".repeat(65), "ä"] {
+        assert!(parse(name, b"exec /x", "", "").is_err(), "{name}");
+    }
+    let right = ["a", "0", "a-", &"a".repeat(64)];
+    assert!(
+        right
+            .iter()
+            .all(|name| parse(name, b"exec /x", "", "").is_ok())
+    );
+    let errors = parse("a\nb\u{9b}2J", b"exec /x", "", "").expect_err("no name");
+    assert_eq!(errors.0[0].file, "a");
+    assert!(parse("demo", b"exec /x\xff", "", "").is_err());
+    assert!(parse("demo", b"exec /x\0", "", "").is_err());
+}
+
+/// A user's logins are in one cgroup, and what the machine runs as the user is in another.
+#[test]
+fn a_users_service_has_no_cgroup_of_the_machine() {
+    for name in ["session", "containers"] {
+        let read = |text: &str| parse(name, text.as_bytes(), PASSWD, GROUP).map(Parsed::leak);
+        let errors = read("exec /x\nuser core\n").expect_err(name);
+        assert_eq!(errors.0[0].fault, Fault::CgroupOfUser);
+        assert!(errors.to_string().contains("another name"), "{errors}");
+        assert!(read("exec /x").is_ok() && read("exec /x\nuser root").is_ok());
+    }
+    assert!(read("exec /x\nuser core").is_ok());
+    assert!(parse("session-a", b"exec /x\nuser core", PASSWD, GROUP).is_ok());
+}
