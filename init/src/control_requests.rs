@@ -5,6 +5,8 @@ use std::path::Path;
 
 use control::{LastExit, Name, PendingClient, Request, ShutdownKind};
 use log::info;
+use services::manager::LoadError;
+use services::supervisor::DefinitionError;
 use services::{ExitStatus, Manager, Millis, ServiceId};
 use sys::clock::now;
 use sys::error::{Doing, Error, Result};
@@ -15,6 +17,7 @@ use crate::accounts;
 use crate::context::Context;
 use crate::data_disk;
 use crate::event_sources::Event;
+use crate::service_table;
 use crate::state::{ScheduledShutdown, SystemState};
 
 /// Usual size of a status report, in bytes.
@@ -92,11 +95,15 @@ fn load(state: &mut SystemState, manager: &mut Manager, name: &Name) -> Result<(
 }
 
 /// Loads the copies of the file, and of those of users and groups, that the client has put into RAM:
-/// PID 1 waits for no disk.
+/// PID 1 waits for no disk. Every service of the owner's comes this way, quadlets included.
 ///
 /// # Errors
-/// The file or those of users and groups cannot be read, or the file has faults.
+/// The name is reserved, the file or those of users and groups cannot be read, or the file has faults.
 pub fn load_file(manager: &mut Manager, name: &Name) -> Result<()> {
+    if service_table::is_reserved(name.as_str()) {
+        let why = LoadError::Definition(name.as_str().to_owned(), DefinitionError::NameTaken);
+        return Err(Error::invalid(why.to_string()));
+    }
     let path = Path::new(control::SERVICES).join(name.as_str());
     // One byte more than is allowed, so that a longer file is refused and not cut.
     let max_bytes = services::service_file::MAX_FILE_BYTES as u64 + 1;
@@ -192,5 +199,31 @@ fn last_exit(status: ExitStatus) -> LastExit {
     match status {
         ExitStatus::Exited(code) => LastExit::Exited(code),
         ExitStatus::Killed(signal) => LastExit::Killed(signal),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_the_machine_are_reserved_whatever_is_selected() {
+        let mut manager = Manager::new(Vec::new(), None, |_, _| {});
+        for (name, is_reserved) in [
+            ("data", true),
+            ("ignition", true),
+            ("timers", true),
+            ("console-log", true),
+            ("rescue-db", true),
+            ("console", false),
+            ("database", false),
+        ] {
+            let name = Name::new(name).expect("a name");
+            let why = load_file(&mut manager, &name).expect_err("no file");
+            let taken = why
+                .to_string()
+                .contains(": a service of the machine has this name");
+            assert_eq!(taken, is_reserved, "{name:?}: {why}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 /// Reason why a definition cannot be added, or why a service of the first table can never start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefinitionError {
-    /// A built-in service has this name.
+    /// The name is a built-in service's, or reserved for one.
     NameTaken,
     /// The user service of this name is not at rest.
     InUse,
@@ -27,7 +27,9 @@ pub enum DefinitionError {
 impl fmt::Display for DefinitionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            DefinitionError::NameTaken => "a service of the machine has this name",
+            DefinitionError::NameTaken => {
+                "a service of the machine has this name, or may have: use another one"
+            }
             DefinitionError::InUse => "it is in use: stop it first",
             DefinitionError::TooManyServices => "there are too many services",
             DefinitionError::TooManyChanges => "too many changes since the boot",

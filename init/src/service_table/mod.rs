@@ -146,6 +146,16 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
     tables.into_iter().flatten()
 }
 
+/// Returns true if the name is the machine's, with any configuration and on any machine: PID 1 acts on these
+/// names, and the prefixes of the consoles', whoever has defined the service.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    entries().any(|entry| match entry.each_terminal {
+        true => name.starts_with(entry.def.name),
+        false => name == entry.def.name,
+    })
+}
+
 /// Services of a template: a copy starts the others, which make what is unique or use it.
 const OF_TEMPLATE: [&str; 3] = [names::DATA, names::PODMAN, names::TEMPLATE];
 
