@@ -113,7 +113,7 @@ fn the_ways_to_be_ready() {
     assert_eq!(ready("ready exit\nrestart never"), once);
     assert!(ready("ready exit\nrestart always").is_err());
     assert!(ready("ready fd 3").is_ok());
-    assert!(ready("ready fd 3\nsocket /s").is_err());
+    assert!(ready("ready fd 3\nsocket /run/s").is_err());
 }
 
 /// Every wrong file is refused with its line and what would be right.
@@ -147,12 +147,12 @@ fn what_is_wrong_is_told() {
         ("exec /x\nfinal 256", "0 to 255"),
         ("exec /x\nbinds ../x", "names of services"),
         ("exec /x\nfinal 1 x", "0 to 255"),
-        ("exec /x\nsocket run", "whole path"),
-        ("exec /x\nsocket /s mode 0999", "octal"),
-        ("exec /x\nsocket /s mode +7", "octal"),
-        ("exec /x\nsocket /s mode", "octal"),
-        ("exec /x\nsocket /s group none", "/etc/group"),
-        ("exec /x\nsocket /s later", "datagram"),
+        ("exec /x\nsocket run", "below /run"),
+        ("exec /x\nsocket /run/s mode 0999", "octal"),
+        ("exec /x\nsocket /run/s mode +7", "octal"),
+        ("exec /x\nsocket /run/s mode", "octal"),
+        ("exec /x\nsocket /run/s group none", "/etc/group"),
+        ("exec /x\nsocket /run/s later", "datagram"),
         ("exec /x\nstop 15", "a signal"),
         ("exec /x\nstop SIGRTMIN", "a signal"),
         ("exec /x\ngrace 10", "a time"),
@@ -322,7 +322,7 @@ prop_compose! {
         restart in prop_oneof![Just(Restart::OnFailure), Just(Restart::Never)],
         times in (0u64..3_600_001, 0u64..3_600_001, 0u64..3_600_001),
         numbers in (0u32..0o1000, -1000i32..=1000, 1u64..1000, 1000u64..1_048_577),
-        socket in prop::option::of(("/[^\\x00-\\x1f\\x7f-\\u{9f}']{0,20}", 0u32..0o1000, any::<(bool, bool)>())),
+        socket in prop::option::of(("/run/[^\\x00-\\x1f\\x7f-\\u{9f}'./]{1,20}", 0u32..0o1000, any::<(bool, bool)>())),
         choices in (0..3, any::<bool>(), any::<bool>()),
     ) -> ServiceDef {
         let socket = socket.map(|(path, mode, (datagram, on_demand))| Socket {

@@ -54,14 +54,14 @@ impl<'a> Parsed<'a> {
                 return expected("a file of its cgroup and a value, such as memory.max 64M");
             }
             ("socket", [path, options @ ..])
-                if path.starts_with('/') && path.len() < SUN_PATH_BYTES =>
+                if is_in_memory(path) && path.len() < SUN_PATH_BYTES =>
             {
                 self.def.socket = Some(socket(options, accounts.group)?);
                 self.socket = path;
             }
             ("socket", _) => {
                 return expected(
-                    "a whole path of at most 107 bytes, then: mode, group, boot, datagram",
+                    "a path in RAM, below /run, /dev or /tmp, of at most 107 bytes, then: mode, group, boot, datagram",
                 );
             }
             ("ready", ["fd", n]) => self.def.ready = ReadyWhen::Fd(ready_fd(n)?),
@@ -218,6 +218,17 @@ fn is_limit(file: &str) -> bool {
         && parts.is_some_and(|(controller, knob)| {
             !controller.is_empty() && controller != "cgroup" && !knob.is_empty()
         })
+}
+
+/// Returns true if the path is below a directory in RAM: PID 1 itself binds the socket and looks whether it is
+/// there, and would wait for a disk or a server that does not answer.
+fn is_in_memory(path: &str) -> bool {
+    let in_ram = ["/run/", "/dev/", "/tmp/"].iter();
+    let names = in_ram.filter_map(|dir| path.strip_prefix(dir));
+    names
+        .flat_map(|name| name.split('/').next_back())
+        .any(|name| !name.is_empty())
+        && path.split('/').all(|part| part != "..")
 }
 
 fn mode(text: &str) -> Result<u32, Expected> {

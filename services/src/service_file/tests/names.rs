@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Names of services, and sizes of files.
+//! Names of services, sizes of files, and places of sockets.
 
 use super::*;
 
@@ -36,4 +36,33 @@ fn a_users_service_has_no_cgroup_of_the_machine() {
     }
     assert!(read("exec /x\nuser core").is_ok());
     assert!(parse("session-a", b"exec /x\nuser core", PASSWD, GROUP).is_ok());
+}
+
+/// A path on a disk or on a share could keep PID 1 from all its other work.
+#[test]
+fn sockets_are_in_memory() {
+    let is_right = |path: &str| read(&format!("exec /x\nsocket {path}")).is_ok();
+    for right in ["/run/x.sock", "/dev/log", "/tmp/a/b", "/run/user/1000/x..y"] {
+        assert!(is_right(right), "{right}");
+    }
+    let elsewhere = [
+        "/x.sock",
+        "/var/lib/boot2podman/x",
+        "/mnt/share/x",
+        "/home/core/x",
+        "/var/run/x",
+    ];
+    let disguised = [
+        "/run/../mnt/x",
+        "/run/x/..",
+        "/runs/x",
+        "/run",
+        "/run/",
+        "/tmp/x/",
+    ];
+    for wrong in elsewhere.into_iter().chain(disguised) {
+        assert!(!is_right(wrong), "{wrong}");
+    }
+    let long = |bytes: usize| format!("/run/{}", "x".repeat(bytes - 5));
+    assert!(is_right(&long(107)) && !is_right(&long(108)));
 }
