@@ -205,12 +205,22 @@ impl ServiceRecord {
         }
     }
 
-    pub(crate) fn on_connection(&mut self, now: Millis, out: &mut Effects) {
-        if self.state == State::Armed {
+    /// Notes that a client waits at the socket. Without a service that this one needs (`needs_ready`), the client
+    /// waits for that one first: the socket is watched again once it is ready.
+    pub(crate) fn on_connection(&mut self, now: Millis, needs_ready: bool, out: &mut Effects) {
+        if self.state != State::Armed {
+            return;
+        }
+        out.actions.push(Action::Unwatch(self.id));
+        if needs_ready {
             self.enter(now, State::Spawning);
             self.await_ready(now);
-            let actions = [Action::Unwatch(self.id), Action::Spawn(self.id)];
-            out.actions.extend(actions);
+            out.actions.push(Action::Spawn(self.id));
+        } else if self.stop_requested {
+            self.enter(now, State::Off);
+        } else {
+            self.enter(now, State::Waiting);
+            self.await_dependencies(now);
         }
     }
 

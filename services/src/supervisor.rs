@@ -192,7 +192,10 @@ impl Supervisor {
             Input::SpawnFailed(id) => self.with_id(id, |r, out| r.on_spawn_failed(now, out)),
             Input::Watching(id) => self.with_id(id, |r, out| r.on_watching(now, out)),
             Input::WatchFailed(id) => self.with_id(id, |r, out| r.on_watch_failed(now, out)),
-            Input::Connection(id) => self.with_id(id, |r, out| r.on_connection(now, out)),
+            Input::Connection(id) => {
+                let ready = self.needs_are_ready(id);
+                self.with_id(id, |r, out| r.on_connection(now, ready, out));
+            }
             Input::Execed(pid) => self.with_pid(pid, |r, out| r.on_exec_or_ready(now, true, out)),
             Input::Ready(pid) => self.with_pid(pid, |r, out| r.on_exec_or_ready(now, false, out)),
             Input::Exited(pid, status) => self.on_exited(now, pid, status),
@@ -325,14 +328,14 @@ impl Supervisor {
     fn start_unblocked(&mut self, now: Millis) {
         for id in self.ids() {
             let waiting = self.record(id).filter(|r| r.state == State::Waiting);
-            let Some((needs, after)) = waiting.map(|r| (r.def.needs, r.def.after)) else {
+            let Some(after) = waiting.map(|r| r.def.after) else {
                 continue;
             };
             if !after.iter().all(|name| self.after_is_satisfied_by(name)) {
                 continue;
             }
             self.with_id(id, |r, _| r.after_satisfied(now));
-            if needs.iter().all(|name| self.need_is_ready(name)) {
+            if self.needs_are_ready(id) {
                 self.with_id(id, |r, out| r.start(now, out));
             }
         }
@@ -352,10 +355,11 @@ impl Supervisor {
         !record.is_some_and(pending)
     }
 
-    /// Returns true if services that need `name` may start.
-    fn need_is_ready(&self, name: &str) -> bool {
-        let id = self.find(name);
-        id.is_some_and(|id| self.state(id).satisfies_dependents())
+    /// Returns true if the services that `id` needs are ready, so that it may start.
+    fn needs_are_ready(&self, id: ServiceId) -> bool {
+        let ready = |need: ServiceId| self.state(need).satisfies_dependents();
+        let needs = self.definition(id).map_or(&[][..], |def| def.needs);
+        needs.iter().all(|name| self.find(name).is_some_and(ready))
     }
 
     /// Returns true if `name` will not be ready, or not soon.

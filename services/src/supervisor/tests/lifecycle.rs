@@ -70,6 +70,55 @@ fn idle_leave_rearms_at_once_and_early_death_does_not() {
     assert_eq!(actions, [Action::Watch(PODMAN)]);
 }
 
+/// `db`, and `web` that needs it and has a socket; `web` is watched, and the process of `db` has pid 10.
+fn web_armed() -> Supervisor {
+    let mut s = Supervisor::new(vec![
+        definition("db", &[]),
+        ServiceDef {
+            socket: Some(SOCKET),
+            ..definition("web", &["db"])
+        },
+    ]);
+    s.handle(0, Input::Start(id(1)));
+    s.handle(1, Input::Spawned(id(0), 10));
+    assert_eq!(s.handle(2, Input::Execed(10)), [Action::Watch(id(1))]);
+    s.handle(2, Input::Watching(id(1)));
+    s
+}
+
+#[test]
+fn a_client_waits_for_what_the_service_needs() {
+    let mut s = web_armed();
+    s.handle(5, Input::Exited(10, ExitStatus::Exited(1)));
+    assert_eq!(s.state(id(1)), State::Armed);
+    let actions = s.handle(6, Input::Connection(id(1)));
+    assert_eq!(actions, [Action::Unwatch(id(1))]);
+    assert_eq!(s.state(id(1)), State::Waiting);
+    assert_eq!(s.handle(20, Input::Tick), [Action::Spawn(id(0))]);
+    s.handle(21, Input::Spawned(id(0), 11));
+    assert_eq!(s.handle(22, Input::Execed(11)), [Action::Watch(id(1))]);
+    s.handle(22, Input::Watching(id(1)));
+    let actions = s.handle(23, Input::Connection(id(1)));
+    assert_eq!(actions, [Action::Unwatch(id(1)), Action::Spawn(id(1))]);
+}
+
+/// The stop of `web` waits for the service that needs it.
+#[test]
+fn a_client_holds_up_no_stop() {
+    let mut s = web_armed();
+    let page = s.add(definition("page", &["web"])).expect("a service");
+    s.handle(3, Input::Start(page));
+    s.handle(3, Input::Spawned(page, 30));
+    s.handle(4, Input::Exited(10, ExitStatus::Exited(1)));
+    let actions = s.handle(5, Input::Stop(id(1)));
+    assert_eq!(actions, [Action::Terminate(page, 30)]);
+    let actions = s.handle(6, Input::Connection(id(1)));
+    assert_eq!(
+        (actions, s.state(id(1))),
+        (vec![Action::Unwatch(id(1))], State::Off)
+    );
+}
+
 #[test]
 fn a_good_end_makes_up_for_bad_ones() {
     let mut s = podman_armed();
