@@ -11,8 +11,8 @@ use crate::state::{ServiceId, State};
 
 /// Maximum number of user services.
 pub const MAX_USER_SERVICES: usize = 192;
-/// Maximum number of definitions that are added at run time. The strings of a definition that
-/// is replaced are never freed.
+/// Maximum number of definitions at run time, refused ones included. The strings of a definition that
+/// is replaced or refused are never freed.
 pub(crate) const MAX_ADDED: usize = 1_000;
 
 impl Supervisor {
@@ -60,6 +60,8 @@ impl Supervisor {
     /// [`DefinitionError::WaitsForItself`].
     pub fn add(&mut self, def: ServiceDef) -> Result<ServiceId, DefinitionError> {
         self.may_add(def.name)?;
+        // Also a definition that is refused: its strings are never freed.
+        self.added += 1;
         let next = ServiceId::new(self.records.len());
         let id = self.find(def.name).unwrap_or(next);
         let mut definitions: Vec<&ServiceDef> = self.records.iter().map(|r| &r.def).collect();
@@ -78,7 +80,6 @@ impl Supervisor {
             return Err(DefinitionError::WaitsForItself);
         }
         self.needs = needs;
-        self.added += 1;
         let record = ServiceRecord::new(id, def);
         match self.records.get_mut(id.index()) {
             Some(replaced) => *replaced = record,

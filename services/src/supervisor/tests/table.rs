@@ -80,6 +80,17 @@ fn so_many_services_and_changes_and_no_more() {
     assert_eq!(invalid, 300 - graph::MAX_SERVICES);
 }
 
+/// The texts of a definition that is refused are never freed either.
+#[test]
+fn refused_definitions_count() {
+    let mut s = chain();
+    for _ in 0..MAX_ADDED {
+        let refused = s.add(definition("loop", &["loop"]));
+        assert_eq!(refused, Err(DefinitionError::NeedsItself));
+    }
+    assert_eq!(s.may_add("mine"), Err(DefinitionError::TooManyChanges));
+}
+
 #[test]
 fn a_definition_is_revised_until_it_starts_and_one_more_is_taken() {
     let disk = ServiceDef {
