@@ -49,19 +49,19 @@ fn call_limit_ms(kind: MountKind) -> i32 {
     }
 }
 
-/// Switches swap files off, detaches loop devices, and unmounts everything that is on a disk or
-/// on another machine; logs the mounts that stay busy. Returns true if every file system on a disk is
-/// unmounted or read-only.
+/// Unmounts everything that is on a disk or on another machine; logs the mounts that stay busy. Switches
+/// swap files off and detaches loop devices, unless they are those of a container's host. Returns true if
+/// every file system on a disk is unmounted or read-only.
 #[must_use]
 pub fn unmount_all() -> bool {
-    // The call runs in a child, because swapoff(2) makes its caller the first to be killed when memory is
-    // short (mm/swapfile.c).
-    let _ = bounded(call_limit_ms(MountKind::Disk), || {
-        swap_off();
-        Ok(())
-    });
     let owns_machine = syscall::in_initial_namespaces();
     if owns_machine {
+        // The call runs in a child, because swapoff(2) makes its caller the first to be killed when memory is
+        // short (mm/swapfile.c).
+        let _ = bounded(call_limit_ms(MountKind::Disk), || {
+            swap_off();
+            Ok(())
+        });
         close_binfmt_interpreters();
     }
     let mut pauses = RETRY_PAUSES_MS.into_iter();
@@ -76,7 +76,10 @@ pub fn unmount_all() -> bool {
         }
     }
     let busy = remaining_mounts();
-    let dirty = busy.iter().filter(|mount| !detach_busy(mount)).count();
+    let dirty = busy
+        .iter()
+        .filter(|mount| !detach_busy(mount, owns_machine))
+        .count();
     dirty == 0 && fs::read(mountinfo::PATH).is_ok()
 }
 
@@ -192,20 +195,21 @@ fn target_path(mount: &Mount) -> CString {
 
 /// Logs the processes that hold a busy mount, makes the mount read-only, and takes it out of the
 /// tree. Returns false for a file system on a disk that is not read-only.
-fn detach_busy(mount: &Mount) -> bool {
+fn detach_busy(mount: &Mount, owns_machine: bool) -> bool {
     log_holders(mount);
     let target = target_path(mount);
     let limit_ms = call_limit_ms(mount.kind);
     let is_disk = mount.kind == MountKind::Disk;
-    let is_read_only = is_disk && bounded(limit_ms, || remount_read_only(&target)).is_ok();
+    let flags = remount_flags(owns_machine);
+    let is_read_only = is_disk && bounded(limit_ms, || remount(&target, flags)).is_ok();
     if is_read_only {
         info!("{}: made read-only: it is clean", target.to_string_lossy());
     }
     // A detached mount goes with its last holder. MNT_FORCE aborts the requests to a dead server
-    // (umount(2)).
+    // (umount(2)), also those of a container's host.
     let force = match mount.kind {
-        MountKind::Remote => MntFlags::MNT_FORCE,
-        MountKind::Disk | MountKind::Stacked => MntFlags::empty(),
+        MountKind::Remote if owns_machine => MntFlags::MNT_FORCE,
+        _ => MntFlags::empty(),
     };
     let _ = bounded(limit_ms, || umount2(&*target, MntFlags::MNT_DETACH | force));
     is_read_only || !is_disk
@@ -228,9 +232,19 @@ fn log_holders(mount: &Mount) {
     logged.unwrap_or_else(|e| warn!("{target} ({fstype}) is busy; by whom: {e}"));
 }
 
-fn remount_read_only(target: &CStr) -> nix::Result<()> {
-    let (none, flags) = (None::<&str>, MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY);
+fn remount(target: &CStr, flags: MsFlags) -> nix::Result<()> {
+    let none = None::<&str>;
     mount(none, target, none, flags, none)
+}
+
+/// Returns the flags that make a mount read-only, and with it the file system, unless that is a container's
+/// host's, which goes on writing to it (mount(2), `MS_REMOUNT | MS_BIND`).
+fn remount_flags(owns_machine: bool) -> MsFlags {
+    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+    match owns_machine {
+        true => flags,
+        false => flags | MsFlags::MS_BIND,
+    }
 }
 
 /// Switches swap files off: each holds its file system (swapoff(2)). Swap partitions hold
@@ -320,6 +334,14 @@ mod tests {
             libc::makedev(250, 9999)
         ));
         assert!(process_name(Path::new("/proc/self")).ends_with("[self]"));
+    }
+
+    /// A mount of the host's is bound into most containers, such as /etc/hosts.
+    #[test]
+    fn a_file_system_of_a_containers_host_stays_writable() {
+        let read_only = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+        assert_eq!(remount_flags(true), read_only);
+        assert_eq!(remount_flags(false), read_only | MsFlags::MS_BIND);
     }
 
     fn tempfile() -> fs::File {
