@@ -127,6 +127,7 @@ fn owner(options: &Options) -> Result<Owner> {
     Ok(user.map_or_else(Owner::default, |user| host::owner(&user)))
 }
 
+/// Runs the verb with the rights that it needs, and returns the exit status.
 fn run(control: &ControlClient, table: &'static [Applet], options: &Options) -> i32 {
     let env = Environment::of(control);
     let owner = match owner(options) {
@@ -141,37 +142,49 @@ fn run(control: &ControlClient, table: &'static [Applet], options: &Options) -> 
         owner: &owner,
         options,
     };
-    let force = options.has("force").then(|| "-f".to_owned());
-    let force: Vec<String> = force.into_iter().collect();
+    let verb = options.verb.as_str();
+    if let Some(status) = read(control, &owner, options) {
+        return status;
+    }
     let ask = |then: &dyn Fn(&Report<'_>) -> i32| with_report(control, then);
-    match options.verb.as_str() {
-        verb @ ("poweroff" | "reboot" | "halt") => power::main(control, table, verb, &force),
-        "" => ask(&|report| list::units(report, &owner, options)),
-        "status" if options.names.is_empty() => status::main(control, &[]),
-        "status" => ask(&|report| show::status(report, &owner, options)),
-        "show" => ask(&|report| show::show(report, &owner, options)),
-        "cat" => ask(&|report| query::cat(report, &owner, options)),
-        "is-active" => ask(&|report| query::is_active(report, &owner, options)),
-        "is-failed" => ask(&|report| query::is_failed(report, &owner, options)),
-        "is-enabled" => ask(&|report| query::is_enabled(report, &owner, options)),
-        "list-units" => ask(&|report| list::units(report, &owner, options)),
-        "list-unit-files" => ask(&|report| list::unit_files(report, &owner, options)),
-        "list-dependencies" => ask(&|report| list::dependencies(report, &owner, options)),
-        "list-jobs" => list::jobs(),
+    match verb {
+        "poweroff" | "reboot" | "halt" => {
+            let force = options.has("force").then(|| "-f".to_owned());
+            let force: Vec<String> = force.into_iter().collect();
+            power::main(control, table, verb, &force)
+        }
         "start" => ask(&|report| targets.start(report)),
         "stop" => ask(&|report| targets.stop(report)),
-        "restart" => ask(&|report| targets.restart(report, "restart", false)),
-        verb @ ("try-restart" | "condrestart") => {
-            ask(&|report| targets.restart(report, verb, true))
-        }
+        "restart" => ask(&|report| targets.restart(report, verb, false)),
+        "try-restart" | "condrestart" => ask(&|report| targets.restart(report, verb, true)),
         "reload" => ask(&|report| targets.reload(report)),
-        verb @ ("reload-or-restart" | "try-reload-or-restart") => {
+        "reload-or-restart" | "try-reload-or-restart" => {
             ask(&|report| targets.reload_or_restart(report, verb))
         }
         "kill" => ask(&|report| targets.kill(report)),
         "reset-failed" => ask(&|report| targets.reset_failed(report)),
         "enable" | "disable" | "reenable" => enable(control, &targets),
         "daemon-reload" => reload(&env),
+        verb => unknown(verb),
+    }
+}
+
+/// Runs a verb that changes nothing, and returns the exit status; `None` for another verb.
+fn read(control: &ControlClient, owner: &Owner, options: &Options) -> Option<i32> {
+    let ask = |then: &dyn Fn(&Report<'_>) -> i32| with_report(control, then);
+    Some(match options.verb.as_str() {
+        "" => ask(&|report| list::units(report, owner, options)),
+        "status" if options.names.is_empty() => status::main(control, &[]),
+        "status" => ask(&|report| show::status(report, owner, options)),
+        "show" => ask(&|report| show::show(report, owner, options)),
+        "cat" => ask(&|report| query::cat(report, owner, options)),
+        "is-active" => ask(&|report| query::is_active(report, owner, options)),
+        "is-failed" => ask(&|report| query::is_failed(report, owner, options)),
+        "is-enabled" => ask(&|report| query::is_enabled(report, owner, options)),
+        "list-units" => ask(&|report| list::units(report, owner, options)),
+        "list-unit-files" => ask(&|report| list::unit_files(report, owner, options)),
+        "list-dependencies" => ask(&|report| list::dependencies(report, owner, options)),
+        "list-jobs" => list::jobs(),
         "get-default" => {
             print("multi-user.target\n");
             0
@@ -183,8 +196,8 @@ fn run(control: &ControlClient, table: &'static [Applet], options: &Options) -> 
             }
             i32::from(state != "running")
         }),
-        verb => unknown(verb),
-    }
+        _ => return None,
+    })
 }
 
 fn unknown(word: &str) -> i32 {

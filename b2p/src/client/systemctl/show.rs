@@ -74,13 +74,26 @@ fn text(properties: &[(&'static str, String)], options: &Options) -> String {
     out
 }
 
+/// Returns all properties of a unit.
 fn properties(report: &Report<'_>, view: &View<'_>) -> Vec<(&'static str, String)> {
-    let (active, sub) = view.states();
-    let told = view.told();
+    let mut all = process_properties(view);
+    all.extend(unit_properties(view));
+    all.extend(times(report, view));
+    let key = |(section, key): &(&'static str, &'static str)| {
+        let unit = view.unit.as_ref()?;
+        Some((*key, unit.all(section, key).join(" ")))
+    };
+    all.extend(UNIT_KEYS.iter().filter_map(key));
+    all
+}
+
+/// Returns the properties of a unit's processes.
+fn process_properties(view: &View<'_>) -> Vec<(&'static str, String)> {
     let service = view.service;
     let number = |n: Option<u64>| n.map_or("[not set]".to_owned(), |n| n.to_string());
     let usage = service.map(|s| usage::of(Path::new(SERVICE_CGROUPS), &s));
     let usage = usage.unwrap_or_default();
+    let cpu_ns = usage.cpu_us.map(|us| us.saturating_mul(1_000));
     let main = main_pid(view);
     let (code, status) = match service.and_then(|s| s.last) {
         None => (0, 0),
@@ -88,27 +101,31 @@ fn properties(report: &Report<'_>, view: &View<'_>) -> Vec<(&'static str, String
         Some(LastExit::Killed(signal)) => (2, signal),
     };
     let kind = view.key("Service", "Type").unwrap_or("simple");
-    let mut all = vec![
+    let restarts = service.and_then(|s| s.restarts).unwrap_or(0);
+    vec![
         ("Type", kind.to_owned()),
         ("MainPID", main.to_string()),
         ("ExecMainPID", main.to_string()),
         ("ExecMainCode", code.to_string()),
         ("ExecMainStatus", status.to_string()),
         ("Result", result(view)),
-        (
-            "NRestarts",
-            service.and_then(|s| s.restarts).unwrap_or(0).to_string(),
-        ),
-        ("StatusText", told.status.clone()),
+        ("NRestarts", restarts.to_string()),
+        ("StatusText", view.told().status.clone()),
         ("MemoryCurrent", number(usage.memory)),
-        (
-            "CPUUsageNSec",
-            number(usage.cpu_us.map(|us| us.saturating_mul(1_000))),
-        ),
+        ("CPUUsageNSec", number(cpu_ns)),
         (
             "ControlGroup",
             service.map(|s| cgroup(&s)).unwrap_or_default(),
         ),
+    ]
+}
+
+/// Returns the properties of a unit itself.
+fn unit_properties(view: &View<'_>) -> Vec<(&'static str, String)> {
+    let (active, sub) = view.states();
+    let is_service = view.service.is_some();
+    let can_reload = view.key("Service", "ExecReload").is_some();
+    vec![
         ("Id", view.name.clone()),
         ("Names", view.name.clone()),
         ("Description", view.description().to_owned()),
@@ -117,22 +134,12 @@ fn properties(report: &Report<'_>, view: &View<'_>) -> Vec<(&'static str, String
         ("SubState", sub.to_owned()),
         ("FragmentPath", view.fragment()),
         ("UnitFileState", unit_file_state(view)),
-        ("ConditionResult", yes(told.result != "condition")),
-        ("CanStart", yes(service.is_some())),
-        ("CanStop", yes(service.is_some())),
-        (
-            "CanReload",
-            yes(view.key("Service", "ExecReload").is_some()),
-        ),
+        ("ConditionResult", yes(view.told().result != "condition")),
+        ("CanStart", yes(is_service)),
+        ("CanStop", yes(is_service)),
+        ("CanReload", yes(can_reload)),
         ("NeedDaemonReload", yes(false)),
-    ];
-    all.extend(times(report, view));
-    let key = |(section, key): &(&'static str, &'static str)| {
-        let unit = view.unit.as_ref()?;
-        Some((*key, unit.all(section, key).join(" ")))
-    };
-    all.extend(UNIT_KEYS.iter().filter_map(key));
-    all
+    ]
 }
 
 fn yes(value: bool) -> String {
@@ -243,10 +250,10 @@ pub fn status(report: &Report<'_>, owner: &Owner, options: &Options) -> i32 {
     status
 }
 
+/// Returns the state of a unit as `systemctl status` shows it.
 fn details(report: &Report<'_>, view: &View<'_>) -> String {
-    let (active, sub) = view.states();
+    let (active, _) = view.states();
     let mark = match active {
-        "active" => "\u{25cf}",
         "failed" => "\u{d7}",
         "inactive" => "\u{25cb}",
         _ => "\u{25cf}",
@@ -256,44 +263,50 @@ fn details(report: &Report<'_>, view: &View<'_>) -> String {
         out.push_str(&format!(" - {}", view.description()));
     }
     out.push('\n');
-    let mut line = |key: &str, value: String| out.push_str(&format!("{key:>11}: {value}\n"));
-    let file_state = enable::word(view);
+    let of_service = view.service.map(|service| service_lines(view, &service));
+    let lines = unit_lines(report, view).into_iter();
+    for (key, value) in lines.chain(of_service.unwrap_or_default()) {
+        out.push_str(&format!("{key:>11}: {value}\n"));
+    }
+    out
+}
+
+/// Returns the lines that each unit has.
+fn unit_lines(report: &Report<'_>, view: &View<'_>) -> Vec<(&'static str, String)> {
+    let (active, sub) = view.states();
     let fragment = view.fragment();
-    let loaded = [fragment.as_str(), file_state];
+    let loaded = [fragment.as_str(), enable::word(view)];
     let loaded: Vec<&str> = loaded.into_iter().filter(|t| !t.is_empty()).collect();
-    line("Loaded", format!("loaded ({})", loaded.join("; ")));
-    let since = match (
-        view.service.and_then(|s| s.since).filter(|at| *at > 0),
-        report.machine.now,
-    ) {
-        (Some(at), Some(now)) => {
-            let ago = amounts::span(now.saturating_sub(at));
-            format!(" since {}; {ago} ago", clock::long(real(at, now)))
-        }
-        _ => String::new(),
-    };
-    line("Active", format!("{active} ({sub}){since}"));
-    let Some(service) = view.service else {
-        return out;
-    };
+    let since = view.service.and_then(|s| s.since).filter(|at| *at > 0);
+    let since = since.zip(report.machine.now).map(|(at, now)| {
+        let ago = amounts::span(now.saturating_sub(at));
+        format!(" since {}; {ago} ago", clock::long(real(at, now)))
+    });
+    let since = since.unwrap_or_default();
+    vec![
+        ("Loaded", format!("loaded ({})", loaded.join("; "))),
+        ("Active", format!("{active} ({sub}){since}")),
+    ]
+}
+
+/// Returns the lines of a unit that is a service.
+fn service_lines(view: &View<'_>, service: &Service<'_>) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
     let main = main_pid(view);
     if main > 0 {
         let name = sys::files::read_text(format!("/proc/{main}/comm")).unwrap_or_default();
-        line("Main PID", format!("{main} ({})", name.trim()));
+        lines.push(("Main PID", format!("{main} ({})", name.trim())));
     } else if let Some(last) = service.last {
-        line("Process", crate::common::status::describe_end(last));
+        lines.push(("Process", crate::common::status::describe_end(last)));
     }
     let told = view.told();
     if !told.status.is_empty() {
-        line("Status", format!("\"{}\"", told.status));
+        lines.push(("Status", format!("\"{}\"", told.status)));
     }
-    let usage = usage::of(Path::new(SERVICE_CGROUPS), &service);
-    if let Some(bytes) = usage.memory {
-        line("Memory", amounts::bytes(bytes));
-    }
-    if let Some(us) = usage.cpu_us {
-        line("CPU", amounts::span(us / 1_000));
-    }
-    line("CGroup", cgroup(&service));
-    out
+    let usage = usage::of(Path::new(SERVICE_CGROUPS), service);
+    let memory = usage.memory.map(|bytes| ("Memory", amounts::bytes(bytes)));
+    let cpu = usage.cpu_us.map(|us| ("CPU", amounts::span(us / 1_000)));
+    lines.extend(memory.into_iter().chain(cpu));
+    lines.push(("CGroup", cgroup(service)));
+    lines
 }

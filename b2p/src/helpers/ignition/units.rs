@@ -162,19 +162,18 @@ fn unit(mut object: Object<'_>, diagnostics: &mut Diagnostics) -> Option<Unit> {
     if masked || text.is_none() && enabled != Some(true) {
         return None;
     }
+    of_kind(kind, name, text).map_err(failed).ok()
+}
+
+/// Returns what stands for a unit of this kind.
+fn of_kind(kind: &str, name: &str, text: Option<&str>) -> Result<Unit, UnitError> {
     match (kind, text) {
-        ("mount", Some(text)) => mount(text).map_err(failed).ok(),
+        ("mount", Some(text)) => mount(text),
         (kind, Some(text)) if QUADLET_KINDS.contains(&kind) => {
-            Some(Unit::Quadlet(format!("{QUADLETS}/{name}"), text.to_owned()))
+            Ok(Unit::Quadlet(format!("{QUADLETS}/{name}"), text.to_owned()))
         }
-        (_, None) => {
-            failed(UnitError::Unknown);
-            None
-        }
-        _ => {
-            failed(UnitError::NotRun);
-            None
-        }
+        (_, None) => Err(UnitError::Unknown),
+        _ => Err(UnitError::NotRun),
     }
 }
 

@@ -235,27 +235,28 @@ fn service_of(unit: &str, owner: &Owner) -> Option<String> {
     }
 }
 
+/// Returns the lines that depend on no other unit.
 fn lines(unit: &Unit, program: &Program, service: &str, specifiers: &Specifiers) -> Result<String> {
+    let lines = [
+        supervision(unit, program, service)?,
+        final_statuses(unit),
+        process_settings(unit, specifiers)?,
+    ];
+    Ok(lines.concat())
+}
+
+/// Returns the lines about start, restart and end.
+fn supervision(unit: &Unit, program: &Program, service: &str) -> Result<String> {
     let last = |key: &str| unit.last("Service", key);
     let plan = &program.plan;
     let ends = plan.kind == Kind::Oneshot && !plan.remains;
     let restart = restart(last("Restart").unwrap_or("no"), ends)?;
-    let delay = match last("RestartSec").map(|text| (text, span(text))) {
-        None => 100,
-        Some((_, Some(Span::Ms(ms)))) => ms,
-        Some((text, _)) => {
-            return Err(UnitError::value(
-                "RestartSec",
-                text,
-                "a time such as 5 or 1min",
-            ));
-        }
-    };
+    let delay = last("RestartSec").map_or(Ok(100), restart_delay)?;
     let grace = plan
         .stop_ms
         .map_or(MAX_MS, |ms| ms * STOP_STAGES + MARGIN_MS);
     let late = plan.start_ms.map_or(LATE_MS, |ms| ms + MARGIN_MS);
-    let mut text = format!(
+    Ok(format!(
         "exec {B2P} unit-run {service}\nready {}\nrestart {restart}\ndelay {}ms\ngrace {}ms\nlate {}ms\nkill {}\n",
         if ends { "exit" } else { "notify" },
         delay.min(MAX_MS),
@@ -265,15 +266,31 @@ fn lines(unit: &Unit, program: &Program, service: &str, specifiers: &Specifiers)
             Some("process" | "none") => "process",
             _ => "mixed",
         },
-    );
-    let finals = unit.names("Service", "RestartPreventExitStatus");
-    let finals: Vec<u8> = finals
-        .filter_map(|status| status.parse().ok())
-        // A line takes 64 words.
+    ))
+}
+
+/// Reads `RestartSec=`, in milliseconds.
+fn restart_delay(text: &str) -> Result<Millis> {
+    let wrong = || UnitError::value("RestartSec", text, "a time such as 5 or 1min");
+    span(text).and_then(Span::ms).ok_or_else(wrong)
+}
+
+/// Returns the lines about exit statuses after which the service is not started again.
+fn final_statuses(unit: &Unit) -> String {
+    let statuses = unit.names("Service", "RestartPreventExitStatus");
+    let statuses = statuses.filter_map(|status| status.parse::<u8>().ok());
+    // A line takes 64 words.
+    let statuses: String = statuses
         .take(32)
+        .map(|status| format!(" {status}"))
         .collect();
-    let finals: String = finals.iter().map(|status| format!(" {status}")).collect();
-    text += &format!("final {GIVEN_UP}{finals}\ndone {SKIPPED}\n");
+    format!("final {GIVEN_UP}{statuses}\ndone {SKIPPED}\n")
+}
+
+/// Returns the lines about the user, the limits and the environment of the process.
+fn process_settings(unit: &Unit, specifiers: &Specifiers) -> Result<String> {
+    let last = |key: &str| unit.last("Service", key);
+    let mut text = String::new();
     if let Some(limit) = last("LimitNOFILE") {
         text += &format!("nofile {}\n", open_files(limit)?);
     }

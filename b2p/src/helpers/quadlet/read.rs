@@ -60,6 +60,18 @@ impl Texts {
         self.wanted.remove("");
     }
 
+    /// Returns the templates with their texts, and the drop-ins of instances, which `systemctl start web@2` finds
+    /// beside the template.
+    fn templates(&self) -> Vec<(String, String)> {
+        let templates = self.units.keys().filter(|name| is_template(name));
+        let templates = templates.filter_map(|name| Some((name.clone(), self.whole(name)?)));
+        let drop_ins = self.drop_ins.iter();
+        let drop_ins = drop_ins.filter(|(name, _)| template_of(name).is_some());
+        let drop_ins =
+            drop_ins.map(|(name, text)| (format!("{name}{}", plain::DROP_INS), text.clone()));
+        templates.chain(drop_ins).collect()
+    }
+
     /// Returns the text of a unit with its drop-ins, those of its template first.
     fn whole(&self, name: &str) -> Option<String> {
         let template = template_of(name);
@@ -99,36 +111,25 @@ pub(super) fn read(owner: &Owner) -> Result<Loaded> {
         let most = format!("more than {MAX_USER_BYTES} bytes of units");
         return Err(Error::invalid(most));
     }
-    let templates = texts.units.keys().filter(|name| is_template(name));
-    let templates: Vec<String> = templates.cloned().collect();
-    for name in &templates {
-        loaded
-            .templates
-            .extend(texts.whole(name).map(|text| (name.clone(), text)));
-    }
-    // `systemctl start web@2` finds them beside the template.
-    let of_instances = texts.drop_ins.iter();
-    let of_instances = of_instances.filter(|(name, _)| template_of(name).is_some());
-    let of_instances =
-        of_instances.map(|(name, text)| (format!("{name}{}", plain::DROP_INS), text.clone()));
-    loaded.templates.extend(of_instances);
-    let mut names: Vec<String> = texts
-        .units
-        .keys()
-        .filter(|n| !is_template(n))
-        .cloned()
-        .collect();
-    names.extend(texts.wanted.iter().cloned());
-    names.extend(
-        loaded
-            .templates
-            .iter()
-            .filter_map(|(name, text)| default_instance(name, text)),
-    );
-    names.extend(instances(owner));
+    loaded.templates = texts.templates();
+    let names = names(owner, &texts, &loaded.templates);
     take_all(&mut loaded, owner, &texts, names);
     convert::link(&mut loaded.definitions, &loaded.units, owner);
     Ok(loaded)
+}
+
+/// Returns the names of the units of an owner: their own, those of links, and instances of templates.
+fn names(owner: &Owner, texts: &Texts, templates: &[(String, String)]) -> Vec<String> {
+    let units = texts.units.keys().filter(|name| !is_template(name));
+    let wanted = texts.wanted.iter();
+    let default_instances = templates.iter();
+    let default_instances =
+        default_instances.filter_map(|(name, text)| default_instance(name, text));
+    let names = units.chain(wanted).cloned();
+    names
+        .chain(default_instances)
+        .chain(instances(owner))
+        .collect()
 }
 
 /// Returns the unit of an instance whose template was read before; `None` if there is no such template.
