@@ -105,7 +105,7 @@ pub const REACTIONS: &[Reaction] = &[
     Reaction { on: NoGatePending,   when: always,              run: ready::announce,               why: "the ready line reports how to reach the machine" },
     Reaction { on: NoGatePending,   when: always,              run: host_port::tell_ready,         why: "podman machine, which waits for a line on a virtio port, goes on" },
     Reaction { on: NoGatePending,   when: always,              run: host_port::tell_ready_by_vsock, why: "podman machine on Apple's and libkrun's hypervisors, which waits for that line on vsock, goes on" },
-    Reaction { on: NoGatePending,   when: owns_kernel,         run: ready::end_boot_settings,      why: "RCU grace periods are normal again, the console shows warnings only, and files are read further ahead" },
+    Reaction { on: NoGatePending,   when: owns_hardware,       run: ready::end_boot_settings,      why: "RCU grace periods are normal again, the console shows warnings only, and files are read further ahead" },
     Reaction { on: NoGatePending,   when: always,              run: ready::start_after_ready,      why: "the services that do not delay the ready line start" },
 
     Reaction { on: NewDevice,       when: pid1_loads_driver,   run: add_driver,                    why: "a device that is plugged in works" },
@@ -172,7 +172,7 @@ fn always(_: &Context<'_>, _: &Event) -> When {
 }
 
 /// Returns `Now` outside of containers: a container with all rights would change the settings of its host.
-fn owns_kernel(_: &Context<'_>, _: &Event) -> When {
+fn owns_hardware(_: &Context<'_>, _: &Event) -> When {
     now_or_never(!root::in_container())
 }
 
