@@ -58,8 +58,7 @@ pub(super) fn end(mut keeper: Keeper, status: Option<ExitStatus>) {
             .tail
             .extend(console::tail(&keeper.machine.file("qemu.log"), TAIL_LINES));
     }
-    if clean && !keeper.suspended {
-        // The guest has the files on its disk, which it has unmounted.
+    if delivered(clean, keeper.suspended, keeper.record.ready_on_disk) {
         let _ = fs::remove_file(keeper.machine.file(quadlet::FILE));
     }
     write(&keeper.machine, &record);
@@ -68,6 +67,12 @@ pub(super) fn end(mut keeper: Keeper, status: Option<ExitStatus>) {
         let _ = vmm::ssh::remove(&keeper.machine.run_file(name));
     }
     keeper.tell(&json!({"ended": record.why, "clean": record.clean}));
+}
+
+/// Returns true if the guest has the quadlet files on its disk, and has unmounted the disk. A guest that was
+/// stopped before it was ready, or that had its data in RAM, gets them again from the next boot.
+fn delivered(clean: bool, suspended: bool, ready_on_disk: bool) -> bool {
+    clean && !suspended && ready_on_disk
 }
 
 /// Judges an end by QEMU's last event and its exit status, where it is known.
@@ -94,6 +99,20 @@ fn judge(shutdown: Option<&Shutdown>, status: Option<ExitStatus>, forced: bool) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quadlet_files_are_kept_until_a_disk_has_them() {
+        for (clean, suspended, ready_on_disk, expected) in [
+            (true, false, true, true),
+            // The power button was pressed before Ignition ran, or the data were in RAM.
+            (true, false, false, false),
+            (true, true, true, false),
+            (false, false, true, false),
+            (false, false, false, false),
+        ] {
+            assert_eq!(delivered(clean, suspended, ready_on_disk), expected);
+        }
+    }
 
     #[test]
     fn reasons() {

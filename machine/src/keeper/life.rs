@@ -51,6 +51,11 @@ pub(super) fn run(mut keeper: Keeper, events: &Receiver<Event>) {
     }
 }
 
+/// Returns true if the guest keeps its files on a disk.
+fn is_on_disk(ready: &Ready) -> bool {
+    ready.field("data").starts_with('/')
+}
+
 impl Keeper {
     fn handle(&mut self, event: Event) {
         match event {
@@ -116,6 +121,7 @@ impl Keeper {
         self.tunnel.reset();
         self.boot += 1;
         self.record.ready = false;
+        self.record.ready_on_disk = false;
         self.record.degraded.clear();
         self.record.trouble = None;
         self.api_answered = false;
@@ -127,6 +133,7 @@ impl Keeper {
 
     fn ready(&mut self, ready: &Ready) {
         self.record.ready = true;
+        self.record.ready_on_disk = is_on_disk(ready);
         self.record.degraded = ready
             .degraded
             .iter()
@@ -256,5 +263,19 @@ impl Keeper {
             deadline: Instant::now() + SIGNAL_INTERVAL,
             ..stop
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ready_line_tells_where_files_are_kept() {
+        for (data, expected) in [("data=/dev/vda", true), ("data=ram", false), ("", false)] {
+            let line = format!("{}ssh=10.0.2.15:22 {data} init=1\n", vmm::READY);
+            let ready = Ready::find(&line).expect("a ready line");
+            assert_eq!(is_on_disk(&ready), expected, "{data}");
+        }
     }
 }

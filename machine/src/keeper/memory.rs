@@ -86,6 +86,7 @@ pub(super) fn describe(
         forwards: record.forwards.clone(),
         degraded: record.degraded.clone(),
         template: false,
+        ready_on_disk: record.ready_on_disk,
         at: end::now(),
     })
 }
@@ -111,6 +112,7 @@ pub(super) fn load(
     loaded.map_err(|error| refused(format!("{error:#}")))?;
     // A copy of a template becomes ready like a guest that boots.
     record.ready = !saved.template;
+    record.ready_on_disk = saved.ready_on_disk;
     record.degraded.clone_from(&saved.degraded);
     for forward in &saved.forwards {
         match launched.vm.publish(forward) {

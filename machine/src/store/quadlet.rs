@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Quadlet files for a new machine: a document of Ignition, which QEMU's fw_cfg passes until the machine has
-//! ended in order once (docs/guide/ignition.md). The guest writes the files to its data disk and leaves one that
+//! Quadlet files for a new machine: a document of Ignition, which QEMU's fw_cfg passes until a run that was
+//! ready with its data disk has ended in order (docs/guide/ignition.md). The guest writes the files to its data disk and leaves one that
 //! is there already, so that a boot that was cut off is made up for by the next.
 
 use crate::fault::{Fault, PRE_CREATE};

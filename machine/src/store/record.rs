@@ -43,6 +43,9 @@ pub struct RunRecord {
     /// True if the guest has written its ready line, or goes on from a memory that had.
     #[serde(default)]
     pub ready: bool,
+    /// True if the guest was ready with its data disk in this boot: it has applied the document of Ignition there.
+    #[serde(default)]
+    pub ready_on_disk: bool,
     /// Degraded lines of this boot, `what: why`.
     #[serde(default)]
     pub degraded: Vec<String>,
@@ -67,6 +70,7 @@ impl RunRecord {
             ssh_port: 0,
             console_from: 0,
             ready: false,
+            ready_on_disk: false,
             degraded: Vec::new(),
             notes: Vec::new(),
             trouble: None,

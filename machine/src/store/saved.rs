@@ -37,6 +37,9 @@ pub struct Saved {
     /// True for the memory of a template: the machine has no identity yet, and is not ready.
     #[serde(default)]
     pub template: bool,
+    /// True if the guest had been ready with its data disk.
+    #[serde(default)]
+    pub ready_on_disk: bool,
     /// Time in seconds since 1970.
     pub at: u64,
 }
@@ -140,6 +143,7 @@ mod tests {
             forwards: Vec::new(),
             degraded: Vec::new(),
             template: false,
+            ready_on_disk: true,
             at: 1,
         };
         assert_eq!(machine.saved().expect("read"), None);

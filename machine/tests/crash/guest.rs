@@ -19,6 +19,8 @@ pub enum Guest {
     Other,
     /// Guest that is ready at once, and never sees its power button.
     Deaf,
+    /// Guest like the usual one, whose data are in RAM.
+    Ram,
     /// Guest that is never ready.
     Silent,
 }
@@ -83,6 +85,10 @@ impl Guest {
         match self {
             Self::Usual => put(TEXT_AT, READY),
             Self::Other => put(TEXT_AT, &[b"\n", READY].concat()),
+            Self::Ram => {
+                let text = String::from_utf8_lossy(READY).replace("data=/dev/vda", "data=ram");
+                put(TEXT_AT, text.as_bytes());
+            }
             Self::Deaf => {
                 put(TEXT_AT, READY);
                 put(BUTTON_AT, &[0]);

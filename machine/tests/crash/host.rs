@@ -40,6 +40,7 @@ impl Host {
             ("usual", Guest::Usual),
             ("other", Guest::Other),
             ("deaf", Guest::Deaf),
+            ("ram", Guest::Ram),
             ("silent", Guest::Silent),
         ] {
             guest.image(&home.join(name))?;

@@ -280,3 +280,22 @@ fn a_plug_that_is_pulled_leaves_a_saved_memory() -> Result<()> {
     ensure!(out.status.success() && out.stderr.is_empty(), "{out:?}");
     is(&host, "Stopped")
 }
+
+#[test]
+fn quadlet_files_are_passed_until_a_disk_has_them() -> Result<()> {
+    let host = Host::new()?;
+    let quadlets = host.path().join("quadlets");
+    fs::create_dir(&quadlets)?;
+    fs::write(quadlets.join("web.volume"), "[Volume]\n")?;
+    for (guest, stays) in [("ram", true), ("usual", false)] {
+        host.ok(&format!("{CREATE} {guest} --quadlet quadlets box"))?;
+        let passed = || host.file("quadlet.ign").exists();
+        host.ok("suspend box")?;
+        ensure!(passed(), "{guest}: a memory goes on with its hardware");
+        host.ok("start box")?;
+        host.ok("stop box")?;
+        ensure!(passed() == stays, "{guest}: {}", passed());
+        host.ok("rm -f box")?;
+    }
+    Ok(())
+}

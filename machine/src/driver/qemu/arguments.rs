@@ -35,7 +35,7 @@ pub struct Resolved {
     pub stopped: bool,
     /// Folders of the host.
     pub folders: Vec<Folder>,
-    /// Document of Ignition, until the machine has ended in order once.
+    /// Document of Ignition, until a run that was ready with its data disk has ended in order.
     pub document: Option<PathBuf>,
     /// Path of this program, which QEMU runs for a request to publish a port.
     pub program: PathBuf,
