@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! After a crash, PID 1 supervises what it supervised before. Each crash is a fault of PID 1's own.
 
+use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -11,7 +12,6 @@ use tests::ns::{LIMIT, Namespace, POWERED_OFF, READY, Running};
 
 /// Program that says a number a moment after the last.
 const COUNT: &str = "#!/bin/sh\ni=0; while sleep 0.05; do i=$((i+1)); echo number $i; done\n";
-
 fn up() -> Result<Running> {
     let mut ns = Namespace::new()?;
     ns.files = vec![("usr/bin/count".into(), COUNT.into())];
@@ -89,6 +89,19 @@ fn services_are_supervised_after_any_crash() -> Result<()> {
         ensure!(now != pid, "not started again");
         Ok(())
     })?;
+    powers_off(&pid1)
+}
+
+#[test]
+fn reports_of_services_are_heard_after_a_crash() -> Result<()> {
+    let pid1 = up()?;
+    start_service(&pid1, "notes", "exec /usr/bin/sleep 1000\nready notify\n")?;
+    let socket = format!("/proc/{}/root/run/boot2podman/notify", pid1.pid());
+    let connect = || Ok(UnixDatagram::unbound()?.connect(&socket)?);
+    eventually(LIMIT, connect)?;
+    crash(&pid1, 1)?;
+    running(&pid1, "notes")?;
+    connect().context("nobody listens on the notify socket")?;
     powers_off(&pid1)
 }
 

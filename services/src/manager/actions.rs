@@ -130,7 +130,7 @@ impl Manager {
 
     /// Binds the notify socket for the first service that uses it, and again if its name was
     /// removed. Returns its path if the service uses it.
-    fn bind_notify(&mut self, def: &ServiceDef) -> Option<&'static str> {
+    pub(super) fn bind_notify(&mut self, def: &ServiceDef) -> Option<&'static str> {
         if def.ready != ReadyWhen::Notify {
             return None;
         }

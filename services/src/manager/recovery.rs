@@ -66,6 +66,8 @@ impl Manager {
         let process = self.process_of(&def, recorded);
         if let (Some(pid), Some(io)) = (process, self.io.get_mut(id.index())) {
             io.adopt(pid, pipes.take_output(pid));
+            // Nobody else listens any more.
+            self.bind_notify(&def);
         }
         let changes = self.supervisor.resume(now, id, intent, process);
         changes.iter().for_each(|change| self.log(*change));
