@@ -90,11 +90,50 @@ impl Manager {
         let recorded = recorded.filter(|pid| reap::is_child(*pid) && in_group(pid));
         recorded.or_else(|| {
             let processes = cgroup.as_ref()?.processes().into_iter();
-            let program = fs::canonicalize(def.argv.first()?).ok()?;
-            let runs = |pid: &Pid| fs::read_link(format!("/proc/{pid}/exe")).ok();
-            processes
-                .filter(|pid| reap::is_child(*pid))
-                .find(|pid| runs(pid).as_ref() == Some(&program))
+            let children = processes.filter(|pid| reap::is_child(*pid));
+            let programs = children.filter_map(|pid| {
+                let program = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+                Some((pid, program))
+            });
+            let program = Path::new(def.argv.first()?);
+            running(&programs.collect::<Vec<_>>(), program, |path| {
+                fs::canonicalize(path).ok()
+            })
         })
+    }
+}
+
+/// Returns the process that runs `program`. The path is resolved last, and only if there is a process: that may
+/// wait for a disk.
+fn running(
+    processes: &[(Pid, PathBuf)],
+    program: &Path,
+    resolve: impl FnOnce(&Path) -> Option<PathBuf>,
+) -> Option<Pid> {
+    let runs = |path: &Path| processes.iter().find(|(_, runs)| runs == path);
+    let found = match runs(program) {
+        None if processes.is_empty() => None,
+        None => runs(&resolve(program)?),
+        found => found,
+    };
+    found.map(|(pid, _)| *pid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_resolved_only_where_that_can_tell() {
+        let link = Path::new("/data/bin/sh");
+        let file = Path::new("/usr/bin/busybox");
+        let of = |pid: Pid, program: &Path| (pid, program.to_owned());
+        let never = |_: &Path| -> Option<PathBuf> { panic!("waits for a disk") };
+        assert_eq!(running(&[], link, never), None);
+        let direct = [of(4, file), of(5, link)];
+        assert_eq!(running(&direct, link, never), Some(5));
+        let resolve = |_: &Path| Some(file.to_owned());
+        assert_eq!(running(&[of(4, file)], link, resolve), Some(4));
+        assert_eq!(running(&[of(4, link)], file, |_| None), None);
     }
 }
