@@ -319,13 +319,17 @@ fn exit_with(succeeded: bool) -> ! {
     syscall::exit(i32::from(!succeeded))
 }
 
-/// Calls reboot(2) with the requested mode, then with power-off and halt, until one succeeds.
+/// Calls reboot(2) with the requested mode, then with power-off and halt, until one succeeds. Without the right
+/// to (CAP_SYS_BOOT), PID 1 of a container exits: that ends the container, and no machine.
 fn reboot_machine(kind: ShutdownKind) -> ! {
     let first = kind.reboot_mode();
     for mode in [first, RebootMode::RB_POWER_OFF, RebootMode::RB_HALT_SYSTEM] {
         // The call returns only if it fails.
         let Err(e) = reboot(mode);
         warn!("reboot(2) {mode:?}: {e}");
+    }
+    if syscall::in_other_pid_namespace() {
+        syscall::exit(0);
     }
     loop {
         std::thread::sleep(Duration::from_secs(3600));

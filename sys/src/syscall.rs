@@ -67,12 +67,27 @@ pub fn in_initial_user_namespace() -> bool {
 }
 
 /// Returns true if this is the machine's own init, and not a namespace's, which may have the right
-/// to undo the machine's settings: its pid namespace is the initial one (include/linux/proc_ns.h,
-/// `PROC_PID_INIT_INO`).
+/// to undo the machine's settings.
 #[must_use]
 pub fn in_initial_namespaces() -> bool {
-    let namespace = std::fs::read_link("/proc/self/ns/pid");
-    namespace.is_ok_and(|n| n.as_os_str() == "pid:[4026531836]") && in_initial_user_namespace()
+    is_pid_namespace_initial() == Some(true) && in_initial_user_namespace()
+}
+
+/// Returns true if the pid namespace is known to be another than the machine's.
+#[must_use]
+pub fn in_other_pid_namespace() -> bool {
+    is_pid_namespace_initial() == Some(false)
+}
+
+/// Compares the pid namespace with the initial one (include/linux/proc_ns.h, `PROC_PID_INIT_INO`); `None`
+/// without /proc. Needs no memory.
+fn is_pid_namespace_initial() -> Option<bool> {
+    let mut name = [0u8; 32];
+    let (path, buffer) = (c"/proc/self/ns/pid".as_ptr(), name.as_mut_ptr().cast());
+    // SAFETY: a NUL-terminated path, and pointer and length of a live buffer.
+    let length = unsafe { libc::readlink(path, buffer, name.len()) };
+    let name = name.get(..usize::try_from(length).ok()?)?;
+    Some(name == b"pid:[4026531836]")
 }
 
 /// Sends a signal to every process but PID 1 and the caller (kill(2), pid -1).
@@ -242,20 +257,19 @@ pub fn in_child_with(descriptors: &[BorrowedFd<'_>], work: impl FnOnce()) -> Opt
 
 /// Forks, and returns the pid and the child's pidfd by one call (clone(2), `CLONE_PIDFD`): after fork(2), a
 /// pidfd_open(2) that fails would leave a child at work that the caller takes for none. In the child the pid is 0;
-/// on an error it is -1.
+/// on an error it is -1. By clone(2), because a container's seccomp filter may refuse clone3(2), whose flags it
+/// cannot see.
 ///
 /// # Safety
 /// The process has one thread, as for fork(2).
 unsafe fn fork_with_pidfd() -> (libc::pid_t, RawFd) {
     let mut pidfd: RawFd = -1;
-    // SAFETY: all zero is a valid value, without a separate stack; the struct and the descriptor live
+    let (flags, none) = (libc::CLONE_PIDFD | libc::SIGCHLD, std::ptr::null::<u8>());
+    // SAFETY: no separate stack, nothing else that a child may have, and a place for the descriptor that lives
     // until the call returns.
     let pid = unsafe {
-        let mut args: libc::clone_args = std::mem::zeroed();
-        args.flags = libc::CLONE_PIDFD as u64;
-        args.pidfd = (&raw mut pidfd) as u64;
-        args.exit_signal = libc::SIGCHLD as u64;
-        libc::syscall(libc::SYS_clone3, &raw const args, size_of_val(&args))
+        let flags = libc::c_long::from(flags);
+        libc::syscall(libc::SYS_clone, flags, none, &raw mut pidfd, none, none)
     };
     (pid as libc::pid_t, pidfd)
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use control::Request;
 use tests::ns::trial::{self, DEGRADED};
 use tests::ns::visit;
-use tests::ns::{LIMIT, Namespace, POWERED_OFF, Proc, READY, RESTARTED, Users};
+use tests::ns::{End, LIMIT, Namespace, POWERED_OFF, Proc, READY, RESTARTED, Users};
 
 fn with(change: impl FnOnce(&mut Namespace)) -> Result<Namespace> {
     let mut ns = Namespace::new()?;
@@ -215,5 +215,20 @@ fn with_no_descriptor_open() -> Result<()> {
         }
         trial::live(&pid1, &[])?;
     }
+    Ok(())
+}
+
+/// The end of PID 1 is that of a container, where docker refuses reboot(2).
+#[test]
+fn without_the_right_to_reboot_it_ends_the_container() -> Result<()> {
+    let pid1 = with(|ns| ns.docker = true)?.start()?;
+    pid1.says(READY, LIMIT)?;
+    pid1.says("late-drivers: ready", LIMIT)?;
+    pid1.signal(libc::SIGUSR2)?;
+    let end = pid1.end(LIMIT)?;
+    let said = pid1.output();
+    ensure!(end == End::Exited(0), "{end:?}\n{said}");
+    ensure!(said.contains("reboot(2) RB_POWER_OFF: EPERM"), "{said}");
+    ensure!(!said.contains("a child for slow work"), "{said}");
     Ok(())
 }

@@ -4,17 +4,22 @@
 #![expect(unsafe_code, reason = "async-signal-safe system calls alone")]
 
 use control::ShutdownKind;
+use sys::syscall;
 
 use super::seconds;
 
 /// Time limit for sync(2), in seconds.
 const SYNC_LIMIT_S: u32 = 30;
 
-/// Syncs for a limited time and calls reboot(2). Returns if the kernel refuses.
+/// Syncs for a limited time and calls reboot(2). If the kernel refuses, returns, or ends the container of which this
+/// is PID 1.
 pub(super) fn reboot_now(kind: ShutdownKind) {
     sync_in_child();
     // SAFETY: integers.
     unsafe { libc::reboot(kind.reboot_mode() as libc::c_int) };
+    if syscall::in_other_pid_namespace() {
+        syscall::exit(0);
+    }
 }
 
 /// Syncs in a child, because a server that is gone can block sync(2) for ever. Without memory for a

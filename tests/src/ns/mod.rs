@@ -104,6 +104,9 @@ pub struct Namespace {
     pub disk: bool,
     /// True if descriptors 0, 1 and 2 are open.
     pub stdio: bool,
+    /// True if PID 1 has what docker gives a container by default: no CAP_SYS_BOOT, and a clone3(2)
+    /// that does not exist, because a seccomp filter cannot look at its flags.
+    pub docker: bool,
     /// Resource limits: resource and value.
     pub limits: Vec<(u32, u64)>,
     /// Further programs and files: path and content.
@@ -131,6 +134,7 @@ impl Namespace {
             cgroup: true,
             disk: false,
             stdio: true,
+            docker: false,
             limits: Vec::new(),
             files: Vec::new(),
             argv: vec![INIT.to_owned()],
