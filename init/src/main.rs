@@ -6,7 +6,7 @@
 //! the standard library opens /dev/null for standard descriptors that are closed, and allocates a
 //! signal stack (std/src/sys/pal/unix/mod.rs, `init`). PID 1 must not end.
 #![cfg_attr(not(test), no_main)]
-#![expect(unsafe_code, reason = "C's main and its arguments")]
+#![expect(unsafe_code, reason = "C's main and its arguments, a disposition")]
 
 use std::ffi::{CStr, c_char, c_int};
 
@@ -47,6 +47,10 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
 fn pid1(args: [&[u8]; 3]) -> ! {
     let before = crash::Crashes::before(args);
     crash::install_handlers(before);
+    // A program before this one may have ignored SIGCHLD, which survives execve(2): the kernel would then reap by
+    // itself, and no end of a service be seen (wait(2), notes).
+    // SAFETY: SIG_DFL is no function.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
     let signals = loop {
         match Signals::block() {
             Ok(signals) => break signals,

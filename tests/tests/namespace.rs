@@ -232,3 +232,13 @@ fn without_the_right_to_reboot_it_ends_the_container() -> Result<()> {
     ensure!(!said.contains("a child for slow work"), "{said}");
     Ok(())
 }
+
+/// The ends of children are seen even if the program before has ignored SIGCHLD (wait(2), notes).
+#[test]
+fn with_the_ends_of_children_ignored() -> Result<()> {
+    let pid1 = with(|ns| ns.ignored.push(libc::SIGCHLD))?.start()?;
+    pid1.says(READY, LIMIT)?;
+    pid1.says("late-drivers: ready", LIMIT)?;
+    trial::live(&pid1, &[])?;
+    Ok(())
+}

@@ -22,6 +22,7 @@ pub(super) struct Child {
     steps: Vec<Step>,
     limits: Vec<(u32, u64)>,
     stdio: bool,
+    ignored: Vec<c_int>,
     docker: bool,
     program: &'static CStr,
     argv: Vec<CString>,
@@ -43,6 +44,7 @@ impl Child {
             steps: ns.steps(),
             limits: ns.limits.clone(),
             stdio: ns.stdio,
+            ignored: ns.ignored.clone(),
             docker: ns.docker,
             program: ns.program(),
             argv: ns.argv()?,
@@ -155,6 +157,9 @@ impl Child {
             let mut none: libc::sigset_t = std::mem::zeroed();
             libc::sigemptyset(&raw mut none);
             libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+            for signal in &self.ignored {
+                libc::signal(*signal, libc::SIG_IGN);
+            }
             filter_calls(self.docker);
             libc::execve(
                 self.program.as_ptr(),

@@ -104,6 +104,8 @@ pub struct Namespace {
     pub disk: bool,
     /// True if descriptors 0, 1 and 2 are open.
     pub stdio: bool,
+    /// Signals that PID 1 inherits as ignored.
+    pub ignored: Vec<libc::c_int>,
     /// True if PID 1 has what docker gives a container by default: no CAP_SYS_BOOT, and a clone3(2)
     /// that does not exist, because a seccomp filter cannot look at its flags.
     pub docker: bool,
@@ -134,6 +136,7 @@ impl Namespace {
             cgroup: true,
             disk: false,
             stdio: true,
+            ignored: Vec::new(),
             docker: false,
             limits: Vec::new(),
             files: Vec::new(),
