@@ -87,9 +87,15 @@ impl ServiceIo {
     }
 
     /// Takes the descriptors of a process that another manager started.
-    pub(crate) fn adopt(&mut self, pid: Pid, output: Option<(OwnedFd, OwnedFd)>) {
+    pub(crate) fn adopt(
+        &mut self,
+        pid: Pid,
+        output: Option<(OwnedFd, OwnedFd)>,
+        ready: Option<OwnedFd>,
+    ) {
         self.pid = pid;
         self.output = output;
+        self.ready = ready;
     }
 
     /// Reads output: one buffer, or a whole pipe from a service that exceeds its rate, whose

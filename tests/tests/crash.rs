@@ -12,9 +12,16 @@ use tests::ns::{LIMIT, Namespace, POWERED_OFF, READY, Running};
 
 /// Program that says a number a moment after the last.
 const COUNT: &str = "#!/bin/sh\ni=0; while sleep 0.05; do i=$((i+1)); echo number $i; done\n";
+/// Program that reports that it is ready once a file exists.
+const SLOW: &str =
+    "#!/bin/sh\necho waits; until [ -e /run/go ]; do sleep 0.05; done; echo >&3; exec sleep 1000\n";
+
 fn up() -> Result<Running> {
     let mut ns = Namespace::new()?;
-    ns.files = vec![("usr/bin/count".into(), COUNT.into())];
+    ns.files = vec![
+        ("usr/bin/count".into(), COUNT.into()),
+        ("usr/bin/slow".into(), SLOW.into()),
+    ];
     let pid1 = ns.start()?;
     pid1.says(READY, LIMIT)?;
     pid1.says("late-drivers: ready", LIMIT)?;
@@ -102,6 +109,26 @@ fn reports_of_services_are_heard_after_a_crash() -> Result<()> {
     crash(&pid1, 1)?;
     running(&pid1, "notes")?;
     connect().context("nobody listens on the notify socket")?;
+    powers_off(&pid1)
+}
+
+#[test]
+fn a_service_that_starts_during_a_crash_becomes_ready() -> Result<()> {
+    let pid1 = up()?;
+    start_service(&pid1, "slow", "exec /usr/bin/slow\nready fd 3\n")?;
+    pid1.says("slow: waits", LIMIT)?;
+    let before = service(&pid1, "slow")?;
+    ensure!(before.0 == State::Starting, "{before:?}");
+    crash(&pid1, 1)?;
+    let now = service(&pid1, "slow")?;
+    ensure!(now == before, "{before:?}, {now:?}");
+    pid1.sh("echo > /run/go")?;
+    let now = running(&pid1, "slow")?;
+    ensure!(
+        before.1 == Some(now),
+        "{before:?} has ended, and {now} runs\n{}",
+        pid1.output()
+    );
     powers_off(&pid1)
 }
 

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use super::Manager;
-use crate::service::ServiceDef;
+use crate::service::{ReadyWhen, ServiceDef};
 use crate::state::ServiceId;
-use crate::supervisor::recovery::Intent;
+use crate::supervisor::recovery::{Intent, Running};
 use crate::{Millis, Pid, reap};
 
 /// Pipes that the program before has left open, by the name that /proc gives each.
@@ -39,6 +39,16 @@ impl InheritedPipes {
         Some((read, write))
     }
 
+    /// Takes the read end of the pipe by which the process is to report that it is ready. `None` if it has done so:
+    /// PID 1 keeps the pipe no longer.
+    fn take_ready(&mut self, def: &ServiceDef, pid: Pid) -> Option<OwnedFd> {
+        let ReadyWhen::Fd(fd) = def.ready else {
+            return None;
+        };
+        let name = fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok()?;
+        self.take_end(&name, OFlag::O_RDONLY)
+    }
+
     fn take_end(&mut self, name: &Path, access: OFlag) -> Option<OwnedFd> {
         let is_end = |(known, fd): &(PathBuf, OwnedFd)| {
             let flags = fcntl(fd, FcntlArg::F_GETFL).map(OFlag::from_bits_truncate);
@@ -64,11 +74,15 @@ impl Manager {
             return;
         };
         let process = self.process_of(&def, recorded);
+        let mut will_report = false;
         if let (Some(pid), Some(io)) = (process, self.io.get_mut(id.index())) {
-            io.adopt(pid, pipes.take_output(pid));
+            let (output, ready) = (pipes.take_output(pid), pipes.take_ready(&def, pid));
+            will_report = ready.is_some();
+            io.adopt(pid, output, ready);
             // Nobody else listens any more.
             self.bind_notify(&def);
         }
+        let process = process.map(|pid| Running { pid, will_report });
         let changes = self.supervisor.resume(now, id, intent, process);
         changes.iter().for_each(|change| self.log(*change));
         self.changes.extend(changes);

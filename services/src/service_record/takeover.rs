@@ -2,10 +2,11 @@
 //! One service that a supervisor takes over from another, after a crash.
 
 use super::{Effects, ServiceRecord};
+use crate::Millis;
 use crate::intent::Intent;
 use crate::service::ReadyWhen;
 use crate::state::State;
-use crate::{Millis, Pid};
+use crate::supervisor::recovery::Running;
 
 impl ServiceRecord {
     /// Takes over a service that is off from another supervisor.
@@ -13,14 +14,14 @@ impl ServiceRecord {
         &mut self,
         now: Millis,
         intent: Intent,
-        process: Option<Pid>,
+        process: Option<Running>,
         out: &mut Effects,
     ) {
         if self.state != State::Off || self.invalid.is_some() {
             return;
         }
         match (process, intent) {
-            (Some(pid), _) => self.adopt(now, pid, intent == Intent::Off, out),
+            (Some(process), _) => self.adopt(now, process, intent == Intent::Off, out),
             (None, Intent::On) => self.wait_for_dependencies(now),
             (None, Intent::Done) => self.enter(now, State::Done),
             (None, Intent::Failed) => self.enter(now, State::Failed),
@@ -29,9 +30,10 @@ impl ServiceRecord {
         self.timestamps.asked.get_or_insert(now);
     }
 
-    fn adopt(&mut self, now: Millis, pid: Pid, stop: bool, out: &mut Effects) {
+    fn adopt(&mut self, now: Millis, process: Running, stop: bool, out: &mut Effects) {
+        let Running { pid, will_report } = process;
         self.timestamps.spawned.get_or_insert(now);
-        if self.def.ready == ReadyWhen::Exit {
+        if self.def.ready == ReadyWhen::Exit || will_report {
             self.enter(now, State::Starting { pid, started: now });
             self.late_at = Some(self.late_deadline(now));
         } else {

@@ -7,6 +7,15 @@ use crate::service_record::ServiceRecord;
 use crate::state::{Change, ServiceId, State};
 use crate::{Millis, Pid};
 
+/// Process of a service that still runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// The process.
+    pub pid: Pid,
+    /// The process has yet to report that it is ready, by a descriptor that is still open.
+    pub will_report: bool,
+}
+
 impl Supervisor {
     /// Returns the state that a service is to have.
     #[must_use]
@@ -23,9 +32,9 @@ impl Supervisor {
         now: Millis,
         id: ServiceId,
         intent: Intent,
-        process: Option<Pid>,
+        process: Option<Running>,
     ) -> Vec<Change> {
-        let process = process.filter(|pid| self.find_by_pid(*pid).is_none());
+        let process = process.filter(|process| self.find_by_pid(process.pid).is_none());
         self.with_id(id, |r, out| r.resume(now, intent, process, out));
         std::mem::take(&mut self.effects.changes)
     }

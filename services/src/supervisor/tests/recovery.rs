@@ -3,7 +3,7 @@
 
 use super::transitions::{NOW, TESTED, supervisor};
 use super::*;
-use crate::supervisor::recovery::Intent;
+use crate::supervisor::recovery::{Intent, Running};
 
 /// Every state with the intent that the next supervisor gets.
 #[test]
@@ -36,13 +36,39 @@ fn every_state_has_an_intent() {
     assert_eq!(Intent::from_word("armed"), None);
 }
 
+/// A process that is ready, or of whose readiness the supervisor cannot hear.
+fn running(pid: Pid) -> Running {
+    Running {
+        pid,
+        will_report: false,
+    }
+}
+
+#[test]
+fn what_has_yet_to_report_is_not_ready() {
+    let mut s = Supervisor::new(vec![ServiceDef {
+        ready: ReadyWhen::Fd(3),
+        ..definition("api", &[])
+    }]);
+    let process = Running {
+        pid: 7,
+        will_report: true,
+    };
+    assert_eq!(s.resume(NOW, id(0), Intent::On, Some(process)), []);
+    let started = NOW;
+    assert_eq!(s.state(id(0)), State::Starting { pid: 7, started });
+    assert!(s.deadline().is_some(), "it may be late");
+    let ready = s.note(NOW + 1, Input::Ready(7));
+    assert_eq!(ready, [Change::Ready(id(0))]);
+}
+
 #[test]
 fn what_runs_is_adopted_and_what_ended_starts_again() {
     let mut s = machine();
     // The key was made, sshd runs, podman waits for a connection, the last has failed.
     assert_eq!(s.resume(NOW, KEY, Intent::Done, None), []);
     assert_eq!(
-        s.resume(NOW, SSHD, Intent::On, Some(7)),
+        s.resume(NOW, SSHD, Intent::On, Some(running(7))),
         [Change::Ready(SSHD)]
     );
     assert_eq!(s.resume(NOW, PODMAN, Intent::On, None), []);
@@ -64,7 +90,7 @@ fn what_runs_is_adopted_and_what_ended_starts_again() {
 #[test]
 fn a_one_shot_that_runs_is_done_when_it_ends() {
     let mut s = machine();
-    assert_eq!(s.resume(NOW, KEY, Intent::On, Some(7)), []);
+    assert_eq!(s.resume(NOW, KEY, Intent::On, Some(running(7))), []);
     assert_eq!(s.resume(NOW, SSHD, Intent::On, None), []);
     assert_eq!(s.settle(NOW), [], "sshd needs the key");
     s.note(NOW, Input::Exited(7, EXIT_0));
@@ -74,7 +100,7 @@ fn a_one_shot_that_runs_is_done_when_it_ends() {
 #[test]
 fn what_was_stopping_is_stopped() {
     let mut s = machine();
-    let _ = s.resume(NOW, SSHD, Intent::Off, Some(7));
+    let _ = s.resume(NOW, SSHD, Intent::Off, Some(running(7)));
     assert_eq!(s.settle(NOW), [Action::Terminate(SSHD, 7)]);
     s.note(NOW, Input::Exited(7, EXIT_0));
     assert_eq!(s.state(SSHD), State::Off);
@@ -83,8 +109,8 @@ fn what_was_stopping_is_stopped() {
 #[test]
 fn nothing_is_taken_over_twice() {
     let mut s = machine();
-    let _ = s.resume(NOW, SSHD, Intent::On, Some(7));
-    assert_eq!(s.resume(NOW, SSHD, Intent::On, Some(8)), []);
+    let _ = s.resume(NOW, SSHD, Intent::On, Some(running(7)));
+    assert_eq!(s.resume(NOW, SSHD, Intent::On, Some(running(8))), []);
     assert_eq!(
         s.state(SSHD),
         State::Up {
@@ -93,7 +119,7 @@ fn nothing_is_taken_over_twice() {
         }
     );
     // A record that names one process twice is wrong.
-    let _ = s.resume(NOW, PODMAN, Intent::On, Some(7));
+    let _ = s.resume(NOW, PODMAN, Intent::On, Some(running(7)));
     assert_eq!(s.state(PODMAN), State::Waiting);
-    assert_eq!(s.resume(NOW, id(99), Intent::On, Some(9)), []);
+    assert_eq!(s.resume(NOW, id(99), Intent::On, Some(running(9))), []);
 }
