@@ -10,6 +10,7 @@ use crate::board::Board;
 use crate::process;
 use anyhow::{Context, Result, bail};
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
@@ -40,6 +41,11 @@ pub enum Accelerator {
 /// acceptable once per boot of the host.
 const TRY: Duration = Duration::from_secs(8);
 
+/// File beside a kernel with the result of the trial.
+const MARK: &str = ".kvm";
+/// Verdict of a trial that has succeeded.
+const YES: &str = "yes";
+
 impl AcceleratorChoice {
     /// Parses `kvm`, `tcg`, `auto` or an empty text, as in `ACCEL=`.
     pub fn parse(text: &str) -> Result<Self> {
@@ -47,7 +53,7 @@ impl AcceleratorChoice {
             "" | "auto" => Ok(Self::Auto),
             "kvm" => Ok(Self::Kvm),
             "tcg" => Ok(Self::Tcg),
-            other => bail!("ACCEL={other}: it is kvm or tcg"),
+            other => bail!("accelerator {other}: it is auto, kvm or tcg"),
         }
     }
 
@@ -67,32 +73,50 @@ impl AcceleratorChoice {
     }
 }
 
-/// Reads the kept result, or makes a trial and prints that. A lock serializes callers, because many
-/// tests may ask at once.
+/// Tells whether guests run under KVM, by a trial with a kernel or by the last one.
+///
+/// # Errors
+/// The reason for which they do not.
+pub fn runs_under_kvm(board: Board, kernel: &Path) -> Result<()> {
+    let (verdict, _) = verdict(board, kernel);
+    match accelerator(&verdict) {
+        Accelerator::Kvm => Ok(()),
+        Accelerator::Tcg => bail!("{}", verdict.trim_start_matches("no: ")),
+    }
+}
+
 fn remembered(board: Board, kernel: &Path) -> Accelerator {
+    let (verdict, is_new) = verdict(board, kernel);
+    let accelerator = accelerator(&verdict);
+    if is_new {
+        let text = match accelerator {
+            Accelerator::Kvm => "KVM: guests run under it".to_owned(),
+            Accelerator::Tcg => format!("KVM {verdict}; using TCG, which is slower"),
+        };
+        // A message that cannot be written is none.
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
+    accelerator
+}
+
+/// Reads the kept result, or makes a trial; returns true for a new one. A lock serializes callers,
+/// because many tests may ask at once.
+fn verdict(board: Board, kernel: &Path) -> (String, bool) {
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock();
-    let file = kernel.with_file_name(".kvm");
+    let file = kernel.with_file_name(MARK);
     let key = key(kernel);
-    if let Some(accelerator) = fs::read_to_string(&file)
-        .ok()
-        .and_then(|text| recall(&text, &key))
-    {
-        return accelerator;
+    let kept = fs::read_to_string(&file).unwrap_or_default();
+    if let Some(verdict) = recall(&kept, &key) {
+        return (verdict.to_owned(), false);
     }
-    let (accelerator, verdict) = match try_kvm(board, kernel) {
-        Ok(()) => (Accelerator::Kvm, "yes".to_owned()),
-        Err(why) => (Accelerator::Tcg, format!("no: {why:#}")),
+    let verdict = match try_kvm(board, kernel) {
+        Ok(()) => YES.to_owned(),
+        Err(why) => format!("no: {why:#}"),
     };
-    match accelerator {
-        Accelerator::Kvm => eprintln!("KVM: guests run under it"),
-        Accelerator::Tcg => {
-            eprintln!("KVM {verdict}; using TCG, which is slower (ACCEL=kvm insists)")
-        }
-    }
     // If the result cannot be kept, it is determined again: slower, not wrong.
     let _ = fs::write(&file, format!("{key} {verdict}\n"));
-    accelerator
+    (verdict, true)
 }
 
 /// Returns a key that changes when the host boots, or with another kernel.
@@ -102,13 +126,15 @@ fn key(kernel: &Path) -> String {
     format!("{}/{size}", boot.trim())
 }
 
-fn recall(text: &str, key: &str) -> Option<Accelerator> {
-    let verdict = text.strip_prefix(key)?.trim();
-    Some(if verdict == "yes" {
-        Accelerator::Kvm
-    } else {
-        Accelerator::Tcg
-    })
+fn recall<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    text.strip_prefix(key).map(str::trim)
+}
+
+fn accelerator(verdict: &str) -> Accelerator {
+    match verdict == YES {
+        true => Accelerator::Kvm,
+        false => Accelerator::Tcg,
+    }
 }
 
 /// Returns true if this QEMU's TCG may run a stale translation when one CPU patches code that
@@ -224,12 +250,10 @@ mod tests {
 
     #[test]
     fn a_verdict_holds_for_this_boot_and_kernel() {
-        assert_eq!(recall("boot/5 yes\n", "boot/5"), Some(Accelerator::Kvm));
-        assert_eq!(
-            recall("boot/5 no: it hangs\n", "boot/5"),
-            Some(Accelerator::Tcg)
-        );
-        assert_eq!(recall("other/5 yes\n", "boot/5"), None);
+        let recalled = |text| recall(text, "boot/5").map(accelerator);
+        assert_eq!(recalled("boot/5 yes\n"), Some(Accelerator::Kvm));
+        assert_eq!(recalled("boot/5 no: it hangs\n"), Some(Accelerator::Tcg));
+        assert_eq!(recalled("other/5 yes\n"), None);
     }
 
     #[test]

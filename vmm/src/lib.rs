@@ -33,7 +33,7 @@ mod ready;
 pub mod ssh;
 mod vm;
 
-pub use accel::{Accelerator, AcceleratorChoice, loses_patches};
+pub use accel::{Accelerator, AcceleratorChoice, loses_patches, runs_under_kvm};
 pub use board::Board;
 pub use console::Console;
 pub use disk::{Bus, Disk};

@@ -13,6 +13,8 @@ use anyhow::Result;
 use clap::{Arg, ArgMatches, Command};
 use nix::sys::statvfs::statvfs;
 use serde_json::{Value, json};
+use std::fs;
+use std::path::PathBuf;
 use std::process::{Command as Process, ExitCode};
 
 /// Free bytes below which a host's disk is named.
@@ -28,10 +30,11 @@ pub fn command() -> Command {
 /// Runs `doctor`; fails if a machine could not start.
 pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
+    let kernel = kernel(&dirs);
     let mut findings = Vec::new();
     for driver in DRIVERS {
         findings.extend(driver.programs().iter().map(program));
-        findings.extend(driver.findings());
+        findings.extend(driver.findings(kernel.as_deref()));
     }
     findings.extend(SSH.iter().map(program));
     findings.extend([image(), storage(&dirs), runtime(&dirs), machines(&dirs)]);
@@ -54,6 +57,17 @@ fn render(findings: &[Finding], as_json: bool) -> String {
         }
     }
     tabwriter::align(&text, tabwriter::LS)
+}
+
+/// Returns the kernel of an image in the cache, or of the image that machines get by default.
+fn kernel(dirs: &Dirs) -> Option<PathBuf> {
+    let cached = fs::read_dir(dirs.cache()).into_iter().flatten().flatten();
+    let mut kernels = cached.map(|entry| entry.path().join("vmlinuz"));
+    let own = || match Source::default_place() {
+        Ok(Source::Dir(dir)) => Some(dir.join("vmlinuz")),
+        _ => None,
+    };
+    kernels.find(|kernel| kernel.is_file()).or_else(own)
 }
 
 fn program(program: &Program) -> Finding {

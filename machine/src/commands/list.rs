@@ -2,6 +2,8 @@
 //! `ls` and `active`.
 
 use std::env;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
@@ -168,7 +170,7 @@ fn item(dirs: &Dirs, name: &str, with_state: bool) -> Result<Item> {
     let config = machine.config()?;
     let (state, error) = match with_state.then(|| super::state(dirs, &machine)) {
         None => (State::Stopped, String::new()),
-        Some(Ok(state)) => (state, String::new()),
+        Some(Ok(state)) => (state, trouble(&machine, state)),
         Some(Err(why)) => (State::Error, format!("{why:#}").replace('\n', " ")),
     };
     let url = match state {
@@ -186,8 +188,46 @@ fn item(dirs: &Dirs, name: &str, with_state: bool) -> Result<Item> {
         cpus: config.cpus,
         memory: u64::from(config.memory_mib) << 20,
         disk: config.disk_bytes,
+        disk_used: used(&machine),
+        resident: resident(&machine, state),
         port: config.ssh_port,
         created: config.created,
         last_up: config.last_up,
     })
+}
+
+/// Returns the reason for a state that was not asked for.
+fn trouble(machine: &Machine, state: State) -> String {
+    let why = match state {
+        State::Stopped => machine
+            .end_record()
+            .filter(|record| !record.clean)
+            .map(|record| record.why),
+        State::Saved => None,
+        _ => machine.run_record().and_then(|record| record.trouble),
+    };
+    why.unwrap_or_default().replace('\n', " ")
+}
+
+/// Returns the bytes that the disk, which has holes, takes on the host.
+fn used(machine: &Machine) -> u64 {
+    // st_blocks counts units of 512 bytes (inode(7)).
+    machine
+        .disk()
+        .metadata()
+        .map_or(0, |meta| meta.blocks() * 512)
+}
+
+/// Returns the resident memory of the driver's program: proc_pid_status(5).
+fn resident(machine: &Machine, state: State) -> u64 {
+    if matches!(state, State::Stopped | State::Saved | State::Error) {
+        return 0;
+    }
+    let kib = || -> Option<u64> {
+        let pid = machine.qemu().ok()??;
+        let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.trim().trim_end_matches(" kB").parse().ok()
+    };
+    kib().unwrap_or_default() << 10
 }

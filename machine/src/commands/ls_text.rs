@@ -34,6 +34,10 @@ pub struct Item {
     pub memory: u64,
     /// Size of the disk in bytes.
     pub disk: u64,
+    /// Bytes of the host's disk that the machine's disk takes.
+    pub disk_used: u64,
+    /// Bytes of the host's memory that the machine takes; 0 unless it runs.
+    pub resident: u64,
     /// Port of sshd on the host.
     pub port: u16,
     /// Time of creation, in seconds since 1970.
@@ -57,6 +61,8 @@ impl Item {
             cpus: 0,
             memory: 0,
             disk: 0,
+            disk_used: 0,
+            resident: 0,
             port: 0,
             created: 0,
             last_up: None,
@@ -251,7 +257,8 @@ fn fields(item: &Item, clients: &Clients) -> Value {
         "SwarmOptions": {}, "EngineOptions": {"Labels": item.labels}, "Error": item.error,
         "DockerVersion": item.engine, "ResponseTime": "0s",
         "CPUs": item.cpus, "Memory": item.memory.to_string(), "Disk": item.disk.to_string(),
-        "DiskSize": item.disk.to_string(), "Port": item.port, "Created": item.created,
+        "DiskSize": item.disk.to_string(), "DiskUsed": item.disk_used.to_string(),
+        "ResidentMemory": item.resident.to_string(), "Port": item.port, "Created": item.created,
         "LastUp": item.last_up, "Running": item.state == State::Running,
         "Starting": item.state == State::Starting, "VMType": item.driver, "Default": is_active,
     })

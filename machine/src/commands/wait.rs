@@ -79,6 +79,11 @@ pub fn wait(matches: &ArgMatches) -> Result<ExitCode> {
             (false, Outcome::Up) => return Ok(ExitCode::SUCCESS),
             // The state tells whether QEMU has ended with its keeper.
             (true, Outcome::Ended { .. }) | (_, Outcome::Gone) => {}
+            (true, Outcome::Timeout) => {
+                let (name, seconds) = (&machine.name, limit.unwrap_or_default().as_secs());
+                let text = format!("Error: machine \"{name}\" was not off within {seconds} s");
+                return Err(Fault::new(text).into());
+            }
             _ => {
                 let why = failure(&machine, &outcome, limit.unwrap_or_default());
                 return Err(Fault::new(why).into());

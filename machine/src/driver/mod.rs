@@ -112,8 +112,8 @@ pub trait Driver: Sync {
     /// Returns the programs without which no machine starts.
     fn programs(&self) -> &'static [Program];
 
-    /// Judges what the host has for this driver, besides the programs.
-    fn findings(&self) -> Vec<Finding>;
+    /// Judges what the host has for this driver, besides the programs. A kernel is one to try.
+    fn findings(&self, kernel: Option<&Path>) -> Vec<Finding>;
 
     /// Describes the host as the memory of a template depends on it, one part per entry.
     fn host(&self, cache: &Path, config: &MachineConfig) -> Result<Vec<String>>;

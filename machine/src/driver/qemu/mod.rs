@@ -50,8 +50,8 @@ impl Driver for Qemu {
         PROGRAMS
     }
 
-    fn findings(&self) -> Vec<Finding> {
-        findings::all()
+    fn findings(&self, kernel: Option<&Path>) -> Vec<Finding> {
+        findings::all(kernel)
     }
 
     fn host(&self, cache: &Path, config: &MachineConfig) -> Result<Vec<String>> {
