@@ -157,9 +157,22 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
     }
     let entry = COMMANDS.iter().find(|entry| entry.name == name);
     match entry.map(|entry| (entry.run)(own)) {
-        Some(Ok(status)) => status,
+        Some(Ok(status)) => printed(status),
         Some(Err(error)) => ExitCode::from(report(&error)),
         None => ExitCode::from(FAILURE),
+    }
+}
+
+/// Returns the status of a command that has succeeded, unless its output could not be written.
+fn printed(status: ExitCode) -> ExitCode {
+    match crate::out::failure() {
+        None => status,
+        Some(why) => {
+            if !why.is_empty() {
+                eprintln!("{why}");
+            }
+            ExitCode::from(FAILURE)
+        }
     }
 }
 

@@ -7,6 +7,10 @@
 //! locks and signals are not those of POSIX.
 
 #[cfg(unix)]
+#[macro_use]
+pub mod out;
+
+#[cfg(unix)]
 pub mod cli;
 #[cfg(unix)]
 pub mod clients;

@@ -79,8 +79,11 @@ impl Keeper {
             VmEvent::Shutdown(reason) => self.shutdown = Some(reason),
             VmEvent::Restarted => self.restarted(),
             VmEvent::Resumed => self.resumed(),
+            // A pause that a request has ended meanwhile is over.
             VmEvent::Paused if self.record.phase == State::Running => {
-                self.set_phase(State::Paused);
+                if self.vm.is_running().is_ok_and(|running| !running) {
+                    self.set_phase(State::Paused);
+                }
             }
             VmEvent::DiskFailed(full) if self.stop.is_none() => {
                 let why = match full {

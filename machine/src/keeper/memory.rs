@@ -24,11 +24,12 @@ impl Keeper {
             Ok(()) => self.followers.push(Box::new(client)),
             Err(error) => {
                 eprintln!("suspend: {error:#}");
-                control::send(&client, &json!({"error": format!("{error:#}")}));
                 if before == State::Running && self.record.phase == State::Stopping {
                     let _ = self.vm.resume();
                 }
                 self.set_phase(before);
+                // The state is right before the answer.
+                control::send(&client, &json!({"error": format!("{error:#}")}));
             }
         }
     }

@@ -6,6 +6,7 @@ mod cost;
 mod docker;
 mod guest;
 mod host;
+mod hosts;
 mod life;
 mod odd;
 mod orders;

@@ -260,3 +260,23 @@ fn is_error(host: &Host, about: &str) {
     assert_eq!(removed.status, Some(0), "{about}: {}", removed.errors);
     assert_eq!(host.run(&["ls", "-q"]).out, "good\n", "{about}");
 }
+
+#[test]
+fn an_output_that_cannot_be_written_is_no_crash() {
+    let host = Host::new();
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = host.command(&["version"]).stdout(full()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("standard output: No space left on device") && said.lines().count() == 1,
+        "{said}"
+    );
+    let status = host.command(&["version"]).stderr(full()).status().unwrap();
+    assert!(status.success());
+    // A reader that has gone.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = host.command(&["version"]).stdout(writer).output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(1), 0));
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Hosts on which something is in the way: a taken port, another user, a full disk, a logout, a command
+//! that is interrupted.
+
+use crate::host::{CREATE, Host, PROGRAM};
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Gid, Pid, Uid, chown};
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+use tests::eventually;
+
+/// The user nobody: ssh-keygen(1) takes users with a name alone.
+const OTHER: u32 = 65_534;
+
+fn is(host: &Host, state: &str) -> Result<()> {
+    let now = host.ok("status box")?;
+    ensure!(now == state, "{now}, not {state}");
+    Ok(())
+}
+
+fn has_port(host: &Host, port: u16) -> Result<()> {
+    let config = host.ok("ssh-config box")?;
+    let line = format!("Port {port}\n");
+    ensure!(config.contains(&line), "{config}, not {line}");
+    Ok(())
+}
+
+#[test]
+fn a_port_of_ssh_is_taken() -> Result<()> {
+    let host = Host::new()?;
+    host.create()?;
+    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let port = taken.local_addr()?.port();
+    // A port that the owner has chosen: an error that names it.
+    host.ok(&format!("set box ssh-port={port}"))?;
+    let error = host.fails("start box")?;
+    ensure!(
+        error.contains(&format!("port {port} of 127.0.0.1")) && !error.contains('\n'),
+        "{error}"
+    );
+    is(&host, "Stopped")?;
+    drop(taken);
+    host.ok("start box")?;
+    has_port(&host, port)?;
+    host.ok("stop box")?;
+    // One of the last start: the next start has another one, and everybody is told.
+    host.ok("set box ssh-port=0")?;
+    host.ok("start box")?;
+    host.ok("stop box")?;
+    let text = fs::read_to_string(host.file("config.json"))?;
+    let config = machine::store::config::MachineConfig::parse(&text)?;
+    let _taken = TcpListener::bind(("127.0.0.1", config.ssh_port))?;
+    host.ok("start box")?;
+    host.ping()?;
+    ensure!(has_port(&host, config.ssh_port).is_err());
+    Ok(())
+}
+
+/// Gives everything below a directory to the other user.
+fn give(dir: &Path) -> Result<()> {
+    chown(dir, Some(Uid::from_raw(OTHER)), Some(Gid::from_raw(OTHER)))?;
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        match path.is_dir() && !path.is_symlink() {
+            true => give(&path)?,
+            false => chown(
+                &path,
+                Some(Uid::from_raw(OTHER)),
+                Some(Gid::from_raw(OTHER)),
+            )?,
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn two_users_have_machines_of_one_name() -> Result<()> {
+    if !Uid::effective().is_root() {
+        eprintln!("root alone can be another user");
+        return Ok(());
+    }
+    let (own, others) = (Host::new()?, Host::new()?);
+    let home = others.path().parent().context("a directory")?;
+    give(home)?;
+    let run = |line: &str, runtime: &Path| -> Result<Output> {
+        let mut command = others.command(line);
+        command.env("XDG_RUNTIME_DIR", runtime);
+        Ok(command.uid(OTHER).gid(OTHER).output()?)
+    };
+    let runtime = others.path().join("run");
+    let ok = |line: &str| -> Result<String> {
+        let out = run(line, &runtime)?;
+        ensure!(out.status.success(), "{line}: {out:?}");
+        Ok(String::from_utf8_lossy(&out.stdout).trim().to_owned())
+    };
+    own.create()?;
+    own.ok("start box")?;
+    ok(CREATE)?;
+    ok("start box")?;
+    ensure!(own.ok("status box")? == "Running" && ok("status box")? == "Running");
+    own.ping()?;
+    others.ping()?;
+    ensure!(own.ok("ssh-config box")? != ok("ssh-config box")?);
+    // A shell of su(1) has the runtime directory of the user before.
+    let out = run("ls", &own.path().join("run"))?;
+    ensure!(
+        out.status.success() || out.stderr.iter().filter(|&&b| b == b'\n').count() == 1,
+        "{out:?}"
+    );
+    ok("kill box")?;
+    ok("rm -f box")?;
+    is(&own, "Running")
+}
+
+#[test]
+fn a_logout_stops_the_machine_in_order() -> Result<()> {
+    let host = Host::new()?;
+    host.create()?;
+    host.ok("start box")?;
+    for pid in host.keepers()? {
+        kill(pid, Signal::SIGTERM)?;
+    }
+    host.ok("wait --for stopped box")?;
+    let last = fs::read_to_string(host.file("last.json"))?;
+    ensure!(last.contains("powered off"), "{last}");
+    let list = host.ok("ls --format {{.State}}:{{.Error}}")?;
+    ensure!(list == "Stopped:", "{list}");
+    Ok(())
+}
+
+#[test]
+fn a_start_that_is_interrupted_goes_on() -> Result<()> {
+    let host = Host::new()?;
+    host.ok(&CREATE.replace("usual", "silent"))?;
+    let mut start = host.command("start box").stdout(Stdio::null()).spawn()?;
+    eventually(Duration::from_secs(60), || is(&host, "Starting"))?;
+    kill(Pid::from_raw(i32::try_from(start.id())?), Signal::SIGINT)?;
+    start.wait()?;
+    is(&host, "Starting")?;
+    // What ends without having been asked to says why.
+    for pid in host.qemu()? {
+        kill(pid, Signal::SIGKILL)?;
+    }
+    host.ok("wait --for stopped box")?;
+    let list = host.ok("ls --format {{.State}}:{{.Error}}")?;
+    // The words depend on what QEMU had answered by then.
+    ensure!(
+        list.strip_prefix("Stopped:")
+            .is_some_and(|why| !why.is_empty()),
+        "{list}"
+    );
+    Ok(())
+}
+
+/// Commands on a store of 24 MB, which is full where `fill` was called.
+const FULL: &str = r#"
+set -u
+mount -t tmpfs -o size=24m none "$MACHINE_STORAGE_PATH" || exit 77
+fill() { dd if=/dev/zero of="$MACHINE_STORAGE_PATH/filler" bs=64k 2>/dev/null; }
+free() { rm "$MACHINE_STORAGE_PATH/filler"; }
+"$PROGRAM" create --no-start --accel tcg --cpus 1 --memory 256M --disk 1G --image usual box >/dev/null || exit 1
+fill
+"$PROGRAM" start box >/dev/null 2>"$HOME/said" && exit 2
+[ "$("$PROGRAM" status box)" = Stopped ] || exit 3
+free
+"$PROGRAM" start box >/dev/null || exit 4
+fill
+[ "$("$PROGRAM" status box)" = Running ] || exit 5
+"$PROGRAM" set box memory=512M 2>/dev/null && exit 6
+"$PROGRAM" suspend box >/dev/null 2>>"$HOME/said" && exit 7
+[ "$("$PROGRAM" status box)" = Running ] || exit 8
+"$PROGRAM" stop box >/dev/null || exit 9
+[ "$("$PROGRAM" status box)" = Stopped ] || exit 10
+free
+"$PROGRAM" start box >/dev/null || exit 11
+"$PROGRAM" rm -f box >/dev/null || exit 12
+"#;
+
+#[test]
+fn a_disk_of_the_host_is_full() -> Result<()> {
+    let host = Host::new()?;
+    fs::create_dir(host.store())?;
+    let mut command = Command::new("unshare");
+    host.set(command.args(["--user", "--map-root-user", "--mount", "sh", "-c", FULL]));
+    let out = command.env("PROGRAM", PROGRAM).output()?;
+    let said = fs::read_to_string(host.path().join("said")).unwrap_or_default();
+    ensure!(out.status.success(), "{out:?}: {said}");
+    ensure!(said.contains("No space left on device"), "{said}");
+    Ok(())
+}
