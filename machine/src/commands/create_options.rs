@@ -103,7 +103,7 @@ fn network() -> [Arg; 2] {
     ]
 }
 
-fn guest() -> [Arg; 6] {
+fn guest() -> [Arg; 7] {
     [
         option(
             "image",
@@ -122,6 +122,10 @@ fn guest() -> [Arg; 6] {
             .action(ArgAction::Append),
         option("quadlet", "DIR", "Directory with quadlet files, which the machine has on its disk from its first boot on")
             .value_parser(value_parser!(PathBuf)),
+        Arg::new("no-proxy-env")
+            .long("no-proxy-env")
+            .action(ArgAction::SetTrue)
+            .help("Keep the proxies of this host's environment from the machine"),
         option("label", "KEY=VALUE", "Label that ls --filter finds").action(ArgAction::Append),
     ]
 }
@@ -152,6 +156,7 @@ pub fn configure(name: &str, matches: &ArgMatches) -> Result<MachineConfig> {
         (config.ssh_port, config.ssh_port_fixed) = (port, true);
     }
     config.accel = text("accel").to_owned();
+    config.proxy_env = !matches.get_flag("no-proxy-env");
     config.append = list("append");
     config.labels = list("label");
     if let Some(address) = matches.get_one::<Ipv4Addr>("publish-on") {
@@ -259,6 +264,16 @@ pub fn ssh_port(config: &mut MachineConfig, text: &str) -> Result<()> {
     let port: u16 =
         port.with_context(|| format!("ssh-port {text}: a number up to 65535 is right"))?;
     (config.ssh_port, config.ssh_port_fixed) = (port, port > 0);
+    Ok(())
+}
+
+/// Sets whether the proxies of the host's environment are the machine's.
+pub fn proxy_env(config: &mut MachineConfig, text: &str) -> Result<()> {
+    config.proxy_env = match text {
+        "on" => true,
+        "off" => false,
+        _ => bail!("proxy-env {text}: on or off is right"),
+    };
     Ok(())
 }
 

@@ -32,6 +32,7 @@ const SETTINGS: &[Setting] = &[
     Setting { name: "accel", value: "ACCEL", help: "Accelerator: auto, kvm or tcg", apply: create_options::accel },
     Setting { name: "ssh-port", value: "PORT", help: "Port of 127.0.0.1 for ssh; 0 for any free one", apply: create_options::ssh_port },
     Setting { name: "publish-on", value: "ADDRESS", help: "Address of the host for ports that are published without one", apply: create_options::publish_on },
+    Setting { name: "proxy-env", value: "on|off", help: "Proxies of the host's environment", apply: create_options::proxy_env },
     Setting { name: "flag", value: "NAME=VALUE", help: "Flag of the machine; an empty value takes it back", apply: set_flag },
 ];
 
@@ -56,7 +57,7 @@ pub fn command() -> Command {
                 .value_name("[NAME] [SETTING=VALUE...]")
                 .action(ArgAction::Append)
                 .num_args(0..)
-                .help("Machine, and settings: cpus, memory, disk, accel, ssh-port, publish-on, flag.NAME"),
+                .help("Machine, and settings: cpus, memory, disk, accel, ssh-port, publish-on, proxy-env, flag.NAME"),
         )
         .args(SETTINGS.iter().map(option))
         .arg(restart_flag())
@@ -246,12 +247,13 @@ mod tests {
         assert_eq!(applied("accel=tcg").expect("right").accel, "tcg");
         assert!(applied("ssh-port=2222").expect("right").ssh_port_fixed);
         assert!(!applied("ssh-port=0").expect("right").ssh_port_fixed);
+        assert!(!applied("proxy-env=off").expect("right").proxy_env);
         let flags = applied("flag.tz=Europe/Berlin").expect("right").flags;
         assert_eq!(flags, [("tz".to_owned(), "Europe/Berlin".to_owned())]);
         #[rustfmt::skip]
         let wrong = [
             "cpus=0", "cpus=x", "memory=8M", "memory=", "disk=1", "disk=0", "accel=hvf", "ssh-port=70000",
-            "publish-on=::1", "flag.=x", "flag.TZ=x", "flag=tz", "cpu=1", "=1",
+            "publish-on=::1", "proxy-env=1", "flag.=x", "flag.TZ=x", "flag=tz", "cpu=1", "=1",
         ];
         for pair in wrong {
             let error = format!("{:#}", applied(pair).expect_err(pair));

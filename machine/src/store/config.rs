@@ -50,6 +50,9 @@ pub struct MachineConfig {
     /// Flags without `b2p.` and their values, passed by fw_cfg.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<(String, String)>,
+    /// True if the proxies of the host's environment are the machine's as well.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub proxy_env: bool,
     /// Labels, `key=value`, which `ls --filter label=` finds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
@@ -80,6 +83,18 @@ fn auto() -> String {
     "auto".to_owned()
 }
 
+fn yes() -> bool {
+    true
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_yes(value: &bool) -> bool {
+    *value
+}
+
 fn loopback() -> String {
     "127.0.0.1".to_owned()
 }
@@ -104,6 +119,7 @@ impl MachineConfig {
             accel: auto(),
             append: Vec::new(),
             flags: Vec::new(),
+            proxy_env: true,
             labels: Vec::new(),
             publish_on: loopback(),
             shares: Vec::new(),

@@ -40,12 +40,20 @@ fn clock(host: &Host) -> Result<f64> {
 /// Creates a second machine of the state from which `box` comes, and compares the two.
 pub fn copied(host: &Host, create: &[&str]) -> Result<()> {
     let begun = Instant::now();
-    let said = host.ok(&[create, &["two"]].concat())?;
+    // The template has booted without this proxy.
+    let mut command = host.command(&[create, &["two"]].concat());
+    let out = command
+        .env("http_proxy", "http://localhost:3128")
+        .output()?;
+    ensure!(out.status.success(), "{out:?}");
+    let said = String::from_utf8_lossy(&out.stdout).into_owned();
     eprintln!(
         "a copy of a template: first answer after {:?}",
         begun.elapsed()
     );
     ensure!(!said.contains("Booting the template"), "made again: {said}");
+    let proxy = host.ok(&["ssh", "two", "echo $http_proxy"])?;
+    ensure!(proxy == "http://10.0.2.2:3128", "{proxy}");
     let unique = "cat /etc/machine-id; cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub; \
                   hostname; cat /proc/sys/kernel/random/uuid; \
                   sudo cat /run/boot2podman/authorized_keys";

@@ -267,7 +267,7 @@ mod tests {
     }
 
     fn line(config: &MachineConfig, at: &Resolved) -> String {
-        let entries = settings::entries(config, "ssh-ed25519 AAAA box", &[]);
+        let entries = settings::entries(config, "ssh-ed25519 AAAA box", &[], &[]);
         arguments(config, at, &entries)
             .expect("short enough")
             .join(" ")

@@ -4,6 +4,7 @@
 use super::QEMU;
 use super::arguments::{self, Resolved};
 use super::monitor::Monitor;
+use super::proxy::{self, Proxies};
 use super::settings;
 use super::shares::{Attempt, Served};
 use crate::driver::{Announce, Launched, Start};
@@ -48,10 +49,14 @@ pub fn launch(
     let accelerator = accelerator(&machine.cache, config)?;
     let mut tries = TRIES;
     let mut attempts = vec![Attempt::Best; config.shares.len()];
-    let mut notes = Vec::new();
+    let proxies = match config.proxy_env {
+        true => proxy::of_host(|name| std::env::var(name).ok()),
+        false => Proxies::default(),
+    };
+    let mut notes = proxies.notes;
     loop {
         let mut served = Served::start(machine, &config.shares, &attempts);
-        let entries = settings::entries(config, &key, &served.folders);
+        let entries = settings::entries(config, &key, &served.folders, &proxies.flags);
         for (name, content) in &entries {
             files::replace(&settings::file(&machine.run, name), content.as_bytes())?;
         }

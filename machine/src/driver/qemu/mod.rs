@@ -7,6 +7,7 @@ mod findings;
 mod hardware;
 mod launch;
 pub mod monitor;
+mod proxy;
 mod settings;
 mod shares;
 mod vm;

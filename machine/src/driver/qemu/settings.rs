@@ -11,6 +11,7 @@ pub fn entries(
     config: &MachineConfig,
     public_key: &str,
     folders: &[Folder],
+    proxies: &[(String, String)],
 ) -> Vec<(String, String)> {
     let mut entries = vec![
         ("machine".to_owned(), "qemu".to_owned()),
@@ -18,6 +19,7 @@ pub fn entries(
         ("format".to_owned(), "blank".to_owned()),
         ("hostname".to_owned(), config.name.to_ascii_lowercase()),
     ];
+    entries.extend_from_slice(proxies);
     for (name, value) in &config.flags {
         entries.retain(|(other, _)| other != name);
         entries.push((name.clone(), value.clone()));
@@ -50,14 +52,23 @@ mod tests {
         config.flags = vec![
             ("hostname".into(), "web".into()),
             ("tz".into(), "UTC".into()),
+            ("http_proxy".into(), "own:1".into()),
         ];
-        let list = entries(&config, "k", &[]);
+        let proxies = [("http_proxy".to_owned(), "of-host:1".to_owned())];
+        let list = entries(&config, "k", &[], &proxies);
         let named = |name: &str| list.iter().filter(|(n, _)| n == name).collect::<Vec<_>>();
         assert_eq!(
             named("hostname"),
             [&("hostname".to_owned(), "web".to_owned())]
         );
         assert_eq!(named("tz").len(), 1);
-        assert_eq!(entries(&MachineConfig::new("Box"), "k", &[])[3].1, "box");
+        assert_eq!(
+            named("http_proxy"),
+            [&("http_proxy".to_owned(), "own:1".to_owned())]
+        );
+        assert_eq!(
+            entries(&MachineConfig::new("Box"), "k", &[], &[])[3].1,
+            "box"
+        );
     }
 }
