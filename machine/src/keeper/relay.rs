@@ -11,8 +11,12 @@ use std::path::Path;
 /// Longest request in bytes.
 const MAX_REQUEST_BYTES: usize = 64 * 1024;
 
-/// Answers one request.
+/// Seconds that a request has: a guest that sends none would keep a process of the host for each.
+const LIMIT: u32 = 60;
+
+/// Answers one request. SIGALRM ends the process at the time limit (alarm(2)).
 pub fn run(run_dir: &Path) -> Result<()> {
+    nix::unistd::alarm::set(LIMIT);
     let (status, text) = match answer(&mut BufReader::new(io::stdin().lock()), run_dir) {
         Ok(()) => ("200 OK", String::new()),
         Err(error) => ("500 Internal Server Error", format!("{error:#}\n")),
