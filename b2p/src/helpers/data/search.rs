@@ -45,8 +45,8 @@ impl Search<'_> {
         self.seqnum
     }
 
-    /// Decides what to do, and decides again with each device that appears, until there is
-    /// something to do or no reason to wait.
+    /// Decides what to do, and decides again with each device that appears, until a disk can be
+    /// used or there is no reason to wait.
     pub fn choose(&mut self) -> (Choice, Vec<Device>) {
         loop {
             // The remaining time is read before the devices: a device that appears in between
@@ -65,7 +65,8 @@ impl Search<'_> {
             if !matches!(choice.decision, Decision::Use(..)) && self.load_slow_drivers() {
                 continue;
             }
-            if has_disk(&choice) || self.awaited_is_there(&devices) || remaining.is_zero() {
+            let is_over = remaining.is_zero() || self.awaited_is_there(&devices);
+            if is_over || is_final(&choice.decision, &devices) {
                 return (choice, devices);
             }
             self.wait.sleep(remaining);
@@ -109,6 +110,48 @@ impl Search<'_> {
     }
 }
 
+/// Returns true if no disk that appears later changes the decision. A blank disk is formatted only if there
+/// is no data disk, and one may still be on its way; a disk that carries a request was prepared for it.
+fn is_final(decision: &Decision, devices: &[Device]) -> bool {
+    match decision {
+        Decision::Use(..) | Decision::Sweep(_) => true,
+        Decision::Format(name) => devices.iter().any(|d| d.name == *name && !d.is_blank),
+        Decision::NoDisk(_) => false,
+    }
+}
+
 fn has_disk(choice: &Choice) -> bool {
     !matches!(choice.decision, Decision::NoDisk(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use disk::format_state::FormatState;
+    use disk::signature::SignatureKind;
+
+    #[test]
+    fn no_blank_disk_is_formatted_while_another_is_on_its_way() {
+        let device = |name: &str, is_blank| Device {
+            name: name.into(),
+            parent_disk: None,
+            size: 1 << 30,
+            read_only: false,
+            is_virtual: false,
+            in_use: None,
+            partuuid: None,
+            is_data_partition: false,
+            signatures: Ok(Vec::new()),
+            truncation: None,
+            format_state: FormatState::Unrelated,
+            is_blank,
+        };
+        let devices = [device("vda", true), device("vdb", false)];
+        let is_final = |decision| is_final(&decision, &devices);
+        assert!(is_final(Decision::Use("sda1".into(), SignatureKind::Ext4)));
+        assert!(is_final(Decision::Sweep("sda".into())));
+        assert!(!is_final(Decision::Format("vda".into())));
+        assert!(is_final(Decision::Format("vdb".into())), "a request");
+        assert!(!is_final(Decision::NoDisk(String::new())));
+    }
 }
