@@ -15,7 +15,7 @@ use crate::MIB;
 use crate::bytes::{ReadAt, array, is_zero, le32, le64, put, read_at};
 use crate::crc::crc32;
 use crate::disk_op::DiskOp;
-use crate::mbr::PROTECTIVE;
+use crate::mbr::{self, PROTECTIVE};
 use crate::partition::{Partition, partuuid};
 use crate::uuid::{Uuid, swap_byte_order};
 pub use oversized::read_oversized;
@@ -37,6 +37,9 @@ const HEADER_BYTES: usize = 92;
 /// Size of the boot code in the first sector, in bytes (UEFI 2.10, section 5.2.1).
 const BOOT_CODE_BYTES: usize = 440;
 
+/// Index of the flush before the header of the primary table in [`Gpt::writes`].
+const HEADER_OF_PRIMARY: usize = 4;
+
 /// Valid table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gpt {
@@ -46,6 +49,8 @@ pub struct Gpt {
     pub disk: Uuid,
     /// True if the primary table is broken and the backup was read.
     pub from_backup: bool,
+    /// Sector of the backup's header.
+    backup_lba: u64,
     /// First sector that a partition may use.
     first_usable: u64,
     /// First sector of the array of entries.
@@ -57,7 +62,8 @@ pub struct Gpt {
     boot_code: Vec<u8>,
 }
 
-/// Reads the primary table, or the backup in the last sector; `None` if neither is valid.
+/// Reads the primary table, or the backup in the last sector; `None` if neither is valid, or if the first
+/// sector holds a table of another kind ([`mbr::replaces_gpt`]). A first sector that is damaged does not count.
 ///
 /// # Errors
 /// The disk cannot be read.
@@ -77,6 +83,9 @@ pub fn read(source: &dyn ReadAt, sector: u32) -> io::Result<Option<Gpt>> {
 
 /// Reads the table whose header is in sector `lba`.
 fn read_table(source: &dyn ReadAt, sector: u32, lba: u64, sectors: u64) -> io::Result<Option<Gpt>> {
+    if mbr::replaces_gpt(&read_at(source, 0, 512)?) {
+        return Ok(None);
+    }
     let sector_bytes = u64::from(sector);
     let header = read_at(source, lba * sector_bytes, sector as usize)?;
     if !is_header(&header, lba) {
@@ -102,6 +111,7 @@ fn read_table(source: &dyn ReadAt, sector: u32, lba: u64, sectors: u64) -> io::R
         sector,
         disk: swap_byte_order(&array(&header, 56)),
         from_backup: lba != 1,
+        backup_lba: if lba == 1 { le64(&header, 32) } else { lba },
         first_usable,
         entries_lba,
         entry_bytes: entry_bytes as usize,
@@ -188,7 +198,11 @@ impl Gpt {
         let number = index as u32 + 1;
         let partitions = grown.partitions();
         let partition = partitions.into_iter().find(|p| p.number == number)?;
-        Some((grown.writes(size), partition))
+        let mut ops = grown.writes(size);
+        if (old_end..end).contains(&self.backup_lba.saturating_mul(sector_bytes)) {
+            ops.insert(HEADER_OF_PRIMARY, self.clear_backup());
+        }
+        Some((ops, partition))
     }
 
     /// Returns the operations that restore the primary table; `None` if it is valid, or if its array
@@ -204,6 +218,14 @@ impl Gpt {
             ..self.clone()
         };
         Some(primary.writes(size))
+    }
+
+    /// Returns the operation that clears the header of the old backup. A partition that grows over it may
+    /// end with it, and would look like a disk with a table. Nothing else is lost: the new backup is
+    /// durable, and the primary table is valid.
+    fn clear_backup(&self) -> DiskOp {
+        let unit = self.sector as usize;
+        DiskOp::Write(self.backup_lba * unit as u64, vec![0; unit])
     }
 
     /// Size of the array of entries in sectors.
@@ -370,6 +392,7 @@ pub fn create(
         sector,
         disk,
         from_backup: false,
+        backup_lba: size / sector_bytes - 1,
         first_usable: MIB / sector_bytes,
         entries_lba: 2,
         entry_bytes: ENTRY_BYTES,

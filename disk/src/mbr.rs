@@ -35,12 +35,20 @@ pub fn is_mbr(sector: &[u8]) -> bool {
         && entries(sector).any(|e| e.kind != 0 && e.first > 0 && e.len > 0)
 }
 
+/// Returns true if the first sector of a disk holds a table that covers no GPT: the kernel ignores a GPT on
+/// such a disk (block/partitions/efi.c, `is_pmbr_valid`). An older GPT stays there when another system is
+/// written over a disk, or a tool replaces the first sector alone.
+#[must_use]
+pub fn replaces_gpt(sector: &[u8]) -> bool {
+    is_mbr(sector) && entries(sector).all(|e| e.kind != PROTECTIVE)
+}
+
 /// Returns the primary partitions in the first sector of a disk of `size` bytes with logical
 /// sectors of `unit` bytes; none of a protective table. One that is longer than the disk ends with
 /// it, as for the kernel (block/partitions/core.c, `blk_add_partition`). The logical partitions
 /// inside an extended one are not followed: the kernel knows them.
 pub(crate) fn partitions(first_sector: &[u8], size: u64, unit: u64) -> Vec<Partition> {
-    if !is_mbr(first_sector) || entries(first_sector).any(|e| e.kind == PROTECTIVE) {
+    if !replaces_gpt(first_sector) {
         return Vec::new();
     }
     let mut disk = [0; 4];

@@ -6,7 +6,7 @@
 
 use std::io;
 
-use crate::bytes::{ReadAt, array, be16, be32, le16, le32, read_at};
+use crate::bytes::{ReadAt, array, be16, be32, le16, le32, le64, read_at};
 use crate::magic_table::{AT_START, FROM_END, Magic, PAGE_SIZES, SWAP_MAGIC};
 use crate::signature::{Signature, SignatureKind};
 use crate::{ext4, mbr, uuid};
@@ -54,7 +54,7 @@ pub fn probe(source: &dyn ReadAt) -> io::Result<Vec<Signature>> {
     if is_zfs(source)? {
         add(&mut found, SignatureKind::Zfs, (None, None));
     }
-    if mbr::is_mbr(&head) && !found.iter().any(explains_boot_sector) {
+    if mbr::is_mbr(&head) && !found.iter().any(|s| explains_boot_sector(s, &head)) {
         add(&mut found, SignatureKind::Dos, (None, None));
     }
     Ok(found)
@@ -111,13 +111,23 @@ fn swap(head: &[u8]) -> Option<Names> {
 }
 
 /// Returns true for signatures whose boot sector ends in the same mark as an MBR. A GPT has a
-/// protective MBR before it.
-fn explains_boot_sector(signature: &Signature) -> bool {
+/// protective MBR before it, unless the MBR is another system's.
+fn explains_boot_sector(signature: &Signature, head: &[u8]) -> bool {
     use SignatureKind::{Exfat, Gpt, Ntfs, Other, Refs, Vfat};
-    matches!(
-        signature.kind,
-        Gpt | Vfat | Ntfs | Exfat | Refs | Other("BitLocker")
-    )
+    match signature.kind {
+        Gpt => !mbr::replaces_gpt(head),
+        kind => matches!(kind, Vfat | Ntfs | Exfat | Refs | Other("BitLocker")),
+    }
+}
+
+/// Returns false for a backup header of a GPT that names another sector as its own (UEFI 2.10, section
+/// 5.3.2, MyLBA): the header is one of the whole disk, over which this partition has grown.
+fn is_own_table(source: &dyn ReadAt, magic: &Magic) -> io::Result<bool> {
+    if magic.kind != SignatureKind::Gpt {
+        return Ok(true);
+    }
+    let header = read_at(source, source.size() - magic.offset, 32)?;
+    Ok(le64(&header, 24) == source.size() / magic.offset - 1)
 }
 
 /// Adds the signatures at the end: RAID, DRBD, and backups of tables and file systems.
@@ -129,7 +139,7 @@ fn probe_end(source: &dyn ReadAt, found: &mut Vec<Signature>) -> io::Result<()> 
     };
     for magic in FROM_END {
         let bytes = read_back(size.checked_sub(magic.offset), magic.bytes.len())?;
-        if bytes == magic.bytes {
+        if bytes == magic.bytes && is_own_table(source, magic)? {
             add(found, magic.kind, (None, None));
         }
     }

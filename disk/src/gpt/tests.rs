@@ -115,6 +115,59 @@ fn a_cut_while_growing_leaves_the_primary_readable() {
     }
 }
 
+/// First sector with one partition of Linux.
+fn foreign_first_sector() -> Vec<u8> {
+    let mut sector = vec![0; 512];
+    sector[446 + 4] = 0x83;
+    sector[446 + 8..446 + 16].copy_from_slice(&[0, 8, 0, 0, 0, 8, 0, 0]);
+    sector[510..].copy_from_slice(&[0x55, 0xaa]);
+    sector
+}
+
+#[test]
+fn a_table_behind_that_of_another_system_is_none() {
+    let mut disk = disk_with_table(SIZE, 512);
+    disk[..512].copy_from_slice(&foreign_first_sector());
+    assert!(read(&disk, 512).unwrap().is_none(), "the primary");
+    let mut larger = disk.clone();
+    larger.truncate(disk.len() - 8192);
+    assert!(read_oversized(&larger, 512).unwrap().is_none());
+    disk[512..1024].fill(0);
+    assert!(read(&disk, 512).unwrap().is_none(), "the backup");
+    // A first sector that is no table is damage.
+    disk[..512].fill(0xff);
+    assert!(read(&disk, 512).unwrap().unwrap().from_backup);
+}
+
+#[test]
+fn a_partition_that_has_grown_does_not_look_like_a_disk() {
+    for sector in [512u32, 4096] {
+        for growth in [MIB, MIB + 4096, 2 * MIB, 9 * MIB] {
+            let mut disk = disk_with_table(SIZE, sector);
+            let affected = disk.clone();
+            let size = SIZE + growth;
+            disk.resize(size as usize, 0);
+            let gpt = read(&disk, sector).unwrap().unwrap();
+            let (ops, grown) = gpt.grow(size).unwrap();
+            apply(&mut disk, &ops);
+            let range = grown.offset as usize..(grown.offset + grown.len) as usize;
+            assert!(
+                crate::probe::probe(&disk[range.clone()].to_vec())
+                    .unwrap()
+                    .is_empty()
+            );
+            let cleared = affected.len() - sector as usize..affected.len();
+            let is_inside = range.contains(&cleared.start);
+            assert!(!is_inside || disk[cleared].iter().all(|byte| *byte == 0));
+            // A disk that grew before the header was cleared.
+            disk[affected.len() - 4096..affected.len()]
+                .copy_from_slice(&affected[affected.len() - 4096..]);
+            let found = crate::probe::probe(&disk[range].to_vec()).unwrap();
+            assert!(found.is_empty(), "{sector} {growth}: {found:?}");
+        }
+    }
+}
+
 #[test]
 fn a_table_of_another_is_not_grown() {
     let mut disk = disk_with_table(SIZE, 512);

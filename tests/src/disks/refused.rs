@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Disks that must be unchanged to the last bit.
 
-use super::make::{Fs, Layout, disk, sfdisk};
+use super::make::{Fs, Layout, disk, ours, sfdisk};
 use super::{Image, MIB, tool, tool_out, userdata};
 use crate::Random;
 use anyhow::{Result, ensure};
@@ -69,6 +69,8 @@ pub const ROWS: &[Row] = &[
     quiet("fat",          |d, n| disk(d, n, Layout::Whole, Fs::Fat, "STICK"), "vfat", "it holds vfat"),
     quiet("ext4",         |d, n| disk(d, n, Layout::Whole, Fs::Ext4, "photos"), "ext4", "it holds ext4"),
     quiet("gpt-ext4",     |d, n| disk(d, n, Layout::Gpt, Fs::Ext4, ""), "gpt", "it holds gpt"),
+    quiet("mbr-over-ours", mbr_over_ours, "dos", "it holds gpt and dos"),
+    quiet("fat-over-ours", fat_over_ours, "vfat", "it holds vfat and gpt"),
     quiet("lvm",          |d, n| bytes(d, n, &[(512, lvm())]), "LVM2_member", "it holds LVM2_member"),
     quiet("luks",         luks, "crypto_LUKS", "it holds crypto_LUKS"),
     quiet("raid-1.2",     |d, n| bytes(d, n, &[(4096, raid(8))]), "linux_raid_member", "it holds raid_member"),
@@ -118,6 +120,32 @@ fn sector() -> Vec<u8> {
     let mut sector = userdata::OURS.as_bytes().to_vec();
     sector.resize(512, 0);
     sector
+}
+
+/// Makes a data disk of this system over whose start another image was written: the copy of the old
+/// partition table is at the end, and the old file system behind the image.
+fn over_ours(dir: &Path, name: &str, other: &Image) -> Result<Image> {
+    let image = ours(dir, name)?;
+    image.write(0, &other.read(0, 1 << 20)?)?;
+    std::fs::remove_file(other.file())?;
+    Ok(image)
+}
+
+fn mbr_over_ours(dir: &Path, name: &str) -> Result<Image> {
+    let other = Image::blank(dir, &format!("{name}.other"), 1)?;
+    sfdisk(&other, "label: dos\nstart=64, size=1024, type=83\n")?;
+    over_ours(dir, name, &other)
+}
+
+fn fat_over_ours(dir: &Path, name: &str) -> Result<Image> {
+    let other = disk(
+        dir,
+        &format!("{name}.other"),
+        Layout::Whole,
+        Fs::Fat,
+        "STICK",
+    )?;
+    over_ours(dir, name, &other)
 }
 
 fn windows(dir: &Path, name: &str) -> Result<Image> {

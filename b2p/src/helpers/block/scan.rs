@@ -16,6 +16,7 @@ use disk::device_name::compare;
 use disk::format_state::{FormatState, format_state};
 use disk::partition_table::partitions;
 use disk::probe::probe;
+use disk::signature::SignatureKind;
 use disk::truncation::truncation;
 use sys::error::{Doing, Result};
 
@@ -82,7 +83,8 @@ fn wait_until_opens(disk: &str) {
 
 /// Tells the kernel of a data partition that it has not found, and returns its name: the kernel
 /// does not read the partition table at the end of a disk when the one at the beginning is
-/// damaged. Nothing is written; the table is repaired when the partition is used.
+/// damaged. Nothing is written; the table is repaired when the partition is used. A disk that holds something
+/// else keeps an older table at its end, which does not count.
 fn adopt_partition(disk: &str) -> Option<String> {
     if is_partition(disk) {
         return None;
@@ -92,7 +94,10 @@ fn adopt_partition(disk: &str) -> Option<String> {
     let mut partitions = table.partitions().into_iter();
     let partition = partitions.find(|p| p.name == disk::gpt::DATA_PARTITION_NAME)?;
     let name = disk::device_name::partition(disk, partition.number);
-    if sysfs_dir(&name).exists() {
+    // The first table of the ISO of this system may be damaged as well.
+    let expected = [SignatureKind::Gpt, SignatureKind::Iso9660];
+    let signatures = probe(&source).ok()?;
+    if sysfs_dir(&name).exists() || signatures.iter().any(|s| !expected.contains(&s.kind)) {
         return None;
     }
     let extent = (partition.offset, partition.len);
