@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, fchown};
 use std::path::Path;
 
 use sys::error::{Doing, Result};
@@ -14,9 +14,18 @@ use sys::error::{Doing, Result};
 /// # Errors
 /// The file cannot be written; the previous one is unchanged then.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    replace_as(path, bytes, mode, None)
+}
+
+/// Replaces a file as [`replace`] does, and gives it to a user and a group. The new name has them from the
+/// first moment: a power cut after the rename leaves no file that its readers cannot open.
+///
+/// # Errors
+/// The file cannot be written, or the owner cannot be set; the previous one is unchanged then.
+pub fn replace_as(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
     let temporary = path.with_extension("b2p-new");
     let _ = fs::remove_file(&temporary); // Left by a power cut.
-    let written = write(&temporary, bytes, mode)
+    let written = write(&temporary, bytes, mode, owner)
         .and_then(|()| fs::rename(&temporary, path))
         .and_then(|()| sync(parent(path)));
     if written.is_err() {
@@ -25,13 +34,16 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     written.on(path)
 }
 
-fn write(temporary: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+fn write(temporary: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
-        .mode(mode)
+        .mode(mode & 0o700)
         .open(temporary)?;
-    // The umask has no say in it.
+    if let Some((uid, gid)) = owner {
+        fchown(&file, Some(uid), Some(gid))?;
+    }
+    // Last the bits: chown(2) takes those of set-user-ID away. The umask has no say in them.
     file.set_permissions(fs::Permissions::from_mode(mode))?;
     file.write_all(bytes)?;
     file.sync_all()
@@ -84,6 +96,13 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"two");
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+        let own = (
+            nix::unistd::geteuid().as_raw(),
+            nix::unistd::getegid().as_raw(),
+        );
+        replace_as(&path, b"three", 0o4755, Some(own)).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o4755, "the bits are set after the owner");
         assert_eq!(fs::read_dir(temp.dir()).unwrap().count(), 1);
         let missing = temp.path("no/such");
         let error = replace(&missing, b"x", 0o600).unwrap_err();

@@ -3,7 +3,7 @@
 //! in place of a directory is its owner's, and leads anywhere.
 
 use std::fs::{self, Metadata};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, lchown, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, lchown, symlink};
 use std::path::{Component, Path, PathBuf};
 
 use disk::uuid::hex;
@@ -176,9 +176,6 @@ pub fn replace(from: &Path, to: &Path, path: &str) -> Result<()> {
 /// # Errors
 /// The file cannot be written.
 pub fn write(root: &Path, path: &str, bytes: &[u8], entry: &Entry) -> Result<()> {
-    let path = root.join(path);
-    atomic_file::replace(&path, bytes, 0o600)?;
-    // Last the bits: chown(2) takes those of set-user-ID away.
-    chown(&path, Some(entry.uid), Some(entry.gid)).on(&path)?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(entry.mode)).on(path)
+    let owner = Some((entry.uid, entry.gid));
+    atomic_file::replace_as(&root.join(path), bytes, entry.mode, owner)
 }
