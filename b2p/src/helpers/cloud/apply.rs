@@ -17,6 +17,7 @@ use sys::paths::NETWORK_PLANS;
 use super::diagnostics::Diagnostics;
 use super::network::{self, Card, Network};
 use super::schema::{Certs, Mount};
+use crate::common::confined::Tree;
 use crate::common::control_client::ControlClient;
 use crate::common::tool;
 
@@ -110,7 +111,8 @@ fn mount_one(mount: &Mount, limit: Duration) -> Result<()> {
     if is_mounted(&mountinfo, &mount.target) {
         return Ok(());
     }
-    fs::create_dir_all(&mount.target)?;
+    // A link of a user would lead the mount over a directory of the machine.
+    Tree::open(Path::new("/"))?.ensure_directory(&mount.target)?;
     let mut args = vec!["-t", mount.fs_type.as_str()];
     if !mount.options.is_empty() {
         args.extend(["-o", mount.options.as_str()]);

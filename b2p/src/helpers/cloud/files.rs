@@ -1,26 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Writes the files of user-data.
 
-use std::fs::{self, Permissions};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use sys::error::{Doing, Error, Result};
-use sys::files::read_whole;
 
 use super::schema::File;
+use crate::common::confined::{Attributes, Tree};
 use crate::common::tool;
 
 /// Largest size of a decompressed file, in bytes.
 const MAX_DECOMPRESSED: u64 = 32 << 20;
 
-/// Writes a file.
+/// Writes a file below `root`. A link of another user than root does not count: homes are kept, and their owners
+/// could have root write elsewhere.
 ///
 /// # Errors
 /// The owner does not exist, the content is no gzip file, or the file cannot be written.
-pub fn write(file: &File) -> Result<()> {
+pub fn write(root: &Tree, file: &File) -> Result<()> {
     let path = Path::new(&file.path);
     let owner = file.owner.as_deref().map(parse_owner).transpose()?;
     let content = match file.is_gzip {
@@ -29,17 +28,18 @@ pub fn write(file: &File) -> Result<()> {
     };
     let bytes = match file.append {
         true => appended(
-            read_whole(path, MAX_DECOMPRESSED)?.unwrap_or_default(),
+            root.read(&file.path, MAX_DECOMPRESSED)?.unwrap_or_default(),
             &content,
         ),
         false => content,
     };
-    sys::files::replace(path, &bytes, 0o600)?;
-    if let Some((uid, gid)) = owner {
-        chown(path, Some(uid), gid).on(path)?;
-    }
-    // The mode is last, because a change of the owner clears the set-user-ID bit.
-    fs::set_permissions(path, Permissions::from_mode(file.mode)).on(path)
+    let (uid, gid) = owner.unwrap_or((0, None));
+    let attributes = Attributes {
+        mode: file.mode,
+        uid,
+        gid: gid.unwrap_or(0),
+    };
+    root.replace(&file.path, &bytes, attributes)
 }
 
 /// Returns the bytes with `content` at their end, unless they have it: the data disk may keep the
@@ -107,29 +107,55 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::common::testing::{Temp, why};
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn file(path: &str) -> File {
+        let uid = nix::unistd::geteuid();
+        File {
+            path: path.into(),
+            content: b"one\n".to_vec(),
+            is_gzip: false,
+            mode: 0o755,
+            owner: Some(format!("{uid}:{}", nix::unistd::getegid())),
+            append: false,
+            defer: false,
+        }
+    }
 
     #[test]
     fn content_mode_and_what_was_there() {
         let temp = Temp::new();
-        let mut file = File {
-            path: temp.path("a/b").display().to_string(),
-            content: b"one\n".to_vec(),
-            is_gzip: false,
-            mode: 0o755,
-            owner: None,
-            append: false,
-            defer: false,
-        };
-        write(&file).unwrap();
+        let root = Tree::open(temp.dir()).unwrap();
+        let mut file = file("/a/b");
+        write(&root, &file).unwrap();
         file.append = true;
-        write(&file).unwrap();
-        assert_eq!(fs::read(&file.path).unwrap(), b"one\n", "it is kept");
+        write(&root, &file).unwrap();
+        let content = || fs::read(temp.path("a/b")).unwrap();
+        assert_eq!(content(), b"one\n", "it is kept");
         file.content = b"two\n".to_vec();
-        write(&file).unwrap();
-        assert_eq!(fs::read(&file.path).unwrap(), b"one\ntwo\n");
-        let mode = fs::metadata(&file.path).unwrap().permissions().mode();
+        write(&root, &file).unwrap();
+        assert_eq!(content(), b"one\ntwo\n");
+        let mode = fs::metadata(temp.path("a/b")).unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o755);
         file.owner = Some("nobody-is-called-that".into());
-        assert!(why(write(&file)).contains("/etc/passwd has no"));
+        assert!(why(write(&root, &file)).contains("/etc/passwd has no"));
+    }
+
+    #[test]
+    fn links_of_users_lead_nowhere() {
+        let temp = Temp::new();
+        fs::create_dir_all(temp.path("etc")).unwrap();
+        std::os::unix::fs::symlink("/etc", temp.path("planted")).unwrap();
+        let root = Tree::open(temp.dir()).unwrap().trusting_another();
+        for append in [false, true] {
+            let file = File {
+                append,
+                ..file("/planted/shadow")
+            };
+            assert!(why(write(&root, &file)).contains("symbolic link of user"));
+        }
+        assert!(why(root.ensure_directory("/planted/mount")).contains("symbolic link of user"));
+        assert_eq!(fs::read_dir(temp.path("etc")).unwrap().count(), 0);
     }
 }

@@ -22,11 +22,13 @@ pub mod userdata;
 pub mod users;
 pub mod yaml;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use config::Config;
 use log::{info, warn};
 
+use crate::common::confined::Tree;
 use crate::common::degraded::Degraded;
 use crate::common::paths::Paths;
 use crate::common::terminal::print_error;
@@ -168,7 +170,8 @@ fn parse_user_data(bytes: &[u8], diagnostics: &mut Diagnostics) -> UserData {
 /// Writes the files that are deferred until the machine is ready, or the others.
 fn write_files(data: &UserData, deferred: bool, diagnostics: &mut Diagnostics) {
     for file in data.files.iter().filter(|file| file.defer == deferred) {
-        if let Err(why) = files::write(file) {
+        let written = Tree::open(Path::new("/")).and_then(|root| files::write(&root, file));
+        if let Err(why) = written {
             diagnostics.failed(format_args!("write_files: {why}"));
         }
     }
