@@ -107,7 +107,8 @@ impl Manager {
     #[must_use]
     pub fn watched(&self) -> Vec<(Token, BorrowedFd<'_>)> {
         let mut watched = Vec::with_capacity(self.io.len() * 2 + 1);
-        watched.extend(self.notify.iter().map(|n| (Token::Notify, n.as_fd())));
+        let notify = self.notify.iter().filter(|n| n.can_receive());
+        watched.extend(notify.map(|n| (Token::Notify, n.as_fd())));
         for (id, io) in self.supervisor.ids().zip(&self.io) {
             let descriptors = [
                 (Token::Listen(id), io.watched_socket()),
@@ -212,7 +213,7 @@ impl Manager {
 
     fn read_notifications(&mut self, now: Millis) {
         for _ in 0..MAX_NOTIFICATIONS {
-            let Some(message) = self.notify.as_ref().and_then(Notify::receive) else {
+            let Some(message) = self.notify.as_mut().and_then(Notify::receive) else {
                 return;
             };
             let Some(id) = self.supervisor.find_by_pid(message.pid) else {

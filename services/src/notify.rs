@@ -9,13 +9,18 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, UnixAddr, bind, setsockopt, socket, sockopt,
 };
 
+use nix::unistd::pipe2;
 use sys::error::{Doing, Result};
+use sys::syscall::{Child, in_child_with};
 
 use crate::Pid;
 
@@ -35,9 +40,23 @@ pub struct Message {
     pub status: Option<String>,
 }
 
+/// Most children that end with descriptors of senders at the same time. Beyond it the socket waits: the end
+/// of a file of a user's own server takes as long as that server likes.
+const MAX_DISCARDS: usize = 16;
+/// Time in which a child receives a datagram, in milliseconds.
+const DISCARD_MS: u16 = 1_000;
+/// Time until the next attempt after one that failed.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// Receiving end of the socket.
 #[derive(Debug)]
-pub struct Notify(OwnedFd);
+pub struct Notify {
+    socket: OwnedFd,
+    /// Children that have received descriptors, which end with them.
+    discards: Vec<Child>,
+    /// Moment before which no further child is tried, because there could be none.
+    paused_until: Option<Instant>,
+}
 
 impl Notify {
     /// Binds the socket at `path`. Any user may send: a datagram counts only if the kernel names
@@ -54,30 +73,111 @@ impl Notify {
         bind(fd.as_raw_fd(), &address).doing("bind")?;
         let everyone = std::fs::Permissions::from_mode(0o666);
         std::fs::set_permissions(path, everyone).doing("mode")?;
-        Ok(Notify(fd))
+        Ok(Notify {
+            socket: fd,
+            discards: Vec::new(),
+            paused_until: None,
+        })
+    }
+
+    /// Returns true unless too many children have not ended that discard descriptors, or there could be none a
+    /// moment ago.
+    #[must_use]
+    pub fn can_receive(&self) -> bool {
+        if self.paused_until.is_some_and(|end| Instant::now() < end) {
+            return false;
+        }
+        let is_alive = |child: &&Child| !child.exited_within(0);
+        self.discards.len() < MAX_DISCARDS
+            || self.discards.iter().filter(is_alive).count() < MAX_DISCARDS
     }
 
     /// Returns the next datagram, or `None` if none is waiting.
-    pub fn receive(&self) -> Option<Message> {
+    ///
+    /// Descriptors of a sender (`FDSTORE=1`, sd_notify(3)) are of no use to PID 1, and their close may wait for
+    /// ever: for a peer that reads nothing (SO_LINGER, socket(7)), or for a server of FUSE. The kernel closes
+    /// them as well if the receiver has no room for them (net/core/scm.c, scm_detach_fds). PID 1 looks at each
+    /// datagram first, which closes nothing, and has a child receive one with descriptors.
+    pub fn receive(&mut self) -> Option<Message> {
+        if !self.can_receive() {
+            return None;
+        }
         let mut bytes = [0u8; 1024];
-        let (length, pid) = loop {
-            match receive_with_sender(self.0.as_fd(), &mut bytes) {
-                Err(Errno::EINTR) => {}
-                other => break other.ok()?,
-            }
-        };
-        Some(parse(pid, bytes.get(..length).unwrap_or(&[])))
+        let mut receive = |flags| again(|| receive_from(self.socket.as_fd(), &mut bytes, flags));
+        let seen = receive(libc::MSG_PEEK).ok()?;
+        if !seen.has_descriptors {
+            receive(0).ok()?;
+        } else if self.discard().is_none() {
+            self.paused_until = Some(Instant::now() + PAUSE);
+            return None;
+        }
+        Some(parse(seen.pid, bytes.get(..seen.length).unwrap_or(&[])))
+    }
+
+    /// Has a child receive the next datagram, and end with its descriptors; `None` if it could not.
+    fn discard(&mut self) -> Option<()> {
+        self.discards.retain(|child| !child.exited_within(0));
+        let (done, report) = pipe2(OFlag::O_CLOEXEC).ok()?;
+        let socket = self.socket.as_fd();
+        let child = in_child_with(&[socket, report.as_fd()], || {
+            let mut bytes = [0u8; 1];
+            let _ = again(|| receive_descriptors(socket, &mut bytes));
+            let _ = nix::unistd::write(&report, &bytes);
+        });
+        drop(report);
+        let child = child?;
+        let mut fds = [PollFd::new(done.as_fd(), PollFlags::POLLIN)];
+        let is_done = matches!(poll(&mut fds, DISCARD_MS), Ok(1..));
+        if !is_done {
+            child.kill();
+        }
+        self.discards.push(child);
+        is_done.then_some(())
     }
 }
 
-/// Receives a datagram, and returns its length and the sender's process; 0 if that is unknown.
-///
-/// Descriptors of the sender (`FDSTORE=1`, sd_notify(3)) find no room, so that the kernel installs
-/// none (net/core/scm.c, scm_detach_fds): PID 1 has no use for them, and close(2) may wait for a
-/// server.
-fn receive_with_sender(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> nix::Result<(usize, Pid)> {
+/// Calls again while a signal interrupts the call.
+fn again<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            other => return other,
+        }
+    }
+}
+
+/// A datagram, as the kernel describes it.
+struct Received {
+    length: usize,
+    /// The sender's process; 0 if it is unknown.
+    pid: Pid,
+    /// The sender has passed descriptors, for which there was no room.
+    has_descriptors: bool,
+}
+
+/// Receives a datagram with its descriptors, which the process has then.
+fn receive_descriptors(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> nix::Result<()> {
+    // Credentials and SCM_MAX_FD (253) descriptors, each with its header.
+    let mut control = [0u64; 160];
+    receive_into(socket, bytes, &mut control, 0).map(drop)
+}
+
+/// Receives a datagram without its descriptors, or looks at it with `MSG_PEEK`.
+fn receive_from(
+    socket: BorrowedFd<'_>,
+    bytes: &mut [u8],
+    flags: libc::c_int,
+) -> nix::Result<Received> {
     // Room for the credentials alone, which are the first message (scm_recv), aligned as its header.
-    let mut control = [0u64; 4];
+    receive_into(socket, bytes, &mut [0u64; 4], flags)
+}
+
+fn receive_into(
+    socket: BorrowedFd<'_>,
+    bytes: &mut [u8],
+    control: &mut [u64],
+    flags: libc::c_int,
+) -> nix::Result<Received> {
     let mut part = libc::iovec {
         iov_base: bytes.as_mut_ptr().cast(),
         iov_len: bytes.len(),
@@ -90,8 +190,8 @@ fn receive_with_sender(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> nix::Result<
         message.msg_iov = &raw mut part;
         message.msg_iovlen = 1;
         message.msg_control = control.as_mut_ptr().cast();
-        message.msg_controllen = size_of_val(&control) as _;
-        let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+        message.msg_controllen = size_of_val(control) as _;
+        let flags = flags | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
         let length = Errno::result(libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags))?;
         let header = libc::CMSG_FIRSTHDR(&raw const message);
         let is_credentials = !header.is_null()
@@ -108,13 +208,17 @@ fn receive_with_sender(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> nix::Result<
             }
             false => 0,
         };
-        Ok((length.unsigned_abs(), pid))
+        Ok(Received {
+            length: length.unsigned_abs(),
+            pid,
+            has_descriptors: message.msg_flags & libc::MSG_CTRUNC != 0,
+        })
     }
 }
 
 impl AsFd for Notify {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }
 
@@ -151,7 +255,7 @@ mod tests {
     #[test]
     fn descriptors_of_the_sender_cost_neither_a_message_nor_a_descriptor() {
         let path = std::env::temp_dir().join(format!("b2p-notify-{}", std::process::id()));
-        let notify = Notify::bind(&path).expect("a socket");
+        let mut notify = Notify::bind(&path).expect("a socket");
         let client = UnixDatagram::unbound().expect("a socket");
         client.connect(&path).expect("connected");
         // An end of a pair that only the message holds: its peer sees the end when it is closed.
@@ -171,7 +275,48 @@ mod tests {
             assert_eq!((message.pid, message.ready), (own, true));
         }
         assert_eq!(notify.receive(), None);
-        assert!(peer.send(b"x").is_err(), "nobody has the other end");
+        let is_closed = || peer.send(b"x").is_err();
+        let end = Instant::now() + Duration::from_secs(10);
+        while !is_closed() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(is_closed(), "nobody has the other end");
+        std::fs::remove_file(path).expect("it is there");
+    }
+
+    /// A connection whose close waits: its peer reads nothing, and its buffers are full (SO_LINGER, socket(7)).
+    fn lingering() -> (std::net::TcpListener, std::net::TcpStream) {
+        use std::io::Write;
+        let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = server.local_addr().expect("an address");
+        let mut stream = std::net::TcpStream::connect(address).expect("connected");
+        let linger = nix::libc::linger {
+            l_onoff: 1,
+            l_linger: 20,
+        };
+        setsockopt(&stream, sockopt::Linger, &linger).expect("set");
+        stream.set_nonblocking(true).expect("set");
+        while stream.write(&[0; 1 << 16]).is_ok() {}
+        (server, stream)
+    }
+
+    #[test]
+    fn a_close_that_waits_holds_nobody_up() {
+        let path = std::env::temp_dir().join(format!("b2p-linger-{}", std::process::id()));
+        let mut notify = Notify::bind(&path).expect("a socket");
+        let client = UnixDatagram::unbound().expect("a socket");
+        client.connect(&path).expect("connected");
+        let (_server, stream) = lingering();
+        let descriptors = [stream.as_raw_fd()];
+        let rights = [ControlMessage::ScmRights(&descriptors)];
+        let text = [IoSlice::new(b"x")];
+        sendmsg::<()>(client.as_raw_fd(), &text, &rights, MsgFlags::empty(), None).expect("sent");
+        drop(stream); // The message has it as well.
+        client.send(b"READY=1").expect("sent");
+        let start = Instant::now();
+        assert!(notify.receive().is_some_and(|message| !message.ready));
+        assert!(notify.receive().is_some_and(|message| message.ready));
+        assert!(start.elapsed() < Duration::from_secs(10));
         std::fs::remove_file(path).expect("it is there");
     }
 

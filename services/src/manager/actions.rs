@@ -135,6 +135,8 @@ impl Manager {
             return None;
         }
         if self.notify.is_none() || !exists(notify::PATH) {
+            // The kernel would close what lies in the old socket with it.
+            while self.notify.as_mut().and_then(Notify::receive).is_some() {}
             let bound = Notify::bind(Path::new(notify::PATH));
             self.notify = bound
                 .inspect_err(|e| error!("{}: {e}: services cannot report READY=1", notify::PATH))
