@@ -74,8 +74,10 @@ impl ServiceIo {
         output.map(|(read, _)| read)
     }
 
-    pub(crate) fn close_socket(&mut self) {
-        (self.listen, self.watched) = (None, false);
+    /// Returns the socket, which is no longer listened on; `sys::syscall::close_in_child` closes it.
+    pub(crate) fn take_socket(&mut self) -> Option<OwnedFd> {
+        self.watched = false;
+        self.listen.take()
     }
 
     /// Takes the descriptors of a new process.

@@ -5,6 +5,7 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use nix::fcntl::OFlag;
 use nix::poll::PollFlags;
 
 use crate::poll::poll_one;
@@ -255,6 +256,26 @@ pub fn in_child_with(descriptors: &[BorrowedFd<'_>], work: impl FnOnce()) -> Opt
     }
 }
 
+/// Closes sockets, of which a child is the last owner. Descriptors that clients have sent, and that nobody has
+/// received, end with a socket, and such an end may wait for ever: for a peer that reads nothing
+/// (SO_LINGER, socket(7)), or for a server of FUSE. A process that ends lingers for none.
+pub fn close_in_child(sockets: Vec<OwnedFd>) {
+    if sockets.is_empty() {
+        return;
+    }
+    let Ok((closed, open)) = nix::unistd::pipe2(OFlag::O_CLOEXEC) else {
+        return;
+    };
+    let kept = sockets.iter().map(AsFd::as_fd).chain([closed.as_fd()]);
+    let wait_for_parent = || {
+        let _ = nix::unistd::read(&closed, &mut [0]);
+    };
+    in_child_with(&kept.collect::<Vec<_>>(), wait_for_parent);
+    drop(sockets);
+    // The end of the pipe: the child is the last owner now.
+    drop(open);
+}
+
 /// Forks, and returns the pid and the child's pidfd by one call (clone(2), `CLONE_PIDFD`): after fork(2), a
 /// pidfd_open(2) that fails would leave a child at work that the caller takes for none. In the child the pid is 0;
 /// on an error it is -1. By clone(2), because a container's seccomp filter may refuse clone3(2), whose flags it
@@ -305,6 +326,34 @@ mod tests {
         ] {
             assert_eq!(ranges_without(kept.to_vec()), ranges, "{kept:?}");
         }
+    }
+
+    /// A descriptor that a client has sent, whose close waits for 20 s.
+    #[test]
+    fn a_socket_with_what_lingers_is_closed_at_once() {
+        use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg, setsockopt, sockopt};
+        use std::time::{Duration, Instant};
+
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut stream = std::net::TcpStream::connect(server.local_addr().unwrap()).unwrap();
+        let linger = libc::linger {
+            l_onoff: 1,
+            l_linger: 20,
+        };
+        setsockopt(&stream, sockopt::Linger, &linger).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        while stream.write(&[0; 1 << 16]).is_ok() {}
+        let (client, socket) = UnixStream::pair().unwrap();
+        let descriptors = [stream.as_raw_fd()];
+        let rights = [ControlMessage::ScmRights(&descriptors)];
+        let text = [std::io::IoSlice::new(b"x")];
+        sendmsg::<()>(client.as_raw_fd(), &text, &rights, MsgFlags::empty(), None).unwrap();
+        drop(stream);
+        let start = Instant::now();
+        close_in_child(vec![socket.into()]);
+        assert!(start.elapsed() < Duration::from_secs(10));
+        // The socket is closed, by the child.
+        assert_eq!((&client).read(&mut [0]).unwrap_or(0), 0);
     }
 
     #[test]

@@ -2,19 +2,21 @@
 //! Actions of the supervisor: start, signal and clean up processes, bind and watch sockets.
 
 use std::fs;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
 use log::{error, warn};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{Shutdown, shutdown};
 use nix::unistd::Pid as NixPid;
 use sys::error::{Error, Result};
+use sys::syscall::close_in_child;
 
 use super::Manager;
 use crate::cgroup::Cgroup;
 use crate::notify::{self, Notify};
 use crate::service::{KillMode, ReadyWhen, ServiceDef};
-use crate::service_io;
+use crate::service_io::{self, ServiceIo};
 use crate::spawn::{self, Inherit};
 use crate::state::{Action, Change, Input, ServiceId, State};
 use crate::{Millis, Pid, listen};
@@ -112,20 +114,22 @@ impl Manager {
     /// Closes every listening socket for good: clients are refused.
     pub fn close_sockets(&mut self) {
         self.sockets_closed = true;
-        for io in &mut self.io {
-            io.close_socket();
-        }
+        let sockets = self.io.iter_mut().filter_map(ServiceIo::take_socket);
+        close_in_child(sockets.collect());
     }
 
     /// Closes the sockets of services at rest, so that clients are refused (connect(2), send(2)).
     /// Otherwise a client would wait for ever for an answer, and the eleventh syslog(3) of a
     /// sudo for room (sysctl net.unix.max_dgram_qlen).
     pub(super) fn close_sockets_at_rest(&mut self) {
-        for (id, io) in self.supervisor.ids().zip(&mut self.io) {
-            if self.supervisor.state(id).at_rest() {
-                io.close_socket();
-            }
+        let services = self.supervisor.ids().zip(&mut self.io);
+        let at_rest = services.filter(|(id, _)| self.supervisor.state(*id).at_rest());
+        let sockets: Vec<_> = at_rest.filter_map(|(_, io)| io.take_socket()).collect();
+        for socket in &sockets {
+            // No process of the service has the socket. Clients are refused from now on.
+            let _ = shutdown(socket.as_raw_fd(), Shutdown::Both);
         }
+        close_in_child(sockets);
     }
 
     /// Binds the notify socket for the first service that uses it, and again if its name was

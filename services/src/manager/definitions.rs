@@ -5,6 +5,7 @@
 use std::fmt;
 
 use log::{info, warn};
+use sys::syscall::close_in_child;
 
 use super::Manager;
 use crate::service::ServiceDef;
@@ -61,7 +62,7 @@ impl Manager {
         }
         match self.io.get_mut(id.index()) {
             // The output pipe stays: processes of an earlier life may still write to it.
-            Some(io) => io.close_socket(),
+            Some(io) => close_in_child(io.take_socket().into_iter().collect()),
             None => self.io.push(ServiceIo::default()),
         }
         Ok(id)
