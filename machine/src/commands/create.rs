@@ -203,12 +203,11 @@ pub fn publish(
 ) -> Result<()> {
     let draft = draft::path(dirs, &machine.name, std::process::id());
     make_private(&draft)?;
-    let built = fill(&draft).and_then(|()| draft::rename(&draft, machine));
+    let built = fill(&draft).and_then(|()| draft::publish(&draft, machine));
     if built.is_err() {
         remove_all(&draft)?;
     }
-    built?;
-    files::sync_dir(&dirs.machines())
+    built
 }
 
 fn fill(draft: &Path, config: &MachineConfig, origin: Origin<'_>) -> Result<()> {

@@ -7,7 +7,7 @@ use crate::keeper::Purpose;
 use crate::store::command_lock::CommandLock;
 use crate::store::dirs::{make_private, remove_all};
 use crate::store::image::Image;
-use crate::store::{Dirs, Machine, draft, files, template};
+use crate::store::{Dirs, Machine, draft, template};
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -83,21 +83,15 @@ impl Creation {
         let filled = fill(&draft).and_then(|()| {
             let lock = CommandLock::take(&draft.join("lock"), "create")?;
             let mut stage = self.stage();
-            draft::rename(&draft, &self.machine)?;
+            draft::publish(&draft, &self.machine)?;
             *stage = Stage::Named(None);
             lock.context("no draft")
         });
-        match filled {
-            Ok(lock) => {
-                files::sync_dir(&self.dirs.machines())?;
-                Ok(lock)
-            }
-            Err(error) => {
-                let _draft = self.stage();
-                remove_all(&draft)?;
-                Err(error)
-            }
+        if filled.is_err() {
+            let _draft = self.stage();
+            remove_all(&draft)?;
         }
+        filled
     }
 
     /// Starts the keeper of the machine; returns the stream of its progress.

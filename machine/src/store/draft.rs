@@ -3,7 +3,7 @@
 //! so that the remains of a process that was killed can be told from work that is under way.
 
 use super::dirs::remove_all;
-use super::{Dirs, Machine};
+use super::{Dirs, Machine, files};
 use crate::compat;
 use crate::fault::Fault;
 use anyhow::{Context, Result};
@@ -19,8 +19,20 @@ pub fn path(dirs: &Dirs, name: &str, pid: u32) -> PathBuf {
     dirs.machines().join(format!(".{name}.{pid}.tmp"))
 }
 
-/// Gives a draft its name, which another command may have taken in the meantime.
-pub fn rename(draft: &Path, machine: &Machine) -> Result<()> {
+/// Gives a draft its name, which another command may have taken in the meantime. The name appears on the host's
+/// disk after everything that it stands for: programs that fill a draft, such as cp(1), flush nothing.
+pub fn publish(draft: &Path, machine: &Machine) -> Result<()> {
+    files::sync_tree(draft)?;
+    rename(draft, machine)?;
+    files::sync_dir(
+        machine
+            .dir
+            .parent()
+            .context("a machine without a directory")?,
+    )
+}
+
+fn rename(draft: &Path, machine: &Machine) -> Result<()> {
     use std::io::ErrorKind::{AlreadyExists, DirectoryNotEmpty};
     match fs::rename(draft, &machine.dir) {
         Err(error) if [AlreadyExists, DirectoryNotEmpty].contains(&error.kind()) => {

@@ -47,6 +47,22 @@ pub fn sync_dir(dir: &Path) -> Result<()> {
     synced.with_context(|| format!("sync {}", dir.display()))
 }
 
+/// Flushes a directory, and everything in it.
+pub fn sync_tree(dir: &Path) -> Result<()> {
+    let at = || format!("sync {}", dir.display());
+    for entry in fs::read_dir(dir).with_context(at)? {
+        let entry = entry.with_context(at)?;
+        let (kind, path) = (entry.file_type().with_context(at)?, entry.path());
+        if kind.is_dir() {
+            sync_tree(&path)?;
+        } else if kind.is_file() {
+            let synced = File::open(&path).and_then(|file| file.sync_all());
+            synced.with_context(|| format!("sync {}", path.display()))?;
+        }
+    }
+    sync_dir(dir)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,7 +15,8 @@ mod trace;
 use anyhow::{Context, Result, ensure};
 use host::{CREATE, Host};
 use nix::sys::wait::WaitStatus;
-use trace::Shot;
+use std::fs;
+use trace::{Flush, Shot, flushes};
 
 /// Returns the calls at which to kill: `most` of them, or each.
 fn points(calls: usize, most: usize) -> impl Iterator<Item = usize> {
@@ -63,6 +64,40 @@ fn remove(most: usize) -> Result<()> {
         ensure!(host.left()?.is_empty(), "{}: {:?}", about(), host.left()?);
     }
     Ok(())
+}
+
+/// Tells that a machine gets its name after all its files are on the disk.
+fn is_flushed(host: &Host, name: &str, line: &str) -> Result<()> {
+    let list = flushes(host, line)?;
+    let machines = host.store().join("machines");
+    let begin = format!(".{name}.");
+    let named = list.iter().position(|flush| match flush {
+        Flush::Rename(path) => {
+            let file = path.file_name().unwrap_or_default().to_string_lossy();
+            path.parent() == Some(&machines) && file.starts_with(&begin)
+        }
+        Flush::Sync(_) => false,
+    });
+    let named = named.context("the draft was not renamed")?;
+    let Flush::Rename(draft) = &list[named] else {
+        unreachable!("the position of a rename");
+    };
+    let (before, after) = list.split_at(named);
+    let is_before = |path| before.contains(&Flush::Sync(path));
+    for entry in fs::read_dir(machines.join(name))? {
+        let file = draft.join(entry?.file_name());
+        ensure!(is_before(file.clone()), "{line}: {file:?}: {list:?}");
+    }
+    ensure!(is_before(draft.clone()), "{line}: {list:?}");
+    ensure!(after.contains(&Flush::Sync(machines)), "{line}: {list:?}");
+    Ok(())
+}
+
+#[test]
+fn a_machine_gets_its_name_after_its_files_are_flushed() -> Result<()> {
+    let host = Host::new()?;
+    is_flushed(&host, "box", CREATE)?;
+    is_flushed(&host, "copy", "clone box copy")
 }
 
 #[test]

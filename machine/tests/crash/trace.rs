@@ -9,8 +9,12 @@ use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// Traces a process with its threads; children are left alone.
@@ -89,14 +93,30 @@ impl Shot {
 
 /// Follows a process to its end, and sends it a signal at one of its calls, counted from its exec on
 /// unless it is the `program` already. Returns the number of calls, and the end.
-pub fn follow(root: Pid, shot: Shot, mut program: bool) -> Result<(usize, WaitStatus)> {
+pub fn follow(root: Pid, shot: Shot, program: bool) -> Result<(usize, WaitStatus)> {
     let mut calls = 0;
+    let end = follow_by(root, program, &mut |_| {
+        calls += 1;
+        if calls == shot.at {
+            kill(root, shot.signal)?;
+        }
+        Ok(())
+    })?;
+    Ok((calls, end))
+}
+
+/// Follows a process to its end; `entered` is told the thread that enters a call.
+fn follow_by(
+    root: Pid,
+    mut program: bool,
+    entered: &mut dyn FnMut(Pid) -> Result<()>,
+) -> Result<WaitStatus> {
     loop {
         let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
         let status = waitpid(None, Some(flags))?;
         let (pid, signal) = match status {
             WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..) if pid == root => {
-                return Ok((calls, status));
+                return Ok(status);
             }
             WaitStatus::PtraceEvent(pid, _, event) => {
                 program |= event == libc::PTRACE_EVENT_EXEC;
@@ -104,10 +124,7 @@ pub fn follow(root: Pid, shot: Shot, mut program: bool) -> Result<(usize, WaitSt
             }
             WaitStatus::PtraceSyscall(pid) => {
                 if program && enters(pid) {
-                    calls += 1;
-                    if calls == shot.at {
-                        kill(root, shot.signal)?;
-                    }
+                    entered(pid)?;
                 }
                 (pid, None)
             }
@@ -123,4 +140,47 @@ pub fn follow(root: Pid, shot: Shot, mut program: bool) -> Result<(usize, WaitSt
 
 fn enters(pid: Pid) -> bool {
     ptrace::syscall_info(pid).is_ok_and(|info| info.op == libc::PTRACE_SYSCALL_INFO_ENTRY)
+}
+
+/// Call that brings something to the disk, or gives it a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Flush {
+    /// fsync(2) of the file or directory with this path.
+    Sync(PathBuf),
+    /// rename(2) of this path.
+    Rename(PathBuf),
+}
+
+/// Runs a command, and returns its flushes in their order.
+pub fn flushes(host: &Host, line: &str) -> Result<Vec<Flush>> {
+    let mut list = Vec::new();
+    let end = follow_by(start(host, line)?, false, &mut |pid| {
+        list.extend(flush(pid)?);
+        Ok(())
+    })?;
+    ensure!(matches!(end, WaitStatus::Exited(_, 0)), "{line}: {end:?}");
+    Ok(list)
+}
+
+/// Returns the flush that a thread is about to make, if its call is one.
+fn flush(pid: Pid) -> Result<Option<Flush>> {
+    // Number and arguments of the call that the thread is in (proc(5)).
+    let text = fs::read_to_string(format!("/proc/{pid}/syscall"))?;
+    let mut words = text.split(' ');
+    let number: i64 = words.next().context("no number")?.parse()?;
+    let first = words.next().context("no argument")?;
+    let first = u64::from_str_radix(first.trim_start_matches("0x"), 16)?;
+    Ok(match number {
+        libc::SYS_fsync => Some(Flush::Sync(fs::read_link(format!(
+            "/proc/{pid}/fd/{first}"
+        ))?)),
+        libc::SYS_rename => {
+            let mut path = vec![0; 4096];
+            let len = fs::File::open(format!("/proc/{pid}/mem"))?.read_at(&mut path, first)?;
+            path.truncate(len);
+            let path = path.split(|byte| *byte == 0).next().unwrap_or_default();
+            Some(Flush::Rename(OsStr::from_bytes(path).into()))
+        }
+        _ => None,
+    })
 }
