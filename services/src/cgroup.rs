@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use log::warn;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid as NixPid;
-use sys::error::{Doing, Result};
+use sys::error::{Doing, Error, Result};
 use sys::user_cgroup::{self, leaf_of};
 
 use crate::Pid;
@@ -46,7 +46,8 @@ impl Cgroup {
     /// A limit that cannot be set is logged, and the service starts without it.
     ///
     /// # Errors
-    /// The directory cannot be created or opened; the service then runs in PID 1's cgroup.
+    /// The directory cannot be created or opened: a service of root then runs in PID 1's cgroup, one of another
+    /// user does not start.
     pub fn open(&self, limits: &[(&str, &str)]) -> Result<File> {
         let leaf = self.create()?;
         for (file, value) in limits {
@@ -64,13 +65,18 @@ impl Cgroup {
             user_cgroup::leaf(users, user.uid, user.gid, name)?;
         }
         let leaf = leaf_of(self.dir.clone());
+        let leaf = leaf.ok_or_else(|| Error::invalid("contains no cgroup for processes"));
+        let leaf = leaf.on(&self.dir)?;
         fs::create_dir_all(&leaf).on(&leaf)?;
         Ok(leaf)
     }
 
     /// Thaws the cgroup: of all signals, a frozen process handles only SIGKILL.
     pub fn thaw(&self) {
-        for dir in [&self.dir, &leaf_of(self.dir.clone())] {
+        for dir in [Some(self.dir.clone()), leaf_of(self.dir.clone())]
+            .iter()
+            .flatten()
+        {
             // Without the file nothing is frozen.
             let _ = write_existing(&dir.join("cgroup.freeze"), "0");
         }

@@ -4,6 +4,7 @@
 //! ```text
 //! /sys/fs/cgroup/user/<uid>     the user's: rootless podman makes a cgroup here for each container
 //! ├── session                   what the user started over ssh
+//! ├── session-<pid>             the same, while the user has made the former unfit for processes
 //! ├── containers                what the machine starts as the user
 //! └── <service>                 a service that runs as the user
 //! ```
@@ -12,13 +13,13 @@
 //! A delegation is made by whoever places the first process there: the boot makes none.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
 use log::warn;
 
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Error, Result};
 
 /// Directory of the cgroups of all users.
 pub const USERS: &str = "/sys/fs/cgroup/user";
@@ -29,7 +30,11 @@ pub const CONTAINERS: &str = "containers";
 
 /// Files that are the user's (cgroup-v2.rst, "Model of Delegation"). Those of limits are not: they
 /// belong to the cgroup above.
-const DELEGATED: &[&str] = &["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"];
+const DELEGATED: &[&str] = &[PROCS, "cgroup.subtree_control", "cgroup.threads"];
+/// File with the processes of a cgroup.
+const PROCS: &str = "cgroup.procs";
+/// Maximum number of directories of a user that are looked at for unused leaves.
+const MAX_ENTRIES: usize = 1_024;
 /// Maximum depth at which a cgroup for processes is looked for.
 const MAX_DEPTH: usize = 8;
 
@@ -37,7 +42,8 @@ const MAX_DEPTH: usize = 8;
 /// can contain processes. root's cgroups need no delegation, and are made alike.
 ///
 /// # Errors
-/// A directory cannot be created or given to the user.
+/// A directory cannot be created or given to the user, or the user has made the leaf one that no process can
+/// enter.
 pub fn leaf(users: &Path, uid: u32, gid: u32, name: &str) -> Result<PathBuf> {
     let user = users.join(uid.to_string());
     let leaf = user.join(name);
@@ -46,37 +52,103 @@ pub fn leaf(users: &Path, uid: u32, gid: u32, name: &str) -> Result<PathBuf> {
         enable_controllers(&user);
         delegate(&leaf, uid, gid)?;
     }
-    let inner = leaf_of(leaf);
+    let inner = leaf_of(leaf.clone());
+    let inner = inner.ok_or_else(|| Error::invalid("contains no cgroup for processes"));
+    let inner = inner.on(&leaf)?;
     if fs::metadata(&inner).is_err() {
         delegate(&inner, uid, gid)?;
     }
-    Ok(inner)
+    match has_domain(&inner) {
+        true => Ok(inner),
+        false => Err(Error::invalid("is for threads alone")).on(&inner),
+    }
+}
+
+/// Creates a leaf beside the leaf `name` for the calling process, for a user whose own one cannot be
+/// entered: a session that stays where it is would count to sshd. Those of processes that have ended are removed.
+///
+/// # Errors
+/// The directory cannot be created or given to the user, or the user has made one of that name that no process
+/// can enter.
+pub fn fresh_leaf(users: &Path, uid: u32, gid: u32, name: &str) -> Result<PathBuf> {
+    let user = users.join(uid.to_string());
+    delegate(&user, uid, gid)?;
+    enable_controllers(&user);
+    remove_unused(&user, name);
+    let leaf = user.join(format!("{name}-{}", std::process::id()));
+    delegate(&leaf, uid, gid)?;
+    match leaf_of(leaf.clone()).as_ref() == Some(&leaf) && has_domain(&leaf) {
+        true => Ok(leaf),
+        false => Err(Error::invalid("contains other cgroups")).on(&leaf),
+    }
+}
+
+/// Removes fresh leaves that were made by processes that have ended. One with processes stays (rmdir(2), EBUSY).
+fn remove_unused(user: &Path, name: &str) {
+    let entries = fs::read_dir(user).into_iter().flatten().flatten();
+    for entry in entries.take(MAX_ENTRIES) {
+        let file = entry.file_name();
+        let maker = file.to_str().and_then(|file| file.strip_prefix(name));
+        let maker = maker.and_then(|rest| rest.strip_prefix('-')?.parse::<u32>().ok());
+        if maker.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
 }
 
 /// Opens the `cgroup.procs` of a user's leaf below [`USERS`]. The kernel judges a move by who has
 /// opened the file (`cgroup_procs_write` in kernel/cgroup/cgroup.c), so that a child writes "0"
-/// to it after it has become the user.
+/// to it after it has become the user. A leaf that cannot be entered is replaced by a [`fresh_leaf`].
 ///
 /// # Errors
-/// The leaf cannot be created, or the file cannot be opened.
+/// No leaf can be created, or the file cannot be opened.
 pub fn open_procs(uid: u32, gid: u32, name: &str) -> Result<File> {
-    let procs = leaf(Path::new(USERS), uid, gid, name)?.join("cgroup.procs");
+    let users = Path::new(USERS);
+    let leaf = leaf(users, uid, gid, name).or_else(|why| {
+        warn!("{why}: another cgroup takes its place");
+        fresh_leaf(users, uid, gid, name)
+    })?;
+    open(&leaf)
+}
+
+/// Moves a process into a user's leaf below [`USERS`], or into a [`fresh_leaf`].
+///
+/// # Errors
+/// No leaf can be created, or none takes the process.
+pub fn enter(uid: u32, gid: u32, name: &str, pid: u32) -> Result<()> {
+    let enter = |leaf: PathBuf| write!(open(&leaf)?, "{pid}").on(leaf.join(PROCS));
+    let users = Path::new(USERS);
+    leaf(users, uid, gid, name).and_then(enter).or_else(|why| {
+        warn!("{why}: another cgroup takes its place");
+        fresh_leaf(users, uid, gid, name).and_then(enter)
+    })
+}
+
+fn open(leaf: &Path) -> Result<File> {
+    let procs = leaf.join(PROCS);
     OpenOptions::new().write(true).open(&procs).on(&procs)
 }
 
-/// Returns the cgroup at or below `dir` that can contain processes. `podman run --cgroups=split`
-/// enables controllers below the cgroup that it is called from, and such a cgroup contains none
-/// (cgroup-v2.rst, "No Internal Process Constraint").
+/// Returns the cgroup at or below `dir` that can contain processes, or `None` if there is none down to a
+/// depth of eight. `podman run --cgroups=split` enables controllers below the cgroup that it is called from,
+/// and such a cgroup contains none (cgroup-v2.rst, "No Internal Process Constraint").
 #[must_use]
-pub fn leaf_of(mut dir: PathBuf) -> PathBuf {
+pub fn leaf_of(mut dir: PathBuf) -> Option<PathBuf> {
     for _ in 0..MAX_DEPTH {
         let control = fs::read_to_string(dir.join("cgroup.subtree_control"));
         if !control.is_ok_and(|c| !c.trim_ascii().is_empty()) {
-            break;
+            return Some(dir);
         }
         dir.push("main");
     }
-    dir
+    None
+}
+
+/// Returns false for a cgroup that takes threads alone, or nothing because one beside it does (cgroup-v2.rst,
+/// "Threads").
+fn has_domain(dir: &Path) -> bool {
+    let kind = fs::read_to_string(dir.join("cgroup.type")).unwrap_or_default();
+    !matches!(kind.trim_ascii(), "threaded" | "domain invalid")
 }
 
 /// Creates a cgroup and gives it to the user.
@@ -141,6 +213,57 @@ mod tests {
             let made = leaf(&dir, uid, gid, SESSION).unwrap();
             assert!(made == want && made.is_dir(), "{control}");
         }
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_leaf_that_takes_no_process_is_none() {
+        let (dir, uid, gid) = users("chain");
+        let user = dir.join(uid.to_string());
+        let mut inner = user.join("session");
+        for _ in 0..9 {
+            fs::create_dir_all(&inner).unwrap();
+            fs::write(inner.join("cgroup.subtree_control"), "pids\n").unwrap();
+            inner.push("main");
+        }
+        let why = leaf(&dir, uid, gid, SESSION).unwrap_err().to_string();
+        assert!(
+            why.ends_with("session: contains no cgroup for processes"),
+            "{why}"
+        );
+        // A cgroup beside one for threads has no type that takes processes.
+        let containers = user.join(CONTAINERS);
+        fs::create_dir_all(&containers).unwrap();
+        for (kind, is_fit) in [
+            ("domain", true),
+            ("domain threaded", true),
+            ("domain invalid", false),
+            ("threaded", false),
+        ] {
+            fs::write(containers.join("cgroup.type"), format!("{kind}\n")).unwrap();
+            assert_eq!(leaf(&dir, uid, gid, CONTAINERS).is_ok(), is_fit, "{kind}");
+        }
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_fresh_leaf_is_nobodys_before() {
+        let (dir, uid, gid) = users("fresh");
+        let user = dir.join(uid.to_string());
+        // Above the largest pid (proc(5), pid_max), so that its maker has ended.
+        let (unused, live) = (user.join("session-4194305"), user.join("session-1"));
+        for dir in [&unused, &live] {
+            fs::create_dir_all(dir).unwrap();
+        }
+        let fresh = fresh_leaf(&dir, uid, gid, SESSION).unwrap();
+        assert_eq!(fresh, user.join(format!("session-{}", std::process::id())));
+        assert!(fresh.is_dir() && live.is_dir() && !unused.exists());
+        assert_eq!(fresh_leaf(&dir, uid, gid, SESSION).unwrap(), fresh);
+        fs::write(fresh.join("cgroup.subtree_control"), "pids\n").unwrap();
+        assert!(
+            fresh_leaf(&dir, uid, gid, SESSION).is_err(),
+            "split by the user"
+        );
         fs::remove_dir_all(dir).unwrap();
     }
 

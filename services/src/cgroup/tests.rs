@@ -170,5 +170,13 @@ fn the_cgroup_of_a_user_is_made_with_its_service() {
     };
     let opened = Cgroup::of(&root.join("system"), &def).open(&[]);
     assert!(opened.is_ok() && dir.is_dir());
+    let mut inner = dir;
+    for _ in 0..9 {
+        fs::create_dir_all(&inner).expect("a directory");
+        fs::write(inner.join("cgroup.subtree_control"), "pids\n").expect("a file");
+        inner.push("main");
+    }
+    let opened = Cgroup::of(&root.join("system"), &def).open(&[]);
+    assert!(opened.is_err(), "the user has left no place in it");
     fs::remove_dir_all(root).expect("it is there");
 }

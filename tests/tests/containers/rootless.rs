@@ -15,6 +15,9 @@ pub fn all(guest: &Guest, checks: &mut Checks, archive: &str) {
     checks.check("rootless, sessions are counted to their user", || {
         sessions(guest)
     });
+    checks.check("rootless, no session stays with sshd", || {
+        unfit_session(guest)
+    });
     checks.check("rootless, limits are set", || limits(guest));
     checks.check("rootless, limits hold", || exceeded(guest));
     checks.check("rootless, stats, top, pause and update", || commands(guest));
@@ -83,6 +86,39 @@ fn sessions(guest: &Guest) -> Result<()> {
         owners == "core .\ncore cgroup.procs\nroot memory.max\nroot pids.max",
         "{owners}"
     );
+    Ok(())
+}
+
+/// Expects that a user who lets no process into the cgroup of sessions has the next session in another one, or has
+/// none: never in sshd's, whose processes are for others.
+fn unfit_session(guest: &Guest) -> Result<()> {
+    let session = "/sys/fs/cgroup/user/1000/session";
+    guest.sh_as(
+        "core",
+        &format!(
+            "cd {session} && mkdir t main && echo threaded >t/cgroup.type && echo +pids >cgroup.subtree_control"
+        ),
+    )?;
+    let own = || guest.ssh_alone("core", "cat /proc/self/cgroup");
+    let said = tests::text(&own()?)?;
+    let pid = said.trim().strip_prefix("0::/user/1000/session-");
+    ensure!(pid.is_some_and(|pid| pid.parse::<u32>().is_ok()), "{said}");
+    let most = "/sys/fs/cgroup/user/1000/cgroup.max.descendants";
+    guest.sh(&format!("echo 0 >{most}"))?;
+    let refused = own()?;
+    guest.sh(&format!("echo max >{most}"))?;
+    ensure!(!refused.status.success(), "{refused:?}");
+    eventually(SOON, || {
+        let log = guest.sh("b2p log | grep -c 'refused, it has no cgroup but'")?;
+        ensure!(log == "1", "{log} lines");
+        Ok(())
+    })?;
+    guest.sh_as(
+        "core",
+        &format!("cd {session} && echo -pids >cgroup.subtree_control && rmdir t main"),
+    )?;
+    let said = tests::text(&own()?)?;
+    ensure!(said.trim() == "0::/user/1000/session", "{said}");
     Ok(())
 }
 

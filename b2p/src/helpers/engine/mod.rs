@@ -143,7 +143,14 @@ impl PodmanUser {
                 .gid(self.gid)
                 .uid(self.uid);
             match user_cgroup::open_procs(self.uid, self.gid, user_cgroup::CONTAINERS) {
-                Ok(procs) => join_cgroup(&mut podman, procs),
+                Ok(procs) => join_cgroup(&mut podman, Some(procs)),
+                Err(e) if Path::new(user_cgroup::USERS).is_dir() => {
+                    warn!(
+                        "podman of {} does not run, no cgroup of theirs takes it: {e}",
+                        self.name
+                    );
+                    join_cgroup(&mut podman, None);
+                }
                 Err(e) => warn!("containers of {} have no limits: {e}", self.name),
             }
         }
@@ -151,9 +158,11 @@ impl PodmanUser {
     }
 }
 
-/// Lets the child join the cgroup whose `cgroup.procs` this is.
-fn join_cgroup(command: &mut Command, procs: File) {
-    let join = move || (&procs).write_all(b"0");
+/// Lets the child join the cgroup whose `cgroup.procs` this is; without one the child fails, because it would
+/// count to the machine.
+fn join_cgroup(command: &mut Command, procs: Option<File>) {
+    let none = || std::io::Error::from_raw_os_error(libc::EOPNOTSUPP);
+    let join = move || procs.as_ref().ok_or_else(none)?.write_all(b"0");
     #[expect(unsafe_code, reason = "a step between fork and exec")]
     // SAFETY: one write(2), which allocates nothing and takes no lock.
     unsafe {

@@ -17,7 +17,7 @@ const CGROUPS: &str = "/sys/fs/cgroup";
 const SERVICES: &str = "/system/";
 /// Processes of a session while it starts, twice: sshd, sshd-session, `b2p` and sshd-auth.
 const PROCESSES: usize = 8;
-/// Processes beside those of sessions without a login, such as sessions that could not be moved.
+/// Processes beside those of sessions without a login, such as root's sessions that could not be moved.
 const SPARE_PROCESSES: usize = 64;
 /// Share of the memory, and the least: 1,280 sockets and eight sessions take half of it.
 const MEMORY_SHARE: u64 = 4;
@@ -40,7 +40,7 @@ fn write(path: &Path, value: &str) -> Result<()> {
 }
 
 /// Returns the cgroup of a service in proc_pid_cgroup(5), relative to the root of the tree.
-fn of_service(text: &str) -> Option<&str> {
+pub fn of_service(text: &str) -> Option<&str> {
     let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
     path.starts_with(SERVICES).then(|| &path[1..])
 }

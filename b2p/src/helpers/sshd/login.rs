@@ -9,29 +9,24 @@
 //! user: the process has no other mark of them yet (monitor.c, `mm_answer_pwnamallow`).
 
 use std::fs;
-use std::io::Write;
 use std::process::Command;
 
 use sys::error::{Doing, Error, Result};
 use sys::user_cgroup;
 
+use super::cgroup;
 use crate::helpers::engine::PodmanUser;
 
 /// Path of sshd-auth, which drops its privileges itself.
 const AUTH: &str = "/usr/lib/openssh/sshd-auth";
 
-/// Runs sshd-auth, and after a login moves sshd-session into the cgroup of the user. Returns the
-/// exit status of sshd-auth: a session in the wrong cgroup is better than none.
+/// Runs sshd-auth, and after a login moves sshd-session into a cgroup of the user. Returns the exit status of
+/// sshd-auth, or 255, which ends the session, if the session would count to sshd: its user could take all
+/// processes that sshd may have, and nobody else could log in. Root, who may do that in other ways, stays.
 pub fn run_auth(arguments: &[String]) -> i32 {
     let status = Command::new(AUTH).args(arguments).status();
     match status.map(|status| status.code()) {
-        Ok(Some(0)) => {
-            let session = std::os::unix::process::parent_id();
-            if let Err(why) = place(session) {
-                eprintln!("session {session}: its containers have no limits: {why}");
-            }
-            0
-        }
+        Ok(Some(0)) => admit(std::os::unix::process::parent_id()),
         Ok(code) => code.unwrap_or(255),
         Err(why) => {
             eprintln!("{AUTH}: {why}");
@@ -40,8 +35,43 @@ pub fn run_auth(arguments: &[String]) -> i32 {
     }
 }
 
-/// Makes the directories of the user whose session this is, and moves it.
-fn place(session: u32) -> Result<()> {
+/// Moves a session after its login; returns the exit status.
+fn admit(session: u32) -> i32 {
+    let user = user(session);
+    let moved = match &user {
+        Ok(user) => {
+            if let Err(why) = user.make_directories() {
+                eprintln!("session {session}: {why}");
+            }
+            user_cgroup::enter(user.uid, user.gid, user_cgroup::SESSION, session)
+        }
+        Err(why) => Err(why.clone()),
+    };
+    let Err(why) = moved else { return 0 };
+    let own = fs::read_to_string(format!("/proc/{session}/cgroup"));
+    match may_stay(
+        user.map_or(None, |user| Some(user.uid)),
+        &own.unwrap_or_default(),
+    ) {
+        true => {
+            eprintln!("session {session}: its containers have no limits: {why}");
+            0
+        }
+        false => {
+            eprintln!("session {session}: refused, it has no cgroup but sshd's: {why}");
+            255
+        }
+    }
+}
+
+/// Returns true if a session that no cgroup of its user takes may go on in its own one, given the text of
+/// proc_pid_cgroup(5): one of root, or on a machine without cgroups.
+fn may_stay(uid: Option<u32>, own: &str) -> bool {
+    uid == Some(0) || cgroup::of_service(own).is_none()
+}
+
+/// Returns the user whose session this is.
+fn user(session: u32) -> Result<PodmanUser> {
     let path = format!("/proc/{session}/cmdline");
     let title = fs::read(&path).on(&path)?;
     let title = String::from_utf8_lossy(&title);
@@ -50,10 +80,7 @@ fn place(session: u32) -> Result<()> {
         .on(&path)?;
     let passwd = sys::files::read_text("/etc/passwd")?;
     let user = PodmanUser::with_name(&passwd, name).ok_or_else(|| Error::invalid("unknown"));
-    let user = user.doing(name.to_owned())?;
-    user.make_directories()?;
-    let mut procs = user_cgroup::open_procs(user.uid, user.gid, user_cgroup::SESSION)?;
-    write!(procs, "{session}").doing("cgroup.procs")
+    user.doing(name.to_owned())
 }
 
 /// Returns the user in the title of a sshd-session.
@@ -67,6 +94,20 @@ fn user_of(title: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_root_stays_in_the_cgroup_of_sshd() {
+        let own = "0::/system/sshd\n";
+        for (uid, own, stays) in [
+            (Some(1001), own, false),
+            (None, own, false),
+            (Some(0), own, true),
+            (Some(1001), "0::/user/1001/session\n", true),
+            (Some(1001), "", true),
+        ] {
+            assert_eq!(may_stay(uid, own), stays, "{uid:?} {own}");
+        }
+    }
 
     #[test]
     fn the_title_tells_the_user() {
