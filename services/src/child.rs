@@ -22,6 +22,8 @@ pub enum Stage {
     Session,
     /// Join the cgroup.
     Cgroup,
+    /// Join the cgroup of a user other than root, who may have made it unfit for processes.
+    UserCgroup,
     /// Open the terminal.
     Terminal,
     /// Assign descriptors 0, 1 and 2, the listening socket and the readiness pipe.
@@ -41,10 +43,11 @@ pub enum Stage {
 /// `CLONE_INTO_CGROUP` of linux/sched.h, since Linux 5.7; the constant in libc is too narrow.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-pub(crate) const STAGES: [Stage; 10] = [
+pub(crate) const STAGES: [Stage; 11] = [
     Stage::Signals,
     Stage::Session,
     Stage::Cgroup,
+    Stage::UserCgroup,
     Stage::Terminal,
     Stage::Descriptors,
     Stage::Groups,
@@ -114,8 +117,14 @@ impl ExecPlan {
         reset_signals().map_err(|e| (Stage::Signals, e))?;
         // SAFETY: no memory is involved. A child of PID 1 leads no process group yet.
         check(unsafe { libc::setsid() }).map_err(|e| (Stage::Session, e))?;
-        self.join_cgroup()
-            .unwrap_or_else(|e| report_failure(report, Stage::Cgroup, e));
+        match self.join_cgroup() {
+            // PID 1's cgroup, in which the child is, is not for the processes of users.
+            Err(e) if self.user.is_some_and(|user| user.uid != 0) => {
+                return Err((Stage::UserCgroup, e));
+            }
+            Err(e) => report_failure(report, Stage::Cgroup, e),
+            Ok(()) => {}
+        }
         let terminal = self.open_terminal().map_err(|e| (Stage::Terminal, e))?;
         self.assign_descriptors(terminal)
             .map_err(|e| (Stage::Descriptors, e))?;

@@ -239,16 +239,18 @@ fn descriptors_have_their_numbers() {
     assert!(socket.as_raw_fd() > 2);
 }
 
+const SOMEBODY: User = User {
+    uid: 12_345,
+    gid: 23_456,
+    groups: &[34_567, 45_678],
+    name: "somebody",
+    home: "/home/somebody",
+    shell: "/bin/other",
+};
+
 fn a_user_is_that_user() {
     let def = ServiceDef {
-        user: Some(User {
-            uid: 12_345,
-            gid: 23_456,
-            groups: &[34_567, 45_678],
-            name: "somebody",
-            home: "/home/somebody",
-            shell: "/bin/other",
-        }),
+        user: Some(SOMEBODY),
         ..ServiceDef::DEFAULT
     };
     let script = "grep -E '^(Uid|Gid|Groups|Cap(Prm|Eff|Amb))' /proc/self/status; \
@@ -319,7 +321,7 @@ fn steps_that_fail_are_named() {
         let failures = failures(spawn(def, &inherit).unwrap());
         failures.iter().map(|f| (f.stage, f.errno as i32)).collect()
     };
-    use Stage::{Cgroup, Directory, Exec, Terminal};
+    use Stage::{Cgroup, Directory, Exec, Terminal, UserCgroup};
     assert_eq!(failed(&gone, none()), [(Exec, libc::ENOENT)]);
     assert_eq!(
         failed(&program(&["/etc/passwd"]), none()),
@@ -335,5 +337,14 @@ fn steps_that_fail_are_named() {
     );
     let both = [(Cgroup, libc::ENOTDIR), (Exec, libc::ENOENT)];
     assert_eq!(failed(&gone, wrong_group()), both);
+    // A service of another user does not start in that of its parent, of whatever number the user is.
+    let of_user = ServiceDef {
+        user: Some(SOMEBODY),
+        ..gone
+    };
+    assert_eq!(
+        failed(&of_user, wrong_group()),
+        [(UserCgroup, libc::ENOTDIR)]
+    );
     assert_eq!(failed(&program(&["/bin/true"]), none()), []);
 }

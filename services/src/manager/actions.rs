@@ -59,7 +59,7 @@ impl Manager {
         let unknown = || Error::invalid("there is no such service");
         let def = *self.supervisor.definition(id).ok_or_else(unknown)?;
         self.bind(id)?;
-        let cgroup = self.open_cgroup(&def);
+        let cgroup = self.open_cgroup(&def)?;
         let notify = self.bind_notify(&def);
         let io = self.io.get_mut(id.index()).ok_or_else(unknown)?;
         if def.tty.is_none() && io.output.is_none() {
@@ -181,11 +181,28 @@ impl Manager {
         self.cgroups.as_deref().map(|dir| Cgroup::of(dir, def))
     }
 
-    /// Opens the leaf of a service. Without one the service runs all the same, in PID 1's.
-    fn open_cgroup(&self, def: &ServiceDef) -> Option<fs::File> {
-        let leaf = self.cgroup(def)?.open(def.limits);
-        leaf.inspect_err(|e| warn!("{}: cgroup: {e}", def.name))
-            .ok()
+    /// Opens the leaf of a service, if there are cgroups. Without one a service of root runs all the same, in
+    /// PID 1's.
+    ///
+    /// # Errors
+    /// The service is that of another user, and its leaf cannot be made or opened: the user may have made it unfit.
+    fn open_cgroup(&self, def: &ServiceDef) -> Result<Option<fs::File>> {
+        let Some(leaf) = self.cgroup(def).map(|group| group.open(def.limits)) else {
+            return Ok(None);
+        };
+        match leaf {
+            Err(why) if self.may_be_beside_pid1(def) => {
+                warn!("{}: cgroup: {why}", def.name);
+                Ok(None)
+            }
+            leaf => leaf.map(Some),
+        }
+    }
+
+    /// Returns true if a service may run in PID 1's cgroup: one of root, or on a machine without cgroups.
+    fn may_be_beside_pid1(&self, def: &ServiceDef) -> bool {
+        let is_of_root = def.user.is_none_or(|user| user.uid == 0);
+        is_of_root || !self.cgroups.as_deref().is_some_and(Path::is_dir)
     }
 }
 

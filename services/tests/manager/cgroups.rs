@@ -40,6 +40,42 @@ fn a_group_is_limited_told_and_killed() {
 }
 
 #[test]
+fn a_user_who_leaves_no_place_has_no_service_beside_pid_1() {
+    let user = |uid| services::User {
+        uid,
+        gid: 0,
+        groups: &[],
+        name: "ann",
+        home: "/",
+        shell: "/bin/sh",
+    };
+    let of = |uid, name| ServiceDef {
+        user: Some(user(uid)),
+        ..shell(name, "exec sleep 100")
+    };
+    let one = ONE.lock().unwrap_or_else(|e| e.into_inner());
+    let dir = std::env::temp_dir().join(format!("manager-user-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&dir);
+    // Each is split, and none of them leads to one that is not.
+    for group in ["user/4242/hers", "system/roots"] {
+        let mut inner = dir.join(group);
+        for _ in 0..9 {
+            fs::create_dir_all(&inner).unwrap();
+            fs::write(inner.join("cgroup.subtree_control"), "pids\n").unwrap();
+            inner.push("main");
+        }
+    }
+    let definitions = vec![of(4242, "hers"), shell("roots", "exec sleep 100")];
+    let mut w = World::within(one, dir.join("system"), definitions);
+    (0..2).for_each(|n| w.input(Input::Start(id(n))));
+    let pids: Vec<_> = w.report().iter().map(|s| s.pid.is_some()).collect();
+    assert_eq!(pids, [false, true]);
+    w.stop_all();
+    drop(w);
+    fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
 fn the_first_of_a_mixed_group_is_told_and_the_others_are_killed() {
     let mixed = ServiceDef {
         kill: KillMode::Mixed,
