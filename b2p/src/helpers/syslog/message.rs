@@ -124,6 +124,13 @@ pub fn is_in_tag(b: &u8) -> bool {
     b.is_ascii_graphic() && !b":[<".contains(b)
 }
 
+/// Returns the beginning of a name that can be a tag: a name such as `a:<TAB>b[1]` would read as another
+/// program's record where the record is one line.
+fn tag_of(name: &[u8]) -> &[u8] {
+    let length = name.iter().take_while(|b| is_in_tag(b)).count();
+    name.get(..length.min(MAX_TAG)).unwrap_or_default()
+}
+
 fn brackets(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let rest = bytes.strip_prefix(b"[")?;
     let close = rest.iter().take(16).position(|b| *b == b']')?;
@@ -147,11 +154,7 @@ fn rfc5424(priority: Priority, bytes: &[u8]) -> Option<Message<'_>> {
     let text = text.strip_prefix(b" ").unwrap_or(text);
     Some(Message {
         priority,
-        tag: if tag == NIL {
-            &[]
-        } else {
-            tag.get(..MAX_TAG).unwrap_or(tag)
-        },
+        tag: if tag == NIL { &[] } else { tag_of(tag) },
         pid: process(pid),
         text: text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text),
     })

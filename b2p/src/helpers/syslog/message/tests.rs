@@ -56,6 +56,10 @@ fn the_examples_of_the_rfc() {
         ("<165>1 2003-10-11T22:14:15.003Z m evntslog - ID47 [e@3 iut=\"3\" a=\"x]\\\"y\"] An event", (165, "evntslog", None, "An event")),
         ("<165>1 2003-10-11T22:14:15.003Z m evntslog - ID47 [a@1 b=\"1\"][c@2 d=\"2\"]", (165, "evntslog", None, "")),
         ("<165>1 - - - - - -", (165, "", None, "")),
+        // A name with what ends a tag would read as the record of PID 1's service b.
+        ("<14>1 - - a:\tb[1]: - - - x", (14, "a", None, "x")),
+        ("<14>1 - - a[1]b - - - x", (14, "a", None, "x")),
+        ("<14>1 - - :\u{fc} - - - x", (14, "", None, "x")),
         ("<165>1 - - - - - - \u{feff}text", (165, "", None, "text")),
     ];
     for (datagram, want) in samples {
@@ -69,7 +73,7 @@ proptest! {
     #[test]
     fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300), host in "[a-z]{0,3}") {
         let m = parse(&bytes, host.as_bytes());
-        prop_assert!(m.tag.len() <= MAX_TAG);
+        prop_assert!(m.tag.len() <= MAX_TAG && m.tag.iter().all(is_in_tag));
         prop_assert!(m.tag.len() + m.text.len() <= bytes.len());
     }
 
