@@ -25,6 +25,9 @@ const DEFAULT_GRACE_MS: u64 = 10_000;
 /// Time that PID 1 may take beyond these, in milliseconds.
 const MARGIN_MS: u64 = 5_000;
 
+/// Longest time between two looks, in milliseconds: whoever waits may have gone away.
+const MAX_SLEEP_MS: u64 = 1_000;
+
 /// Change that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
@@ -115,8 +118,21 @@ pub fn is_known(env: &Environment, report: &Report<'_>, name: &Name) -> bool {
 /// # Errors
 /// PID 1 refuses the change, or the service does not reach the state that was asked for.
 pub fn change(env: &Environment, verb: Verb, name: Name) -> Result<String> {
+    change_while(env, verb, name, &|| true)
+}
+
+/// Changes one service, and waits for the result as long as `is_wanted` says so, which is asked each second.
+///
+/// # Errors
+/// Those of [`change`], or the result is not wanted any more: PID 1 goes on with the change.
+pub fn change_while(
+    env: &Environment,
+    verb: Verb,
+    name: Name,
+    is_wanted: &dyn Fn() -> bool,
+) -> Result<String> {
     let change = begin(env, verb, name)?;
-    wait(env, &change)
+    wait_while(env, &change, is_wanted)
 }
 
 /// Sends the request; a user's service file that is new or changed is loaded before.
@@ -170,6 +186,10 @@ fn load_before(env: &Environment, change: &mut Change) -> Result<()> {
 
 /// Looks at the status after each change until the result is known, or the time for it is over.
 fn wait(env: &Environment, change: &Change) -> Result<String> {
+    wait_while(env, change, &|| true)
+}
+
+fn wait_while(env: &Environment, change: &Change, is_wanted: &dyn Fn() -> bool) -> Result<String> {
     let Change { verb, name, .. } = change;
     let failed = |why: String| Error::invalid(format!("{name}: {why}"));
     let mut follower = None;
@@ -197,7 +217,11 @@ fn wait(env: &Environment, change: &Change) -> Result<String> {
                     "still {state} after {took}; `b2p log {name}` may say why"
                 )));
             }
-            Outcome::Pending => sleep_until_change(env, &mut follower, limit - took + 1),
+            Outcome::Pending if !is_wanted() => return Err(failed("nobody waits".to_owned())),
+            Outcome::Pending => {
+                let limit = limit.saturating_sub(took).saturating_add(1);
+                sleep_until_change(env, &mut follower, limit.min(MAX_SLEEP_MS));
+            }
         }
     }
 }

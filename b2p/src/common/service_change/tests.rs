@@ -255,6 +255,20 @@ fn not_for_ever() {
 }
 
 #[test]
+fn not_when_nobody_waits() {
+    let fake = Fake::new("gone", "service web off", &["service web starting pid=7"]);
+    let looks = std::cell::Cell::new(0);
+    let is_wanted = || {
+        looks.set(looks.get() + 1);
+        looks.get() < 3
+    };
+    let name = Name::new("web").unwrap();
+    let outcome = change_while(&fake.env, Verb::Start, name, &is_wanted);
+    assert_eq!(outcome.unwrap_err().to_string(), "web: nobody waits");
+    assert_eq!(fake.asked(), ["start web"]);
+}
+
+#[test]
 fn who_is_not_there_or_refused() {
     let fake = Fake::new(
         "none",

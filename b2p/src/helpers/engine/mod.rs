@@ -63,6 +63,13 @@ impl PodmanUser {
         users.find(|user| user.name == name)
     }
 
+    /// Returns true for a user of passwd(5). Each of those has many more numbers (subuid(5)), in containers, and
+    /// may connect with each of them.
+    pub fn is_known(uid: u32) -> bool {
+        let passwd = || sys::files::read_text("/etc/passwd").unwrap_or_default();
+        uid == 0 || PodmanUser::with_uid(&passwd(), uid).is_some()
+    }
+
     fn parse(line: &str) -> Option<PodmanUser> {
         let fields: Vec<&str> = line.split(':').collect();
         let [name, _, uid, gid, _, home, ..] = fields.as_slice() else {

@@ -8,6 +8,7 @@
 //! have become. The process ends after idle time: PID 1 holds the socket.
 
 mod auth;
+mod jobs;
 pub mod message;
 
 use std::io::{Read, Write};
@@ -22,12 +23,13 @@ use log::{info, warn};
 use nix::poll::PollFlags;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use sys::clock::now;
-use sys::error::{Error, Result};
+use sys::error::{Doing, Error, Result};
 
+use self::jobs::Jobs;
 use self::message::{Argument, Call};
 use crate::common::control_client::ControlClient;
 use crate::common::listen_fds::inherited_socket;
-use crate::common::service_change::{Verb, change};
+use crate::common::service_change::{Verb, change_while};
 use crate::common::service_env::Environment;
 use crate::common::stop::poll_until;
 use crate::helpers::engine::PodmanUser;
@@ -40,8 +42,6 @@ const IDLE_MS: u64 = 10_000;
 const MAX_ROOT: usize = 16;
 const MAX_OTHERS: usize = 16;
 const MAX_ONE: usize = 4;
-/// Most jobs of a connection at once. podman waits for each before it asks for the next.
-const MAX_JOBS: usize = 4;
 /// Interface of the manager.
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 /// Path of the manager.
@@ -52,7 +52,10 @@ type Client = (u32, Arc<UnixStream>);
 
 /// Connections, which are told of each other's jobs.
 #[derive(Clone, Default)]
-struct Clients(Arc<Mutex<Vec<Client>>>);
+struct Clients {
+    list: Arc<Mutex<Vec<Client>>>,
+    jobs: Jobs,
+}
 
 /// Number of the last job.
 static JOBS: AtomicU32 = AtomicU32::new(0);
@@ -89,21 +92,31 @@ fn serve(control: &ControlClient) -> Result<()> {
         let uid = getsockopt(&stream, PeerCredentials).map(|peer| peer.uid());
         let stream = Arc::new(stream);
         if let Ok(uid) = uid
+            && PodmanUser::is_known(uid)
             && clients.admit(uid, &stream)
         {
-            let (clients, control) = (clients.clone(), control.clone());
-            thread::spawn(move || {
-                let _ = stream.set_nonblocking(false);
-                let _ = talk(uid, &stream, &clients, &control);
-                clients.remove(&stream);
-            });
+            serve_client(uid, stream, &clients, control);
         }
+    }
+}
+
+/// Talks to a client in a thread. Without one the connection ends.
+fn serve_client(uid: u32, stream: Arc<UnixStream>, clients: &Clients, control: &ControlClient) {
+    let (own, all, control) = (Arc::clone(&stream), clients.clone(), control.clone());
+    let thread = thread::Builder::new().spawn(move || {
+        let _ = own.set_nonblocking(false);
+        let _ = talk(uid, &own, &all, &control);
+        all.remove(&own);
+    });
+    if let Err(why) = thread {
+        warn!("unit-bus: a client is refused: {why}");
+        clients.remove(&stream);
     }
 }
 
 impl Clients {
     fn with<T>(&self, change: impl FnOnce(&mut Vec<Client>) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.list.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn count(&self) -> usize {
@@ -124,6 +137,11 @@ impl Clients {
 
     fn remove(&self, stream: &Arc<UnixStream>) {
         self.with(|list| list.retain(|(_, other)| !Arc::ptr_eq(other, stream)));
+    }
+
+    /// Returns true if a user has a connection.
+    fn has(&self, uid: u32) -> bool {
+        self.with(|list| list.iter().any(|(of, _)| *of == uid))
     }
 
     /// Sends a message to all connections of a user.
@@ -152,7 +170,6 @@ fn talk(
     control: &ControlClient,
 ) -> std::io::Result<()> {
     let (mut bytes, mut part, mut is_open) = (Vec::new(), [0; 4_096], false);
-    let jobs = Arc::new(());
     loop {
         let n = (&**stream).read(&mut part)?;
         bytes.extend(part.get(..n).unwrap_or_default());
@@ -170,7 +187,7 @@ fn talk(
         }
         if is_open
             && !read_calls(&mut bytes, |call| {
-                answer(uid, call, stream, clients, control, &jobs)
+                answer(uid, call, stream, clients, control)
             })?
         {
             return Ok(());
@@ -234,29 +251,19 @@ fn answer(
     stream: &Arc<UnixStream>,
     clients: &Clients,
     control: &ControlClient,
-    jobs: &Arc<()>,
 ) -> std::io::Result<()> {
     let serial = call.serial;
     let bytes = match react(call) {
         Reaction::Agree => message::reply(serial, &[]),
         Reaction::Refuse(name, why) => message::error(serial, name, &why),
-        // Each job has one share of `jobs` beside that of the connection.
-        Reaction::Job(..) if Arc::strong_count(jobs) > MAX_JOBS => {
-            let why = format!("at most {MAX_JOBS} jobs at once");
-            message::error(serial, "org.freedesktop.DBus.Error.LimitsExceeded", &why)
-        }
         Reaction::Job(verb, unit) => match service(uid, &unit) {
-            Some(name) => {
-                let id = JOBS.fetch_add(1, Ordering::Relaxed) + 1;
-                let (clients, control) = (clients.clone(), control.clone());
-                let share = Arc::clone(jobs);
-                thread::spawn(move || {
-                    let _share = share;
-                    let result = run(&control, verb, &name);
-                    clients.tell(uid, &job_removed(id, &unit, result));
-                });
-                message::reply(serial, &[Argument::Path(&job(id))])
-            }
+            Some(name) => match begin(uid, verb, unit, name, clients, control) {
+                Ok(id) => message::reply(serial, &[Argument::Path(&job(id))]),
+                Err(why) => {
+                    let name = "org.freedesktop.DBus.Error.LimitsExceeded";
+                    message::error(serial, name, &why.to_string())
+                }
+            },
             None => {
                 let why = format!("Unit {unit} not found.");
                 message::error(serial, "org.freedesktop.systemd1.NoSuchUnit", &why)
@@ -267,6 +274,29 @@ fn answer(
         true => (&**stream).write_all(&bytes),
         false => Ok(()),
     }
+}
+
+/// Begins a job and returns its number. It waits for the unit as long as its user has a connection.
+fn begin(
+    uid: u32,
+    verb: Verb,
+    unit: String,
+    name: Name,
+    clients: &Clients,
+    control: &ControlClient,
+) -> Result<u32> {
+    let place = clients.jobs.take(uid);
+    let too_many = || Error::invalid(format!("at most {} jobs at once", jobs::most(uid)));
+    let place = place.ok_or_else(too_many)?;
+    let id = JOBS.fetch_add(1, Ordering::Relaxed) + 1;
+    let (clients, control) = (clients.clone(), control.clone());
+    let run = move || {
+        let result = run(&control, verb, &name, &|| clients.has(uid));
+        drop(place);
+        clients.tell(uid, &job_removed(id, &unit, result));
+    };
+    thread::Builder::new().spawn(run).doing("thread")?;
+    Ok(id)
 }
 
 fn job(id: u32) -> String {
@@ -294,8 +324,13 @@ fn service(uid: u32, unit: &str) -> Option<Name> {
     convert::belongs_to(&text, &owner).then(|| Name::new(&name))?
 }
 
-/// Changes a service, waits for it, and returns the result of the job.
-fn run(control: &ControlClient, verb: Verb, name: &Name) -> &'static str {
+/// Changes a service, waits for it while that is wanted, and returns the result of the job.
+fn run(
+    control: &ControlClient,
+    verb: Verb,
+    name: &Name,
+    is_wanted: &dyn Fn() -> bool,
+) -> &'static str {
     let text = sys::files::read_text(paths::unit(name.as_str())).unwrap_or_default();
     let source = Unit::parse(&text);
     let source = source.last("Unit", "SourcePath").unwrap_or_default();
@@ -307,7 +342,7 @@ fn run(control: &ControlClient, verb: Verb, name: &Name) -> &'static str {
         user_files: paths::DEFINITIONS.into(),
         ..Environment::of(control)
     };
-    match change(&env, verb, name.clone()) {
+    match change_while(&env, verb, name.clone(), is_wanted) {
         Ok(outcome) => {
             info!("{name}: {}ed for podman: {outcome}", verb.word());
             "done"
@@ -320,65 +355,4 @@ fn run(control: &ControlClient, verb: Verb, name: &Name) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_user_takes_the_connections_of_others() {
-        let mut users = Vec::new();
-        for uid in (1_000..1_010).flat_map(|uid| [uid; 9]) {
-            if may_connect(uid, &users) {
-                users.push(uid);
-            }
-        }
-        assert_eq!(users.len(), MAX_OTHERS);
-        assert_eq!(users.iter().filter(|uid| **uid == 1_000).count(), MAX_ONE);
-        for _ in 0..MAX_ROOT {
-            assert!(may_connect(0, &users));
-            users.push(0);
-        }
-        assert!(!may_connect(0, &users));
-    }
-
-    #[test]
-    fn calls_of_podman_and_others() {
-        let call = |interface: &str, member: &str, arguments: &[&str]| Call {
-            interface: interface.to_owned(),
-            member: member.to_owned(),
-            arguments: arguments.iter().map(|a| (*a).to_owned()).collect(),
-            ..Call::default()
-        };
-        let job = |verb| Reaction::Job(verb, "web.service".to_owned());
-        let web = ["web.service", "replace"];
-        assert_eq!(
-            react(&call(MANAGER, "RestartUnit", &web)),
-            job(Verb::Restart)
-        );
-        assert_eq!(react(&call(MANAGER, "StopUnit", &web)), job(Verb::Stop));
-        let bus = "org.freedesktop.DBus";
-        assert_eq!(
-            react(&call(bus, "AddMatch", &["type='signal'"])),
-            Reaction::Agree
-        );
-        for (wrong, name) in [
-            (
-                call(bus, "StopUnit", &web),
-                "org.freedesktop.DBus.Error.InvalidArgs",
-            ),
-            (
-                call(MANAGER, "StopUnit", &[]),
-                "org.freedesktop.DBus.Error.InvalidArgs",
-            ),
-            (
-                call(MANAGER, "Reboot", &[]),
-                "org.freedesktop.DBus.Error.UnknownMethod",
-            ),
-        ] {
-            let reaction = react(&wrong);
-            assert!(
-                matches!(reaction, Reaction::Refuse(found, _) if found == name),
-                "{reaction:?}"
-            );
-        }
-    }
-}
+mod tests;
