@@ -11,13 +11,16 @@ use std::time::{Duration, Instant};
 use log::warn;
 use nix::sys::socket::{getsockopt, sockopt};
 
+use crate::helpers::engine::PodmanUser;
+
 /// Number of connections that are accepted in one turn.
 const MAX_ACCEPTS: usize = 16;
 /// Number of clients of one user that are heard at once; further ones are refused. A hook writes at
 /// once, and podman goes on when it fails.
 const MAX_OF_USER: usize = 8;
-/// Number of clients of all users together.
-const MAX_CLIENTS: usize = 64;
+/// Number of clients of root, and of all other users together: no user takes the places of root.
+const MAX_OF_ROOT: usize = 16;
+const MAX_OF_OTHERS: usize = 48;
 /// Time for a hook to send the id after it has connected.
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// Time for which nobody is accepted after descriptors or memory were short: the kernel would report the
@@ -45,7 +48,8 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Accepts those that wait; the kernel knows whose they are.
+    /// Accepts those that wait; the kernel knows whose they are. The hooks of a user's containers have the number
+    /// of that user, and only processes in the containers have others.
     pub fn accept(&mut self, socket: &UnixListener, now: Instant) {
         if self.paused_until.is_some_and(|until| now < until) {
             return;
@@ -56,7 +60,9 @@ impl Clients {
                 Ok((stream, _)) => stream,
                 Err(why) => return self.note_error(&why, now),
             };
-            if let Ok(peer) = getsockopt(&stream, sockopt::PeerCredentials) {
+            if let Ok(peer) = getsockopt(&stream, sockopt::PeerCredentials)
+                && PodmanUser::is_known(peer.uid())
+            {
                 self.add(stream, peer.uid(), now);
             }
         }
@@ -94,7 +100,11 @@ impl Clients {
 
     fn has_room(&self, uid: u32) -> bool {
         let of_user = self.open.iter().filter(|client| client.uid == uid).count();
-        of_user < MAX_OF_USER && self.open.len() < MAX_CLIENTS
+        let of_others = self.open.iter().filter(|client| client.uid != 0).count();
+        match uid {
+            0 => of_user < MAX_OF_ROOT,
+            _ => of_user < MAX_OF_USER && of_others < MAX_OF_OTHERS,
+        }
     }
 
     /// Reads what was sent; removes and returns the users and ids that are complete, and removes
@@ -180,6 +190,20 @@ mod tests {
     }
 
     #[test]
+    fn no_users_take_the_places_of_root() {
+        let (mut clients, now) = (Clients::default(), Instant::now());
+        let mut silent = Vec::new();
+        for uid in (1_000..1_100).chain([0; 40]) {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            clients.add(ours, uid, now);
+            silent.push(theirs);
+        }
+        let of_root = clients.open.iter().filter(|client| client.uid == 0);
+        assert_eq!(of_root.count(), MAX_OF_ROOT);
+        assert_eq!(clients.fds().count(), MAX_OF_ROOT + MAX_OF_OTHERS);
+    }
+
+    #[test]
     fn a_turn_is_bounded_and_never_waits() {
         let path = std::env::temp_dir().join(format!("b2p-clients-{}", std::process::id()));
         let _ = std::fs::remove_file(&path);
@@ -188,7 +212,9 @@ mod tests {
         let flood: Vec<_> = (0..40).map(|_| UnixStream::connect(&path)).collect();
         let (mut clients, now) = (Clients::default(), Instant::now());
         clients.accept(&socket, now);
-        assert_eq!(clients.fds().count(), MAX_OF_USER);
+        let is_root = nix::unistd::getuid().is_root();
+        let most = if is_root { MAX_OF_ROOT } else { MAX_OF_USER };
+        assert_eq!(clients.fds().count(), most);
         assert!(now.elapsed() < TIMEOUT);
         let mut left = 0;
         while socket.accept().is_ok() {
@@ -235,7 +261,7 @@ mod tests {
     #[test]
     fn containers_that_start_at_once_are_all_heard() {
         let (mut clients, now) = (Clients::default(), Instant::now());
-        let count = 5 * MAX_CLIENTS;
+        let count = 5 * MAX_OF_OTHERS;
         let mut hooks = Vec::new();
         for _ in 0..count {
             let (ours, mut theirs) = UnixStream::pair().unwrap();
