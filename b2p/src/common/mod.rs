@@ -15,6 +15,7 @@ pub mod json;
 pub mod listen_fds;
 pub mod log;
 pub mod notify;
+pub mod open_files;
 pub mod owner_program;
 pub mod owner_text;
 pub mod paths;

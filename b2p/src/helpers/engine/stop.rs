@@ -31,7 +31,7 @@ use sys::paths::B2P;
 
 use super::PODMAN;
 use super::conmon::Machine;
-use crate::common::pidfd;
+use crate::common::{open_files, pidfd};
 
 /// Time from the stop signal to SIGKILL: podman's default for `--stop-timeout`.
 const GRACE: Duration = Duration::from_secs(10);
@@ -46,6 +46,9 @@ const DESCRIPTION_LIMIT: Duration = Duration::from_millis(250);
 const MAX_SPEC_BYTES: u64 = 1 << 20;
 /// Number of bytes of a conmon's arguments that are read.
 const MAX_ARGUMENTS_BYTES: u64 = 1 << 16;
+/// Number of containers of one user other than root that are asked to end at a time: no user takes the
+/// descriptors that others need.
+const MAX_OF_USER: usize = 256;
 /// Longest name that is shown, in characters.
 const MAX_NAME: usize = 64;
 
@@ -87,16 +90,31 @@ fn stop_all(machine: &Machine) {
     let deadline = begun + GRACE;
     let mut signalled = Signalled::new();
     let mut slow = HashSet::new();
+    let mut missed: HashSet<i32>;
+    // Each container takes a descriptor until the end.
+    if let Err(why) = open_files::raise() {
+        warn!("limit of open files: {why}");
+    }
     loop {
         // Again each time: a podman that was called before may still start a container.
-        for found in running(Path::new("/proc"), machine) {
-            signal_once(&mut signalled, found.pid, || describe(&found, &mut slow));
+        let (asked, left_out) = in_order(running(Path::new("/proc"), machine));
+        missed = left_out.into_iter().map(|found| found.pid).collect();
+        for found in asked {
+            if !signal_once(&mut signalled, found.pid, || describe(&found, &mut slow)) {
+                missed.insert(found.pid);
+            }
         }
         let rest = deadline.saturating_duration_since(Instant::now());
         let alive = wait(&signalled, SCAN_INTERVAL.min(rest));
         if alive.is_empty() || Instant::now() >= deadline {
             break;
         }
+    }
+    if !missed.is_empty() {
+        let count = missed.len();
+        warn!(
+            "containers: {count} are not asked to end: no descriptor is left for them, or they are one user's"
+        );
     }
     for pid in wait(&signalled, Duration::ZERO) {
         if let Some((
@@ -117,21 +135,34 @@ fn stop_all(machine: &Machine) {
     info!("containers: {ended} of {count} ended in {ms} ms");
 }
 
-/// Sends a container its stop signal, unless it has been sent it.
-fn signal_once(signalled: &mut Signalled, pid: i32, describe: impl FnOnce() -> Container) {
+/// Returns root's containers, then a bounded number of each other user's, and those that are left out.
+fn in_order(mut found: Vec<Found>) -> (Vec<Found>, Vec<Found>) {
+    sys::sort::sort_by(&mut found, |a, b| (a.uid, a.pid).cmp(&(b.uid, b.pid)));
+    let mut counts: HashMap<u32, usize> = HashMap::new();
+    found.into_iter().partition(|found| {
+        let count = counts.entry(found.uid).or_default();
+        *count += 1;
+        found.uid == 0 || *count <= MAX_OF_USER
+    })
+}
+
+/// Sends a container its stop signal, unless it has been sent it. Returns false if no descriptor is left for a
+/// process that lives.
+fn signal_once(signalled: &mut Signalled, pid: i32, describe: impl FnOnce() -> Container) -> bool {
     // A pid is used again, but not while the descriptor of its process shows that it lives.
     if signalled.get(&pid).is_some_and(|(_, fd)| !ready(&[fd], 0)) {
-        return;
+        return true;
     }
     // Before the description: the signal goes to this process or to none.
     let Some(fd) = pidfd::open(pid) else {
-        return; // it has ended by itself, or no descriptor is left
+        return !Path::new("/proc").join(pid.to_string()).exists();
     };
     let container = describe();
     thaw(pid);
     signal(pid, container.signal);
     signal(pid, libc::SIGCONT);
     signalled.insert(pid, (container, fd));
+    true
 }
 
 /// Mounts `b2p` over /usr/bin/podman (mount(2), `MS_BIND`) for the rest of this boot.

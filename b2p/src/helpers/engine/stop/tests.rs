@@ -160,3 +160,22 @@ fn waiting_ends_with_the_last_or_with_the_time() {
     signal_once(&mut watched, pid, || panic!("it is gone"));
     assert_eq!(watched.len(), 1);
 }
+
+#[test]
+fn roots_containers_are_asked_first_and_no_user_takes_all_descriptors() {
+    let of = |uid: u32, pids: std::ops::Range<i32>| {
+        pids.map(move |pid| Found {
+            pid,
+            conmon: 2,
+            uid,
+        })
+    };
+    let all = of(1_000, 10..2_000)
+        .chain(of(0, 3_000..4_500))
+        .chain(of(1_001, 5_000..5_007));
+    let (asked, left_out) = in_order(all.collect());
+    let count = |uid| asked.iter().filter(|found| found.uid == uid).count();
+    assert_eq!([0, 1_000, 1_001].map(count), [1_500, MAX_OF_USER, 7]);
+    assert!(asked.iter().take(1_500).all(|found| found.uid == 0));
+    assert_eq!(left_out.len(), 1_990 - MAX_OF_USER);
+}
