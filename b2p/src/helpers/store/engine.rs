@@ -5,9 +5,8 @@
 //! asked once, some time after the boot, and only where it has a database; then again for as long
 //! as it fails.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 
 use crate::common::tool;
 use sys::error::{Doing, Error, Result};
+use sys::files::open_regular;
 
 /// First bytes of a database of SQLite (sqlite.org/fileformat2.html, section 1.3).
 const SQLITE: &[u8] = b"SQLite format 3\0";
@@ -40,6 +40,8 @@ pub struct Engine {
     ask_at: Option<Instant>,
     /// Outcome of the last question.
     refusal: Option<String>,
+    /// Asks podman ([`ask`]).
+    ask: fn() -> Result<()>,
 }
 
 impl Engine {
@@ -51,28 +53,36 @@ impl Engine {
             users: containers.join("user"),
             ask_at: on_disk.then(|| Instant::now() + QUIET),
             refusal: None,
+            ask,
         }
     }
 
-    /// Returns why podman cannot open a store, if that is known.
+    /// Returns why podman cannot open root's store, or a user's, if that is known.
     pub fn fault(&mut self) -> Option<String> {
+        let of_root = self.fault_of_root();
+        let of_root = of_root.map(|why| format!("podman cannot open its store: {why}"));
+        let of_user = self.of_users().find_map(Result::err);
+        let of_user = of_user.map(|why| format!("podman cannot open a user's store: {why}"));
+        let all: Vec<String> = of_root.into_iter().chain(of_user).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+
+    /// Returns why podman cannot open root's store. It is looked at, and podman is asked, whatever users have in
+    /// theirs.
+    fn fault_of_root(&mut self) -> Option<String> {
         if let Err(why) = look(&self.root) {
             // Whether it is mended, podman says.
             self.ask_at = Some(Instant::now());
-            return Some(format!("podman cannot open its store: {why}"));
-        }
-        if let Some(Err(why)) = self.of_users().find(Result::is_err) {
-            return Some(format!("podman cannot open a user's store: {why}"));
+            return Some(why.to_string());
         }
         let has_database = DATABASES
             .iter()
             .any(|(name, ..)| self.root.join(name).exists());
         if self.ask_at.is_some_and(|at| at <= Instant::now()) && has_database {
-            self.refusal = ask().err().map(|why| why.to_string());
+            self.refusal = (self.ask)().err().map(|why| why.to_string());
             self.ask_at = self.refusal.is_some().then(|| Instant::now() + AGAIN);
         }
-        let refusal = self.refusal.as_ref();
-        refusal.map(|why| format!("podman cannot open its store: {why}"))
+        self.refusal.clone()
     }
 
     fn of_users(&self) -> impl Iterator<Item = Result<()>> {
@@ -111,21 +121,12 @@ fn look(storage: &Path) -> Result<()> {
     head(&lock).map(drop)
 }
 
-/// Returns the first bytes of a file; `None` if there is none.
+/// Returns the first bytes of a file; `None` if there is none. A user may put anything in its place meanwhile.
 fn head(path: &Path) -> Result<Option<Vec<u8>>> {
-    let Ok(metadata) = path.metadata() else {
+    let Some(file) = open_regular(path)? else {
         return Ok(None);
     };
-    if !metadata.is_file() {
-        return Err(Error::invalid("it is not a file; move it away")).on(path);
-    }
     let mut head = Vec::new();
-    // A user may put a fifo in its place meanwhile.
-    let mut options = OpenOptions::new();
-    let file = options
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
-    let file = file.open(path).on(path)?;
     file.take(32).read_to_end(&mut head).on(path)?;
     Ok(Some(head))
 }
@@ -192,8 +193,35 @@ mod tests {
         }
         fs::remove_file(storage.join("storage.lock")).unwrap();
         fs::create_dir(storage.join("storage.lock")).unwrap();
-        assert!(why(look(storage)).contains("storage.lock: it is not a file"));
+        assert!(why(look(storage)).contains("storage.lock: not a file: a directory"));
+        // What a user puts there leads to no device and off no disk.
+        let lock = storage.join("storage.lock");
+        fs::remove_dir(&lock).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &lock).unwrap();
+        let said = why(look(storage));
+        assert!(
+            said.contains("storage.lock: a symbolic link that leads off its disk"),
+            "{said}"
+        );
     }
+
+    #[test]
+    fn podman_is_asked_about_roots_store_whatever_a_user_has() {
+        let temp = Temp::new();
+        let mut engine = Engine::new(temp.dir(), true);
+        (engine.ask_at, engine.ask) = (Some(Instant::now()), || Err(Error::invalid("no lock")));
+        for (name, text) in [
+            ("storage/db.sql", "SQLite format 3\0"),
+            ("user/1000/db.sql", "noise"),
+        ] {
+            fs::create_dir_all(temp.path(name).parent().unwrap()).unwrap();
+            fs::write(temp.path(name), text).unwrap();
+        }
+        let said = engine.fault().unwrap();
+        let start = "podman cannot open its store: no lock; podman cannot open a user's store: ";
+        assert!(said.starts_with(start), "{said}");
+    }
+
     #[test]
     fn stores_of_users_and_places_of_no_use_are_named() {
         let temp = Temp::new();
