@@ -12,7 +12,7 @@ use crate::applet::Applet;
 use crate::client::{help, power, status};
 use crate::common::control_client::{self, ControlClient, machine_state};
 use crate::common::service_env::Environment;
-use crate::common::terminal::{print, print_error};
+use crate::common::terminal::{print_plain as print, print_plain_error as print_error};
 use crate::helpers::compat::shims;
 use crate::helpers::engine::PodmanUser;
 use crate::helpers::quadlet;

@@ -5,6 +5,8 @@
 use std::env;
 use std::io::{IsTerminal, Write};
 
+use sys::printable::printable_text;
+
 /// Characters for drawings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Glyphs {
@@ -132,6 +134,23 @@ pub fn print_error(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
+/// Writes text of others to the standard output, by [`plain`].
+pub fn print_plain(text: &str) {
+    print(&plain(text));
+}
+
+/// Writes a line with text of others to the standard error, by [`plain`].
+pub fn print_plain_error(text: &str) {
+    print_error(&plain(text));
+}
+
+/// Returns text with its control characters escaped, except line ends: nothing in it drives the terminal.
+#[must_use]
+pub fn plain(text: &str) -> String {
+    let lines = text.split('\n').map(|line| printable_text(line.as_bytes()));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,6 +163,18 @@ mod tests {
         assert_eq!(glyphs("linux", "C"), Glyphs::Ascii);
         assert_eq!(glyphs("dumb", "C.UTF-8"), Glyphs::Ascii);
         assert_eq!(glyphs("xterm", ""), Glyphs::Ascii);
+    }
+
+    #[test]
+    fn text_of_others_drives_no_terminal() {
+        for (text, want) in [
+            ("a\nb\n", "a\nb\n"),
+            ("\u{1b}]0;x\u{7}\n", "\\x1b]0;x\\x07\n"),
+            ("a\rb\u{9b}2J", "a\\x0db\\xc2\\x9b2J"),
+            ("\u{25cf} \t\u{202e}", "\u{25cf} \t\\xe2\\x80\\xae"),
+        ] {
+            assert_eq!(plain(text), want, "{text:?}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::units;
 use crate::common::control_client::is_at_rest;
 use crate::common::service_change::{Verb, change_all};
 use crate::common::service_env::Environment;
-use crate::common::terminal::print_error;
+use crate::common::terminal::print_plain_error as print_error;
 use crate::helpers::quadlet::specifiers::Owner;
 use crate::helpers::quadlet::{self, paths};
 

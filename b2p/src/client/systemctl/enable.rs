@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sys::error::{Doing, Error, Result};
 
 use super::units::{View, full_name};
-use crate::common::terminal::print_error;
+use crate::common::terminal::print_plain_error as print_error;
 use crate::helpers::quadlet::plain;
 use crate::helpers::quadlet::specifiers::Owner;
 use crate::helpers::quadlet::unit::Unit;

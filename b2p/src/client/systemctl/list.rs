@@ -9,7 +9,7 @@ use super::enable;
 use super::options::Options;
 use super::units::{self, View};
 use crate::common::pattern::{is_pattern, matches};
-use crate::common::terminal::print;
+use crate::common::terminal::print_plain as print;
 use crate::helpers::quadlet::paths;
 use crate::helpers::quadlet::specifiers::Owner;
 

@@ -6,7 +6,7 @@ use control::Report;
 use super::enable;
 use super::options::Options;
 use super::units::{self, View};
-use crate::common::terminal::{print, print_error};
+use crate::common::terminal::{print_plain as print, print_plain_error as print_error};
 use crate::helpers::quadlet::paths;
 use crate::helpers::quadlet::specifiers::Owner;
 

@@ -11,7 +11,7 @@ use super::options::Options;
 use super::query::{NO_SUCH_UNIT, NOT_RUNNING};
 use super::units::{self, View};
 use crate::common::log::clock;
-use crate::common::terminal::{print, print_error};
+use crate::common::terminal::{print_plain as print, print_plain_error as print_error};
 use crate::common::units as amounts;
 use crate::common::usage;
 use crate::helpers::quadlet::specifiers::Owner;

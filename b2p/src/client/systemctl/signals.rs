@@ -12,7 +12,7 @@ use super::change::Targets;
 use super::show::cgroup;
 use super::units::{self, View};
 use crate::common::cgroups;
-use crate::common::terminal::print_error;
+use crate::common::terminal::print_plain_error as print_error;
 
 /// Longest wait for a reload.
 const RELOAD_LIMIT: Duration = Duration::from_secs(90);

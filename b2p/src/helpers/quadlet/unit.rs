@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Unit files (systemd.syntax(7)), and the output of podman's generator, which is many of them.
 
+use sys::printable::is_control;
+
 /// A unit file: its assignments, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unit {
@@ -102,7 +104,8 @@ fn joined<'a>(first: &'a str, lines: &mut impl Iterator<Item = &'a str>) -> Stri
     value
 }
 
-/// Splits the output of `quadlet --dryrun` into the units: name of the file, and its text.
+/// Splits the output of `quadlet --dryrun` into the units: name of the file, and its text. A name with control
+/// characters is none: it is printed and logged.
 #[must_use]
 pub fn split_output(output: &str) -> Vec<(&str, &str)> {
     let mut headers = Vec::new();
@@ -111,7 +114,9 @@ pub fn split_output(output: &str) -> Vec<(&str, &str)> {
         let name = line.trim_end().strip_prefix("---");
         let name = name.and_then(|name| name.strip_suffix("---"));
         let next = at + line.len();
-        if let Some(name) = name.filter(|n| !n.is_empty() && !n.contains(['/', ' '])) {
+        let is_name =
+            |n: &&str| !n.is_empty() && !n.contains(['/', ' ']) && !n.contains(is_control);
+        if let Some(name) = name.filter(is_name) {
             headers.push((name, at, next));
         }
         at = next;

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use nix::libc::pid_t;
 use sys::clock::Millis;
+use sys::printable::is_control;
 
 /// State of a unit's processes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,16 +39,21 @@ impl State {
         )
     }
 
-    /// Reads lines. What is missing or wrong has its default.
+    /// Reads lines. What is missing or wrong has its default; control characters are left out, since the file is
+    /// the user's.
     #[must_use]
     pub fn parse(text: &str) -> State {
         let mut state = State::default();
+        let printable = |value: &str| -> String {
+            let characters = value.chars().filter(|c| !is_control(*c));
+            characters.take(MAX_STATUS).collect()
+        };
         for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
             match key {
                 "main" => state.main = value.parse().unwrap_or(0),
-                "stage" => value.clone_into(&mut state.stage),
-                "result" => value.clone_into(&mut state.result),
-                "status" => value.clone_into(&mut state.status),
+                "stage" => state.stage = printable(value),
+                "result" => state.result = printable(value),
+                "status" => state.status = printable(value),
                 "reloads" => state.reloads = value.parse().unwrap_or(0),
                 "reload" => state.reload_status = value.parse().unwrap_or(0),
                 _ => {}
@@ -65,7 +71,7 @@ impl State {
 
     /// Sets the text of `STATUS=`, of which control characters are left out.
     pub fn set_status(&mut self, text: &str) {
-        let printable = text.chars().filter(|c| !c.is_control());
+        let printable = text.chars().filter(|c| !c.is_control() && !is_control(*c));
         self.status = printable.take(MAX_STATUS).collect();
     }
 }
@@ -105,6 +111,11 @@ mod tests {
         assert_eq!(State::parse(&state.text()), state);
         assert_eq!(state.status, "a=bmain=3");
         assert_eq!(State::parse("main=x\nfrob\n"), State::default());
+        let forged = State::parse("status=\u{1b}[2Jup\u{202e}\nstage=a\rb\nresult=\u{9b}x\n");
+        assert_eq!(
+            [forged.status, forged.stage, forged.result],
+            ["[2Jup", "ab", "x"]
+        );
     }
 
     #[test]

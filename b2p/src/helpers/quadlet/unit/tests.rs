@@ -28,7 +28,13 @@ fn the_output_of_the_generator() {
             ("c.service", "[Service]\n--- x ---\n"),
         ]
     );
-    for none in ["", "------\n", "---../x---\n", "--- ---"] {
+    for none in [
+        "",
+        "------\n",
+        "---../x---\n",
+        "--- ---",
+        "---a\u{1b}[2J---\n",
+    ] {
         assert_eq!(split_output(none), [], "{none:?}");
     }
 }
