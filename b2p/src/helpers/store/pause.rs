@@ -17,7 +17,7 @@ use sys::error::{Doing, Error, Result};
 use sys::files::replace;
 use sys::paths::RUNTIME_DIR;
 
-use super::writers::short_id;
+use super::writers::{name, short_id};
 
 /// File with the paths of their cgroups, a line each: who froze a cgroup is not in the cgroup.
 const LIST: &str = "store.paused";
@@ -82,7 +82,7 @@ impl Paused {
     /// Forgets containers that are gone, and returns what a degraded line says of the others.
     pub fn reason(&mut self) -> String {
         self.cgroups.retain(|cgroup| cgroup.exists());
-        let names: Vec<_> = self.cgroups.iter().filter_map(|c| short_id(c)).collect();
+        let names: Vec<_> = self.cgroups.iter().filter_map(|c| name(c)).collect();
         match names.join(", ").as_str() {
             "" => String::new(),
             names => format!("; paused until there is room: {names}"),
@@ -127,10 +127,9 @@ fn wait_frozen(cgroup: &Path) -> Result<()> {
 }
 
 fn shown(cgroup: &Path) -> String {
-    let id = short_id(cgroup);
-    id.map_or_else(
+    name(cgroup).map_or_else(
         || cgroup.display().to_string(),
-        |id| format!("container {id}"),
+        |name| format!("container {name}"),
     )
 }
 

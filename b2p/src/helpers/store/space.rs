@@ -127,16 +127,14 @@ pub fn next_look(usage: &Usage, is_full: bool) -> Duration {
     }
 }
 
-/// Returns the reason of a degraded line.
+/// Returns the reason of a degraded line, with what it says of the container that has written most.
 #[must_use]
 pub fn reason(usage: &Usage, culprit: Option<&str>) -> String {
     let lacking = match usage.lacks_inodes() {
         true => format!("{} inodes (there are too many files)", usage.inodes),
         false => format!("{} MiB", usage.bytes >> 20),
     };
-    let culprit = culprit.map_or(String::new(), |name| {
-        format!("; container {name} has written most: `podman rm -f {name}`")
-    });
+    let culprit = culprit.map_or(String::new(), |culprit| format!("; {culprit}"));
     format!(
         "full: of {lacking} almost none are free{culprit}; remove containers, images or volumes"
     )
@@ -212,7 +210,10 @@ mod tests {
 
     #[test]
     fn the_line_names_what_is_lacking_and_who_wrote_most() {
-        let blocks = reason(&usage(0, 500), Some("0123456789ab"));
+        let blocks = reason(
+            &usage(0, 500),
+            Some("container 0123456789ab has written most"),
+        );
         let start = "full: of 1000 MiB almost none are free; container 0123456789ab";
         assert!(blocks.starts_with(start), "{blocks}");
         let inodes = reason(&usage(500 * MIB, 0), None);

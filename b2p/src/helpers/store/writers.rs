@@ -53,7 +53,8 @@ impl Lack {
 /// The containers of root and of users, with their counters at the last two looks.
 #[derive(Debug)]
 pub struct Writers {
-    cgroups: Vec<PathBuf>,
+    /// Directories of root's containers and of the users.
+    cgroups: [PathBuf; 2],
     before: Counters,
     now: Counters,
 }
@@ -64,10 +65,10 @@ type Counters = BTreeMap<(Lack, PathBuf), u64>;
 impl Writers {
     /// The machine's containers, before the first look.
     pub fn new() -> Writers {
-        Writers::of(vec![ROOTS.into(), user_cgroup::USERS.into()])
+        Writers::of([ROOTS.into(), user_cgroup::USERS.into()])
     }
 
-    fn of(cgroups: Vec<PathBuf>) -> Writers {
+    fn of(cgroups: [PathBuf; 2]) -> Writers {
         Writers {
             cgroups,
             before: Counters::new(),
@@ -97,10 +98,20 @@ impl Writers {
         self.before = std::mem::replace(&mut self.now, counters);
     }
 
-    /// Returns the short id of the container that has written most.
+    /// Returns what a line says of the container that has written most. A user gives cgroups what names they
+    /// like, that of another's container among them: the line names the user.
     pub fn most(&self, lack: Lack) -> Option<String> {
         let (_, cgroup) = self.of_lack(lack).max()?;
-        short_id(cgroup)
+        let id = short_id(cgroup)?;
+        let [roots, users] = &self.cgroups;
+        let is_roots = |(_, other): &(Lack, PathBuf)| {
+            other.starts_with(roots) && id_of(other) == id_of(cgroup)
+        };
+        Some(match user_of(users, cgroup) {
+            None => format!("container {id} has written most: `podman rm -f {id}`"),
+            Some(uid) if self.now.keys().any(is_roots) => format!("user {uid} has written most"),
+            Some(uid) => format!("container {id} of user {uid} has written most"),
+        })
     }
 
     /// Returns the cgroups of those that have written between the last two looks and are not in
@@ -184,6 +195,27 @@ pub fn short_id(cgroup: &Path) -> Option<String> {
     id_of(cgroup).map(|id| id[..SHORT_ID].to_owned())
 }
 
+/// Returns the name of the container with this cgroup in a line, with its user other than root.
+pub fn name(cgroup: &Path) -> Option<String> {
+    let id = short_id(cgroup)?;
+    Some(match user_of(Path::new(user_cgroup::USERS), cgroup) {
+        Some(uid) => format!("{id} of user {uid}"),
+        None => id,
+    })
+}
+
+/// Returns the user among whose cgroups, below the directory `users`, this one is.
+fn user_of(users: &Path, cgroup: &Path) -> Option<u32> {
+    let below = cgroup.strip_prefix(users).ok()?;
+    below
+        .components()
+        .next()?
+        .as_os_str()
+        .to_str()?
+        .parse()
+        .ok()
+}
+
 /// Returns the id in the name of a cgroup: `libpod-ID`, or `ID` where crun has named it.
 fn id_of(cgroup: &Path) -> Option<&str> {
     let name = cgroup.file_name()?.to_str()?;
@@ -257,7 +289,7 @@ mod tests {
         };
         let (a, b) = ("root/libpod-a", "user/1000/pod/b");
         fs::create_dir_all(temp.path("root/conmon")).unwrap();
-        let mut writers = Writers::of(vec![temp.path("root"), temp.path("user")]);
+        let mut writers = Writers::of([temp.path("root"), temp.path("user")]);
         writers.look();
         let most = |writers: &Writers| writers.most(Lack::DiskBytes);
         let still = |writers: &Writers, paused: &[PathBuf]| writers.still(Lack::DiskBytes, paused);
@@ -267,7 +299,8 @@ mod tests {
         write(b, 100, 10);
         for more in [64, 65] {
             writers.look();
-            assert_eq!(most(&writers).as_deref(), Some("aaaaaaaaaaaa"));
+            let line = "container aaaaaaaaaaaa has written most: `podman rm -f aaaaaaaaaaaa`";
+            assert_eq!(most(&writers).as_deref(), Some(line));
             write(b, 100 + more, 10);
         }
         writers.look();
@@ -285,5 +318,31 @@ mod tests {
         assert_eq!(still(&writers, &[]), [dir(a), dir(b)]);
         assert_eq!(writers.still(Lack::Inodes, &[]), [dir(a)]);
         assert_eq!(writers.most(Lack::RamBytes), None);
+        // A user's cgroup with the name of root's container, and one with a name of its own.
+        let forged = "user/1000/a";
+        for (name, kib, line) in [
+            (forged, 9_000, "user 1000 has written most"),
+            (
+                b,
+                10_000,
+                "container bbbbbbbbbbbb of user 1000 has written most",
+            ),
+        ] {
+            write(name, kib, 10);
+            writers.look();
+            assert_eq!(most(&writers).as_deref(), Some(line));
+        }
+    }
+
+    #[test]
+    fn a_users_container_is_named_with_its_user() {
+        let id = "c".repeat(ID_DIGITS);
+        for (dir, want) in [
+            (ROOTS, "cccccccccccc"),
+            ("/sys/fs/cgroup/user/1000/x", "cccccccccccc of user 1000"),
+        ] {
+            let cgroup = Path::new(dir).join(format!("libpod-{id}"));
+            assert_eq!(name(&cgroup).as_deref(), Some(want));
+        }
     }
 }
