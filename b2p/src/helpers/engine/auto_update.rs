@@ -8,7 +8,7 @@ use std::time::Duration;
 use log::info;
 use sys::error::{Error, Result};
 
-use super::{PodmanUser, users_with_containers};
+use super::{PodmanUser, side_by_side, users_with_containers};
 use crate::common::degraded::Degraded;
 use crate::common::tool;
 
@@ -41,38 +41,43 @@ const OUTCOMES: [(&str, Outcome); 4] = [
 /// reported.
 pub fn main() -> i32 {
     let mut degraded = Degraded::of("auto-update");
-    for user in users_with_containers() {
-        if let Err(why) = update(&user, &mut degraded) {
-            degraded.warn(format_args!("of {}: {why}", user.name));
-        }
-    }
+    let users = users_with_containers();
+    side_by_side::each(
+        &users,
+        |user| user.uid,
+        update,
+        |user, updated| match updated {
+            Ok(lines) => lines.iter().for_each(|line| degraded.warn(line)),
+            Err(why) => degraded.warn(format_args!("of {}: {why}", user.name)),
+        },
+    );
     degraded.report()
 }
 
-fn update(user: &PodmanUser, degraded: &mut Degraded) -> Result<()> {
+/// Updates the containers of a user, and returns the lines that report what could not be updated.
+fn update(user: &PodmanUser) -> Result<Vec<String>> {
     let args = ["auto-update", "--format", FORMAT];
     let finished = tool::run_command(&mut user.podman(&args), LIMIT)?;
-    let mut is_explained = false;
+    let mut lines = Vec::new();
     for (unit, image, outcome) in finished.output.lines().filter_map(parse) {
         match outcome {
             Outcome::Updated => info!("auto-update: {unit} runs with the new {image}"),
             Outcome::Unchanged => {}
-            Outcome::RolledBack => degraded.warn(format_args!(
+            Outcome::RolledBack => lines.push(format!(
                 "{unit}: the new {image} does not become ready; it runs with the old one"
             )),
             Outcome::Failed => {
-                degraded.warn(format_args!(
+                lines.push(format!(
                     "{unit}: {image} cannot be updated; b2p log says more"
                 ));
             }
         }
-        is_explained |= matches!(outcome, Outcome::RolledBack | Outcome::Failed);
     }
     match finished.code {
-        Some(0) => Ok(()),
-        _ if is_explained => {
+        Some(0) => Ok(lines),
+        _ if !lines.is_empty() => {
             info!("auto-update: {}", finished.last_lines);
-            Ok(())
+            Ok(lines)
         }
         _ => Err(Error::invalid(finished.last_lines)),
     }

@@ -15,6 +15,7 @@ pub mod health;
 mod hook_log;
 pub mod overlay_answer;
 pub mod pods;
+pub mod side_by_side;
 pub mod start;
 pub mod start_conmon;
 pub mod start_hook;

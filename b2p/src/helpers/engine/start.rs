@@ -14,7 +14,7 @@ use log::info;
 
 use sys::error::{Error, Result};
 
-use super::{PodmanUser, is_id, users_with_containers};
+use super::{PodmanUser, is_id, side_by_side, users_with_containers};
 use crate::common::degraded::Degraded;
 use crate::common::tool;
 
@@ -37,11 +37,17 @@ struct Container {
 /// started, which is reported.
 pub fn main() -> i32 {
     let mut degraded = Degraded::of("containers");
-    for user in users_with_containers() {
-        if let Err(why) = start(&user) {
-            degraded.warn(format_args!("of {}: {why}", user.name));
-        }
-    }
+    let users = users_with_containers();
+    side_by_side::each(
+        &users,
+        |user| user.uid,
+        start,
+        |user, started| {
+            if let Err(why) = started {
+                degraded.warn(format_args!("of {}: {why}", user.name));
+            }
+        },
+    );
     degraded.report()
 }
 

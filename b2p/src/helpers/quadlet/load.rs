@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Loads the units of all owners, root's first, each whole before the next: what is wrong with the files of
+//! Loads the units of all owners, root's first, each whole: what is wrong with the files of
 //! one user concerns no other, and leaves this user's earlier units as they are.
 
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ use super::{ask_status, bus_link, kube, store};
 use crate::common::service_env::Environment;
 use crate::common::service_files;
 use crate::common::tool;
-use crate::helpers::engine::PodmanUser;
+use crate::helpers::engine::{PodmanUser, side_by_side};
 
 /// Time limit for the process that holds a user's namespaces.
 const UNSHARE_LIMIT: Duration = Duration::from_secs(60);
@@ -53,8 +53,12 @@ pub(super) fn all(
         faults,
     };
     let mut failed = Vec::new();
-    for owner in owners {
-        match load.owner(owner) {
+    // Podman reads the files, as their owner; PID 1 has them one owner after the other.
+    side_by_side::each(
+        owners,
+        |owner| owner.uid,
+        gather,
+        |owner, gathered| match gathered.and_then(|gathered| load.owner(owner, gathered)) {
             Ok(definitions) if boot.is_due(owner.uid) => start(env, &definitions),
             Ok(_) => {}
             Err(why) => {
@@ -62,8 +66,8 @@ pub(super) fn all(
                 let why = format!("of {}: {why}", owner.name);
                 load.faults.push(Fault::of_quadlet(why));
             }
-        }
-    }
+        },
+    );
     boot.finish(&failed);
     Ok(())
 }
@@ -118,15 +122,8 @@ struct Load<'a> {
 
 impl Load<'_> {
     /// Loads the units of one owner, and has PID 1 read them. Earlier units whose files are gone are stopped.
-    fn owner(&mut self, owner: &Owner) -> Result<Vec<Definition>> {
-        let mut loaded = read::read(owner)?;
+    fn owner(&mut self, owner: &Owner, mut loaded: Loaded) -> Result<Vec<Definition>> {
         self.faults.append(&mut loaded.faults);
-        if owner.uid != 0
-            && let Err(why) = prepare(owner)
-        {
-            let why = format!("of {}: {why}", owner.name);
-            self.faults.push(Fault::of_quadlet(why));
-        }
         self.refuse_names(owner, &mut loaded);
         self.refuse_too_many(owner, &mut loaded);
         let present = std::mem::take(&mut loaded.present);
@@ -226,6 +223,18 @@ fn refusal_of_name(name: &str, uid: u32, is_taken: bool, known: Option<Known>) -
         _ if is_taken => Some(format!("another service is called {name}")),
         _ => None,
     }
+}
+
+/// Reads the units of an owner, and prepares what their podmans share.
+fn gather(owner: &Owner) -> Result<Loaded> {
+    let mut loaded = read::read(owner)?;
+    if owner.uid != 0
+        && let Err(why) = prepare(owner)
+    {
+        let why = format!("of {}: {why}", owner.name);
+        loaded.faults.push(Fault::of_quadlet(why));
+    }
+    Ok(loaded)
 }
 
 /// Makes what the podmans of a user share, outside the cgroups of units: directories, and the process that
