@@ -39,8 +39,8 @@ impl Service {
             });
         }
         if self.ready {
-            let names: Vec<_> = self.cards.iter().map(Card::name).collect();
-            self.router_limit.look(&names, sys::clock::now());
+            let links: Vec<_> = self.cards.iter().map(Card::link).collect();
+            self.router_limit.look(&links, sys::clock::now());
         }
         self.update_degraded();
         self.follow(changed);

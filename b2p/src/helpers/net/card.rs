@@ -20,6 +20,7 @@ use super::lease::{Lease, Network, Route};
 use super::own_network::OwnNetwork;
 use super::plan::Plan;
 use super::router::{Advertisement, Servers};
+use super::router_prefixes::Link;
 use super::vetting::{Neighbour, Surroundings};
 use super::{packet, sockets};
 use sys::error::{Doing, Result};
@@ -146,6 +147,15 @@ impl Card {
     pub fn dns(&self) -> Vec<String> {
         let servers = self.applied.iter().flat_map(|l| &l.dns);
         servers.map(ToString::to_string).collect()
+    }
+
+    /// Returns the card with the servers that its routers advertise.
+    pub fn link(&self) -> Link {
+        Link {
+            name: self.name.clone(),
+            index: self.index,
+            servers: self.advertised.list(),
+        }
     }
 
     /// Returns the name servers that routers advertise, without those in the networks of `bridges`; one with

@@ -31,6 +31,7 @@ mod ranges;
 mod resolv;
 pub mod router;
 mod router_limit;
+mod router_prefixes;
 mod routes;
 mod rules;
 mod sockets;

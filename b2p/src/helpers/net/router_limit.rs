@@ -11,6 +11,7 @@ use log::warn;
 use services::Millis;
 
 use super::card_settings::{flush_ipv6, hear_routers};
+use super::router_prefixes::{Link, RouterPrefixes};
 
 /// Largest number of routes. A link has a handful of routers and prefixes.
 const MAX_ROUTES: usize = 128;
@@ -21,23 +22,24 @@ const MAX_TABLE: u64 = 1 << 20;
 /// `RTF_ADDRCONF` (linux/ipv6_route.h): by a router advertisement.
 const BY_ROUTER: u32 = 0x0004_0000;
 
-/// Cards whose routers are not heard, each with the end of its rest.
+/// Cards whose routers are not heard, each with the end of its rest; and prefixes that were removed.
 #[derive(Debug, Default)]
-pub struct RouterLimit(Vec<(String, Millis)>);
+pub struct RouterLimit(Vec<(String, Millis)>, RouterPrefixes);
 
 impl RouterLimit {
     /// Looks at the routes of these cards.
-    pub fn look(&mut self, cards: &[&str], now: Millis) {
+    pub fn look(&mut self, links: &[Link], now: Millis) {
         let (rested, resting): (Vec<_>, Vec<_>) =
             self.0.drain(..).partition(|(_, until)| *until <= now);
         self.0 = resting;
         rested.iter().for_each(|(card, _)| hear_routers(card, true));
         let table = routes_table();
-        for card in cards {
+        self.1.remove(&table, links);
+        for card in links.iter().map(|link| link.name.as_str()) {
             if !self.is_resting(card) && count(&table, card) > MAX_ROUTES {
                 hear_routers(card, false);
                 flush_ipv6(card);
-                self.0.push(((*card).to_owned(), now + REST));
+                self.0.push((card.to_owned(), now + REST));
                 self.lines().iter().for_each(|line| warn!("{line}"));
             }
         }
@@ -112,7 +114,10 @@ mod tests {
 
     #[test]
     fn a_card_rests_for_a_time_and_a_new_one_does_not() {
-        let mut limit = RouterLimit(vec![("none0".to_owned(), 20), ("none1".to_owned(), 30)]);
+        let mut limit = RouterLimit(
+            vec![("none0".to_owned(), 20), ("none1".to_owned(), 30)],
+            RouterPrefixes::default(),
+        );
         limit.look(&[], 10);
         assert_eq!((limit.lines().len(), limit.deadline()), (2, Some(20)));
         limit.look(&[], 20);
