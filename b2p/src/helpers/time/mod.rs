@@ -322,7 +322,8 @@ impl Keeper {
         let rtc = clocks::rtc(self.utc).filter(|rtc| *rtc >= CLOCK_START);
         let since_start = realtime.saturating_sub(CLOCK_START + clocks::boottime());
         let large = offset.saturating_abs() > trust::BOUND;
-        let again = (large && server.card.is_none()).then(|| sntp::query(&server.name, sntp::PORT));
+        let vouches = large && trust::vouches(server, rtc.is_some());
+        let again = vouches.then(|| sntp::query(&server.name, sntp::PORT));
         Evidence {
             never_set: rtc.is_none() && since_start < START_DAY,
             again: again.and_then(Result::ok),

@@ -5,6 +5,8 @@
 //! the clock years away, where certificates are valid that are not, and the reverse. A step of more
 //! than [`BOUND`] needs a second source. Small steps of one source add up to [`BOUND`] at most.
 
+use std::net::IpAddr;
+
 use sys::error::{Error, Result};
 
 use super::drift::{Ms, signed_seconds};
@@ -27,7 +29,7 @@ pub struct Server {
 pub struct Evidence {
     /// True if nothing has set the clock yet: it begins at the date of the image.
     pub never_set: bool,
-    /// The owner names the server, and a second answer of it.
+    /// A second answer of the server ([`vouches`]).
     pub again: Option<Ms>,
     /// The hardware clock.
     pub rtc: Option<Ms>,
@@ -66,6 +68,13 @@ pub fn judge(offset: Ms, evidence: &Evidence) -> Result<Ms> {
         "says that the clock is off by {}, and nothing agrees: {rtc}; the clock stays",
         signed_seconds(offset)
     )))
+}
+
+/// Returns true for a server whose second answer counts: one that the owner names. A name is resolved by servers
+/// that DHCP names, so that only an address is the owner's word, where a hardware clock has another.
+#[must_use]
+pub fn vouches(server: &Server, has_rtc: bool) -> bool {
+    server.card.is_none() && (!has_rtc || server.name.parse::<IpAddr>().is_ok())
 }
 
 /// Returns the answers of those of `others` that are second sources beside `server`: other servers, named by
@@ -203,6 +212,25 @@ mod tests {
             ("10.0.0.3", "eth0", &[]),
         ] {
             assert_eq!(independent(&server(name, card), &others), seconds, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_dhcp_resolves_is_not_the_owners_word() {
+        let server = |name: &str, card: Option<&str>| Server {
+            name: name.to_owned(),
+            card: card.map(str::to_owned),
+        };
+        for (name, card, with_rtc, without) in [
+            ("10.0.0.1", None, true, true),
+            ("fe80::1", None, true, true),
+            ("ntp.example", None, false, true),
+            ("10.0.0.1", Some("eth0"), false, false),
+            ("ntp.example", Some("eth0"), false, false),
+        ] {
+            let server = server(name, card);
+            let found = [vouches(&server, true), vouches(&server, false)];
+            assert_eq!(found, [with_rtc, without], "{name}");
         }
     }
 
