@@ -79,7 +79,7 @@ pub fn fresh_leaf(users: &Path, uid: u32, gid: u32, name: &str) -> Result<PathBu
     delegate(&leaf, uid, gid)?;
     match leaf_of(leaf.clone()).as_ref() == Some(&leaf) && has_domain(&leaf) {
         true => Ok(leaf),
-        false => Err(Error::invalid("contains other cgroups")).on(&leaf),
+        false => Err(Error::invalid("no process can enter it")).on(&leaf),
     }
 }
 
