@@ -124,7 +124,7 @@ pub fn change(env: &Environment, verb: Verb, name: Name) -> Result<String> {
 /// Changes one service, and waits for the result as long as `is_wanted` says so, which is asked each second.
 ///
 /// # Errors
-/// Those of [`change`], or the result is not wanted any more: PID 1 goes on with the change.
+/// The change fails as in [`change`], or the result is not wanted any more: PID 1 goes on with the change.
 pub fn change_while(
     env: &Environment,
     verb: Verb,
