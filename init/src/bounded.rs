@@ -31,10 +31,17 @@ pub fn bounded(ms: i32, call: impl FnOnce() -> nix::Result<()>) -> nix::Result<(
 /// # Errors
 /// The errors of [`bounded`], and of reading the file.
 pub fn bounded_read(ms: i32, path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
+    bounded_output(ms, || sys::files::read_bounded(path, max_bytes))
+}
+
+/// Returns the bytes that `call` returns in a child, as [`bounded`] does.
+///
+/// # Errors
+/// The errors of [`bounded`], and of `call`.
+pub fn bounded_output(ms: i32, call: impl FnOnce() -> io::Result<Vec<u8>>) -> io::Result<Vec<u8>> {
     let mut copy = File::from(memfd_create(c"copy", MFdFlags::MFD_CLOEXEC)?);
     let work = || {
-        let bytes = sys::files::read_bounded(path, max_bytes);
-        if let Err(why) = bytes.and_then(|bytes| (&copy).write_all(&bytes)) {
+        if let Err(why) = call().and_then(|bytes| (&copy).write_all(&bytes)) {
             syscall::exit(why.raw_os_error().unwrap_or(libc::EINVAL))
         }
     };
@@ -73,6 +80,18 @@ mod tests {
             Ok(())
         };
         assert_eq!(bounded(50, slow), Err(Errno::ETIMEDOUT));
+    }
+
+    #[test]
+    fn the_output_of_a_call_that_hangs_is_not_waited_for() {
+        let slow = || {
+            std::thread::sleep(Duration::from_secs(60));
+            Ok(Vec::new())
+        };
+        let why = bounded_output(50, slow).map_err(|e| e.raw_os_error());
+        assert_eq!(why, Err(Some(Errno::ETIMEDOUT as i32)));
+        let addresses = bounded_output(5_000, || Ok(b"10.0.2.15".to_vec()));
+        assert_eq!(addresses.ok().as_deref(), Some(&b"10.0.2.15"[..]));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The ready line, and the degraded lines that follow from the states and the reports of services.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use config::Config;
-use log::error;
+use log::{error, warn};
 use services::state::Change;
 use services::{Manager, Readiness, ServiceDef, ServiceId, State, Supervisor};
 use sys::clock::now;
@@ -14,6 +14,7 @@ use sys::paths::{PODMAN_SOCKET, READY, RUNTIME_DIR};
 use sys::service_names::starts_at_boot;
 use sys::{image, kmsg, net, syscall};
 
+use crate::bounded::bounded_output;
 use crate::context::Context;
 use crate::data_disk;
 use crate::event_sources::Event;
@@ -24,6 +25,8 @@ use crate::state::SystemState;
 const MAX_DEGRADED_BYTES: u64 = 16 * 1024;
 /// Port of sshd.
 const SSH_PORT: u16 = 22;
+/// Time limit for the addresses of the interfaces, in milliseconds.
+const ADDRESS_MS: i32 = 500;
 /// Console log level after the boot (sysctl kernel.printk): warnings still break into what a
 /// person types; notices (each sudo is one) and less are in the log alone.
 const CONSOLE_LEVEL: u8 = 5;
@@ -155,6 +158,21 @@ pub fn announce(context: &mut Context<'_>, _: &Event) {
     context.state.ready = Some(now());
 }
 
+/// Returns the first address of the interfaces. A child asks the kernel, whose answer waits for the lock of all
+/// interfaces (net/core/rtnetlink.c, `rtnl_lock`): a driver that brings a card up and waits for its hardware
+/// holds it.
+fn first_address() -> Option<IpAddr> {
+    let ask = || {
+        let addresses = net::interface_addresses().into_iter();
+        let texts = addresses.take(1).map(|(_, address)| address.to_string());
+        Ok(texts.collect::<String>().into_bytes())
+    };
+    let text = bounded_output(ADDRESS_MS, ask)
+        .inspect_err(|e| warn!("addresses of the interfaces: {e}"))
+        .ok()?;
+    String::from_utf8(text).ok()?.parse().ok()
+}
+
 /// Returns `ready ssh=… api=… data=… init=… boot=…`, a line that programs parse; the times are
 /// milliseconds since the start of PID 1 and of the kernel.
 fn ready_line(state: &mut SystemState, supervisor: &Supervisor) -> String {
@@ -162,12 +180,9 @@ fn ready_line(state: &mut SystemState, supervisor: &Supervisor) -> String {
         let id = supervisor.find(name);
         id.is_some_and(|id| supervisor.readiness(id) == Readiness::Ready)
     };
-    let addresses = net::interface_addresses();
-    let ssh = match addresses.first() {
-        Some((_, address)) if is_ready(names::SSHD) => {
-            SocketAddr::new(*address, SSH_PORT).to_string()
-        }
-        _ => "none".to_owned(),
+    let ssh = match is_ready(names::SSHD).then(first_address).flatten() {
+        Some(address) => SocketAddr::new(address, SSH_PORT).to_string(),
+        None => "none".to_owned(),
     };
     let api = match is_ready(names::PODMAN) {
         true => PODMAN_SOCKET,
