@@ -2,15 +2,15 @@
 //! `clone`, `rename`, `export`: machines that are off, as files.
 
 use super::create;
-use super::{autostart, dirs, state};
+use super::{autostart, dirs, snapshot, state};
 use crate::clients::{self, Places};
 use crate::fault::Fault;
 use crate::keeper::tunnel::host_alias;
 use crate::state::State;
 use crate::store::command_lock::CommandLock;
 use crate::store::config::MachineConfig;
-use crate::store::dirs::remove_all;
-use crate::store::{Dirs, Machine, archive, files};
+use crate::store::dirs::{make_private, remove_all};
+use crate::store::{Dirs, Machine, archive, files, quadlet};
 use crate::tool;
 use anyhow::{Context, Result, ensure};
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -67,10 +67,12 @@ pub fn clone(matches: &ArgMatches) -> Result<ExitCode> {
     config.created = crate::keeper::now();
     config.last_up = None;
     let copy = Machine::at(&dirs, new);
+    let snapshots = snapshot::names(&machine)?;
     create::publish(&dirs, &copy, |draft| {
         write_config(draft, &config)?;
         create::keygen(draft, new)?;
         copy_hosts(&machine, draft, new)?;
+        copy_marks(&machine, draft)?;
         // Shares blocks where the file system can.
         let mut cp = Process::new("cp");
         cp.args(["--reflink=auto", "--sparse=always", "--"]);
@@ -80,7 +82,32 @@ pub fn clone(matches: &ArgMatches) -> Result<ExitCode> {
         )
     })?;
     println!("Machine \"{name}\" was cloned: {new}");
+    let with_memory: Vec<&str> = snapshots
+        .iter()
+        .filter(|snapshot| snapshot.memory > 0)
+        .map(|snapshot| snapshot.tag.as_str())
+        .collect();
+    if !with_memory.is_empty() {
+        eprintln!(
+            "The copy has the disks of the snapshots {}, and not their memory, which knows the key of \"{name}\" alone",
+            with_memory.join(", ")
+        );
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Copies what the next start passes to the guest, or removes from the disk.
+fn copy_marks(machine: &Machine, draft: &Path) -> Result<()> {
+    let document = machine.file(quadlet::FILE);
+    if document.exists() {
+        let copied = fs::copy(&document, draft.join(quadlet::FILE));
+        copied.with_context(|| format!("copy {}", document.display()))?;
+    }
+    if machine.is_pending() {
+        make_private(&draft.join("state"))?;
+        files::replace(&draft.join("state/pending"), b"")?;
+    }
+    Ok(())
 }
 
 /// Changes the name; a port that the owner has chosen can be that of one machine alone.
@@ -164,6 +191,31 @@ pub fn export_command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Write the private key of ssh, too"),
         )
+        .arg(
+            Arg::new("without-snapshots")
+                .long("without-snapshots")
+                .action(ArgAction::SetTrue)
+                .help("Leave the snapshots out, which an archive does not hold"),
+        )
+}
+
+/// Refuses a machine whose snapshots an archive would not hold.
+fn refuse_snapshots(machine: &Machine) -> Result<()> {
+    let snapshots = snapshot::names(machine)?;
+    if snapshots.is_empty() {
+        return Ok(());
+    }
+    let tags: Vec<&str> = snapshots
+        .iter()
+        .map(|snapshot| snapshot.tag.as_str())
+        .collect();
+    let text = format!(
+        "Error: machine \"{}\" has the snapshots {}, which an archive does not hold: \
+         `export --without-snapshots` leaves them out",
+        machine.name,
+        tags.join(", ")
+    );
+    Err(Fault::new(text).into())
 }
 
 /// Runs `export`.
@@ -173,6 +225,9 @@ pub fn export(matches: &ArgMatches) -> Result<ExitCode> {
     let (machine, _, _lock) = off(&dirs, name, "export")?;
     let file = PathBuf::from(file);
     ensure!(!file.exists(), "{}: exists already", file.display());
+    if !matches.get_flag("without-snapshots") {
+        refuse_snapshots(&machine)?;
+    }
     let small = machine.file(".export.qcow2");
     let mut convert = Process::new("qemu-img");
     convert.args([
@@ -186,7 +241,7 @@ pub fn export(matches: &ArgMatches) -> Result<ExitCode> {
         "-o",
         "compression_type=zstd",
     ]);
-    let mut contents = vec!["config.json", "known_hosts"];
+    let mut contents = vec!["config.json", "known_hosts", quadlet::FILE];
     if matches.get_flag("with-key") {
         contents.extend(["id_ed25519", "id_ed25519.pub"]);
     }

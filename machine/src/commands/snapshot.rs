@@ -197,9 +197,15 @@ fn edit(machine: &Machine, edit: DiskEdit, tag: &str) -> Result<()> {
 }
 
 /// Returns the snapshots of the owner, with the names that the owner gave.
-fn names(machine: &Machine) -> Result<Vec<Snapshot>> {
-    let all = driver::of(machine)?.snapshots(&machine.disk())?;
-    Ok(own(all))
+pub(super) fn names(machine: &Machine) -> Result<Vec<Snapshot>> {
+    let mut found = own(driver::of(machine)?.snapshots(&machine.disk())?);
+    // A memory without its description is that of another machine, of which this one is a copy.
+    for snapshot in &mut found {
+        if !memory_file(machine, &snapshot.tag).exists() {
+            snapshot.memory = 0;
+        }
+    }
+    Ok(found)
 }
 
 fn own(all: Vec<Snapshot>) -> Vec<Snapshot> {

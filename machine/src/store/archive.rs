@@ -2,6 +2,7 @@
 //! Machine in a file: a tar archive of its configuration, its disk and, if asked for, its key.
 
 use super::config::MachineConfig;
+use super::quadlet;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -10,11 +11,12 @@ use std::path::{Path, PathBuf};
 use tar::{Archive, Builder, EntryType, Header};
 
 /// Files of an archive, in their order, and the most bytes of each that is read to memory.
-const CONTENT: [&str; 5] = [
+const CONTENT: [&str; 6] = [
     "config.json",
     "known_hosts",
     "id_ed25519",
     "id_ed25519.pub",
+    quadlet::FILE,
     "disk.qcow2",
 ];
 /// Longest configuration in bytes.

@@ -299,3 +299,38 @@ fn quadlet_files_are_passed_until_a_disk_has_them() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn copies_have_the_snapshots_or_say_that_they_do_not() -> Result<()> {
+    let host = Host::new()?;
+    let quadlets = host.path().join("quadlets");
+    fs::create_dir(&quadlets)?;
+    fs::write(quadlets.join("web.volume"), "[Volume]\n")?;
+    host.ok(&format!("{CREATE} ram --quadlet quadlets box"))?;
+    host.ok("snapshot create box memory")?;
+    host.ok("stop box")?;
+    host.ok("snapshot create box disk")?;
+    let error = host.fails("export box box.tar")?;
+    ensure!(
+        error.contains("has the snapshots memory, disk, which an archive does not hold"),
+        "{error}"
+    );
+    ensure!(!host.path().join("box.tar").exists());
+    host.ok("export --without-snapshots box box.tar")?;
+    host.ok("import box.tar --image ram third")?;
+    let said = host.run("clone box copy")?;
+    let text = String::from_utf8_lossy(&said.stderr).into_owned();
+    ensure!(
+        said.status.success() && text.contains("the disks of the snapshots memory, and not"),
+        "{said:?}"
+    );
+    let list = host.ok("snapshot list --json copy")?;
+    ensure!(list.matches("\"Memory\": 0").count() == 2, "{list}");
+    let said = host.ok("snapshot restore copy memory")?;
+    ensure!(said.contains("`start` boots from it"), "{said}");
+    for name in ["copy", "third"] {
+        let document = host.file("").with_file_name(name).join("quadlet.ign");
+        ensure!(document.exists(), "{name} has no quadlet files");
+    }
+    Ok(())
+}
