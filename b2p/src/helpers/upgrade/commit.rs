@@ -5,6 +5,7 @@
 
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use config::{Role, Slot};
@@ -18,7 +19,9 @@ use sys::error::{Doing, Error, Result};
 use sys::paths::READY;
 use sys::service_names::ready_limit_seconds;
 
-use super::{boot_disk, change_grubenv, mounts};
+use super::boot_disk::{self, BootDisk};
+use super::grubenv::GrubEnv;
+use super::{change_grubenv, mounts};
 use crate::common::control_client::ControlClient;
 use crate::common::degraded::Degraded;
 use crate::helpers::block::wait;
@@ -27,6 +30,10 @@ use crate::helpers::block::wait;
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(180);
 /// Seconds for the boot disk to appear: it may be on a slow bus.
 const DISK_LIMIT_SECONDS: u16 = 60;
+/// Time for the disk to tell whether the trial has been ended.
+const DECISION_LIMIT: Duration = Duration::from_secs(10);
+/// Part of the line about a trial that has been ended.
+const DECIDED: &str = "its trial has been ended by `b2p upgrade`, and what that chose stays";
 
 /// Does what the role of the running slot requires.
 pub fn main(client: &ControlClient) -> i32 {
@@ -51,6 +58,10 @@ pub fn main(client: &ControlClient) -> i32 {
 fn watch_trial(client: &ControlClient, slot: char, limit: u64) -> i32 {
     match appears(Path::new(READY), Duration::from_secs(limit)) {
         Ok(true) => commit(slot),
+        Ok(false) if has_been_decided(slot) => {
+            warn!("upgrade: slot {slot} is not ready after {limit} s; {DECIDED}");
+            0
+        }
         Ok(false) => {
             error!(
                 "upgrade: slot {slot} is not ready after {limit} s: reboots to the version before"
@@ -63,19 +74,34 @@ fn watch_trial(client: &ControlClient, slot: char, limit: u64) -> i32 {
     }
 }
 
-/// Makes the slot the one that is booted from now on.
+/// Returns the environment in which `slot` is the one that is booted, if its trial still runs.
+/// GRUB notes the trial in `tried` when it begins; every `b2p upgrade` ends it, and what its owner
+/// has chosen then stays. A block that was damaged names no slot at all.
+fn kept(env: &GrubEnv, slot: char) -> Option<GrubEnv> {
+    let slot = slot.to_string();
+    let is_on_trial = env.get("tried") == slot || env.get("good").is_empty();
+    is_on_trial.then(|| env.clone().with("good", &slot).with("tried", ""))
+}
+
+/// Makes the slot the one that is booted from now on, if its trial still runs.
 fn commit(slot: char) -> i32 {
+    let mut is_kept = false;
     let committed = mounts::private().and_then(|()| {
-        let found = wait::until(DISK_LIMIT_SECONDS, || boot_disk::find().transpose());
-        let disk = found.unwrap_or_else(|| Err(Error::invalid("its disk is not found")))?;
+        let disk = booted_disk()?;
         let _lock = super::lock(FlockArg::LockExclusive)?;
         change_grubenv(&disk, |env| {
-            env.with("good", &slot.to_string()).with("tried", "")
+            let new = kept(&env, slot);
+            is_kept = new.is_some();
+            new.unwrap_or(env)
         })
     });
     match committed {
-        Ok(()) => {
+        Ok(()) if is_kept => {
             info!("upgrade: slot {slot} has become ready, and is kept");
+            0
+        }
+        Ok(()) => {
+            info!("upgrade: slot {slot} has become ready; {DECIDED}");
             0
         }
         Err(why) => report_degraded(&format!(
@@ -83,6 +109,28 @@ fn commit(slot: char) -> i32 {
              cannot be changed: {why}"
         )),
     }
+}
+
+/// Returns true if a `b2p upgrade` has ended the trial of the slot, as far as GRUB's environment
+/// can be read in time: the disk may not answer, which is a reason to go back.
+fn has_been_decided(slot: char) -> bool {
+    let (sender, receiver) = mpsc::channel();
+    let read = move || {
+        // The mount ends with the namespace, which is that of this thread alone.
+        let env = mounts::private().and_then(|()| {
+            let disk = booted_disk()?;
+            let _lock = super::lock(FlockArg::LockExclusive)?;
+            super::read_grubenv(&disk)
+        });
+        let _ = sender.send(env.is_ok_and(|env| kept(&env, slot).is_none()));
+    };
+    std::thread::Builder::new().spawn(read).is_ok()
+        && receiver.recv_timeout(DECISION_LIMIT).unwrap_or(false)
+}
+
+fn booted_disk() -> Result<BootDisk> {
+    let found = wait::until(DISK_LIMIT_SECONDS, || boot_disk::find().transpose());
+    found.unwrap_or_else(|| Err(Error::invalid("its disk is not found")))
 }
 
 /// Asks PID 1 for a reboot, and reboots at once where that does not happen.
@@ -134,6 +182,26 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::common::testing::Temp;
+    use crate::helpers::upgrade::committed;
+
+    #[test]
+    fn a_trial_that_its_owner_has_ended_is_not_kept() {
+        let env =
+            |good: &str, tried: &str| GrubEnv::default().with("good", good).with("tried", tried);
+        let trial = env("a", "b");
+        assert_eq!(kept(&trial, 'b'), Some(env("b", "")));
+        // `b2p upgrade --back`, `--keep`, and FILE, which writes over the other slot.
+        for chosen in ['a', 'b'] {
+            let chosen = committed(trial.clone(), chosen);
+            assert_eq!(kept(&chosen, 'b'), None);
+            assert_eq!(kept(&chosen.with("try", "a"), 'b'), None);
+        }
+        // The trial of the other slot is none of this one.
+        assert_eq!(kept(&env("a", "a"), 'b'), None);
+        // A new block in place of a damaged one.
+        let repaired = kept(&GrubEnv::default(), 'b').unwrap();
+        assert_eq!((repaired.get("good"), repaired.get("tried")), ("b", ""));
+    }
 
     #[test]
     fn a_file_appears_or_does_not() {

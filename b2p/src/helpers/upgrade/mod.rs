@@ -12,7 +12,7 @@
 //!    new version.
 //! 5. GRUB clears that request before it boots the trial: the old version.
 //! 6. The machine is ready and the new slot becomes `good` in grubenv, one sector: the old version
-//!    or the new one.
+//!    or the new one. A `b2p upgrade` before that ends the trial, and its choice stays.
 
 mod boot_disk;
 pub mod commit;
@@ -177,4 +177,12 @@ fn change_grubenv(disk: &BootDisk, edit: impl FnOnce(GrubEnv) -> GrubEnv) -> Res
     let esp = mounts::partition(&disk.esp, "vfat", true)?;
     grubenv::change(&esp.dir().join(GRUBENV), edit)?;
     esp.end()
+}
+
+/// Reads GRUB's environment on the boot disk.
+fn read_grubenv(disk: &BootDisk) -> Result<GrubEnv> {
+    let esp = mounts::partition(&disk.esp, "vfat", false)?;
+    let path = esp.dir().join(GRUBENV);
+    let block = sys::files::read_bounded(&path, grubenv::LENGTH as u64 + 1).on(&path)?;
+    GrubEnv::parse(&block).on(&path)
 }
