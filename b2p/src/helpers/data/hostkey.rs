@@ -3,6 +3,7 @@
 //! made by `b2p hostkey`, which PID 1 runs between `b2p data` and sshd, and stored on the disk.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -21,6 +22,9 @@ use crate::common::{atomic_file, owner_text, sshkey, tool};
 const MAX_KEY_BYTES: u64 = 64 * 1024;
 /// Limit for one run of ssh-keygen, which takes half a second on a slow machine.
 const KEYGEN_LIMIT: Duration = Duration::from_secs(10);
+/// Exit statuses of ssh-keygen for a key that it refuses. Others are those of the linker, and of a
+/// program that a signal ended.
+const KEYGEN_REFUSES: [i32; 2] = [1, 255];
 /// Types of keys that sshd may have without another program.
 const TYPES: [&str; 5] = [
     "ssh-ed25519 ",
@@ -69,15 +73,32 @@ struct Key {
     public: String,
 }
 
+/// Reason why a file gives no key.
+#[derive(Debug, PartialEq, Eq)]
+struct Refusal {
+    why: Error,
+    /// True if sshd could not use what the file has. False if nobody knows: the disk failed, or
+    /// memory, time or a program was missing, and another boot may find a good key.
+    is_judged: bool,
+}
+
+impl From<Error> for Refusal {
+    /// A system call that fails says nothing about the key.
+    fn from(why: Error) -> Refusal {
+        let is_judged = why.errno().is_none();
+        Refusal { why, is_judged }
+    }
+}
+
 /// Judges a private key of a type that is not made here: returns its public half.
-type Judge = fn(&[u8]) -> Result<String>;
+type Judge = fn(&[u8]) -> Result<String, Refusal>;
 
 /// Reads and judges a private key; `None` if there is no file.
-fn read(path: &Path, judge: Judge) -> Result<Option<Key>> {
+fn read(path: &Path, judge: Judge) -> Result<Option<Key>, Refusal> {
     let Some(bytes) = read_whole(path, MAX_KEY_BYTES)? else {
         return Ok(None);
     };
-    let judged = || -> Result<Option<Key>> {
+    let judged = || -> Result<Option<Key>, Refusal> {
         let mut private = owner_text::normalize(&bytes)?.into_owned();
         // OpenSSH does not find a last line without its end.
         if !private.ends_with(b"\n") {
@@ -89,27 +110,30 @@ fn read(path: &Path, judge: Judge) -> Result<Option<Key>> {
         };
         Ok(Some(Key { private, public }))
     };
-    judged().on(path)
+    judged().or_else(|Refusal { why, is_judged }| {
+        let why = Err(why).on(path);
+        why.map_err(|why| Refusal { why, is_judged })
+    })
 }
 
 /// Lets ssh-keygen load the key, sign with it, and verify the signature: a key of which only the
 /// secret part is damaged loads, and no client takes what it signs.
-fn ask_ssh_keygen(private: &[u8]) -> Result<String> {
+fn ask_ssh_keygen(private: &[u8]) -> Result<String, Refusal> {
     judged_by_ssh_keygen(private, &Path::new(sys::paths::RUNTIME_DIR).join("hostkey"))
 }
 
-fn judged_by_ssh_keygen(private: &[u8], dir: &Path) -> Result<String> {
+fn judged_by_ssh_keygen(private: &[u8], dir: &Path) -> Result<String, Refusal> {
     let (key, signature) = (dir.join("key"), dir.join("key.sig"));
     let asked = || {
         replace(&key, private, 0o600)?;
         let name = key.display().to_string();
         let public = keygen(&["-y", "-P", "", "-f", &name], None)?;
         if !TYPES.iter().any(|kind| public.starts_with(kind)) {
-            return Err(Error::invalid("sshd cannot use a key of this type"));
+            return Err(Error::invalid("sshd cannot use a key of this type").into());
         }
         // The text that is signed may be any: the key itself.
-        keygen(&["-q", "-Y", "sign", "-n", "file", "-f", &name], Some(&key))
-            .and_then(|text| replace(&signature, text.as_bytes(), 0o600))?;
+        let text = keygen(&["-q", "-Y", "sign", "-n", "file", "-f", &name], Some(&key))?;
+        replace(&signature, text.as_bytes(), 0o600)?;
         let signature = signature.display().to_string();
         let verify = [
             "-q",
@@ -120,7 +144,10 @@ fn judged_by_ssh_keygen(private: &[u8], dir: &Path) -> Result<String> {
             "-s",
             &signature,
         ];
-        keygen(&verify, Some(&key)).map_err(|_| Error::invalid("its signatures are wrong"))?;
+        keygen(&verify, Some(&key)).map_err(|refusal| match refusal.is_judged {
+            true => Error::invalid("its signatures are wrong").into(),
+            false => refusal,
+        })?;
         Ok(public)
     };
     let outcome = asked();
@@ -129,22 +156,36 @@ fn judged_by_ssh_keygen(private: &[u8], dir: &Path) -> Result<String> {
 }
 
 /// Runs ssh-keygen and returns its output.
-fn keygen(args: &[&str], stdin: Option<&Path>) -> Result<String> {
+fn keygen(args: &[&str], stdin: Option<&Path>) -> Result<String, Refusal> {
     let mut command = Command::new("/usr/bin/ssh-keygen");
     command.args(args).env_clear();
-    let input = stdin.map(File::open).transpose()?;
-    let finished = tool::run_with_input(&mut command, input, KEYGEN_LIMIT)?;
+    keygen_output(&mut command, stdin, KEYGEN_LIMIT)
+}
+
+fn keygen_output(
+    command: &mut Command,
+    stdin: Option<&Path>,
+    limit: Duration,
+) -> Result<String, Refusal> {
+    let input = stdin.map(File::open).transpose().map_err(Error::from)?;
+    // One that does not start, or end in time, judges nothing.
+    let finished = tool::run_with_input(command, input, limit).map_err(|why| Refusal {
+        why,
+        is_judged: false,
+    })?;
+    let why = finished.last_lines.replace("\r", "");
     match finished.code {
         Some(0) => Ok(finished.output),
-        _ => {
-            let why = finished.last_lines.replace("\r", "");
-            Err(Error::invalid(format!("ssh-keygen: {why}")))
-        }
+        code => Err(Refusal {
+            why: Error::invalid(format!("ssh-keygen: {why}")),
+            is_judged: code.is_some_and(|code| KEYGEN_REFUSES.contains(&code)),
+        }),
     }
 }
 
 /// Makes sshd use the disk's key, if there is one. Whatever sshd could not use is renamed, and
-/// the machine gets a new key, which the disk then keeps.
+/// the machine gets a new key, which the disk then keeps. A key that could not be judged stays,
+/// and this boot has another one, in RAM.
 ///
 /// # Errors
 /// The key cannot be used, its public half was another's, or sshd's key cannot be written.
@@ -157,7 +198,10 @@ fn install_judged(paths: &Paths, judge: Judge) -> Result<()> {
     let key = match read(&stored, judge) {
         Ok(Some(key)) => key,
         Ok(None) => return Ok(()),
-        Err(why) => {
+        Err(Refusal { why, is_judged }) if !is_judged => {
+            return Err(why).doing("it stays as it is, and this boot has another one");
+        }
+        Err(Refusal { why, .. }) => {
             // A public half that is left would be taken for that of the next key.
             let _ = put_aside(&public(&stored));
             let aside = put_aside(&stored)?;
@@ -178,6 +222,7 @@ fn check_public(path: &Path, key: &Key) -> Result<()> {
             return Ok(());
         }
         Ok(Some(_)) => Err(Error::invalid("not the public half of the host key")).on(path),
+        Err(why) if why.errno().is_some() => return Err(why),
         Err(why) => Err(why),
     };
     let aside = put_aside(path)?;
@@ -213,8 +258,13 @@ fn put_aside(path: &Path) -> Result<PathBuf> {
 /// whether there is a key.
 fn make(paths: &Paths) -> Result<()> {
     let used = used(paths);
-    if read(&used, ask_ssh_keygen).is_ok_and(|key| key.is_some()) {
-        return Ok(());
+    match read(&used, ask_ssh_keygen) {
+        Ok(Some(_)) => return Ok(()),
+        Err(Refusal { why, is_judged }) if !is_judged => {
+            warn!("hostkey: it is used, and was not judged: {why}");
+            return Ok(());
+        }
+        Ok(None) | Err(_) => {}
     }
     let pair = sshkey::generate(COMMENT)?;
     replace(&public(&used), pair.public.as_bytes(), 0o644)?;
@@ -228,8 +278,11 @@ fn make(paths: &Paths) -> Result<()> {
 /// The disk cannot be written; the machine has its key all the same.
 pub fn store(paths: &Paths) -> Result<()> {
     let (used, stored) = (used(paths), stored(paths));
-    if stored.symlink_metadata().is_ok() {
-        return Ok(());
+    match stored.symlink_metadata() {
+        Ok(_) => return Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        // A disk that cannot tell may have a key.
+        Err(e) => return Err(e).on(stored),
     }
     let Ok(Some(key)) = read_whole(&used, MAX_KEY_BYTES) else {
         return Ok(()); // `b2p hostkey` has not run yet.

@@ -22,12 +22,12 @@ fn mode(path: &Path) -> u32 {
 }
 
 /// An ssh-keygen that loads nothing.
-fn refuses(_: &[u8]) -> Result<String> {
-    Err(Error::invalid("ssh-keygen: no"))
+fn refuses(_: &[u8]) -> Result<String, Refusal> {
+    Err(Error::invalid("ssh-keygen: no").into())
 }
 
 /// An ssh-keygen that loads everything.
-fn loads(_: &[u8]) -> Result<String> {
+fn loads(_: &[u8]) -> Result<String, Refusal> {
     Ok("ssh-rsa AAAA rsa\n".into())
 }
 
@@ -173,6 +173,59 @@ fn whatever_sshd_could_not_use_is_put_aside_and_replaced() {
         assert!(why(install_judged(&paths, refuses)).contains(".broken.1, "));
         assert!(broken.symlink_metadata().is_ok(), "{reason}");
     }
+}
+
+/// A system that cannot judge.
+fn fails(_: &[u8]) -> Result<String, Refusal> {
+    Err(Error::from(nix::errno::Errno::ENOSPC).into())
+}
+
+#[test]
+fn a_key_that_could_not_be_judged_stays() {
+    let temp = Temp::new();
+    let paths = paths(&temp);
+    let pem = "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\n";
+    fs::write(stored(&paths), pem).unwrap();
+    fs::write(public(&stored(&paths)), "ssh-rsa AAAA rsa\n").unwrap();
+    let said = why(install_judged(&paths, fails));
+    assert!(
+        said.starts_with("it stays as it is") && said.contains("ENOSPC"),
+        "{said}"
+    );
+    // This boot has a key, which the disk does not keep.
+    make(&paths).unwrap();
+    store(&paths).unwrap();
+    assert!(read(&used(&paths), refuses).unwrap().is_some());
+    assert_eq!(text(&stored(&paths)), pem);
+    assert_eq!(text(&public(&stored(&paths))), "ssh-rsa AAAA rsa\n");
+    let dir = stored(&paths).with_file_name("");
+    assert_eq!(fs::read_dir(dir).unwrap().count(), 2);
+    // The next boot can judge.
+    install_judged(&paths, loads).unwrap();
+    assert_eq!(text(&used(&paths)), pem);
+}
+
+#[test]
+fn a_program_that_does_not_judge_refuses_no_key() {
+    let is_judged = |script: &str, limit: Duration| {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        let refusal = keygen_output(&mut command, None, limit).unwrap_err();
+        refusal.is_judged
+    };
+    let enough = Duration::from_secs(60);
+    assert!(is_judged("exit 255", enough) && is_judged("exit 1", enough));
+    // The linker finds no library; no memory is left; time is up.
+    for script in ["exit 127", "kill -9 $$"] {
+        assert!(!is_judged(script, enough), "{script}");
+    }
+    assert!(!is_judged("exec sleep 60", Duration::from_millis(50)));
+    let mut none = Command::new("/nonexistent");
+    assert!(
+        !keygen_output(&mut none, None, enough)
+            .unwrap_err()
+            .is_judged
+    );
 }
 
 #[test]
