@@ -55,7 +55,7 @@ impl StoreWatch {
         let disk = paths.data_disk();
         let bytes = Usage::of(&store).map_or(0, |usage| usage.bytes);
         StoreWatch {
-            reserve: on_disk.then(|| Reserve::on(&disk, bytes)),
+            reserve: on_disk.then(|| Reserve::on(&disk, bytes)).filter(is_own),
             disk: on_disk.then_some(disk),
             keeps_blocks: None,
             full: None,
@@ -158,4 +158,12 @@ impl StoreWatch {
             self.exhausted_looks = 0;
         }
     }
+}
+
+/// Returns true if the reserve can be made and given back: its names are not another's.
+fn is_own(reserve: &Reserve) -> bool {
+    let checked = reserve.check();
+    checked
+        .inspect_err(|why| warn!("store: there is no reserve: {why}"))
+        .is_ok()
 }
