@@ -238,7 +238,7 @@ fn set_sysctls(_: &mut SystemState) -> Result<()> {
 }
 
 fn set_hostname(state: &mut SystemState) -> Result<()> {
-    sys::hostname::set(&state.config.hostname)
+    sys::hostname::set(&state.config.hostname, &sys::files::replace_at_once)
 }
 
 #[cfg(test)]

@@ -88,7 +88,8 @@ fn apply_identity(state: &mut SystemState, before: &Config) {
         config, degraded, ..
     } = state;
     if config.hostname != before.hostname {
-        degraded.set_err("hostname", sys::hostname::set(&config.hostname));
+        let set = sys::hostname::set(&config.hostname, &sys::files::replace_at_once);
+        degraded.set_err("hostname", set);
     }
     if config.ssh_keys != before.ssh_keys {
         degraded.set_err("keys", identity::add_keys(config));

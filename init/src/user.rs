@@ -19,7 +19,12 @@ use crate::accounts;
 pub fn make(config: &Config) -> Result<()> {
     // The image has this user already; the root of a container is its owner's.
     let image = Config::default();
-    account_files::make_user(Path::new("/"), identity(&image), identity(config))?;
+    account_files::make_user(
+        Path::new("/"),
+        identity(&image),
+        identity(config),
+        &sys::files::replace_at_once,
+    )?;
     make_runtime_dir(config.uid)?;
     let store = Path::new(USER_STORAGES).join(config.uid.to_string());
     make_private(&store, config.uid)

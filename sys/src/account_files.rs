@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
 use crate::error::{Doing, Result};
-use crate::files::{read_text, replace};
+use crate::files::{Replace, read_text};
 
 /// Group that may read /etc/shadow.
 const SHADOW_GID: u32 = 42;
@@ -47,7 +47,12 @@ fn has(etc: &Path, user: Identity<'_>) -> Result<bool> {
 ///
 /// # Errors
 /// A file or the home cannot be read or written.
-pub fn make_user(root: &Path, was: Identity<'_>, is: Identity<'_>) -> Result<()> {
+pub fn make_user(
+    root: &Path,
+    was: Identity<'_>,
+    is: Identity<'_>,
+    replace: Replace<'_>,
+) -> Result<()> {
     let etc = root.join("etc");
     if was == is || has(&etc, is)? {
         return Ok(());
@@ -58,7 +63,7 @@ pub fn make_user(root: &Path, was: Identity<'_>, is: Identity<'_>) -> Result<()>
         let _ = fs::remove_dir(homes.join(was.name));
     }
     make_private(&homes.join(is.name), is.uid)?;
-    change(&etc, was, is)
+    change(&etc, was, is, replace)
 }
 
 /// Makes a directory that only the user with this number may use. One that is the user's already keeps
@@ -96,7 +101,7 @@ pub fn owner(etc: &Path, uid: u32) -> Result<Option<String>> {
 ///
 /// # Errors
 /// A file cannot be read or written.
-pub fn change(etc: &Path, was: Identity<'_>, is: Identity<'_>) -> Result<()> {
+pub fn change(etc: &Path, was: Identity<'_>, is: Identity<'_>, replace: Replace<'_>) -> Result<()> {
     let path = etc.join(PASSWD);
     let passwd = read_text(&path)?;
     let was = present(&passwd, is.name).unwrap_or(was);
@@ -105,7 +110,9 @@ pub fn change(etc: &Path, was: Identity<'_>, is: Identity<'_>) -> Result<()> {
     }
     let mut files = FILES.iter();
     files.try_for_each(|(file, numbers)| {
-        change_file(&etc.join(file), |text| changed(text, was, is, numbers))
+        change_file(&etc.join(file), replace, |text| {
+            changed(text, was, is, numbers)
+        })
     })
 }
 
@@ -130,7 +137,11 @@ pub fn present<'a>(passwd: &str, name: &'a str) -> Option<Identity<'a>> {
     })
 }
 
-fn change_file(path: &Path, change: impl FnOnce(&str) -> String) -> Result<()> {
+fn change_file(
+    path: &Path,
+    replace: Replace<'_>,
+    change: impl FnOnce(&str) -> String,
+) -> Result<()> {
     let before = read_text(path)?;
     let after = change(&before);
     if after == before {
@@ -140,8 +151,7 @@ fn change_file(path: &Path, change: impl FnOnce(&str) -> String) -> Result<()> {
         true => (0o640, Some(SHADOW_GID)),
         false => (0o644, None),
     };
-    replace(path, after.as_bytes(), mode)?;
-    group.map_or(Ok(()), |gid| chown(path, None, Some(gid)).on(path))
+    replace(path, after.as_bytes(), mode, group)
 }
 
 /// Changes the user in the text of an account file: the name where it is a whole field or a whole
@@ -174,6 +184,7 @@ fn changed(text: &str, was: Identity<'_>, is: Identity<'_>, numbers: &[usize]) -
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::files::replace_at_once;
 
     const CORE: Identity<'_> = Identity {
         name: "core",
@@ -253,7 +264,7 @@ mod tests {
             }
             fs::write(dir.join(PASSWD), &passwd).unwrap();
             for _ in 0..2 {
-                change(&dir, CORE, is).unwrap();
+                change(&dir, CORE, is, &replace_at_once).unwrap();
                 assert!(has(&dir, is).unwrap());
                 assert_eq!(fs::read_to_string(dir.join(PASSWD)).unwrap(), want);
             }
@@ -262,6 +273,40 @@ mod tests {
         fs::write(dir.join(PASSWD), [ann, core].concat()).unwrap();
         assert_eq!(owner(&dir, 1000).unwrap().as_deref(), Some("ann"));
         assert_eq!(owner(&dir, 7).unwrap(), None);
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn every_file_is_replaced_by_the_way_that_the_caller_has() {
+        let name = format!("b2p-account-replace-{}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
+        fs::create_dir_all(&dir).unwrap();
+        for (file, _) in FILES {
+            fs::write(dir.join(file), "core:x:1000:1000::/home/core:/bin/sh\n").unwrap();
+        }
+        let seen = std::cell::RefCell::new(Vec::new());
+        let is = Identity {
+            name: "me",
+            uid: 501,
+        };
+        let note = |path: &Path, bytes: &[u8], mode: u32, gid: Option<u32>| {
+            assert!(bytes.starts_with(b"me:"));
+            let name = path.file_name().unwrap_or_default().to_owned();
+            seen.borrow_mut().push((name, mode, gid));
+            Ok(())
+        };
+        change(&dir, CORE, is, &note).unwrap();
+        let row = |name: &str, mode, gid| (name.into(), mode, gid);
+        let want = [
+            row("group", 0o644, None),
+            row("shadow", 0o640, Some(SHADOW_GID)),
+            row("subuid", 0o644, None),
+            row("subgid", 0o644, None),
+            row("passwd", 0o644, None),
+        ];
+        assert_eq!(seen.into_inner(), want);
+        let left = fs::read_to_string(dir.join(PASSWD)).unwrap();
+        assert!(left.starts_with("core:"), "nothing else writes");
         fs::remove_dir_all(dir).unwrap();
     }
 
@@ -281,13 +326,13 @@ mod tests {
             name: "me",
             uid: 501,
         };
-        make_user(&root, CORE, me).unwrap();
+        make_user(&root, CORE, me, &replace_at_once).unwrap();
         let home = fs::metadata(root.join("home/me")).unwrap();
         assert_eq!((home.uid(), home.mode() & 0o777), (501, 0o700));
         assert!(!root.join("home/core").exists());
         fs::set_permissions(root.join("home/me"), Permissions::from_mode(0o755)).unwrap();
         fs::write(root.join("etc").join(PASSWD), PASSWD_LINE).unwrap();
-        make_user(&root, CORE, me).unwrap();
+        make_user(&root, CORE, me, &replace_at_once).unwrap();
         let home = fs::metadata(root.join("home/me")).unwrap();
         assert_eq!((home.uid(), home.mode() & 0o777), (501, 0o755));
         fs::remove_dir_all(root).unwrap();

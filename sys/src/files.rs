@@ -11,6 +11,10 @@ use nix::errno::Errno;
 use crate::error::{Doing, Error, Result};
 use crate::links;
 
+/// A way to replace a file: path, content, permission bits, and the group if it is not that of the
+/// process. PID 1 has [`replace_at_once`]; a helper may wait until the file is on its disk.
+pub type Replace<'a> = &'a dyn Fn(&Path, &[u8], u32, Option<u32>) -> Result<()>;
+
 /// Longest text that [`read_text`] returns, in bytes.
 const MAX_TEXT: u64 = 4 << 20;
 
@@ -33,6 +37,18 @@ pub fn replace_for_group(path: &Path, bytes: &[u8], mode: u32, gid: u32) -> Resu
         write_new(temporary, bytes, mode)?;
         std::os::unix::fs::chown(temporary, None, Some(gid))
     })
+}
+
+/// Replaces a file as [`replace`] or [`replace_for_group`] does. No disk is waited for: after a power
+/// cut the file may be empty.
+///
+/// # Errors
+/// The file cannot be replaced, or its group cannot be set.
+pub fn replace_at_once(path: &Path, bytes: &[u8], mode: u32, gid: Option<u32>) -> Result<()> {
+    match gid {
+        Some(gid) => replace_for_group(path, bytes, mode, gid),
+        None => replace(path, bytes, mode),
+    }
 }
 
 fn replace_by(path: &Path, write_new: impl Fn(&Path) -> io::Result<()>) -> Result<()> {

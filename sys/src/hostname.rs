@@ -6,7 +6,7 @@ use std::path::Path;
 use nix::unistd::sethostname;
 
 use crate::error::{Doing, Result};
-use crate::files::{read_bounded, replace};
+use crate::files::{Replace, read_bounded};
 use crate::paths::IN_MACHINE;
 
 /// Longest name that is read, in bytes.
@@ -17,20 +17,26 @@ const MAX_BYTES: u64 = 256;
 ///
 /// # Errors
 /// The kernel refuses the name, or a file cannot be written.
-pub fn set(name: &str) -> Result<()> {
+pub fn set(name: &str, replace: Replace<'_>) -> Result<()> {
     sethostname(name).doing(format!("host name {name}"))?;
+    let is_in_machine = Path::new(IN_MACHINE).exists();
+    write_files(Path::new("/etc"), name, is_in_machine, replace)
+}
+
+/// Writes hostname last: it tells that both files are written, also after a power cut.
+fn write_files(etc: &Path, name: &str, is_in_machine: bool, replace: Replace<'_>) -> Result<()> {
+    let file = etc.join("hostname");
     let hostname = format!("{name}\n");
     // The data disk may keep /etc, and the owner's lines in /etc/hosts.
-    if read_bounded(Path::new("/etc/hostname"), MAX_BYTES).is_ok_and(|is| is == hostname.as_bytes())
-    {
+    if read_bounded(&file, MAX_BYTES).is_ok_and(|is| is == hostname.as_bytes()) {
         return Ok(());
     }
-    replace(Path::new("/etc/hostname"), hostname.as_bytes(), 0o644)?;
     let mut hosts = hosts(name);
-    if Path::new(IN_MACHINE).exists() {
+    if is_in_machine {
         hosts += MACHINE_HOSTS;
     }
-    replace(Path::new("/etc/hosts"), hosts.as_bytes(), 0o644)
+    replace(&etc.join("hosts"), hosts.as_bytes(), 0o644, None)?;
+    replace(&file, hostname.as_bytes(), 0o644, None)
 }
 
 /// Names of the host in a machine of podman-machine: QEMU's user network has the host's loopback
@@ -52,7 +58,34 @@ fn hosts(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::error::Error;
+    use crate::files::replace_at_once;
+    use std::fs;
+
+    #[test]
+    fn a_power_cut_between_the_files_leaves_one_more_attempt() {
+        let name = format!("b2p-hostname-{}", std::process::id());
+        let etc = std::env::temp_dir().join(name);
+        fs::create_dir_all(&etc).unwrap();
+        let count = std::cell::Cell::new(0);
+        let cut = |path: &Path, bytes: &[u8], mode: u32, gid: Option<u32>| {
+            count.set(count.get() + 1);
+            match count.get() {
+                1 => replace_at_once(path, bytes, mode, gid),
+                _ => Err(Error::invalid("no power")),
+            }
+        };
+        assert!(write_files(&etc, "box", false, &cut).is_err());
+        write_files(&etc, "box", false, &replace_at_once).unwrap();
+        for (file, text) in [("hostname", "box\n"), ("hosts", "127.0.1.1 box\n")] {
+            assert!(fs::read_to_string(etc.join(file)).unwrap().ends_with(text));
+        }
+        // The second call writes nothing.
+        write_files(&etc, "box", false, &cut).unwrap();
+        fs::remove_dir_all(etc).unwrap();
+    }
 
     #[test]
     fn a_short_name_is_given_too() {

@@ -34,6 +34,15 @@ pub fn replace_as(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)
     written.on(path)
 }
 
+/// Replaces a file of root's as [`replace`] does, for a group if one is given: the way of a helper where
+/// PID 1 has [`sys::files::replace_at_once`].
+///
+/// # Errors
+/// The file cannot be written, or its group cannot be set.
+pub fn replace_for(path: &Path, bytes: &[u8], mode: u32, gid: Option<u32>) -> Result<()> {
+    replace_as(path, bytes, mode, gid.map(|gid| (0, gid)))
+}
+
 fn write(temporary: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)

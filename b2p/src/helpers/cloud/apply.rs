@@ -17,6 +17,7 @@ use sys::paths::NETWORK_PLANS;
 use super::diagnostics::Diagnostics;
 use super::network::{self, Card, Network};
 use super::schema::{Certs, Mount};
+use crate::common::atomic_file;
 use crate::common::confined::Tree;
 use crate::common::control_client::ControlClient;
 use crate::common::tool;
@@ -53,7 +54,7 @@ pub fn hostname(name: &str) -> Result<()> {
     if fits != name.strip_suffix('.').unwrap_or(name) {
         warn!("cloud: hostname: {name:?} is no host name of at most 64 bytes; cut to {fits}");
     }
-    sys::hostname::set(&fits)
+    sys::hostname::set(&fits, &atomic_file::replace_for)
 }
 
 /// Adds certificate authorities to the bundle.

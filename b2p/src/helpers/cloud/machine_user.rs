@@ -15,6 +15,7 @@ use sys::paths::{DOCUMENT_CONFIG, READY};
 
 use super::diagnostics::Diagnostics;
 use super::user::User;
+use crate::common::atomic_file;
 use crate::common::paths::Paths;
 use crate::helpers::data::kept::user as kept;
 
@@ -72,7 +73,7 @@ fn change(config: &Config, user: &kept::User, flag: &str) -> Result<()> {
     if let Some(other) = account_files::owner(etc, user.uid)?.filter(|name| *name != config.user) {
         return Err(Error::invalid(format!("{other} has this number already")));
     }
-    account_files::change(etc, was, is)?;
+    account_files::change(etc, was, is, &atomic_file::replace_for)?;
     info!("cloud: {flag}");
     replace(Path::new(DOCUMENT_CONFIG), flag.as_bytes(), 0o644)
 }

@@ -9,12 +9,12 @@ use std::path::Path;
 use log::info;
 use sys::account_files;
 use sys::error::{Doing, Error, Result};
-use sys::files::replace;
 use sys::paths::READY;
 
 use super::diagnostics::Diagnostics;
 use super::machine_user;
 use super::user::User;
+use crate::common::atomic_file;
 use crate::common::confined::{Attributes, Tree};
 use crate::common::users::{self, Account, Files};
 use crate::helpers::data::kept::user::own;
@@ -42,7 +42,8 @@ pub fn add_all(users: &[User], removed: &[String], diagnostics: &mut Diagnostics
     }
     let rules: String = users.iter().flat_map(rule_lines).collect();
     if !rules.is_empty() {
-        diagnostics.record(replace(Path::new(SUDOERS), rules.as_bytes(), 0o440));
+        let written = atomic_file::replace(Path::new(SUDOERS), rules.as_bytes(), 0o440);
+        diagnostics.record(written);
     }
 }
 
@@ -135,8 +136,8 @@ fn write_files(before: &Files, after: &Files) -> Result<()> {
     let pairs = texts(before).into_iter().zip(texts(after));
     for ((path, mode, group), (old, new)) in FILES.into_iter().zip(pairs) {
         if old != new {
-            replace(Path::new(path), new.as_bytes(), mode)?;
-            chown(path, Some(0), Some(group)).on(path)?;
+            let owner = Some((0, group));
+            atomic_file::replace_as(Path::new(path), new.as_bytes(), mode, owner)?;
         }
     }
     Ok(())

@@ -37,6 +37,7 @@ use sys::config_sources;
 use sys::error::Result;
 use sys::paths::DOCUMENT_CONFIG;
 
+use crate::common::atomic_file;
 use crate::common::paths::Paths;
 use crate::common::terminal::{print, print_error};
 use crate::helpers::block::drivers::Drivers;
@@ -172,7 +173,12 @@ fn remember_user(paths: &Paths) -> Result<()> {
 /// this helper has ended.
 fn make_user(config: &Config) -> Result<()> {
     let host = config_sources::read_host();
-    account_files::make_user(Path::new("/"), identity(&host), identity(config))
+    account_files::make_user(
+        Path::new("/"),
+        identity(&host),
+        identity(config),
+        &atomic_file::replace_for,
+    )
 }
 
 fn identity(config: &Config) -> Identity<'_> {

@@ -355,7 +355,7 @@ impl Service {
         if kernel_hostname() != default || name == default {
             return;
         }
-        match hostname::set(&name) {
+        match hostname::set(&name, &sys::files::replace_at_once) {
             Ok(()) => info!("network: this machine is {name}"),
             Err(e) => error!("network: {e}"),
         }

@@ -110,7 +110,7 @@ pub fn mount_all(paths: &Paths, config: &Config) -> Result<()> {
     errors.extend(give_way(paths, &disk, trees(etc)).err());
     if etc == Etc::All && paths.root() == Path::new("/") {
         // PID 1 will find it as it should be, and not write to the disk.
-        errors.extend(sys::hostname::set(&config.hostname).err());
+        errors.extend(sys::hostname::set(&config.hostname, &sys::files::replace_at_once).err());
     }
     if etc == Etc::All {
         errors.extend(merge_accounts(paths, &disk, config, &names).err());
