@@ -138,7 +138,12 @@ fn a_start_that_is_interrupted_goes_on() -> Result<()> {
     let host = Host::new()?;
     host.ok(&CREATE.replace("usual", "silent"))?;
     let mut start = host.command("start box").stdout(Stdio::null()).spawn()?;
-    eventually(Duration::from_secs(60), || is(&host, "Starting"))?;
+    // A machine is Starting from the moment on at which it has a keeper, and QEMU comes later.
+    eventually(Duration::from_secs(60), || {
+        is(&host, "Starting")?;
+        ensure!(host.qemu()?.len() == 1, "no QEMU runs");
+        Ok(())
+    })?;
     kill(Pid::from_raw(i32::try_from(start.id())?), Signal::SIGINT)?;
     start.wait()?;
     is(&host, "Starting")?;
