@@ -36,7 +36,7 @@ pub fn command() -> Command {
         .arg(flag(
             "force",
             'f',
-            "Remove without asking, and even if a part of the removal fails",
+            "Remove without asking, and even if a part of the removal fails; an error if a machine is left",
         ))
         .arg(
             Arg::new("y")
@@ -64,13 +64,18 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
     // Remains of a removal or a creation that was killed.
     draft::sweep(&dirs)?;
     let mut errors = Vec::new();
+    let mut left = false;
     for name in list {
         match Machine::find(&dirs, name).and_then(|machine| remove(&dirs, &machine)) {
             Ok(()) => println!("Successfully removed {name}"),
-            Err(error) => errors.push(text_of(&error)),
+            Err(error) => {
+                left |= Machine::find(&dirs, name).is_ok();
+                errors.push(text_of(&error));
+            }
         }
     }
-    match (errors.is_empty(), force) {
+    // Scripts rely on the status: no machine is left after a success.
+    match (errors.is_empty(), force && !left) {
         (true, _) => Ok(ExitCode::SUCCESS),
         (false, true) => {
             eprintln!("{}", errors.join("\n"));

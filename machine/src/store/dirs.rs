@@ -7,15 +7,22 @@ use nix::unistd::Uid;
 use sha2::{Digest, Sha256};
 use std::env;
 use std::fs::{self, DirBuilder};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Longest name in bytes of a unix socket: `sun_path` of unix(7) without its NUL.
 const SOCKET_NAME: usize = 107;
 /// Bytes that a machine adds to the runtime directory: `/`, the hash, and the longest file name.
 const SOCKET_TAIL: usize = 1 + 8 + 1 + 16;
+
+/// Time that processes which were killed have for their last calls, on a host that is busy.
+const LAST_CALLS: Duration = Duration::from_secs(10);
+/// Pause between two removals of a directory that gets new files.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Directories of all machines of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,10 +122,26 @@ pub(super) fn check_owner(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Repeats a removal while the directory gets new files. A process that was killed makes the file of the call
+/// that it is in before it ends, and nothing tells when a child of a keeper has ended.
+fn until_empty(limit: Duration, mut remove: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    let deadline = Instant::now() + limit;
+    loop {
+        match remove() {
+            Err(error)
+                if error.kind() == ErrorKind::DirectoryNotEmpty && Instant::now() < deadline =>
+            {
+                thread::sleep(PAUSE);
+            }
+            other => return other,
+        }
+    }
+}
+
 /// Removes a file or a tree that may not exist.
 pub fn remove_all(path: &Path) -> Result<()> {
     let removed = match fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(meta) if meta.is_dir() => until_empty(LAST_CALLS, || fs::remove_dir_all(path)),
         Ok(_) => fs::remove_file(path),
         Err(error) => Err(error),
     };
@@ -174,6 +197,27 @@ mod tests {
         assert!(runtime(Some(long)).starts_with("/tmp"));
         assert!(runtime(Some("/nonexistent".into())).starts_with("/tmp"));
         assert_eq!(runtime(Some(dir.path().into())), dir.path().join("pm"));
+    }
+
+    #[test]
+    fn a_directory_that_gets_a_new_file_is_removed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("run");
+        fs::create_dir(&path).expect("made");
+        let mut late = [true, true, false].into_iter();
+        let remove = || {
+            // A removal that has listed the directory before the file was made.
+            if late.next() == Some(true) {
+                fs::write(path.join("tunnel.sock"), "").expect("written");
+                return fs::remove_dir(&path);
+            }
+            fs::remove_dir_all(&path)
+        };
+        until_empty(LAST_CALLS, remove).expect("removed");
+        assert!(!path.exists());
+        let full = || Err(ErrorKind::DirectoryNotEmpty.into());
+        let error = until_empty(Duration::ZERO, full).expect_err("full to the end");
+        assert_eq!(error.kind(), ErrorKind::DirectoryNotEmpty);
     }
 
     #[test]

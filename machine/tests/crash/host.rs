@@ -100,6 +100,18 @@ impl Host {
         Ok(String::from_utf8_lossy(&out.stdout).trim().to_owned())
     }
 
+    /// Removes the machine `box` by force. A removal that was not whole has a message, which is the error.
+    pub fn removes(&self) -> Result<()> {
+        let out = self.run("rm -f box")?;
+        let said = String::from_utf8_lossy(&out.stderr);
+        ensure!(
+            out.status.success() && said.is_empty(),
+            "rm -f: {}: {said}",
+            out.status
+        );
+        self.nothing_left()
+    }
+
     /// Runs a command that fails, and returns its messages.
     pub fn fails(&self, line: &str) -> Result<String> {
         let out = self.run(line)?;

@@ -167,8 +167,7 @@ fn killed(victim: Victim, most: usize) -> Result<()> {
         if turn % 2 == 0 {
             starts(&host, victim).with_context(about)?;
         }
-        host.ok("rm -f box").with_context(about)?;
-        host.nothing_left().with_context(about)?;
+        host.removes().with_context(about)?;
     }
     Ok(())
 }

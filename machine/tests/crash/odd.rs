@@ -63,3 +63,19 @@ fn a_machine_holds_no_file_of_the_program_that_starts_it() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_forced_removal_that_leaves_the_machine_fails() -> Result<()> {
+    let host = Host::new()?;
+    host.create()?;
+    // A lock that cannot be taken.
+    fs::remove_file(host.file("lock")).ok();
+    fs::create_dir(host.file("lock"))?;
+    let said = host.fails("rm -f box")?;
+    ensure!(said.contains("Is a directory"), "{said}");
+    ensure!(host.ok("ls -q")? == "box");
+    fs::remove_dir(host.file("lock"))?;
+    host.removes()?;
+    // A machine that does not exist is not left.
+    host.ok("rm -f box").map(|_| ())
+}
