@@ -59,22 +59,36 @@ fn write(temporary: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -
 }
 
 /// Makes a directory with permission bits `mode` and `owner` as user and group, and fsyncs it
-/// and its parent. A directory that exists is left as it is.
+/// and its parent. The directory has its name last: a power cut leaves none with another owner,
+/// which would stay. A directory that exists is left as it is.
 ///
 /// # Errors
 /// The directory cannot be made.
 pub fn directory(path: &Path, mode: u32, owner: u32) -> Result<()> {
+    directory_by(path, |temporary| {
+        fs::set_permissions(temporary, fs::Permissions::from_mode(mode))?;
+        chown(temporary, Some(owner), Some(owner))
+    })
+}
+
+fn directory_by(path: &Path, finish: impl Fn(&Path) -> io::Result<()>) -> Result<()> {
     if path.is_dir() {
         return Ok(());
     }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".b2p-new");
+    let temporary = &path.with_file_name(name);
+    let _ = fs::remove_dir(temporary); // Left by a power cut.
     let make = || {
-        fs::create_dir(path)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
-        chown(path, Some(owner), Some(owner))?;
-        sync(path)?;
+        fs::create_dir(temporary)?;
+        finish(temporary)?;
+        sync(temporary)?;
+        fs::rename(temporary, path)?;
         sync(parent(path))
     };
-    make().on(path)
+    make()
+        .inspect_err(|_| drop(fs::remove_dir(temporary)))
+        .on(path)
 }
 
 /// Writes a directory to its disk (fsync(2)).
@@ -116,5 +130,25 @@ mod tests {
         let missing = temp.path("no/such");
         let error = replace(&missing, b"x", 0o600).unwrap_err();
         assert_eq!(error.path(), Some(missing.as_path()));
+    }
+    #[test]
+    fn a_directory_has_its_name_when_it_is_finished() {
+        let temp = Temp::new();
+        let path = temp.path("1000");
+        let cut = |_: &Path| Err(io::Error::other("no power"));
+        assert!(directory_by(&path, cut).is_err() && !path.exists());
+        let own = nix::unistd::geteuid().as_raw();
+        directory(&path, 0o700, own).unwrap();
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode(), 0o700);
+        directory(&path, 0o755, own).unwrap();
+        assert_eq!(mode(), 0o700, "it is left as it is");
+        // As a path with an empty last component has it.
+        directory(&temp.path("kept").join(""), 0o755, own).unwrap();
+        let file = temp.path("file");
+        fs::write(&file, "mine").unwrap();
+        assert!(directory(&file, 0o700, own).is_err());
+        assert_eq!(fs::read(&file).unwrap(), b"mine");
+        assert_eq!(fs::read_dir(temp.dir()).unwrap().count(), 3);
     }
 }
