@@ -120,7 +120,7 @@ fn read_table(source: &dyn ReadAt, sector: u32, lba: u64, sectors: u64) -> io::R
 }
 
 /// Returns true for a header with its signature, its own position and a valid checksum.
-fn is_header(header: &[u8], lba: u64) -> bool {
+pub(crate) fn is_header(header: &[u8], lba: u64) -> bool {
     let len = le32(header, 12) as usize;
     let Some(checked) = header.get(..len).filter(|_| len >= HEADER_BYTES) else {
         return false;

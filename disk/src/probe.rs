@@ -9,7 +9,7 @@ use std::io;
 use crate::bytes::{ReadAt, array, be16, be32, le16, le32, le64, read_at};
 use crate::magic_table::{AT_START, FROM_END, Magic, PAGE_SIZES, SWAP_MAGIC};
 use crate::signature::{Signature, SignatureKind};
-use crate::{ext4, mbr, uuid};
+use crate::{ext4, gpt, mbr, uuid};
 
 mod names;
 
@@ -120,14 +120,17 @@ fn explains_boot_sector(signature: &Signature, head: &[u8]) -> bool {
     }
 }
 
-/// Returns false for a backup header of a GPT that names another sector as its own (UEFI 2.10, section
-/// 5.3.2, MyLBA): the header is one of the whole disk, over which this partition has grown.
+/// Returns false for a backup header of a GPT that is intact and names another sector as its own (UEFI 2.10,
+/// section 5.3.2, MyLBA): the header is one of the whole disk, over which this partition has grown. A header
+/// that is damaged forbids a format as before.
 fn is_own_table(source: &dyn ReadAt, magic: &Magic) -> io::Result<bool> {
     if magic.kind != SignatureKind::Gpt {
         return Ok(true);
     }
-    let header = read_at(source, source.size() - magic.offset, 32)?;
-    Ok(le64(&header, 24) == source.size() / magic.offset - 1)
+    let unit = usize::try_from(magic.offset).unwrap_or_default();
+    let header = read_at(source, source.size() - magic.offset, unit)?;
+    let lba = le64(&header, 24);
+    Ok(lba == source.size() / magic.offset - 1 || !gpt::is_header(&header, lba))
 }
 
 /// Adds the signatures at the end: RAID, DRBD, and backups of tables and file systems.
