@@ -120,8 +120,8 @@ fn explains_boot_sector(signature: &Signature, head: &[u8]) -> bool {
     }
 }
 
-/// Returns false for a backup header of a GPT that is intact and names another sector as its own (UEFI 2.10,
-/// section 5.3.2, MyLBA): the header is one of the whole disk, over which this partition has grown. A header
+/// Returns false for a backup header of a GPT that is intact and names a sector behind the end as its own (UEFI
+/// 2.10, section 5.3.2, MyLBA): the header is one of the whole disk, over which this partition has grown. A header
 /// that is damaged forbids a format as before.
 fn is_own_table(source: &dyn ReadAt, magic: &Magic) -> io::Result<bool> {
     if magic.kind != SignatureKind::Gpt {
@@ -130,7 +130,7 @@ fn is_own_table(source: &dyn ReadAt, magic: &Magic) -> io::Result<bool> {
     let unit = usize::try_from(magic.offset).unwrap_or_default();
     let header = read_at(source, source.size() - magic.offset, unit)?;
     let lba = le64(&header, 24);
-    Ok(lba == source.size() / magic.offset - 1 || !gpt::is_header(&header, lba))
+    Ok(lba < source.size() / magic.offset || !gpt::is_header(&header, lba))
 }
 
 /// Adds the signatures at the end: RAID, DRBD, and backups of tables and file systems.
