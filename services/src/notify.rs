@@ -216,6 +216,12 @@ fn receive_into(
     }
 }
 
+impl From<Notify> for OwnedFd {
+    fn from(notify: Notify) -> OwnedFd {
+        notify.socket
+    }
+}
+
 impl AsFd for Notify {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()

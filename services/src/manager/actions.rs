@@ -2,7 +2,7 @@
 //! Actions of the supervisor: start, signal and clean up processes, bind and watch sockets.
 
 use std::fs;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use log::{error, warn};
@@ -139,8 +139,8 @@ impl Manager {
             return None;
         }
         if self.notify.is_none() || !exists(notify::PATH) {
-            // The kernel would close what lies in the old socket with it.
-            while self.notify.as_mut().and_then(Notify::receive).is_some() {}
+            let old = self.notify.take().map(OwnedFd::from);
+            close_in_child(old.into_iter().collect());
             let bound = Notify::bind(Path::new(notify::PATH));
             self.notify = bound
                 .inspect_err(|e| error!("{}: {e}: services cannot report READY=1", notify::PATH))
