@@ -104,7 +104,7 @@ impl Bed {
         let mut disk = None;
         if cases.iter().any(|name| *name != pid1::NAME) {
             Step::new("bench", 2, steps).note("the data disk");
-            let probe = programs::build_program(Target::choose(), "bench-probe")?;
+            let probe = programs::build_program(Target::choose(), "bench-probe", &[])?;
             disk = Some(disk::make(
                 &ours,
                 &probe,

@@ -48,7 +48,7 @@ impl Parts {
     pub fn alone(&self, step: &Step) -> Result<PathBuf> {
         let target = Target::choose();
         let ours = programs::build(target)?;
-        let driver = programs::build_program(target, "bench-pid1")?;
+        let driver = programs::build_program(target, "bench-pid1", &[])?;
         let tree = self.tree(&ours, &driver)?;
         let initrd = self.out.join(format!("{}.img", super::NAME));
         let keys = [&*self.debian.key, &self.others.key];
