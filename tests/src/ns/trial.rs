@@ -104,7 +104,10 @@ fn visited(pid1: &Running, plan: Plan, ending: Ending, usual: &[String]) -> Resu
         (Ending::Scheduled, Expect::Done) => visit::end(pid1, 1),
         _ => pid1.signal(libc::SIGUSR2),
     };
-    asked.or_else(|_| pid1.signal(libc::SIGUSR2))?;
+    if asked.is_err() {
+        // PID 1 may have ended now: the answer to the request may have been what was lost.
+        let _ = pid1.signal(libc::SIGUSR2);
+    }
     if ending == Ending::Scheduled {
         unless_forgotten(pid1);
     }
