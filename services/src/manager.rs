@@ -125,7 +125,8 @@ impl Manager {
     /// Time at which [`Manager::tick`] is due, if anything waits for time.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
-        let first = self.supervisor.deadline();
+        let notify = self.notify.as_ref().and_then(Notify::deadline);
+        let first = sooner(self.supervisor.deadline(), notify);
         self.io.iter().map(ServiceIo::deadline).fold(first, sooner)
     }
 
@@ -205,6 +206,9 @@ impl Manager {
         if self.deadline().is_none_or(|deadline| deadline > now) {
             return;
         }
+        if let Some(notify) = &mut self.notify {
+            notify.tick(now);
+        }
         for id in self.supervisor.ids() {
             self.with_io(id, |io, name, sink| io.tick(now, name, sink));
         }
@@ -213,7 +217,7 @@ impl Manager {
 
     fn read_notifications(&mut self, now: Millis) {
         for _ in 0..MAX_NOTIFICATIONS {
-            let Some(message) = self.notify.as_mut().and_then(Notify::receive) else {
+            let Some(message) = self.notify.as_mut().and_then(|n| n.receive(now)) else {
                 return;
             };
             let Some(id) = self.supervisor.find_by_pid(message.pid) else {

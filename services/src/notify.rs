@@ -9,7 +9,6 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -22,7 +21,7 @@ use nix::unistd::pipe2;
 use sys::error::{Doing, Result};
 use sys::syscall::{Child, in_child_with};
 
-use crate::Pid;
+use crate::{Millis, Pid};
 
 /// Path of the socket, which services find in `NOTIFY_SOCKET`.
 pub const PATH: &str = "/run/boot2podman/notify";
@@ -45,8 +44,8 @@ pub struct Message {
 const MAX_DISCARDS: usize = 16;
 /// Time in which a child receives a datagram, in milliseconds.
 const DISCARD_MS: u16 = 1_000;
-/// Time until the next attempt after one that failed.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Time until the next attempt after one that failed, in milliseconds.
+const PAUSE_MS: Millis = 1_000;
 
 /// Receiving end of the socket.
 #[derive(Debug)]
@@ -54,8 +53,8 @@ pub struct Notify {
     socket: OwnedFd,
     /// Children that have received descriptors, which end with them.
     discards: Vec<Child>,
-    /// Moment before which no further child is tried, because there could be none.
-    paused_until: Option<Instant>,
+    /// Time at which the next child is tried, after one that could not be.
+    paused_until: Option<Millis>,
 }
 
 impl Notify {
@@ -80,16 +79,23 @@ impl Notify {
         })
     }
 
-    /// Returns true unless too many children have not ended that discard descriptors, or there could be none a
-    /// moment ago.
+    /// Returns true unless too many children have not ended that discard descriptors, whose ends are signals to
+    /// PID 1, or [`Notify::deadline`] is awaited.
     #[must_use]
     pub fn can_receive(&self) -> bool {
-        if self.paused_until.is_some_and(|end| Instant::now() < end) {
-            return false;
-        }
         let is_alive = |child: &&Child| !child.exited_within(0);
-        self.discards.len() < MAX_DISCARDS
-            || self.discards.iter().filter(is_alive).count() < MAX_DISCARDS
+        self.paused_until.is_none() && self.discards.iter().filter(is_alive).count() < MAX_DISCARDS
+    }
+
+    /// Time at which [`Notify::tick`] is due, if the socket waits for it.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Millis> {
+        self.paused_until
+    }
+
+    /// Ends a pause that is over.
+    pub fn tick(&mut self, now: Millis) {
+        self.paused_until = self.paused_until.filter(|end| *end > now);
     }
 
     /// Returns the next datagram, or `None` if none is waiting.
@@ -98,7 +104,7 @@ impl Notify {
     /// ever: for a peer that reads nothing (SO_LINGER, socket(7)), or for a server of FUSE. The kernel closes
     /// them as well if the receiver has no room for them (net/core/scm.c, scm_detach_fds). PID 1 looks at each
     /// datagram first, which closes nothing, and has a child receive one with descriptors.
-    pub fn receive(&mut self) -> Option<Message> {
+    pub fn receive(&mut self, now: Millis) -> Option<Message> {
         if !self.can_receive() {
             return None;
         }
@@ -108,7 +114,7 @@ impl Notify {
         if !seen.has_descriptors {
             receive(0).ok()?;
         } else if self.discard().is_none() {
-            self.paused_until = Some(Instant::now() + PAUSE);
+            self.paused_until = Some(now.saturating_add(PAUSE_MS));
             return None;
         }
         Some(parse(seen.pid, bytes.get(..seen.length).unwrap_or(&[])))
@@ -253,6 +259,7 @@ pub fn parse(pid: Pid, bytes: &[u8]) -> Message {
 mod tests {
     use std::io::IoSlice;
     use std::os::unix::net::UnixDatagram;
+    use std::time::{Duration, Instant};
 
     use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
@@ -277,10 +284,10 @@ mod tests {
         drop(passed);
         let own = Pid::try_from(std::process::id()).expect("a pid");
         for _ in 0..3 {
-            let message = notify.receive().expect("a message");
+            let message = notify.receive(0).expect("a message");
             assert_eq!((message.pid, message.ready), (own, true));
         }
-        assert_eq!(notify.receive(), None);
+        assert_eq!(notify.receive(0), None);
         let is_closed = || peer.send(b"x").is_err();
         let end = Instant::now() + Duration::from_secs(10);
         while !is_closed() && Instant::now() < end {
@@ -306,24 +313,52 @@ mod tests {
         (server, stream)
     }
 
-    #[test]
-    fn a_close_that_waits_holds_nobody_up() {
-        let path = std::env::temp_dir().join(format!("b2p-linger-{}", std::process::id()));
-        let mut notify = Notify::bind(&path).expect("a socket");
+    /// Binds a socket, and sends it a connection that lingers.
+    fn with_lingering(name: &str) -> (Notify, UnixDatagram, std::net::TcpListener) {
+        let path = std::env::temp_dir().join(format!("b2p-{name}-{}", std::process::id()));
+        let notify = Notify::bind(&path).expect("a socket");
         let client = UnixDatagram::unbound().expect("a socket");
         client.connect(&path).expect("connected");
-        let (_server, stream) = lingering();
+        std::fs::remove_file(path).expect("it is there");
+        let (server, stream) = lingering();
         let descriptors = [stream.as_raw_fd()];
         let rights = [ControlMessage::ScmRights(&descriptors)];
         let text = [IoSlice::new(b"x")];
         sendmsg::<()>(client.as_raw_fd(), &text, &rights, MsgFlags::empty(), None).expect("sent");
         drop(stream); // The message has it as well.
+        (notify, client, server)
+    }
+
+    #[test]
+    fn a_close_that_waits_holds_nobody_up() {
+        let (mut notify, client, _server) = with_lingering("linger");
         client.send(b"READY=1").expect("sent");
         let start = Instant::now();
-        assert!(notify.receive().is_some_and(|message| !message.ready));
-        assert!(notify.receive().is_some_and(|message| message.ready));
+        assert!(notify.receive(0).is_some_and(|message| !message.ready));
+        assert!(notify.receive(0).is_some_and(|message| message.ready));
         assert!(start.elapsed() < Duration::from_secs(10));
-        std::fs::remove_file(path).expect("it is there");
+    }
+
+    #[test]
+    fn a_socket_that_nobody_has_read_is_closed_at_once() {
+        let (notify, client, _server) = with_lingering("unread");
+        let start = Instant::now();
+        sys::syscall::close_in_child(vec![notify.into()]);
+        while client.send(b"READY=1").is_ok() {}
+        assert!(start.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_pause_ends() {
+        let (mut notify, _client, _server) = with_lingering("pause");
+        notify.paused_until = Some(1_000);
+        notify.tick(999);
+        assert_eq!(
+            (notify.deadline(), notify.receive(999)),
+            (Some(1_000), None)
+        );
+        notify.tick(1_000);
+        assert!(notify.deadline().is_none() && notify.receive(1_000).is_some());
     }
 
     #[test]

@@ -328,34 +328,6 @@ mod tests {
         }
     }
 
-    /// A descriptor that a client has sent, whose close waits for 20 s.
-    #[test]
-    fn a_socket_with_what_lingers_is_closed_at_once() {
-        use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg, setsockopt, sockopt};
-        use std::time::{Duration, Instant};
-
-        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut stream = std::net::TcpStream::connect(server.local_addr().unwrap()).unwrap();
-        let linger = libc::linger {
-            l_onoff: 1,
-            l_linger: 20,
-        };
-        setsockopt(&stream, sockopt::Linger, &linger).unwrap();
-        stream.set_nonblocking(true).unwrap();
-        while stream.write(&[0; 1 << 16]).is_ok() {}
-        let (client, socket) = UnixStream::pair().unwrap();
-        let descriptors = [stream.as_raw_fd()];
-        let rights = [ControlMessage::ScmRights(&descriptors)];
-        let text = [std::io::IoSlice::new(b"x")];
-        sendmsg::<()>(client.as_raw_fd(), &text, &rights, MsgFlags::empty(), None).unwrap();
-        drop(stream);
-        let start = Instant::now();
-        close_in_child(vec![socket.into()]);
-        assert!(start.elapsed() < Duration::from_secs(10));
-        // The socket is closed, by the child.
-        assert_eq!((&client).read(&mut [0]).unwrap_or(0), 0);
-    }
-
     #[test]
     fn a_child_has_only_the_descriptors_that_are_named() {
         let (closed, closed_peer) = UnixStream::pair().unwrap();
