@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! System calls with a time limit, for children of PID 1: the caller sleeps, and reaps no child but its
-//! own.
+//! System calls with a time limit, for PID 1 and its children: the caller sleeps, and reaps no child but the
+//! one that makes the call.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
