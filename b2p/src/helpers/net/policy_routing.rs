@@ -12,15 +12,12 @@ use super::prefix::Prefix;
 
 /// Number of the table of the interface with index 0; every interface has its own.
 const TABLES: u32 = 178_000;
-/// Types of attributes (linux/fib_rules.h, linux/rtnetlink.h).
+/// Types of attributes (linux/fib_rules.h).
 pub const FRA_DST: u16 = 1;
 pub const FRA_SRC: u16 = 2;
 const FRA_PRIORITY: u16 = 6;
 const FRA_TABLE: u16 = 15;
 const FR_ACT_TO_TBL: u8 = 1;
-const RTA_DST: u16 = 1;
-const RTA_OIF: u16 = 4;
-const RTA_TABLE: u16 = 15;
 
 /// Condition of a rule: [`FRA_DST`] or [`FRA_SRC`], and a network.
 pub type Condition = (u16, Prefix);
@@ -77,9 +74,9 @@ pub fn route(add: bool, index: u32, network: &Prefix) -> Vec<u8> {
     let (protocol, scope) = (libc::RTPROT_STATIC, libc::RT_SCOPE_LINK);
     m.extend([family(network), network.length, 0, 0, 0, protocol, scope]);
     m.extend([libc::RTN_UNICAST, 0, 0, 0, 0]);
-    attribute(&mut m, RTA_DST, &octets(network));
-    attribute(&mut m, RTA_OIF, &index.to_ne_bytes());
-    attribute(&mut m, RTA_TABLE, &table(index));
+    attribute(&mut m, libc::RTA_DST, &octets(network));
+    attribute(&mut m, libc::RTA_OIF, &index.to_ne_bytes());
+    attribute(&mut m, libc::RTA_TABLE, &table(index));
     finish(m)
 }
 

@@ -21,10 +21,6 @@ const BY_ROUTER: u32 = 0x0004_0000;
 const LINK: u8 = 64;
 /// Number of prefixes that are logged, each once: a neighbour may advertise any number.
 const MAX_LOGGED: usize = 32;
-/// Types of attributes (linux/rtnetlink.h).
-const RTA_DST: u16 = 1;
-const RTA_OIF: u16 = 4;
-const RTA_PRIORITY: u16 = 6;
 
 /// A card with the servers of IPv6 that its routers advertise.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,10 +125,10 @@ fn message(excess: &Excess) -> Vec<u8> {
     m.extend([family, excess.prefix.length, 0, 0, table, 0, 0, 0]);
     m.extend([0; 4]); // flags
     if let IpAddr::V6(first) = excess.prefix.first {
-        netlink::attribute(&mut m, RTA_DST, &first.octets());
+        netlink::attribute(&mut m, libc::RTA_DST, &first.octets());
     }
-    netlink::attribute(&mut m, RTA_OIF, &excess.index.to_ne_bytes());
-    netlink::attribute(&mut m, RTA_PRIORITY, &excess.metric.to_ne_bytes());
+    netlink::attribute(&mut m, libc::RTA_OIF, &excess.index.to_ne_bytes());
+    netlink::attribute(&mut m, libc::RTA_PRIORITY, &excess.metric.to_ne_bytes());
     netlink::finish(m)
 }
 
