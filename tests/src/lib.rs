@@ -39,6 +39,7 @@ pub mod ns;
 pub mod ports;
 mod random;
 mod shell;
+pub mod tls;
 
 pub use checks::{Checks, eventually};
 pub use guest::{

@@ -9,11 +9,12 @@ mod off;
 mod servers;
 
 use anyhow::{Context, Result, ensure};
-use servers::{Authority, HOST, Plain, Tls};
+use servers::{Authority, HOST, Plain};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tests::disks::{self, Image, taken, userdata};
+use tests::tls::Server;
 use tests::{Checks, Guest, eventually, keyless, text};
 use vmm::{Disk, Machine};
 
@@ -25,10 +26,10 @@ struct World {
     /// Registry over HTTP, which is also a proxy.
     plain: Plain,
     /// Registry over TLS with an authority that is on the disk from the second boot on.
-    tls: Tls,
+    tls: Server,
     known: Authority,
     /// Registry over TLS with an authority that is never on the disk.
-    strange: Tls,
+    strange: Server,
     stranger: Authority,
 }
 

@@ -5,14 +5,14 @@
 
 use anyhow::{Context, Result, ensure};
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tests::image::{self, Distributed};
+use tests::tls::Server;
 use vmm::process;
 
 /// Address of the host in QEMU's user network.
@@ -158,59 +158,13 @@ impl Authority {
 
     /// Starts a registry over TLS that has `box` and its tags, without its content: s_server(1)
     /// refuses paths with a colon, which every digest has.
-    pub fn registry(&self) -> Result<Tls> {
+    pub fn registry(&self) -> Result<Server> {
         let image = image::distributed()?;
         // `-HTTP` sends files unchanged: complete responses.
         let (web, path) = (self.dir.join("web"), "/v2/box/tags/list");
         let file = web.join(path.trim_start_matches('/'));
         fs::create_dir_all(file.parent().context("a path")?)?;
         fs::write(&file, answer(&image, path).context("an answer")?)?;
-        // Another program may take the port before openssl(1) does.
-        let mut started = self.serve(&web);
-        for _ in 0..4 {
-            if started.is_err() {
-                started = self.serve(&web);
-            }
-        }
-        started
-    }
-
-    /// Serves the files of `web` over TLS on a free port of 127.0.0.1.
-    fn serve(&self, web: &Path) -> Result<Tls> {
-        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        let mut openssl = Command::new("openssl");
-        openssl
-            .args(["s_server", "-HTTP", "-accept", &format!("127.0.0.1:{port}")])
-            .args(["-cert", "../tls.crt", "-key", "../tls.key"])
-            .current_dir(web)
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(fs::File::create(self.dir.join("s_server.log"))?);
-        let mut child = process::spawn(openssl)?;
-        // s_server prints ACCEPT when it listens.
-        let mut said = Vec::new();
-        let mut out = child.stdout.take().context("its output")?;
-        while !said.ends_with(b"ACCEPT\n") {
-            let mut byte = [0];
-            ensure!(out.read(&mut byte)? == 1, "openssl s_server ended");
-            said.push(byte[0]);
-        }
-        // Its further output is discarded, so that it cannot fill the pipe.
-        std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
-        Ok(Tls { port, child })
-    }
-}
-
-/// A registry over TLS; dropping it ends it.
-pub struct Tls {
-    /// Port that it listens on.
-    pub port: u16,
-    child: Child,
-}
-
-impl Drop for Tls {
-    fn drop(&mut self) {
-        let _ = process::kill_group(&mut self.child);
+        Server::start(&web, &self.dir, "-HTTP")
     }
 }

@@ -300,7 +300,7 @@ fn fetched_by_https(guest: &Guest) -> Result<()> {
     fs::create_dir_all(&dir)?;
     let image = packed(&dir, "secret", |_| Ok(()))?;
     let sum = crate::sum(&ext::manifest_of(&image))?;
-    let server = https::Server::start(&dir)?;
+    let server = https::serve(&dir)?;
     let url = format!("https://10.0.2.2:{}/secret.manifest", server.port);
     let other = format!("b2p ext add {url}#{}", "0".repeat(64));
     refuses(guest, &other, &["nothing is kept of it"])?;
