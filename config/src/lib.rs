@@ -28,6 +28,7 @@ mod net;
 mod net_args;
 mod occurrence;
 mod origin;
+mod parse;
 mod reader;
 mod rsyslog;
 mod settings;
@@ -48,13 +49,14 @@ pub use flags::FLAGS;
 pub use markdown::flags_markdown;
 pub use module_options::module_options;
 pub use origin::{Origin, origins};
+pub use parse::parse;
 pub use settings::{
     AutoUpdate, Config, Console, DEFAULT_UID, Etc, Ignition, LogReceiver, Loglevel, Modules, Net,
     Podman, Proxy, Role, Rootless, SharedFolder, Slot, Transport,
 };
 pub use share::ROSETTA_PATH;
 pub use smbios::oem_strings;
-pub use sources::{FwCfg, Sources, parse};
+pub use sources::{FwCfg, Sources};
 pub use storage::{DiskSelector, FormatPolicy, Swap, WaitUsb, ZramSize};
 pub use suggest::suggest;
 pub use values::is_extension_name;

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Sources of the configuration, as raw bytes.
 
-use crate::diagnostic::Diagnostic;
-use crate::reader::Reader;
-use crate::settings::Config;
-
 /// One fw_cfg entry below `/sys/firmware/qemu_fw_cfg/by_name/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FwCfg<'a> {
@@ -37,26 +33,4 @@ pub struct Sources<'a> {
     /// Services of the boot scripts on the data disk, one name per line. They start at boot
     /// unless a flag says otherwise.
     pub hooks: &'a [u8],
-}
-
-impl Sources<'_> {
-    /// Returns the configuration, and what was wrong with the flags in their order: at most
-    /// [`MAX_DIAGNOSTICS`] and one that counts the others. Any input gives a configuration.
-    ///
-    /// [`MAX_DIAGNOSTICS`]: crate::MAX_DIAGNOSTICS
-    #[must_use]
-    pub fn parse(&self) -> (Config, Vec<Diagnostic>) {
-        Reader::read(self, false).finish()
-    }
-}
-
-/// Parses a command line and fw_cfg entries without the other sources.
-#[must_use]
-pub fn parse(cmdline: &[u8], fw_cfg: &[FwCfg<'_>]) -> (Config, Vec<Diagnostic>) {
-    let sources = Sources {
-        cmdline,
-        fw_cfg,
-        ..Sources::default()
-    };
-    sources.parse()
 }
