@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Intents for services, which a supervisor leaves to the next one.
+//! Intents for services, and the processes of services, which a supervisor leaves to the next one.
+
+use crate::Pid;
 
 /// State that a service is to have, for a supervisor that takes it over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +14,15 @@ pub enum Intent {
     Done,
     /// The service has ended with a failure and stays down.
     Failed,
+}
+
+/// Process of a service that still runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// The process.
+    pub pid: Pid,
+    /// The process has yet to report that it is ready, by a descriptor that is still open.
+    pub will_report: bool,
 }
 
 /// Words of the intents in the saved state.

@@ -3,10 +3,9 @@
 
 use super::{Effects, ServiceRecord};
 use crate::Millis;
-use crate::intent::Intent;
+use crate::intent::{Intent, Running};
 use crate::service::ReadyWhen;
 use crate::state::State;
-use crate::supervisor::recovery::Running;
 
 impl ServiceRecord {
     /// Takes over a service that is off from another supervisor.

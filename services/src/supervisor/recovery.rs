@@ -2,19 +2,10 @@
 //! Take-over of services that another supervisor has left: PID 1 after a crash.
 
 use super::Supervisor;
-pub use crate::intent::Intent;
+use crate::Millis;
+pub use crate::intent::{Intent, Running};
 use crate::service_record::ServiceRecord;
 use crate::state::{Change, ServiceId, State};
-use crate::{Millis, Pid};
-
-/// Process of a service that still runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Running {
-    /// The process.
-    pub pid: Pid,
-    /// The process has yet to report that it is ready, by a descriptor that is still open.
-    pub will_report: bool,
-}
 
 impl Supervisor {
     /// Returns the state that a service is to have.
