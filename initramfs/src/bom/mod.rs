@@ -10,7 +10,6 @@ use serde::Serialize;
 
 pub mod copyright;
 pub mod crates;
-pub mod extension;
 pub mod licence;
 pub mod medium;
 pub mod spdx;
@@ -120,7 +119,7 @@ fn kernel(linux: &PackageTree) -> Result<Vec<Component>> {
         .collect()
 }
 
-fn debian_component(
+pub(crate) fn debian_component(
     kind: ComponentKind,
     tree: &PackageTree,
     package: Fetched,

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::Extension;
 use super::manifest::SERVICES;
-use super::request::{MAX_NAME, is_name};
+use super::names::{MAX_NAME, is_name};
 use super::table::{KNOWN, USERS};
 use crate::fetch::{BuildConfig, PackageTree};
 use crate::modules::{self, name_of};

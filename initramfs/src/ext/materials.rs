@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::medium::spdx_name;
-use super::{ComponentKind, debian_component, spdx, time};
+use super::manifest::Manifest;
 use crate::artifact::Artifact;
-use crate::ext::manifest::Manifest;
+use crate::bom::medium::spdx_name;
+use crate::bom::{ComponentKind, debian_component, spdx, time};
 use crate::fetch::{BuildConfig, PackageTree};
 use crate::fsutil;
 use crate::package_metadata::Fetched;

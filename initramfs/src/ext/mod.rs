@@ -15,6 +15,8 @@ use anyhow::{Context, Result, ensure};
 pub mod additions;
 mod jobs;
 pub mod manifest;
+mod materials;
+mod names;
 mod request;
 pub mod table;
 
@@ -24,7 +26,7 @@ use crate::package_metadata::{self, Fetched};
 use crate::progress::{Step, megabytes};
 use crate::stamp::{self, Inputs};
 use crate::tree::{Node, Source, Tree};
-use crate::{bom, elf, erofs, fsutil, image, overlay, paths, userland};
+use crate::{elf, erofs, fsutil, image, overlay, paths, userland};
 pub use jobs::build;
 use manifest::Manifest;
 pub use request::Request;
@@ -71,7 +73,7 @@ pub fn make(config: &BuildConfig, request: &Request) -> Result<PathBuf> {
     ensure_content(&extension)?;
     let step = Step::new("ext", 2, 2);
     let image = request.image_path(config);
-    let document = || bom::extension::describe(&fetched, config, &image, &extension.manifest);
+    let document = || materials::describe(&fetched, config, &image, &extension.manifest);
     let keys = [&debian.key, &fetched.key, &modules_key];
     if pack(&debian, &extension, &keys.map(String::as_str), &image)? {
         step.note(&format!(
@@ -82,7 +84,7 @@ pub fn make(config: &BuildConfig, request: &Request) -> Result<PathBuf> {
             megabytes(extension.tree.size()?)
         ));
         document()?;
-    } else if !bom::extension::path(&image)?.exists() {
+    } else if !materials::path(&image)?.exists() {
         document()?;
     }
     Ok(image)

@@ -7,15 +7,13 @@ use std::path::PathBuf;
 use anyhow::{Result, bail, ensure};
 
 use super::additions::Additions;
+use super::names::{MAX_NAME, is_name, is_package};
 use super::table::{KNOWN, LEFT_OUT};
 use crate::arch::Arch;
 use crate::fetch::BuildConfig;
 use crate::package_metadata::Fetched;
 use crate::packages::Kernel;
 use crate::paths;
-
-/// Maximum length of an extension's name, as for `b2p.ext=`.
-pub(super) const MAX_NAME: usize = 32;
 
 /// Extension to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,16 +162,4 @@ pub(super) fn matches(pattern: &str, path: &str) -> bool {
     };
     let mut ends = path.char_indices().map(|(at, _)| at).chain([path.len()]);
     ends.any(|at| path.get(at..).is_some_and(|path| matches(rest, path)))
-}
-
-/// Returns true if `b2p.ext=` takes the name.
-pub(super) fn is_name(name: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    (1..=MAX_NAME).contains(&name.len()) && !name.starts_with('-') && name.bytes().all(allowed)
-}
-
-/// Returns true for a package name by Debian policy, 5.6.1.
-pub(super) fn is_package(name: &str) -> bool {
-    let first = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    name.bytes().next().is_some_and(first) && name.bytes().all(|b| first(b) || b"+-.".contains(&b))
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-use super::request::{is_name, is_package, matches};
+use super::names::{is_name, is_package};
+use super::request::matches;
 use super::table::KNOWN;
 use super::*;
 
