@@ -5,11 +5,11 @@ use super::command_lock::CommandLock;
 use super::config::MachineConfig;
 use super::dirs::Dirs;
 use super::files;
+use super::greeting;
 use super::lock;
 use super::record::{EndRecord, RunRecord};
 use super::standing::{Locks, Standing, standing};
 use crate::compat;
-use crate::driver::qemu::monitor;
 use crate::fault::Fault;
 use crate::state::State;
 use anyhow::{Context, Result};
@@ -164,7 +164,7 @@ impl Machine {
                 // It may have got the one lock before it was asked for the other.
                 return self.qemu();
             }
-            if !monitor::greets(&self.run_file("qmp.sock"))? {
+            if !greeting::greets(&self.run_file("qmp.sock"))? {
                 lock::wait_given_back(&life)?;
             }
         }

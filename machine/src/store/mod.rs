@@ -4,11 +4,13 @@
 pub mod archive;
 pub mod command_lock;
 pub mod config;
+mod config_file;
 pub mod dirs;
 pub mod draft;
 pub mod fetch;
 pub mod field;
 pub mod files;
+mod greeting;
 mod hash;
 pub mod image;
 pub mod image_source;

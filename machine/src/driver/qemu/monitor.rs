@@ -4,9 +4,8 @@
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
@@ -18,19 +17,6 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const JOB_ID: &str = "keeper";
 /// Event of a job (`qapi/job.json`), for the thread that started it.
 const JOB: &str = "JOB_STATUS_CHANGE";
-
-/// Waits for the greeting of a QEMU that starts; returns false if it ends before that.
-pub fn greets(socket: &Path) -> Result<bool> {
-    let Ok(stream) = UnixStream::connect(socket) else {
-        return Ok(false);
-    };
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    match stream.take(1).read(&mut [0]) {
-        Ok(len) => Ok(len > 0),
-        Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(false),
-        Err(error) => Err(error).context("QEMU starts, and does not greet"),
-    }
-}
 
 /// Connection to QEMU.
 pub struct Monitor {
