@@ -31,27 +31,37 @@ pub fn command() -> Command {
 /// Runs `prune`.
 pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
+    let _cache = empty_cache(&dirs)?;
+    prune(&dirs, matches.get_flag("dry-run"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Takes the lock of the cache, while nobody brings an image into it.
+fn empty_cache(dirs: &Dirs) -> Result<fs::File> {
     dirs.create()?;
-    let path = dirs.cache().join("lock");
-    let file = lock::open(&path)?;
+    let file = lock::open(&dirs.cache().join("lock"))?;
     file.try_lock().map_err(|_| {
         Fault::new("Error: another podman-machine brings an image into the cache: try again")
     })?;
-    let dry = matches.get_flag("dry-run");
-    for path in draft::abandoned(&dirs) {
+    Ok(file)
+}
+
+/// Removes what nobody uses, and names it.
+fn prune(dirs: &Dirs, dry: bool) -> Result<()> {
+    for path in draft::abandoned(dirs) {
         println!("{}: of an interrupted command", path.display());
         if !dry {
             remove_all(&path)?;
         }
     }
-    for image in unused(&dirs)? {
+    for image in unused(dirs)? {
         let bytes = size(&dirs.cache().join(&image));
         println!("{image}  {} MB", bytes.div_ceil(1_000_000));
         if !dry {
             remove_all(&dirs.cache().join(image))?;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn size(dir: &std::path::Path) -> u64 {
@@ -133,6 +143,7 @@ pub fn reset(matches: &ArgMatches) -> Result<ExitCode> {
     if !(matches.get_flag("force") || remove::confirmed()?) {
         return Ok(ExitCode::SUCCESS);
     }
+    let _cache = empty_cache(&dirs)?;
     let remove_one = |name: &String| remove::remove(&dirs, &Machine::at(&dirs, name)).err();
     let errors: Vec<String> = names
         .iter()
@@ -142,8 +153,11 @@ pub fn reset(matches: &ArgMatches) -> Result<ExitCode> {
     if !errors.is_empty() {
         return Err(Fault::new(errors.join("\n")).into());
     }
-    remove_all(&dirs.cache())?;
-    remove_all(&dirs.machines())?;
+    // Nobody has agreed to the end of a machine that was made while this command asked.
+    for name in Machine::names(&dirs)? {
+        eprintln!("Machine \"{name}\" was made meanwhile, and is left");
+    }
+    prune(&dirs, false)?;
     Ok(ExitCode::SUCCESS)
 }
 
