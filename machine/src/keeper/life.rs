@@ -258,8 +258,12 @@ impl Keeper {
             );
             self.set_trouble(&text);
         }
-        if let Ok(Some(pid)) = self.machine.qemu() {
-            let _ = kill(Pid::from_raw(pid), signal);
+        match self.machine.qemu() {
+            Ok(Some(pid)) => {
+                let _ = kill(Pid::from_raw(pid), signal);
+            }
+            // Its pid file is gone, and this connection is not.
+            _ => self.vm.quit(),
         }
         self.stop = Some(Stop {
             step,

@@ -8,9 +8,16 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::libc;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// File of Linux with the name of the host.
+const HOST_NAME: &str = "/proc/sys/kernel/hostname";
+/// Pause between two looks at a lock.
+const PAUSE: Duration = Duration::from_millis(10);
 
 // The constants have the type of the field on other kernels than Linux.
 /// Kind of a lock for reading.
@@ -59,14 +66,32 @@ impl LifeLock {
 }
 
 /// Takes a lock (flock(2)) that a child inherits with the descriptor that is returned: while the child
-/// lives, [`is_handed_over`] is true, from its fork on.
+/// lives, [`is_handed_over`] is true, from its fork on. The file has the name of this host for those who find the lock.
 pub fn hand_over(path: &Path) -> Result<File> {
-    let file = open(path)?;
+    let mut file = open(path)?;
     let locked = file.lock().map_err(anyhow::Error::from);
     locked
-        .and_then(|()| Ok(fcntl(&file, FcntlArg::F_SETFD(FdFlag::empty()))?))
+        .and_then(|()| inherit(&file))
         .with_context(|| format!("lock {}", path.display()))?;
+    let host = fs::read(HOST_NAME).unwrap_or_default();
+    // For people alone: a full disk is no reason not to start.
+    let _ = file.set_len(0).and_then(|()| file.write_all(&host));
     Ok(file)
+}
+
+/// Takes a lock of a directory that a child inherits, unless another process has it. While it is held, systemd-tmpfiles(8)
+/// does not remove what is old in the directory (tmpfiles.d(5), "Age").
+pub fn hand_over_dir(path: &Path) -> Result<File> {
+    let dir = File::open(path).with_context(|| path.display().to_string())?;
+    if dir.try_lock().is_ok() {
+        inherit(&dir)?;
+    }
+    Ok(dir)
+}
+
+fn inherit(file: &File) -> Result<()> {
+    fcntl(file, FcntlArg::F_SETFD(FdFlag::empty())).context("F_SETFD")?;
+    Ok(())
 }
 
 /// Tells whether a process has the lock of [`hand_over`].
@@ -84,14 +109,17 @@ pub fn is_handed_over(path: &Path) -> Result<bool> {
     }
 }
 
-/// Waits until no process has the lock of [`hand_over`].
-pub fn wait_given_back(path: &Path) -> Result<()> {
-    match existing(path)? {
-        Some(file) => file
-            .lock_shared()
-            .with_context(|| format!("lock {}", path.display())),
-        None => Ok(()),
+/// Waits until no process has the lock of [`hand_over`]; returns false if one has it after `limit`.
+pub fn is_given_back(path: &Path, limit: Duration) -> Result<bool> {
+    let deadline = Instant::now() + limit;
+    // flock(2) has no time limit.
+    while is_handed_over(path)? {
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        thread::sleep(PAUSE);
     }
+    Ok(true)
 }
 
 /// POSIX lock on a file of another program, whose content is left alone.
@@ -171,7 +199,6 @@ fn whole(kind: i16) -> libc::flock {
 mod tests {
     use super::*;
     use std::sync::mpsc;
-    use std::thread;
 
     #[test]
     fn a_file_without_a_holder_is_free() {
@@ -204,9 +231,11 @@ mod tests {
         drop(lock);
         assert!(is_handed_over(&path).expect("asked"));
         drop(child.stdin.take());
-        wait_given_back(&path).expect("given back");
+        assert!(is_given_back(&path, Duration::from_secs(60)).expect("asked"));
         child.wait().expect("it ends");
         assert!(!is_handed_over(&path).expect("asked"));
+        let _held = hand_over(&path).expect("free");
+        assert!(!is_given_back(&path, Duration::ZERO).expect("asked"));
     }
 
     /// Holds a lock of an open file description, with which those of a process conflict as with

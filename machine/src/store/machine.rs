@@ -16,9 +16,14 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-/// File in the runtime directory whose lock QEMU inherits from its keeper.
+/// File in the machine's directory whose lock QEMU inherits from its keeper. It cannot go before the machine, as the
+/// runtime directory can, and its lock holds for the other hosts of a network's file system, too.
 pub const LIFE: &str = "qemu.life";
+
+/// Time that a QEMU that was killed has for its end.
+const LAST_CALLS: Duration = Duration::from_secs(10);
 
 /// Link in the machine's directory to its runtime directory. Commands of another environment find a
 /// machine that runs by it.
@@ -142,6 +147,13 @@ impl Machine {
         lock.ok_or_else(|| missing(&self.name).into())
     }
 
+    /// Takes the lock for a keeper that no command has started, as systemd starts one: a `clone` that copies the disk
+    /// meanwhile is waited for.
+    pub fn wait_lock(&self, command: &str) -> Result<CommandLock> {
+        let lock = CommandLock::wait(&self.file("lock"), command)?;
+        lock.ok_or_else(|| missing(&self.name).into())
+    }
+
     /// Reads the locks. A keeper must not: it would lose its own ([`lock::LifeLock`]).
     pub fn locks(&self) -> Result<Locks> {
         let keeper = lock::holder(&self.run_file("keeper.pid"))?;
@@ -153,9 +165,10 @@ impl Machine {
     }
 
     /// Returns the pid of a QEMU without a keeper. One whose keeper was killed between its fork and
-    /// the lock on its pid file is waited for: it greets when it has that lock.
+    /// the lock on its pid file is waited for: it greets when it has that lock. One that runs, and that nothing in
+    /// the runtime directory leads to, is an error: its disk is in use, and nobody can ask it for anything.
     pub fn lone_qemu(&self) -> Result<Option<i32>> {
-        let life = self.run_file(LIFE);
+        let life = self.file(LIFE);
         loop {
             if let Some(pid) = self.qemu()? {
                 return Ok(Some(pid));
@@ -164,10 +177,27 @@ impl Machine {
                 // It may have got the one lock before it was asked for the other.
                 return self.qemu();
             }
-            if !greeting::greets(&self.run_file("qmp.sock"))? {
-                lock::wait_given_back(&life)?;
+            let socket = self.run_file("qmp.sock");
+            let is_known = greeting::greets(&socket)?
+                || socket.exists() && lock::is_given_back(&life, LAST_CALLS)?;
+            if !is_known {
+                return Err(self.lost(&life).into());
             }
         }
+    }
+
+    /// Describes a machine that runs, and whose runtime directory is gone or on another host.
+    fn lost(&self, life: &Path) -> Fault {
+        let host = fs::read_to_string(life).unwrap_or_default();
+        let on = match host.trim() {
+            "" => String::new(),
+            host => format!(" on {host}"),
+        };
+        let (name, run, life) = (&self.name, self.run.display(), life.display());
+        Fault::new(format!(
+            "Error: machine \"{name}\" runs{on}, and nothing in {run} leads to it: \
+             `fuser {life}` there names its QEMU; SIGTERM to its keeper, `podman-machine keeper {name}`, stops it in order"
+        ))
     }
 
     /// Returns the pid of QEMU.
@@ -193,6 +223,13 @@ impl Machine {
     pub fn run_record(&self) -> Option<RunRecord> {
         let text = fs::read_to_string(self.run_file("run.json")).ok()?;
         serde_json::from_str(&text).ok()
+    }
+
+    /// Returns the port of 127.0.0.1 that leads to sshd, of this run or else of the last one.
+    #[must_use]
+    pub fn ssh_port(&self, config: &MachineConfig) -> u16 {
+        let now = self.run_record().map(|record| record.ssh_port);
+        now.filter(|&port| port > 0).unwrap_or(config.ssh_port)
     }
 
     /// Writes what the keeper says.

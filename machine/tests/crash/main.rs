@@ -8,6 +8,7 @@ mod guest;
 mod host;
 mod hosts;
 mod life;
+mod lost;
 mod odd;
 mod orders;
 mod trace;

@@ -152,10 +152,11 @@ fn attempt(
         (args.join("\n") + "\n").as_bytes(),
     )?;
     let log = machine.file("qemu.log");
-    let life = lock::hand_over(&machine.run_file(LIFE))?;
+    let life = lock::hand_over(&machine.file(LIFE))?;
+    let kept = lock::hand_over_dir(&machine.run)?;
     let child = spawn(&args, &log, start);
-    // From here on QEMU alone has both.
-    drop((listener, life));
+    // From here on QEMU alone has all three.
+    drop((listener, life, kept));
     let mut child = child?;
     let connected = UnixStream::connect(&path)
         .map_err(anyhow::Error::from)
