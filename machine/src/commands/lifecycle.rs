@@ -67,7 +67,7 @@ pub fn start(matches: &ArgMatches) -> Result<ExitCode> {
 
 /// Starts a machine, with the image before an upgrade that was interrupted.
 pub fn start_one(dirs: &Dirs, machine: &Machine, limit: Duration) -> Result<()> {
-    start_with(dirs, machine, limit, go_back)
+    start_with(dirs, machine, limit, &crate::keeper::go_back)
 }
 
 /// Drops the saved memory of a machine. Its disk stays as it was at that moment.
@@ -76,31 +76,12 @@ fn drop_saved(machine: &Machine) -> Result<()> {
     machine.forget_saved()
 }
 
-/// Goes back to the image before an upgrade that was cut short: its image has not become ready, and
-/// nobody waits for it any more. The machine is off, and this process holds its lock.
-fn go_back(machine: &Machine) -> Result<()> {
-    let mut config = machine.config()?;
-    let Some(old) = config.previous.take() else {
-        return Ok(());
-    };
-    eprintln!(
-        "({}) an upgrade was interrupted before its image was ready: the machine has its old image",
-        machine.name
-    );
-    config.image = old;
-    machine.save(&config)
-}
-
-/// Starts a machine with the image that it has.
-pub fn start_as_it_is(dirs: &Dirs, machine: &Machine, limit: Duration) -> Result<()> {
-    start_with(dirs, machine, limit, |_| Ok(()))
-}
-
-fn start_with(
+/// Starts a machine after `prepare`, which changes it while it is off, in one step for other commands.
+pub fn start_with(
     dirs: &Dirs,
     machine: &Machine,
     limit: Duration,
-    prepare: fn(&Machine) -> Result<()>,
+    prepare: &dyn Fn(&Machine) -> Result<()>,
 ) -> Result<()> {
     dirs.create()?;
     let lock = machine.lock("start")?;

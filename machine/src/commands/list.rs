@@ -179,6 +179,7 @@ fn item(dirs: &Dirs, name: &str, with_state: bool) -> Result<Item> {
     };
     Ok(Item {
         name: name.to_owned(),
+        port: machine.ssh_port(&config),
         driver: config.driver,
         state,
         url,
@@ -190,7 +191,6 @@ fn item(dirs: &Dirs, name: &str, with_state: bool) -> Result<Item> {
         disk: config.disk_bytes,
         disk_used: used(&machine),
         resident: resident(&machine, state),
-        port: config.ssh_port,
         created: config.created,
         last_up: config.last_up,
     })

@@ -121,7 +121,7 @@ fn target(machine: &Machine, config: &MachineConfig) -> Result<Target> {
         socket: text(machine.api())?,
         ssh_host: host_alias(&machine.name),
         user: config.user.clone(),
-        port: config.ssh_port,
+        port: machine.ssh_port(config),
         key: text(machine.file("id_ed25519"))?,
         dir: text(machine.dir.clone())?,
     })

@@ -123,14 +123,25 @@ fn upgrade(dirs: &Dirs, machine: &Machine, image: &str, limit: Duration) -> Resu
     if was != State::Stopped {
         lifecycle::stop_one(dirs, machine, crate::keeper::STOP_SECONDS)?;
     }
-    set_image(machine, image, Some(&old))?;
-    let Err(why) = lifecycle::start_as_it_is(dirs, machine, limit) else {
+    // A keeper of systemd that came between the two would go back to the old image.
+    let prepare = |machine: &Machine| set_image(machine, image, Some(&old));
+    let started = lifecycle::start_with(dirs, machine, limit, &prepare);
+    if machine.config()?.image != image {
+        let text = format!(
+            "Error: machine \"{name}\" was started by another command meanwhile: it has its old image"
+        );
+        return started.and_then(|()| Err(Fault::new(text).into()));
+    }
+    let Err(why) = started else {
         println!("Machine \"{name}\" was upgraded.");
         return Ok(());
     };
     let why = text_of(&why);
     lifecycle::kill_one(machine)?;
-    set_image(machine, &old, None)?;
+    {
+        let _lock = machine.lock("upgrade")?;
+        set_image(machine, &old, None)?;
+    }
     let back = match was {
         State::Stopped => "; it has its old image, and is off".to_owned(),
         _ => match lifecycle::start_one(dirs, machine, limit.max(WAY_BACK)) {
@@ -147,9 +158,8 @@ fn upgrade(dirs: &Dirs, machine: &Machine, image: &str, limit: Duration) -> Resu
     .into())
 }
 
-/// Sets the image of a machine that is off, and the one to which it goes back.
+/// Sets the image of a machine that is off, and the one to which it goes back. This process holds its lock.
 fn set_image(machine: &Machine, image: &str, previous: Option<&str>) -> Result<()> {
-    let _lock = machine.lock("upgrade")?;
     let mut config = machine.config()?;
     image.clone_into(&mut config.image);
     config.previous = previous.map(str::to_owned);

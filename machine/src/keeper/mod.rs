@@ -37,7 +37,7 @@ use vmm::Ready;
 
 pub use end::now;
 pub use life::{MOST_STOP_SECONDS, STOP_SECONDS};
-pub use start::{Purpose, run};
+pub use start::{Purpose, go_back, run};
 
 /// Event that the keeper waits for.
 #[derive(Debug)]

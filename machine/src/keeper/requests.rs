@@ -84,7 +84,10 @@ impl Keeper {
             self.vm.grow_disk(new.disk_bytes)?;
         }
         self.config = MachineConfig {
-            ssh_port: self.config.ssh_port,
+            ssh_port: match new.ssh_port_fixed {
+                true => new.ssh_port,
+                false => self.record.ssh_port,
+            },
             last_up: self.config.last_up,
             previous: self.config.previous.take(),
             ..new

@@ -7,6 +7,8 @@ use super::{Event, Keeper, console, control, end, memory};
 use crate::driver::{self, Driver, Launched, Start, Vm};
 use crate::state::State;
 use crate::store::Machine;
+use crate::store::command_lock::CommandLock;
+use crate::store::config::MachineConfig;
 use crate::store::files;
 use crate::store::lock::{self, LifeLock};
 use crate::store::record::{EndRecord, RunRecord};
@@ -17,7 +19,7 @@ use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::fs;
-use std::io::{Write, stdout};
+use std::io::{Write, stdin, stdout};
 use std::os::unix::net::UnixListener;
 use std::process::Child;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -45,6 +47,7 @@ pub fn run(machine: &Machine, purpose: Purpose) -> Result<()> {
     // The keeper belongs to no terminal. Fails if it leads a process group, and has no terminal then.
     let _ = nix::unistd::setsid();
     umask(Mode::from_bits_truncate(0o077));
+    let own = own_command_lock(machine, purpose)?;
     machine.make_run()?;
     let ending = || Ok(purpose == Purpose::Start && machine.is_off()?);
     let taken = LifeLock::take(&machine.run_file("keeper.pid"), ending)?;
@@ -66,7 +69,7 @@ pub fn run(machine: &Machine, purpose: Purpose) -> Result<()> {
         control::send(stdout(), &json!({"ended": "suspended", "clean": true}));
         return Ok(());
     }
-    let begun = begin(machine, orphan, requests);
+    let begun = prepare(machine, orphan, own).and_then(|()| begin(machine, orphan, requests));
     if let Err(error) = &begun {
         give_up(machine, &format!("{error:#}"));
     }
@@ -87,6 +90,38 @@ fn close_inherited() {
             let _ = nix::unistd::close(fd);
         }
     }
+}
+
+/// Takes the lock of commands for a keeper that starts a machine by itself: it has not got that of a command as
+/// its standard input.
+fn own_command_lock(machine: &Machine, purpose: Purpose) -> Result<Option<CommandLock>> {
+    if purpose == Purpose::Adopt || CommandLock::is_shared(stdin(), &machine.file("lock"))? {
+        return Ok(None);
+    }
+    machine.wait_lock("keeper").map(Some)
+}
+
+/// Prepares a start that no command prepares, which is the only one with a lock of its own.
+fn prepare(machine: &Machine, orphan: bool, own: Option<CommandLock>) -> Result<()> {
+    match own {
+        Some(_lock) if !orphan && machine.saved()?.is_none() => go_back(machine),
+        _ => Ok(()),
+    }
+}
+
+/// Goes back to the image before an upgrade that was cut short: its image has not become ready, and
+/// nobody waits for it any more. The machine is off, and this process holds its lock.
+pub fn go_back(machine: &Machine) -> Result<()> {
+    let mut config = machine.config()?;
+    let Some(old) = config.previous.take() else {
+        return Ok(());
+    };
+    eprintln!(
+        "({}) an upgrade was interrupted before its image was ready: the machine has its old image",
+        machine.name
+    );
+    config.image = old;
+    machine.save(&config)
 }
 
 /// Closes the lock of the command that has started this keeper, which is its standard input.
@@ -122,10 +157,12 @@ fn begin(
         false => start(driver, machine)?,
     };
     let api_answered = running.record.phase == State::Running;
-    config.ssh_port = running.record.ssh_port;
-    machine.save(&config)?;
-    let ssh_config = tunnel::ssh_config(machine, &config.user, config.ssh_port);
-    files::replace(&machine.file("ssh_config"), ssh_config.as_bytes())?;
+    let written = write_port(machine, &mut config, running.record.ssh_port);
+    match (orphan, written) {
+        // A machine that runs needs neither, and its keeper can stop it.
+        (true, Err(error)) => eprintln!("{error:#}"),
+        (_, written) => written?,
+    }
     let (sender, events) = channel();
     let mut keeper = Keeper {
         machine: machine.clone(),
@@ -145,6 +182,16 @@ fn begin(
     };
     keeper.listen(sender, requests)?;
     Ok((keeper, events))
+}
+
+/// Writes the port of this run for ssh, and for the next start unless the owner has chosen one for it.
+fn write_port(machine: &Machine, config: &mut MachineConfig, port: u16) -> Result<()> {
+    if !config.ssh_port_fixed {
+        config.ssh_port = port;
+    }
+    files::update(&machine.file("config.json"), config.text().as_bytes())?;
+    let ssh_config = tunnel::ssh_config(machine, &config.user, port);
+    files::update(&machine.file("ssh_config"), ssh_config.as_bytes())
 }
 
 fn start(driver: &dyn Driver, machine: &Machine) -> Result<Running> {

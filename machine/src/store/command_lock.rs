@@ -7,6 +7,7 @@ use crate::fault::Fault;
 use anyhow::{Context, Result};
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Stdio;
@@ -30,17 +31,38 @@ impl CommandLock {
         let Some(file) = open_if_there(path)? else {
             return Ok(None);
         };
-        let mut file = match file.try_lock() {
+        let file = match file.try_lock() {
             Ok(()) => file,
             Err(_) => wait(file).ok_or_else(|| Fault::new(busy(path)))?,
         };
+        Self::taken(file, path, command)
+    }
+
+    /// Takes the lock like [`CommandLock::take`], however long another command has it.
+    pub fn wait(path: &Path, command: &str) -> Result<Option<Self>> {
+        let Some(file) = open_if_there(path)? else {
+            return Ok(None);
+        };
+        file.lock()
+            .with_context(|| format!("lock {}", path.display()))?;
+        Self::taken(file, path, command)
+    }
+
+    fn taken(mut file: File, path: &Path, command: &str) -> Result<Option<Self>> {
         if !is_at(&file, path)? {
             return Ok(None);
         }
-        file.set_len(0)?;
-        file.rewind()?;
-        write!(file, "{} {command}", std::process::id())?;
+        // The note is for people: on a full disk it is missing, and the command goes on.
+        let note = format!("{} {command}", std::process::id());
+        let begun = file.set_len(0).and_then(|()| file.rewind());
+        let _ = begun.and_then(|()| file.write_all(note.as_bytes()));
         Ok(Some(Self { file }))
+    }
+
+    /// Tells whether a descriptor of this process is the lock `path`, which a command has shared.
+    pub fn is_shared(descriptor: impl AsFd, path: &Path) -> Result<bool> {
+        let own = descriptor.as_fd().try_clone_to_owned();
+        is_at(&File::from(own.context("the lock of a command")?), path)
     }
 
     /// Returns the lock for a child, which has it until it closes the descriptor.

@@ -29,6 +29,14 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
     sync_dir(dir)
 }
 
+/// Replaces a file that has not got this content already: what has it needs no room on the disk.
+pub fn update(path: &Path, content: &[u8]) -> Result<()> {
+    match fs::read(path).is_ok_and(|old| old == content) {
+        true => Ok(()),
+        false => replace(path, content),
+    }
+}
+
 fn write(path: &Path, content: &[u8]) -> std::io::Result<()> {
     let mut options = File::options();
     let mut file = options

@@ -54,11 +54,28 @@ fn a_port_of_ssh_is_taken() -> Result<()> {
     host.ok("stop box")?;
     let text = fs::read_to_string(host.file("config.json"))?;
     let config = machine::store::config::MachineConfig::parse(&text)?;
-    let _taken = TcpListener::bind(("127.0.0.1", config.ssh_port))?;
+    let taken_port = TcpListener::bind(("127.0.0.1", config.ssh_port))?;
     host.ok("start box")?;
     host.ping()?;
     ensure!(has_port(&host, config.ssh_port).is_err());
-    Ok(())
+    // One that is chosen while the machine runs counts from the next start on.
+    drop(taken_port);
+    let next = free_port()?;
+    host.ok(&format!("set box ssh-port={next}"))?;
+    let shown = host.ok("inspect --format {{.Driver.SSHPort}} box")?;
+    ensure!(
+        shown != next.to_string() && has_port(&host, shown.parse()?).is_ok(),
+        "{shown}"
+    );
+    for pid in host.keepers()? {
+        kill(pid, Signal::SIGKILL)?;
+    }
+    host.ok("restart box")?;
+    has_port(&host, next)
+}
+
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// Gives everything below a directory to the other user.
@@ -179,11 +196,18 @@ fill
 "$PROGRAM" set box memory=512M 2>/dev/null && exit 6
 "$PROGRAM" suspend box >/dev/null 2>>"$HOME/said" && exit 7
 [ "$("$PROGRAM" status box)" = Running ] || exit 8
+kill -9 "$(cat "$XDG_RUNTIME_DIR"/pm/*/keeper.pid)"
+[ "$("$PROGRAM" status box)" = Running ] || exit 13
 "$PROGRAM" stop box >/dev/null || exit 9
 [ "$("$PROGRAM" status box)" = Stopped ] || exit 10
 free
 "$PROGRAM" start box >/dev/null || exit 11
-"$PROGRAM" rm -f box >/dev/null || exit 12
+"$PROGRAM" stop box >/dev/null || exit 12
+"$PROGRAM" clone box copy >/dev/null || exit 14
+fill
+"$PROGRAM" rm -f copy >/dev/null || exit 15
+free
+"$PROGRAM" rm -f box >/dev/null || exit 16
 "#;
 
 #[test]
