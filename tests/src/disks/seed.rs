@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Disks for cloud-init's NoCloud: a few files on a file system labelled `cidata`.
 
-use super::{MIB, tool};
+use super::tool;
 use anyhow::{Context, Result};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,22 +10,25 @@ use std::path::{Path, PathBuf};
 /// A file of the disk: path, true for a program, content.
 pub type Entry<'a> = (&'a str, bool, &'a str);
 
-/// Makes an ISO image with Rock Ridge, as cloud-localds(1) and Lima do.
+/// Makes an ISO image with Rock Ridge, as cloud-localds(1) and Lima do, but without the 300 KiB that pad it:
+/// the image ends with its files.
 pub fn iso(dir: &Path, entries: &[Entry<'_>]) -> Result<PathBuf> {
     let tree = laid(dir, entries)?;
     let image = dir.join("cidata.iso");
     let (to, from) = (image.as_os_str(), tree.as_os_str());
-    let how = ["-as", "mkisofs", "-quiet", "-R", "-V", "cidata", "-o"];
+    let how = [
+        "-as", "mkisofs", "-quiet", "-R", "-no-pad", "-V", "cidata", "-o",
+    ];
     let how = how.iter().map(AsRef::as_ref).chain([to, from]);
     tool("xorriso", &how.collect::<Vec<_>>())?;
     Ok(image)
 }
 
-/// Makes a FAT file system on a whole disk.
+/// Makes a FAT file system on a whole disk, one of the smallest that mkfs.fat(8) makes.
 pub fn vfat(dir: &Path, entries: &[Entry<'_>]) -> Result<PathBuf> {
     let tree = laid(dir, entries)?;
     let image = dir.join("cidata.img");
-    fs::File::create(&image)?.set_len(2 * MIB)?;
+    fs::File::create(&image)?.set_len(64 * 1024)?;
     tool(
         "mkfs.vfat",
         &["-n".as_ref(), "CIDATA".as_ref(), image.as_os_str()],

@@ -2,19 +2,21 @@
 //! Finds a file system by its label, on disks, USB sticks and CDs.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use disk::bytes::SizedFile;
 use disk::probe::probe;
 use disk::signature::{Signature, SignatureKind};
+use log::warn;
+use sys::error::{Doing, Result};
 
 use super::drivers::Drivers;
 use super::{ioctl, scan, wait};
 
 /// Bytes at the start of a device that include the labels of ISO 9660 and FAT. The end of a CD
-/// may not be readable.
+/// may not be readable. A device may be shorter.
 const HEAD_BYTES: u64 = 128 * 1024;
 /// SCSI type of CD drives (scsi_proto.h, TYPE_ROM).
 const TYPE_ROM: &str = "5";
@@ -48,7 +50,31 @@ pub fn find(filter: Filter) -> Option<LabelledDevice> {
 /// Finds such a file system on a disk or partition.
 pub fn find_on_disks(filter: Filter) -> Option<LabelledDevice> {
     let names = scan::names();
-    names.iter().find_map(|name| examine(name, filter))
+    let found = among(names.iter().map(String::as_str), filter);
+    found.unwrap_or_else(|why| {
+        warn!("{why}");
+        None
+    })
+}
+
+/// Finds such a file system on one of these disks or partitions.
+///
+/// # Errors
+/// None of those that can be read has it, and this one cannot be read.
+pub fn among<'a>(
+    names: impl Iterator<Item = &'a str>,
+    filter: Filter,
+) -> Result<Option<LabelledDevice>> {
+    let mut unreadable = Ok(None);
+    for name in names {
+        let file = open(name, libc::O_NONBLOCK);
+        match file.and_then(|file| examine(name, file, filter)) {
+            Ok(None) => {}
+            Ok(found) => return Ok(found),
+            Err(e) => unreadable = unreadable.and(Err(e).on(scan::node(name))),
+        }
+    }
+    unreadable
 }
 
 /// Finds such a file system on a CD in a drive whose bus has a driver; drivers of the drives
@@ -76,28 +102,28 @@ pub fn find_on_cds(filter: Filter) -> Option<LabelledDevice> {
         .filter_map(|entry| entry.file_name().into_string().ok())
         .collect();
     sys::sort::sort(&mut names);
-    names
-        .iter()
-        .find_map(|name| examine_file(name, open_cd(name)?, filter))
+    names.iter().find_map(|name| {
+        let found = examine(name, open_cd(name)?, filter);
+        found.unwrap_or_else(|e| {
+            warn!("/dev/{name}: {e}");
+            None
+        })
+    })
 }
 
 /// Returns the device `name` if it has such a file system.
-pub fn examine(name: &str, filter: Filter) -> Option<LabelledDevice> {
-    examine_file(name, open(name, libc::O_NONBLOCK).ok()?, filter)
-}
-
-fn examine_file(name: &str, file: File, filter: Filter) -> Option<LabelledDevice> {
-    let signatures = probe(&SizedFile {
-        file,
-        size: HEAD_BYTES,
-    })
-    .ok()?;
-    let signature = signatures.into_iter().find(filter)?;
-    Some(LabelledDevice {
-        name: name.to_owned(),
-        label: signature.label?,
-        kind: signature.kind,
-    })
+fn examine(name: &str, mut file: File, filter: Filter) -> io::Result<Option<LabelledDevice>> {
+    // sysfs has the size of a disc only after the drive has told of a change.
+    let size = file.seek(SeekFrom::End(0))?.min(HEAD_BYTES);
+    let signatures = probe(&SizedFile { file, size })?;
+    let signature = signatures.into_iter().find(filter);
+    Ok(signature.and_then(|signature| {
+        Some(LabelledDevice {
+            name: name.to_owned(),
+            label: signature.label?,
+            kind: signature.kind,
+        })
+    }))
 }
 
 /// Opens the disc in a drive. The drive is asked first whether it has one: an open without
@@ -114,4 +140,38 @@ fn open(name: &str, flags: i32) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(flags);
     options.open(scan::node(name))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::common::testing::Temp;
+    use crate::helpers::data::is_seed;
+    use disk::bytes::put;
+
+    #[test]
+    fn a_seed_is_found_however_short_its_device_is() {
+        let temp = Temp::new();
+        // `mkfs.vfat` on 64 KiB, and an ISO that is not padded.
+        let mut fat = vec![0; 64 * 1024];
+        put(&mut fat, 0, b"\xeb\x3c\x90mkfs.fat\0\x02\x04");
+        put(&mut fat, 0x2b, b"CIDATA     FAT12   ");
+        let mut iso = vec![0; 71_680];
+        put(&mut iso, 32768, b"\x01CD001");
+        put(&mut iso, 32768 + 40, b"cidata  ");
+        for (image, kind) in [(fat, SignatureKind::Vfat), (iso, SignatureKind::Iso9660)] {
+            std::fs::write(temp.path("image"), image).unwrap();
+            let file = File::open(temp.path("image")).unwrap();
+            let found = examine("vdb", file, is_seed).unwrap().unwrap();
+            assert_eq!((found.kind, found.name.as_str()), (kind, "vdb"));
+        }
+    }
+
+    #[test]
+    fn a_device_that_cannot_be_read_is_told_unless_another_has_it() {
+        let why = among(["no-such-disk"].into_iter(), is_seed).unwrap_err();
+        assert!(why.to_string().contains("/dev/no-such-disk"), "{why}");
+        assert!(among([].into_iter(), is_seed).unwrap().is_none());
+    }
 }

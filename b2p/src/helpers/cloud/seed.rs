@@ -49,19 +49,20 @@ pub struct Seed {
 /// Searches for a device with a seed.
 ///
 /// # Errors
-/// The host announces a seed, and there is none.
+/// The host announces a seed, and there is none; or a device that had one can no longer be read.
 pub fn find() -> Result<Option<LabelledDevice>> {
     let noted = fs::read_to_string(CLOUD_SEED_DEVICES);
     let on_disk = match noted {
-        Ok(names) => names
-            .lines()
-            .find_map(|name| labelled::examine(name, is_seed)),
+        Ok(names) => labelled::among(names.lines(), is_seed),
         Err(_) => {
             Drivers::of_the_machine().load_fast_disks();
-            labelled::find_on_disks(is_seed)
+            Ok(labelled::find_on_disks(is_seed))
         }
     };
-    let found = on_disk.or_else(|| labelled::find_on_cds(is_seed));
+    let found = match on_disk {
+        Ok(Some(found)) => Some(found),
+        other => labelled::find_on_cds(is_seed).map_or(other, |cd| Ok(Some(cd)))?,
+    };
     if found.is_some() || !is_announced(&read("/proc/cmdline"), &read(SERIAL_NUMBER)) {
         return Ok(found);
     }

@@ -78,9 +78,7 @@ fn smbios(table: &Path) -> Result<Option<Vec<u8>>> {
 /// Returns the document on a disk that `b2p data` has noted; with the setting `disk`, on any.
 fn disk(setting: Ignition) -> Result<Option<Vec<u8>>> {
     let noted = fs::read_to_string(IGNITION_DEVICES).unwrap_or_default();
-    let mut devices = noted.lines();
-    let found = devices.find_map(|name| labelled::examine(name, is_ignition));
-    let found = match found {
+    let found = match labelled::among(noted.lines(), is_ignition)? {
         None if setting == Ignition::Disk => {
             Drivers::of_the_machine().load_fast_disks();
             let found = labelled::find(is_ignition);
