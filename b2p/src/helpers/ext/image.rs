@@ -62,23 +62,30 @@ fn loader_version(line: &str) -> Option<String> {
 /// Checks that the image is the one for which the manifest was made.
 ///
 /// # Errors
-/// The size or the sum differs.
+/// The size or the sum differs, or the image cannot be read.
 pub fn verify(files: &Files, manifest: &Manifest<'_>) -> Result<()> {
+    match difference(files, manifest)? {
+        None => Ok(()),
+        Some(why) => Err(Error::invalid(why)),
+    }
+}
+
+/// Returns how the image differs from the one for which the manifest was made.
+///
+/// # Errors
+/// The image cannot be read, which says nothing of its content.
+pub fn difference(files: &Files, manifest: &Manifest<'_>) -> Result<Option<String>> {
     let (path, hint) = (files.image(), "damaged or changed; copy it again");
     let metadata = fs::metadata(&path).on(&path)?;
     let (size, expected) = (metadata.len().to_string(), manifest.value("size"));
     if !metadata.is_file() || size != expected {
-        return Err(Error::invalid(format!(
+        return Ok(Some(format!(
             "it has {size} bytes, its manifest says {expected}: {hint}"
         )));
     }
     let (sum, expected) = (sha256(&path)?, manifest.value("sha256"));
-    match sum == expected {
-        true => Ok(()),
-        false => Err(Error::invalid(format!(
-            "its SHA-256 is {sum}, its manifest says {expected}: {hint}"
-        ))),
-    }
+    Ok((sum != expected)
+        .then(|| format!("its SHA-256 is {sum}, its manifest says {expected}: {hint}")))
 }
 
 /// Returns the SHA-256 of a file, by busybox.

@@ -84,27 +84,36 @@ pub fn commit(new: &Files, dir: &Path) -> Result<Files> {
 }
 
 /// Completes a move that a power cut has interrupted, and removes what is left of one that had not begun.
-pub fn recover(dir: &Path, name: &str) {
-    recover_with(dir, name, &|new, text| {
-        image::verify(new, &manifest::Manifest::parse(text)?)
-    });
+///
+/// # Errors
+/// An interrupted move cannot be judged or completed. Its image, the only one, stays for the next attempt.
+pub fn recover(dir: &Path, name: &str) -> Result<()> {
+    recover_with(dir, name, |new, text| {
+        image::difference(new, &manifest::Manifest::parse(text)?)
+    })
+    .doing("a move that a power cut has interrupted; `add` tries it again")
 }
 
-fn recover_with(dir: &Path, name: &str, verify: &dyn Fn(&Files, &[u8]) -> Result<()>) {
+fn recover_with(
+    dir: &Path,
+    name: &str,
+    difference: impl Fn(&Files, &[u8]) -> Result<Option<String>>,
+) -> Result<()> {
     let at = |dir: &Path| Files::at(&dir.join(name).to_string_lossy());
-    let (Ok(new), Ok(place)) = (at(&new_dir(dir)), at(dir)) else {
-        return;
-    };
-    if !new.image().exists() || new.manifest().exists() {
+    let (new, place) = (at(&new_dir(dir))?, at(dir)?);
+    let is_interrupted = new.image().exists() && !new.manifest().exists();
+    if !is_interrupted || !place.manifest().exists() {
         new.remove();
-        return;
+        return Ok(());
     }
-    let text = manifest::read_text(&place.manifest());
-    let fits = text.and_then(|text| verify(&new, &text));
-    match fits.and_then(|()| fs::rename(new.image(), place.image()).on(place.image())) {
-        Ok(()) => info!("ext: {name}: its image is in its place, where a cut had interrupted it"),
-        Err(_) => new.remove(),
+    let text = manifest::read_text(&place.manifest())?;
+    if difference(&new, &text)?.is_some() {
+        new.remove();
+        return Ok(());
     }
+    fs::rename(new.image(), place.image()).on(place.image())?;
+    info!("ext: {name}: its image is in its place, where a cut had interrupted it");
+    Ok(())
 }
 
 #[cfg(test)]
@@ -112,6 +121,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::common::testing::Temp;
+    use nix::errno::Errno;
 
     fn pair(dir: &Path, content: &str) -> Files {
         fs::create_dir_all(dir).unwrap();
@@ -145,32 +155,38 @@ mod tests {
         // Before the first rename, also with half an image.
         let new = copy(&from, &dir).unwrap();
         fs::write(new.image(), "ne").unwrap();
-        recover(&dir, "a");
+        recover(&dir, "a").unwrap();
         assert_eq!(content(&old), ("old".into(), true));
         assert!(!new.manifest().exists() && !new.image().exists());
         // Between the two renames.
-        let verify = |new: &Files, text: &[u8]| {
+        let difference = |new: &Files, text: &[u8]| {
             let manifest = manifest::Manifest::parse(text)?;
             let size = fs::metadata(new.image()).on("image")?.len().to_string();
-            match size == manifest.value("size") {
-                true => Ok(()),
-                false => Err(Error::invalid("another size")),
-            }
+            Ok((size != manifest.value("size")).then(|| "another size".to_owned()))
         };
         let new = copy(&from, &dir).unwrap();
         fs::rename(new.manifest(), old.manifest()).unwrap();
-        recover_with(&dir, "a", &verify);
+        // A disk that does not answer for once says nothing of the image.
+        let fails = recover_with(&dir, "a", |_, _| Err(Errno::EIO.into()));
+        assert_eq!(fails.unwrap_err().errno(), Some(Errno::EIO));
+        assert!(new.image().exists());
+        fs::remove_file(old.image()).unwrap();
+        fs::create_dir(old.image()).unwrap();
+        let fails = recover_with(&dir, "a", difference);
+        assert_eq!(fails.unwrap_err().errno(), Some(Errno::EISDIR));
+        fs::remove_dir(old.image()).unwrap();
+        recover_with(&dir, "a", difference).unwrap();
         assert_eq!(content(&old), ("newer".into(), true));
         // An image that is not the one of the manifest is no part of an interrupted move.
         let new = copy(&from, &dir).unwrap();
         fs::remove_file(new.manifest()).unwrap();
         fs::write(new.image(), "ne").unwrap();
-        recover_with(&dir, "a", &verify);
+        recover_with(&dir, "a", difference).unwrap();
         assert_eq!(content(&old), ("newer".into(), true));
         assert!(!new.image().exists());
         let from = pair(&temp.path("from"), "the newest");
         let kept = commit(&copy(&from, &dir).unwrap(), &dir).unwrap();
-        recover(&dir, "a");
+        recover(&dir, "a").unwrap();
         assert_eq!(content(&kept), ("the newest".into(), true));
     }
 

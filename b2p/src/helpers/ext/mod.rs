@@ -162,7 +162,7 @@ fn find_on_media(name: &str, wait: Wait) -> Result<Files> {
     }
     if nix::unistd::geteuid().is_root() && keep::new_dir(Path::new(ON_DISK)).exists() {
         let _lock = add::lock()?;
-        keep::recover(Path::new(ON_DISK), name);
+        keep::recover(Path::new(ON_DISK), name)?;
     }
     find::find(name, wait)
 }
