@@ -114,9 +114,9 @@ impl StoreWatch {
         }
     }
 
-    /// Returns true if there is to be a reserve, and there is none yet.
+    /// Returns true if there is to be a reserve, and it is not whole.
     fn lacks_reserve(&self) -> bool {
-        self.reserve.as_ref().is_some_and(|r| !r.is_made())
+        self.reserve.as_ref().is_some_and(|r| !r.is_whole())
     }
 
     /// Gives the reserve back while the store is full, and makes it again after that.

@@ -69,10 +69,10 @@ impl Reserve {
         self.last.make().and_then(|()| self.first.make())
     }
 
-    /// Returns true if the reserve is whole.
+    /// Returns true if the reserve is whole: a power cut or a kill may have left a part with its names alone.
     #[must_use]
-    pub fn is_made(&self) -> bool {
-        self.first.is_made() && self.last.is_made()
+    pub fn is_whole(&self) -> bool {
+        self.first.is_whole() && self.last.is_whole()
     }
 }
 
@@ -135,6 +135,13 @@ impl Part {
     #[must_use]
     pub fn is_made(&self) -> bool {
         self.file.exists() && self.files.exists()
+    }
+
+    fn is_whole(&self) -> bool {
+        let blocks = self.file.symlink_metadata().map_or(0, |m| m.blocks());
+        let files = fs::read_dir(&self.files).map_or(0, Iterator::count);
+        // stat(2) counts in units of 512 bytes.
+        blocks.saturating_mul(512) >= self.bytes && files as u64 >= RESERVE_INODES / 2
     }
 
     /// Gives the part back. What is another's stays.
@@ -244,7 +251,7 @@ mod tests {
             assert_eq!(fs::metadata(temp.path(name)).unwrap().len(), 2 * MIB);
         }
         reserve.first.give_back();
-        assert!(!reserve.is_made() && reserve.last.is_made());
+        assert!(!reserve.is_whole() && reserve.last.is_whole());
         reserve.first.give_back();
         reserve.last.give_back();
         assert_eq!(count(), 0);
@@ -257,6 +264,23 @@ mod tests {
         fs::write(temp.path("reserve.inodes"), "in the way").unwrap();
         assert!(reserve.make().is_err());
         assert!(!temp.path("reserve").exists());
+    }
+
+    #[test]
+    fn a_part_that_a_cut_has_left_hollow_is_made_again() {
+        let temp = Temp::new();
+        let reserve = Reserve::on(temp.dir(), 0);
+        for name in PARTS {
+            let file = File::create(temp.path(name)).unwrap();
+            file.set_len(2 * MIB).unwrap();
+            file.set_permissions(Permissions::from_mode(0o600)).unwrap();
+            fs::create_dir(temp.path(&format!("{name}.inodes"))).unwrap();
+        }
+        assert!(!reserve.is_whole());
+        reserve.make().unwrap();
+        assert!(reserve.is_whole());
+        fs::remove_file(temp.path("reserve.inodes/7")).unwrap();
+        assert!(!reserve.is_whole());
     }
 
     #[test]
