@@ -254,7 +254,7 @@ fn check_formattable(
     policy: FormatPolicy,
 ) -> Result<(), Rejection> {
     if device.parent_disk.is_some() {
-        return Err(rejection_of_partition(device, devices)); // only whole disks are formatted
+        return Err(rejection_of_partition(device, devices, selector)); // only whole disks are formatted
     }
     let is_named = selector.is_device(&device.name);
     if let Some(rejection) = rejection_of_truncated(device, is_named) {

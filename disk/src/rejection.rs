@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Reasons why a device is not used.
 
-use config::FormatPolicy;
+use config::{DiskSelector, FormatPolicy};
 
 use crate::device::Device;
 use crate::format_state::FormatState;
@@ -93,8 +93,12 @@ pub(crate) fn rejection_of_unused(device: &Device, used: &Device) -> Rejection {
 }
 
 /// Returns the rejection of a partition that is not used. An empty data partition is damaged,
-/// unless its format is in progress.
-pub(crate) fn rejection_of_partition(device: &Device, devices: &[Device]) -> Rejection {
+/// unless its format is in progress; one that cannot be read may be the one that is meant.
+pub(crate) fn rejection_of_partition(
+    device: &Device,
+    devices: &[Device],
+    selector: &DiskSelector,
+) -> Rejection {
     let in_progress = matches!(
         parent_of(device, devices).map(|disk| &disk.format_state),
         Some(FormatState::InProgress(_) | FormatState::Refused(_))
@@ -106,7 +110,29 @@ pub(crate) fn rejection_of_partition(device: &Device, devices: &[Device]) -> Rej
                 device.name
             ))
         }
+        Err(why) if is_meant_partition(device, selector) => {
+            Rejection::Warn(format!("cannot be read: {why}"))
+        }
         _ => Rejection::Ignore,
+    }
+}
+
+/// Returns true if a partition may be the data disk, as far as that is known without its content.
+fn is_meant_partition(device: &Device, selector: &DiskSelector) -> bool {
+    let disk = device.parent_disk.as_deref().unwrap_or_default();
+    match selector {
+        DiskSelector::Off => false,
+        DiskSelector::Auto | DiskSelector::Label(_) | DiskSelector::Uuid(_) => {
+            device.is_data_partition
+        }
+        DiskSelector::PartUuid(uuid) => {
+            let own = device.partuuid.as_deref();
+            own.is_some_and(|own| own.eq_ignore_ascii_case(uuid))
+        }
+        DiskSelector::Device(_) => {
+            selector.is_device(&device.name)
+                || (device.is_data_partition && selector.is_device(disk))
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #![allow(clippy::unwrap_used)]
 mod truncated;
+mod unreadable;
 
 use super::*;
 use crate::format_state::Refusal;

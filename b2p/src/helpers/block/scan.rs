@@ -168,25 +168,25 @@ fn describe(name: &str, size: u64, policy: FormatPolicy) -> Device {
 }
 
 fn read_content(device: &mut Device, number: Option<u32>, policy: FormatPolicy) -> io::Result<()> {
+    let partition = device.parent_disk.clone().zip(number);
+    // First the entry in the table, which says what a partition that cannot be read should be.
+    if let Some((disk, number)) = &partition {
+        let whole = open(disk, size(disk).unwrap_or(0))?;
+        let partitions = partitions(&whole, sector_size(disk))?;
+        let own = partitions.into_iter().find(|p| p.number == *number);
+        device.is_data_partition = own
+            .as_ref()
+            .is_some_and(|p| p.name == disk::gpt::DATA_PARTITION_NAME);
+        device.partuuid = own.map(|p| p.uuid);
+    }
     let source = open(&device.name, device.size)?;
     let signatures = probe(&source)?;
     let sector = sector_size(device.parent_disk.as_ref().unwrap_or(&device.name));
     device.truncation = truncation(&source, sector, &signatures)?;
-    match (&device.parent_disk, number) {
-        (Some(disk), Some(number)) => {
-            let whole = open(disk, size(disk).unwrap_or(0))?;
-            let partitions = partitions(&whole, sector_size(disk))?;
-            let own = partitions.into_iter().find(|p| p.number == number);
-            device.is_data_partition = own
-                .as_ref()
-                .is_some_and(|p| p.name == disk::gpt::DATA_PARTITION_NAME);
-            device.partuuid = own.map(|p| p.uuid);
-        }
-        _ => {
-            device.format_state = format_state(&source, sector_size(&device.name))?;
-            let bare = signatures.is_empty() && device.format_state == FormatState::Unrelated;
-            device.is_blank = policy == FormatPolicy::Blank && bare && is_blank(&source)?;
-        }
+    if partition.is_none() {
+        device.format_state = format_state(&source, sector)?;
+        let bare = signatures.is_empty() && device.format_state == FormatState::Unrelated;
+        device.is_blank = policy == FormatPolicy::Blank && bare && is_blank(&source)?;
     }
     device.signatures = Ok(signatures);
     Ok(())
