@@ -16,11 +16,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::reboot::{RebootMode, reboot};
 use sys::error::{Doing, Error, Result};
-use sys::paths::READY;
+use sys::paths::{READY, UPGRADE_LOCK};
 use sys::service_names::ready_limit_seconds;
 
 use super::boot_disk::{self, BootDisk};
 use super::grubenv::GrubEnv;
+use super::trial::{self, Trial};
 use super::{change_grubenv, mounts};
 use crate::common::control_client::ControlClient;
 use crate::common::degraded::Degraded;
@@ -32,6 +33,8 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(180);
 const DISK_LIMIT_SECONDS: u16 = 60;
 /// Time for the disk to tell whether the trial has been ended.
 const DECISION_LIMIT: Duration = Duration::from_secs(10);
+/// Time for a `b2p upgrade` that runs to read and verify the new version, from a slow medium as well.
+const UPGRADE_LIMIT: Duration = Duration::from_secs(600);
 /// Part of the line about a trial that has been ended.
 const DECIDED: &str = "its trial has been ended by `b2p upgrade`, and what that chose stays";
 
@@ -88,7 +91,7 @@ fn commit(slot: char) -> i32 {
     let mut is_kept = false;
     let committed = mounts::private().and_then(|()| {
         let disk = booted_disk()?;
-        let _lock = super::lock(FlockArg::LockExclusive)?;
+        let _lock = trial::lock(Path::new(UPGRADE_LOCK), FlockArg::LockExclusive)?;
         change_grubenv(&disk, |env| {
             let new = kept(&env, slot);
             is_kept = new.is_some();
@@ -111,17 +114,33 @@ fn commit(slot: char) -> i32 {
     }
 }
 
-/// Returns true if a `b2p upgrade` has ended the trial of the slot, as far as GRUB's environment
-/// can be read in time: the disk may not answer, which is a reason to go back.
+/// Returns true if a `b2p upgrade` has ended the trial of the slot. One that runs and has not decided yet is
+/// waited for: a reboot would end it. Otherwise none can begin until the reboot.
 fn has_been_decided(slot: char) -> bool {
+    match trial::wait(Path::new(UPGRADE_LOCK), UPGRADE_LIMIT) {
+        Ok(Trial::Ended) => true,
+        Ok(Trial::Locked(lock)) => {
+            std::mem::forget(lock);
+            is_ended_on_disk(slot)
+        }
+        Ok(Trial::Unknown) => {
+            warn!("upgrade: a `b2p upgrade` runs, and has not decided on a slot in time");
+            false
+        }
+        Err(why) => {
+            warn!("upgrade: {why}");
+            is_ended_on_disk(slot)
+        }
+    }
+}
+
+/// Returns true if the trial of the slot has ended according to GRUB's environment, as far as that can be
+/// read in time: the disk may not answer, which is a reason to go back.
+fn is_ended_on_disk(slot: char) -> bool {
     let (sender, receiver) = mpsc::channel();
     let read = move || {
         // The mount ends with the namespace, which is that of this thread alone.
-        let env = mounts::private().and_then(|()| {
-            let disk = booted_disk()?;
-            let _lock = super::lock(FlockArg::LockExclusive)?;
-            super::read_grubenv(&disk)
-        });
+        let env = mounts::private().and_then(|()| super::read_grubenv(&booted_disk()?));
         let _ = sender.send(env.is_ok_and(|env| kept(&env, slot).is_none()));
     };
     std::thread::Builder::new().spawn(read).is_ok()

@@ -21,14 +21,14 @@ mod mounts;
 mod slot;
 mod source;
 mod sums;
+mod trial;
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 
 use boot_disk::BootDisk;
 use grubenv::GrubEnv;
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::FlockArg;
 use source::Source;
 use sys::error::{Doing, Error, Result};
 use sys::paths::UPGRADE_LOCK;
@@ -89,26 +89,19 @@ fn run(command: &Command<'_>) -> Result<()> {
     let disk = boot_disk::find()?.ok_or_else(|| {
         Error::invalid("the disk that this machine was booted from is no longer there")
     })?;
-    let _lock = lock(FlockArg::LockExclusiveNonblock)?;
+    let path = Path::new(UPGRADE_LOCK);
+    let lock = trial::lock(path, FlockArg::LockExclusiveNonblock)?;
+    let _lock = lock.ok_or_else(|| Error::invalid("another `b2p upgrade` is running"))?;
     mounts::private()?;
     match command {
         Command::Install(path) => install(path, &disk, running),
         Command::Back => back(&disk, other(running)),
         Command::Keep => {
-            change_grubenv(&disk, |env| committed(env, running))?;
+            decide(&disk, running)?;
             print(&format!("slot {running} is booted from now on.\n"));
             Ok(())
         }
     }
-}
-
-/// Takes the lock, or waits for it, as `mode` says.
-fn lock(mode: FlockArg) -> Result<Flock<File>> {
-    let file = File::create(UPGRADE_LOCK).on(UPGRADE_LOCK)?;
-    Flock::lock(file, mode).map_err(|(_, errno)| match errno {
-        Errno::EWOULDBLOCK => Error::invalid("another `b2p upgrade` is running"),
-        errno => errno.into(),
-    })
 }
 
 /// Returns the name of the other slot.
@@ -122,6 +115,15 @@ fn committed(env: GrubEnv, slot: char) -> GrubEnv {
     env.with("try", "").with("tried", "")
 }
 
+/// Makes `slot` the one that is booted, and notes for `b2p upgrade-commit` that any trial has ended.
+fn decide(disk: &BootDisk, slot: char) -> Result<()> {
+    change_grubenv(disk, |env| committed(env, slot))?;
+    // Without the note, the other process waits for the lock and reads GRUB's environment.
+    trial::note_end(Path::new(UPGRADE_LOCK))
+        .unwrap_or_else(|why| print_error(&format!("b2p: {why}")));
+    Ok(())
+}
+
 fn install(path: &Path, disk: &BootDisk, running: char) -> Result<()> {
     let target = other(running);
     let partition = disk.slot(target);
@@ -131,7 +133,7 @@ fn install(path: &Path, disk: &BootDisk, running: char) -> Result<()> {
     print(&format!("verifies {} ({mib} MiB)\n", path.display()));
     check_sum_beside(path)?;
     source.verify().on(path)?;
-    change_grubenv(disk, |env| committed(env, running))?;
+    decide(disk, running)?;
     print(&format!(
         "writes it to slot {target}, /dev/{partition}, and reads it back\n"
     ));
@@ -167,7 +169,7 @@ fn back(disk: &BootDisk, target: char) -> Result<()> {
     verified
         .doing(format!("slot {target} has no version that could be booted"))?
         .end()?;
-    change_grubenv(disk, |env| committed(env, target))?;
+    decide(disk, target)?;
     print(&format!("slot {target} is booted from the next boot on.\n"));
     Ok(())
 }
