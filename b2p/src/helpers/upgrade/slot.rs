@@ -50,9 +50,12 @@ pub fn write(partition: &str, slot: char, source: &Source) -> Result<()> {
         copy(&from, sum, &dir.join(name))?;
     }
     write_synced(&dir.join(SUMS), source.list().as_bytes())?;
-    fs::rename(dir.join(UNFINISHED), dir.join(FILES[1])).on(dir)?;
     mounted.end()?;
-    reread(partition, source)
+    drop_cache(partition)?;
+    let mounted = mounts::partition(partition, "ext4", true)?;
+    let sums: Vec<&str> = source.files().map(|(_, sum)| sum).collect();
+    finish(mounted.dir(), &sums).on(format!("/dev/{partition}"))?;
+    mounted.end()
 }
 
 fn make_fs(partition: &str, slot: char) -> Result<()> {
@@ -94,26 +97,49 @@ fn write_synced(to: &Path, bytes: &[u8]) -> Result<()> {
     file.sync_all().on(to)
 }
 
-/// Reads the version back from the disk, past the page cache, and checks its sums.
-fn reread(partition: &str, source: &Source) -> Result<()> {
+/// Writes everything to the partition, and has what is read next come from there.
+fn drop_cache(partition: &str) -> Result<()> {
     let whole = scan::open_writable(partition, libc::O_EXCL)?;
     let dropped = whole.sync_all().and_then(|()| ioctl::drop_cache(&whole));
-    dropped.on(format!("/dev/{partition}"))?;
-    drop(whole);
-    let mounted = mounts::partition(partition, "ext4", false)?;
-    for ((_, sum), name) in source.files().zip(FILES) {
-        let read = sums::check(&mounted.dir().join(name), sum);
-        read.doing(format!(
-            "/dev/{partition} does not keep what is written to it"
-        ))?;
+    dropped.on(format!("/dev/{partition}"))
+}
+
+/// Checks the sums of the files in `dir`, and only then gives the initrd the name by which the menu knows it.
+fn finish(dir: &Path, sums: &[&str]) -> Result<()> {
+    for (sum, name) in sums.iter().zip([FILES[0], UNFINISHED]) {
+        let read = sums::check(&dir.join(name), sum);
+        read.doing("it does not keep what is written to it")?;
     }
-    mounted.end()
+    fs::rename(dir.join(UNFINISHED), dir.join(FILES[1])).on(dir)
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::common::testing::why;
+    use crate::common::testing::{Temp, why};
+    use sha2::{Digest, Sha256};
+
+    #[test]
+    fn a_slot_that_keeps_something_else_is_not_offered() {
+        let temp = Temp::new();
+        let sum = |bytes: &[u8]| disk::uuid::hex(&Sha256::digest(bytes));
+        let (kernel, initrd) = (sum(b"kernel"), sum(b"initrd"));
+        let sums = [kernel.as_str(), initrd.as_str()];
+        let put = |kernel: &str, initrd: &str| {
+            fs::write(temp.path(FILES[0]), kernel).unwrap();
+            fs::write(temp.path(UNFINISHED), initrd).unwrap();
+        };
+        for (kernel, initrd) in [("kernel", "inutrd"), ("kermel", "initrd")] {
+            put(kernel, initrd);
+            let why = why(finish(temp.dir(), &sums));
+            assert!(why.contains("does not keep"), "{why}");
+            assert!(!temp.path(FILES[1]).exists());
+        }
+        put("kernel", "initrd");
+        finish(temp.dir(), &sums).unwrap();
+        assert!(temp.path(FILES[1]).exists() && !temp.path(UNFINISHED).exists());
+    }
 
     #[test]
     fn what_does_not_fit_is_told_in_figures() {
