@@ -44,14 +44,25 @@ fn parse_report(text: &str) -> DataReport {
 
 /// Lists the data disk as missing. The machine continues: its root is in RAM.
 pub fn report_removal(context: &mut Context<'_>, _: &Event) {
-    let Some(device) = context.state.data_device() else {
+    let Some(why) = context.state.data_device().map(loss) else {
         return;
     };
-    let why = format!(
-        "{device} has vanished, with the containers and the settings on it; what is written now is lost; power off, attach it, start again"
-    );
     let degraded = &mut context.state.degraded;
     degraded.set(names::DATA, [(names::DATA, why.as_str())]);
+}
+
+/// Returns the degraded line about a data disk that the kernel has no longer. A later run of `b2p data` repeats
+/// the report of the first, and finds nothing: the mount is there.
+pub fn found_loss(state: &SystemState) -> Option<String> {
+    let device = state.data_device()?;
+    let name = device.strip_prefix("/dev/").unwrap_or(device);
+    (!is_present(name)).then(|| loss(device))
+}
+
+fn loss(device: &str) -> String {
+    format!(
+        "{device} has vanished, with the containers and the settings on it; what is written now is lost; power off, attach it, start again"
+    )
 }
 
 /// Returns true if the kernel has the disk or partition of this name.
@@ -72,6 +83,15 @@ pub fn place(state: &mut SystemState) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_disk_that_the_kernel_has_no_longer_is_lost() {
+        let mut state = SystemState::new();
+        assert_eq!(found_loss(&state), None);
+        state.data_report = Some(parse_report("data=/dev/no-such-disk fs=ext4 seq=1\n"));
+        let loss = found_loss(&state).unwrap_or_default();
+        assert!(loss.starts_with("/dev/no-such-disk has vanished"), "{loss}");
+    }
 
     #[test]
     fn a_report_on_a_disk_and_one_without() {

@@ -197,7 +197,8 @@ fn is_ignition_disk(context: &Context<'_>, _: &Event) -> When {
 /// earlier run, [`ready::start_after_ready`] starts the services of the disk.
 fn is_plugged_data_disk(context: &Context<'_>, _: &Event) -> When {
     let state = &context.state;
-    now_or_never(state.ready.is_some() && state.data_device().is_some())
+    let has_disk = state.data_device().is_some() && data_disk::found_loss(state).is_none();
+    now_or_never(state.ready.is_some() && has_disk)
 }
 
 /// Returns `Now` if PID 1 loads the driver.

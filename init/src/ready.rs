@@ -107,7 +107,9 @@ pub fn judge(context: &mut Context<'_>, id: ServiceId) {
         return;
     };
     let text = read_degraded_file(def.name);
+    let lost = data_disk::found_loss(context.state).filter(|_| def.name == names::DATA);
     let mut lines: Vec<_> = parse_degraded_file(&text).collect();
+    lines.extend(lost.as_deref().map(|why| (names::DATA, why)));
     let why = failure_reason(s, id, def);
     if lines.is_empty() && readiness == Readiness::Failed {
         lines.push((def.name, &why));

@@ -237,6 +237,12 @@ fn pulled_out() -> Result<()> {
             Ok(())
         })
     });
+    checks.check("another look does not take its loss back", || {
+        guest.sh("b2p start data")?;
+        let status = guest.sh("b2p status")?;
+        ensure!(status.contains("/dev/sda1 has vanished"), "{status}");
+        Ok(())
+    });
     checks.check("the machine lives", || {
         guest
             .ssh_alone("core", "b2p status || sudo b2p status")
