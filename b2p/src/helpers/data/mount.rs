@@ -147,7 +147,7 @@ fn discards(name: &str) -> bool {
 pub fn bind(paths: &Paths) -> Result<()> {
     let disk = paths.data_disk();
     for (path, mode, owner) in DIRECTORIES {
-        atomic_file::directory(&disk.join(path), *mode, *owner)?;
+        directory(&disk, path, *mode, *owner)?;
     }
     for (source, target, flags) in BINDS {
         let (source, target) = (disk.join(source), target(paths));
@@ -162,8 +162,23 @@ pub fn bind(paths: &Paths) -> Result<()> {
 /// # Errors
 /// The disk refuses it.
 pub fn user_store(paths: &Paths, uid: u32) -> Result<()> {
-    let store = paths.data_disk().join("containers/user");
-    atomic_file::directory(&store.join(uid.to_string()), 0o700, uid)
+    let path = format!("containers/user/{uid}");
+    directory(&paths.data_disk(), &path, 0o700, uid)
+}
+
+/// Makes a directory on the disk. A symbolic link in its place is followed if it stays on the disk.
+///
+/// # Errors
+/// The disk refuses the directory, or has a link there that leads elsewhere: into RAM, and what is written
+/// there is lost.
+fn directory(disk: &Path, path: &str, mode: u32, owner: u32) -> Result<()> {
+    let place = disk.join(path);
+    atomic_file::directory(&place, mode, owner)?;
+    let (real, root) = (fs::canonicalize(&place), fs::canonicalize(disk));
+    match real.on(&place)?.starts_with(root.on(disk)?) {
+        true => Ok(()),
+        false => Err(Error::invalid("a symbolic link that leads off its disk")).on(place),
+    }
 }
 
 /// Binds a directory. A bind mount takes the flags of the mount that it is made from; others are
@@ -202,7 +217,7 @@ fn device_at(mountinfo: &str, target: &str) -> Option<String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::common::testing::Temp;
+    use crate::common::testing::{Temp, why};
 
     #[test]
     fn directories_are_not_hidden_and_files_are() {
@@ -220,6 +235,28 @@ mod tests {
                          30 29 0:44 / /mnt/data rw - tmpfs none rw\n";
         assert_eq!(device_at(mountinfo, "/mnt/data").as_deref(), Some("0:44"));
         assert_eq!(device_at(mountinfo, "/mnt"), None);
+    }
+
+    #[test]
+    fn a_link_off_the_disk_is_refused() {
+        let temp = Temp::new();
+        let (disk, own) = (temp.path("disk"), nix::unistd::geteuid().as_raw());
+        fs::create_dir_all(disk.join("elsewhere")).unwrap();
+        fs::create_dir(temp.path("ram")).unwrap();
+        let link = |target: PathBuf, name: &str| {
+            std::os::unix::fs::symlink(target, disk.join(name)).unwrap();
+            directory(&disk, name, 0o755, own)
+        };
+        assert_eq!(directory(&disk, "containers", 0o755, own), Ok(()));
+        assert_eq!(link("elsewhere".into(), "relative"), Ok(()));
+        assert_eq!(link(disk.join("elsewhere"), "absolute"), Ok(()));
+        for target in [temp.path("ram"), "../ram".into(), temp.dir().to_owned()] {
+            let refused = why(link(target, "off"));
+            assert!(refused.contains("leads off its disk"), "{refused}");
+            fs::remove_file(disk.join("off")).unwrap();
+        }
+        let below = link(temp.path("ram"), "state").and(directory(&disk, "state/ssh", 0o700, own));
+        assert!(below.is_err());
     }
 
     #[test]
