@@ -17,7 +17,7 @@ use super::user::User;
 use crate::common::atomic_file;
 use crate::common::confined::{Attributes, Tree};
 use crate::common::users::{self, Account, Files};
-use crate::helpers::data::kept::user::own;
+use crate::helpers::data::kept::owner::own;
 
 /// Files of /etc, their modes and groups; 42 is the group shadow.
 const FILES: [(&str, u32, u32); 5] = [

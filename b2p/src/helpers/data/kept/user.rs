@@ -10,7 +10,7 @@
 //! that user, so that a later boot mounts homes that are the user's, with the document or without.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, lchown};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use config::Config;
@@ -18,6 +18,7 @@ use log::info;
 use sys::error::{Doing, Error, Result};
 
 use super::DIR;
+use super::owner::own;
 use crate::common::atomic_file;
 use crate::common::paths::Paths;
 
@@ -271,23 +272,6 @@ fn parse(text: &str) -> Option<User> {
 
 fn is_plain(name: &str) -> bool {
     !matches!(name, "" | "." | "..") && !name.contains(['/', ','])
-}
-
-/// Gives the files of the numbers `from` to `to`. The directory itself is last: until then it is known that
-/// files may be left.
-pub fn own(path: &Path, from: &[u32], to: u32) -> Result<()> {
-    let metadata = fs::symlink_metadata(path).on(path)?;
-    if metadata.is_dir() {
-        for child in fs::read_dir(path).on(path)? {
-            own(&child.on(path)?.path(), from, to)?;
-        }
-    }
-    let new = |id: u32| from.contains(&id).then_some(to);
-    let (uid, gid) = (new(metadata.uid()), new(metadata.gid()));
-    match uid.is_some() || gid.is_some() {
-        true => lchown(path, uid, gid).on(path),
-        false => Ok(()),
-    }
 }
 
 #[cfg(test)]

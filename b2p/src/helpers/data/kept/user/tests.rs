@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::common::testing::{Temp, why};
+use std::os::unix::fs::lchown;
 
 fn user(name: &str, uid: u32) -> User {
     User {
