@@ -194,7 +194,12 @@ fn take_back(
     others: &[(PathBuf, Record)],
 ) -> io::Result<()> {
     let link = root.join(path);
-    if fs::read_link(&link).ok() != Some(target(image, path)?) {
+    let own = match target(image, path) {
+        // The image has no such file, and so no link to it.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        own => own?,
+    };
+    if fs::read_link(&link).ok() != Some(own) {
         return Ok(());
     }
     for (other, record) in others {

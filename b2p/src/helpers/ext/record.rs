@@ -2,7 +2,7 @@
 //! Record of the changes that one extension has made in the root, in memory: each line is written before its
 //! change, so that the removal knows of every change, also after an addition that was killed.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -49,7 +49,7 @@ impl Record {
             Change::Dir(path) => format!("dir {}\n", path.display()),
         };
         let file = OpenOptions::new().append(true).create(true).open(&self.0);
-        file?.write_all(line.as_bytes())
+        append(&file?, |mut file| file.write_all(line.as_bytes()))
     }
 
     /// Returns all changes, the first one first.
@@ -67,6 +67,12 @@ impl Record {
     pub fn remove(&self) {
         let _ = fs::remove_file(&self.0);
     }
+}
+
+/// Writes a line, or nothing: a full /run ends in the middle of one, and the next would continue it.
+fn append(file: &File, write: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
+    let before = file.metadata()?.len();
+    write(file).inspect_err(|_| drop(file.set_len(before)))
 }
 
 /// Parses a line. No path has a control character ([`super::vet`]), and targets of busybox's links have no
@@ -102,6 +108,16 @@ mod tests {
         ];
         changes.iter().for_each(|c| record.add(c).unwrap());
         assert_eq!(record.read(), Ok(changes.to_vec()));
+        // A full /run has room for a part of a line.
+        let file = OpenOptions::new().append(true).open(&record.0).unwrap();
+        let full = append(&file, |mut file| {
+            file.write_all(b"link usr/bin/fl")?;
+            Err(io::ErrorKind::StorageFull.into())
+        });
+        assert!(full.is_err());
+        let next = Change::Link("usr/bin/foo".into());
+        record.add(&next).unwrap();
+        assert_eq!(record.read(), Ok([&changes[..], &[next]].concat()));
         record.remove();
         assert_eq!(record.read(), Ok(vec![]));
     }

@@ -119,6 +119,18 @@ fn a_tree_without_end_has_one() {
 }
 
 #[test]
+fn a_record_that_names_what_the_image_lacks_keeps_no_removal() {
+    let tree = Tree::new();
+    tree.file("ext/a/usr/bin/foo");
+    fs::create_dir_all(tree.0.path("root/usr/bin")).unwrap();
+    tree.make("a").unwrap();
+    let torn = Change::Link("usr/bin/flink usr/bin/foo".into());
+    tree.record("a").add(&torn).unwrap();
+    tree.remove("a", &[]);
+    assert!(!tree.has("usr/bin/foo"));
+}
+
+#[test]
 fn a_removed_one_leaves_the_root_as_it_was() {
     let tree = Tree::new();
     tree.file("ext/a/usr/bin/strace").file("ext/a/usr/bin/bash");
