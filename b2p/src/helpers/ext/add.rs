@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::fcntl::{Flock, FlockArg};
 use sys::error::{Doing, Error, Result};
@@ -62,16 +63,35 @@ pub fn ensure_root(verb: &str) -> Result<()> {
     }
 }
 
+/// Lock of the extensions; `None` in a step of a change whose process has the lock.
+pub struct Lock(Option<Flock<File>>);
+
+/// True while this process, which has one thread, has the lock.
+static IS_LOCKED: AtomicBool = AtomicBool::new(false);
+
 /// Waits until no other process changes extensions, and keeps others from it.
 ///
 /// # Errors
 /// The lock cannot be made.
-pub fn lock() -> Result<Flock<File>> {
+pub fn lock() -> Result<Lock> {
+    if IS_LOCKED.load(Ordering::Relaxed) {
+        return Ok(Lock(None));
+    }
     fs::create_dir_all(EXTENSIONS_DIR).on(EXTENSIONS_DIR)?;
     let path = Path::new(EXTENSIONS_DIR).join(".lock");
     let file = File::create(&path).on(&path)?;
     let lock = Flock::lock(file, FlockArg::LockExclusive);
-    lock.map_err(|(_, errno)| errno).on(path)
+    let lock = lock.map_err(|(_, errno)| errno).on(path)?;
+    IS_LOCKED.store(true, Ordering::Relaxed);
+    Ok(Lock(Some(lock)))
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if self.0.is_some() {
+            IS_LOCKED.store(false, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Checks an extension completely. Returns its mount, which no other process sees.

@@ -7,7 +7,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use log::info;
+use log::{info, warn};
 use sys::error::{Doing, Error, Result};
 
 use super::find::Files;
@@ -92,6 +92,22 @@ pub fn recover(dir: &Path, name: &str) -> Result<()> {
         image::difference(new, &manifest::Manifest::parse(text)?)
     })
     .doing("a move that a power cut has interrupted; `add` tries it again")
+}
+
+/// Calls [`recover`] for everything in the directory of the new ones; the caller holds the lock.
+pub fn sweep(dir: &Path) {
+    let entries = fs::read_dir(new_dir(dir)).into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()) {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let is_own = path
+            .extension()
+            .is_some_and(|e| e == "erofs" || e == "manifest");
+        match is_own && config::is_extension_name(&name) {
+            true => recover(dir, &name).unwrap_or_else(|why| warn!("ext: {name}: {why}")),
+            // A file that was being written under a temporary name.
+            false => drop(fs::remove_file(&path)),
+        }
+    }
 }
 
 fn recover_with(
@@ -188,6 +204,21 @@ mod tests {
         let kept = commit(&copy(&from, &dir).unwrap(), &dir).unwrap();
         recover(&dir, "a").unwrap();
         assert_eq!(content(&kept), ("the newest".into(), true));
+    }
+
+    #[test]
+    fn what_a_cut_has_left_of_any_extension_goes() {
+        let temp = Temp::new();
+        let dir = temp.path("ext");
+        let old = pair(&dir, "old");
+        let new = pair(&new_dir(&dir), "newer");
+        for name in ["big.manifest", "big.erofs", "half.erofs", ".tmp"] {
+            fs::write(new_dir(&dir).join(name), "half").unwrap();
+        }
+        sweep(&dir);
+        assert_eq!(fs::read_dir(new_dir(&dir)).unwrap().count(), 0);
+        assert_eq!(content(&old), ("old".into(), true));
+        assert!(!new.image().exists());
     }
 
     #[test]

@@ -138,6 +138,7 @@ fn boot(env: &Environment) -> i32 {
         seconds: config.waitusb.as_ref().map_or(0, |w| w.seconds),
     };
     let mut degraded = Degraded::of("ext");
+    sweep().unwrap_or_else(|why| degraded.warn(why));
     for name in &config.extensions {
         let added =
             find_on_media(name, wait).and_then(|files| add_with_needs(env, &files, wait, false));
@@ -167,12 +168,25 @@ fn find_on_media(name: &str, wait: Wait) -> Result<Files> {
     find::find(name, wait)
 }
 
+/// Completes or removes what a power cut has left of extensions that were being kept.
+fn sweep() -> Result<()> {
+    if !keep::new_dir(Path::new(ON_DISK)).exists() {
+        return Ok(());
+    }
+    let _lock = add::lock()?;
+    keep::sweep(Path::new(ON_DISK));
+    Ok(())
+}
+
 /// Adds one extension by name, file or address, with those that it needs.
 fn add_one(env: &Environment, request: &Request<'_>, name: &str) -> Result<String> {
     add::ensure_root("add")?;
     if request.keep {
         keep::ensure_disk()?;
     }
+    // Until a fetched extension is in its place, another `add` would take it for one that a cut has left.
+    let _lock = add::lock()?;
+    sweep()?;
     let files = match name {
         address if fetch::is_address(address) => {
             let address = Address::parse(address, request.sha256)?;
@@ -180,7 +194,6 @@ fn add_one(env: &Environment, request: &Request<'_>, name: &str) -> Result<Strin
                 true => keep::new_dir(Path::new(ON_DISK)),
                 false => Path::new(RAM).to_owned(),
             };
-            let _lock = add::lock()?;
             address.fetch(&dir)?
         }
         path if path.contains('/') => Files::at(path)?,
