@@ -96,7 +96,8 @@ fn needs(source: &str, case: &str) -> Vec<String> {
     names.filter(|n| !n.is_empty()).map(str::to_owned).collect()
 }
 
-fn judge(corpus: &Path, case: &str, needs: &[String], generator: &[String]) -> Outcome {
+/// Copies a case and what it needs into a directory of its own, which it returns.
+fn copied(corpus: &Path, case: &str, needs: &[String]) -> PathBuf {
     let dir = std::env::temp_dir().join(PLACE);
     let _ = fs::remove_dir_all(&dir);
     let _ = fs::create_dir_all(&dir);
@@ -111,15 +112,15 @@ fn judge(corpus: &Path, case: &str, needs: &[String], generator: &[String]) -> O
         let template = format!("{prefix}@.{kind}");
         copy_drop_ins(&corpus.join("quadlet").join(&template), &dir, &template);
     }
+    dir
+}
+
+fn judge(corpus: &Path, case: &str, needs: &[String], generator: &[String]) -> Outcome {
+    let dir = copied(corpus, case, needs);
     let (units, messages) = generate(&dir, generator);
     let text = fs::read_to_string(dir.join(case)).unwrap_or_default();
-    let expectations: Vec<&str> = text
-        .lines()
-        .filter_map(|line| {
-            line.strip_prefix("## ")
-                .filter(|l| l.starts_with("assert-"))
-        })
-        .collect();
+    let comments = text.lines().filter_map(|line| line.strip_prefix("## "));
+    let expectations: Vec<&str> = comments.filter(|l| l.starts_with("assert-")).collect();
     let is_refused = expectations
         .iter()
         .any(|line| line.starts_with("assert-failed"));
@@ -282,12 +283,7 @@ impl Subject {
         };
         let contains = |argv: &[String], wanted: &[String]| {
             let mut places = argv.windows(wanted.len().max(1));
-            places.any(|place| {
-                place
-                    .iter()
-                    .zip(wanted)
-                    .all(|(word, wanted)| same(wanted, word))
-            })
+            places.any(|place| place.iter().zip(wanted).all(|(w, wanted)| same(wanted, w)))
         };
         match verb.trim_end_matches("-regex") {
             "args" => contains(&argv, args),
@@ -306,12 +302,11 @@ impl Subject {
                 let [option, separator, wanted] = args else {
                     return false;
                 };
-                let wanted = parts(wanted, separator);
                 let mut pairs = argv.windows(2).filter(|pair| pair[0] == *option);
                 pairs.any(|pair| {
-                    let given = parts(&pair[1], separator);
-                    let has = |w: &String| given.iter().any(|g| same(w, g));
-                    given.len() == wanted.len() && wanted.iter().all(has)
+                    let (given, wanted) = (parts(&pair[1], separator), parts(wanted, separator));
+                    given.len() == wanted.len()
+                        && wanted.iter().all(|w| given.iter().any(|g| same(w, g)))
                 })
             }
             _ => false,

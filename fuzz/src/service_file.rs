@@ -3,7 +3,7 @@
 
 use services::account;
 use services::service_file::{FileErrors, MAX_FILE_BYTES, Parsed, is_name, parse};
-use services::{ExitStatus, ReadyWhen, Restart, Socket};
+use services::{ExitStatus, ReadyWhen, Restart, ServiceDef, Socket};
 
 use crate::input::{is_one_line, split_array};
 
@@ -161,6 +161,27 @@ fn check_plainest_file(parsed: &Parsed<'_>, passwd: &str, group: &str) {
     }
 }
 
+/// Returns the directives whose value is one of a few words.
+fn modes(def: &ServiceDef) -> [String; 3] {
+    let ready = match def.ready {
+        ReadyWhen::Exec => "ready exec".to_owned(),
+        ReadyWhen::Notify => "ready notify".to_owned(),
+        ReadyWhen::Exit => "ready exit".to_owned(),
+        ReadyWhen::Fd(n) => format!("ready fd {n}"),
+    };
+    let restart = match def.restart {
+        Restart::Always => "restart always",
+        Restart::OnFailure => "restart on-failure",
+        Restart::Never => "restart never",
+    };
+    let kill = match def.kill {
+        services::KillMode::Cgroup => "kill group",
+        services::KillMode::Mixed => "kill mixed",
+        services::KillMode::Process => "kill process",
+    };
+    [ready, restart.to_owned(), kill.to_owned()]
+}
+
 /// Returns the plainest file of a service; `None` if its group has no name.
 fn written(parsed: &Parsed<'_>, group: &str) -> Option<String> {
     let def = &parsed.def;
@@ -197,22 +218,7 @@ fn written(parsed: &Parsed<'_>, group: &str) -> Option<String> {
     if let Some(socket) = def.socket {
         line(socket_directive(parsed.socket, socket, group)?);
     }
-    line(match def.ready {
-        ReadyWhen::Exec => "ready exec".to_owned(),
-        ReadyWhen::Notify => "ready notify".to_owned(),
-        ReadyWhen::Exit => "ready exit".to_owned(),
-        ReadyWhen::Fd(n) => format!("ready fd {n}"),
-    });
-    line(match def.restart {
-        Restart::Always => "restart always".to_owned(),
-        Restart::OnFailure => "restart on-failure".to_owned(),
-        Restart::Never => "restart never".to_owned(),
-    });
-    line(match def.kill {
-        services::KillMode::Cgroup => "kill group".to_owned(),
-        services::KillMode::Mixed => "kill mixed".to_owned(),
-        services::KillMode::Process => "kill process".to_owned(),
-    });
+    modes(def).into_iter().for_each(&mut line);
     let stop = ExitStatus::Killed(def.stop_signal).to_string();
     line(format!("stop {}", stop.strip_prefix("killed by ")?));
     line(format!("grace {}ms\nlate {}ms", def.grace_ms, def.late_ms));

@@ -25,6 +25,22 @@ pub struct Instance<'a> {
 /// Path, true for a program, content.
 pub type File = (&'static str, bool, String);
 
+/// End of the user-data, which is that of every instance.
+const USER_DATA_END: &str = "\
+manage_resolv_conf: true
+
+resolv_conf:
+  nameservers:
+  - 10.0.2.3
+
+bootcmd:
+- |
+  i=0
+  until ip -4 addr show dev eth0 2>/dev/null | grep -q inet || [ $((i += 1)) -gt 30 ]; do
+    sleep 1
+  done
+";
+
 impl Instance<'_> {
     /// Returns all files. `more` is appended to user-data.
     #[must_use]
@@ -114,19 +130,7 @@ write_files:
    path: /var/lib/cloud/scripts/per-boot/00-lima.boot.sh
    permissions: '0755'
 
-manage_resolv_conf: true
-
-resolv_conf:
-  nameservers:
-  - 10.0.2.3
-
-bootcmd:
-- |
-  i=0
-  until ip -4 addr show dev eth0 2>/dev/null | grep -q inet || [ $((i += 1)) -gt 30 ]; do
-    sleep 1
-  done
-{more}"#
+{USER_DATA_END}{more}"#
         )
     }
 

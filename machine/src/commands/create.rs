@@ -29,20 +29,23 @@ pub fn init(matches: &ArgMatches) -> Result<ExitCode> {
     create(matches, matches.get_flag("now"))
 }
 
-fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
-    let dirs = dirs(matches)?;
+/// Returns the one name of the command line, or that of the default machine.
+fn name(matches: &ArgMatches) -> Result<&str> {
     let names: Vec<&String> = matches.get_many("name").into_iter().flatten().collect();
-    let name = match names.as_slice() {
-        [name] => name.as_str(),
-        [] => "default",
+    match names.as_slice() {
+        [name] => Ok(name.as_str()),
+        [] => Ok("default"),
         [_, rest @ ..] => {
             let rest: Vec<&str> = rest.iter().map(|word| word.as_str()).collect();
-            return Err(Fault::new(format!(
-                "Invalid command line. Found extra arguments {rest:?}"
-            ))
-            .into());
+            let why = format!("Invalid command line. Found extra arguments {rest:?}");
+            Err(Fault::new(why).into())
         }
-    };
+    }
+}
+
+fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
+    let dirs = dirs(matches)?;
+    let name = name(matches)?;
     check_name(&dirs, name)?;
     let config = create_options::configure(name, matches)?;
     let saved = matches.get_flag("saved");

@@ -86,18 +86,10 @@ fn unpack(file: &Path, draft: &Path, config: &MachineConfig) -> Result<()> {
     write_config(draft, config)
 }
 
-/// Takes from a configuration of another host what gives the machine access to this one; returns a line for each
-/// setting, with the command that adds it.
-fn leave_out(config: &mut MachineConfig) -> Vec<String> {
-    let plain = MachineConfig::new(&config.name);
-    let program = compat::program();
+/// Takes shared folders and published ports from a configuration; `say` is called with each of them and the command that
+/// adds it.
+fn shares_and_ports(config: &mut MachineConfig, say: &mut impl FnMut(String, String)) {
     let name = config.name.clone();
-    let mut lines = Vec::new();
-    let mut say = |what: String, command: String| {
-        lines.push(format!(
-            "Left out: {what}; `{program} {command}` adds it here"
-        ));
-    };
     for share in std::mem::take(&mut config.shares) {
         let mut word = format!("{}:{}", share.source.display(), share.target);
         word += if share.read_only { ":ro" } else { "" };
@@ -117,6 +109,21 @@ fn leave_out(config: &mut MachineConfig) -> Vec<String> {
             format!("ports add {name} {word}"),
         );
     }
+}
+
+/// Takes from a configuration of another host what gives the machine access to this one; returns a line for each
+/// setting, with the command that adds it.
+fn leave_out(config: &mut MachineConfig) -> Vec<String> {
+    let plain = MachineConfig::new(&config.name);
+    let program = compat::program();
+    let name = config.name.clone();
+    let mut lines = Vec::new();
+    let mut say = |what: String, command: String| {
+        lines.push(format!(
+            "Left out: {what}; `{program} {command}` adds it here"
+        ));
+    };
+    shares_and_ports(config, &mut say);
     if config.publish_on != plain.publish_on {
         let address = std::mem::replace(&mut config.publish_on, plain.publish_on);
         let setting = format!("publish-on={address}");

@@ -95,14 +95,8 @@ impl Specifiers {
             'I' => unescaped(instance),
             'j' => last_part(prefix).to_owned(),
             'J' => unescaped(last_part(prefix)),
-            'f' => format!(
-                "/{}",
-                unescaped(if instance.is_empty() {
-                    prefix
-                } else {
-                    instance
-                })
-            ),
+            'f' if instance.is_empty() => format!("/{}", unescaped(prefix)),
+            'f' => format!("/{}", unescaped(instance)),
             't' => self.user.runtime_dir(),
             'h' => self.user.home.clone(),
             'u' => self.user.name.clone(),
@@ -124,7 +118,8 @@ impl Specifiers {
             'Y' => self
                 .source
                 .rsplit_once('/')
-                .map_or("", |(dir, _)| dir)
+                .unwrap_or_default()
+                .0
                 .to_owned(),
             _ => return None,
         })
