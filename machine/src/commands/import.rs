@@ -132,6 +132,12 @@ fn leave_out(config: &mut MachineConfig) -> Vec<String> {
             format!("set {name} {setting}"),
         );
     }
+    if std::mem::replace(&mut config.proxy_env, false) {
+        say(
+            "the proxies of this host, which may have a password".to_owned(),
+            format!("set {name} proxy-env=on"),
+        );
+    }
     if config.ssh_port_fixed {
         let setting = format!("ssh-port={}", config.ssh_port);
         say(
@@ -181,7 +187,10 @@ mod tests {
         config.user = "me".to_owned();
         config.labels = vec!["a=b".to_owned()];
         config.flags = vec![("tz".to_owned(), "UTC".to_owned())];
-        let kept = config.clone();
+        let kept = MachineConfig {
+            proxy_env: false,
+            ..config.clone()
+        };
         config.shares = vec![
             share("/home/me", "/mnt", false),
             share("/it's", "/x y", true),
@@ -203,6 +212,7 @@ mod tests {
             "share add box '/it'\\''s:/x y:ro'`",
             "ports add box 0.0.0.0:53:54/udp`",
             "set box publish-on=0.0.0.0`",
+            "set box proxy-env=on`",
             "set box ssh-port=2222`",
             "the setting \"late\\nr\",",
         ]) {
@@ -212,7 +222,7 @@ mod tests {
             );
             assert!(!line.contains(char::is_control), "{line}");
         }
-        assert_eq!(lines.len(), 6);
+        assert_eq!(lines.len(), 7);
         assert!(leave_out(&mut config).is_empty());
     }
 

@@ -82,15 +82,17 @@ fn access_to_this_host_is_left_out() {
         "`podman-machine ports add foreign 0.0.0.0:80:80/tcp`",
         "`podman-machine set foreign publish-on=0.0.0.0`",
         "`podman-machine set foreign ssh-port=2222`",
+        "`podman-machine set foreign proxy-env=on`",
         "the setting \"later\"",
     ] {
         assert!(end.errors.contains(words), "{words}: {}", end.errors);
     }
-    assert_eq!(end.errors.lines().count(), 5, "{}", end.errors);
+    assert_eq!(end.errors.lines().count(), 6, "{}", end.errors);
     let text = fs::read_to_string(host.machine("foreign").join("config.json")).unwrap();
     let made = MachineConfig::parse(&text).unwrap();
     let expected = MachineConfig {
         image: made.image.clone(),
+        proxy_env: false,
         ..whole("foreign")
     };
     assert_eq!(made, expected);
