@@ -38,5 +38,5 @@ pub use board::Board;
 pub use console::Console;
 pub use disk::{Bus, Disk};
 pub use machine::{Artifacts, Card, Machine, Network};
-pub use ready::{DEGRADED, Degraded, READY, RESCUE, Ready, degraded};
+pub use ready::{DEGRADED, Degraded, READY, RESCUE, Ready, degraded, without_controls};
 pub use vm::Vm;

@@ -13,8 +13,10 @@ pub const RESCUE: &str = "boot2podman: rescue shell";
 /// A completed boot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ready {
-    /// The ready line from `boot2podman:` on.
+    /// The ready line from `boot2podman:` on, without control characters.
     pub line: String,
+    /// Offset of its end in the text of the console.
+    pub end: usize,
     /// Words of the form `key=value`.
     pub fields: BTreeMap<String, String>,
     /// Degraded lines before it.
@@ -35,7 +37,7 @@ impl Ready {
     pub fn find(console: &str) -> Option<Self> {
         let begin = console.find(READY)?;
         let end = begin + console[begin..].find('\n')?;
-        let line = console[begin..end].trim_end().to_owned();
+        let line = without_controls(console[begin..end].trim_end());
         let words = line[READY.trim_end().len()..].split_whitespace();
         let fields = words
             .filter_map(|word| word.split_once('='))
@@ -43,6 +45,7 @@ impl Ready {
             .collect();
         Some(Self {
             line,
+            end,
             fields,
             degraded: degraded(&console[..begin]),
         })
@@ -72,10 +75,8 @@ pub fn degraded(console: &str) -> Vec<Degraded> {
         let Some((_, rest)) = line.split_once(DEGRADED) else {
             continue;
         };
-        let (what, why) = rest
-            .trim_end()
-            .split_once(": ")
-            .unwrap_or((rest.trim_end(), ""));
+        let rest = without_controls(rest.trim_end());
+        let (what, why) = rest.split_once(": ").unwrap_or((&rest, ""));
         let one = Degraded {
             what: what.to_owned(),
             why: why.to_owned(),
@@ -85,6 +86,12 @@ pub fn degraded(console: &str) -> Vec<Degraded> {
         }
     }
     all
+}
+
+/// Returns a text of the guest as a terminal may show it: escape sequences begin with a control character.
+#[must_use]
+pub fn without_controls(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
 }
 
 fn owned((key, value): (&str, &str)) -> (String, String) {
@@ -115,6 +122,18 @@ mod tests {
         let what: Vec<&str> = ready.degraded.iter().map(|d| d.what.as_str()).collect();
         assert_eq!(what, ["net", "flag b2p.hostnme"]);
         assert_eq!(ready.degraded[0].why, "no network card");
+    }
+
+    #[test]
+    fn lines_have_no_escape_sequences() {
+        let text = "boot2podman: degraded a\x1b[2K: \x1b]52;c;eA\x07\nboot2podman: ready data=\x1bram x=\u{9b}1\r\n";
+        let ready = Ready::find(text).expect("it is there");
+        assert_eq!(ready.line, "boot2podman: ready data=ram x=1");
+        let degraded = &ready.degraded[0];
+        assert_eq!(
+            (degraded.what.as_str(), degraded.why.as_str()),
+            ("a[2K", "]52;c;eA")
+        );
     }
 
     #[test]

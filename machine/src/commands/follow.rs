@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// End of a wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The API has answered, or the machine is paused.
+    /// The API has answered. A machine that is paused is waited for: somebody lets it go on, or it tells its trouble.
     Up,
     /// The machine runs, and its API does not answer, for this reason.
     Trouble(String),
@@ -153,7 +153,7 @@ fn outcome(value: &Value, up: bool) -> Option<Outcome> {
     if let Some(text) = value["trouble"].as_str() {
         return Some(Outcome::Trouble(text.to_owned()));
     }
-    matches!(value["phase"].as_str(), Some("Running" | "Paused")).then_some(Outcome::Up)
+    (value["phase"] == "Running").then_some(Outcome::Up)
 }
 
 #[cfg(test)]
@@ -181,6 +181,12 @@ mod tests {
                 Outcome::Up,
             ),
             ("{\"phase\":\"Running\"}\n", false, Outcome::Gone),
+            ("{\"phase\":\"Paused\"}\n", true, Outcome::Gone),
+            (
+                "{\"phase\":\"Paused\"}\n{\"trouble\":\"full\"}\n",
+                true,
+                Outcome::Trouble("full".into()),
+            ),
             (
                 "{\"trouble\":\"no\"}\n",
                 true,

@@ -106,7 +106,11 @@ pub fn start_held(
             return Err(Fault::new(format!("Machine \"{name}\" is already running.")).into());
         }
         State::Paused => {
-            control::ask(&machine.run_file(control::SOCKET), &json!({"do": "resume"}))?;
+            let socket = machine.run_file(control::SOCKET);
+            let answer = control::ask(&socket, &json!({"do": "resume"}))?;
+            if let Some(why) = answer["error"].as_str() {
+                return Err(Fault::new(format!("Error: resume \"{name}\": {why}")).into());
+            }
             follow_stream(machine)?
         }
         State::Stopping => {

@@ -2,23 +2,26 @@
 //! `version`, and the commands of docker-machine that have nothing to do here.
 
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::reach::not_running;
 use super::{dirs, machine, machines, many_names, state};
 use crate::compat;
 use crate::fault::Fault;
+use crate::keeper::answer::Answer;
 use crate::state::State;
 
 /// Time that the podman API has to tell its version.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Most bytes of an answer that are read.
+const MOST_BYTES: usize = 1 << 20;
 
 /// Returns the parser of `version`.
 pub fn version_command() -> Command {
@@ -56,21 +59,23 @@ pub fn version(matches: &ArgMatches) -> Result<ExitCode> {
 /// Asks the podman API for its version.
 pub fn engine_version(socket: &Path, limit: Duration) -> Result<String> {
     let mut stream = UnixStream::connect(socket).with_context(|| socket.display().to_string())?;
-    stream.set_read_timeout(Some(limit))?;
     // HTTP/1.0 has no chunks.
     stream.write_all(b"GET /version HTTP/1.0\r\nHost: d\r\n\r\n")?;
-    let mut answer = String::new();
-    stream
-        .read_to_string(&mut answer)
-        .context("the podman API")?;
-    version_of(&answer).context("the podman API told no version")
+    let mut answer = Answer::new(stream, MOST_BYTES);
+    ensure!(
+        answer.read(Some(limit), |_| false)?,
+        "the podman API has not answered within {} s",
+        limit.as_secs()
+    );
+    version_of(&String::from_utf8_lossy(&answer.bytes)).context("the podman API told no version")
 }
 
 /// Returns the version in an answer of HTTP.
 fn version_of(answer: &str) -> Option<String> {
     let (_, body) = answer.split_once("\r\n\r\n")?;
     let body: serde_json::Value = serde_json::from_str(body).ok()?;
-    Some(body["Version"].as_str()?.to_owned())
+    // The guest's word goes to the owner's terminal.
+    Some(vmm::without_controls(body["Version"].as_str()?))
 }
 
 /// Returns the parser of `ssh-config`.
@@ -134,6 +139,7 @@ mod tests {
         #[rustfmt::skip]
         let rows = [
             ("HTTP/1.0 200 OK\r\nA: b\r\n\r\n{\"Version\":\"5.4.2\",\"Os\":\"linux\"}\n", Some("5.4.2")),
+            ("HTTP/1.0 200 OK\r\n\r\n{\"Version\":\"5\\u001b]52;c;eA\\u0007\"}", Some("5]52;c;eA")),
             ("HTTP/1.0 500 No\r\n\r\n{\"cause\":\"x\"}", None),
             ("HTTP/1.0 200 OK\r\n\r\nno json", None),
             ("", None),

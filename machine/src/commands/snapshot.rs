@@ -143,6 +143,7 @@ fn restore(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
     lifecycle::kill_one(machine)?;
     machine.forget_saved()?;
     edit(machine, DiskEdit::Restore, &tag)?;
+    keep_size(machine)?;
     let path = memory_file(machine, name);
     let text = fs::read_to_string(&path).ok();
     let memory: Option<Saved> = text.and_then(|text| serde_json::from_str(&text).ok());
@@ -162,6 +163,17 @@ fn restore(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
         ),
     }
     Ok(())
+}
+
+/// Writes the size that the disk has again: a disk has grown since its snapshot was made.
+fn keep_size(machine: &Machine) -> Result<()> {
+    let mut config = machine.config()?;
+    let bytes = driver::named(&config.driver)?.disk_bytes(&machine.disk())?;
+    if config.disk_bytes == bytes {
+        return Ok(());
+    }
+    config.disk_bytes = bytes;
+    machine.save(&config)
 }
 
 fn remove(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {

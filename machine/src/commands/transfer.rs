@@ -144,9 +144,12 @@ impl SshConfig {
         files.dedup();
         match <[PathBuf; 2]>::try_from(files) {
             Ok(both) => {
-                let include = |file: &PathBuf| format!("Include \"{}\"\n", file.display());
+                // Not by `Include`, which expands its argument by glob(7).
+                let read = |file: &PathBuf| {
+                    fs::read_to_string(file).with_context(|| file.display().to_string())
+                };
                 let path = dirs.runtime.join(format!("scp-{}", std::process::id()));
-                let text: String = both.iter().map(include).collect();
+                let text = both.iter().map(read).collect::<Result<String>>()?;
                 fs::write(&path, text).with_context(|| path.display().to_string())?;
                 Ok(SshConfig::Joined(path))
             }

@@ -139,6 +139,9 @@ pub trait Driver: Sync {
     /// Changes the snapshots of the data disk of a machine that is off.
     fn edit_disk(&self, disk: &Path, edit: DiskEdit, tag: &str) -> Result<()>;
 
+    /// Returns the size in bytes that the guest sees of a data disk.
+    fn disk_bytes(&self, disk: &Path) -> Result<u64>;
+
     /// Returns the snapshots of a data disk, also while the machine runs.
     fn snapshots(&self, disk: &Path) -> Result<Vec<Snapshot>>;
 }
@@ -205,6 +208,9 @@ pub trait Vm: Send {
 
     /// Takes a published port back.
     fn withdraw(&mut self, forward: &Forward) -> Result<()>;
+
+    /// Returns the ports that are published, with that of ssh.
+    fn forwards(&mut self) -> Result<Vec<Forward>>;
 }
 
 /// Returns the driver of this name.

@@ -89,14 +89,14 @@ impl Reader {
             self.cut();
             return found;
         }
-        while let Some(ready) = Ready::find(&self.text) {
-            let end = self
-                .text
-                .find(&ready.line)
-                .map_or(self.text.len(), |at| at + ready.line.len());
-            self.text.drain(..end);
-            found.push(Event::Ready(Box::new(ready)));
+        let (mut end, mut last) = (0, None);
+        while let Some(ready) = Ready::find(&self.text[end..]) {
+            end += ready.end;
+            last = Some(ready);
         }
+        self.text.drain(..end);
+        // A keeper that adopts reads the lines of earlier boots as well; the last one is that of this boot.
+        found.extend(last.map(|ready| Event::Ready(Box::new(ready))));
         if self.text.contains(PANIC) {
             self.text.clear();
             found.push(Event::Panic);
@@ -170,6 +170,17 @@ mod tests {
         let found = reader.search("boot2podman: ready data=vda\n");
         assert!(
             matches!(found.as_slice(), [Event::Ready(r)] if r.degraded.is_empty()),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn a_guest_that_repeats_its_ready_line_is_one_event() {
+        let text =
+            "boot2podman: degraded a: b\nboot2podman: ready data=\x1bram\nmore\n".repeat(1000);
+        let found = reader().search(&text);
+        assert!(
+            matches!(found.as_slice(), [Event::Ready(r)] if r.degraded.len() == 1),
             "{found:?}"
         );
     }

@@ -5,7 +5,6 @@ use super::{Event, Keeper, Step, Stop, end, sd_notify, tunnel};
 use crate::driver::VmEvent;
 use crate::state::State;
 use crate::store::logfile;
-use anyhow::anyhow;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
@@ -65,9 +64,18 @@ impl Keeper {
                 self.set_trouble("the guest's kernel has stopped: see `logs --console`")
             }
             // The question was asked before the guest restarted.
-            Event::Answered(boot, _) if boot != self.boot => {}
-            Event::Answered(_, Ok(())) => self.on_api_answer(),
-            Event::Answered(_, Err(why)) => self.on_api_silent(&format!("{why:#}")),
+            Event::Answered(boot, _) | Event::Late(boot) if boot != self.boot => {}
+            Event::Late(_) => {
+                let seconds = ANSWER.as_secs();
+                self.on_api_silent(&format!("the podman API has not answered for {seconds} s"));
+            }
+            Event::Answered(_, answer) => {
+                self.asked = None;
+                match answer {
+                    Ok(()) => self.on_api_answer(),
+                    Err(why) => self.on_api_silent(&format!("{why:#}")),
+                }
+            }
             Event::Terminate => self.begin_stop(STOP_SECONDS),
             Event::Request(request, client) => self.request(&request, client),
             Event::Ended(_) | Event::VmGone => {}
@@ -92,6 +100,8 @@ impl Keeper {
                         "the host cannot write the machine's disk; `podman-machine start` tries again"
                     }
                 };
+                // Whether the next try succeeds shows when the API answers again.
+                self.api_answered = false;
                 self.set_trouble(why);
                 self.set_phase(State::Paused);
             }
@@ -122,6 +132,7 @@ impl Keeper {
             let _ = self.vm.withdraw(&forward);
         }
         self.tunnel.reset();
+        self.is_adopted = false;
         self.boot += 1;
         self.record.ready = false;
         self.record.ready_on_disk = false;
@@ -135,7 +146,19 @@ impl Keeper {
     }
 
     fn ready(&mut self, ready: &Ready) {
+        if self.record.ready {
+            // Nobody has heard of a restart of the guest between two keepers.
+            if self.is_adopted && !self.record.is_line(&ready.line) {
+                self.is_adopted = false;
+                self.restarted();
+            } else if self.is_read {
+                // A boot has one ready line; the guest may write more of them, as many as it likes.
+                return;
+            }
+        }
+        self.is_read = true;
         self.record.ready = true;
+        self.record.ready_line = Some(ready.line.clone());
         self.record.ready_on_disk = is_on_disk(ready);
         self.record.degraded = ready
             .degraded
@@ -164,15 +187,16 @@ impl Keeper {
     }
 
     /// Asks the API for a sign of life; the answer is an event.
-    pub(super) fn ask_api(&self) {
+    pub(super) fn ask_api(&mut self) {
+        // One question at a time: a guest that answers none would get a thread for each.
+        if self.asked == Some(self.boot) {
+            return;
+        }
+        self.asked = Some(self.boot);
         let (boot, socket, events) = (self.boot, self.machine.api(), self.events.clone());
         thread::spawn(move || {
             let late = || {
-                let seconds = ANSWER.as_secs();
-                let _ = events.send(Event::Answered(
-                    boot,
-                    Err(anyhow!("the podman API has not answered for {seconds} s")),
-                ));
+                let _ = events.send(Event::Late(boot));
             };
             let answered = tunnel::ping(&socket, ANSWER, late);
             let _ = events.send(Event::Answered(boot, answered));

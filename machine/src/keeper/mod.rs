@@ -5,6 +5,7 @@
 //! channel, without a time limit unless a stop has a deadline. QEMU outlives a keeper that is
 //! killed: the next command starts another one, which adopts it.
 
+pub mod answer;
 mod clock;
 pub mod console;
 pub mod control;
@@ -52,6 +53,8 @@ pub enum Event {
     Ready(Box<Ready>),
     /// The guest's kernel has stopped.
     Panic,
+    /// The API has not answered yet, in the boot of this number.
+    Late(u32),
     /// The API has answered, or not, in the boot of this number.
     Answered(u32, anyhow::Result<()>),
     /// A signal that asks for an orderly stop.
@@ -94,6 +97,12 @@ struct Keeper {
     stop: Option<Stop>,
     /// Number of restarts of the guest that this keeper has seen.
     boot: u32,
+    /// Boot in which the API is being asked.
+    asked: Option<u32>,
+    /// True if QEMU was adopted, and this keeper has heard of no restart of the guest.
+    is_adopted: bool,
+    /// True if this keeper has read the ready line of this boot.
+    is_read: bool,
     /// True if the API has answered in this boot of the guest.
     api_answered: bool,
     /// Reason that the driver's program gave for its end.
@@ -125,6 +134,10 @@ impl Keeper {
     }
 
     fn set_trouble(&mut self, text: &str) {
+        // It may have words of the guest, of its API or its ssh server.
+        let text = text.replace('\n', " ");
+        let text = vmm::without_controls(&text);
+        let text = text.as_str();
         eprintln!("{text}");
         self.record.trouble = Some(text.to_owned());
         self.write_record();

@@ -105,6 +105,31 @@ impl Keeper {
         failed.collect()
     }
 
+    /// Makes QEMU's ports those of the record after an adoption: the former keeper may have been killed between a
+    /// change of QEMU and that of its record.
+    pub(super) fn compare_ports(&mut self) -> Result<()> {
+        let now = self.vm.forwards()?;
+        let ssh = |port: &Forward| port.guest == 22 && port.port == self.record.ssh_port;
+        let known = std::mem::take(&mut self.record.forwards);
+        for extra in now
+            .iter()
+            .filter(|port| !known.contains(port) && !ssh(port))
+        {
+            eprintln!("nothing knows of {extra}");
+            self.vm.withdraw(extra)?;
+        }
+        let (there, lost): (Vec<Forward>, Vec<Forward>) =
+            known.into_iter().partition(|port| now.contains(port));
+        self.record.forwards = there;
+        for port in lost {
+            // One that cannot be published any more is no port of the list.
+            if let Err(error) = self.publish(port) {
+                eprintln!("{error:#}");
+            }
+        }
+        Ok(())
+    }
+
     fn expose(&mut self, request: &Value) -> Result<()> {
         self.publish(ports::parse(request, &self.config.publish_on)?)
     }

@@ -175,11 +175,17 @@ fn begin(
         followers: vec![Box::new(stdout()) as Box<dyn Write>],
         stop: None,
         boot: 0,
+        asked: None,
+        is_adopted: orphan,
+        is_read: false,
         api_answered,
         shutdown: None,
         suspended: false,
         clock: Clock::connect(&machine.run_file("host.sock")),
     };
+    if orphan && let Err(error) = keeper.compare_ports() {
+        eprintln!("ports: {error:#}");
+    }
     keeper.listen(sender, requests)?;
     Ok((keeper, events))
 }

@@ -4,11 +4,13 @@
 //! The keeper owns the socket, so that it is there as long as the machine; ssh is started by the
 //! first client that needs it, and again by the next one after it has ended.
 
+use super::answer::Answer;
 use super::control;
+use crate::store::machine::DIR_LINK;
 use crate::store::{Machine, logfile};
 use anyhow::{Context, Result, bail};
 use std::fs;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,8 @@ use std::time::Duration;
 
 /// Socket of the podman API in the guest.
 const GUEST_SOCKET: &str = "/run/podman/podman.sock";
+/// Longest line of an answer's status in bytes.
+const STATUS_BYTES: usize = 4096;
 /// Line that ssh's `LocalCommand` prints once it forwards.
 const UP: &str = "up";
 
@@ -171,12 +175,12 @@ pub fn host_alias(name: &str) -> String {
 /// Returns the file `ssh_config` of a machine.
 #[must_use]
 pub fn ssh_config(machine: &Machine, user: &str, port: u16) -> String {
-    let quoted = |name: &str| {
-        format!(
-            "\"{}\"",
-            machine.file(name).display().to_string().replace('%', "%%")
-        )
+    // ssh expands `${NAME}` in quotes, too, and has no escape for it.
+    let dir = match machine.dir.to_string_lossy().contains("${") {
+        true => machine.run_file(DIR_LINK),
+        false => machine.dir.clone(),
     };
+    let quoted = |name: &str| quoted(&dir.join(name));
     let alias = host_alias(&machine.name);
     // The key of the host is kept on its data disk; it belongs to the machine, not to the port.
     format!(
@@ -187,6 +191,13 @@ pub fn ssh_config(machine: &Machine, user: &str, port: u16) -> String {
         quoted("id_ed25519"),
         quoted("known_hosts"),
     )
+}
+
+/// Quotes a path for ssh_config(5): words as `argv_split` of OpenSSH 8.7 reads them, with its tokens.
+fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let path = path.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{}\"", path.replace('%', "%%"))
 }
 
 /// Copies until the end, and passes the end on.
@@ -212,17 +223,13 @@ fn pump(mut from: UnixStream, mut to: UnixStream) {
 pub fn ping(socket: &Path, limit: Duration, late: impl FnOnce()) -> Result<()> {
     let mut stream = UnixStream::connect(socket).with_context(|| socket.display().to_string())?;
     stream.write_all(b"GET /_ping HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n")?;
-    stream.set_read_timeout(Some(limit))?;
-    let mut answer = Vec::new();
-    if let Err(error) = stream.read_to_end(&mut answer) {
-        if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
-            return Err(error.into());
-        }
+    let mut answer = Answer::new(stream, STATUS_BYTES);
+    let is_line = |bytes: &[u8]| bytes.contains(&b'\n');
+    if !answer.read(Some(limit), is_line)? {
         late();
-        stream.set_read_timeout(None)?;
-        stream.read_to_end(&mut answer)?;
+        answer.read(None, is_line)?;
     }
-    let answer = String::from_utf8_lossy(&answer);
+    let answer = String::from_utf8_lossy(&answer.bytes);
     match answer.lines().next() {
         Some(line) if line.contains(" 200 ") => Ok(()),
         Some(line) => bail!("the podman API answered {line}"),
@@ -235,6 +242,49 @@ mod tests {
     use super::*;
     use std::os::unix::net::UnixListener;
     use std::sync::mpsc;
+
+    #[test]
+    fn ssh_finds_the_key_in_every_home() {
+        let tmp = tempfile::tempdir().expect("a directory");
+        for home in [
+            "a b",
+            "it's",
+            "a\"b",
+            "it's \"a\" b",
+            "x\\y",
+            "x\\\\y\\",
+            "%h",
+            "${HOME}",
+            "#",
+            "~",
+        ] {
+            let machine = Machine {
+                name: "box".into(),
+                dir: tmp.path().join(home),
+                run: tmp.path().join("run"),
+                cache: tmp.path().join("cache"),
+            };
+            fs::create_dir(&machine.dir).expect("made");
+            machine.make_run().expect("made");
+            fs::write(machine.file("id_ed25519"), home).expect("written");
+            let file = tmp.path().join("ssh_config");
+            fs::write(&file, ssh_config(&machine, "core", 22)).expect("written");
+            let mut ssh = Command::new("ssh");
+            ssh.arg("-G").arg("-F").arg(&file).arg(host_alias("box"));
+            let out = ssh.output().expect("ssh");
+            let text = String::from_utf8_lossy(&out.stdout);
+            let value = |key: &str| {
+                let line = text.lines().find_map(|line| line.strip_prefix(key));
+                line.unwrap_or_else(|| panic!("{home}: {out:?}")).to_owned()
+            };
+            // The path is printed before its tokens are expanded.
+            let key = value("identityfile ").replace("%%", "%");
+            assert_eq!(fs::read_to_string(&key).expect(&key), home);
+            let hosts = value("userknownhostsfile ").replace("%%", "%");
+            assert_eq!(Path::new(&hosts).file_name(), Some("known_hosts".as_ref()));
+            assert_eq!(Path::new(&hosts).parent(), Path::new(&key).parent());
+        }
+    }
 
     #[test]
     fn an_api_that_is_late_is_told_once_and_still_counts() {

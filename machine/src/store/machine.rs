@@ -29,6 +29,9 @@ const LAST_CALLS: Duration = Duration::from_secs(10);
 /// machine that runs by it.
 const RUN_LINK: &str = "run";
 
+/// Link in the runtime directory to the machine's directory.
+pub const DIR_LINK: &str = "dir";
+
 /// Name of a machine, and the directories of its files.
 #[derive(Clone, Debug)]
 pub struct Machine {
@@ -50,6 +53,17 @@ fn missing(name: &str) -> Fault {
          Use \"{program} create\" to add a new one.",
         compat::kind()
     ))
+}
+
+fn replace_link(link: &Path, target: &Path) -> Result<()> {
+    if fs::read_link(link).is_ok_and(|old| old == target) {
+        return Ok(());
+    }
+    let draft = link.with_extension("tmp");
+    super::dirs::remove_all(&draft)?;
+    symlink(target, &draft)
+        .and_then(|()| fs::rename(&draft, link))
+        .with_context(|| format!("link {}", link.display()))
 }
 
 /// Returns the runtime directory to which a machine's link leads, while it is there and of this user
@@ -75,18 +89,11 @@ impl Machine {
         }
     }
 
-    /// Makes the runtime directory, and the link to it.
+    /// Makes the runtime directory, and the links from and to it.
     pub fn make_run(&self) -> Result<()> {
         super::dirs::make_private(&self.run)?;
-        let link = self.file(RUN_LINK);
-        if fs::read_link(&link).is_ok_and(|target| target == self.run) {
-            return Ok(());
-        }
-        let draft = self.file(".run.tmp");
-        super::dirs::remove_all(&draft)?;
-        symlink(&self.run, &draft)
-            .and_then(|()| fs::rename(&draft, &link))
-            .with_context(|| format!("link {}", link.display()))
+        replace_link(&self.file(RUN_LINK), &self.run)?;
+        replace_link(&self.run_file(DIR_LINK), &self.dir)
     }
 
     /// Returns an existing machine.

@@ -43,6 +43,9 @@ pub struct RunRecord {
     /// True if the guest has written its ready line, or goes on from a memory that had.
     #[serde(default)]
     pub ready: bool,
+    /// Ready line of this boot, which has its times.
+    #[serde(default)]
+    pub ready_line: Option<String>,
     /// True if the guest was ready with its data disk in this boot: it has applied the document of Ignition there.
     #[serde(default)]
     pub ready_on_disk: bool,
@@ -70,12 +73,21 @@ impl RunRecord {
             ssh_port: 0,
             console_from: 0,
             ready: false,
+            ready_line: None,
             ready_on_disk: false,
             degraded: Vec::new(),
             notes: Vec::new(),
             trouble: None,
             forwards: Vec::new(),
         }
+    }
+}
+
+impl RunRecord {
+    /// Returns true if this may be the ready line of the boot that the record describes.
+    #[must_use]
+    pub fn is_line(&self, line: &str) -> bool {
+        self.ready_line.as_deref().is_none_or(|known| known == line)
     }
 }
 

@@ -2,6 +2,7 @@
 //! Commands and keepers, killed at a system call: afterwards the machines are told truly, and nothing
 //! is left behind. `make test` kills at some calls, `make test-all` at each.
 
+mod adoption;
 mod cost;
 mod docker;
 mod guest;

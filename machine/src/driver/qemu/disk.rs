@@ -3,7 +3,7 @@
 
 use crate::driver::{DiskEdit, Snapshot};
 use crate::tool;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
@@ -34,10 +34,19 @@ pub(super) fn edit(disk: &Path, edit: DiskEdit, tag: &str) -> Result<()> {
 }
 
 pub(super) fn snapshots(disk: &Path) -> Result<Vec<Snapshot>> {
+    Ok(parse(&info(disk)?))
+}
+
+pub(super) fn bytes(disk: &Path) -> Result<u64> {
+    let size = info(disk)?["virtual-size"].as_u64();
+    size.with_context(|| format!("qemu-img tells no size of {}", disk.display()))
+}
+
+fn info(disk: &Path) -> Result<Value> {
     // QEMU's lock does not matter: a reader sees the table of before or of after a change.
     let mut info = Command::new(QEMU_IMG);
     let text = tool::output(info.args(["info", "-U", "--output=json"]).arg(disk))?;
-    Ok(parse(&serde_json::from_str(&text)?))
+    Ok(serde_json::from_str(&text)?)
 }
 
 /// Finds the snapshots in the output of `qemu-img info`.

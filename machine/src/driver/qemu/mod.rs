@@ -92,6 +92,10 @@ impl Driver for Qemu {
         disk::edit(disk, edit, tag)
     }
 
+    fn disk_bytes(&self, disk: &Path) -> Result<u64> {
+        disk::bytes(disk)
+    }
+
     fn snapshots(&self, disk: &Path) -> Result<Vec<Snapshot>> {
         disk::snapshots(disk)
     }

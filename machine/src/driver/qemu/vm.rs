@@ -86,6 +86,32 @@ impl Vm for Monitor {
             false => bail!("QEMU keeps the port: {said}"),
         }
     }
+
+    fn forwards(&mut self) -> Result<Vec<Forward>> {
+        let said = self.human("info usernet")?;
+        Ok(said.lines().filter_map(forwarded).collect())
+    }
+}
+
+/// Reads a line of `info usernet` (libslirp, `slirp_connection_info`): protocol and state, descriptor, address and port of
+/// the host, address and port of the guest.
+fn forwarded(line: &str) -> Option<Forward> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [kind, _, address, port, _, guest, ..] = words.as_slice() else {
+        return None;
+    };
+    let protocol = match *kind {
+        "TCP[HOST_FORWARD]" => "tcp",
+        "UDP[HOST_FORWARD]" => "udp",
+        _ => return None,
+    };
+    let address = if *address == "*" { "0.0.0.0" } else { address };
+    Some(Forward {
+        protocol: protocol.to_owned(),
+        address: address.to_owned(),
+        port: port.parse().ok()?,
+        guest: guest.parse().ok()?,
+    })
 }
 
 /// Arguments of the jobs for memory and disk.
@@ -179,6 +205,18 @@ mod tests {
         };
         assert_eq!(added(&forward), "hostfwd_add net0 udp:127.0.0.1:8099-:80");
         assert_eq!(removed(&forward), "hostfwd_remove net0 udp:127.0.0.1:8099");
+        #[rustfmt::skip]
+        let rows = [
+            ("  TCP[HOST_FORWARD]  21       127.0.0.1 40321       10.0.2.15    22     0     0", Some("tcp 127.0.0.1:40321 to port 22")),
+            ("  UDP[HOST_FORWARD]  22               *  5353       10.0.2.15    53     0     0", Some("udp 0.0.0.0:5353 to port 53")),
+            ("  TCP[ESTABLISHED]   23       127.0.0.1 40321       10.0.2.15    22     0     0", None),
+            ("  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ", None),
+            ("Hub -1 (net0):", None),
+        ];
+        for (line, expected) in rows {
+            let found = forwarded(line).map(|forward| forward.to_string());
+            assert_eq!(found.as_deref(), expected, "{line}");
+        }
         for (said, is) in [
             ("host forwarding rule for tcp:127.0.0.1:8099 removed", true),
             (
