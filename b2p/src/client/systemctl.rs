@@ -55,6 +55,9 @@ const READING: &[&str] = &[
 /// Runs `systemctl …` and returns the exit status. `table` has the help.
 pub fn main(control: &ControlClient, table: &'static [Applet], args: &[String]) -> i32 {
     let options = Options::parse(args);
+    if let Some(option) = options.not_here() {
+        return unknown(&format!("--{option}"));
+    }
     let is_reload = options.verb == "daemon-reload";
     match shims::run("systemctl", args) {
         Some(0) if is_reload => {}
@@ -63,10 +66,6 @@ pub fn main(control: &ControlClient, table: &'static [Applet], args: &[String]) 
     }
     if options.has("help") {
         return help::list(table);
-    }
-    // Ignored like other options, it would end the machine now instead of later.
-    if let Some(when) = options.value("when") {
-        return unknown(&format!("--when={when}"));
     }
     let uid = geteuid().as_raw();
     if let Some(status) = link_as_user(&options, uid) {

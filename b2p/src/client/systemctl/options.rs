@@ -39,6 +39,10 @@ const SHORT: &[(char, &str)] = &[
     ('l', "full"),
 ];
 
+/// Options that have a command do less, do it later, or do it elsewhere. Without effect, they would have the
+/// command change this machine now.
+const NOT_HERE: &[&str] = &["dry-run", "global", "host", "image", "root", "when"];
+
 /// Command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
@@ -121,6 +125,18 @@ impl Options {
         self.flags.iter().any(|flag| flag == name)
     }
 
+    /// Returns an option that the command must not be run without, and that has no effect here.
+    #[must_use]
+    pub fn not_here(&self) -> Option<&str> {
+        let values = self.values.iter().map(|(name, _)| name);
+        let mut given = self.flags.iter().chain(values).map(String::as_str);
+        let is_elsewhere = self.value("machine").is_some_and(|machine| {
+            let (user, host) = machine.split_once('@').unwrap_or(("", machine));
+            !user.is_empty() && !self.has("user") || !["", ".host"].contains(&host)
+        });
+        given.find(|name| NOT_HERE.contains(name) || *name == "machine" && is_elsewhere)
+    }
+
     /// Returns the last value of an option.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&str> {
@@ -163,5 +179,28 @@ mod tests {
         assert_eq!(options.value("signal"), Some("HUP"));
         assert_eq!(parse("-t").list("type"), [""]);
         assert_eq!(parse(""), Options::default());
+    }
+
+    #[test]
+    fn no_option_that_is_left_out_has_the_machine_end() {
+        for (line, right) in [
+            ("poweroff --dry-run", Some("dry-run")),
+            ("reboot --when=+1h", Some("when")),
+            ("--host other reboot", Some("host")),
+            ("-Hother reboot", Some("host")),
+            ("-M ctr stop web", Some("machine")),
+            ("stop web --machine=ctr --user", Some("machine")),
+            ("--machine=ann@ stop web", Some("machine")),
+            ("--user --machine=ann@ctr stop web", Some("machine")),
+            ("--user --machine=ann@ stop web", None),
+            ("--user -M ann@.host stop web", None),
+            ("-M .host stop web", None),
+            ("--root=/mnt disable web", Some("root")),
+            ("--image=a.raw disable web", Some("image")),
+            ("--global disable web", Some("global")),
+            ("--no-block --force -i poweroff", None),
+        ] {
+            assert_eq!(parse(line).not_here(), right, "{line}");
+        }
     }
 }
