@@ -48,28 +48,30 @@ fn name(chars: &mut Chars<'_>) -> Option<String> {
     None
 }
 
-/// Reads a value as sh(1) does: quotes, which may have several lines, and backslashes. Blanks around the value
-/// are no part of it.
+/// Reads a value as systemd does (src/basic/env-file.c): quotes, which may have several lines, at its begin and
+/// after another quote, and backslashes. Blanks there and at the end are no part of it.
 fn value(chars: &mut Chars<'_>) -> String {
     let mut value = String::new();
     // Length of the value up to its last character that is quoted or no blank.
     let mut kept = 0;
+    let mut may_quote = true;
     while let Some(c) = chars.next() {
         match c {
             '\n' | '\r' => break,
-            '\'' | '"' => {
+            '\'' | '"' if may_quote => {
                 quoted(chars, c, &mut value);
                 kept = value.len();
             }
-            '\\' => match chars.next() {
-                None | Some('\n') => {}
-                Some(c) => {
+            '\\' => {
+                may_quote = false;
+                if let Some(c) = chars.next().filter(|c| *c != '\n') {
                     value.push(c);
                     kept = value.len();
                 }
-            },
-            ' ' | '\t' if value.is_empty() => {}
+            }
+            ' ' | '\t' if may_quote => {}
             c => {
+                may_quote = false;
                 value.push(c);
                 if c != ' ' && c != '\t' {
                     kept = value.len();
@@ -129,7 +131,11 @@ mod tests {
         for (text, right) in [
             ("P=\"a\\\"b\"", "a\"b"),
             ("P=\"one\ntwo\"", "one\ntwo"),
-            ("P='one\ntwo' # x", "one\ntwo # x"),
+            ("P='one\ntwo' # x", "one\ntwo# x"),
+            // A quote has its meaning at the begin of a value, and after a quote.
+            ("P={\"a\":\"b\"}", "{\"a\":\"b\"}"),
+            ("P=-Dx=\"a b\" it's", "-Dx=\"a b\" it's"),
+            ("P= 'a' \"b\" \\'c'", "ab'c'"),
             ("P=a\\\nb", "ab"),
             ("P= a b \t", "a b"),
             ("P=\" a \" ", " a "),
