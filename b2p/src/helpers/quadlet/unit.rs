@@ -29,11 +29,12 @@ impl Unit {
         let mut section = "";
         let mut lines = text.lines();
         while let Some(line) = lines.next() {
-            let line = line.trim();
+            let line = line.trim_start();
             if line.starts_with(['#', ';']) {
                 continue;
             }
-            if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
+            let name = line.strip_prefix('[');
+            if let Some(name) = name.and_then(|l| l.trim_end().strip_suffix(']')) {
                 section = name;
             } else if let Some((key, value)) = line.split_once('=') {
                 assignments.push(Assignment {
@@ -52,12 +53,14 @@ impl Unit {
         &self.assignments
     }
 
-    /// Returns the values of a key that may occur more than once. An empty value withdraws those before it.
+    /// Returns the values of a key that may occur more than once. An empty value withdraws those before it, but
+    /// no dependency (systemd.unit(5), "Requires=").
     #[must_use]
     pub fn all<'a>(&'a self, section: &str, key: &str) -> Vec<&'a str> {
         let mut values = Vec::new();
         for assignment in self.matching(section, key) {
             match assignment.value.as_str() {
+                "" if section == "Unit" => {}
                 "" => values.clear(),
                 value => values.push(value),
             }
@@ -88,15 +91,18 @@ impl Unit {
     }
 }
 
-/// Joins a value that goes on in the next line after a `\`. Comments between its lines are left out.
+/// Joins a value that goes on in the next line after a `\` that no other one escapes (config_parse() of
+/// src/shared/conf-parser.c). Comments between its lines are left out.
 fn joined<'a>(first: &'a str, lines: &mut impl Iterator<Item = &'a str>) -> String {
     let mut value = String::new();
     let mut line = first;
-    while let Some(part) = line.strip_suffix('\\') {
+    let is_escape =
+        |part: &&str| (part.len() - part.trim_end_matches('\\').len()).is_multiple_of(2);
+    while let Some(part) = line.strip_suffix('\\').filter(is_escape) {
         value.push_str(part);
         value.push(' ');
         let is_comment = |line: &&str| line.starts_with(['#', ';']);
-        let next = lines.map(str::trim).find(|line| !is_comment(line));
+        let next = lines.map(str::trim_start).find(|line| !is_comment(line));
         line = next.unwrap_or_default();
     }
     value.push_str(line);
