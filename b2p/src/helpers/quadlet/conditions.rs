@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use super::specifiers::Specifiers;
-use super::unit::Unit;
+use super::unit::{Assignment, Unit};
 use super::unit_error::Result;
 
 /// Property that a condition asks for.
@@ -84,23 +84,25 @@ fn property(key: &str, prefix: &str) -> Option<Property> {
     row.map(|(_, property)| *property)
 }
 
-/// Returns the conditions of a unit, or its assertions: those whose keys begin with `prefix`.
+/// Returns the conditions of a unit, or its assertions: those whose keys begin with `prefix`. An empty one
+/// withdraws all before it, of whatever kind.
 ///
 /// # Errors
 /// A specifier is unknown.
 pub fn of(unit: &Unit, prefix: &str, specifiers: &Specifiers) -> Result<Vec<Condition>> {
     let mut conditions = Vec::new();
-    for (name, property) in PROPERTIES {
-        let key = format!("{prefix}{name}");
-        for text in unit.all("Unit", &key) {
-            let rest = text.strip_prefix('|');
-            let (is_trigger, text) = (rest.is_some(), rest.unwrap_or(text));
+    let all = unit.assignments().iter();
+    for Assignment { key, value, .. } in all.filter(|a| a.section == "Unit") {
+        if value.is_empty() && key.starts_with(prefix) {
+            conditions.clear();
+        } else if let Some(property) = property(key, prefix) {
+            let rest = value.strip_prefix('|');
+            let (is_trigger, text) = (rest.is_some(), rest.unwrap_or(value));
             let rest = text.trim_start().strip_prefix('!');
-            let value = specifiers.expand(rest.unwrap_or(text).trim())?;
             conditions.push(Condition {
                 line: format!("{key}={text}"),
-                property: *property,
-                value,
+                property,
+                value: specifiers.expand(rest.unwrap_or(text).trim())?,
                 is_negated: rest.is_some(),
                 is_trigger,
             });
@@ -221,6 +223,14 @@ mod tests {
             ),
             ("ConditionPathExists=/a\nConditionPathExists=", "", None),
             ("AssertPathExists=/a", "", None),
+            // An empty one withdraws all before it, of whatever kind (systemd.unit(5)).
+            ("ConditionHost=b\nConditionPathExists=", "", None),
+            ("ConditionHost=b\nConditionFrob=\nAssertHost=", "", None),
+            (
+                "ConditionHost=b\nAssertHost=\nConditionHost=c",
+                "b",
+                Some("ConditionHost=c"),
+            ),
         ] {
             assert_eq!(missing(text, true_values).as_deref(), right, "{text}");
         }
