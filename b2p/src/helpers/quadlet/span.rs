@@ -23,52 +23,66 @@ impl Span {
     }
 }
 
+/// Names of the units of times, and their length in microseconds.
+const UNITS: &[(&str, u64)] = &[
+    ("us usec \u{b5}s \u{3bc}s", 1),
+    ("ms msec", 1_000),
+    ("s sec second seconds", 1_000_000),
+    ("m min minute minutes", 60_000_000),
+    ("h hr hour hours", 3_600_000_000),
+    ("d day days", 86_400_000_000),
+    ("w week weeks", 604_800_000_000),
+    ("M month months", 2_629_800_000_000),
+    ("y year years", 31_557_600_000_000),
+];
+
 /// Parses a time (systemd.time(7), "Parsing Time Spans").
 #[must_use]
 pub fn span(text: &str) -> Option<Span> {
-    const UNITS: &[(&str, u64)] = &[
-        ("us", 1),
-        ("usec", 1),
-        ("ms", 1_000),
-        ("msec", 1_000),
-        ("", 1_000_000),
-        ("s", 1_000_000),
-        ("sec", 1_000_000),
-        ("second", 1_000_000),
-        ("seconds", 1_000_000),
-        ("m", 60_000_000),
-        ("min", 60_000_000),
-        ("minute", 60_000_000),
-        ("minutes", 60_000_000),
-        ("h", 3_600_000_000),
-        ("hr", 3_600_000_000),
-        ("hour", 3_600_000_000),
-        ("hours", 3_600_000_000),
-        ("d", 86_400_000_000),
-        ("day", 86_400_000_000),
-        ("days", 86_400_000_000),
-        ("w", 604_800_000_000),
-        ("week", 604_800_000_000),
-        ("weeks", 604_800_000_000),
-    ];
     let mut rest = text.trim();
     if rest == "infinity" {
         return Some(Span::Infinity);
     }
     let mut total: u64 = 0;
     while !rest.is_empty() {
-        let digits = rest
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(rest.len());
-        let (number, after) = rest.split_at_checked(digits)?;
-        let after = after.trim_start();
-        let letters = after
-            .find(|c: char| !c.is_ascii_alphabetic())
-            .unwrap_or(after.len());
-        let (unit, after) = after.split_at_checked(letters)?;
-        let (_, us) = UNITS.iter().find(|(name, _)| *name == unit)?;
-        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(*us)?)?;
-        rest = after.trim_start();
+        let (whole, after) = digits(rest);
+        let (fraction, after) = match after.strip_prefix('.').map(digits) {
+            Some(("", _)) => return None,
+            Some((fraction, after)) => (Some(fraction), after),
+            None => (None, after),
+        };
+        let name = after.trim_start();
+        let end = name.find(|c: char| c.is_ascii_digit() || c.is_ascii_whitespace() || c == '.');
+        let (name, next) = name.split_at_checked(end.unwrap_or(name.len()))?;
+        // A second point is no begin of a number.
+        if next.starts_with('.') && next.len() == after.len() {
+            return None;
+        }
+        let mut units = UNITS.iter();
+        let is_one = |names: &str| {
+            names
+                .split(' ')
+                .any(|n| n == if name.is_empty() { "s" } else { name })
+        };
+        let mut us = units.find(|(names, _)| is_one(names))?.1;
+        let number = if fraction.is_some() {
+            format!("0{whole}")
+        } else {
+            whole.to_owned()
+        };
+        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(us)?)?;
+        for digit in fraction.unwrap_or_default().bytes() {
+            us /= 10;
+            total = total.checked_add(u64::from(digit - b'0') * us)?;
+        }
+        rest = next.trim_start();
     }
     (!text.trim().is_empty()).then_some(Span::Ms(total / 1_000))
+}
+
+/// Splits a text after its digits.
+fn digits(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| !c.is_ascii_digit());
+    text.split_at_checked(end.unwrap_or(text.len()))
+        .unwrap_or_default()
 }
