@@ -14,7 +14,7 @@ use super::present::Present;
 use super::specifiers::Owner;
 use super::unit::{self, Unit};
 use super::unit_error::Fault;
-use super::{NAME, disk_units, generator, host};
+use super::{NAME, disk_units, generator, host, words};
 
 /// Most bytes of the units of a user other than root, with those that instances repeat: they are kept in
 /// memory.
@@ -218,6 +218,11 @@ fn take(loaded: &mut Loaded, owner: &Owner, name: String, unit: Unit, text: Stri
         let fault = format!("{name}: keys without effect here: {keys}");
         loaded.faults.push(Fault::of_quadlet(fault));
     }
+    if let Some(key) = words::unknown_escape(&unit) {
+        let why = "an escape that systemd.syntax(7) does not have is kept as it is";
+        let fault = format!("{name}: {key}: {why}");
+        loaded.faults.push(Fault::of_quadlet(fault));
+    }
     loaded.definitions.push(definition);
     loaded.units.push((name, unit));
     loaded.texts.push(text);
@@ -348,16 +353,18 @@ mod tests {
     fn what_is_wrong_is_a_line_and_the_rest_is_there() {
         let loaded = taken(
             "---a.service---\n[Service]\nExecStart=/x\n---A.service---\n[Service]\nExecStart=/x\nSlice=y\n\
-             ---b.service---\n[Service]\nExecStart=/x\nUser=nobody\n",
-            &["a.service", "A.service", "b.service"],
+             ---b.service---\n[Service]\nExecStart=/x\nUser=nobody\n\
+             ---c.service---\n[Service]\nExecStart=/x ^\\s+\\d\n",
+            &["a.service", "A.service", "b.service", "c.service"],
         );
-        assert_eq!(loaded.definitions.len(), 1);
+        assert_eq!(loaded.definitions.len(), 2);
         let faults = loaded.faults.iter().map(|fault| fault.why.as_str());
         let faults = faults.collect::<Vec<_>>().join("; ");
         for right in [
             "another unit is the service a",
             "User=nobody",
             "without effect here: Slice",
+            "c.service: ExecStart: an escape",
         ] {
             assert!(faults.contains(right), "{faults}");
         }

@@ -57,7 +57,8 @@ impl Specifiers {
         self.name().split_once('@').unwrap_or((self.name(), ""))
     }
 
-    /// Replaces the specifiers in `text`.
+    /// Replaces the specifiers in `text`. A `%` before what is no letter or digit is kept (specifier_printf() of
+    /// src/shared/specifier.c).
     ///
     /// # Errors
     /// A specifier is unknown, or not supported.
@@ -66,13 +67,15 @@ impl Specifiers {
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('%') {
             out.push_str(before);
-            let Some(specifier) = after.chars().next() else {
+            let is_one = |c: &char| *c == '%' || c.is_ascii_alphanumeric();
+            let Some(specifier) = after.chars().next().filter(is_one) else {
                 out.push('%');
-                return without_nul(out);
+                rest = after;
+                continue;
             };
             let value = self.value(specifier);
             out.push_str(&value.ok_or(UnitError::Specifier(specifier))?);
-            rest = after.get(specifier.len_utf8()..).unwrap_or_default();
+            rest = after.get(1..).unwrap_or_default();
         }
         out.push_str(rest);
         without_nul(out)

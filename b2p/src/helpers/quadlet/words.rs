@@ -5,6 +5,7 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
+use super::unit::{Assignment, Unit};
 use super::unit_error::{Result, UnitError};
 
 /// A word, and whether a part of it was quoted or escaped.
@@ -14,35 +15,73 @@ pub struct Word {
     pub text: String,
     /// True if the word has a quote or an escape: a `;` is then an argument.
     pub is_quoted: bool,
+    /// True if the word has an escape that is unknown, and kept as it is.
+    has_unknown: bool,
 }
 
-/// Splits a value into words.
+impl Word {
+    /// Adds what a backslash and the characters after it stand for.
+    fn push_escaped(&mut self, chars: &mut Peekable<Chars<'_>>) {
+        let rest = chars.clone();
+        if let Some(c) = escaped(chars) {
+            return self.text.push(c);
+        }
+        *chars = rest;
+        self.has_unknown = true;
+        self.text.push('\\');
+        self.text.extend(chars.next());
+    }
+}
+
+/// Splits a value into words. An escape that is unknown is kept as it is (extract_first_word_and_warn() of
+/// src/basic/extract-word.c).
 ///
 /// # Errors
-/// A quote is not closed, or an escape is unknown.
+/// A quote is not closed.
 pub fn split(value: &str) -> Result<Vec<Word>> {
     if value.contains('\0') {
         return Err("a program takes no NUL".into());
     }
-    let mut chars = value.chars().peekable();
+    words(value, false)
+}
+
+/// Returns the key of the first assignment with an escape that is unknown.
+#[must_use]
+pub fn unknown_escape(unit: &Unit) -> Option<&str> {
+    let is_split = |key: &str| key == "Environment" || key.starts_with("Exec");
+    let has_one = |a: &&Assignment| {
+        let words = split(&a.value).unwrap_or_default();
+        is_split(&a.key) && words.iter().any(|word| word.has_unknown)
+    };
+    let mut all = unit.assignments().iter();
+    all.find(has_one).map(|a| a.key.as_str())
+}
+
+/// Splits a text into words. In a value of a variable, a backslash keeps the next character, and the last quote
+/// may be open (replace_env_argv() of src/basic/env-util.c).
+fn words(text: &str, is_variable: bool) -> Result<Vec<Word>> {
+    let mut chars = text.chars().peekable();
     let mut words = Vec::new();
     loop {
         while chars.next_if(|c| c.is_ascii_whitespace()).is_some() {}
         if chars.peek().is_none() {
             return Ok(words);
         }
-        words.push(word(&mut chars)?);
+        words.push(word(&mut chars, is_variable)?);
     }
 }
 
-fn word(chars: &mut Peekable<Chars<'_>>) -> Result<Word> {
+fn word(chars: &mut Peekable<Chars<'_>>, is_variable: bool) -> Result<Word> {
     let mut word = Word::default();
     let mut quote = None;
     while let Some(c) = chars.next_if(|c| quote.is_some() || !c.is_ascii_whitespace()) {
         match c {
             '\\' => {
-                word.text.push(escaped(chars)?);
                 word.is_quoted = true;
+                match is_variable {
+                    true => word.text.extend(chars.next()),
+                    false => word.push_escaped(chars),
+                }
             }
             c if quote == Some(c) => quote = None,
             '"' | '\'' if quote.is_none() => {
@@ -53,16 +92,15 @@ fn word(chars: &mut Peekable<Chars<'_>>) -> Result<Word> {
         }
     }
     match quote {
-        None => Ok(word),
-        Some(_) => Err("a quote is not closed".into()),
+        Some(_) if !is_variable => Err("a quote is not closed".into()),
+        _ => Ok(word),
     }
 }
 
-/// Reads what follows a backslash.
-fn escaped(chars: &mut Peekable<Chars<'_>>) -> Result<char> {
-    const UNKNOWN: &str = "an escape that systemd.syntax(7) does not have";
-    let c = chars.next().ok_or(UNKNOWN)?;
-    Ok(match c {
+/// Reads what follows a backslash; `None` for what systemd.syntax(7) does not have.
+fn escaped(chars: &mut Peekable<Chars<'_>>) -> Option<char> {
+    let c = chars.next()?;
+    Some(match c {
         'a' => '\u{7}',
         'b' => '\u{8}',
         'f' => '\u{c}',
@@ -72,11 +110,11 @@ fn escaped(chars: &mut Peekable<Chars<'_>>) -> Result<char> {
         'v' => '\u{b}',
         's' => ' ',
         '\\' | '"' | '\'' | ';' => c,
-        'x' => number(chars, 16, 2, 0).ok_or(UNKNOWN)?,
-        'u' => number(chars, 16, 4, 0).ok_or(UNKNOWN)?,
-        'U' => number(chars, 16, 8, 0).ok_or(UNKNOWN)?,
-        '0'..='7' => number(chars, 8, 2, c.to_digit(8).unwrap_or(0)).ok_or(UNKNOWN)?,
-        _ => return Err(UNKNOWN.into()),
+        'x' => number(chars, 16, 2, 0)?,
+        'u' => number(chars, 16, 4, 0)?,
+        'U' => number(chars, 16, 8, 0)?,
+        '0'..='7' => number(chars, 8, 2, c.to_digit(8)?)?,
+        _ => return None,
     })
 }
 
@@ -148,7 +186,7 @@ pub fn expand_variables(argv: &[String], get: impl Fn(&str) -> Option<String>) -
         match whole.filter(|_| n > 0) {
             Some(name) => {
                 let value = get(name).unwrap_or_default();
-                let words = split(&value).unwrap_or_default();
+                let words = words(&value, true).unwrap_or_default();
                 expanded.extend(words.into_iter().map(|word| word.text));
             }
             None => expanded.push(replaced(word, &get)),

@@ -77,7 +77,13 @@ fn every_specifier_has_its_value() {
             Some("100% /tmp /var/tmp /bin/bash 5%"),
         ),
         ("web.service", 0, "%d", None),
-        ("web.service", 0, "%\u{e9}", None),
+        (
+            "web.service",
+            0,
+            "%{http_code} %-5s %\u{e9} % %%n %",
+            Some("%{http_code} %-5s %\u{e9} % %n %"),
+        ),
+        ("web.service", 0, "%9", None),
     ] {
         let expanded = of(unit, uid).expand(text).ok();
         assert_eq!(expanded.as_deref(), right, "{unit} {text}");

@@ -24,11 +24,11 @@ fn words_quotes_and_escapes() {
         ),
         (r#"'it\'s'"#, Some(&["it's"])),
         (r#""open"#, None),
-        (r"\q", None),
-        (r"\x4", None),
-        (r"\x00", None),
-        (r"\ud800", None),
-        (r"\", None),
+        (r"a\q \d+ \", Some(&[r"a\q", r"\d+", r"\"])),
+        (r"\x4 \x4g", Some(&[r"\x4", r"\x4g"])),
+        (r"\x00 \018", Some(&[r"\x00", r"\018"])),
+        (r"\ud800", Some(&[r"\ud800"])),
+        (r#""open\"#, None),
     ] {
         let right = right.map(|words| words.iter().map(|w| (*w).to_owned()).collect());
         assert_eq!(texts(value).ok(), right, "{value}");
