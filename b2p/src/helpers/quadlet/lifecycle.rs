@@ -330,7 +330,8 @@ impl Lifecycle {
     }
 
     fn on_main_exited(&mut self, exit: Exit, now: Millis) {
-        let failure = self.plan.failure(exit);
+        let is_ignored = self.plan.ignores_failure.start.first() == Some(&true);
+        let failure = self.plan.failure(exit).filter(|_| !is_ignored);
         match self.stage {
             // A unit with `Type=notify` that ends without READY=1 has failed.
             Stage::Start if self.plan.kind == Kind::Notify => {

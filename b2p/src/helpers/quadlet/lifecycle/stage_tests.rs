@@ -96,3 +96,22 @@ fn a_signal_ends_a_command_without_success() {
     assert_eq!(ended(Kind::Oneshot, |c| &mut c.start), [143, 0]);
     assert_eq!(ended(Kind::Forking, |c| &mut c.start), [143, 138]);
 }
+
+/// The prefix `-` of `ExecStart=` holds for the main process, too, also for one that has forked.
+#[test]
+fn a_failure_of_the_main_process_may_be_ignored() {
+    let ended = |kind, events: &[Event]| {
+        let mut w = World::new(kind, |plan| plan.ignores_failure.start = vec![true]);
+        w.pid_file = Some(50);
+        w.after(events);
+        w.life.status
+    };
+    let (failed, killed) = (Exit::Code(3), Exit::Signal(9));
+    assert_eq!(ended(Kind::Simple, &[Event::Exited(10, failed)]), 0);
+    let ready = [Event::Ready, Event::Exited(10, killed)];
+    assert_eq!(ended(Kind::Notify, &ready), 0);
+    // Nothing says that it is ready.
+    assert_eq!(ended(Kind::Notify, &[Event::Exited(10, failed)]), 1);
+    let forked = [Event::Exited(10, OK), Event::Exited(50, failed)];
+    assert_eq!(ended(Kind::Forking, &forked), 0);
+}
