@@ -10,6 +10,7 @@ use super::host;
 use super::keys;
 use super::lifecycle::Kind;
 use super::paths::service_name;
+use super::plain;
 use super::program::Program;
 use super::run::{GIVEN_UP, SKIPPED};
 use super::span::{Span, span};
@@ -64,6 +65,10 @@ pub struct Definition {
     pub wants: Vec<String>,
     /// Services whose stop and restart are its own.
     pub part_of: Vec<String>,
+    /// Services that are ordered after it, that start it, and that need it, by its own word.
+    before: Vec<String>,
+    wanted_by: Vec<String>,
+    required_by: Vec<String>,
     /// Units that it names and that start with it.
     pub pulled: Vec<String>,
     /// The boot starts it.
@@ -90,8 +95,17 @@ impl Definition {
             conditions::of(unit, prefix, specifiers)?;
         }
         let program = Program::of(unit, specifiers)?;
-        let units = |keys: &[&str]| units(unit, keys, specifiers);
+        let units = |keys: &[&str]| units_of(unit, "Unit", keys, specifiers);
         let names = |keys: &[&str]| services(units(keys), &specifiers.user);
+        // systemctl(1) makes links of the section [Install] of a unit file (super::plain).
+        let is_plain = unit.last(plain::PATH.0, plain::PATH.1).is_some();
+        let links = |key: &str| match is_plain {
+            true => Vec::new(),
+            false => services(
+                units_of(unit, "Install", &[key], specifiers),
+                &specifiers.user,
+            ),
+        };
         let installed = |key| {
             unit.names("Install", key)
                 .any(|t| BOOT_TARGETS.contains(&t))
@@ -105,6 +119,9 @@ impl Definition {
             binds: names(&["BindsTo"]),
             wants: names(&["Wants", "Upholds"]),
             part_of: names(&["PartOf"]),
+            before: names(&["Before"]),
+            wanted_by: links("WantedBy"),
+            required_by: links("RequiredBy"),
             pulled: units(&["Requires", "Requisite", "BindsTo", "Wants", "Upholds"]),
             at_boot: installed("WantedBy") || installed("RequiredBy"),
             unsupported: keys::unsupported(unit),
@@ -135,32 +152,32 @@ impl Definition {
 }
 
 /// Adds what units say about others: `Before=`, `WantedBy=` and `RequiredBy=` of a service.
-pub fn link(definitions: &mut [Definition], units: &[(String, Unit)], owner: &Owner) {
-    for (name, unit) in units {
-        let Some(own) = service_name(name, owner) else {
+pub fn link(definitions: &mut [Definition]) {
+    let mut links = Vec::new();
+    for d in definitions.iter() {
+        for (others, key) in [
+            (&d.before, "Before"),
+            (&d.wanted_by, "WantedBy"),
+            (&d.required_by, ""),
+        ] {
+            links.extend(
+                others
+                    .iter()
+                    .map(|other| (other.clone(), key, d.service.clone())),
+            );
+        }
+    }
+    for (other, key, own) in links {
+        let mut others = definitions.iter_mut();
+        let Some(other) = others.find(|d| d.service == other) else {
             continue;
         };
-        for (key, section) in [
-            ("Before", "Unit"),
-            ("WantedBy", "Install"),
-            ("RequiredBy", "Install"),
-        ] {
-            let others: Vec<String> = unit
-                .names(section, key)
-                .filter_map(|name| service_of(name, owner))
-                .collect();
-            for other in definitions
-                .iter_mut()
-                .filter(|d| others.contains(&d.service))
-            {
-                let list = match key {
-                    "Before" => &mut other.after,
-                    "WantedBy" => &mut other.wants,
-                    _ => &mut other.needs,
-                };
-                add(list, own.clone());
-            }
-        }
+        let list = match key {
+            "Before" => &mut other.after,
+            "WantedBy" => &mut other.wants,
+            _ => &mut other.needs,
+        };
+        add(list, own);
     }
 }
 
@@ -201,9 +218,9 @@ pub fn belongs_to(text: &str, owner: &Owner) -> bool {
 }
 
 /// Returns the units that these keys name, each once. The specifiers of a template name instances.
-fn units(unit: &Unit, keys: &[&str], specifiers: &Specifiers) -> Vec<String> {
+fn units_of(unit: &Unit, section: &str, keys: &[&str], specifiers: &Specifiers) -> Vec<String> {
     let mut units = Vec::new();
-    for name in keys.iter().flat_map(|key| unit.names("Unit", key)) {
+    for name in keys.iter().flat_map(|key| unit.names(section, key)) {
         add(&mut units, specifiers.expand(name).unwrap_or_default());
     }
     units

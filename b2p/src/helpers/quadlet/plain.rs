@@ -132,12 +132,17 @@ fn text(dirs: &[PathBuf]) -> Result<String> {
                 .filter(|n| n.ends_with(".service"))
             {
                 add_drop_ins(drop_ins.entry(unit.to_owned()).or_default(), &path);
-            } else if is_boot_target(&name) {
-                wanted.extend(
-                    entries(&path)
-                        .into_iter()
-                        .filter(|n| n.ends_with(".service")),
-                );
+            } else if let Some((owner, key)) = owner_of_links(&name) {
+                let links = entries(&path).into_iter();
+                let links = links.filter(|n| n.ends_with(".service"));
+                if super::convert::BOOT_TARGETS.contains(&owner) {
+                    wanted.extend(links);
+                } else if owner.ends_with(".service") {
+                    let links = links.collect::<Vec<_>>().join(" ");
+                    let drop_ins = drop_ins.entry(owner.to_owned()).or_default();
+                    let text = drop_ins.entry(name.clone()).or_default();
+                    *text += &format!("[Unit]\n{key}={links}\n");
+                }
             } else if name.ends_with(".service") && seen.insert(name.clone()) {
                 part(&mut out, &name, &unit(&path));
             }
@@ -157,12 +162,11 @@ fn part(out: &mut String, name: &str, text: &str) {
     let _ = writeln!(out, "---{name}---\n{}", text.trim_end());
 }
 
-/// Returns true for the directory of the links of a target that each boot reaches.
-fn is_boot_target(name: &str) -> bool {
-    let target = [".wants", ".requires"]
-        .iter()
-        .find_map(|suffix| name.strip_suffix(suffix));
-    target.is_some_and(|target| super::convert::BOOT_TARGETS.contains(&target))
+/// Returns the unit whose links a directory has, and the key that they stand for (systemd.unit(5)).
+fn owner_of_links(name: &str) -> Option<(&str, &str)> {
+    let wants = name.strip_suffix(".wants").map(|owner| (owner, "Wants"));
+    let requires = || Some((name.strip_suffix(".requires")?, "Requires"));
+    wants.or_else(requires)
 }
 
 /// Returns the text of a unit file, and its path. A link to /dev/null leaves the path empty: the unit is
@@ -252,7 +256,13 @@ mod tests {
         let names: Vec<&str> = parts.iter().map(|(name, _)| *name).collect();
         assert_eq!(
             names,
-            ["web.service", "off.service", "web.service.d", "wanted"]
+            [
+                "web.service",
+                "off.service",
+                "web.service.d",
+                "x.service.d",
+                "wanted"
+            ]
         );
         let path = first.join("web.service");
         let unit = format!(
@@ -263,9 +273,32 @@ mod tests {
         // The first directory has precedence for a name, and names give the order.
         assert_eq!(parts[2].1, "[Unit]\nA=0\n[Unit]\nA=1\n\n\n[Unit]\nA=2\n");
         assert_eq!(
-            (parts[1].1, parts[3].1),
+            (parts[1].1, parts[4].1),
             ("[X-Unit]\nPath=\n", "web.service\n")
         );
+    }
+
+    #[test]
+    fn a_link_is_a_dependency_of_the_unit_whose_directory_has_it() {
+        let temp = Temp::new();
+        for (dir, link) in [
+            ("first/x.service.wants", "a.service"),
+            ("first/x.service.requires", "b.service"),
+            ("second/x.service.wants", "c.service"),
+            ("second/x.target.wants", "d.service"),
+        ] {
+            let dir = temp.path(dir);
+            fs::create_dir_all(&dir).unwrap();
+            symlink("/dev/null", dir.join(link)).unwrap();
+        }
+        let text = text(&["first", "second"].map(|dir| temp.path(dir))).unwrap();
+        let [("x.service.d", drop_ins), ("wanted", "\n")] = split_output(&text)[..] else {
+            panic!("{text}");
+        };
+        let links = Unit::parse(drop_ins);
+        let names = |key| links.names("Unit", key).collect::<Vec<_>>();
+        assert_eq!(names("Wants"), ["a.service", "c.service"]);
+        assert_eq!(names("Requires"), ["b.service"]);
     }
 
     #[test]

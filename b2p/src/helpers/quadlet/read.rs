@@ -114,7 +114,7 @@ pub(super) fn read(owner: &Owner) -> Result<Loaded> {
     loaded.templates = texts.templates();
     let names = names(owner, &texts, &loaded.templates);
     take_all(&mut loaded, owner, &texts, names);
-    convert::link(&mut loaded.definitions, &loaded.units, owner);
+    convert::link(&mut loaded.definitions);
     Ok(loaded)
 }
 

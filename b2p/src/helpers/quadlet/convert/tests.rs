@@ -219,7 +219,7 @@ fn units_name_others_and_pull_them_into_the_boot() {
         Definition::of(unit, &specifiers).unwrap()
     };
     let mut definitions: Vec<Definition> = units.iter().map(define).collect();
-    link(&mut definitions, &units, &owner(0));
+    link(&mut definitions);
     let [_, db, vol, ..] = definitions.as_slice() else {
         panic!()
     };
@@ -236,4 +236,28 @@ fn units_name_others_and_pull_them_into_the_boot() {
         .map(|d| d.service.as_str())
         .collect();
     assert_eq!(started, ["pod", "db", "vol", "job", "log"]);
+}
+
+/// The section [Install] of a unit file is for `systemctl enable`, whose links are drop-ins here; that of a
+/// quadlet is for the generator.
+#[test]
+fn no_unit_file_installs_itself() {
+    let install = "[Install]\nWantedBy=web.service\nRequiredBy=web.service\n";
+    let mut definitions = [
+        ("web.service", ""),
+        (
+            "file.service",
+            &format!("{install}[X-Unit]\nPath=/file.service\n"),
+        ),
+        ("quadlet@1.service", install),
+        ("first@1.service", "[Unit]\nBefore=quadlet@%i.service\n"),
+    ]
+    .map(|(name, text)| define(name, &format!("{text}[Service]\nExecStart=/a\n"), 0).unwrap());
+    link(&mut definitions);
+    let web = &definitions[0];
+    assert_eq!(
+        (&web.wants[..], &web.needs[..]),
+        (&["quadlet-1".to_owned()][..], &["quadlet-1".to_owned()][..])
+    );
+    assert_eq!(definitions[2].after, ["first-1"]);
 }
