@@ -82,7 +82,8 @@ pub fn signal_number(name: &str) -> Option<i32> {
 }
 
 /// Returns the name of a standard signal.
-fn signal_name(sig: i32) -> Option<&'static str> {
+#[must_use]
+pub fn signal_name(sig: i32) -> Option<&'static str> {
     usize::try_from(sig)
         .ok()
         .filter(|&n| n > 0)

@@ -124,7 +124,7 @@ fn process_properties(view: &View<'_>) -> Vec<(&'static str, String)> {
 fn unit_properties(view: &View<'_>) -> Vec<(&'static str, String)> {
     let (active, sub) = view.states();
     let is_service = view.service.is_some();
-    let can_reload = view.key("Service", "ExecReload").is_some();
+    let can_reload = view.can_reload();
     vec![
         ("Id", view.name.clone()),
         ("Names", view.name.clone()),

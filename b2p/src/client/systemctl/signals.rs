@@ -43,7 +43,7 @@ impl Targets<'_> {
                 "{name} is not active, cannot reload."
             )));
         };
-        if view.key("Service", "ExecReload").is_none() {
+        if !view.can_reload() {
             return failed(&format!(
                 "Job type reload is not applicable for unit {name}."
             ));
@@ -60,7 +60,7 @@ impl Targets<'_> {
         match view.told().reload_status {
             0 => Ok(()),
             status => failed(&format!(
-                "a command of ExecReload= has ended with status {status}"
+                "a command has ended with status {status}, or was not done in time"
             )),
         }
     }
@@ -69,8 +69,7 @@ impl Targets<'_> {
     pub fn reload_or_restart(&self, report: &Report<'_>, verb: &str) -> i32 {
         let change = |name: &String| {
             let view = units::find(report, self.owner, name);
-            let can_reload =
-                view.key("Service", "ExecReload").is_some() && view.states().0 == "active";
+            let can_reload = view.can_reload() && view.states().0 == "active";
             let options = self.options.with_names(vec![name.clone()]);
             let one = Targets {
                 options: &options,

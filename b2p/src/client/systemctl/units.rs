@@ -189,6 +189,12 @@ impl View<'_> {
         self.unit.as_ref()?.last(section, key)
     }
 
+    /// Returns true if the unit has a reload.
+    pub fn can_reload(&self) -> bool {
+        let has_command = self.key("Service", "ExecReload").is_some();
+        has_command || self.key("Service", "Type") == Some("notify-reload")
+    }
+
     /// Returns what the unit's first process tells.
     pub fn told(&self) -> state::State {
         match (&self.unit, self.service) {

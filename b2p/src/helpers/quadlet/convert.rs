@@ -2,13 +2,15 @@
 //! Units to service files (docs/guide/services.md): what PID 1 has to know of a unit. The commands of
 //! the unit are run by `b2p unit-run`.
 
+mod links;
+
 use sys::clock::Millis;
 use sys::paths::B2P;
 
 use super::conditions;
 use super::host;
 use super::keys;
-use super::lifecycle::Kind;
+use super::lifecycle::{Exit, Kind, Plan};
 use super::paths::service_name;
 use super::plain;
 use super::program::Program;
@@ -17,6 +19,9 @@ use super::span::{Span, span};
 use super::specifiers::{Owner, Specifiers};
 use super::unit::Unit;
 use super::unit_error::{Result, UnitError};
+
+pub use self::links::{Links, belongs_to, link, links};
+use self::links::{PART_OF, WANTS};
 
 /// Longest time that a service file can name, in milliseconds.
 const MAX_MS: Millis = 3_600_000;
@@ -42,11 +47,6 @@ pub const BOOT_TARGETS: &[&str] = &[
     "network-online.target",
     "timers.target",
 ];
-
-/// Begin of a comment of a service file that names services which start with it.
-const WANTS: &str = "# wants";
-/// Begin of a comment of a service file that names services with which it stops and restarts.
-const PART_OF: &str = "# part-of";
 
 /// A unit, and what becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,72 +151,6 @@ impl Definition {
     }
 }
 
-/// Adds what units say about others: `Before=`, `WantedBy=` and `RequiredBy=` of a service.
-pub fn link(definitions: &mut [Definition]) {
-    let mut links = Vec::new();
-    for d in definitions.iter() {
-        for (others, key) in [
-            (&d.before, "Before"),
-            (&d.wanted_by, "WantedBy"),
-            (&d.required_by, ""),
-        ] {
-            links.extend(
-                others
-                    .iter()
-                    .map(|other| (other.clone(), key, d.service.clone())),
-            );
-        }
-    }
-    for (other, key, own) in links {
-        let mut others = definitions.iter_mut();
-        let Some(other) = others.find(|d| d.service == other) else {
-            continue;
-        };
-        let list = match key {
-            "Before" => &mut other.after,
-            "WantedBy" => &mut other.wants,
-            _ => &mut other.needs,
-        };
-        add(list, own);
-    }
-}
-
-/// Services that a service file names, by [`links`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Links {
-    /// Services that it needs.
-    pub needs: Vec<String>,
-    /// Services that start with it.
-    pub wants: Vec<String>,
-    /// Services with which it stops and restarts.
-    pub part_of: Vec<String>,
-}
-
-/// Reads the services that a text of [`Definition::service_file`] names.
-#[must_use]
-pub fn links(text: &str) -> Links {
-    let names = |keyword: &str| -> Vec<String> {
-        let lines = text.lines().filter_map(|l| l.strip_prefix(keyword));
-        let lines = lines.filter_map(|rest| rest.strip_prefix(' '));
-        lines
-            .flat_map(str::split_whitespace)
-            .map(str::to_owned)
-            .collect()
-    };
-    Links {
-        needs: names("needs"),
-        wants: names(WANTS),
-        part_of: names(PART_OF),
-    }
-}
-
-/// Returns true if a text of [`Definition::service_file`] is that of a unit of this user.
-#[must_use]
-pub fn belongs_to(text: &str, owner: &Owner) -> bool {
-    let user = text.lines().find_map(|line| line.strip_prefix("user "));
-    user.unwrap_or("root") == if owner.uid == 0 { "root" } else { &owner.name }
-}
-
 /// Returns the units that these keys name, each once. The specifiers of a template name instances.
 fn units_of(unit: &Unit, section: &str, keys: &[&str], specifiers: &Specifiers) -> Vec<String> {
     let mut units = Vec::new();
@@ -256,7 +190,7 @@ fn service_of(unit: &str, owner: &Owner) -> Option<String> {
 fn lines(unit: &Unit, program: &Program, service: &str, specifiers: &Specifiers) -> Result<String> {
     let lines = [
         supervision(unit, program, service)?,
-        final_statuses(unit),
+        final_statuses(&program.plan),
         process_settings(unit, specifiers)?,
     ];
     Ok(lines.concat())
@@ -280,6 +214,7 @@ fn supervision(unit: &Unit, program: &Program, service: &str) -> Result<String> 
         grace.min(MAX_MS),
         late.min(MAX_MS),
         match last("KillMode") {
+            _ if !plan.kills => "process",
             Some("process" | "none") => "process",
             _ => "mixed",
         },
@@ -292,16 +227,21 @@ fn restart_delay(text: &str) -> Result<Millis> {
     span(text).and_then(Span::ms).ok_or_else(wrong)
 }
 
-/// Returns the lines about exit statuses after which the service is not started again.
-fn final_statuses(unit: &Unit) -> String {
-    let statuses = unit.names("Service", "RestartPreventExitStatus");
-    let statuses = statuses.filter_map(|status| status.parse::<u8>().ok());
+/// Returns the lines about exit statuses after which the service is not started again. Of signals and of a success
+/// the first process makes one of its own.
+fn final_statuses(plan: &Plan) -> String {
+    let code = |exit: &Exit| match exit {
+        Exit::Code(code) => Some(*code),
+        Exit::Signal(_) => None,
+    };
+    let codes = plan
+        .prevents
+        .iter()
+        .filter_map(code)
+        .filter(|code| *code != 0);
     // A line takes 64 words.
-    let statuses: String = statuses
-        .take(32)
-        .map(|status| format!(" {status}"))
-        .collect();
-    format!("final {GIVEN_UP}{statuses}\ndone {SKIPPED}\n")
+    let codes: String = codes.take(32).map(|code| format!(" {code}")).collect();
+    format!("final {GIVEN_UP}{codes}\ndone {SKIPPED}\n")
 }
 
 /// Returns the lines about the user, the limits and the environment of the process.

@@ -40,10 +40,12 @@ const READ: &[(&str, &[&str])] = &[
             "LimitNOFILE",
             "OOMScoreAdjust",
             "PIDFile",
+            "ReloadSignal",
             "RemainAfterExit",
             "Restart",
             "RestartPreventExitStatus",
             "RestartSec",
+            "SendSIGKILL",
             "StandardError",
             "StandardOutput",
             "StartLimitBurst",
@@ -72,15 +74,7 @@ const NOT_NEEDED: &[(&str, &[&str])] = &[
             "RequiresMountsFor",
         ],
     ),
-    (
-        "Service",
-        &[
-            "Delegate",
-            "NotifyAccess",
-            "SendSIGKILL",
-            "SyslogIdentifier",
-        ],
-    ),
+    ("Service", &["Delegate", "NotifyAccess", "SyslogIdentifier"]),
 ];
 
 /// Keys without which the processes would have more rights than their author meant.

@@ -8,9 +8,12 @@ use nix::libc::pid_t;
 use sys::clock::Millis;
 
 mod events;
+mod main_process;
+mod outcome;
 pub mod plan;
 
 pub use self::events::{Event, Step};
+use self::plan::Failure;
 pub use self::plan::{Commands, Exit, Kind, Plan, Stage};
 
 /// The state machine.
@@ -25,10 +28,16 @@ pub struct Lifecycle {
     /// Process of a command that the stage waits for, and true if its failure has no consequence.
     control: Option<(pid_t, bool)>,
     main: Option<pid_t>,
+    /// Time of the next look for the main process that has forked.
+    look_at: Option<Millis>,
     /// The stage waits for processes of the cgroup that are neither of these.
     has_others: bool,
-    /// Exit status of the whole.
-    status: i32,
+    /// First failure.
+    failure: Option<Failure>,
+    /// End of the main process, or of the last command of a one-shot.
+    exit: Option<Exit>,
+    /// The unit has done its work, and PID 1 keeps it as done.
+    is_done: bool,
     /// Time at which the stage is over.
     deadline: Option<Millis>,
     /// Time to which the unit has extended the stage.
@@ -37,13 +46,12 @@ pub struct Lifecycle {
     watchdog_at: Option<Millis>,
     /// A reload was asked for that has not begun.
     is_to_reload: bool,
+    /// The main process is to say that its reload is over.
+    reloads_itself: bool,
     /// Number of reloads that are over, and exit status of the last one.
     reloads: (u32, i32),
     steps: VecDeque<Step>,
 }
-
-/// Exit status for a failure that is no process's own.
-const FAILED: i32 = 1;
 
 impl Lifecycle {
     /// Begins the life at `now`.
@@ -57,12 +65,16 @@ impl Lifecycle {
             awaits: false,
             control: None,
             main: None,
+            look_at: None,
             has_others: false,
-            status: 0,
+            failure: None,
+            exit: None,
+            is_done: false,
             deadline,
             extended: 0,
             watchdog_at: None,
             is_to_reload: false,
+            reloads_itself: false,
             reloads: (0, 0),
             steps: VecDeque::new(),
         }
@@ -83,8 +95,8 @@ impl Lifecycle {
     /// Time at which [`Lifecycle::step`] has something to do without an event.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
-        let both = [self.end_of_stage(), self.watchdog_at];
-        both.into_iter().flatten().min()
+        let all = [self.end_of_stage(), self.watchdog_at, self.look_at];
+        all.into_iter().flatten().min()
     }
 
     fn end_of_stage(&self) -> Option<Millis> {
@@ -105,7 +117,7 @@ impl Lifecycle {
         }
         if self.watchdog_at.is_some_and(|at| at <= now) {
             self.steps.extend(self.main.map(Step::Abort));
-            self.fail(FAILED, now);
+            self.fail(Failure::new("watchdog"), now);
         }
         while self.steps.is_empty() && !self.awaits && self.control.is_none() {
             if !self.advance(now) {
@@ -125,11 +137,17 @@ impl Lifecycle {
         match self.stage {
             Stage::Pre => self.enter(Stage::Start, now),
             Stage::Start if self.waits_for_ready() => return false,
+            Stage::Start | Stage::Post if self.seeks_main() => return self.look_for_main(now),
             Stage::Start => self.on_begun(now),
+            Stage::Post if std::mem::take(&mut self.plan.ends_alone) => {
+                self.steps.push_back(Step::Count);
+                self.awaits = true;
+            }
             Stage::Post => {
                 self.steps.push_back(Step::Ready);
                 self.enter(Stage::Running, now);
             }
+            Stage::Reload if self.reloads_itself => return false,
             Stage::Reload => {
                 self.reloads.0 += 1;
                 self.enter(Stage::Running, now);
@@ -167,6 +185,7 @@ impl Lifecycle {
     fn enter(&mut self, stage: Stage, now: Millis) {
         self.stage = stage;
         self.next = 0;
+        self.look_at = None;
         if !matches!(stage, Stage::Start | Stage::Post) {
             self.extended = 0;
         }
@@ -178,10 +197,14 @@ impl Lifecycle {
             }
             Stage::Ended => {
                 self.deadline = None;
-                self.steps.push_back(Step::End(self.status));
+                let status = self.failure.map_or(0, |failure| failure.status);
+                self.steps.push_back(Step::End(status));
             }
             Stage::Reload => {
                 self.reloads.1 = 0;
+                let reloads = self.main.filter(|_| self.plan.reloads_itself);
+                self.reloads_itself = reloads.is_some();
+                self.steps.extend(reloads.map(Step::Reload));
                 self.deadline = self.plan.start_ms.map(|ms| now.saturating_add(ms));
             }
             Stage::Pre | Stage::Start | Stage::Post => {}
@@ -204,26 +227,33 @@ impl Lifecycle {
     /// Notes that the time of a stage is over.
     fn expire(&mut self, now: Millis) {
         match self.stage {
-            Stage::Pre | Stage::Start | Stage::Post => self.fail(FAILED, now),
+            Stage::Pre | Stage::Start | Stage::Post | Stage::Running => {
+                self.fail(Failure::new("timeout"), now);
+            }
             // The command of the stage is killed; the next stage begins when it has ended.
             Stage::Stop | Stage::StopPost | Stage::Reload => {
                 self.next = self.commands().len();
+                if std::mem::take(&mut self.reloads_itself) {
+                    self.reloads.1 = Failure::new("timeout").status;
+                }
                 let control = self.control.map(|(pid, _)| Step::Kill(pid));
                 self.steps.extend(control);
+            }
+            // As in systemd, the processes are left to themselves (systemd.kill(5), "SendSIGKILL=").
+            Stage::Terminate if !self.plan.kills => {
+                (self.main, self.control, self.has_others) = (None, None, false);
             }
             Stage::Terminate if std::mem::take(&mut self.has_others) => {
                 self.steps.push_back(Step::KillAll);
             }
             Stage::Terminate => self.signal(Step::Kill),
-            Stage::Running | Stage::Ended => {}
+            Stage::Ended => {}
         }
     }
 
     /// Ends the life after a failure.
-    fn fail(&mut self, status: i32, now: Millis) {
-        if self.status == 0 {
-            self.status = status;
-        }
+    fn fail(&mut self, failure: Failure, now: Millis) {
+        self.failure = self.failure.or(Some(failure));
         self.enter(Stage::Terminate, now);
     }
 
@@ -235,19 +265,19 @@ impl Lifecycle {
                 self.awaits = false;
                 let ignored = self.commands().get(self.next).copied().unwrap_or(false);
                 self.next += 1;
-                self.on_result(ignored, FAILED, now);
+                self.on_result(ignored, Failure::new("exit-code"), now);
             }
             Event::Exited(pid, exit) => self.on_exited(pid, exit, now),
-            Event::Main(pid) => {
-                self.main = Some(pid);
-                self.found_main(now);
-            }
-            Event::NoMain => {
-                if std::mem::take(&mut self.awaits) {
-                    self.fail(FAILED, now);
+            Event::Main(pid) => self.found_main(pid, now),
+            Event::NoMain(may_come) => self.lacks_main(may_come, now),
+            Event::Extend(ms) => self.extended = now.saturating_add(ms),
+            Event::Left(has_others) if self.awaits && self.stage == Stage::Post => {
+                self.awaits = false;
+                self.is_done = !has_others;
+                if self.is_done {
+                    self.enter(Stage::Ended, now);
                 }
             }
-            Event::Extend(ms) => self.extended = now.saturating_add(ms),
             Event::Left(has_others) => self.has_others &= has_others,
             Event::Watchdog if self.watchdog_at.is_some() => self.feed_watchdog(now),
             Event::Reload => {
@@ -255,8 +285,14 @@ impl Lifecycle {
                 self.is_to_reload = stages.contains(&self.stage);
             }
             Event::Watchdog => {}
+            Event::Trigger if self.stage < Stage::Stop => self.watchdog_at = Some(now),
+            Event::Stopping if self.stage == Stage::Running => {
+                self.watchdog_at = None;
+                self.deadline = self.plan.stop_ms.map(|ms| now.saturating_add(ms));
+            }
+            Event::Trigger | Event::Stopping => {}
             Event::Ready if self.waits_for_ready() => self.on_begun(now),
-            Event::Ready => {}
+            Event::Ready => self.reloads_itself &= self.stage != Stage::Reload,
             Event::Stop => self.on_stop(now),
         }
     }
@@ -265,15 +301,6 @@ impl Lifecycle {
     fn feed_watchdog(&mut self, now: Millis) {
         let ms = self.plan.watchdog_ms;
         self.watchdog_at = ms.map(|ms| now.saturating_add(ms));
-    }
-
-    fn found_main(&mut self, now: Millis) {
-        let is_answer = self.plan.kind == Kind::Forking && std::mem::take(&mut self.awaits);
-        if is_answer && self.stage == Stage::Start {
-            self.on_begun(now);
-        } else if is_answer {
-            self.signal(Step::Terminate);
-        }
     }
 
     fn on_started(&mut self, pid: pid_t) {
@@ -289,6 +316,7 @@ impl Lifecycle {
     }
 
     fn on_exited(&mut self, pid: pid_t, exit: Exit, now: Millis) {
+        self.look_at = None;
         if self.has_others {
             self.steps.push_back(Step::Count);
         }
@@ -299,50 +327,31 @@ impl Lifecycle {
         } else if let Some((_, ignored)) = self.control.filter(|(control, _)| *control == pid) {
             self.control = None;
             let failed = match (self.stage, self.plan.kind) {
-                (Stage::Start, Kind::Oneshot) => self.plan.failure(exit),
+                (Stage::Start, Kind::Oneshot) => {
+                    self.exit = Some(exit);
+                    self.plan.failure(exit)
+                }
                 _ => plan::failure_of_command(exit),
             };
-            match failed {
-                Some(status) => self.on_result(ignored, status, now),
-                None if self.stage == Stage::Start && self.plan.kind == Kind::Forking => {
-                    self.steps.push_back(Step::FindMain);
-                    self.awaits = true;
-                }
-                None => {}
+            if let Some(failure) = failed {
+                self.on_result(ignored, failure, now);
             }
         }
     }
 
     /// Notes the failure of a command.
-    fn on_result(&mut self, ignored: bool, status: i32, now: Millis) {
+    fn on_result(&mut self, ignored: bool, failure: Failure, now: Millis) {
         match self.stage {
             _ if ignored => {}
-            Stage::Pre | Stage::Start | Stage::Post => self.fail(status, now),
+            Stage::Pre | Stage::Start | Stage::Post => self.fail(failure, now),
             // As in systemd, what is left of `ExecStop=` does not run.
             Stage::Stop => self.next = self.commands().len(),
             // The unit runs on as it was.
             Stage::Reload => {
-                self.reloads.1 = status;
+                self.reloads.1 = failure.status;
                 self.next = self.commands().len();
             }
             Stage::Running | Stage::Terminate | Stage::StopPost | Stage::Ended => {}
-        }
-    }
-
-    fn on_main_exited(&mut self, exit: Exit, now: Millis) {
-        let is_ignored = self.plan.ignores_failure.start.first() == Some(&true);
-        let failure = self.plan.failure(exit).filter(|_| !is_ignored);
-        match self.stage {
-            // A unit with `Type=notify` that ends without READY=1 has failed.
-            Stage::Start if self.plan.kind == Kind::Notify => {
-                self.fail(failure.unwrap_or(FAILED), now);
-            }
-            Stage::Start | Stage::Post | Stage::Running | Stage::Reload => match failure {
-                Some(status) => self.fail(status, now),
-                None if self.plan.remains => {}
-                None => self.begin_stop(now),
-            },
-            _ => {}
         }
     }
 

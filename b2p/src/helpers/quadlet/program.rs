@@ -40,6 +40,8 @@ pub struct Program {
     pub notifies: bool,
     /// Number of the signal that asks the main process to end.
     pub kill_signal: i32,
+    /// Signal that asks the main process to reload.
+    pub reload_signal: i32,
     /// Starts within a time of which more are refused: number, and milliseconds.
     pub start_limit: Option<(usize, Millis)>,
 }
@@ -77,11 +79,12 @@ impl Program {
             env_files: env_files.map(path).collect::<Result<_>>()?,
             dir: last("WorkingDirectory").map(path).transpose()?,
             pid_file: last("PIDFile")
-                .map(|file| specifiers.expand(file))
+                .map(|file| pid_file(file, specifiers))
                 .transpose()?,
             stdout,
             stderr,
-            kill_signal: kill_signal(last("KillSignal"))?,
+            kill_signal: signal(unit, "KillSignal", "SIGTERM")?,
+            reload_signal: signal(unit, "ReloadSignal", "SIGHUP")?,
             start_limit: start_limit(unit)?,
         })
     }
@@ -95,20 +98,24 @@ fn plan(unit: &Unit, commands: &Commands<Command>) -> Result<Plan> {
     if starts == 0 || kind != Kind::Oneshot && starts > 1 {
         return Err("ExecStart: one command, or more with Type=oneshot".into());
     }
+    let remains = last("RemainAfterExit").is_some_and(is_true);
     // A one-shot that has nothing to do when it is stopped need not stay until then: PID 1 keeps it
     // as done.
     let has_end = !commands.stop.is_empty() || !commands.stop_post.is_empty();
-    let may_remain = kind != Kind::Oneshot || has_end;
     Ok(Plan {
         kind,
-        remains: last("RemainAfterExit").is_some_and(is_true) && may_remain,
+        remains,
+        ends_alone: remains && kind == Kind::Oneshot && !has_end,
+        kills: last("SendSIGKILL").is_none_or(is_true),
+        reloads_itself: last("Type") == Some("notify-reload"),
         ignores_failure: commands.map(|command| command.ignores_failure),
         start_ms: time(unit, &["TimeoutStartSec", "TimeoutSec"])?.and_then(Span::ms),
         stop_ms: time(unit, &["TimeoutStopSec", "TimeoutSec"])?
             .map_or(Some(DEFAULT_STOP_MS), Span::ms),
         watchdog_ms: time(unit, &["WatchdogSec"])?.and_then(Span::ms),
         kills_all: matches!(last("KillMode"), None | Some("control-group")),
-        success: ends(unit)?,
+        success: ends(unit, "SuccessExitStatus")?,
+        prevents: ends(unit, "RestartPreventExitStatus")?,
     })
 }
 
@@ -163,11 +170,20 @@ fn output(unit: &Unit, specifiers: &Specifiers) -> Result<(Output, Output)> {
     Ok((stdout, stderr))
 }
 
-fn kill_signal(text: Option<&str>) -> Result<i32> {
-    let name = text.unwrap_or("SIGTERM");
+fn signal(unit: &Unit, key: &'static str, default: &str) -> Result<i32> {
+    let name = unit.last(SERVICE, key).unwrap_or(default);
     let number = services::exit_status::signal_number(name);
     let right = "a signal by its name, such as SIGINT";
-    number.ok_or_else(|| UnitError::value("KillSignal", name, right))
+    number.ok_or_else(|| UnitError::value(key, name, right))
+}
+
+/// Reads `PIDFile=`, which may be relative to the runtime directory.
+fn pid_file(text: &str, specifiers: &Specifiers) -> Result<String> {
+    let path = specifiers.expand(text)?;
+    Ok(match path.starts_with('/') {
+        true => path,
+        false => format!("{}/{path}", specifiers.user.runtime_dir()),
+    })
 }
 
 /// Reads `StartLimitBurst=` and `StartLimitIntervalSec=`, of which one suffices. Without them, no unit is
@@ -198,7 +214,7 @@ fn kind(text: Option<&str>) -> Result<Kind> {
         "forking" => Kind::Forking,
         "oneshot" => Kind::Oneshot,
         other => {
-            let right = "simple, exec, notify, forking or oneshot";
+            let right = "simple, exec, notify, notify-reload, forking or oneshot";
             return Err(UnitError::value("Type", other, right));
         }
     })
@@ -242,20 +258,35 @@ fn time(unit: &Unit, keys: &[&'static str]) -> Result<Option<Span>> {
     }))
 }
 
-/// Reads `SuccessExitStatus=`.
-fn ends(unit: &Unit) -> Result<Vec<Exit>> {
-    let names = unit.names(SERVICE, "SuccessExitStatus");
-    let end = |name: &str| match name.parse() {
-        Ok(code @ 0..=255) => Ok(Exit::Code(code)),
-        _ => match services::exit_status::signal_number(name) {
-            Some(number) => Ok(Exit::Signal(number)),
-            None => {
-                let right = "a number to 255 or a signal";
-                Err(UnitError::value("SuccessExitStatus", name, right))
-            }
-        },
+/// Names of exit statuses from 0 and from 64 on (systemd.exec(5), "Process exit codes").
+const STATUSES: [(&str, usize); 2] = [
+    (
+        "SUCCESS FAILURE INVALIDARGUMENT NOTIMPLEMENTED NOPERMISSION NOTINSTALLED NOTCONFIGURED NOTRUNNING",
+        0,
+    ),
+    (
+        "USAGE DATAERR NOINPUT NOUSER NOHOST UNAVAILABLE SOFTWARE OSERR OSFILE CANTCREAT IOERR TEMPFAIL PROTOCOL \
+         NOPERM CONFIG",
+        64,
+    ),
+];
+
+/// Reads a list of exit statuses and signals.
+fn ends(unit: &Unit, key: &'static str) -> Result<Vec<Exit>> {
+    let end = |name: &str| {
+        let number = name.parse().ok().filter(|code| (0..=255).contains(code));
+        let named = || {
+            STATUSES.iter().find_map(|(names, first)| {
+                let at = names.split(' ').position(|known| known == name)?;
+                i32::try_from(first + at).ok()
+            })
+        };
+        let signal = || services::exit_status::signal_number(name).map(Exit::Signal);
+        let end = number.or_else(named).map(Exit::Code).or_else(signal);
+        let right = "a number to 255, the name of a status or a signal";
+        end.ok_or_else(|| UnitError::value(key, name, right))
     };
-    names.map(end).collect()
+    unit.names(SERVICE, key).map(end).collect()
 }
 
 fn environment(unit: &Unit, specifiers: &Specifiers) -> Result<Vec<(String, String)>> {

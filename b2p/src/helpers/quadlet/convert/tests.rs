@@ -34,7 +34,7 @@ fn service(definition: &Definition) -> ServiceDef {
 
 const CONTAINER: &str = "[Unit]\nAfter=network-online.target db.service x.mount\nRequires=data-volume.service\n\
     Wants=network-online.target cache.service\n[Service]\nType=notify\nKillMode=mixed\nRestart=always\nRestartSec=3\n\
-    MemoryMax=1M\nCPUQuota=50%\nRestartPreventExitStatus=3 SIGKILL\nExecStart=/usr/bin/podman run x\n\
+    MemoryMax=1M\nCPUQuota=50%\nRestartPreventExitStatus=3 SIGKILL TEMPFAIL 0\nExecStart=/usr/bin/podman run x\n\
     ExecStop=/usr/bin/podman rm x\n[Install]\nWantedBy=multi-user.target\n";
 
 #[test]
@@ -54,7 +54,7 @@ fn a_container() {
     );
     assert_eq!(
         (service.kill, service.final_statuses),
-        (KillMode::Mixed, &[254, 3][..])
+        (KillMode::Mixed, &[254, 3, 75][..])
     );
     assert_eq!(
         (service.grace_ms, service.late_ms, service.restart_ms),
@@ -104,7 +104,8 @@ fn types_policies_and_what_they_become() {
             ReadyWhen::Exit,
             Restart::OnFailure,
         ),
-        (oneshot, ReadyWhen::Exit, Restart::Never),
+        // Processes that are left keep it up.
+        (oneshot, ReadyWhen::Notify, Restart::Never),
         (
             &format!("{oneshot}ExecStop=/b\n"),
             ReadyWhen::Notify,

@@ -17,14 +17,18 @@ pub enum Event {
     Exited(pid_t, Exit),
     /// Number of the main process: `MAINPID=`, or the answer to [`Step::FindMain`].
     Main(pid_t),
-    /// Answer to [`Step::FindMain`]: there is none.
-    NoMain,
+    /// Answer to [`Step::FindMain`]: there is none; true if one may come.
+    NoMain(bool),
     /// Answer to [`Step::TerminateAll`] and [`Step::Count`]: the cgroup has other processes than the first.
     Left(bool),
     /// `READY=1`.
     Ready,
     /// `WATCHDOG=1`.
     Watchdog,
+    /// `WATCHDOG=trigger`: the time for the next one is over.
+    Trigger,
+    /// `STOPPING=1`.
+    Stopping,
     /// `EXTEND_TIMEOUT_USEC=`: the stage may take this time in milliseconds from now on.
     Extend(Millis),
     /// The unit is to reload its configuration.
@@ -48,6 +52,8 @@ pub enum Step {
     TerminateAll,
     /// Note whether the cgroup has other processes than this one.
     Count,
+    /// Ask the main process to reload.
+    Reload(pid_t),
     /// Kill a process.
     Kill(pid_t),
     /// Kill all processes of the cgroup but this one.

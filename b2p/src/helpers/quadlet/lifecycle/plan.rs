@@ -120,6 +120,23 @@ pub enum Exit {
     Signal(i32),
 }
 
+/// Cause of an end without success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Word of `Result=` (systemd.exec(5), "$SERVICE_RESULT").
+    pub result: &'static str,
+    /// Exit status of the first process.
+    pub status: i32,
+}
+
+impl Failure {
+    /// Returns a failure that is no process's own.
+    #[must_use]
+    pub fn new(result: &'static str) -> Failure {
+        Failure { result, status: 1 }
+    }
+}
+
 /// Properties of a unit that decide its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -138,15 +155,23 @@ pub struct Plan {
     /// The end asks all processes of the cgroup to end, not the main process alone (`KillMode=control-group`,
     /// systemd.kill(5)).
     pub kills_all: bool,
+    /// The unit stays only while processes are left: without them, PID 1 keeps it as done.
+    pub ends_alone: bool,
+    /// Processes that are left after the time of a stage are killed (`SendSIGKILL=`).
+    pub kills: bool,
+    /// The main process reloads by a signal, and says when that is over (`Type=notify-reload`).
+    pub reloads_itself: bool,
+    /// Ends of the main process after which the unit is not started again (`RestartPreventExitStatus=`).
+    pub prevents: Vec<Exit>,
     /// Ends of the main process that are a success, besides those that systemd takes for one.
     pub success: Vec<Exit>,
 }
 
 impl Plan {
-    /// Returns the exit status for an end of the main process that is a failure, or of a command of a one-shot.
+    /// Returns the failure that an end of the main process is, or of a command of a one-shot.
     /// A daemon may end by one of the signals that are usual for it (systemd.service(5), "SuccessExitStatus=").
     #[must_use]
-    pub fn failure(&self, exit: Exit) -> Option<i32> {
+    pub fn failure(&self, exit: Exit) -> Option<Failure> {
         let is_clean = |signal| {
             [
                 nix::libc::SIGHUP,
@@ -164,12 +189,13 @@ impl Plan {
     }
 }
 
-/// Returns the exit status for an end of any other command that is a failure: all but status 0.
+/// Returns the failure that an end of any other command is: all but status 0.
 #[must_use]
-pub fn failure_of_command(exit: Exit) -> Option<i32> {
-    match exit {
-        Exit::Code(0) => None,
-        Exit::Code(code) => Some(code),
-        Exit::Signal(signal) => Some(128 + signal),
-    }
+pub fn failure_of_command(exit: Exit) -> Option<Failure> {
+    let (result, status) = match exit {
+        Exit::Code(0) => return None,
+        Exit::Code(code) => ("exit-code", code),
+        Exit::Signal(signal) => ("signal", 128 + signal),
+    };
+    Some(Failure { result, status })
 }

@@ -88,7 +88,7 @@ fn a_signal_ends_a_command_without_success() {
             });
             w.pid_file = Some(50);
             w.after(&[Event::Exited(10, Exit::Signal(signal))]);
-            w.life.status
+            w.status()
         })
     };
     assert_eq!(ended(Kind::Simple, |c| &mut c.start), [0, 0]);
@@ -104,7 +104,7 @@ fn a_failure_of_the_main_process_may_be_ignored() {
         let mut w = World::new(kind, |plan| plan.ignores_failure.start = vec![true]);
         w.pid_file = Some(50);
         w.after(events);
-        w.life.status
+        w.status()
     };
     let (failed, killed) = (Exit::Code(3), Exit::Signal(9));
     assert_eq!(ended(Kind::Simple, &[Event::Exited(10, failed)]), 0);
@@ -114,4 +114,167 @@ fn a_failure_of_the_main_process_may_be_ignored() {
     assert_eq!(ended(Kind::Notify, &[Event::Exited(10, failed)]), 1);
     let forked = [Event::Exited(10, OK), Event::Exited(50, failed)];
     assert_eq!(ended(Kind::Forking, &forked), 0);
+}
+
+/// nginx(8) writes the file after its parent has ended.
+#[test]
+fn a_pid_file_may_come_later() {
+    let mut w = World::new(Kind::Forking, |_| {});
+    w.others = 1;
+    assert_eq!(w.after(&[Event::Exited(10, OK)]), "start0, find");
+    assert_eq!((w.life.deadline(), w.at(49)), (Some(50), String::new()));
+    assert_eq!(w.at(50), "find");
+    w.pid_file = Some(50);
+    // The end of a child is a reason to look at once.
+    assert_eq!(w.after(&[Event::Exited(77, OK)]), "find, ready");
+    assert_eq!((w.life.main(), w.life.deadline()), (Some(50), None));
+    // Nobody is left who could write it, or the time is over.
+    let mut w = World::new(Kind::Forking, |_| {});
+    w.others = 1;
+    w.after(&[Event::Exited(10, OK)]);
+    w.others = 0;
+    assert_eq!(w.after(&[Event::Exited(77, OK)]), "find, end 1");
+    assert_eq!(w.life.result(), "protocol");
+    let mut w = World::new(Kind::Forking, |_| {});
+    w.others = 1;
+    w.after(&[Event::Exited(10, OK)]);
+    assert_eq!(
+        (w.at(89_999), w.at(90_000)),
+        ("find".to_owned(), "end 1".to_owned())
+    );
+    assert_eq!(w.life.result(), "timeout");
+}
+
+#[test]
+fn a_command_after_the_start_may_write_the_pid_file() {
+    let mut w = World::new(Kind::Forking, |plan| {
+        plan.ignores_failure.post = vec![false]
+    });
+    assert_eq!(w.after(&[Event::Exited(10, OK)]), "start0, find, post0");
+    w.pid_file = Some(50);
+    assert_eq!(w.after(&[Event::Exited(11, OK)]), "find, ready");
+    assert_eq!(w.life.main(), Some(50));
+}
+
+/// A one-shot leaves a daemon behind, which `RemainAfterExit=` has run on.
+#[test]
+fn a_one_shot_remains_while_processes_are_left() {
+    let new = |others| {
+        let mut w = World::new(Kind::Oneshot, |plan| {
+            plan.remains = true;
+            plan.ends_alone = true;
+            plan.kills_all = true;
+        });
+        w.others = others;
+        w.after(&[]);
+        w
+    };
+    let mut w = new(0);
+    assert_eq!(w.after(&[Event::Exited(10, OK)]), "end 0");
+    assert_eq!(w.life.exit_status(), 253);
+    let mut w = new(1);
+    assert_eq!(w.after(&[Event::Exited(10, OK)]), "ready");
+    assert_eq!(w.life.stage(), Stage::Running);
+    assert_eq!(w.after(&[Event::Stop]), "term all");
+    w.others = 0;
+    assert_eq!(w.after(&[Event::Exited(77, OK)]), "end 0");
+    assert_eq!(w.life.exit_status(), 0);
+}
+
+#[test]
+fn what_is_left_may_stay_alive() {
+    let mut w = World::new(Kind::Simple, |plan| {
+        plan.kills_all = true;
+        plan.ignores_failure.stop_post = vec![false];
+        plan.kills = false;
+    });
+    w.others = 1;
+    assert_eq!(w.after(&[Event::Stop]), "start0, ready, term all");
+    assert_eq!(w.at(1_000), "stoppost0");
+}
+
+/// The commands of the end, `systemctl` and PID 1 are told why a unit has ended.
+#[test]
+fn the_outcome_of_a_life() {
+    let (code, signal) = (Exit::Code, Exit::Signal);
+    for (exit, result, variables, status) in [
+        (code(0), "success", ["exited", "0"], 0),
+        (code(42), "success", ["exited", "42"], 253),
+        (code(7), "exit-code", ["exited", "7"], 7),
+        (code(253), "exit-code", ["exited", "253"], 252),
+        (code(254), "exit-code", ["exited", "254"], 252),
+        (signal(15), "success", ["killed", "TERM"], 0),
+        (signal(9), "signal", ["killed", "KILL"], 254),
+        (signal(40), "signal", ["killed", "40"], 168),
+    ] {
+        let mut w = World::new(Kind::Simple, |plan| {
+            plan.success = vec![code(42)];
+            plan.prevents = vec![code(42), code(7), signal(9)];
+        });
+        w.after(&[Event::Exited(10, exit)]);
+        assert_eq!(
+            (w.life.result(), w.life.exit_status()),
+            (result, status),
+            "{exit:?}"
+        );
+        let [told, how, what] = w
+            .life
+            .variables(Stage::StopPost)
+            .try_into()
+            .unwrap_or_default();
+        assert_eq!(told, ("SERVICE_RESULT", result.to_owned()));
+        assert_eq!(
+            [how, what],
+            [
+                ("EXIT_CODE", variables[0].to_owned()),
+                ("EXIT_STATUS", variables[1].to_owned())
+            ]
+        );
+        assert!(w.life.variables(Stage::Reload).is_empty());
+    }
+    let mut w = World::new(Kind::Notify, |plan| plan.start_ms = Some(5));
+    w.at(5);
+    let told = vec![
+        ("MAINPID", "10".to_owned()),
+        ("SERVICE_RESULT", "timeout".to_owned()),
+    ];
+    assert_eq!(w.life.variables(Stage::StopPost), told);
+}
+
+#[test]
+fn a_daemon_says_that_it_hangs_or_stops() {
+    let new = || {
+        let mut w = World::new(Kind::Simple, |plan| plan.watchdog_ms = Some(300));
+        w.after(&[]);
+        w
+    };
+    let mut w = new();
+    assert_eq!(w.after(&[Event::Trigger]), "abort 10, term 10");
+    assert_eq!(w.life.result(), "watchdog");
+    let mut w = new();
+    // A daemon that stops feeds no watchdog, and has the time of a stop.
+    assert_eq!(w.after(&[Event::Stopping]), "");
+    assert_eq!(
+        (w.life.deadline(), w.at(1_000)),
+        (Some(1_000), "term 10".to_owned())
+    );
+    assert_eq!(w.life.result(), "timeout");
+}
+
+#[test]
+fn a_daemon_says_when_its_reload_is_over() {
+    let mut w = World::new(Kind::Notify, |plan| {
+        plan.reloads_itself = true;
+        plan.start_ms = Some(500);
+    });
+    assert_eq!(
+        w.after(&[Event::Ready, Event::Reload]),
+        "start0, ready, reload 10"
+    );
+    assert_eq!((w.life.stage(), w.life.reloads()), (Stage::Reload, (0, 0)));
+    w.after(&[Event::Ready]);
+    assert_eq!((w.life.stage(), w.life.reloads()), (Stage::Running, (1, 0)));
+    assert_eq!(w.after(&[Event::Reload]), "reload 10");
+    w.at(500);
+    assert_eq!((w.life.stage(), w.life.reloads()), (Stage::Running, (2, 1)));
 }

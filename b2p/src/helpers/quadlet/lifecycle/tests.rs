@@ -29,6 +29,10 @@ impl World {
             stop_ms: Some(1_000),
             watchdog_ms: None,
             kills_all: false,
+            ends_alone: false,
+            kills: true,
+            reloads_itself: false,
+            prevents: vec![],
             success: vec![],
         };
         change(&mut plan);
@@ -54,7 +58,8 @@ impl World {
                     format!("{stage:?}{n}").to_lowercase()
                 }
                 Step::FindMain => {
-                    let event = self.pid_file.map_or(Event::NoMain, Event::Main);
+                    let none = Event::NoMain(self.others > 0);
+                    let event = self.pid_file.map_or(none, Event::Main);
                     self.life.note(event, self.now);
                     "find".to_owned()
                 }
@@ -70,6 +75,7 @@ impl World {
                         _ => "term all".to_owned(),
                     }
                 }
+                Step::Reload(pid) => format!("reload {pid}"),
                 Step::Kill(pid) => format!("kill {pid}"),
                 Step::KillAll => {
                     self.others = 0;
@@ -89,6 +95,11 @@ impl World {
             self.settle();
         }
         std::mem::take(&mut self.done).join(", ")
+    }
+
+    /// Returns the exit status of the whole.
+    pub(super) fn status(&self) -> i32 {
+        self.life.failure.map_or(0, |failure| failure.status)
     }
 
     pub(super) fn at(&mut self, now: Millis) -> String {
@@ -304,11 +315,16 @@ fn any_history_ends() {
             plan.start_ms = remains.then_some(50);
             plan.watchdog_ms = remains.then_some(90);
             plan.kills_all = turn % 2 == 0;
+            plan.kills = turn % 3 == 0;
+            plan.ends_alone = turn % 5 == 0;
+            plan.reloads_itself = turn % 7 == 0;
         });
         w.pid_file = (next(2) == 0).then_some(50);
         for _ in 0..next(12) {
             let pid = pid_t::try_from(10 + next(6)).unwrap_or(10);
-            let event = match next(10) {
+            let event = match next(12) {
+                10 => Event::Trigger,
+                11 => Event::Stopping,
                 8 => Event::Extend(next(60)),
                 9 => Event::Left(next(2) == 0),
                 6 => Event::Reload,

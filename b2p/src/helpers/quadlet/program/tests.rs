@@ -17,7 +17,7 @@ fn a_container_of_podmans_generator() {
     let program = read(
         "Environment=PODMAN_SYSTEMD_UNIT=%n\nKillMode=mixed\nExecStop=/usr/bin/podman rm -f -i --cidfile=%t/%N.cid\n\
          ExecStopPost=-/usr/bin/podman rm -f -i --cidfile=%t/%N.cid\nType=notify\n\
-         ExecStart=/usr/bin/podman run --name web -d x\nTimeoutStartSec=5min\nSuccessExitStatus=143 SIGUSR1\n",
+         ExecStart=/usr/bin/podman run --name web -d x\nTimeoutStartSec=5min\nSuccessExitStatus=143 TEMPFAIL FAILURE SIGUSR1\n",
     );
     let program = program.unwrap();
     let Commands {
@@ -36,7 +36,8 @@ fn a_container_of_podmans_generator() {
         (program.plan.start_ms, program.plan.stop_ms),
         (Some(300_000), Some(90_000))
     );
-    let success = [Exit::Code(143), Exit::Signal(nix::libc::SIGUSR1)];
+    let success = [143, 75, 1].map(Exit::Code);
+    let success = [success.to_vec(), vec![Exit::Signal(nix::libc::SIGUSR1)]].concat();
     assert_eq!(program.plan.success, success);
     assert_eq!(
         program.env,
@@ -62,6 +63,9 @@ fn reload_watchdog_output_and_limits() {
         (Output::Null, nix::libc::SIGINT)
     );
     assert_eq!(program.start_limit, Some((3, 10_000)));
+    let program = read("ExecStart=/a\nPIDFile=a.pid\nSendSIGKILL=no\nReloadSignal=USR1").unwrap();
+    assert_eq!(program.pid_file.as_deref(), Some("/run/a.pid"));
+    assert_eq!((program.plan.kills, program.reload_signal), (false, 10));
     let program = read("ExecStart=/a\nStandardOutput=null\nStandardError=inherit").unwrap();
     assert_eq!(program.stderr, Output::Null);
     let program = read("ExecStart=/a\nStandardOutput=null\nStartLimitInterval=0").unwrap();
@@ -92,7 +96,7 @@ fn faults_say_what_would_be_right() {
         ("ExecStart=/a\nExecStart=/b", "more with Type=oneshot"),
         (
             "ExecStart=/a\nType=dbus",
-            "simple, exec, notify, forking or oneshot",
+            "notify-reload, forking or oneshot",
         ),
         ("ExecStart=bin/a", "whole path"),
         (
@@ -114,6 +118,10 @@ fn faults_say_what_would_be_right() {
         ("ExecStart=/a\nEnvironment=A", "NAME=value"),
         ("ExecStart=/a\nEnvironmentFile=x", "whole path"),
         ("ExecStart=/a\nSuccessExitStatus=256", "to 255"),
+        (
+            "ExecStart=/a\nRestartPreventExitStatus=FROB",
+            "RestartPreventExitStatus: FROB",
+        ),
     ] {
         let why = read(text).unwrap_err().to_string();
         assert!(why.contains(right), "{text}: {why}");
@@ -128,14 +136,20 @@ fn faults_say_what_would_be_right() {
 #[test]
 fn a_unit_remains_that_has_something_to_do_at_its_end() {
     for (text, remains) in [
-        ("Type=oneshot", false),
-        ("Type=oneshot\nRemainAfterExit=yes", false),
-        ("Type=oneshot\nRemainAfterExit=yes\nExecStopPost=/b", true),
-        ("Type=oneshot\nRemainAfterExit=no\nExecStop=/b", false),
-        ("RemainAfterExit=on", true),
+        ("Type=oneshot", (false, false)),
+        ("Type=oneshot\nRemainAfterExit=yes", (true, true)),
+        (
+            "Type=oneshot\nRemainAfterExit=yes\nExecStopPost=/b",
+            (true, false),
+        ),
+        (
+            "Type=oneshot\nRemainAfterExit=no\nExecStop=/b",
+            (false, false),
+        ),
+        ("RemainAfterExit=on", (true, false)),
     ] {
-        let program = read(&format!("ExecStart=/a\n{text}")).unwrap();
-        assert_eq!(program.plan.remains, remains, "{text}");
+        let plan = read(&format!("ExecStart=/a\n{text}")).unwrap().plan;
+        assert_eq!((plan.remains, plan.ends_alone), remains, "{text}");
     }
 }
 

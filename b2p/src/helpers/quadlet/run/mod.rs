@@ -83,15 +83,6 @@ fn run(name: &str) -> Result<i32> {
     Runner::new(name, program, &specifiers.user)?.run()
 }
 
-/// Returns the exit status of this process for that of the main process: another one for the two that have a
-/// meaning to the service.
-fn own_status(status: i32) -> i32 {
-    match [SKIPPED, GIVEN_UP].map(i32::from).contains(&status) {
-        true => i32::from(SKIPPED) - 1,
-        false => status,
-    }
-}
-
 fn failing(unit: &Unit, prefix: &str, specifiers: &Specifiers) -> Result<Option<String>> {
     let conditions = conditions::of(unit, prefix, specifiers)?;
     let line = conditions::failing(&conditions, |c| conditions::holds(c, specifiers));

@@ -58,14 +58,19 @@ pub fn message(text: &str) -> Vec<Event> {
         .find_map(|l| l.strip_prefix("MAINPID=")?.parse().ok());
     let main = pid.filter(|pid| *pid > 1).map(Event::Main);
     let has = |line: &str| text.lines().any(|l| l == line);
-    let ready = has("READY=1").then_some(Event::Ready);
-    let alive = has("WATCHDOG=1").then_some(Event::Watchdog);
+    let lines = [
+        ("READY=1", Event::Ready),
+        ("WATCHDOG=1", Event::Watchdog),
+        ("WATCHDOG=trigger", Event::Trigger),
+        ("STOPPING=1", Event::Stopping),
+    ];
+    let said = lines.into_iter().filter(|(line, _)| has(line));
     let us: Option<u64> = text
         .lines()
         .find_map(|l| l.strip_prefix("EXTEND_TIMEOUT_USEC=")?.parse().ok());
     let extended = us.map(|us| Event::Extend(us / 1_000));
-    let events = main.into_iter().chain(ready).chain(alive);
-    events.chain(extended).collect()
+    let said = said.map(|(_, event)| event);
+    main.into_iter().chain(said).chain(extended).collect()
 }
 
 /// Reaps the children that have ended, orphans of the unit's processes among them.

@@ -19,7 +19,7 @@ use sys::error::{Doing, Error, Result};
 use super::processes::{drain, environment, message, reap, signal, value};
 use super::slots::{Slot, Taken};
 use super::state::State;
-use super::{own_status, processes, slots};
+use super::{processes, slots};
 use crate::common::stop::poll_until;
 use crate::common::{cgroups, notify};
 use crate::helpers::quadlet::lifecycle::{Event, Exit, Lifecycle, Stage, Step};
@@ -113,14 +113,16 @@ impl Runner {
         self.life = Lifecycle::new(self.program.plan.clone(), now());
         loop {
             while let Some(step) = self.life.step(now()) {
-                if let Step::End(status) = step {
-                    self.show(status);
+                if let Step::End(_) = step {
+                    self.show();
                     let _ = fs::remove_file(&self.socket);
-                    return Ok(own_status(status));
+                    // The number in the file may be another process's later (systemd.service(5), "PIDFile=").
+                    let _ = self.program.pid_file.as_ref().map(fs::remove_file);
+                    return Ok(self.life.exit_status().into());
                 }
                 self.take(step);
             }
-            self.show(0);
+            self.show();
             self.wait();
         }
     }
@@ -147,18 +149,14 @@ impl Runner {
         }
     }
 
-    /// Writes what `systemctl` shows, if that has changed. `status` is that of an end.
-    fn show(&mut self, status: i32) {
+    /// Writes what `systemctl` shows, if that has changed.
+    fn show(&mut self) {
         let stage = self.life.stage();
         let (reloads, reload_status) = self.life.reloads();
         let state = State {
             main: self.life.main().unwrap_or(0),
             stage: stage.word().to_owned(),
-            result: match (stage, status) {
-                (Stage::Ended, 1..) => "exit-code",
-                _ => "success",
-            }
-            .to_owned(),
+            result: self.life.result().to_owned(),
             status: self.status.clone(),
             reloads,
             reload_status,
@@ -238,7 +236,7 @@ impl Runner {
                 self.life.note(event, now());
             }
             Step::FindMain => {
-                let event = self.find_main().map_or(Event::NoMain, Event::Main);
+                let event = self.find_main();
                 self.life.note(event, now());
             }
             Step::Ready => {
@@ -257,11 +255,12 @@ impl Runner {
                 self.count();
             }
             Step::Count => self.count(),
+            Step::Reload(pid) => signal(pid, signal_of(self.program.reload_signal, Signal::SIGHUP)),
             Step::Kill(pid) => signal(pid, Signal::SIGKILL),
             Step::KillAll => processes::kill_others(&self.cgroup),
             Step::Abort(pid) => {
                 error!(
-                    "{}: WatchdogSec: no WATCHDOG=1 in time: it is ended",
+                    "{}: WatchdogSec: no WATCHDOG=1 in time, or WATCHDOG=trigger: it is ended",
                     self.name
                 );
                 signal(pid, Signal::SIGABRT);
@@ -271,8 +270,7 @@ impl Runner {
     }
 
     fn kill_signal(&self) -> Signal {
-        let number = Signal::try_from(self.program.kill_signal);
-        number.unwrap_or(Signal::SIGTERM)
+        signal_of(self.program.kill_signal, Signal::SIGTERM)
     }
 
     /// Notes whether processes of the unit are left.
@@ -285,8 +283,8 @@ impl Runner {
         let command = self.program.commands.of(stage).get(n);
         let command = command.ok_or_else(|| Error::invalid("there is no such command"))?;
         let mut env = self.env.clone();
-        if let Some(main) = self.life.main() {
-            variables::set(&mut env, "MAINPID", &main.to_string());
+        for (name, value) in self.life.variables(stage) {
+            variables::set(&mut env, name, &value);
         }
         let get = |name: &str| value(&env, name).or_else(|| std::env::var(name).ok());
         let argv = match command.expands {
@@ -315,15 +313,23 @@ impl Runner {
         Ok(pid_t::try_from(child.id()).unwrap_or(0))
     }
 
-    fn find_main(&self) -> Option<pid_t> {
+    /// Returns the process that the PID file names. One may come while other processes of the unit are there.
+    fn find_main(&self) -> Event {
         let file = self.program.pid_file.as_deref();
         let text = file.and_then(|path| fs::read_to_string(path).ok());
         let pid = text.and_then(|text| text.trim().parse().ok());
-        let pid = pid.filter(|pid| services::reap::is_child(*pid));
-        if pid.is_none() {
+        if let Some(pid) = pid.filter(|pid| services::reap::is_child(*pid)) {
+            return Event::Main(pid);
+        }
+        let may_come = file.is_some() && !processes::others(&self.cgroup).is_empty();
+        if !may_come {
             let file = file.unwrap_or("PIDFile= is missing");
             error!("{}: {file}: it names no process of this unit", self.name);
         }
-        pid
+        Event::NoMain(may_come)
     }
+}
+
+fn signal_of(number: i32, default: Signal) -> Signal {
+    Signal::try_from(number).unwrap_or(default)
 }

@@ -105,3 +105,17 @@ fn variables_of_arguments() {
     }
     assert_eq!(expand_variables(&["$ONE".to_owned()], get), ["$ONE"]);
 }
+
+/// Values of variables are not split as those of units (replace_env_argv() of src/basic/env-util.c).
+#[test]
+fn a_variable_with_an_open_quote_has_words() {
+    for (value, right) in [
+        ("it's  so", &["its  so"][..]),
+        ("a 'b c'd", &["a", "b cd"]),
+        (r"\. a\ b \", &[".", "a b", ""]),
+    ] {
+        let argv = ["/bin/x", "$V"].map(str::to_owned);
+        let words = expand_variables(&argv, |_| Some(value.to_owned()));
+        assert_eq!(words[1..], *right, "{value}");
+    }
+}
