@@ -135,6 +135,14 @@ pub fn change_while(
     wait_while(env, &change, is_wanted)
 }
 
+/// Asks for a change, and does not wait for the result.
+///
+/// # Errors
+/// PID 1 refuses the change.
+pub fn ask(env: &Environment, verb: Verb, name: Name) -> Result<()> {
+    begin(env, verb, name).map(drop)
+}
+
 /// Sends the request; a user's service file that is new or changed is loaded before.
 fn begin(env: &Environment, verb: Verb, name: Name) -> Result<Change> {
     let ask = |request: &Request| {
@@ -211,7 +219,9 @@ fn wait_while(env: &Environment, change: &Change, is_wanted: &dyn Fn() -> bool) 
         match outcome(&service, change, took) {
             Outcome::Done(line) => return Ok(line),
             Outcome::Failed(why) => return Err(failed(why)),
-            Outcome::Pending if took > limit => {
+            Outcome::Pending
+                if took > limit && !(env.are_units && goes_on(env, &report, &service)) =>
+            {
                 let (state, took) = (service.state.word(), units::span(took));
                 return Err(failed(format!(
                     "still {state} after {took}; `b2p log {name}` may say why"
@@ -219,8 +229,8 @@ fn wait_while(env: &Environment, change: &Change, is_wanted: &dyn Fn() -> bool) 
             }
             Outcome::Pending if !is_wanted() => return Err(failed("nobody waits".to_owned())),
             Outcome::Pending => {
-                let limit = limit.saturating_sub(took).saturating_add(1);
-                sleep_until_change(env, &mut follower, limit.min(MAX_SLEEP_MS));
+                let left = limit.checked_sub(took).unwrap_or(MAX_SLEEP_MS);
+                sleep_until_change(env, &mut follower, left.min(MAX_SLEEP_MS) + 1);
             }
         }
     }
@@ -235,12 +245,31 @@ fn failed_need<'a>(
     if service.state != State::Waiting {
         return None;
     }
-    let text = service_files::text(&env.user_files, service.name).unwrap_or_default();
-    let needs = text.lines().filter_map(|line| line.strip_prefix("needs "));
-    let needs: Vec<&str> = needs.flat_map(str::split_whitespace).collect();
+    let needs = needs(env, service.name);
     let mut services = report.services.iter();
-    let failed = services.find(|s| s.state == State::Failed && needs.contains(&s.name));
+    let failed =
+        services.find(|s| s.state == State::Failed && needs.iter().any(|need| need == s.name));
     failed.map(|s| s.name)
+}
+
+/// Returns true for a unit that begins, and for one that waits for such a unit: it has the time that its
+/// `TimeoutStartSec=` says, without which it may pull an image for as long as it takes.
+fn goes_on(env: &Environment, report: &Report<'_>, service: &Service<'_>) -> bool {
+    match service.state {
+        State::Spawning | State::Starting => true,
+        State::Waiting => needs(env, service.name)
+            .iter()
+            .filter_map(|need| report.services.iter().find(|s| s.name == need))
+            .any(|need| goes_on(env, report, need)),
+        _ => false,
+    }
+}
+
+fn needs(env: &Environment, name: &str) -> Vec<String> {
+    let text = service_files::text(&env.user_files, name).unwrap_or_default();
+    let needs = text.lines().filter_map(|line| line.strip_prefix("needs "));
+    let needs = needs.flat_map(str::split_whitespace);
+    needs.map(str::to_owned).collect()
 }
 
 /// Sleeps until PID 1 tells of a change of its report, for `limit_ms` at most. The first call follows

@@ -8,6 +8,7 @@ use control::{Name, RequestError};
 use sys::error::Error;
 
 use crate::common::control_client::{self, ControlClient};
+use crate::common::paths::DEFINITIONS;
 
 /// Directory of users' service files.
 const USER_FILES: &str = "/var/lib/boot2podman/services";
@@ -25,6 +26,8 @@ pub struct Environment {
     pub loaded_files: PathBuf,
     /// Time between two looks at the status while PID 1 refuses a further follower.
     pub poll_interval: Duration,
+    /// The services are units, which limit the time of their starts themselves: a start that goes on is waited for.
+    pub are_units: bool,
 }
 
 impl Environment {
@@ -36,6 +39,17 @@ impl Environment {
             user_files: USER_FILES.into(),
             loaded_files: control::SERVICES.into(),
             poll_interval: POLL_INTERVAL,
+            are_units: false,
+        }
+    }
+
+    /// Returns the environment in which definitions are those of units.
+    #[must_use]
+    pub fn of_units(&self) -> Environment {
+        Environment {
+            user_files: DEFINITIONS.into(),
+            are_units: true,
+            ..self.clone()
         }
     }
 }

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Verbs of systemctl(1) that change the state of units. As there, nothing is printed where they succeed.
 
-use std::collections::BTreeSet;
-
 use control::{Report, Request};
 use sys::error::{Error, Result};
 
 use super::list;
 use super::options::Options;
 use super::units;
-use crate::common::control_client::is_at_rest;
 use crate::common::service_change::{Verb, change_all};
 use crate::common::service_env::Environment;
 use crate::common::terminal::print_plain_error as print_error;
+use crate::helpers::quadlet::dependents::{parts_of, running_dependents, runs};
 use crate::helpers::quadlet::specifiers::Owner;
 use crate::helpers::quadlet::{self, paths};
 
@@ -51,10 +49,7 @@ impl Targets<'_> {
     /// Stops units, and those that are parts of them.
     pub fn stop(&self, report: &Report<'_>) -> i32 {
         self.each(report, "stop", |targets, names| {
-            let parts = names.iter().flat_map(|name| list::parts_of(report, name));
-            let mut all: Vec<String> = parts.collect();
-            all.retain(|name| !names.contains(name));
-            all.extend_from_slice(names);
+            let all = [parts_of(report, names), names.to_vec()].concat();
             targets.apply(Verb::Stop, &all)
         })
     }
@@ -64,13 +59,8 @@ impl Targets<'_> {
     pub fn restart(&self, report: &Report<'_>, verb: &str, if_active: bool) -> i32 {
         self.each(report, verb, |targets, names| {
             let mut names = names.to_vec();
-            let runs = |name: &str| {
-                let mut services = report.services.iter();
-                services.any(|s| s.name == name && !is_at_rest(s.state))
-            };
-            names.retain(|name| !if_active || runs(name));
-            let dependents = dependents(report, &names);
-            let dependents: Vec<String> = dependents.into_iter().filter(|n| runs(n)).collect();
+            names.retain(|name| !if_active || runs(report, name));
+            let dependents = running_dependents(report, &names);
             if dependents.is_empty() {
                 return targets.apply(Verb::Restart, &names);
             }
@@ -185,7 +175,7 @@ impl Targets<'_> {
         }
         let names = service_names(names);
         let env_of = |name: &control::Name| match units::is_one(name.as_str()) {
-            true => units::environment(self.env),
+            true => self.env.of_units(),
             false => self.env.clone(),
         };
         let mut status = 0;
@@ -229,31 +219,5 @@ fn add_wanted(service: &str, wanted: &mut Vec<String>) {
             wanted.push(name.clone());
             add_wanted(&name, wanted);
         }
-    }
-}
-
-/// Returns the services of units that need one of these, directly or not, or are a part of it.
-fn dependents(report: &Report<'_>, names: &[String]) -> Vec<String> {
-    let own = report
-        .services
-        .iter()
-        .map(|s| s.name)
-        .filter(|n| units::is_one(n));
-    let own: Vec<(&str, _)> = own.map(|name| (name, units::links_of(name))).collect();
-    let mut found: BTreeSet<String> = BTreeSet::new();
-    let mut list = Vec::new();
-    loop {
-        let depends = |(name, links): &&(&str, quadlet::convert::Links)| {
-            let is_new = !found.contains(*name) && !names.iter().any(|n| n == name);
-            let mut on = links.needs.iter().chain(&links.part_of);
-            is_new && on.any(|n| names.contains(n) || found.contains(n))
-        };
-        let Some((name, _)) = own.iter().find(depends) else {
-            // Those that were found last depend on those before.
-            list.reverse();
-            return list;
-        };
-        found.insert((*name).to_owned());
-        list.push((*name).to_owned());
     }
 }

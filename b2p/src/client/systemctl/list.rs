@@ -10,7 +10,6 @@ use super::options::Options;
 use super::units::{self, View};
 use crate::common::pattern::{is_pattern, matches};
 use crate::common::terminal::print_plain as print;
-use crate::helpers::quadlet::paths;
 use crate::helpers::quadlet::specifiers::Owner;
 
 /// Runs `list-units`: a line for each unit that is not at rest; all of them with `--all`.
@@ -213,12 +212,4 @@ pub fn expanded(report: &Report<'_>, owner: &Owner, words: &[String]) -> Vec<Str
         }
     }
     names
-}
-
-/// Returns the services of units that are part of a service, which stop and restart with it.
-pub fn parts_of(report: &Report<'_>, service: &str) -> Vec<String> {
-    let services = report.services.iter().map(|s| s.name);
-    let own = services.filter(|name| paths::unit(name).exists());
-    let is_part = |name: &&str| units::links_of(name).part_of.iter().any(|of| of == service);
-    own.filter(is_part).map(str::to_owned).collect()
 }

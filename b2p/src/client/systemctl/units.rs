@@ -5,9 +5,9 @@
 use config::canonical_service_name;
 use control::{Report, Service, State};
 
-use crate::common::service_env::Environment;
-use crate::helpers::quadlet::convert::{BOOT_TARGETS, Links, TARGET_SERVICES, links};
-use crate::helpers::quadlet::paths::{self, DEFINITIONS};
+use crate::helpers::quadlet::convert::{BOOT_TARGETS, TARGET_SERVICES};
+pub use crate::helpers::quadlet::dependents::{is_one, links_of};
+use crate::helpers::quadlet::paths;
 use crate::helpers::quadlet::run::state;
 use crate::helpers::quadlet::specifiers::Owner;
 use crate::helpers::quadlet::{self, plain, unit::Unit};
@@ -49,28 +49,9 @@ pub fn full_name(word: &str) -> String {
     }
 }
 
-/// Returns true for a service that a unit has become.
-pub fn is_one(service: &str) -> bool {
-    !service.contains('/') && paths::unit(service).exists()
-}
-
 fn read_unit(service: &str) -> Option<Unit> {
     let text = sys::files::read_text(paths::unit(service)).ok()?;
     Some(Unit::parse(&text))
-}
-
-/// Returns the services that a service names.
-pub fn links_of(service: &str) -> Links {
-    let path = format!("{DEFINITIONS}/{service}");
-    links(&sys::files::read_text(path).unwrap_or_default())
-}
-
-/// Returns the environment in which definitions are those of units.
-pub fn environment(env: &Environment) -> Environment {
-    Environment {
-        user_files: DEFINITIONS.into(),
-        ..env.clone()
-    }
 }
 
 /// Finds a unit by its name, or its service by that of the service.

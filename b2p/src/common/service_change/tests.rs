@@ -20,6 +20,7 @@ use crate::client::status;
 use crate::common::control_client::ControlClient;
 use crate::common::service_loading::reload;
 
+mod units;
 mod user_files;
 
 /// A fake PID 1 that answers until it is dropped, and keeps the requests that it got.
@@ -73,6 +74,7 @@ impl Fake {
             user_files: root.join("own"),
             loaded_files: root.join("staged"),
             poll_interval: Duration::from_millis(1),
+            are_units: false,
         };
         Fake {
             env,

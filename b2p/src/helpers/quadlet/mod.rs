@@ -8,6 +8,7 @@ mod bus_link;
 mod compose;
 mod conditions;
 pub mod convert;
+pub mod dependents;
 mod disk_units;
 mod file_names;
 mod generator;

@@ -10,6 +10,7 @@
 mod auth;
 mod jobs;
 pub mod message;
+mod others;
 
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
@@ -29,7 +30,7 @@ use self::jobs::Jobs;
 use self::message::{Argument, Call};
 use crate::common::control_client::ControlClient;
 use crate::common::listen_fds::inherited_socket;
-use crate::common::service_change::{Verb, change_while};
+use crate::common::service_change::Verb;
 use crate::common::service_env::Environment;
 use crate::common::stop::poll_until;
 use crate::helpers::engine::PodmanUser;
@@ -338,11 +339,8 @@ fn run(
         // The pods of a file that has not changed would start with their old images.
         let _ = kube::run::make_anew(name.as_str());
     }
-    let env = Environment {
-        user_files: paths::DEFINITIONS.into(),
-        ..Environment::of(control)
-    };
-    match change_while(&env, verb, name.clone(), is_wanted) {
+    let env = Environment::of(control).of_units();
+    match others::change(&env, verb, name, is_wanted) {
         Ok(outcome) => {
             info!("{name}: {}ed for podman: {outcome}", verb.word());
             "done"

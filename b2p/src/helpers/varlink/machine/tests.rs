@@ -88,6 +88,7 @@ impl Fake {
                 user_files: self.temp.path("own"),
                 loaded_files: self.temp.path("staged"),
                 poll_interval: Duration::from_millis(1),
+                are_units: false,
             },
             administrators: Administrators::default(),
             recent: Recent::default(),

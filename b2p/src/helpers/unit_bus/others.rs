@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Changes of a unit, with those whose stop and restart follow from it, as by `systemctl`: a container in the network
+//! of another one is started again with that.
+
+use control::{Name, Report, Request};
+use log::warn;
+use sys::error::{Error, Result};
+
+use crate::common::service_change::{Verb, ask, change_all, change_while};
+use crate::common::service_env::Environment;
+use crate::helpers::quadlet::dependents;
+
+/// Changes a service and those that follow it, and waits as long as `is_wanted` says so. The result is that of the
+/// service itself.
+///
+/// # Errors
+/// PID 1 does not answer or refuses the change, or the service does not reach the state that was asked for.
+pub fn change(
+    env: &Environment,
+    verb: Verb,
+    name: &Name,
+    is_wanted: &dyn Fn() -> bool,
+) -> Result<String> {
+    let text = env.control.ask(&Request::Status);
+    let text = text.map_err(|why| Error::invalid(why.to_string()))?;
+    let report = Report::parse(&text);
+    let own = [name.to_string()];
+    let others = match verb {
+        Verb::Start => Vec::new(),
+        Verb::Stop => dependents::parts_of(&report, &own),
+        Verb::Restart => dependents::running_dependents(&report, &own),
+    };
+    if others.is_empty() {
+        return change_while(env, verb, name.clone(), is_wanted);
+    }
+    let others: Vec<Name> = others.iter().filter_map(|other| Name::new(other)).collect();
+    let stopped = [others.as_slice(), std::slice::from_ref(name)].concat();
+    let mut stopped = change_all(|_| env.clone(), Verb::Stop, stopped);
+    let result = stopped
+        .pop()
+        .map_or(Ok(String::new()), |(_, result)| result);
+    if verb == Verb::Stop {
+        return result;
+    }
+    let result = change_while(env, Verb::Start, name.clone(), is_wanted);
+    for other in others.into_iter().rev() {
+        if let Err(why) = ask(env, Verb::Start, other) {
+            warn!("{why}");
+        }
+    }
+    result
+}
