@@ -7,14 +7,13 @@ mod links;
 use sys::clock::Millis;
 use sys::paths::B2P;
 
+use super::PATH;
 use super::conditions;
 use super::host;
 use super::keys;
-use super::lifecycle::{Exit, Kind, Plan};
+use super::lifecycle::{Exit, GIVEN_UP, Kind, Plan, SKIPPED};
 use super::paths::service_name;
-use super::plain;
 use super::program::Program;
-use super::run::{GIVEN_UP, SKIPPED};
 use super::span::{Span, span};
 use super::specifiers::{Owner, Specifiers};
 use super::unit::Unit;
@@ -97,8 +96,8 @@ impl Definition {
         let program = Program::of(unit, specifiers)?;
         let units = |keys: &[&str]| units_of(unit, "Unit", keys, specifiers);
         let names = |keys: &[&str]| services(units(keys), &specifiers.user);
-        // systemctl(1) makes links of the section [Install] of a unit file (super::plain).
-        let is_plain = unit.last(plain::PATH.0, plain::PATH.1).is_some();
+        // systemctl(1) makes links of the section [Install] of a unit file.
+        let is_plain = unit.last(PATH.0, PATH.1).is_some();
         let links = |key: &str| match is_plain {
             true => Vec::new(),
             false => services(

@@ -13,6 +13,7 @@ mod outcome;
 pub mod plan;
 
 pub use self::events::{Event, Step};
+pub use self::outcome::{GIVEN_UP, SKIPPED};
 use self::plan::Failure;
 pub use self::plan::{Commands, Exit, Kind, Plan, Stage};
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use sys::error::{Doing, Error, Result};
 
+pub use super::PATH;
 use super::generator;
 use super::specifiers::Owner;
 use super::unit::Unit;
@@ -35,8 +36,6 @@ const HOME_DIR: &str = ".config/systemd/user";
 const MAX_BYTES: u64 = 1 << 20;
 /// Most entries of a directory that are read.
 const MAX_ENTRIES: usize = 1_024;
-/// Section and key by which a unit that is printed has its path, or is switched off.
-pub const PATH: (&str, &str) = ("X-Unit", "Path");
 /// Part of the output with a line for each unit that a target of each boot wants.
 pub const WANTED: &str = "wanted";
 /// End of the name of a part of the output that has the drop-ins of a unit.

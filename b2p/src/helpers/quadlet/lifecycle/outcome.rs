@@ -4,7 +4,12 @@
 use services::exit_status::signal_name;
 
 use super::{Exit, Lifecycle, Stage};
-use crate::helpers::quadlet::run::{GIVEN_UP, SKIPPED};
+
+/// Exit status of a unit that is left out: a condition does not hold. Its service has done its work.
+pub const SKIPPED: u8 = 253;
+/// Exit status of a unit that is given up, whatever `Restart=` says: an assertion does not hold, or there were
+/// more starts than `StartLimitBurst=`.
+pub const GIVEN_UP: u8 = 254;
 
 impl Lifecycle {
     /// Cause of the end, in the words of `Result=` (systemd.exec(5), "$SERVICE_RESULT").

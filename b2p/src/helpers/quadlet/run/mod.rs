@@ -19,17 +19,12 @@ use sys::error::Result;
 
 use self::runner::Runner;
 use self::state::State;
+use super::lifecycle::{GIVEN_UP, SKIPPED};
 use super::program::Program;
 use super::specifiers::Specifiers;
 use super::unit::Unit;
 use super::{NAME, conditions, host, paths};
 use crate::common::terminal::print_error;
-
-/// Exit status of a unit that is left out: a condition does not hold. Its service has done its work.
-pub const SKIPPED: u8 = 253;
-/// Exit status of a unit that is given up, whatever `Restart=` says: an assertion does not hold, or there were
-/// more starts than `StartLimitBurst=`.
-pub const GIVEN_UP: u8 = 254;
 
 /// Runs the unit, and returns the exit status of its main process.
 pub fn main(args: &[String]) -> i32 {
