@@ -58,12 +58,45 @@ pub fn main(control: &ControlClient, table: &'static [Applet], args: &[String]) 
     if let Some(option) = options.not_here() {
         return unknown(&format!("--{option}"));
     }
-    let is_reload = options.verb == "daemon-reload";
-    match shims::run("systemctl", args) {
-        Some(0) if is_reload => {}
-        Some(status) => return status,
-        None => {}
+    let (status, rest) = answered(args, &options, |args| shims::run("systemctl", args));
+    rest.map_or(status, |rest| answer(control, table, &rest).max(status))
+}
+
+/// Runs the shims of a command, for each unit that has one, and returns the worst status; and the arguments with the
+/// other units, if there is more to do.
+fn answered(
+    args: &[String],
+    options: &Options,
+    shim: impl Fn(&[String]) -> Option<i32>,
+) -> (i32, Option<Vec<String>>) {
+    let Options { verb, names, .. } = options;
+    if names.is_empty() {
+        return match shim(args) {
+            Some(status) if status != 0 || verb != "daemon-reload" => (status, None),
+            _ => (0, Some(args.to_vec())),
+        };
     }
+    let (mut worst, mut left) = (0, names.clone());
+    for name in names {
+        let is_for = |arg: &&String| *arg == name || !names.contains(arg);
+        let one: Vec<String> = args.iter().filter(is_for).cloned().collect();
+        let Some(status) = shim(&one) else { continue };
+        match verb.as_str() {
+            "is-active" if status == 0 && !options.has("quiet") => print("active\n"),
+            "is-enabled" if status == 0 && !options.has("quiet") => print("enabled\n"),
+            _ => {}
+        }
+        worst = worst.max(status);
+        left.retain(|other| other != name);
+    }
+    let is_left = |arg: &&String| left.contains(arg) || !names.contains(arg);
+    let rest = || args.iter().filter(is_left).cloned().collect();
+    (worst, (!left.is_empty()).then(rest))
+}
+
+/// Runs the command for what is no shim's, and returns the exit status.
+fn answer(control: &ControlClient, table: &'static [Applet], args: &[String]) -> i32 {
+    let options = Options::parse(args);
     if options.has("help") {
         return help::list(table);
     }
@@ -295,6 +328,37 @@ fn with_report(control: &ControlClient, then: impl FnOnce(&Report<'_>) -> i32) -
             let error = control_client::explain(&error, "systemctl …");
             print_error(&format!("systemctl: {error}"));
             NOT_ALLOWED
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shim_answers_for_its_own_unit_alone() {
+        let words = |line: &str| -> Vec<String> { line.split(' ').map(str::to_owned).collect() };
+        for (line, status, rest) in [
+            ("enable --now a.socket web", 0, Some("enable --now web")),
+            ("start -q b.socket web a.socket", 1, Some("start -q web")),
+            ("enable a.socket b.socket", 1, None),
+            ("enable web", 0, Some("enable web")),
+            ("daemon-reload", 0, Some("daemon-reload")),
+            ("daemon-reexec", 0, None),
+        ] {
+            let args = words(line);
+            let shim = |args: &[String]| match args.last().map(String::as_str) {
+                Some("a.socket" | "daemon-reload" | "daemon-reexec") => Some(0),
+                Some("b.socket") => Some(1),
+                _ => None,
+            };
+            let rest = rest.map(words);
+            assert_eq!(
+                answered(&args, &Options::parse(&args), shim),
+                (status, rest),
+                "{line}"
+            );
         }
     }
 }

@@ -47,6 +47,9 @@ const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Longest file of certificates that is read, in bytes.
 const MAX_BYTES: u64 = 16 << 20;
 
+/// Verbs of systemctl(1) that a row without one answers: what they ask for or about is so.
+const VERBS: &[&str] = &["enable", "start", "restart", "is-active", "is-enabled"];
+
 /// Runs the row of a command; returns the exit status, or `None` without a row.
 #[must_use]
 pub fn run(program: &str, args: &[String]) -> Option<i32> {
@@ -74,7 +77,13 @@ pub fn main(program: &str, args: &[String]) -> i32 {
 
 fn find(program: &str, args: &[String]) -> Option<&'static Shim> {
     let has = |word: &&str| *word == program || args.iter().any(|arg| arg == word);
-    let fits = |shim: &&Shim| shim.words.first() == Some(&program) && shim.words.iter().all(&has);
+    let fits = |shim: &&Shim| {
+        // Of systemctl a row answers nothing else than what it has: neither other units nor `stop`.
+        let is_known =
+            |arg: &str| arg.starts_with('-') || shim.words.contains(&arg) || VERBS.contains(&arg);
+        let is_whole = program != "systemctl" || args.iter().all(|arg| is_known(arg));
+        shim.words.first() == Some(&program) && shim.words.iter().all(&has) && is_whole
+    };
     SHIMS.iter().find(fits)
 }
 
@@ -160,6 +169,10 @@ mod tests {
             ("loginctl terminate-user ann", Some("terminate-user")),
             ("update-ca-trust extract", Some("update-ca-trust")),
             ("systemctl start podman.socket", None),
+            ("systemctl enable podman.socket web.service", None),
+            ("systemctl --user stop podman.socket", None),
+            ("systemctl --user disable --now podman.socket", None),
+            ("systemctl --user status podman.socket", None),
             ("systemctl enable web", None),
             ("loginctl list-sessions", None),
         ] {
