@@ -101,7 +101,7 @@ pub(super) fn instance(env: &Environment, owner: &Owner, name: &str) -> Result<b
     refuse_without_needs(&mut loaded.definitions, &mut faults, known);
     store::write(&loaded, owner)?;
     for definition in &loaded.definitions {
-        store::offer(env, &report, definition);
+        store::offer(env, &report, definition, owner.uid);
     }
     match faults.first() {
         Some(fault) if loaded.definitions.is_empty() => Err(Error::invalid(fault.why.clone())),
@@ -148,7 +148,7 @@ impl Load<'_> {
             self.faults.extend(kube::take_down_gone());
         }
         for definition in &loaded.definitions {
-            store::offer(self.env, self.report, definition);
+            store::offer(self.env, self.report, definition, owner.uid);
             self.taken.insert(definition.service.clone());
         }
         if owner.uid != 0 {

@@ -98,9 +98,26 @@ pub(super) fn withdraw(
     }
 }
 
+/// Most definitions that PID 1 takes of the units of one user, and of all users, until the machine ends: it keeps
+/// the texts of all, and takes 1000 (`services::supervisor`), of which root has the rest.
+const MAX_CHANGES: (usize, usize) = (300, 500);
+/// File with a line for each of these, which has the number of its user.
+const CHANGES: &str = "/run/boot2podman/units/.changes";
+
+/// Notes a change of a user's unit; returns false if it is one too many.
+fn may_change(path: &Path, uid: u32) -> bool {
+    if uid == 0 {
+        return true;
+    }
+    let text = sys::files::read_text(path).unwrap_or_default();
+    let own = text.lines().filter(|line| line.parse() == Ok(uid)).count();
+    let may = own < MAX_CHANGES.0 && text.lines().count() < MAX_CHANGES.1;
+    may && sys::files::replace(path, format!("{text}{uid}\n").as_bytes(), 0o600).is_ok()
+}
+
 /// Has PID 1 read a service file, unless the service runs or PID 1 has read this one: it keeps the texts of
 /// all that it has read.
-pub(super) fn offer(env: &Environment, report: &Report<'_>, definition: &Definition) {
+pub(super) fn offer(env: &Environment, report: &Report<'_>, definition: &Definition, uid: u32) {
     let Some(name) = Name::new(&definition.service) else {
         return;
     };
@@ -114,6 +131,8 @@ pub(super) fn offer(env: &Environment, report: &Report<'_>, definition: &Definit
     }
     if runs && differs {
         info!("{PART}: {name}: runs; `systemctl restart {name}` takes the new file");
+    } else if !runs && !may_change(Path::new(CHANGES), uid) {
+        warn!("{PART}: {name}: too many changes of the units of users until the machine ends");
     } else if !runs
         && let Err(why) = service_files::stage(dir, &env.loaded_files, &name).and_then(|()| {
             let answer = env.control.ask(&Request::Load(name.clone()));
@@ -125,5 +144,18 @@ pub(super) fn offer(env: &Environment, report: &Report<'_>, definition: &Definit
         // PID 1 lists what it refuses as degraded, and is asked again the next time.
         service_files::unstage(&env.loaded_files, &name);
         warn!("{PART}: {name}: {why}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_leave_changes_for_root() {
+        let temp = crate::common::testing::Temp::new();
+        let path = temp.path("changes");
+        let count = |uid| (0..400).filter(|_| may_change(&path, uid)).count();
+        assert_eq!([1_000, 1_001, 1_002, 0].map(count), [300, 200, 0, 400]);
     }
 }
