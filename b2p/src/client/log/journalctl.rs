@@ -6,6 +6,7 @@ use super::since;
 use super::style::Format;
 use crate::common::args::{Arg, Args, Problem};
 use crate::common::log::clock;
+use crate::common::pattern::is_pattern;
 use crate::helpers::quadlet::host;
 use crate::helpers::quadlet::names;
 use crate::helpers::quadlet::specifiers::Owner;
@@ -63,6 +64,7 @@ pub fn parse(args: &[String], user: &Owner) -> Result<Options, Problem> {
             ..Options::new()
         },
         units: Vec::new(),
+        programs: Vec::new(),
         is_user: false,
     };
     let mut args = Args::new(args);
@@ -77,20 +79,37 @@ pub fn parse(args: &[String], user: &Owner) -> Result<Options, Problem> {
     let Line {
         mut options,
         units,
+        programs,
         is_user,
     } = line;
+    let machine = Owner::default();
     if is_user && units.is_empty() {
-        options.names.extend(names::of_owner(user));
-    }
-    for (unit, is_users) in units {
-        let owner = if is_user || is_users {
-            user
-        } else {
-            &Owner::default()
+        options.names.push(names::of_owner(user, "*"));
+    } else if !units.is_empty() {
+        let of = |(unit, is_users): &(&str, bool)| {
+            let own = is_user || *is_users;
+            of_unit(unit, if own { user } else { &machine })
         };
-        options.names.extend(names::of_unit(unit, owner));
+        let lists: Result<Vec<_>, Problem> = units.iter().map(of).collect();
+        options.names.push(lists?.concat());
+    }
+    if !programs.is_empty() {
+        options.names.push(programs);
     }
     Ok(options)
+}
+
+/// Returns the names in the log of the units that a name or a pattern stands for.
+fn of_unit(unit: &str, owner: &Owner) -> Result<Vec<String>, Problem> {
+    if !is_pattern(unit) {
+        return Ok(names::of_unit(unit, owner));
+    }
+    match names::of_owner(owner, unit) {
+        names if names.is_empty() => Err(Problem::Wrong(format!(
+            "-u {unit}: no unit has such a name"
+        ))),
+        names => Ok(names),
+    }
 }
 
 /// Command line as far as it is read.
@@ -98,6 +117,8 @@ struct Line<'a> {
     options: Options,
     /// Units, and true for those of the user.
     units: Vec<(&'a str, bool)>,
+    /// Programs.
+    programs: Vec<String>,
     is_user: bool,
 }
 
@@ -110,9 +131,9 @@ impl<'a> Line<'a> {
             Arg::Long("user-unit") => self.units.push((args.value("--user-unit")?, true)),
             Arg::Long("user") => self.is_user = true,
             Arg::Short('t') | Arg::Long("identifier") => {
-                options.names.push(args.value("-t")?.to_owned());
+                self.programs.push(args.value("-t")?.to_owned());
             }
-            Arg::Short('k') | Arg::Long("dmesg") => options.names.push("kernel".to_owned()),
+            Arg::Short('k') | Arg::Long("dmesg") => options.names.push(vec!["kernel".to_owned()]),
             Arg::Short('p') | Arg::Long("priority") => {
                 // The second level of a range is the one of less importance.
                 let text = args.value("-p")?;
@@ -226,10 +247,10 @@ mod tests {
     #[test]
     fn what_people_type() {
         let options = read("-u web -u db.service --no-pager -n 20 -o cat -b").expect("it is known");
-        assert_eq!(options.names, ["web", "db"]);
+        assert_eq!(options.names, [["web", "db"]]);
         assert_eq!((options.last, options.format), (Some(20), Format::Cat));
         let options = read("-fu web").expect("it is known");
-        assert!(options.follow && options.last == Some(10) && options.names == ["web"]);
+        assert!(options.follow && options.last == Some(10) && options.names == [["web"]]);
         let options = read("-xeu web").expect("it is known");
         assert_eq!((options.last, options.boots), (Some(1_000), Choice::This));
         assert_eq!(read("-n").map(|o| o.last), Ok(Some(10)));
@@ -238,11 +259,18 @@ mod tests {
         assert_eq!(read("-b0").map(|o| o.boots), Ok(Choice::This));
         assert_eq!(
             read("-k -p 3").map(|o| (o.names, o.max_level)),
-            Ok((vec!["kernel".to_owned()], 3))
+            Ok((vec![vec!["kernel".to_owned()]], 3))
         );
+        // As in journalctl(1), fields of different names must all match.
+        let names = read("-k -u web -t a -t b -u db")
+            .expect("it is known")
+            .names;
+        let lists: Vec<String> = names.iter().map(|list| list.join(" ")).collect();
+        assert_eq!(lists, ["kernel", "web db", "a b"]);
         assert!(read("--since today -u web").is_ok_and(|o| o.since.is_some()));
         for line in [
             "-u",
+            "-u none*",
             "-o export",
             "--since soon",
             "_PID=1",

@@ -52,8 +52,8 @@ pub struct Options {
     pub of_units: bool,
     /// Directory of the log files.
     pub dir: PathBuf,
-    /// Services and programs that are shown; empty for all of them.
-    pub names: Vec<String>,
+    /// Services and programs that are shown; empty for all of them. Of each list there is one that a record is from.
+    pub names: Vec<Vec<String>>,
 }
 
 /// Boots whose records are shown.
@@ -106,7 +106,13 @@ impl Options {
                     options.max_level = level(args.value("-p")?)?;
                 }
                 Arg::Long("dir") => options.dir = PathBuf::from(args.value("--dir")?),
-                Arg::Operand(name) => options.names.extend(service_names(name)),
+                Arg::Operand(name) => {
+                    options.names.resize(1, Vec::new());
+                    options
+                        .names
+                        .iter_mut()
+                        .for_each(|names| names.extend(service_names(name)));
+                }
                 other => return Err(other.unknown()),
             }
         }
@@ -148,7 +154,7 @@ mod tests {
     #[test]
     fn an_old_service_name_shows_the_present_one_too() {
         let names = parse("zone sshd").expect("two names").names;
-        assert_eq!(names, ["zone", "timezone", "sshd"]);
+        assert_eq!(names, [["zone", "timezone", "sshd"]]);
     }
 
     #[test]
@@ -163,7 +169,7 @@ mod tests {
             last: Some(20),
             max_level: 4,
             boots: Choice::All,
-            names: vec!["sshd".into(), "-x".into()],
+            names: vec![vec!["sshd".into(), "-x".into()]],
             ..plain
         };
         for line in [

@@ -11,8 +11,8 @@ const INIT: &str = "boot2podman";
 pub struct Filter {
     /// Highest level that is shown.
     pub max_level: u8,
-    /// Names of services and programs; empty for all.
-    pub names: Vec<String>,
+    /// Names of services and programs; empty for all. Of each list there is one that a record is from.
+    pub names: Vec<Vec<String>>,
     /// The names are those of units: what PID 1 says of a unit is shown as well.
     pub of_units: bool,
     /// Earliest and latest time, in microseconds since 1970.
@@ -28,15 +28,13 @@ impl Filter {
             let is_from_init = self.of_units && priority.facility() != KERNEL;
             said.is_some_and(|said| is_from_init && is_from(name, priority, said))
         };
-        let named = || {
-            let mut names = self.names.iter();
-            names.any(|n| is_from(n, priority, text) || is_about(n))
-        };
+        let is_of = |n: &String| is_from(n, priority, text) || is_about(n);
+        let named = || self.names.iter().all(|names| names.iter().any(is_of));
         let (since, until) = self.times;
         if since.is_some_and(|at| us < at) || until.is_some_and(|at| us > at) {
             return false;
         }
-        priority.level() <= self.max_level && (self.names.is_empty() || named())
+        priority.level() <= self.max_level && named()
     }
 }
 
@@ -77,7 +75,9 @@ mod tests {
     use super::*;
 
     fn wants(names: &str, max_level: u8, number: u32, text: &str) -> bool {
-        let names = names.split_whitespace().map(str::to_owned).collect();
+        let lists = names.split('&').filter(|list| !list.is_empty());
+        let words = |list: &str| list.split_whitespace().map(str::to_owned).collect();
+        let names = lists.map(words).collect();
         let priority = Priority::new(number).expect("a priority");
         let filter = Filter {
             max_level,
@@ -95,6 +95,9 @@ mod tests {
         assert!(wants("sshd", 7, 38, "sshd[812]: Accepted"));
         assert!(wants("net sshd", 7, 38, "sshd[812]: Accepted"));
         assert!(wants("console-ttyS0", 7, 15, "console-ttyS0: x"));
+        assert!(wants("net sshd & sshd time", 7, 38, "sshd[812]: x"));
+        assert!(!wants("sshd & net", 7, 38, "sshd[812]: x"));
+        assert!(!wants("sshd & ", 7, 38, "sshd[812]: x"));
         for other in [
             "sshd-session[3]: x",
             "sshd2: x",
@@ -128,7 +131,7 @@ mod tests {
     fn what_pid_1_says_of_a_unit_and_within_a_time() {
         let mut filter = Filter {
             max_level: 7,
-            names: vec!["web".to_owned()],
+            names: vec![vec!["web".to_owned()]],
             of_units: true,
             times: (Some(10), Some(20)),
         };

@@ -8,6 +8,7 @@ use super::program::Program;
 use super::specifiers::{Owner, Specifiers};
 use super::unit::Unit;
 use super::{NAME, host};
+use crate::common::pattern::matches;
 
 /// Returns the names of a unit in the log.
 #[must_use]
@@ -24,14 +25,15 @@ pub fn of_unit(word: &str, owner: &Owner) -> Vec<String> {
     }
 }
 
-/// Returns the names of all units of an owner in the log.
+/// Returns the names in the log of the units of an owner that a pattern stands for.
 #[must_use]
-pub fn of_owner(owner: &Owner) -> Vec<String> {
+pub fn of_owner(owner: &Owner, pattern: &str) -> Vec<String> {
     let entries = fs::read_dir(DEFINITIONS).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     let own = names.filter(|service| {
         let unit = sys::files::read_text(paths::unit(service)).unwrap_or_default();
         let name = Unit::parse(&unit).last(NAME.0, NAME.1).map(str::to_owned);
+        let name = name.filter(|name| matches(pattern, name));
         name.and_then(|name| paths::service_name(&name, owner)) == Some(service.clone())
     });
     own.flat_map(|service| of_service(service, owner)).collect()

@@ -108,7 +108,10 @@ fn wanted(parameters: &Map) -> Result<Wanted, Failure> {
             max_level: level
                 .and_then(|level| u8::try_from(level).ok())
                 .unwrap_or(7),
-            names: names.iter().flat_map(|name| service_names(name)).collect(),
+            names: match names.is_empty() {
+                true => Vec::new(),
+                false => vec![names.iter().flat_map(|name| service_names(name)).collect()],
+            },
             of_units: false,
             times: (None, None),
         },
