@@ -33,6 +33,17 @@ const FILES: &[(&str, &str)] = &[
          ExecReload=/bin/sh -c 'echo again $$MAINPID'\nStandardOutput=append:/run/plain.out\n\
          [Install]\nWantedBy=multi-user.target\n",
     ),
+    // The daemon writes its PID file after its parent has ended, as nginx(8) does.
+    (
+        "forks.service",
+        "[Service]\nType=forking\nPIDFile=forks.pid\n\
+         ExecStart=/bin/sh -c \"sh -c 'sleep 1; echo $$$$ >/run/forks.pid; exec sleep 100000' & exit 0\"\n\
+         ExecStopPost=/bin/sh -c 'echo $$SERVICE_RESULT $$EXIT_CODE ${EXIT_STATUS} >/run/forks.end'\n",
+    ),
+    (
+        "leaves.service",
+        "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c 'sleep 100000 & exit 0'\n",
+    ),
     (
         "short.service",
         "[Unit]\nStartLimitBurst=2\nStartLimitIntervalSec=1h\n[Service]\nType=oneshot\nExecStart=/bin/sh -c 'exit 3'\n\
@@ -98,14 +109,15 @@ pub fn begin(guest: &Guest) -> Result<()> {
 /// Starts one unit of each kind, by the name of its unit.
 pub fn start(guest: &Guest) -> Result<()> {
     guest.sh(
-        "systemctl start grp-pod.service y well t@2.service built-build fetched-image left plain",
+        "systemctl start grp-pod.service y well t@2.service built-build fetched-image left plain forks leaves",
     )?;
     let said = guest.sh(
-        "systemctl is-active grp-pod y well t@2 built-build fetched-image left plain || true",
+        "systemctl is-active grp-pod y well t@2 built-build fetched-image left plain forks leaves || true",
     )?;
     // A build without RemainAfterExit= has done its work, and so has a unit whose condition does not hold.
     let right = [
         "active", "active", "active", "active", "inactive", "active", "inactive", "active",
+        "active", "active",
     ];
     ensure!(said.lines().eq(right), "{said}");
     // The pod has started its container, which it wants.
@@ -132,8 +144,24 @@ pub fn start(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
+/// The PID file names the main process, the variables of the end say how that went, and a one-shot has left a process
+/// that its stop ends.
+fn ends(guest: &Guest) -> Result<()> {
+    let main = "systemctl show -P MainPID forks";
+    guest.sh(&format!("test $({main}) = $(cat /run/forks.pid)"))?;
+    let sleeps = "find /sys/fs/cgroup/system/leaves -name cgroup.procs -exec cat {} + 2>/dev/null | \
+                  while read -r p; do cat /proc/$p/comm; done | grep -cx sleep || true";
+    ensure!(guest.sh(sleeps)? == "1");
+    guest.sh("systemctl stop forks leaves")?;
+    ensure!(guest.sh(sleeps)? == "0");
+    let said = guest.sh("cat /run/forks.end; ls /run/forks.pid 2>/dev/null || true")?;
+    ensure!(said == "success killed TERM", "{said}");
+    Ok(())
+}
+
 /// A plain unit is reloaded, enabled and signalled; one that fails is given up, and one that needs it fails.
 pub fn verbs(guest: &Guest) -> Result<()> {
+    ends(guest)?;
     let main = guest.sh("systemctl show -P MainPID plain")?;
     guest.sh("systemctl reload plain")?;
     let said = guest.sh("cat /run/plain.out")?;

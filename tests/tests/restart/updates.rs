@@ -35,15 +35,25 @@ pub fn updated_and_rolled_back(guest: &Guest) -> Result<()> {
         "[Container]\nImage={IMAGE}\nContainerName=q-moving\nAutoUpdate=local\n\
          Exec=sh -c \"trap 'exit 0' TERM; while :; do sleep 1000 & wait; done\"\n"
     );
-    let to = "cat >/var/lib/boot2podman/quadlet/moving.container && systemctl daemon-reload && systemctl start moving";
+    let to = "cd /var/lib/boot2podman/quadlet && cat >moving.container && printf '[Unit]\\nRequires=moving.service\\n\
+         After=moving.service\\n[Service]\\nExecStart=/bin/sh -c \"exec sleep 100000\"\\n' >watch.service && \
+         systemctl daemon-reload && systemctl start watch";
     tests::text(&guest.ssh_with("root", to, text.as_bytes())?)?;
     runs_with(guest, &first)?;
+    let watch = "systemctl is-active watch && systemctl show -P MainPID watch";
+    let before = guest.sh(watch)?;
     let second = build(guest, "ENV STATE=second")?;
     let said = guest.sh("podman auto-update --dry-run --format '{{.Unit}} {{.Updated}}'")?;
     ensure!(said == "moving.service pending", "{said}");
     let said = guest.sh("podman auto-update --format '{{.Unit}} {{.Updated}}'")?;
     ensure!(said == "moving.service true", "{said}");
     runs_with(guest, &second)?;
+    // A unit that needs it has started again with it.
+    eventually(LIMIT, || {
+        let after = guest.sh(watch)?;
+        ensure!(after != before, "{after}");
+        Ok(())
+    })?;
     build(guest, "ENTRYPOINT [\"/nothing/here\"]")?;
     guest.sh("systemctl start podman-auto-update.service")?;
     let line = format!(
@@ -52,7 +62,7 @@ pub fn updated_and_rolled_back(guest: &Guest) -> Result<()> {
     let said = guest.sh("b2p status")?;
     ensure!(said.contains(&line), "{said}");
     runs_with(guest, &second)?;
-    guest.sh("b2p restart auto-update && systemctl stop moving && rm /var/lib/boot2podman/quadlet/moving.container && systemctl daemon-reload")?;
+    guest.sh("b2p restart auto-update && systemctl stop moving && cd /var/lib/boot2podman/quadlet && rm moving.container watch.service && systemctl daemon-reload")?;
     let said = guest.sh("cat /run/boot2podman/degraded")?;
     ensure!(!said.contains("auto-update"), "{said}");
     Ok(())
