@@ -48,3 +48,4 @@ pub mod sysctl;
 pub mod template;
 pub mod unmount;
 pub mod user;
+pub mod writeback;

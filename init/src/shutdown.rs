@@ -7,7 +7,6 @@
 //! programs, and the next phase begins. The phases `sync` and `unmount`, which write data, take no notice of
 //! requests.
 
-use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
@@ -22,6 +21,7 @@ use sys::{kmsg, syscall};
 use crate::emergency_remount::{self, Remount};
 use crate::event_sources::{Event, EventSources};
 use crate::processes::user_processes;
+use crate::writeback::{self, Deadline};
 use crate::{crash, mounts, unmount};
 
 mod outcome;
@@ -102,17 +102,10 @@ impl ShutdownContext<'_> {
     /// disk is not taken for a dead one and no data is lost.
     fn wait_for_writer(&mut self, child: &syscall::Child) -> Option<bool> {
         let within_ms = self.deadline.saturating_sub(now());
-        let mut least = u64::MAX;
+        let mut deadline = Deadline::within(i32::try_from(within_ms).unwrap_or(i32::MAX));
         self.sources.keep_status_of(child);
-        while now() < self.deadline && !child.exited_within(0) {
-            self.poll_until((now() + CHILD_POLL_MS).min(self.deadline));
-            // Without memory the file cannot be read, which says nothing of the disk.
-            let meminfo = fs::read_to_string("/proc/meminfo").ok();
-            let left = meminfo.and_then(|text| dirty_kib(&text));
-            if let Some(left) = left.filter(|left| *left < least) {
-                least = left;
-                self.deadline = now().saturating_add(within_ms);
-            }
+        while !deadline.is_over() && !child.exited_within(0) {
+            self.poll_until(now() + CHILD_POLL_MS);
         }
         self.sources.outcome(child)
     }
@@ -259,21 +252,11 @@ fn wait_until_none(context: &mut ShutdownContext<'_>) {
     while user_processes().is_some() && context.poll_once() {}
 }
 
-/// Returns the amount of dirty data and of data under writeback, in KiB (proc_meminfo(5)); `None`
-/// if the text does not have both.
-fn dirty_kib(meminfo: &str) -> Option<u64> {
-    let value = |name: &str| {
-        let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
-        line.split_whitespace().next()?.parse::<u64>().ok()
-    };
-    Some(value("Dirty:")? + value("Writeback:")?)
-}
-
 /// Syncs in a child, because syncfs(2) of a disk that is gone may never return.
 fn run_sync(context: &mut ShutdownContext<'_>) -> Outcome {
     // Without memory for a child, PID 1 syncs and accepts that a dead disk may block it.
-    let Some(child) = syscall::in_child(|| exit_with(unmount::sync_disks())) else {
-        return Outcome::of_child(Some(unmount::sync_disks()), false);
+    let Some(child) = syscall::in_child(|| exit_with(writeback::sync_all())) else {
+        return Outcome::of_child(Some(writeback::sync_all()), false);
     };
     let written = context.wait_for_writer(&child);
     if written.is_none() {
@@ -349,15 +332,6 @@ mod tests {
             (true, Remount::Failed, false),
         ] {
             assert_eq!(are_clean(unmounted, remount), clean, "{remount:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_unwritten_is_dirty_or_on_its_way() {
-        let text = "MemTotal: 9 kB\nDirty:      12 kB\nWriteback:   3 kB\nWritebackTmp: 7 kB\n";
-        assert_eq!(dirty_kib(text), Some(15));
-        for unreadable in ["", "Dirty: much\nWriteback: 3 kB\n", "Dirty: 12 kB\n"] {
-            assert_eq!(dirty_kib(unreadable), None, "{unreadable:?}");
         }
     }
 

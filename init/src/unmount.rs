@@ -8,18 +8,17 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs;
-use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use sys::mountinfo::{self, Mount, MountKind, to_unmount};
-use sys::syscall;
+use sys::syscall::{self, Child};
 
 use crate::bounded::bounded;
+use crate::writeback::{Deadline, call_limit_ms, is_written_back, remaining_mounts};
 
 /// Number of rounds. Stacks of mounts are a few deep, and each round takes one layer off.
 const MAX_ROUNDS: usize = 16;
@@ -38,17 +37,6 @@ const MAX_FILES: usize = 1024;
 
 const SYS_BLOCK: &str = "/sys/block";
 
-/// Time limit for one call, in milliseconds.
-fn call_limit_ms(kind: MountKind) -> i32 {
-    match kind {
-        // A disk writes data back, for half of the phase's time: one that hangs leaves time for others.
-        MountKind::Disk => 15_000,
-        MountKind::Stacked => 5_000,
-        // A server that is there answers at once.
-        MountKind::Remote => 2_000,
-    }
-}
-
 /// Unmounts everything that is on a disk or on another machine; logs the mounts that stay busy. Switches
 /// swap files off and detaches loop devices, unless they are those of a container's host. Returns true if
 /// every file system on a disk is unmounted or read-only.
@@ -65,8 +53,9 @@ pub fn unmount_all() -> bool {
         close_binfmt_interpreters();
     }
     let mut pauses = RETRY_PAUSES_MS.into_iter();
+    let mut unfinished = Vec::new();
     for _ in 0..MAX_ROUNDS {
-        let progress = unmount_round(owns_machine);
+        let progress = unmount_round(owns_machine, &mut unfinished);
         if remaining_mounts().is_empty() {
             break;
         }
@@ -80,19 +69,41 @@ pub fn unmount_all() -> bool {
         .iter()
         .filter(|mount| !detach_busy(mount, owns_machine))
         .count();
-    dirty == 0 && fs::read(mountinfo::PATH).is_ok()
+    dirty + count_unwritten(&unfinished) == 0 && fs::read(mountinfo::PATH).is_ok()
+}
+
+/// Logs the file systems whose umount(2) still writes data back, and returns the number of those on disks. The
+/// kernel's list of mounts has them no longer: it drops a mount first (fs/namespace.c, `do_umount`).
+fn count_unwritten(unfinished: &[(Mount, Child)]) -> usize {
+    let mut disks = 0;
+    for (mount, _) in unfinished.iter().filter(|(_, c)| !c.exited_within(0)) {
+        let is_disk = mount.kind == MountKind::Disk;
+        let what = if is_disk { "disk" } else { "server" };
+        let target = String::from_utf8_lossy(&mount.target);
+        warn!("{target}: the {what} does not answer: what it has not got is lost");
+        disks += usize::from(is_disk);
+    }
+    disks
 }
 
 /// Unmounts what can be unmounted now, and detaches loop devices if they are the machine's own.
-/// Returns true if anything went.
-fn unmount_round(owns_machine: bool) -> bool {
+/// Returns true if anything went. Calls that exceed their limit go on, and are added to `unfinished`.
+fn unmount_round(owns_machine: bool, unfinished: &mut Vec<(Mount, Child)>) -> bool {
     let count_loops = || loops_in_use(Path::new(SYS_BLOCK)).len();
     let loops_before = count_loops();
-    let unmount = |mount: &Mount| {
-        let call = || umount2(&*target_path(mount), MntFlags::UMOUNT_NOFOLLOW);
-        bounded(call_limit_ms(mount.kind), call).is_ok()
-    };
-    let unmounted = remaining_mounts().into_iter().filter(unmount).count();
+    let mut unmounted = 0;
+    for mount in remaining_mounts() {
+        let target = target_path(&mount);
+        let call = || syscall::exit(umount2(&*target, MntFlags::UMOUNT_NOFOLLOW).map_or(1, |()| 0));
+        let Some(child) = syscall::in_child(call) else {
+            continue;
+        };
+        let deadline = Deadline::within(call_limit_ms(mount.kind));
+        match is_written_back(&child, deadline) {
+            true => unmounted += usize::from(child.exit_status() == Some(0)),
+            false => unfinished.push((mount, child)),
+        }
+    }
     if owns_machine {
         detach_loops();
     }
@@ -104,64 +115,6 @@ fn unmount_round(owns_machine: bool) -> bool {
 /// (Documentation/admin-guide/binfmt-misc.rst).
 fn close_binfmt_interpreters() {
     let _ = fs::write("/proc/sys/fs/binfmt_misc/status", "-1");
-}
-
-/// Writes back every file system that is on a disk. sync(2) would write back all file systems,
-/// and wait for ever for a server that is gone. Returns true if all of them are written.
-#[must_use]
-pub fn sync_disks() -> bool {
-    // Without a list of mounts every file system may be on a disk.
-    if fs::read(mountinfo::PATH).is_err() {
-        nix::unistd::sync();
-    }
-    let mounts = remaining_mounts();
-    let disks: Vec<&Mount> = mounts
-        .iter()
-        .filter(|m| m.kind == MountKind::Disk)
-        .collect();
-    let failed = sync_each(&disks, |mount| {
-        open_mount(mount).and_then(|file| syscall::syncfs(&file))
-    });
-    for (mount, e) in &failed {
-        warn!("{}: {e}", String::from_utf8_lossy(&mount.target));
-    }
-    failed.is_empty()
-}
-
-/// Calls `sync` for each file system once, by the first of its mounts that succeeds. Returns the mounts
-/// of those that no mount has synced.
-fn sync_each<'a>(
-    mounts: &[&'a Mount],
-    mut sync: impl FnMut(&Mount) -> io::Result<()>,
-) -> Vec<(&'a Mount, io::Error)> {
-    let mut synced = Vec::new();
-    let mut failed = Vec::new();
-    for mount in mounts {
-        if synced.contains(&mount.device) {
-            continue;
-        }
-        match sync(mount) {
-            Ok(()) => synced.push(mount.device),
-            Err(e) => failed.push((*mount, e)),
-        }
-    }
-    failed.retain(|(mount, _)| !synced.contains(&mount.device));
-    failed
-}
-
-/// Opens the root of a mount, which may be a fifo in the case of a bind mount. Fails if another
-/// file system is mounted over it.
-fn open_mount(mount: &Mount) -> io::Result<fs::File> {
-    let file = fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(OsStr::from_bytes(&mount.target))?;
-    let (major, minor) = mount.device;
-    if file.metadata()?.dev() == libc::makedev(major, minor) {
-        Ok(file)
-    } else {
-        Err(io::Error::other("another is mounted over it"))
-    }
 }
 
 /// Returns true if there is nothing to unmount, as in a machine without a disk. Returns false if
@@ -183,10 +136,6 @@ pub fn detach_all() {
             let _ = umount2(&*target_path(&mount), MntFlags::MNT_DETACH);
         }
     }
-}
-
-fn remaining_mounts() -> Vec<Mount> {
-    to_unmount(&fs::read(mountinfo::PATH).unwrap_or_default())
 }
 
 fn target_path(mount: &Mount) -> CString {
@@ -349,35 +298,6 @@ mod tests {
         let file = fs::File::create(&path).unwrap();
         fs::remove_file(path).unwrap();
         file
-    }
-
-    #[test]
-    fn a_file_system_is_synced_by_any_of_its_mounts() {
-        let mount = |target: &str, device| Mount {
-            id: 1,
-            parent: 0,
-            target: target.into(),
-            device,
-            fstype: "ext4".to_owned(),
-            kind: MountKind::Disk,
-        };
-        let mounts = [
-            mount("/hidden", (8, 1)),
-            mount("/data", (8, 1)),
-            mount("/again", (8, 1)),
-            mount("/broken", (8, 2)),
-        ];
-        let mut calls = Vec::new();
-        let failed = sync_each(&mounts.each_ref(), |mount| {
-            calls.push(mount.target.clone());
-            match &mount.target[..] {
-                b"/data" => Ok(()),
-                _ => Err(io::Error::other("hidden, or a bad disk")),
-            }
-        });
-        let failed: Vec<_> = failed.iter().map(|(mount, _)| &mount.target[..]).collect();
-        assert_eq!(failed, [b"/broken"]);
-        assert_eq!(calls, [&b"/hidden"[..], b"/data", b"/broken"]);
     }
 
     #[test]
