@@ -22,7 +22,7 @@ use std::time::Duration;
 /// runtime directory can, and its lock holds for the other hosts of a network's file system, too.
 pub const LIFE: &str = "qemu.life";
 
-/// Time that a QEMU that was killed has for its end.
+/// Time that a QEMU that ends has for its last calls.
 const LAST_CALLS: Duration = Duration::from_secs(10);
 
 /// Link in the machine's directory to its runtime directory. Commands of another environment find a
@@ -185,8 +185,10 @@ impl Machine {
                 return self.qemu();
             }
             let socket = self.run_file("qmp.sock");
-            let is_known = greeting::greets(&socket)?
-                || socket.exists() && lock::is_given_back(&life, LAST_CALLS)?;
+            // QEMU removes its socket and its pid file before it gives up the lock; the keeper's file stays.
+            let was_here = self.run_file("keeper.pid").exists();
+            let is_known =
+                greeting::greets(&socket)? || was_here && lock::is_given_back(&life, LAST_CALLS)?;
             if !is_known {
                 return Err(self.lost(&life).into());
             }
