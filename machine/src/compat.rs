@@ -47,13 +47,17 @@ fn is_docker(program: &std::ffi::OsStr) -> bool {
         .is_some_and(|name| name == "docker-machine")
 }
 
+/// Option of podman machine's `ssh`, before the machine.
+pub const USERNAME: &str = "--username";
+
 /// Flags of docker-machine that have no meaning here, and whether a value follows them.
 #[rustfmt::skip]
 const IGNORED: &[(&str, bool)] = &[
-    ("bugsnag-api-token", true), ("client-certs", false), ("engine-env", true), ("engine-insecure-registry", true),
+    ("all-providers", false), ("bugsnag-api-token", true), ("client-certs", false), ("engine-env", true), ("engine-insecure-registry", true),
     ("engine-install-url", true),
     ("engine-opt", true), ("engine-registry-mirror", true), ("engine-storage-driver", true), ("github-api-token", true),
-    ("native-ssh", false), ("no-info", false), ("rootful", false), ("update-connection", false),
+    ("ignition-path", true), ("native-ssh", false), ("no-info", false), ("rootful", false), ("save-ignition", false),
+    ("save-image", false), ("swap", true), ("timezone", true), ("username", true), ("update-connection", false),
     ("user-mode-networking", false), ("swarm", false), ("swarm-addr", true), ("swarm-discovery", true),
     ("swarm-experimental", false), ("swarm-host", true), ("swarm-image", true),
     ("swarm-join-opt", true), ("swarm-master", false), ("swarm-opt", true),
@@ -110,7 +114,10 @@ pub fn prepare(parser: &Command, args: Vec<OsString>) -> Prepared {
                 Translation::Same => prepared.args.push(arg),
             },
             None => {
-                at.pass_word(text);
+                // The word behind it is a login name.
+                if prepared.args.last().is_none_or(|last| last != USERNAME) {
+                    at.pass_word(text);
+                }
                 prepared.args.push(arg);
             }
         }
@@ -196,7 +203,10 @@ impl<'a> Flag<'a> {
                 _ => Translation::Same,
             };
         }
-        if let Some((name, takes_value)) = IGNORED.iter().find(|row| row.0 == self.name) {
+        // podman machine's name for ssh's `-l`.
+        let is_login = self.name == "username" && ["shell", "ssh"].contains(&at.command.get_name());
+        let row = IGNORED.iter().find(|row| row.0 == self.name && !is_login);
+        if let Some((name, takes_value)) = row {
             if *takes_value && self.value.is_none() {
                 next();
             }
@@ -269,6 +279,13 @@ mod tests {
             ("dm env --swarm box", "dm env box", "--swarm"),
             ("dm ls -- --swarm", "dm ls -- --swarm", ""),
             ("dm ls --tls-san", "dm ls", "--tls-san"),
+            ("pm init --username u --timezone local box", "pm init box", "--username --timezone"),
+            ("pm init --swap 1024 --ignition-path=x box", "pm init box", "--swap --ignition-path"),
+            ("pm rm --save-image --save-ignition -f box", "pm rm -f box", "--save-image --save-ignition"),
+            ("pm list --all-providers", "pm list", "--all-providers"),
+            ("pm start -q box", "pm start -q box", ""),
+            ("pm start --quiet box", "pm start --quiet box", ""),
+            ("pm ssh --username root box --swarm", "pm ssh --username root box --swarm", ""),
         ];
         for (line, expected, ignored) in rows {
             assert_eq!(

@@ -10,7 +10,7 @@ use crate::state::State;
 use crate::store::command_lock::CommandLock;
 use crate::store::config::MachineConfig;
 use crate::store::dirs::{make_private, remove_all};
-use crate::store::{Dirs, Machine, archive, files, quadlet};
+use crate::store::{Dirs, Machine, archive, draft, files, quadlet};
 use crate::tool;
 use anyhow::{Context, Result, ensure};
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -218,17 +218,44 @@ fn refuse_snapshots(machine: &Machine) -> Result<()> {
     Err(Fault::new(text).into())
 }
 
+/// Returns the name of an archive that is being written: a part of one never has its name.
+fn beside(file: &Path) -> PathBuf {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    file.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
+}
+
 /// Runs `export`.
 pub fn export(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
     let (name, file) = two(matches, "name", "file")?;
+    draft::sweep(&dirs)?;
     let (machine, _, _lock) = off(&dirs, name, "export")?;
     let file = PathBuf::from(file);
     ensure!(!file.exists(), "{}: exists already", file.display());
     if !matches.get_flag("without-snapshots") {
         refuse_snapshots(&machine)?;
     }
-    let small = machine.file(".export.qcow2");
+    // Swept, or named by `prune`, where this command is killed.
+    let draft = draft::path(&dirs, name, std::process::id());
+    draft::make(&draft)?;
+    let part = beside(&file);
+    let written = pack(&machine, &draft, &part, matches.get_flag("with-key")).and_then(|()| {
+        // Another one may have come meanwhile.
+        ensure!(!file.exists(), "{}: exists already", file.display());
+        fs::rename(&part, &file).with_context(|| format!("rename {}", part.display()))
+    });
+    remove_all(&draft)?;
+    if written.is_err() {
+        remove_all(&part)?;
+    }
+    written?;
+    println!("Machine \"{name}\" was written to {}.", file.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the archive `file` of a machine that is off, whose disk is made smaller in `draft` before.
+fn pack(machine: &Machine, draft: &Path, file: &Path, with_key: bool) -> Result<()> {
+    let small = draft.join("disk.qcow2");
     let mut convert = Process::new("qemu-img");
     convert.args([
         "convert",
@@ -242,21 +269,17 @@ pub fn export(matches: &ArgMatches) -> Result<ExitCode> {
         "compression_type=zstd",
     ]);
     let mut contents = vec!["config.json", "known_hosts", quadlet::FILE];
-    if matches.get_flag("with-key") {
+    if with_key {
         contents.extend(["id_ed25519", "id_ed25519.pub"]);
     }
-    let written = tool::run(convert.arg(machine.file("disk.qcow2")).arg(&small)).and_then(|()| {
-        let mut list: Vec<(&str, PathBuf)> = contents
-            .iter()
-            .map(|name| (*name, machine.file(name)))
-            .collect();
-        list.push(("disk.qcow2", small.clone()));
-        archive::write(&file, &list)
-    });
-    remove_all(&small)?;
-    written?;
-    println!("Machine \"{name}\" was written to {}.", file.display());
-    Ok(ExitCode::SUCCESS)
+    tool::run(convert.arg(machine.file("disk.qcow2")).arg(&small))?;
+    let mut list: Vec<(&str, PathBuf)> = contents
+        .iter()
+        .map(|name| (*name, machine.file(name)))
+        .collect();
+    list.push(("disk.qcow2", small));
+    remove_all(file)?;
+    archive::write(file, &list)
 }
 
 #[cfg(test)]

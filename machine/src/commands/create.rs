@@ -7,7 +7,7 @@ use crate::compat;
 use crate::driver::{self, Program, SSH};
 use crate::fault::{Fault, PRE_CREATE};
 use crate::store::config::MachineConfig;
-use crate::store::dirs::{make_private, remove_all};
+use crate::store::dirs::remove_all;
 use crate::store::image::{Image, hold_cache};
 use crate::store::image_source::Source;
 use crate::store::{Dirs, Machine, draft, field, files, quadlet, template};
@@ -204,8 +204,9 @@ pub fn publish(
     machine: &Machine,
     fill: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<()> {
+    draft::sweep(dirs)?;
     let draft = draft::path(dirs, &machine.name, std::process::id());
-    make_private(&draft)?;
+    draft::make(&draft)?;
     let built = fill(&draft).and_then(|()| draft::publish(&draft, machine));
     if built.is_err() {
         remove_all(&draft)?;

@@ -5,13 +5,15 @@
 use super::{follow, remove};
 use crate::keeper::Purpose;
 use crate::store::command_lock::CommandLock;
-use crate::store::dirs::{make_private, remove_all};
+use crate::store::dirs::remove_all;
 use crate::store::image::Image;
 use crate::store::{Dirs, Machine, draft, template};
 use anyhow::{Context, Result};
+use nix::libc;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::fs;
+use std::mem::MaybeUninit;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Child;
@@ -46,7 +48,11 @@ impl Creation {
             machine: machine.clone(),
             stage: Mutex::new(Stage::Draft),
         });
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("signals")?;
+        // nohup(1) ignores SIGHUP, a shell SIGINT for what it runs in the background: whoever did wants no end by it.
+        let asked = [SIGINT, SIGTERM, SIGHUP]
+            .into_iter()
+            .filter(|&signal| !is_ignored(signal));
+        let mut signals = Signals::new(asked).context("signals")?;
         let undone = Arc::clone(&creation);
         thread::spawn(move || {
             if let Some(signal) = signals.forever().next() {
@@ -72,7 +78,7 @@ impl Creation {
     /// Makes the directory of a draft, unless a signal has come: nothing would remove it after that.
     pub fn make_draft(&self, draft: &Path) -> Result<()> {
         let _stage = self.stage();
-        make_private(draft)
+        draft::make(draft)
     }
 
     /// Makes the files of the machine in a draft by `fill`, and gives the draft its name. Other
@@ -134,6 +140,19 @@ impl Creation {
             Stage::Done => Ok(()),
         }
     }
+}
+
+/// Tells whether this process was started with a signal ignored.
+fn is_ignored(signal: i32) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: sigaction(2) changes nothing without a new action, and writes the present one to `action`, which is large
+    // enough; all zeroes is a value of the type, for the case of an error.
+    #[allow(unsafe_code)]
+    let action = unsafe {
+        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
+        action.assume_init()
+    };
+    action.sa_sigaction == libc::SIG_IGN
 }
 
 /// Removes a draft that may be written at the moment: under another name nothing is added to it.

@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 
 /// Largest time limit in seconds.
 pub const MOST_SECONDS: u64 = crate::keeper::MOST_STOP_SECONDS;
+/// Time that a keeper has to hear that its machine is killed.
+const KEEPER_ANSWERS: Duration = Duration::from_secs(2);
 /// Lines of the console that a failed start shows.
 const TAIL_LINES: usize = 20;
 
@@ -30,6 +32,13 @@ pub fn start_command() -> Command {
         .alias("up")
         .about("Start machines, and wait until their podman API answers")
         .arg(many_names())
+        .arg(
+            Arg::new("quiet")
+                .short('q')
+                .long("quiet")
+                .action(ArgAction::SetTrue)
+                .help("Print errors and degraded lines alone"),
+        )
         .arg(cold())
         .arg(start_timeout())
 }
@@ -57,6 +66,9 @@ pub fn start(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
     let limit = Duration::from_secs(*matches.get_one("timeout").unwrap_or(&600));
     let cold = matches.get_flag("cold");
+    if matches.get_flag("quiet") {
+        crate::out::be_quiet();
+    }
     for_each(&machines(&dirs, matches)?, |machine| {
         if cold {
             drop_saved(machine)?;
@@ -286,16 +298,44 @@ pub fn kill(matches: &ArgMatches) -> Result<ExitCode> {
     })
 }
 
+/// Tells the keeper that the end of QEMU is asked for; returns false if it does not answer.
+fn tell_keeper(machine: &Machine) -> bool {
+    let socket = machine.run_file(control::SOCKET);
+    let answer = control::ask_within(&socket, &json!({"do": "kill"}), KEEPER_ANSWERS);
+    answer.is_ok_and(|answer| answer["done"] == true)
+}
+
+/// Kills a process. One of another pid namespace has no pid here, and 0 is this process's own group (kill(2)).
+fn kill_visible(pid: i32) -> Result<(), Errno> {
+    match pid {
+        ..=0 => Err(Errno::EPERM),
+        _ => signal(Pid::from_raw(pid), Signal::SIGKILL),
+    }
+}
+
+fn invisible(machine: &Machine) -> anyhow::Error {
+    Fault::new(format!(
+        "Error: QEMU of machine \"{}\" runs in another pid namespace, such as that of the host or of a container: \
+         end it there",
+        machine.name
+    ))
+    .into()
+}
+
 /// Kills QEMU, and waits until it and its keeper have ended. A keeper that has not started QEMU yet
 /// is killed itself; a QEMU that it has started in that moment is the next to be killed.
 pub fn kill_one(machine: &Machine) -> Result<()> {
+    let is_told = machine.locks()?.keeper.is_some() && tell_keeper(machine);
     loop {
         let locks = machine.locks()?;
         let Some(pid) = locks.qemu.or(locks.keeper) else {
             return Ok(());
         };
-        match signal(Pid::from_raw(pid), Signal::SIGKILL) {
+        match kill_visible(pid) {
             Ok(()) | Err(Errno::ESRCH) => {}
+            // The keeper ends it.
+            Err(Errno::EPERM) if pid <= 0 && is_told => {}
+            Err(_) if pid <= 0 => return Err(invisible(machine)),
             Err(error) => return Err(error).context("kill QEMU"),
         }
         lock::wait_free(&machine.run_file("qemu.pid"))?;

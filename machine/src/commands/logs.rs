@@ -9,7 +9,7 @@ use crate::store::watch::Watch;
 use anyhow::{Context, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -73,28 +73,29 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
     let begin = match matches.get_one::<u32>("lines") {
         Some(&lines) => {
             for line in tail(&path, lines as usize) {
-                writeln!(io::stdout(), "{line}")?;
+                println!("{line}");
             }
-            std::fs::metadata(&path).map_or(0, |meta| meta.len())
+            Some(std::fs::metadata(&path).map_or(0, |meta| meta.len()))
         }
         None => print_from(&path, 0)?,
     };
-    match matches.get_flag("follow") {
-        true => follow(&path, begin),
-        false => Ok(ExitCode::SUCCESS),
+    match (matches.get_flag("follow"), begin) {
+        (true, Some(begin)) => follow(&path, begin),
+        _ => Ok(ExitCode::SUCCESS),
     }
 }
 
-/// Prints a file from an offset on, and returns its length. A file that is shorter was begun anew.
-fn print_from(path: &Path, at: u64) -> Result<u64> {
+/// Prints a file from an offset on, and returns its length; `None` if nobody reads it any more. A file that is shorter
+/// was begun anew.
+fn print_from(path: &Path, at: u64) -> Result<Option<u64>> {
     let mut file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(0)),
         other => other.with_context(|| path.display().to_string())?,
     };
     let at = if file.metadata()?.len() < at { 0 } else { at };
     file.seek(SeekFrom::Start(at))?;
-    let copied = io::copy(&mut file.take(u64::MAX), &mut io::stdout().lock());
-    Ok(at + copied.context("copy the log")?)
+    let copied = crate::out::copy(&mut file).context("copy the log")?;
+    Ok(copied.map(|copied| at + copied))
 }
 
 /// Prints what is added to a log; sleeps in between.
@@ -106,7 +107,10 @@ fn follow(path: &Path, mut at: u64) -> Result<ExitCode> {
         .with_context(|| path.display().to_string())?;
     let watch = Watch::new(path)?;
     loop {
-        at = print_from(path, at)?;
+        match print_from(path, at)? {
+            Some(end) => at = end,
+            None => return Ok(ExitCode::SUCCESS),
+        }
         watch.wait()?;
     }
 }

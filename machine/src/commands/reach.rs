@@ -2,6 +2,7 @@
 //! `ssh`, `url`, `ip`.
 
 use super::{dirs, machine, machines, many_names, one_name, state};
+use crate::compat::USERNAME;
 use crate::fault::Fault;
 use crate::keeper::tunnel::host_alias;
 use crate::state::State;
@@ -79,6 +80,23 @@ fn in_directory(directory: &str, command: &[String]) -> Vec<String> {
     }
 }
 
+/// Takes `--username USER` from the words before the machine; returns ssh's option for it.
+fn login(words: &mut Vec<String>) -> Vec<String> {
+    let user = match words.as_slice() {
+        [first, user, ..] if first == USERNAME => user.clone(),
+        [first, ..] => match first
+            .strip_prefix(USERNAME)
+            .and_then(|rest| rest.strip_prefix('='))
+        {
+            Some(user) => user.to_owned(),
+            None => return Vec::new(),
+        },
+        [] => return Vec::new(),
+    };
+    words.drain(..if words[0] == USERNAME { 2 } else { 1 });
+    vec!["-l".to_owned(), user]
+}
+
 /// Becomes ssh, with the arguments that `arguments` makes of those behind the machine's name.
 fn become_ssh(
     matches: &ArgMatches,
@@ -91,6 +109,7 @@ fn become_ssh(
         .flatten()
         .cloned()
         .collect();
+    let login = login(&mut words);
     let name = match words.is_empty() {
         true => "default".to_owned(),
         false => words.remove(0),
@@ -104,6 +123,7 @@ fn become_ssh(
     let mut ssh = Process::new("ssh");
     ssh.arg("-F")
         .arg(machine.file("ssh_config"))
+        .args(login)
         .arg(host_alias(name))
         .args(arguments(&machine, words)?);
     Err(ssh.exec()).context("cannot start ssh: is it installed?")
@@ -149,6 +169,22 @@ pub fn ip(matches: &ArgMatches) -> Result<ExitCode> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_login_name_comes_before_the_machine() {
+        for (line, rest, option) in [
+            ("--username root box ls", "box ls", "-l root"),
+            ("--username=root box", "box", "-l root"),
+            ("--username root", "", "-l root"),
+            ("--username", "--username", ""),
+            ("box --username root", "box --username root", ""),
+            ("box", "box", ""),
+        ] {
+            let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            assert_eq!(login(&mut words).join(" "), option, "{line}");
+            assert_eq!(words.join(" "), rest, "{line}");
+        }
+    }
 
     #[test]
     fn a_shell_is_in_the_directory_of_the_host() {

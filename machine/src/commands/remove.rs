@@ -119,6 +119,7 @@ pub fn remove_held(dirs: &Dirs, machine: &Machine) -> Result<()> {
     }
     // As a draft, it is swept where its removal is cut short.
     let grave = draft::path(dirs, &machine.name, std::process::id());
+    draft::hold(&machine.dir);
     fs::rename(&machine.dir, &grave)
         .with_context(|| format!("rename {}", machine.dir.display()))?;
     sync_dir(&dirs.machines())?;

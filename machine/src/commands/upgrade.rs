@@ -138,24 +138,24 @@ fn upgrade(dirs: &Dirs, machine: &Machine, image: &str, limit: Duration) -> Resu
     };
     let why = text_of(&why);
     lifecycle::kill_one(machine)?;
-    {
-        let _lock = machine.lock("upgrade")?;
-        set_image(machine, &old, None)?;
-    }
+    let lock = machine.lock("upgrade")?;
+    set_image(machine, &old, None)?;
+    drop(lock);
     let back = match was {
-        State::Stopped => "; it has its old image, and is off".to_owned(),
-        _ => match lifecycle::start_one(dirs, machine, limit.max(WAY_BACK)) {
-            Ok(()) => "; it runs with its old image".to_owned(),
-            Err(error) => format!(
-                "; it has its old image, which does not start: {}",
-                text_of(&error)
-            ),
-        },
+        State::Stopped => "and is off".to_owned(),
+        _ => start_again(dirs, machine, limit),
     };
-    Err(Fault::new(format!(
-        "{why}\nError: machine \"{name}\" was not upgraded{back}"
-    ))
-    .into())
+    let text =
+        format!("{why}\nError: machine \"{name}\" was not upgraded; it has its old image, {back}");
+    Err(Fault::new(text).into())
+}
+
+/// Starts a machine with its old image; returns how it is then.
+fn start_again(dirs: &Dirs, machine: &Machine, limit: Duration) -> String {
+    match lifecycle::start_one(dirs, machine, limit.max(WAY_BACK)) {
+        Ok(()) => "with which it runs".to_owned(),
+        Err(error) => format!("which does not start: {}", text_of(&error)),
+    }
 }
 
 /// Sets the image of a machine that is off, and the one to which it goes back. This process holds its lock.

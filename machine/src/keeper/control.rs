@@ -3,7 +3,7 @@
 
 use super::Event;
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -13,8 +13,8 @@ use std::time::Duration;
 
 /// Name of the socket in the runtime directory.
 pub const SOCKET: &str = "keeper.sock";
-/// Longest request in bytes.
-const MAX_REQUEST_BYTES: u64 = 64 * 1024;
+/// Longest request in bytes. A configuration may have a thousand ports, and flags with whole files.
+const MAX_REQUEST_BYTES: u64 = 16 << 20;
 /// Time that a client has for its request, and the keeper for a line of the answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause after a client that could not be accepted.
@@ -31,9 +31,15 @@ pub fn listen(listener: UnixListener, events: Sender<Event>) {
     thread::spawn(move || {
         serve(&listener, |client| {
             let events = events.clone();
-            thread::spawn(move || {
-                if let Ok(request) = receive(&client) {
+            thread::spawn(move || match receive(&client) {
+                Ok(request) => {
                     let _ = events.send(Event::Request(request, client));
+                }
+                Err(error) => {
+                    send(
+                        &client,
+                        &json!({"error": format!("the request: {error:#}")}),
+                    );
                 }
             });
         });
@@ -79,7 +85,18 @@ pub fn open(socket: &Path, request: &Value) -> Result<BufReader<UnixStream>> {
 
 /// Sends a request and returns the one line of the answer.
 pub fn ask(socket: &Path, request: &Value) -> Result<Value> {
+    answer(open(socket, request)?)
+}
+
+/// Sends a request like [`ask`] to a keeper that has this time for its answer.
+pub fn ask_within(socket: &Path, request: &Value, limit: Duration) -> Result<Value> {
+    let stream = open(socket, request)?;
+    stream.get_ref().set_read_timeout(Some(limit))?;
+    answer(stream)
+}
+
+fn answer(mut stream: BufReader<UnixStream>) -> Result<Value> {
     let mut line = String::new();
-    open(socket, request)?.read_line(&mut line)?;
+    stream.read_line(&mut line)?;
     serde_json::from_str(&line).context("the keeper has ended")
 }

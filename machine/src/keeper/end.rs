@@ -42,9 +42,10 @@ pub fn stopped(machine: &Machine) {
 /// Records the end of QEMU, and tells the followers. `status` is known for a child.
 pub(super) fn end(mut keeper: Keeper, status: Option<ExitStatus>) {
     let forced = keeper.stop.is_some_and(|stop| stop.step != Step::Button);
-    let (clean, why) = match keeper.suspended {
-        true => (true, "suspended".to_owned()),
-        false => judge(keeper.shutdown.as_ref(), status, forced),
+    let (clean, why) = match (keeper.suspended, keeper.killed) {
+        (true, _) => (true, "suspended".to_owned()),
+        (_, true) => (true, "killed, as it was asked to".to_owned()),
+        _ => judge(keeper.shutdown.as_ref(), status, forced),
     };
     let mut record = EndRecord {
         clean,
@@ -58,7 +59,11 @@ pub(super) fn end(mut keeper: Keeper, status: Option<ExitStatus>) {
             .tail
             .extend(console::tail(&keeper.machine.file("qemu.log"), TAIL_LINES));
     }
-    if delivered(clean, keeper.suspended, keeper.record.ready_on_disk) {
+    if delivered(
+        clean && !keeper.killed,
+        keeper.suspended,
+        keeper.record.ready_on_disk,
+    ) {
         let _ = fs::remove_file(keeper.machine.file(quadlet::FILE));
     }
     write(&keeper.machine, &record);

@@ -283,10 +283,10 @@ impl Keeper {
             self.set_trouble(&text);
         }
         match self.machine.qemu() {
-            Ok(Some(pid)) => {
+            Ok(Some(pid)) if pid > 0 => {
                 let _ = kill(Pid::from_raw(pid), signal);
             }
-            // Its pid file is gone, and this connection is not.
+            // Its pid file is gone, or it is in another pid namespace, and this connection is not.
             _ => self.vm.quit(),
         }
         self.stop = Some(Stop {

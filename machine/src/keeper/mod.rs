@@ -107,6 +107,8 @@ struct Keeper {
     api_answered: bool,
     /// Reason that the driver's program gave for its end.
     shutdown: Option<Shutdown>,
+    /// True if QEMU ends because a command pulls its plug.
+    killed: bool,
     /// True if QEMU ends because its memory is saved.
     suspended: bool,
     /// Port of the guest's time service.

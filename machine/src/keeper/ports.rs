@@ -5,6 +5,7 @@
 //! ":80", "protocol": "tcp"}` and waits for the answer; `unexpose` has no `remote`. The text of a
 //! failure reaches the user of `podman run`.
 
+use crate::store::config::MachineConfig;
 use crate::store::record::Forward;
 use anyhow::{Result, anyhow, bail};
 use serde_json::Value;
@@ -45,6 +46,29 @@ pub fn parse(request: &Value, default: &str) -> Result<Forward> {
         port,
         guest,
     })
+}
+
+/// Returns the port that the guest gets for its request. Any process of a container can ask for one, so that a port is open
+/// to other hosts by the owner's word alone: all addresses are that of `publish-on`, and another one is refused.
+pub fn of_guest(forward: Forward, config: &MachineConfig) -> Result<Forward> {
+    let (asked, own) = (address(&forward.address)?, address(&config.publish_on)?);
+    if asked.is_unspecified() {
+        let address = own.to_string();
+        return Ok(Forward { address, ..forward });
+    }
+    if asked.is_loopback() || asked == own || own.is_unspecified() {
+        return Ok(forward);
+    }
+    let Forward { protocol, port, .. } = &forward;
+    bail!(
+        "listen {protocol} {asked}:{port}: this machine publishes on {own} and loopback alone: \
+         on the host, `podman-machine set {} publish-on={asked}` allows it from the next start on",
+        config.name
+    )
+}
+
+fn address(text: &str) -> Result<Ipv4Addr> {
+    text.parse().map_err(|_| anyhow!("{text}: no IPv4 address"))
 }
 
 impl Forward {
@@ -126,6 +150,34 @@ mod tests {
         ] {
             assert!(parse(&wrong, "127.0.0.1").is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_guest_opens_nothing_to_other_hosts() {
+        let got = |asked: &str, own: &str| {
+            let mut config = MachineConfig::new("box");
+            own.clone_into(&mut config.publish_on);
+            let request = json!({"local": format!("{asked}:80")});
+            let forward = parse(&request, own).expect("right");
+            of_guest(forward, &config).map(|forward| forward.address)
+        };
+        for (asked, own, expected) in [
+            ("", "127.0.0.1", "127.0.0.1"),
+            ("0.0.0.0", "127.0.0.1", "127.0.0.1"),
+            ("127.0.0.2", "127.0.0.1", "127.0.0.2"),
+            ("0.0.0.0", "0.0.0.0", "0.0.0.0"),
+            ("192.0.2.1", "0.0.0.0", "192.0.2.1"),
+            ("192.0.2.1", "192.0.2.1", "192.0.2.1"),
+            ("127.0.0.1", "192.0.2.1", "127.0.0.1"),
+        ] {
+            assert_eq!(got(asked, own).expect(asked), expected, "{asked} {own}");
+        }
+        let error = got("192.0.2.1", "127.0.0.1").expect_err("refused");
+        assert!(
+            error.to_string().contains("set box publish-on=192.0.2.1"),
+            "{error}"
+        );
+        assert!(got("192.0.2.1", "192.0.2.2").is_err());
     }
 
     #[test]

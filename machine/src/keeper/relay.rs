@@ -3,7 +3,8 @@
 //! each connection, with the connection as standard input and output.
 
 use super::control;
-use anyhow::{Context, Result, bail};
+use crate::store::lock;
+use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -14,10 +15,20 @@ const MAX_REQUEST_BYTES: usize = 64 * 1024;
 /// Seconds that a request has: a guest that sends none would keep a process of the host for each.
 const LIMIT: u32 = 60;
 
+/// Requests that are answered at the same time: podman sends one after the other.
+const MOST: u16 = 32;
+
 /// Answers one request. SIGALRM ends the process at the time limit (alarm(2)).
 pub fn run(run_dir: &Path) -> Result<()> {
     nix::unistd::alarm::set(LIMIT);
-    let (status, text) = match answer(&mut BufReader::new(io::stdin().lock()), run_dir) {
+    let place = lock::place(&run_dir.join("relay.lock"), MOST)?;
+    let answered = match place {
+        Some(_) => answer(&mut BufReader::new(io::stdin().lock()), run_dir),
+        None => Err(anyhow!(
+            "the machine sends {MOST} requests at once: try again"
+        )),
+    };
+    let (status, text) = match answered {
         Ok(()) => ("200 OK", String::new()),
         Err(error) => ("500 Internal Server Error", format!("{error:#}\n")),
     };
@@ -32,7 +43,7 @@ pub fn run(run_dir: &Path) -> Result<()> {
 
 fn answer(input: &mut impl BufRead, run_dir: &Path) -> Result<()> {
     let (action, mut request) = parse(input)?;
-    request["do"] = json!(action);
+    request["do"] = json!(format!("guest-{action}"));
     let answer = control::ask(&run_dir.join(control::SOCKET), &request)?;
     match answer["error"].as_str() {
         Some(error) => bail!("{error}"),

@@ -25,11 +25,19 @@ impl Keeper {
                 return self.begin_stop(request["seconds"].as_u64().unwrap_or(life::STOP_SECONDS));
             }
             "suspend" => return self.suspend(client),
+            "kill" => {
+                self.killed = true;
+                // Before QEMU, which may be stuck, is asked.
+                control::send(&client, &json!({"done": true}));
+                return self.vm.quit();
+            }
             "delete-snapshot" => self.delete_snapshot(request),
             "pause" => self.pause(),
             "resume" => self.resume(),
             "expose" => self.expose(request),
             "unexpose" => self.unexpose(request),
+            "guest-expose" => self.guest_expose(request),
+            "guest-unexpose" => self.guest_unexpose(request),
             "configure" => self.configure(request),
             other => Err(anyhow::anyhow!("no request {other:?}")),
         };
@@ -134,6 +142,22 @@ impl Keeper {
         self.publish(ports::parse(request, &self.config.publish_on)?)
     }
 
+    /// Publishes a port for the guest, in which any container can ask for it.
+    fn guest_expose(&mut self, request: &Value) -> Result<()> {
+        let forward = ports::parse(request, &self.config.publish_on)?;
+        self.publish(ports::of_guest(forward, &self.config)?)
+    }
+
+    /// Takes a port back for the guest. What the owner publishes stays.
+    fn guest_unexpose(&mut self, request: &Value) -> Result<()> {
+        let forward = ports::parse(request, &self.config.publish_on)?;
+        let forward = ports::of_guest(forward, &self.config)?;
+        match self.config.ports.iter().any(|own| own.same_port(&forward)) {
+            true => Ok(()),
+            false => self.take_back(&forward),
+        }
+    }
+
     fn publish(&mut self, forward: Forward) -> Result<()> {
         if let Some(known) = self
             .record
@@ -167,16 +191,15 @@ impl Keeper {
     }
 
     fn unexpose(&mut self, request: &Value) -> Result<()> {
-        let forward = ports::parse(request, &self.config.publish_on)?;
-        let Some(at) = self
-            .record
-            .forwards
-            .iter()
-            .position(|known| known.same_port(&forward))
-        else {
+        self.take_back(&ports::parse(request, &self.config.publish_on)?)
+    }
+
+    fn take_back(&mut self, forward: &Forward) -> Result<()> {
+        let forwards = &self.record.forwards;
+        let Some(at) = forwards.iter().position(|known| known.same_port(forward)) else {
             return Ok(());
         };
-        self.vm.withdraw(&forward)?;
+        self.vm.withdraw(forward)?;
         let forward = self.record.forwards.remove(at);
         self.write_record();
         self.tell(&json!({"unpublished": forward}));

@@ -180,6 +180,7 @@ fn begin(
         is_read: false,
         api_answered,
         shutdown: None,
+        killed: false,
         suspended: false,
         clock: Clock::connect(&machine.run_file("host.sock")),
     };

@@ -2,7 +2,7 @@
 //! Drafts: directories in which a command puts a machine together. A draft has its process in its name,
 //! so that the remains of a process that was killed can be told from work that is under way.
 
-use super::dirs::remove_all;
+use super::dirs::{make_private, remove_all};
 use super::{Dirs, Machine, files};
 use crate::compat;
 use crate::fault::Fault;
@@ -10,13 +10,44 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
-use std::fs;
+use std::fs::{self, File, TryLockError};
+use std::os::fd::IntoRawFd;
 use std::path::{Path, PathBuf};
 
 /// Returns the directory in which a process puts a machine together.
 #[must_use]
 pub fn path(dirs: &Dirs, name: &str, pid: u32) -> PathBuf {
     dirs.machines().join(format!(".{name}.{pid}.tmp"))
+}
+
+/// Makes a draft, and keeps it from being swept until this process ends: one in another container does not see this
+/// process, or has the same pid.
+pub fn make(path: &Path) -> Result<()> {
+    make_private(path)?;
+    hold(path);
+    Ok(())
+}
+
+/// Holds a directory by flock(2) until this process ends. Where directories have no locks, the pid alone tells a draft
+/// that is in use.
+pub fn hold(path: &Path) {
+    if let Ok(dir) = File::open(path)
+        && dir.try_lock().is_ok()
+    {
+        // Never closed.
+        let _ = dir.into_raw_fd();
+    }
+}
+
+fn is_held(path: &Path) -> bool {
+    let locked = File::open(path).map(|dir| dir.try_lock());
+    matches!(locked, Ok(Err(TryLockError::WouldBlock)))
+}
+
+/// Tells whether the process that made a draft has ended. Its pid may be this process's by now: in a container pids repeat.
+fn is_abandoned(path: &Path, pid: i32) -> bool {
+    let is_own = u32::try_from(pid).is_ok_and(|pid| pid == std::process::id());
+    (is_own || kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)) && !is_held(path)
 }
 
 /// Gives a draft its name, which another command may have taken in the meantime. The name appears on the host's
@@ -63,7 +94,7 @@ pub fn abandoned(dirs: &Dirs) -> Vec<PathBuf> {
             let Some((name, pid)) = name.and_then(draft_of_process) else {
                 continue;
             };
-            if kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH) {
+            if is_abandoned(&entry.path(), pid) {
                 let run = dirs.run(name);
                 paths.extend(run.exists().then_some(run));
                 paths.push(entry.path());
@@ -100,7 +131,11 @@ mod tests {
         for dir in [&dead, &own, &dirs.machines().join("box"), &template, &run] {
             fs::create_dir_all(dir).expect("made");
         }
+        hold(&own);
+        let before = path(&dirs, "same-pid", std::process::id());
+        fs::create_dir_all(&before).expect("made");
         sweep(&dirs).expect("swept");
+        assert!(!before.exists(), "of an earlier process with this pid");
         assert!(!dead.exists() && own.exists() && dirs.machines().join("box").exists());
         assert!(!template.exists() && !run.exists());
         assert_eq!(Machine::names(&dirs).expect("listed"), ["box"]);

@@ -2,6 +2,7 @@
 //! Images: kernel and initrd, kept in the cache under the hash of their content.
 
 use super::dirs::{Dirs, make_private, remove_all};
+use super::draft;
 use super::fetch::{fetch, fetch_checked};
 use super::files::{replace, sync_dir};
 use super::hash::{hex_byte, sha256};
@@ -43,7 +44,7 @@ impl Image {
 
     /// Verifies an image and brings it into the cache.
     pub fn import(cache: &Path, source: &Source) -> Result<Self> {
-        Self::import_by(cache, source, make_private)
+        Self::import_by(cache, source, draft::make)
     }
 
     /// Imports an image into a draft whose directory `make` makes.

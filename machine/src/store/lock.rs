@@ -137,6 +137,27 @@ impl Guard {
     }
 }
 
+/// Takes one of some places for the life of this process: a POSIX lock on a byte of the file. Returns `None` if other
+/// processes have them all.
+pub fn place(path: &Path, places: u16) -> Result<Option<File>> {
+    let file = open(path)?;
+    for at in 0..places {
+        let byte = libc::flock {
+            l_start: at.into(),
+            l_len: 1,
+            ..whole(WRITE)
+        };
+        match fcntl(&file, FcntlArg::F_SETLK(&byte)) {
+            Err(Errno::EAGAIN | Errno::EACCES) => {}
+            other => {
+                other.with_context(|| format!("lock {}", path.display()))?;
+                return Ok(Some(file));
+            }
+        }
+    }
+    Ok(None)
+}
+
 /// Returns the process that holds a POSIX lock on a file for its life; `None` if none does, or if
 /// there is no file.
 pub fn holder(path: &Path) -> Result<Option<i32>> {

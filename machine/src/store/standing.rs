@@ -27,7 +27,8 @@ pub enum Standing {
 #[must_use]
 pub fn standing(locks: Locks, record: Option<&RunRecord>, saved: bool) -> Standing {
     let phase = |keeper| {
-        let record = record.filter(|record| record.keeper == keeper);
+        // The kernel tells no pid of a process in another pid namespace (fcntl(2), pid_namespaces(7)).
+        let record = record.filter(|record| keeper <= 0 || record.keeper == keeper);
         record.map_or(State::Starting, |record| record.phase)
     };
     let state = match (locks.keeper, locks.qemu) {
@@ -81,6 +82,13 @@ mod tests {
                 Some(&running),
                 false,
                 known(State::Starting),
+            ),
+            (
+                Some(0),
+                Some(0),
+                Some(&running),
+                false,
+                known(State::Running),
             ),
             (Some(7), Some(9), None, false, known(State::Starting)),
             (

@@ -2,7 +2,7 @@
 //! Keepers that believe neither their record nor the guest: ports and restarts after an adoption, ready lines that
 //! come again, and what stands still.
 
-use crate::host::Host;
+use crate::host::{Host, PROGRAM};
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 use tests::{eventually, ports};
 
@@ -130,6 +131,117 @@ fn nobody_takes_a_machine_that_stands_still_for_one_that_runs() -> Result<()> {
     host.ping()
 }
 
+/// Starts what QEMU starts for a request of the guest.
+fn relay(host: &Host) -> Result<Child> {
+    let run = host.run_file("")?;
+    let line = format!("relay {}", run.display());
+    let mut relay = host.command(&line);
+    relay.stdin(Stdio::piped()).stdout(Stdio::piped());
+    Ok(relay.spawn()?)
+}
+
+fn request(host: &Host, action: &str, local: &str) -> Result<String> {
+    let mut relay = relay(host)?;
+    let body = json!({"local": local, "remote": ":80"}).to_string();
+    let head = format!(
+        "POST /services/forwarder/{action} HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    // One that ends at once reads nothing.
+    let _ = relay
+        .stdin
+        .take()
+        .context("no input")?
+        .write_all(head.as_bytes());
+    Ok(String::from_utf8_lossy(&relay.wait_with_output()?.stdout).into_owned())
+}
+
+#[test]
+fn a_guest_gets_no_more_of_the_host_than_its_owner_gives() -> Result<()> {
+    let host = started()?;
+    let (own, port) = (ports::free()?, ports::free()?);
+    host.ok(&format!("ports add box {own}:80"))?;
+    let said = request(&host, "expose", &format!("0.0.0.0:{port}"))?;
+    ensure!(said.contains("200 OK") && listens(port), "{said}");
+    ensure!(
+        TcpStream::connect(("127.0.0.2", port)).is_err(),
+        "it listens on every address"
+    );
+    let said = request(&host, "expose", &format!("192.0.2.1:{port}"))?;
+    ensure!(said.contains("set box publish-on=192.0.2.1"), "{said}");
+    for (port, stays) in [(port, false), (own, true)] {
+        let said = request(&host, "unexpose", &format!(":{port}"))?;
+        ensure!(said.contains("200 OK") && listens(port) == stays, "{said}");
+    }
+    // Connections that send nothing.
+    let mut silent = (0..32).map(|_| relay(&host)).collect::<Result<Vec<_>>>()?;
+    eventually(Duration::from_secs(30), || {
+        let said = request(&host, "unexpose", ":1")?;
+        ensure!(said.contains("32 requests at once"), "{said}");
+        Ok(())
+    })?;
+    for relay in &mut silent {
+        relay.kill()?;
+        relay.wait()?;
+    }
+    let said = request(&host, "unexpose", ":1")?;
+    ensure!(said.contains("200 OK"), "{said}");
+    // A configuration may be large.
+    let large = json!({"do": "x".repeat(100_000)});
+    let mut answer = String::new();
+    say(&host, "keeper.sock", &[large])?.read_line(&mut answer)?;
+    ensure!(answer.contains("no request"), "{answer}");
+    host.removes()
+}
+
+#[test]
+fn a_machine_that_was_killed_has_no_error() -> Result<()> {
+    let host = started()?;
+    host.ok("kill box")?;
+    let list = host.ok("ls --format {{.State}}:{{.Error}}")?;
+    ensure!(list == "Stopped:", "{list}");
+    Ok(())
+}
+
+#[test]
+fn a_machine_of_another_pid_namespace_is_seen_and_ended() -> Result<()> {
+    let host = started()?;
+    let within = |line: &str| -> Result<Output> {
+        let mut command = Command::new("unshare");
+        command.args([
+            "--user",
+            "--map-root-user",
+            "--pid",
+            "--fork",
+            "--mount-proc",
+            PROGRAM,
+        ]);
+        host.set(command.args(line.split(' ')));
+        Ok(command.output()?)
+    };
+    let out = within("status box")?;
+    ensure!(out.stdout == b"Running\n", "{out:?}");
+    let out = within("kill box")?;
+    ensure!(out.status.success(), "{out:?}");
+    ensure!(host.ok("status box")? == "Stopped" && host.qemu()?.is_empty());
+    // Nobody can tell a keeper that there is none.
+    host.ok("start box")?;
+    for pid in host.keepers()? {
+        kill(pid, Signal::SIGSTOP)?;
+    }
+    let out = within("kill box")?;
+    let said = String::from_utf8_lossy(&out.stderr);
+    ensure!(
+        out.status.code() == Some(1) && said.contains("in another pid namespace"),
+        "{out:?}"
+    );
+    ensure!(host.qemu()?.len() == 1);
+    for pid in host.keepers()? {
+        kill(pid, Signal::SIGCONT)?;
+    }
+    host.ok("rm -f box").map(|_| ())
+}
+
 #[test]
 fn a_disk_has_the_size_of_its_snapshot_again() -> Result<()> {
     let host = Host::new()?;
@@ -142,7 +254,7 @@ fn a_disk_has_the_size_of_its_snapshot_again() -> Result<()> {
             list.to_string().contains(&(gib << 30).to_string()),
             "{list}"
         );
-        let mut info = std::process::Command::new("qemu-img");
+        let mut info = Command::new("qemu-img");
         let info = info.args(["info", "--output=json"]);
         let out = info.arg(host.file("disk.qcow2")).output()?;
         let info: Value = serde_json::from_slice(&out.stdout)?;

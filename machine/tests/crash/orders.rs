@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Commands that come while others run, and machines that do not do what they are asked to.
 
-use crate::host::Host;
+use crate::host::{Host, PROGRAM};
 use crate::points;
 use crate::trace::Shot;
 use anyhow::{Context, Result, ensure};
@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tests::eventually;
 
@@ -30,22 +30,24 @@ fn is(host: &Host, state: &str) -> Result<()> {
     Ok(())
 }
 
-/// Starts a creation whose ssh-keygen waits for the file `go`; returns when it waits.
-fn held_back(host: &Host) -> Result<Child> {
+/// Starts a creation by a script, whose ssh-keygen waits for the file `go`; returns when it waits.
+fn held_back(host: &Host, script: &str) -> Result<Child> {
     let bin = host.path().join("slow");
     fs::create_dir_all(&bin)?;
     let (begun, go) = (host.path().join("begun"), host.path().join("go"));
-    let script = format!(
+    let keygen_script = format!(
         "#!/bin/sh\n: >'{}'\nwhile [ ! -e '{}' ]; do sleep 0.05; done\nPATH=${{PATH#*:}} exec ssh-keygen \"$@\"\n",
         begun.display(),
         go.display()
     );
     let keygen = bin.join("ssh-keygen");
-    fs::write(&keygen, script)?;
+    fs::write(&keygen, keygen_script)?;
     fs::set_permissions(&keygen, Permissions::from_mode(0o755))?;
     let path = std::env::var("PATH")?;
     let (slow, usual) = (bin.display(), host.path().join("bin"));
-    let mut command = host.command(&format!("{CREATE} usual box"));
+    let mut command = Command::new("sh");
+    let words = format!("{CREATE} usual box");
+    host.set(command.args(["-c", script, PROGRAM]).args(words.split(' ')));
     let path = format!("{slow}:{}:{path}", usual.display());
     command
         .env("PATH", path)
@@ -63,7 +65,7 @@ fn held_back(host: &Host) -> Result<Child> {
 fn a_creation_that_is_undone_leaves_the_machine_of_another() -> Result<()> {
     for interrupted in [true, false] {
         let host = Host::new()?;
-        let second = held_back(&host)?;
+        let second = held_back(&host, "exec \"$0\" \"$@\"")?;
         create(&host, "usual")?;
         if interrupted {
             kill(Pid::from_raw(i32::try_from(second.id())?), Signal::SIGINT)?;
@@ -89,6 +91,17 @@ fn a_creation_that_is_undone_leaves_the_machine_of_another() -> Result<()> {
         eventually(Duration::from_secs(60), || host.nothing_left())?;
     }
     Ok(())
+}
+
+#[test]
+fn a_creation_under_nohup_outlives_its_terminal() -> Result<()> {
+    let host = Host::new()?;
+    let creation = held_back(&host, "trap '' HUP; exec \"$0\" \"$@\"")?;
+    kill(Pid::from_raw(i32::try_from(creation.id())?), Signal::SIGHUP)?;
+    fs::write(host.path().join("go"), "")?;
+    let out = creation.wait_with_output()?;
+    ensure!(out.status.success(), "{out:?}");
+    is(&host, "Running")
 }
 
 /// Interrupts a creation with its start at some calls: the machine is there and runs, or nothing is.
@@ -257,7 +270,7 @@ fn a_machine_that_runs_is_upgraded_or_goes_on_as_it_was() -> Result<()> {
     ensure!(first != second);
     let error = host.fails("upgrade --image silent --timeout 1 box")?;
     ensure!(
-        error.contains("was not upgraded; it runs with its old image"),
+        error.contains("was not upgraded; it has its old image, with which it runs"),
         "{error}"
     );
     is(&host, "Running")?;

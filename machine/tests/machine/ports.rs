@@ -26,11 +26,16 @@ pub fn published(host: &Host) -> Result<()> {
     ensure!(loaded.status.success(), "{loaded:?}");
     let (port, box_) = (ports::free()?, image::NAME);
     let run = format!(
-        "sudo podman run -d --name www -p {port}:80 {box_} sh -c 'echo served >/i; exec httpd -f -p 80 -h /'"
+        "sudo podman run -d --name www -p 0.0.0.0:{port}:80 {box_} sh -c 'echo served >/i; exec httpd -f -p 80 -h /'"
     );
     host.ok(&["ssh", "box", &run])?;
     drop(TcpStream::connect(("127.0.0.1", port)).context("nobody listens")?);
     answers(port)?;
+    // A listener on all addresses would have this one as well.
+    ensure!(
+        TcpStream::connect(("127.0.0.2", port)).is_err(),
+        "a container has opened a port to other hosts"
+    );
     let taken = TcpListener::bind("127.0.0.1:0")?;
     let taken_port = taken.local_addr()?.port();
     let run = format!("sudo podman run -d -p {taken_port}:80 {box_} sleep 9");
