@@ -39,9 +39,6 @@ impl Word {
 /// # Errors
 /// A quote is not closed.
 pub fn split(value: &str) -> Result<Vec<Word>> {
-    if value.contains('\0') {
-        return Err("a program takes no NUL".into());
-    }
     words(value, false)
 }
 
@@ -60,6 +57,9 @@ pub fn unknown_escape(unit: &Unit) -> Option<&str> {
 /// Splits a text into words. In a value of a variable, a backslash keeps the next character, and the last quote
 /// may be open (replace_env_argv() of src/basic/env-util.c).
 fn words(text: &str, is_variable: bool) -> Result<Vec<Word>> {
+    if text.contains('\0') {
+        return Err("a program takes no NUL".into());
+    }
     let mut chars = text.chars().peekable();
     let mut words = Vec::new();
     loop {

@@ -113,6 +113,7 @@ fn a_variable_with_an_open_quote_has_words() {
         ("it's  so", &["its  so"][..]),
         ("a 'b c'd", &["a", "b cd"]),
         (r"\. a\ b \", &[".", "a b", ""]),
+        ("a \0", &[]),
     ] {
         let argv = ["/bin/x", "$V"].map(str::to_owned);
         let words = expand_variables(&argv, |_| Some(value.to_owned()));
