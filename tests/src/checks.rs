@@ -7,6 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// Shortest and longest pause between two attempts.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+
 /// Checks of one boot.
 pub struct Checks {
     test: String,
@@ -85,15 +88,17 @@ fn said(panic: &(dyn std::any::Any + Send)) -> Error {
     anyhow!("panicked: {}", text.unwrap_or("without a word"))
 }
 
-/// Tries `body` until it succeeds, and returns its last error after `limit`.
+/// Tries `body` until it succeeds, and returns its last error after `limit`. Each pause is as long as the attempt
+/// before it: where an attempt is a command in an emulated machine, half of the processor is left to what it waits for.
 pub fn eventually<T>(limit: Duration, mut body: impl FnMut() -> Result<T>) -> Result<T> {
     let deadline = Instant::now() + limit;
     loop {
+        let begun = Instant::now();
         match body() {
             Err(e) if Instant::now() >= deadline => {
                 return Err(e.context(format!("still so after {} s", limit.as_secs())));
             }
-            Err(_) => thread::sleep(Duration::from_millis(200)),
+            Err(_) => thread::sleep(begun.elapsed().clamp(PAUSES.0, PAUSES.1)),
             done => return done,
         }
     }
