@@ -34,7 +34,7 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
 /// podman in the machine that serves its API.
 fn local(guest: &Guest, options: &str, command: &str) -> Result<String> {
     guest.sh(&format!(
-        "podman run --rm {options} {} {command}",
+        "podman run --rm --network none {options} {} {command}",
         image::NAME
     ))
 }
@@ -52,7 +52,7 @@ fn profile(guest: &Guest) -> Result<()> {
     let enabled = guest.podman(&enabled)?;
     ensure!(enabled == "true", "AppArmorEnabled: {enabled}");
     let script = format!(
-        "podman run -d --init --name confined {} sleep 1000 >/dev/null && \
+        "podman run -d --network none --init --name confined {} sleep 1000 >/dev/null && \
          podman exec confined {PROFILE} && podman stop --time 60 confined >/dev/null && \
          podman inspect --format '{{{{.State.ExitCode}}}}' confined && podman rm confined >/dev/null",
         image::NAME
@@ -100,7 +100,7 @@ fn denies(guest: &Guest) -> Result<()> {
 /// there were none, and by the command line, with another zone.
 fn localtime(guest: &Guest) -> Result<()> {
     let mount = "/etc/localtime:/etc/localtime:ro";
-    let run = ["run", "--rm", "-v", mount, image::NAME];
+    let run = ["run", "--rm", "--network=none", "-v", mount, image::NAME];
     let said =
         guest.docker(&[&run[..], &["busybox", "head", "-c", "4", "/etc/localtime"]].concat())?;
     ensure!(said == "TZif", "docker: {said}");

@@ -27,7 +27,18 @@ pub fn all(guest: &Guest, checks: &mut Checks, archive: &str) {
         Ok(())
     });
     checks.check("docker run -i reads its input", || {
-        let out = guest.docker_out(&["run", "--rm", "-i", image::NAME, "wc", "-c"], b"12345")?;
+        let out = guest.docker_out(
+            &[
+                "run",
+                "--rm",
+                "--network=none",
+                "-i",
+                image::NAME,
+                "wc",
+                "-c",
+            ],
+            b"12345",
+        )?;
         ensure!(text(&out)?.trim() == "5", "{out:?}");
         Ok(())
     });
@@ -48,6 +59,7 @@ fn plain_core(guest: &Guest) -> Result<()> {
     let run = [
         "run",
         "--rm",
+        "--network=none",
         image::NAME,
         "sh",
         "-c",

@@ -5,7 +5,7 @@
 use anyhow::{Context, Result, ensure};
 use tests::{Checks, Guest, image};
 
-use super::{detached, in_box};
+use super::{detached, in_network};
 
 /// Path by which podman finds its init.
 const HELPER: &str = "/usr/libexec/podman/catatonit";
@@ -46,7 +46,16 @@ fn reaps(guest: &Guest) -> Result<()> {
          for i in 1 2 3 4 5; do (sleep 0.1 &); done; {REAP}; \
          cat /proc/[0-9]*/status | tr '\\n' ' '; exit 3"
     );
-    let args = ["run", "--rm", "--init", image::NAME, "sh", "-c", &script];
+    let args = [
+        "run",
+        "--rm",
+        "--network=none",
+        "--init",
+        image::NAME,
+        "sh",
+        "-c",
+        &script,
+    ];
     let out = guest.podman_out(&args)?;
     let said = String::from_utf8_lossy(&out.stdout).into_owned();
     ensure!(out.status.code() == Some(3), "{out:?}");
@@ -59,6 +68,7 @@ fn reaps(guest: &Guest) -> Result<()> {
     let killed = [
         "run",
         "--rm",
+        "--network=none",
         "--init",
         image::NAME,
         "sh",
@@ -67,7 +77,14 @@ fn reaps(guest: &Guest) -> Result<()> {
     ];
     let out = guest.podman_out(&killed)?;
     ensure!(out.status.code() == Some(137), "{out:?}");
-    let missing = ["run", "--rm", "--init", image::NAME, "/nowhere"];
+    let missing = [
+        "run",
+        "--rm",
+        "--network=none",
+        "--init",
+        image::NAME,
+        "/nowhere",
+    ];
     let out = guest.podman_out(&missing)?;
     ensure!(out.status.code() == Some(127), "{out:?}");
     Ok(())
@@ -99,7 +116,7 @@ fn pod(guest: &Guest) -> Result<()> {
     guest.podman(&["pod", "create", "--share", "+pid", "--name", "pea"])?;
     let script =
         format!("cat /proc/1/comm; (sleep 0.1 &); {REAP}; cat /proc/[0-9]*/status | tr '\\n' ' '");
-    let said = in_box(guest, &["--pod", "pea"], &["sh", "-c", &script])?;
+    let said = in_network(guest, &["--pod", "pea"], &["sh", "-c", &script])?;
     ensure!(
         said.starts_with("catatonit\n") && !said.contains("(zombie)"),
         "{said}"
@@ -123,7 +140,7 @@ fn pod(guest: &Guest) -> Result<()> {
 /// Expects the same of core's own podman, whose pause process is executed from the machine's root.
 pub fn rootless(guest: &Guest) -> Result<()> {
     let script = format!(
-        "podman run --rm --init {} sh -c 'cat /proc/1/comm; (sleep 0.1 &); {REAP}; \
+        "podman run --rm --network none --init {} sh -c 'cat /proc/1/comm; (sleep 0.1 &); {REAP}; \
          cat /proc/[0-9]*/status | grep -c zombie; exit 4'; echo $?",
         image::NAME
     );
@@ -142,7 +159,10 @@ pub fn rootless(guest: &Guest) -> Result<()> {
     tests::eventually(std::time::Duration::from_secs(60), || {
         guest.sh(&format!("! test -e /proc/{pid}")).map(drop)
     })?;
-    let again = format!("podman run --rm --init {} echo again", image::NAME);
+    let again = format!(
+        "podman run --rm --network none --init {} echo again",
+        image::NAME
+    );
     let said = guest.sh_as("core", &again)?;
     ensure!(said == "again", "{said}");
     Ok(())

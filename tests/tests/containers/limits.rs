@@ -32,6 +32,7 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
 fn killed(guest: &Guest) -> Result<()> {
     let limit = [
         "run",
+        "--network=none",
         "--name",
         "hungry",
         "--memory",
@@ -55,6 +56,7 @@ fn pids(guest: &Guest) -> Result<()> {
     let out = guest.podman_out(&[
         "run",
         "--rm",
+        "--network=none",
         "--pids-limit",
         "8",
         image::NAME,

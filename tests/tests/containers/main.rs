@@ -76,14 +76,32 @@ fn containers_at_length() -> Result<()> {
     checks.finish(&guest)
 }
 
-/// Runs `podman run --rm` with the test image and returns its output.
+/// Without a network, `podman run` takes a quarter less of an emulated processor (2.25 s and 1.67 s).
+const NO_NETWORK: [&str; 1] = ["--network=none"];
+
+/// Runs `podman run --rm` with the test image and no network, and returns its output.
 pub fn in_box(guest: &Guest, options: &[&str], command: &[&str]) -> Result<String> {
+    in_network(guest, &[&NO_NETWORK, options].concat(), command)
+}
+
+/// Runs `podman run --rm` with the test image and returns its output.
+pub fn in_network(guest: &Guest, options: &[&str], command: &[&str]) -> Result<String> {
     let args = [&["run", "--rm"], options, &[image::NAME], command].concat();
     guest.podman(&args)
 }
 
-/// Runs `podman run --detach` with the test image under a name.
+/// Runs `podman run --detach` with the test image under a name and no network.
 pub fn detached(guest: &Guest, name: &str, options: &[&str], command: &[&str]) -> Result<()> {
+    detached_in_network(guest, name, &[&NO_NETWORK, options].concat(), command)
+}
+
+/// Runs `podman run --detach` with the test image under a name.
+pub fn detached_in_network(
+    guest: &Guest,
+    name: &str,
+    options: &[&str],
+    command: &[&str],
+) -> Result<()> {
     let args = [
         &["run", "--detach", "--name", name],
         options,
@@ -103,7 +121,15 @@ fn run(guest: &Guest) -> Result<()> {
         begun.elapsed().as_secs_f32()
     );
     ensure!(said == "hello from inside", "{said}");
-    let out = guest.podman_out(&["run", "--rm", image::NAME, "sh", "-c", "exit 7"])?;
+    let out = guest.podman_out(&[
+        "run",
+        "--rm",
+        "--network=none",
+        image::NAME,
+        "sh",
+        "-c",
+        "exit 7",
+    ])?;
     ensure!(out.status.code() == Some(7), "{out:?}");
     Ok(())
 }
@@ -135,7 +161,7 @@ fn build(guest: &Guest) -> Result<()> {
         "localhost/made:1",
         &context.display().to_string(),
     ])?;
-    let said = guest.podman(&["run", "--rm", "localhost/made:1"])?;
+    let said = guest.podman(&["run", "--rm", "--network=none", "localhost/made:1"])?;
     ensure!(said == "from the context\nby RUN", "{said}");
     Ok(())
 }

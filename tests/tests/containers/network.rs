@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Bridges, names between containers, published ports.
 
-use crate::{SOON, detached, in_box};
+use crate::{SOON, detached_in_network, in_network};
 use anyhow::{Result, ensure};
 use tests::{Checks, Guest, eventually, http};
 
@@ -31,7 +31,7 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
 /// listen yet.
 fn server(guest: &Guest, name: &str, options: &[&str]) -> Result<()> {
     let httpd = ["httpd", "-f", "-p", "80", "-h", "/www"];
-    detached(guest, name, options, &httpd)?;
+    detached_in_network(guest, name, options, &httpd)?;
     eventually(SOON, || {
         let page = ["exec", name, "wget", "-q", "-O", "-", "http://127.0.0.1/"];
         guest.podman(&page).map(drop)
@@ -45,7 +45,7 @@ fn names(guest: &Guest) -> Result<()> {
     guest.podman(&["network", "create", "pond"])?;
     server(guest, "web", &["--network", "pond"])?;
     let script = "ping -c 1 -W 60 web >/dev/null && wget -q -T 10 -O - http://web/";
-    let said = in_box(guest, &["--network", "pond", PING], &["sh", "-c", script])?;
+    let said = in_network(guest, &["--network", "pond", PING], &["sh", "-c", script])?;
     ensure!(said == PAGE, "{said}");
     // A container on another network does not know the name.
     let elsewhere = [
@@ -91,7 +91,7 @@ fn from_outside(guest: &Guest) -> Result<()> {
 
 /// Pings 10.0.2.2, which QEMU itself answers without any network outside.
 fn gateway(guest: &Guest) -> Result<()> {
-    in_box(guest, &[PING], &["ping", "-c", "1", "-W", "60", "10.0.2.2"]).map(drop)
+    in_network(guest, &[PING], &["ping", "-c", "1", "-W", "60", "10.0.2.2"]).map(drop)
 }
 
 /// Tries the addresses of the bridge and of the card from podman's default network, then a
@@ -100,10 +100,10 @@ fn no_ssh(guest: &Guest) -> Result<()> {
     let address = guest.address()?;
     let ssh = |address: &str| format!("echo | nc -w 3 {address} 22 | grep SSH || echo none");
     let script = format!("{}; {}", ssh("10.88.0.1"), ssh(&address));
-    let said = in_box(guest, &[], &["sh", "-c", &script])?;
+    let said = in_network(guest, &[], &["sh", "-c", &script])?;
     ensure!(said == "none\nnone", "{said}");
     let url = format!("http://{address}:8080/");
-    let said = in_box(guest, &[], &["wget", "-q", "-T", "10", "-O", "-", &url])?;
+    let said = in_network(guest, &[], &["wget", "-q", "-T", "10", "-O", "-", &url])?;
     ensure!(said == PAGE, "{said}");
     let dropped =
         guest.sh("nft list chain inet boot2podman ssh | grep -c 'packets 0 bytes' || true")?;
@@ -123,7 +123,7 @@ fn no_ssh_by_ipv6(guest: &Guest) -> Result<()> {
         "six",
     ];
     guest.podman(&create)?;
-    detached(guest, "six", &["--network", "six"], &["sleep", "1000"])?;
+    detached_in_network(guest, "six", &["--network", "six"], &["sleep", "1000"])?;
     let format = "{{.NetworkInterface}}";
     let bridge = guest.sh(&format!("podman network inspect six --format '{format}'"))?;
     let chain = "nft list chain inet boot2podman ssh";

@@ -21,7 +21,9 @@ pub fn limits(guest: &Guest) -> Result<()> {
         guest.sh_as("core", &script)
     };
     let name = image::NAME;
-    podman("pod create --name own -m 64m --memory-swap 64m --cpus 0.5 --cpuset-cpus 0")?;
+    podman(
+        "pod create --network none --name own -m 64m --memory-swap 64m --cpus 0.5 --cpuset-cpus 0",
+    )?;
     podman(&format!("run -d --pod own --name one {name} sleep 1000"))?;
     podman(&format!(
         "run -d --pod own --name two -m 32m {name} sleep 1000"

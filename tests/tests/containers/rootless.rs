@@ -31,7 +31,16 @@ pub fn all(guest: &Guest, checks: &mut Checks, archive: &str) {
                 "-c",
                 "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max",
             ];
-            let run = ["run", "--rm", "-m", "32m", "--pids-limit", "9", image::NAME];
+            let run = [
+                "run",
+                "--rm",
+                "--network=none",
+                "-m",
+                "32m",
+                "--pids-limit",
+                "9",
+                image::NAME,
+            ];
             let out = guest.podman_over_ssh("", &[&run[..], &limits].concat())?;
             let said = tests::text(&out)?;
             ensure!(said.trim() == "33554432\n9", "{said}");
@@ -57,7 +66,7 @@ fn own_store(guest: &Guest) -> Result<()> {
     init::rootless(guest)?;
     // AppArmor's policy is the administrator's: podman leaves rootless containers without.
     let command = format!(
-        "podman run --rm {} cat /proc/self/attr/current",
+        "podman run --rm --network none {} cat /proc/self/attr/current",
         image::NAME
     );
     let said = guest.sh_as("core", &command)?;
@@ -127,7 +136,7 @@ fn run(guest: &Guest, options: &str, command: &str) -> Result<std::process::Outp
     let name = image::NAME;
     guest.ssh_alone(
         "core",
-        &format!("podman run --rm {options} {name} {command}"),
+        &format!("podman run --rm --network none {options} {name} {command}"),
     )
 }
 
@@ -167,7 +176,7 @@ fn exceeded(guest: &Guest) -> Result<()> {
 fn commands(guest: &Guest) -> Result<()> {
     let podman = |arguments: &str| guest.sh_as("core", &format!("podman {arguments}"));
     podman(&format!(
-        "run -d --name mine -m 64m {} sleep 1000",
+        "run -d --network none --name mine -m 64m {} sleep 1000",
         image::NAME
     ))?;
     let stats = podman("stats --no-stream --format '{{.PIDs}} {{.MemLimit}}' mine")?;
@@ -212,7 +221,7 @@ fn api(guest: &Guest) -> Result<()> {
     let name = image::NAME;
     let dd = "dd if=/dev/zero of=/dev/null bs=90M count=1";
     let command = format!(
-        "podman --remote --url unix://{socket} run --rm -m 32m --memory-swap 32m {name} {dd}"
+        "podman --remote --url unix://{socket} run --rm --network none -m 32m --memory-swap 32m {name} {dd}"
     );
     let out = guest.ssh("core", &command)?;
     ensure!(out.status.code() == Some(137), "{out:?}");
