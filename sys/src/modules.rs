@@ -17,6 +17,7 @@
 
 use std::ffi::CString;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use log::{debug, info};
@@ -40,6 +41,14 @@ const OSRELEASE: &str = "/proc/sys/kernel/osrelease";
 /// signature (kernel/module_signature.c, `mod_check_sig`).
 const DAMAGED: Errno = Errno::EBADMSG;
 
+/// Lists that an extension adds to the index: files `ext/<name>.<list>`.
+pub const LISTS: &[&str] = &["dep", "alias", "softdep"];
+/// Longest such list, in bytes: those of all modules that Debian has for one kernel are shorter.
+pub const MAX_LIST: u64 = 4 << 20;
+/// Most modules that wait for one that they need. depmod(8) names all that a module needs, also those that
+/// others of them need: two of them wait, and a few more for those of modules.softdep.
+const MAX_WAITING: usize = 32;
+
 /// Index of the modules of one kernel.
 #[derive(Debug, Default)]
 pub struct Modules {
@@ -54,6 +63,8 @@ pub struct Modules {
     builtin: Vec<String>,
     blacklist: Vec<String>,
     loaded: Vec<String>,
+    /// Number of modules that wait for one that they need.
+    waiting: usize,
     verify: bool,
     /// Kernel command line, which has parameters of modules.
     line: Vec<u8>,
@@ -184,9 +195,14 @@ impl Modules {
         if self.blacklist.iter().any(|b| b == name) {
             return Err(LoadError::Blacklisted);
         }
+        if self.waiting == MAX_WAITING {
+            return Err(LoadError::Refused(name.to_owned(), Errno::ELOOP));
+        }
         // The name is added first, so that a cycle in the index ends here.
         self.loaded.push(name.to_owned());
+        self.waiting += 1;
         let result = self.load_with_needs(name);
+        self.waiting -= 1;
         if result.is_err() {
             self.loaded.retain(|l| l != name);
         }
@@ -246,10 +262,17 @@ fn of_extensions(dir: &Path, list: &str) -> String {
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == list));
     crate::sort::sort_by(&mut paths, |a, b| a.cmp(b));
-    let texts = paths
-        .iter()
-        .map(|path| fs::read_to_string(path).unwrap_or_default());
-    texts.collect()
+    paths.iter().map(|path| list_text(path)).collect()
+}
+
+/// Returns the text of a list; that of one that cannot be read, is no text, or is longer than [`MAX_LIST`] is empty.
+fn list_text(path: &Path) -> String {
+    let mut text = String::new();
+    let file = fs::File::open(path).map(|file| file.take(MAX_LIST + 1));
+    match file.and_then(|mut file| file.read_to_string(&mut text)) {
+        Ok(size) if size as u64 <= MAX_LIST => text,
+        _ => String::new(),
+    }
 }
 
 /// Returns true if the kernel has initialized the module: it reads and checks a module completely

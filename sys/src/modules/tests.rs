@@ -137,3 +137,31 @@ fn an_extension_adds_modules_and_replaces_none() {
     assert_eq!(modules.dep("crc").unwrap().path, "kernel/lib/crc.ko");
     assert!(modules.dep("no").is_none());
 }
+
+#[test]
+fn a_list_without_end_is_not_read() {
+    let dir = std::env::temp_dir().join(format!("b2p-modules-list-{}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    let list = dir.join("a.dep");
+    fs::write(&list, "kernel/a.ko:\n").unwrap();
+    assert_eq!(list_text(&list), "kernel/a.ko:\n");
+    let file = fs::OpenOptions::new().write(true).open(&list).unwrap();
+    file.set_len(MAX_LIST).unwrap();
+    assert_eq!(list_text(&list).len() as u64, MAX_LIST);
+    file.set_len(1 << 40).unwrap();
+    assert_eq!(list_text(&list), "");
+    fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn a_chain_of_needs_ends() {
+    let line = |n: usize| format!("kernel/m{n}.ko: kernel/m{}.ko\n", n + 1);
+    let text: String = (0..100_000).map(line).collect();
+    let mut modules = Modules {
+        dep: parse_dep(&text),
+        ..index()
+    };
+    let refused = Err(LoadError::Refused("m32".to_owned(), Errno::ELOOP));
+    assert_eq!(modules.load("m0"), refused);
+    assert_eq!((modules.waiting, modules.loaded.len()), (0, 0));
+}
