@@ -49,8 +49,8 @@ pub struct Account {
 
 /// First number of users and groups for people.
 const FIRST_UID: u32 = 1000;
-/// First number of users for programs (Debian policy 9.2.2).
-const FIRST_SYSTEM_UID: u32 = 100;
+/// Numbers of users for programs (Debian policy 9.2.2).
+const SYSTEM_UIDS: std::ops::RangeInclusive<u32> = 100..=999;
 /// Count of numbers that are searched for a free one.
 const UID_SEARCH: u32 = 60_000;
 /// First subordinate id of the first user (subuid(5)).
@@ -130,10 +130,15 @@ pub fn add_system_user(files: &mut Files, name: &str, uid: Option<u32>) -> Resul
         }
         (None, _) => {}
     }
+    let free = || free_number(&files.passwd, *SYSTEM_UIDS.start());
+    let uid = uid.or_else(|| free().filter(|uid| SYSTEM_UIDS.contains(uid)));
+    if uid.is_none() {
+        return wrong(format!("no number from 100 to 999 is left for {name}"));
+    }
     let (subuid, subgid) = (files.subuid.clone(), files.subgid.clone());
     let user = User {
         name: name.to_owned(),
-        uid: uid.or_else(|| free_number(&files.passwd, FIRST_SYSTEM_UID)),
+        uid,
         home: Some("/nonexistent".to_owned()),
         shell: Some("/usr/sbin/nologin".to_owned()),
         ..User::default()

@@ -50,6 +50,11 @@ fn who_programs_become() {
         assert_eq!(refused.map_err(|e| e.to_string()), Err(why.to_owned()));
     }
     assert_eq!(files, before);
+    let line = |number: u32| format!("u{number}:x:{number}:9::/:/\n");
+    files.passwd = (100..=999).map(line).collect();
+    let refused = add_system_user(&mut files, "rpc", None);
+    let why = "no number from 100 to 999 is left for rpc".to_owned();
+    assert_eq!(refused.map_err(|e| e.to_string()), Err(why));
 }
 
 #[test]

@@ -108,6 +108,7 @@ pub fn open(env: &Environment, files: &Files, manifest: &Manifest<'_>) -> Result
         &vet::Root {
             links: &links,
             has: &has_own,
+            name: manifest.value("name"),
             kernel: manifest.value("kernel"),
         },
     )?;

@@ -2,7 +2,6 @@
 //! Emulators of an extension: its files of binfmt.d(5) become rules of the kernel while it is added.
 
 use std::fs;
-use std::io::Read;
 use std::path::Path;
 
 use sys::error::{Doing, Error, Result};
@@ -13,6 +12,8 @@ use crate::common::binfmt::{self, Rule};
 const DIR: &str = "usr/lib/binfmt.d";
 /// Longest file, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;
+/// Most rules: each is a file of the kernel, and QEMU has 31.
+const MAX_RULES: usize = 256;
 
 /// Returns the rules of the image at `image`.
 ///
@@ -27,10 +28,14 @@ pub fn of(image: &Path) -> Result<Vec<Rule>> {
             continue;
         }
         // Debian's are links within the image.
-        let mut text = String::new();
-        let file = fs::File::open(&path).on(&name)?;
-        file.take(MAX_BYTES).read_to_string(&mut text).on(&name)?;
-        rules.extend(binfmt::parse(&text).doing(name.display().to_string())?);
+        let text = sys::files::read_whole(&path, MAX_BYTES)?.unwrap_or_default();
+        let text = String::from_utf8(text).map_err(|_| Error::invalid("not text"));
+        let parsed = text.and_then(|text| binfmt::parse(&text));
+        rules.extend(parsed.doing(name.display().to_string())?);
+        if rules.len() > MAX_RULES {
+            let reason = format!("{DIR}: more than {MAX_RULES} rules");
+            return Err(Error::invalid(reason));
+        }
     }
     Ok(rules)
 }
@@ -108,5 +113,9 @@ mod tests {
         ] {
             assert!(why(set(text)).contains(reason), "{text}");
         }
+        let rule = |n: usize| format!(":x{n}:M::MZ::/emulator:F\n");
+        let rules = (0..=MAX_RULES).map(rule).collect::<String>();
+        assert!(why(set(&rules)).contains("more than 256 rules"));
+        assert!(why(set(&"# x\n".repeat(20_000))).contains("longer than 64 KiB"));
     }
 }

@@ -77,8 +77,11 @@ pub fn verify(files: &Files, manifest: &Manifest<'_>) -> Result<()> {
 pub fn difference(files: &Files, manifest: &Manifest<'_>) -> Result<Option<String>> {
     let (path, hint) = (files.image(), "damaged or changed; copy it again");
     let metadata = fs::metadata(&path).on(&path)?;
+    if let Some(kind) = sys::files::kind(metadata.file_type()) {
+        return Ok(Some(format!("{}: not a file: {kind}", path.display())));
+    }
     let (size, expected) = (metadata.len().to_string(), manifest.value("size"));
-    if !metadata.is_file() || size != expected {
+    if size != expected {
         return Ok(Some(format!(
             "it has {size} bytes, its manifest says {expected}: {hint}"
         )));

@@ -2,14 +2,15 @@
 //! Kernel modules of an extension: whether all that they depend on is there, their loading, and whether
 //! something uses them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::fs;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use log::info;
 use nix::kmod::{DeleteModuleFlags, delete_module};
 use sys::error::{Doing, Error, Result};
-use sys::modules::{DepEntry, Modules, module_name, parse_dep};
+use sys::modules::{DepEntry, LISTS, MAX_LIST, Modules, module_name, parse_dep};
 
 use super::manifest::Manifest;
 
@@ -29,26 +30,42 @@ pub struct Loaded {
     pub holders: Vec<String>,
 }
 
-/// Checks that each module which is to be loaded is in the machine or in the image at `image`, with all that
-/// it depends on.
+/// Checks that the lists of modules can be read and name files of the image, and that each module which is to
+/// be loaded is in the machine or in the image at `image`, with all that it depends on.
 ///
 /// # Errors
-/// The first module that is missing.
+/// The list that cannot be read, or the first module that is missing.
 pub fn check(manifest: &Manifest<'_>, image: &Path) -> Result<()> {
     let kernel = manifest.value("kernel");
     if kernel.is_empty() {
         return Ok(());
     }
-    let dir = Path::new("/").join(MODULES).join(kernel);
-    let read = |name: &str| fs::read_to_string(dir.join(name)).unwrap_or_default();
-    let mut index = parse_dep(&read("modules.dep"));
-    index.extend(of_image(manifest, image));
-    let builtin: Vec<String> = read("modules.builtin").lines().map(module_name).collect();
-    let has_file = |path: &str| {
-        dir.join(path).exists() || image.join(MODULES).join(kernel).join(path).exists()
+    for list in LISTS {
+        let path = list_path(manifest, image, list);
+        let text = sys::files::read_whole(&path, MAX_LIST);
+        text.doing("its list of modules")?;
+    }
+    let of = |root: &Path| root.join(MODULES).join(kernel);
+    let (dir, own_dir) = (of(Path::new("/")), of(image));
+    let own = of_image(manifest, image);
+    let is_own = |path: &str| {
+        let mut parts = Path::new(path).components();
+        parts.all(|part| matches!(part, Component::Normal(_)))
+            && fs::symlink_metadata(own_dir.join(path)).is_ok_and(|m| m.is_file())
     };
+    if let Some(entry) = own.iter().find(|entry| !is_own(&entry.path)) {
+        let reason = format!(
+            "its list of modules has {:?}, which is no file of it",
+            entry.path
+        );
+        return Err(Error::invalid(reason));
+    }
+    let read = |name: &str| fs::read_to_string(dir.join(name)).unwrap_or_default();
+    let builtin = read("modules.builtin").lines().map(module_name).collect();
+    let has_file = |path: &str| dir.join(path).exists() || own_dir.join(path).exists();
+    let index = index(parse_dep(&read("modules.dep")), own);
     for name in manifest.modules() {
-        if let Some(missing) = missing(name, &index, &builtin, &has_file, 0) {
+        if let Some(missing) = missing(name, &index, &builtin, &has_file) {
             return Err(Error::invalid(format!(
                 "its module {name} needs {missing}, which neither it nor this machine has"
             )));
@@ -57,32 +74,45 @@ pub fn check(manifest: &Manifest<'_>, image: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Returns the part of the index that the image has.
-fn of_image(manifest: &Manifest<'_>, image: &Path) -> Vec<DepEntry> {
+/// Returns the path of a list of the image's modules.
+fn list_path(manifest: &Manifest<'_>, image: &Path, list: &str) -> PathBuf {
     let dir = image.join(MODULES).join(manifest.value("kernel"));
     let path = dir.join("ext").join(manifest.value("name"));
-    let text = fs::read_to_string(path.with_extension("dep")).unwrap_or_default();
-    parse_dep(&text)
+    path.with_extension(list)
+}
+
+/// Returns the part of the index that the image has.
+fn of_image(manifest: &Manifest<'_>, image: &Path) -> Vec<DepEntry> {
+    let text = sys::files::read_whole(&list_path(manifest, image, "dep"), MAX_LIST);
+    let text = text.ok().flatten().unwrap_or_default();
+    parse_dep(&String::from_utf8(text).unwrap_or_default())
+}
+
+/// Returns the entries by name; those of the machine count before those of the image, as for `sys::modules`.
+fn index(machine: Vec<DepEntry>, own: Vec<DepEntry>) -> BTreeMap<String, DepEntry> {
+    let entries = own.into_iter().rev().chain(machine.into_iter().rev());
+    entries.map(|entry| (entry.name.clone(), entry)).collect()
 }
 
 /// Returns the name of a module, of `name` and of those that it depends on, that does not exist.
 fn missing(
     name: &str,
-    index: &[DepEntry],
-    builtin: &[String],
+    index: &BTreeMap<String, DepEntry>,
+    builtin: &BTreeSet<String>,
     has_file: &dyn Fn(&str) -> bool,
-    depth: usize,
 ) -> Option<String> {
-    let name = module_name(name);
-    if builtin.contains(&name) || depth > index.len() {
-        return None;
+    let mut left = vec![module_name(name)];
+    let mut seen = BTreeSet::new();
+    while let Some(name) = left.pop() {
+        if builtin.contains(&name) || !seen.insert(name.clone()) {
+            continue;
+        }
+        match index.get(&name).filter(|entry| has_file(&entry.path)) {
+            Some(entry) => left.extend(entry.needs.iter().cloned()),
+            None => return Some(name),
+        }
     }
-    let entry = index.iter().find(|entry| entry.name == name);
-    let Some(entry) = entry.filter(|entry| has_file(&entry.path)) else {
-        return Some(name);
-    };
-    let mut needs = entry.needs.iter();
-    needs.find_map(|need| missing(need, index, builtin, has_file, depth + 1))
+    None
 }
 
 /// Loads the modules of the manifest, as modprobe(8) does.
@@ -206,15 +236,17 @@ pub fn unload(modules: &[Loaded]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::common::testing::{Temp, why};
 
     #[test]
     fn what_a_module_needs_is_in_the_machine_or_the_image() {
         let dep = "kernel/nfsv4.ko: kernel/nfs.ko kernel/sunrpc.ko\nkernel/nfs.ko: kernel/sunrpc.ko\n\
             kernel/sunrpc.ko:\nkernel/lost.ko: kernel/gone.ko\nkernel/gone.ko:\nkernel/a.ko: kernel/b.ko\n\
             kernel/b.ko: kernel/a.ko\nkernel/bad.ko: kernel/unknown.ko\n";
-        let index = parse_dep(dep);
-        let builtin = ["ext4".to_owned()];
+        let index = index(parse_dep("kernel/sunrpc.ko:\n"), parse_dep(dep));
+        let builtin = ["ext4".to_owned()].into();
         let has_file = |path: &str| path != "kernel/gone.ko";
         for (name, expected) in [
             ("nfsv4", None),
@@ -224,9 +256,49 @@ mod tests {
             ("bad", Some("unknown")),
             ("no-such", Some("no_such")),
         ] {
-            let found = missing(name, &index, &builtin, &has_file, 0);
+            let found = missing(name, &index, &builtin, &has_file);
             assert_eq!(found.as_deref(), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn needs_that_branch_without_end_are_looked_at_once() {
+        let line = |n: usize| format!("m{n}.ko: m{0}.ko m{0}.ko\n", n + 1);
+        let text: String = (0..10_000).map(line).collect();
+        let index = index(Vec::new(), parse_dep(&text));
+        let found = missing("m0", &index, &BTreeSet::new(), &|_| true);
+        assert_eq!(found.as_deref(), Some("m10000"));
+    }
+
+    #[test]
+    fn lists_name_files_of_the_image() {
+        let temp = Temp::new();
+        let dir = temp.path("usr/lib/modules/9.9.9-none");
+        fs::create_dir_all(dir.join("ext")).unwrap();
+        fs::write(dir.join("a.ko"), "").unwrap();
+        fs::write(temp.path("b.ko"), "").unwrap();
+        std::os::unix::fs::symlink("a.ko", dir.join("link.ko")).unwrap();
+        let text = "format 1\nname a\narchitecture amd64\nsuite x\nlibc 1\nsize 1\nsha256 0\n\
+            kernel 9.9.9-none\nmodule a\n";
+        let manifest = Manifest::parse(text.as_bytes()).unwrap();
+        let check = |list: &str| {
+            fs::write(dir.join("ext/a.dep"), list).unwrap();
+            check(&manifest, temp.dir())
+        };
+        assert_eq!(check("a.ko:\n"), Ok(()));
+        let elsewhere = temp.path("b.ko").display().to_string();
+        for path in ["none.ko", "../../../../b.ko", &elsewhere, "link.ko", "ext"] {
+            let refused = why(check(&format!("a.ko:\n{path}:\n")));
+            assert!(
+                refused.contains(path) && refused.contains("no file of it"),
+                "{refused}"
+            );
+        }
+        assert!(why(check("")).contains("its module a needs a, which neither"));
+        let alias = fs::File::create(dir.join("ext/a.alias")).unwrap();
+        alias.set_len(MAX_LIST + 1).unwrap();
+        let refused = why(check("a.ko:\n"));
+        assert!(refused.contains("longer than 4096 KiB"), "{refused}");
     }
 
     #[test]

@@ -22,6 +22,8 @@ const FORMAT: &str = "1";
 const ARCHITECTURE: &str = sys::arch::ARCH.debian;
 /// Lowest and highest number of a user that a manifest may fix: those of programs (Debian policy 9.2.2).
 const SYSTEM_UIDS: std::ops::RangeInclusive<u32> = 100..=999;
+/// Most users of an extension: the machine has numbers for 900 programs.
+const MAX_USERS: usize = 64;
 /// Keys that a manifest has once, if at all: the release of the kernel that its modules are for, and the
 /// number of its lines.
 const OPTIONAL_KEYS: &[&str] = &["kernel", "lines"];
@@ -152,6 +154,11 @@ impl<'a> Manifest<'a> {
             }
         }
         let mut names: Vec<&str> = self.users().map(|user| user.name).collect();
+        if names.len() > MAX_USERS {
+            return Err(Error::invalid(format!(
+                "its manifest has more than {MAX_USERS} users"
+            )));
+        }
         names.retain(|name| self.users().filter(|user| user.name == *name).count() > 1);
         match (names.first(), self.value("kernel"), self.modules().next()) {
             (Some(name), ..) => Err(Error::invalid(format!(

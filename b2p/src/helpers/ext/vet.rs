@@ -18,12 +18,21 @@ const HWCAPS: &str = "glibc-hwcaps";
 /// Bits of set-user-ID and set-group-ID (inode(7)).
 const SET_IDS: u32 = 0o6000;
 
-/// Facts about the root that decide.
+/// Names of extended attributes on which no file system or kernel of the machine acts, and the label that an
+/// LSM shows for every file. The others give rights (file capabilities, ACLs), hide files (overlayfs), or are the
+/// kernel's (xattr(7)).
+const HARMLESS: &[&str] = &["user.", "security.selinux"];
+/// Attributes of overlayfs for users, among those of [`HARMLESS`] (Documentation/filesystems/overlayfs.rst).
+const OVERLAY: &str = "user.overlay.";
+
+/// Facts about the root and the manifest that decide.
 pub struct Root<'a> {
     /// Target of a symbolic link of the root.
     pub links: &'a Links<'a>,
     /// Returns true if the machine has a file here that is neither busybox's nor an extension's.
     pub has: &'a dyn Fn(&Path) -> bool,
+    /// Name of the extension.
+    pub name: &'a str,
     /// Release of the kernel that the manifest names; empty without one.
     pub kernel: &'a str,
 }
@@ -59,6 +68,9 @@ fn fault(entry: &Entry, root: &Root<'_>, links: &Links<'_>) -> Option<String> {
     if name.contains(char::is_control) {
         return Some("its name is not one printable line of UTF-8".into());
     }
+    if let Some(fault) = attribute_fault(&entry.attributes) {
+        return Some(fault);
+    }
     let shown = Path::new("/").join(&entry.path);
     let parent = shown.parent().unwrap_or(Path::new("/"));
     let file_name = Path::new(shown.file_name().unwrap_or_default());
@@ -67,15 +79,11 @@ fn fault(entry: &Entry, root: &Root<'_>, links: &Links<'_>) -> Option<String> {
     };
     let place = parent.join(file_name);
     match &entry.kind {
-        Kind::Dir => return dir_fault(&shown, &place),
+        Kind::Dir => return dir_fault(&shown, &place, root),
         Kind::Other(what) => return Some(format!("{what}; an extension has files and links")),
-        Kind::File { mode, .. } if mode & SET_IDS != 0 => {
+        Kind::File { mode } if mode & SET_IDS != 0 => {
             return Some("a set-user-ID or set-group-ID file, which gives rights".into());
         }
-        Kind::File {
-            has_capabilities: true,
-            ..
-        } => return Some("a file with capabilities, which give rights".into()),
         Kind::File { .. } => {}
         Kind::Link(target) => {
             if let Some(fault) = link_fault(&parent, target, links) {
@@ -86,14 +94,35 @@ fn fault(entry: &Entry, root: &Root<'_>, links: &Links<'_>) -> Option<String> {
     place_fault(&place, root)
 }
 
-/// Directories become those of the root; only where one may be is of interest.
-fn dir_fault(shown: &Path, place: &Path) -> Option<String> {
+/// Refuses extended attributes that the kernel acts on.
+fn attribute_fault(attributes: &[String]) -> Option<String> {
+    let is_harmless = |name: &str| {
+        HARMLESS.iter().any(|known| name.starts_with(known)) && !name.starts_with(OVERLAY)
+    };
+    let name = attributes.iter().find(|name| !is_harmless(name))?;
+    let name = name.replace(char::is_control, " ");
+    Some(format!(
+        "it has the extended attribute {name}, which may give rights or hide files"
+    ))
+}
+
+/// Directories become those of the root. In a place of the machine itself, one that the machine lacks would be
+/// on the data disk, or be found where a file is looked for.
+fn dir_fault(shown: &Path, place: &Path, root: &Root<'_>) -> Option<String> {
     let is_top = shown.components().count() == 2;
     let is_inside = places::is_inside(&match is_top {
         true => place.join("x"),
         false => place.to_path_buf(),
     });
-    (!is_inside).then(outside)
+    match is_inside {
+        false => Some(outside()),
+        true if places::is_reserved(place) && !(root.has)(place) => Some(reserved(place)),
+        true => None,
+    }
+}
+
+fn reserved(place: &Path) -> String {
+    format!("{} belongs to the machine itself", place.display())
 }
 
 fn outside() -> String {
@@ -117,11 +146,11 @@ fn place_fault(place: &Path, root: &Root<'_>) -> Option<String> {
         return Some(outside());
     }
     if places::is_reserved(place) {
-        return Some(format!("{} belongs to the machine itself", place.display()));
+        return Some(reserved(place));
     }
     program_fault(place, root)
         .or_else(|| library_fault(place, root))
-        .or_else(|| module_fault(place, root.kernel))
+        .or_else(|| module_fault(place, root))
 }
 
 /// Refuses a program that would run in place of one of the machine: by its name, or because its
@@ -145,15 +174,26 @@ fn library_fault(place: &Path, root: &Root<'_>) -> Option<String> {
     (root.has)(&hidden).then(|| format!("it would hide the machine's {}", hidden.display()))
 }
 
-/// Refuses a module of another kernel than the manifest names.
-fn module_fault(place: &Path, kernel: &str) -> Option<String> {
-    let rest = place.strip_prefix(MODULES).ok()?;
-    let release = rest.components().next()?.as_os_str().to_str()?;
-    match kernel {
-        "" => Some("a kernel module, and its manifest names no kernel".into()),
-        kernel if kernel != release => Some(format!(
+/// Refuses a module of another kernel than the manifest names, and lists of modules (`sys::modules`) other than
+/// those of this extension.
+fn module_fault(place: &Path, root: &Root<'_>) -> Option<String> {
+    let rest = place.strip_prefix(MODULES).ok()?.to_str()?;
+    let (release, file) = rest.split_once('/').unwrap_or((rest, ""));
+    let (dir, list) = file.split_once('/').unwrap_or(("", file));
+    let is_own = || {
+        let lists = sys::modules::LISTS.iter();
+        let mut own = lists.map(|kind| format!("{}.{kind}", root.name));
+        own.any(|own| own == list)
+    };
+    match (root.kernel, dir) {
+        ("", _) => Some("a kernel module, and its manifest names no kernel".into()),
+        (kernel, _) if kernel != release => Some(format!(
             "for the kernel {release}, and its manifest says {kernel}"
         )),
+        (_, "") if list.starts_with("modules.") => {
+            Some("a list of the machine's own modules".into())
+        }
+        (_, "ext") if !is_own() => Some("a list of the modules of another extension".into()),
         _ => None,
     }
 }

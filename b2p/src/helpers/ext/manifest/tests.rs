@@ -90,6 +90,10 @@ fn one_that_does_not_is_told_why() {
     assert!(why(check(&long)).contains("line 14: longer"));
     let long = format!("{GOOD}#{}", "x".repeat(70_000));
     assert!(why(check(&long)).contains("longer"));
+    let user = |n: usize| format!("user u{n}\n");
+    let users = |count| format!("{GOOD}{}", (0..count).map(user).collect::<String>());
+    assert_eq!(check(&users(MAX_USERS)), Ok(()));
+    assert!(why(check(&users(MAX_USERS + 1))).contains("more than 64 users"));
     assert!(why(Manifest::parse(&[0xff])).contains("not text"));
     // A later format need not have the keys of this one.
     assert!(why(Manifest::parse(b"format 7\n")).contains("format 7"));

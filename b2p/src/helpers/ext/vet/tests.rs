@@ -3,20 +3,21 @@ use super::*;
 use crate::common::testing::why;
 
 fn file(path: &str) -> Entry {
-    entry(path, kind(0o755, false))
-}
-
-fn kind(mode: u32, has_capabilities: bool) -> Kind {
-    Kind::File {
-        mode,
-        has_capabilities,
-    }
+    entry(path, Kind::File { mode: 0o755 })
 }
 
 fn entry(path: &str, kind: Kind) -> Entry {
     Entry {
         path: path.into(),
         kind,
+        attributes: Vec::new(),
+    }
+}
+
+fn with(entry: Entry, attribute: &str) -> Entry {
+    Entry {
+        attributes: vec!["user.mime_type".into(), attribute.into()],
+        ..entry
     }
 }
 
@@ -39,12 +40,14 @@ fn vet(entries: &[Entry]) -> Result<()> {
             "/usr/bin/bash",
             "/usr/bin/ps",
             "/usr/lib/x86_64-linux-gnu/libc.so.6",
+            "/etc/pam.d",
         ];
         own.iter().any(|known| path == Path::new(known))
     };
     let root = Root {
         links: &links,
         has: &has,
+        name: "nfs",
         kernel: "6.12.1-cloud",
     };
     check(entries, &root)
@@ -68,6 +71,9 @@ fn packages_of_debian_pass() {
         link("etc/alternatives/vi", "/usr/bin/vim.tiny"),
         file("usr/lib/boot2podman/services/statd"),
         file("usr/lib/modules/6.12.1-cloud/kernel/fs/nfs/nfs.ko"),
+        file("usr/lib/modules/6.12.1-cloud/ext/nfs.dep"),
+        with(file("usr/bin/labelled"), "security.selinux"),
+        entry("etc/pam.d", Kind::Dir),
         file("usr/share/ca/F\u{151}tan\u{fa}s\u{ed}tv\u{e1}ny.crt"),
         file("opt/x/bin/sshd"),
     ];
@@ -78,14 +84,33 @@ fn packages_of_debian_pass() {
 fn each_hostile_entry_is_named_with_the_reason() {
     for (bad, reason) in [
         (
-            entry("usr/bin/x", kind(0o4755, false)),
+            entry("usr/bin/x", Kind::File { mode: 0o4755 }),
             "/usr/bin/x: a set-user-ID",
         ),
         (
-            entry("usr/bin/x", kind(0o2755, false)),
+            entry("usr/bin/x", Kind::File { mode: 0o2755 }),
             "/usr/bin/x: a set-user-ID",
         ),
-        (entry("usr/bin/x", kind(0o755, true)), "with capabilities"),
+        (
+            with(file("usr/bin/x"), "security.capability"),
+            "/usr/bin/x: it has the extended attribute security.capability",
+        ),
+        (
+            with(file("usr/bin/x"), "system.posix_acl_access"),
+            "attribute system.posix_acl_access",
+        ),
+        (
+            with(entry("usr/x", Kind::Dir), "trusted.overlay.opaque"),
+            "attribute trusted.overlay.opaque",
+        ),
+        (
+            with(link("usr/x", "bin"), "user.overlay.whiteout"),
+            "attribute user.overlay.whiteout",
+        ),
+        (
+            with(file("usr/x"), "security.a\x1b[2J"),
+            "attribute security.a [2J",
+        ),
         (entry("usr/x", Kind::Other("a device")), "/usr/x: a device"),
         (
             entry("usr/x", Kind::Other("a fifo")),
@@ -111,6 +136,16 @@ fn each_hostile_entry_is_named_with_the_reason() {
         ),
         (file("etc/ld.so.preload"), "belongs to the machine"),
         (file("usr/lib/boot2podman/init"), "belongs to the machine"),
+        (file("etc/nologin"), "belongs to the machine"),
+        (file("usr/lib/pam.d/su"), "belongs to the machine"),
+        (
+            entry("var/lib/boot2podman/services", Kind::Dir),
+            "/var/lib/boot2podman/services belongs",
+        ),
+        (
+            entry("etc/resolv.conf", Kind::Dir),
+            "/etc/resolv.conf belongs to the machine",
+        ),
         (
             file("lib/boot2podman/init"),
             "/usr/lib/boot2podman/init belongs",
@@ -141,6 +176,18 @@ fn each_hostile_entry_is_named_with_the_reason() {
         (
             file("usr/lib/modules/6.1.0/kernel/x.ko"),
             "for the kernel 6.1.0, and its manifest says 6.12.1-cloud",
+        ),
+        (
+            file("usr/lib/modules/6.12.1-cloud/modules.softdep"),
+            "a list of the machine's own modules",
+        ),
+        (
+            file("usr/lib/modules/6.12.1-cloud/ext/cifs.dep"),
+            "of another extension",
+        ),
+        (
+            file("usr/lib/modules/6.12.1-cloud/ext/a/nfs.dep"),
+            "of another extension",
         ),
     ] {
         let refused = why(vet(&[file("usr/bin/good"), bad.clone()]));
