@@ -15,10 +15,14 @@ mod hostile;
 mod https;
 #[path = "ext/life.rs"]
 mod life;
+#[path = "ext/manifests.rs"]
+mod manifests;
 #[path = "ext/network_fs.rs"]
 mod network_fs;
 #[path = "ext/programs.rs"]
 mod programs;
+#[path = "ext/special.rs"]
+mod special;
 
 use anyhow::{Context, Result, ensure};
 use initramfs::arch::Arch;

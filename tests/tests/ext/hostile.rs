@@ -4,14 +4,12 @@
 use std::fs;
 use std::path::Path;
 
-use crate::life::refuses;
-use crate::{packed, script};
+use crate::manifests::MANIFESTS;
+use crate::{packed, special};
 use anyhow::{Context, Result, ensure};
-use initramfs::ext::{self, Extension};
+use initramfs::ext;
 use initramfs::fetch::BuildConfig;
-use initramfs::tools;
 use initramfs::tree::{Node, Tree};
-use tar::{Builder, EntryType, Header};
 use tests::{Checks, Guest};
 
 /// Content of an image that is refused: name, what is in it, and the reason.
@@ -32,6 +30,22 @@ const IMAGES: &[Hostile] = &[
         "h-device",
         |tree| tree.put("usr/x", Node::Char(1, 3), 0o666),
         "/usr/x: a device",
+    ),
+    (
+        // The form of a whiteout (Documentation/filesystems/overlayfs.rst).
+        "h-whiteout",
+        |tree| tree.put("usr/bin/bash", Node::Char(0, 0), 0o666),
+        "/usr/bin/bash: a device",
+    ),
+    (
+        "h-many",
+        |tree| (0..50_001).for_each(|n| tree.link(&format!("usr/share/x/{n}"), "x")),
+        "it has more than 50000 files",
+    ),
+    (
+        "h-deep",
+        |tree| tree.bytes(&"usr/".repeat(40), "x", 0o644),
+        "too deep",
     ),
     (
         "h-above",
@@ -104,6 +118,21 @@ const IMAGES: &[Hostile] = &[
         "/etc/ld.so.preload belongs",
     ),
     (
+        "h-nologin",
+        |tree| tree.bytes("etc/nologin", "x", 0o644),
+        "/etc/nologin belongs",
+    ),
+    (
+        "h-pam",
+        |tree| tree.bytes("usr/lib/pam.d/su", "auth sufficient pam_permit.so\n", 0o644),
+        "belongs to the machine itself",
+    ),
+    (
+        "h-empty",
+        |tree| tree.dir("var/lib/boot2podman/services/x"),
+        "belongs to the machine itself",
+    ),
+    (
         "h-module",
         |tree| tree.bytes("usr/lib/modules/6.1.0/x.ko", "x", 0o644),
         "names no kernel",
@@ -111,6 +140,15 @@ const IMAGES: &[Hostile] = &[
     (
         "h-circle",
         |tree| tree.link("usr/share/x", "x"),
+        "which is a circle",
+    ),
+    (
+        "h-circles",
+        |tree| {
+            tree.link("usr/share/x", "y/x");
+            tree.link("usr/share/y", "/usr/share/z");
+            tree.link("usr/share/z", "x");
+        },
         "which is a circle",
     ),
     (
@@ -132,92 +170,6 @@ const IMAGES: &[Hostile] = &[
         "not in the manifest",
     ),
 ];
-
-/// Change of a manifest, and the reason for which it is refused.
-type Changed = (&'static str, fn(&str) -> Vec<u8>, &'static str);
-
-const MANIFESTS: &[Changed] = &[
-    (
-        "m-crlf",
-        |text| text.replace('\n', "\r\n").into(),
-        "line 1: it ends in CR LF",
-    ),
-    (
-        "m-twice",
-        |text| format!("{text}suite sid\n").into(),
-        "suite is there twice",
-    ),
-    (
-        "m-huge",
-        |text| format!("{text}{}", "# x\n".repeat(20_000)).into(),
-        "longer than 64 KiB",
-    ),
-    ("m-binary", |_| vec![0xff; 300], "not text"),
-    (
-        "m-cut",
-        |text| {
-            text.lines()
-                .take(9)
-                .map(|l| format!("{l}\n"))
-                .collect::<String>()
-                .into()
-        },
-        "truncated",
-    ),
-    (
-        "m-half",
-        |text| text.as_bytes().get(..200).unwrap_or_default().into(),
-        "its manifest",
-    ),
-    ("m-empty", |_| Vec::new(), "truncated"),
-    (
-        "m-format",
-        |text| text.replace("format 1", "format 9").into(),
-        "format 9, this machine reads 1",
-    ),
-    (
-        "m-control",
-        |text| format!("{text}later \x1b[2J\n").into(),
-        "there is a control character",
-    ),
-    (
-        "m-odd",
-        |text| format!("{text}user ../etc\n").into(),
-        "../etc is no name of a user",
-    ),
-    (
-        "m-key",
-        |text| format!("{text}La/ter x\n").into(),
-        "the first word",
-    ),
-    (
-        "m-user",
-        |text| format!("{text}user podman-x 100\n").into(),
-        "another user than podman-x has the number",
-    ),
-    (
-        "m-sshd",
-        |text| format!("{text}service sshd\n").into(),
-        "service sshd: a service of the machine has this name",
-    ),
-    (
-        "m-lost",
-        |text| with_module(text).into(),
-        "needs no_such, which neither",
-    ),
-];
-
-/// Asks for a module that no kernel has; the manifest has the release of the kernel in its first comment
-/// without a space.
-fn with_module(text: &str) -> String {
-    let release = text
-        .lines()
-        .find_map(|l| l.strip_prefix('#').filter(|l| !l.starts_with(' ')));
-    format!(
-        "{text}kernel {}\nmodule no-such\n",
-        release.unwrap_or_default()
-    )
-}
 
 /// Adds the extensions to the data disk.
 pub fn fill(dir: &Path) -> Result<()> {
@@ -245,81 +197,7 @@ pub fn fill(dir: &Path) -> Result<()> {
         let text = text.replace("format 1\n", &format!("format 1\n#{release}\n"));
         fs::write(ext::manifest_of(&image), change(&text))?;
     }
-    special(dir, "h-fifo", |tar| {
-        let mut header = Header::new_gnu();
-        plain(&mut header);
-        header.set_entry_type(EntryType::Fifo);
-        tar.append_data(&mut header, "usr/x", std::io::empty())
-    })?;
-    special(dir, "h-capable", |tar| {
-        tar.append_pax_extensions([("SCHILY.xattr.security.capability", CAPABILITY)])?;
-        let mut header = Header::new_ustar();
-        plain(&mut header);
-        header.set_entry_type(EntryType::Regular);
-        tar.append_data(&mut header, "usr/x", std::io::empty())
-    })
-}
-
-/// Extended attribute of a file that may open raw sockets: `vfs_cap_data` of revision 2 with
-/// `CAP_NET_RAW` (capabilities(7), include/uapi/linux/capability.h).
-const CAPABILITY: &[u8] = &[
-    1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-];
-
-/// Makes an image with an entry that no tree of the builder has.
-fn special(
-    dir: &Path,
-    name: &str,
-    add: impl FnOnce(&mut Builder<fs::File>) -> std::io::Result<()>,
-) -> Result<()> {
-    let image = script(dir, name)?;
-    let tar = dir.join("special.tar");
-    let mut builder = Builder::new(fs::File::create(&tar)?);
-    for path in ["./", "usr/"] {
-        let mut header = Header::new_gnu();
-        header.set_entry_type(EntryType::Directory);
-        plain(&mut header);
-        builder.append_data(&mut header, path, std::io::empty())?;
-    }
-    add(&mut builder)?;
-    builder.into_inner()?;
-    let debian = BuildConfig::from_env()?.userland_tree();
-    let mut command = tools::command_in(&debian, "mkfs.erofs")?;
-    fs::remove_file(&image)?;
-    tools::run(
-        command
-            .args(["-T0", "--quiet", "--tar=f"])
-            .arg(&image)
-            .arg(&tar),
-        "mkfs.erofs",
-    )?;
-    fs::remove_file(tar)?;
-    let mut extension = Extension::default();
-    extension.manifest.clone_from(&manifest(name));
-    let size = fs::metadata(&image)?.len();
-    fs::write(
-        ext::manifest_of(&image),
-        extension.manifest.text(size, &crate::sum(&image)?),
-    )?;
-    Ok(())
-}
-
-fn plain(header: &mut Header) {
-    header.set_mode(0o755);
-    header.set_size(0);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(0);
-}
-
-fn manifest(name: &str) -> ext::manifest::Manifest {
-    ext::manifest::Manifest {
-        name: name.into(),
-        suite: "trixie".into(),
-        architecture: initramfs::arch::Arch::host().debian,
-        libc: "2.41".into(),
-        ..Default::default()
-    }
+    special::fill(dir, &later, &release)
 }
 
 /// Script that prints all that an addition may change.
@@ -332,20 +210,16 @@ pub fn check(checks: &mut Checks, guest: &Guest) {
     checks.check(
         "hostile and damaged ones change nothing and are named",
         || {
+            let images = IMAGES.iter().map(|(name, _, reason)| (*name, *reason));
+            let manifests = MANIFESTS.iter().map(|(name, _, reason)| (*name, *reason));
+            let mut rows: Vec<(&str, &str)> = images.chain(manifests).collect();
+            rows.extend(special::rows());
+            rows.extend(NAMES);
+            // The check of --keep has it.
+            rows.retain(|(name, _)| *name != "h-suid");
             guest.sh("modprobe loop; :")?;
             let before = guest.sh(STATE)?;
-            let images = IMAGES.iter().map(|(name, _, reason)| (name, reason));
-            let manifests = MANIFESTS.iter().map(|(name, _, reason)| (name, reason));
-            let special = [
-                (&"h-fifo", &"/usr/x: a fifo"),
-                (&"h-capable", &"/usr/x: a file with capabilities"),
-            ];
-            for (name, reason) in images.chain(manifests).chain(special) {
-                if *name == "h-suid" {
-                    continue; // The check of --keep has it.
-                }
-                refuses(guest, &format!("b2p ext add {name}"), &[reason, name])?;
-            }
+            refuses_all(guest, &rows)?;
             let after = guest.sh(STATE)?;
             let changed = before.lines().zip(after.lines()).find(|(a, b)| a != b);
             ensure!(before == after, "{changed:?}");
@@ -353,4 +227,34 @@ pub fn check(checks: &mut Checks, guest: &Guest) {
             Ok(())
         },
     );
+}
+
+/// Names that no extension has, and the reason.
+const NAMES: [(&str, &str); 5] = [
+    ("Later", "no name of an extension"),
+    ("la.ter", "no name of an extension"),
+    ("./Later", "not a name of an extension: a-z"),
+    (
+        "a23456789012345678901234567890123",
+        "no name of an extension",
+    ),
+    ("h-suid.erofs", "no name of an extension"),
+];
+
+/// Expects that none of the extensions is added, and one line with the name and the reason for each.
+fn refuses_all(guest: &Guest, rows: &[(&str, &str)]) -> Result<()> {
+    let names: Vec<&str> = rows.iter().map(|(name, _)| *name).collect();
+    let script = format!(
+        "cd /tmp; for name in {}; do b2p ext add $name 2>&1 && echo \"$name was added\"; done; :",
+        names.join(" ")
+    );
+    let said = guest.sh(&script)?;
+    let mut lines = said.lines();
+    for (name, reason) in rows {
+        let line = lines.next().unwrap_or_default();
+        let is_named = line.starts_with(&format!("b2p ext: {name}: ")) && line.contains(reason);
+        ensure!(is_named, "{name}: {line:?}, not {reason:?}");
+    }
+    ensure!(lines.next().is_none(), "{said}");
+    Ok(())
 }
