@@ -101,10 +101,12 @@ test-rest:
 test-all: test ## runs the tests of every kernel and the long ones as well
 	@$(INITRAMFS) oci
 	@$(INITRAMFS) ext buildah skopeo compose tools git compile rust go criu nfs cifs qemu-user desktop
+	@KERNEL=generic $(INITRAMFS) ext criu nfs cifs
 	@$(INITRAMFS) kernel
 	@$(INITRAMFS) image slim
 	@ARCH=aarch64 sh initramfs/host.sh
 	@ARCH=aarch64 $(INITRAMFS) image
+	@ARCH=aarch64 $(INITRAMFS) ext nfs cifs
 	cargo install --quiet --locked --version 0.3.0 vhost-device-vsock --root out/tools
 	@$(INITRAMFS) nextest --package tests --package podman-machine --package varlink@0.1.0 --run-ignored only
 	@$(INITRAMFS) deny advisories

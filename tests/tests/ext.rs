@@ -23,6 +23,8 @@ mod network_fs;
 mod programs;
 #[path = "ext/special.rs"]
 mod special;
+#[path = "ext/target.rs"]
+mod target;
 
 use anyhow::{Context, Result, ensure};
 use initramfs::arch::Arch;

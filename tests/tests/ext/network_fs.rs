@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Volumes of podman on servers of NFS and SMB, which run on the host.
 
-use crate::programs::{load, machine, nothing_is_missing};
+use crate::programs::nothing_is_missing;
+use crate::target::Target;
 use crate::{END, says};
 use anyhow::{Result, ensure};
 use initramfs::fetch::BuildConfig;
+use initramfs::packages::Kernel;
 use initramfs::progress::Step;
 use initramfs::sandbox::Sandbox;
 use std::fs;
@@ -129,19 +131,33 @@ fn volume(guest: &Guest, server: &Server, options: &str) -> Result<()> {
 #[test]
 #[ignore = "large packages to fetch: make test-all"]
 fn nfs_and_cifs() -> Result<()> {
-    let dir = disks::dir("ext-network-fs")?;
+    nfs_and_cifs_on(Target::usual())
+}
+
+#[test]
+#[ignore = "large packages to fetch: make test-all"]
+fn nfs_and_cifs_generic() -> Result<()> {
+    nfs_and_cifs_on(Target::of_kernel(Kernel::Generic))
+}
+
+#[test]
+#[ignore = "`make test-all` makes the image for aarch64"]
+fn nfs_and_cifs_aarch64() -> Result<()> {
+    nfs_and_cifs_on(Target::of_arch("aarch64")?)
+}
+
+fn nfs_and_cifs_on(target: Target) -> Result<()> {
+    let test = target.test("ext-network-fs");
+    let dir = disks::dir(&test)?;
     let dirs = ["nfs", "smb"].map(|name| dir.join(name));
     dirs.iter().try_for_each(fs::create_dir_all)?;
     let [nfs, smb] = [Server::nfs(&dirs[0])?, Server::smb(&dirs[1])?];
-    let guest = Guest::start(&machine(
-        "ext-network-fs",
-        &["nfs", "cifs"],
-        "b2p.ext=nfs,cifs",
-        &dir,
-    )?)?;
-    let mut checks = Checks::new("ext-network-fs");
+    let names = ["nfs", "cifs"];
+    let machine = target.machine("ext-network-fs", &names, "b2p.ext=nfs,cifs", &dir)?;
+    let guest = Guest::start(&machine)?;
+    let mut checks = Checks::new(&test);
     checks.check("nothing is missing", || nothing_is_missing(&guest));
-    checks.check("the image is there", || load(&guest, guest.vm.dir()));
+    checks.check("the image is there", || target.load(&guest));
     checks.check("a volume by NFS", || {
         let options = "--opt type=nfs --opt device=10.0.2.2:/share --opt o=vers=4.2,port=";
         volume(&guest, &nfs, &format!("{options}{}", nfs.port))

@@ -2,20 +2,18 @@
 //! Extensions of programs: each does in the machine what it is for.
 
 use crate::life::refuses;
-use crate::{disk, made, says};
+use crate::says;
+use crate::target::Target;
 use anyhow::{Result, ensure};
+use initramfs::packages::Kernel;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 use tests::{Checks, Guest, disks, eventually, image};
-use vmm::Disk;
 
 /// A machine with these extensions, on a data disk of its own.
 pub fn machine(test: &str, names: &[&str], flags: &str, dir: &Path) -> Result<vmm::Machine> {
-    let fill = |extensions: &Path| names.iter().try_for_each(|name| made(extensions, name));
-    let data = disk(dir, 2048, fill)?;
-    let machine = tests::machine(test)?.memory_mib(2048);
-    Ok(machine.append(flags).disk(Disk::raw(data.file())))
+    Target::usual().machine(test, names, flags, dir)
 }
 
 pub fn nothing_is_missing(guest: &Guest) -> Result<()> {
@@ -197,9 +195,21 @@ fn checkpoint(guest: &Guest) -> Result<()> {
 #[test]
 #[ignore = "a large package to fetch: make test-all"]
 fn criu() -> Result<()> {
-    let dir = disks::dir("ext-criu")?;
-    let guest = Guest::start(&machine("ext-criu", &["criu"], "b2p.ext=criu", &dir)?)?;
-    let mut checks = Checks::new("ext-criu");
+    criu_on(Target::usual())
+}
+
+#[test]
+#[ignore = "a large package to fetch: make test-all"]
+fn criu_generic() -> Result<()> {
+    criu_on(Target::of_kernel(Kernel::Generic))
+}
+
+fn criu_on(target: Target) -> Result<()> {
+    let test = target.test("ext-criu");
+    let dir = disks::dir(&test)?;
+    let machine = target.machine("ext-criu", &["criu"], "b2p.ext=criu", &dir)?;
+    let guest = Guest::start(&machine)?;
+    let mut checks = Checks::new(&test);
     checks.check("nothing is missing", || nothing_is_missing(&guest));
     checks.check("a container is checkpointed and restored", || {
         checkpoint(&guest)
