@@ -6,6 +6,7 @@ use std::path::Path;
 
 use sys::error::{Doing, Error, Result};
 
+use super::image;
 use crate::common::binfmt::{self, Rule};
 
 /// Directory of the files in an image.
@@ -28,7 +29,7 @@ pub fn of(image: &Path) -> Result<Vec<Rule>> {
             continue;
         }
         // Debian's are links within the image.
-        let text = sys::files::read_whole(&path, MAX_BYTES)?.unwrap_or_default();
+        let text = image::read(image, &name, MAX_BYTES)?.unwrap_or_default();
         let text = String::from_utf8(text).map_err(|_| Error::invalid("not text"));
         let parsed = text.and_then(|text| binfmt::parse(&text));
         rules.extend(parsed.doing(name.display().to_string())?);

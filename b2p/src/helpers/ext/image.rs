@@ -121,6 +121,16 @@ pub fn mount(image: &Path) -> Result<Detached> {
     }
 }
 
+/// Returns a file of the image at `image`, or `None` if there is none; an error names it by its path in the image,
+/// which may have no place yet.
+///
+/// # Errors
+/// The file cannot be read, is longer than `max_bytes`, or is no file.
+pub fn read(image: &Path, file: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>> {
+    let text = sys::files::read_whole(&image.join(file), max_bytes);
+    text.map_err(|why| Error::invalid(why.to_string().replace(&*image.to_string_lossy(), "")))
+}
+
 fn load_loop_driver() {
     match Modules::open(Path::new("/")) {
         // A driver that is missing is reported by the mount.

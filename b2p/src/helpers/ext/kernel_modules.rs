@@ -12,6 +12,7 @@ use nix::kmod::{DeleteModuleFlags, delete_module};
 use sys::error::{Doing, Error, Result};
 use sys::modules::{DepEntry, LISTS, MAX_LIST, Modules, module_name, parse_dep};
 
+use super::image;
 use super::manifest::Manifest;
 
 /// Directory of the modules of each kernel.
@@ -31,23 +32,22 @@ pub struct Loaded {
 }
 
 /// Checks that the lists of modules can be read and name files of the image, and that each module which is to
-/// be loaded is in the machine or in the image at `image`, with all that it depends on.
+/// be loaded is in the machine or in the image at `root`, with all that it depends on.
 ///
 /// # Errors
 /// The list that cannot be read, or the first module that is missing.
-pub fn check(manifest: &Manifest<'_>, image: &Path) -> Result<()> {
+pub fn check(manifest: &Manifest<'_>, root: &Path) -> Result<()> {
     let kernel = manifest.value("kernel");
     if kernel.is_empty() {
         return Ok(());
     }
     for list in LISTS {
-        let path = list_path(manifest, image, list);
-        let text = sys::files::read_whole(&path, MAX_LIST);
+        let text = image::read(root, &list_path(manifest, list), MAX_LIST);
         text.doing("its list of modules")?;
     }
     let of = |root: &Path| root.join(MODULES).join(kernel);
-    let (dir, own_dir) = (of(Path::new("/")), of(image));
-    let own = of_image(manifest, image);
+    let (dir, own_dir) = (of(Path::new("/")), of(root));
+    let own = of_image(manifest, root);
     let is_own = |path: &str| {
         let mut parts = Path::new(path).components();
         parts.all(|part| matches!(part, Component::Normal(_)))
@@ -74,16 +74,16 @@ pub fn check(manifest: &Manifest<'_>, image: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Returns the path of a list of the image's modules.
-fn list_path(manifest: &Manifest<'_>, image: &Path, list: &str) -> PathBuf {
-    let dir = image.join(MODULES).join(manifest.value("kernel"));
+/// Returns the path of a list of modules in an image.
+fn list_path(manifest: &Manifest<'_>, list: &str) -> PathBuf {
+    let dir = Path::new(MODULES).join(manifest.value("kernel"));
     let path = dir.join("ext").join(manifest.value("name"));
     path.with_extension(list)
 }
 
 /// Returns the part of the index that the image has.
-fn of_image(manifest: &Manifest<'_>, image: &Path) -> Vec<DepEntry> {
-    let text = sys::files::read_whole(&list_path(manifest, image, "dep"), MAX_LIST);
+fn of_image(manifest: &Manifest<'_>, root: &Path) -> Vec<DepEntry> {
+    let text = image::read(root, &list_path(manifest, "dep"), MAX_LIST);
     let text = text.ok().flatten().unwrap_or_default();
     parse_dep(&String::from_utf8(text).unwrap_or_default())
 }
@@ -298,7 +298,9 @@ mod tests {
         let alias = fs::File::create(dir.join("ext/a.alias")).unwrap();
         alias.set_len(MAX_LIST + 1).unwrap();
         let refused = why(check("a.ko:\n"));
-        assert!(refused.contains("longer than 4096 KiB"), "{refused}");
+        let expected =
+            "its list of modules: /usr/lib/modules/9.9.9-none/ext/a.alias: longer than 4096 KiB";
+        assert!(refused.starts_with(expected), "{refused}");
     }
 
     #[test]

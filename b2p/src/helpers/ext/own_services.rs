@@ -56,9 +56,9 @@ pub fn check(
         if let Some(owner) = is_taken(name) {
             return Err(Error::invalid(owner)).doing(step());
         }
-        let path = dir(image).join(name);
+        let path = Path::new(DIR).join(name);
         let limit = services::service_file::MAX_FILE_BYTES as u64;
-        let text = sys::files::read_whole(&path, limit).doing(step())?;
+        let text = super::image::read(image, &path, limit).doing(step())?;
         let text = text.unwrap_or_default();
         let parsed = services::service_file::parse(name, &text, &accounts.passwd, &accounts.group);
         parsed.map_err(|errors| Error::invalid(errors.to_string()))?;
