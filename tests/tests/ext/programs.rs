@@ -170,26 +170,44 @@ fn compilers() -> Result<()> {
     Ok(fs::remove_dir_all(dir)?)
 }
 
-/// A container that counts, is checkpointed and goes on where it was.
+/// Steps of a container that counts, is checkpointed and goes on where it was, and what each prints.
+const CHECKPOINT: &[(&str, &str)] = &[
+    (
+        "podman run -d --name counts $IMAGE sh -c 'n=0; while :; do n=$((n+1)); echo $n >/count; sleep 0.2; done' >/dev/null
+        until [ \"$(podman exec counts cat /count 2>/dev/null || echo 0)\" -gt 5 ]; do sleep 0.2; done",
+        "",
+    ),
+    (
+        "podman container checkpoint counts >/dev/null || logs
+        podman ps -a --format '{{.State}}' --filter name=counts",
+        "exited",
+    ),
+    (
+        "podman container restore counts >/dev/null || logs
+        sleep 1; before=$(podman exec counts cat /count); sleep 2; podman exec counts cat /count >/tmp/after
+        [ \"$before\" -gt 5 ] && [ \"$(cat /tmp/after)\" -gt \"$before\" ] && podman ps --format '{{.Status}}' | cut -c 1-2",
+        "Up",
+    ),
+    (
+        "podman container checkpoint --export /tmp/counts.tar counts >/dev/null || logs
+        podman rm counts >/dev/null",
+        "",
+    ),
+    (
+        "podman container restore --import /tmp/counts.tar --name again >/dev/null || logs
+        [ \"$(podman exec again cat /count)\" -ge \"$(cat /tmp/after)\" ] && echo moved && podman rm -f -t 0 again >/dev/null",
+        "moved",
+    ),
+];
+
 fn checkpoint(guest: &Guest) -> Result<()> {
     load(guest, guest.vm.dir())?;
-    let count = "n=0; while :; do n=$((n+1)); echo $n >/count; sleep 0.2; done";
-    let script = format!(
-        "set -e
-        podman run -d --name counts {} sh -c '{count}' >/dev/null
-        until [ \"$(podman exec counts cat /count 2>/dev/null || echo 0)\" -gt 5 ]; do sleep 0.2; done
-        logs() {{ tail -n 12 /var/lib/containers/storage/overlay-containers/*/userdata/*.log >&2; exit 1; }}
-        podman container checkpoint counts >/dev/null || logs
-        podman ps -a --format '{{{{.State}}}}' --filter name=counts
-        podman container restore counts >/dev/null || logs
-        sleep 1; before=$(podman exec counts cat /count); sleep 2; after=$(podman exec counts cat /count)
-        [ \"$before\" -gt 5 ] && [ \"$after\" -gt \"$before\" ] && podman ps --format '{{{{.Status}}}}' | cut -c 1-2
-        podman container checkpoint --export /tmp/counts.tar counts >/dev/null && podman rm counts >/dev/null
-        podman container restore --import /tmp/counts.tar --name again >/dev/null
-        [ \"$(podman exec again cat /count)\" -ge \"$after\" ] && echo moved && podman rm -f -t 0 again >/dev/null",
-        image::NAME
-    );
-    says(guest, &script, "exited\nUp\nmoved")
+    let logs = "tail -n 12 /var/lib/containers/storage/overlay-containers/*/userdata/*.log >&2";
+    CHECKPOINT.iter().try_for_each(|(script, want)| {
+        let name = image::NAME;
+        let script = format!("set -e; IMAGE={name}; logs() {{ {logs}; exit 1; }}\n{script}");
+        says(guest, &script, want)
+    })
 }
 
 #[test]
