@@ -62,28 +62,24 @@ impl Screen {
         Ok(())
     }
 
-    /// Expects that what is drawn left of the terminal, in the row where it has most pixels, is the
-    /// frame of its window and then the background.
+    /// Expects that what is drawn left of the terminal, in one of the rows where it has most pixels, is the
+    /// frame of its window and then the background. Buttons and the name of the window are beside the others.
     fn has_framed_terminal(&self) -> Result<()> {
         let [(_, background, _), (_, terminal, _), ..] = COLOURS else {
             return Ok(());
         };
-        let count = |row: &&[[u8; 3]]| row.iter().filter(|p| *p == terminal).count();
-        let row = self.pixels.chunks(self.width).max_by_key(count);
-        let row = row.context("no row")?;
-        let start = row
-            .iter()
-            .position(|p| p == terminal)
-            .context("no terminal")?;
-        let left = row.get(..start).unwrap_or_default();
-        let frame = left.iter().rposition(|p| p == background);
-        let frame = left.get(frame.map_or(0, |at| at + 1)..).unwrap_or_default();
-        let is_grey = |p: &&[u8; 3]| p.iter().all(|level| *level == p[0]) && p[0] > 0x80;
-        let grey = frame.iter().filter(is_grey).count();
-        ensure!(
-            grey >= 8 && frame.len() - grey <= 2 * BORDER,
-            "left of the terminal: {frame:?}"
-        );
+        let count = |row: &[[u8; 3]]| row.iter().filter(|p| *p == terminal).count();
+        let most = self.pixels.chunks(self.width).map(count).max();
+        let rows = self.pixels.chunks(self.width);
+        let mut rows = rows.filter(|row| most.is_some_and(|most| most > 0 && count(row) == most));
+        let is_framed = |row: &[[u8; 3]]| {
+            let left = row.split(|p| p == terminal).next().unwrap_or_default();
+            let frame = left.rsplit(|p| p == background).next().unwrap_or_default();
+            let is_grey = |p: &&[u8; 3]| p.iter().all(|level| *level == p[0]) && p[0] > 0x80;
+            let grey = frame.iter().filter(is_grey).count();
+            grey >= 8 && frame.len() - grey <= 2 * BORDER
+        };
+        ensure!(rows.any(is_framed), "left of the terminal is no frame");
         Ok(())
     }
 }
