@@ -149,29 +149,31 @@ fn metadata_flipped_often() -> Result<()> {
 }
 
 /// Writes a file of blkdebug rules.
-fn rules(dir: &Path, text: &str) -> Result<std::path::PathBuf> {
-    let file = dir.join("rules");
+fn rules(dir: &Path, name: &str, text: &str) -> Result<std::path::PathBuf> {
+    let file = dir.join(name);
     fs::write(&file, text)?;
     Ok(file)
 }
 
-/// Every read fails.
+/// Every read of one disk fails, and of another those of one sector in its data partition, 68 KiB behind its start.
 #[test]
 fn unreadable() -> Result<()> {
     let dir = disks::dir("unreadable")?;
     let disk = make::ours(&dir, "disk")?;
-    let rules = rules(
-        &dir,
-        "[inject-error]\nevent = \"read_aio\"\nerrno = \"5\"\n",
-    )?;
+    let second = make::ours(&dir, "second")?;
+    let fails = "[inject-error]\nevent = \"read_aio\"\nerrno = \"5\"\n";
+    let all = rules(&dir, "all", fails)?;
+    let one = rules(&dir, "one", &format!("{fails}sector = \"2184\"\n"))?;
     let before = disk.sum()?;
     let guest = Guest::boot("data-unreadable", |m| {
-        m.disk(Disk::raw(disk.file()).blkdebug(&rules))
+        m.disk(Disk::raw(disk.file()).blkdebug(&all))
+            .disk(Disk::raw(second.file()).blkdebug(&one))
     })?;
     let mut checks = Checks::new("unreadable");
     checks.check("in RAM, and nobody can overlook it", || loud(&guest));
     checks.check("it says which disk", || {
-        missing(&guest, &["vda: cannot be read"])
+        missing(&guest, &["vda: cannot be read"])?;
+        missing(&guest, &["vdb1: cannot be read"])
     });
     checks.check("off", || off(&guest));
     checks.check("as it was", || {
@@ -191,7 +193,7 @@ fn unwritable() -> Result<()> {
     let first = 2048 + 100 * MIB / 512;
     let text =
         format!("[inject-error]\nevent = \"write_aio\"\nerrno = \"5\"\nsector = \"{first}\"\n");
-    let rules = rules(&dir, &text)?;
+    let rules = rules(&dir, "rules", &text)?;
     let guest = Guest::boot("data-unwritable", |m| {
         m.disk(Disk::raw(disk.file()).blkdebug(&rules))
     })?;
