@@ -26,9 +26,9 @@ use crate::common::degraded::Degraded;
 use crate::helpers::block::drivers::Drivers;
 use host_shares::HostShares;
 
-/// Time limit of one folder. A server that runs answers at once, one that has ended never.
+/// Time limit of folders side by side. A server that runs answers at once, one that has ended never.
 const FOLDER_LIMIT: Duration = Duration::from_secs(3);
-/// Time limit of all folders, shorter than the time for which the ready line waits
+/// Time limit of all folders, also where some are in others, shorter than the time for which the ready line waits
 /// (`init::service_table`).
 const TOTAL_LIMIT: Duration = Duration::from_secs(15);
 
@@ -58,29 +58,52 @@ pub fn mount_and_report(folders: Vec<SharedFolder>) -> Vec<String> {
 
 /// Returns for each folder how it was mounted.
 fn mount_all(mut folders: Vec<SharedFolder>) -> Vec<(SharedFolder, Result<String>)> {
-    // A folder inside another one is mounted after it.
     sys::sort::sort_by(&mut folders, |a, b| a.path.cmp(&b.path));
     let shares = read_shares(&folders);
+    let work = |folder: &SharedFolder| mount_one(folder, &shares);
     let deadline = Instant::now() + TOTAL_LIMIT;
-    let mount_one = |folder: SharedFolder| {
+    let mut outcomes = Vec::new();
+    for folders in by_depth(folders) {
         let limit = FOLDER_LIMIT.min(deadline.saturating_duration_since(Instant::now()));
-        let is_rosetta = folder.path == config::ROSETTA_PATH;
-        let outcome = match shares.find(&folder.tag) {
-            _ if is_rosetta && !rosetta::FITS => Err(rosetta::refused()),
-            Ok(transport) => {
-                mount::mount(&folder, transport, limit).and_then(|how| match is_rosetta {
-                    true => mount::bounded(limit, || rosetta::register().map(|()| how)),
-                    false => Ok(how),
-                })
-            }
-            Err(why) => {
-                mount::unmount(&folder, limit);
-                Err(why)
-            }
+        let mounted = mount::side_by_side(&folders, limit, work);
+        outcomes.extend(folders.into_iter().zip(mounted));
+    }
+    outcomes
+}
+
+/// Returns the folders that are in no other one, then those in one other, and so on: a folder inside another
+/// one is mounted after it, and a server that does not answer delays no folder beside its own.
+fn by_depth(folders: Vec<SharedFolder>) -> Vec<Vec<SharedFolder>> {
+    let mut levels: Vec<Vec<SharedFolder>> = Vec::new();
+    let paths: Vec<String> = folders.iter().map(|f| f.path.clone()).collect();
+    for folder in folders {
+        let is_above = |path: &&String| {
+            **path != folder.path && Path::new(&folder.path).starts_with(path.as_str())
         };
-        (folder, outcome)
-    };
-    folders.into_iter().map(mount_one).collect()
+        let depth = paths.iter().filter(is_above).count();
+        levels.resize_with(levels.len().max(depth + 1), Vec::new);
+        levels
+            .get_mut(depth)
+            .into_iter()
+            .for_each(|level| level.push(folder.clone()));
+    }
+    levels
+}
+
+/// Mounts a folder, or unmounts it if the host no longer has it; an access may wait for ever.
+fn mount_one(folder: &SharedFolder, shares: &HostShares) -> Result<String> {
+    let is_rosetta = folder.path == config::ROSETTA_PATH;
+    if is_rosetta && !rosetta::FITS {
+        return Err(rosetta::refused());
+    }
+    let transport = shares
+        .find(&folder.tag)
+        .inspect_err(|_| mount::unmount(folder))?;
+    let how = mount::mount(folder, transport)?;
+    match is_rosetta {
+        true => rosetta::register().map(|()| how),
+        false => Ok(how),
+    }
 }
 
 /// Reads what the host shares, and loads drivers only if a folder is missing.
@@ -92,4 +115,28 @@ fn read_shares(folders: &[SharedFolder]) -> HostShares {
     }
     Drivers::of_the_machine().load(host_shares::may_share);
     HostShares::read(Path::new(uevent::SYSFS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_inside_another_comes_after_it() {
+        let folder = |path: &str| SharedFolder {
+            tag: path.into(),
+            path: path.into(),
+            read_only: false,
+        };
+        let paths = ["/a", "/a/b", "/a/b/c", "/ab", "/d/e"];
+        let levels = by_depth(paths.map(folder).to_vec());
+        let levels: Vec<Vec<&str>> = levels
+            .iter()
+            .map(|level| level.iter().map(|f| f.path.as_str()).collect())
+            .collect();
+        assert_eq!(
+            levels,
+            [vec!["/a", "/ab", "/d/e"], vec!["/a/b"], vec!["/a/b/c"]]
+        );
+    }
 }

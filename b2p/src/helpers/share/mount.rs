@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use config::SharedFolder;
 use nix::errno::Errno;
@@ -16,7 +16,7 @@ use nix::mount::{MntFlags, umount2};
 use nix::sys::statvfs::statvfs;
 use sys::error::{Doing, Error, Result};
 use sys::mountinfo::unescape;
-use sys::syscall;
+use sys::syscall::{self, Child};
 use sys_mount::{Mount, MountFlags};
 
 use super::host_shares::Transport;
@@ -28,42 +28,41 @@ const RESTRICTED: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV);
 /// number (access=user, the default).
 const PLAN9_OPTIONS: &str = "trans=virtio,version=9p2000.L,cache=mmap";
 
-/// Mounts the folder, or finds it mounted, and returns how it is mounted.
-///
-/// # Errors
-/// The folder cannot be mounted, or its server does not answer within `limit`.
-pub fn mount(folder: &SharedFolder, transport: Transport, limit: Duration) -> Result<String> {
-    // A mount that was made by then stays: the kernel would wait for the server's answer to
-    // the unmount, with a lock that every other mount of virtiofs needs (fs/fuse/virtio_fs.c,
-    // virtio_fs_drain_all_queues_locked).
-    bounded(limit, || mount_unbounded(folder, transport))
-}
-
 /// Unmounts the folder, if it is mounted: its device is gone, and an access would fail or wait
 /// for ever.
-pub fn unmount(folder: &SharedFolder, limit: Duration) {
-    let detach = || match is_mounted(folder) {
-        true => detach(Path::new(&folder.path)).map(|()| String::new()),
-        false => Ok(String::new()),
+pub fn unmount(folder: &SharedFolder) {
+    if is_mounted(folder) {
+        let _ = detach(Path::new(&folder.path));
+    }
+}
+
+/// Runs `work` for each folder in a child of its own, all at once, and returns the results; [`super`] says why.
+/// The error of a child that does not end within `limit` blames the server. A mount that was made by then stays:
+/// the kernel would wait for the server's answer to the unmount, with a lock that every other mount of virtiofs
+/// needs (fs/fuse/virtio_fs.c, virtio_fs_drain_all_queues_locked).
+pub fn side_by_side(
+    folders: &[SharedFolder],
+    limit: Duration,
+    work: impl Fn(&SharedFolder) -> Result<String>,
+) -> Vec<Result<String>> {
+    let begun: Vec<_> = folders.iter().map(|f| begin(|| work(f))).collect();
+    let deadline = Instant::now() + limit;
+    let end = |begun: Option<(Child, UnixStream)>| {
+        let Some((child, ours)) = begun else {
+            return Err(Error::invalid("there is no memory for a process"));
+        };
+        finish(&child, ours, deadline).unwrap_or_else(|| {
+            Err(Error::invalid(
+                "the server on the host does not answer; every access waits for it",
+            ))
+        })
     };
-    let _ = bounded(limit, detach);
+    begun.into_iter().map(end).collect()
 }
 
-/// Runs `work` in a child and returns its result; [`super`] says why.
-///
-/// # Errors
-/// `work` fails, or the child does not end within `limit`.
-pub fn bounded(limit: Duration, work: impl FnOnce() -> Result<String>) -> Result<String> {
-    in_child(limit, work).unwrap_or_else(|| {
-        Err(Error::invalid(
-            "the server on the host does not answer; every access waits for it",
-        ))
-    })
-}
-
-/// Returns `None` if the child did not end within `limit`.
-fn in_child(limit: Duration, work: impl FnOnce() -> Result<String>) -> Option<Result<String>> {
-    let (mut ours, theirs) = UnixStream::pair().ok()?;
+/// Runs `work` in a child, which writes the result to the socket.
+fn begin(work: impl FnOnce() -> Result<String>) -> Option<(Child, UnixStream)> {
+    let (ours, theirs) = UnixStream::pair().ok()?;
     let child = syscall::in_child_with(&[theirs.as_fd()], || {
         let (text, status) = match work() {
             Ok(text) => (text, 0),
@@ -72,8 +71,13 @@ fn in_child(limit: Duration, work: impl FnOnce() -> Result<String>) -> Option<Re
         let _ = (&theirs).write_all(text.as_bytes());
         syscall::exit(status)
     })?;
-    drop(theirs);
-    let ms = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
+    Some((child, ours))
+}
+
+/// Returns `None` if the child does not end before the deadline.
+fn finish(child: &Child, mut ours: UnixStream, deadline: Instant) -> Option<Result<String>> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let ms = i32::try_from(left.as_millis()).unwrap_or(i32::MAX);
     if !child.exited_within(ms) {
         child.kill(); // has no effect while it waits for a server
         return None;
@@ -86,7 +90,11 @@ fn in_child(limit: Duration, work: impl FnOnce() -> Result<String>) -> Option<Re
     })
 }
 
-fn mount_unbounded(folder: &SharedFolder, transport: Transport) -> Result<String> {
+/// Mounts the folder, or finds it mounted, and returns how it is mounted; waits for its server.
+///
+/// # Errors
+/// The folder cannot be mounted.
+pub fn mount(folder: &SharedFolder, transport: Transport) -> Result<String> {
     if is_mounted(folder) {
         match statvfs(folder.path.as_str()) {
             Ok(_) => return Ok("it is mounted".into()),
@@ -182,7 +190,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::common::testing::{Temp, why};
-    use std::time::Instant;
 
     fn folder(path: &str) -> SharedFolder {
         SharedFolder {
@@ -233,17 +240,26 @@ mod tests {
     }
 
     #[test]
-    fn a_child_that_waits_for_ever_is_left() {
+    fn servers_that_do_not_answer_delay_no_folder_beside_theirs() {
         let start = Instant::now();
-        let slow = || {
-            std::thread::sleep(Duration::from_secs(60));
-            Ok(String::new())
+        let paths = ["/dead/1", "/dead/2", "/dead/3", "/z"];
+        let folders = paths.map(folder);
+        let work = |folder: &SharedFolder| {
+            if folder.path.starts_with("/dead") {
+                std::thread::sleep(Duration::from_secs(60));
+            }
+            Ok(folder.path.clone())
         };
-        assert_eq!(in_child(Duration::from_millis(50), slow), None);
+        let outcomes = side_by_side(&folders, Duration::from_secs(3), work);
+        let [dead @ .., last] = &outcomes[..] else {
+            panic!("{outcomes:?}");
+        };
+        assert_eq!(last, &Ok("/z".into()));
+        let blames = |outcome: &Result<String>| why(outcome.clone()).contains("does not answer");
+        assert!(dead.len() == 3 && dead.iter().all(blames));
         assert!(start.elapsed() < Duration::from_secs(30));
-        let limit = Duration::from_secs(30);
-        assert_eq!(in_child(limit, || Ok("a".into())), Some(Ok("a".into())));
         let failed = || Err(Error::invalid("b"));
-        assert_eq!(in_child(limit, failed), Some(failed()));
+        let outcomes = side_by_side(&folders[..1], Duration::from_secs(30), |_| failed());
+        assert_eq!(outcomes, [failed()]);
     }
 }
