@@ -116,6 +116,8 @@ pub fn sync_all() -> bool {
     for (mounts, child) in &remote {
         let deadline = Deadline::within(call_limit_ms(MountKind::Remote));
         if !is_written_back(child, deadline) {
+            // The child has the root of the mount open, which would keep umount(2) from being tried.
+            child.kill();
             let target = mounts.first().map_or(&[][..], |mount| &mount.target);
             let target = String::from_utf8_lossy(target);
             warn!("{target}: the server does not answer: what it has not got is lost");
