@@ -36,6 +36,7 @@ pub(crate) const DICTIONARY: &[&str] = &[
     "fd ",
     "always",
     "on-failure",
+    "on-success",
     "never",
     " mode 0660",
     " group ",
@@ -172,6 +173,7 @@ fn modes(def: &ServiceDef) -> [String; 3] {
     let restart = match def.restart {
         Restart::Always => "restart always",
         Restart::OnFailure => "restart on-failure",
+        Restart::OnSuccess => "restart on-success",
         Restart::Never => "restart never",
     };
     let kill = match def.kill {

@@ -23,6 +23,8 @@ pub enum Restart {
     Always,
     /// Start the service again after a failure, but not after success.
     OnFailure,
+    /// Start the service again after success, but not after a failure.
+    OnSuccess,
     /// Do not start the service again.
     Never,
 }

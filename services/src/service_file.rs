@@ -255,7 +255,7 @@ impl<'a> Parsed<'a> {
             if !seen.contains("restart") {
                 self.def.restart = Restart::OnFailure;
             }
-            if self.def.restart == Restart::Always {
+            if [Restart::Always, Restart::OnSuccess].contains(&self.def.restart) {
                 return Err(Fault::OneShotAlways);
             }
         }

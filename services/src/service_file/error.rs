@@ -105,7 +105,7 @@ impl fmt::Display for Fault {
             Fault::MissingExec => {
                 "exec is missing: exec, a program by its whole path, its arguments"
             }
-            Fault::OneShotAlways => "ready exit, restart always: restart on-failure or never",
+            Fault::OneShotAlways => "ready exit: restart on-failure or never",
             Fault::TimedDaemon => "at is for a service that ends: ready exit, and no socket",
             Fault::ReadyOnSocket => "ready fd 3, and a socket, which is 3: ready fd 4",
             Fault::CgroupOfUser => {

@@ -112,6 +112,9 @@ fn the_ways_to_be_ready() {
     let once = Ok((ReadyWhen::Exit, Restart::Never));
     assert_eq!(ready("ready exit\nrestart never"), once);
     assert!(ready("ready exit\nrestart always").is_err());
+    assert!(ready("ready exit\nrestart on-success").is_err());
+    let success = Ok((ReadyWhen::Exec, Restart::OnSuccess));
+    assert_eq!(ready("restart on-success"), success);
     assert!(ready("ready fd 3").is_ok());
     assert!(ready("ready fd 3\nsocket /run/s").is_err());
 }
@@ -238,6 +241,7 @@ fn printed(s: &ServiceDef) -> String {
     out += match s.restart {
         Restart::Always => "restart always\n",
         Restart::OnFailure => "restart on-failure\n",
+        Restart::OnSuccess => "restart on-success\n",
         Restart::Never => "restart never\n",
     };
     out += &match s.ready {

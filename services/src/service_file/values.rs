@@ -150,8 +150,9 @@ fn restart(value: &str) -> Result<Restart, Expected> {
     Ok(match value {
         "always" => Restart::Always,
         "on-failure" => Restart::OnFailure,
+        "on-success" => Restart::OnSuccess,
         "never" => Restart::Never,
-        _ => return expected("always, on-failure or never"),
+        _ => return expected("always, on-failure, on-success or never"),
     })
 }
 

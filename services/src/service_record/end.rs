@@ -58,6 +58,7 @@ impl ServiceRecord {
             _ if self.is_final(status) || self.is_done(status) => false,
             Restart::Always => true,
             Restart::OnFailure => !status.success(),
+            Restart::OnSuccess => status.success(),
             Restart::Never => false,
         };
         if self.stop_requested {

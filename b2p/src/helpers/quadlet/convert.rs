@@ -303,12 +303,10 @@ fn restart(policy: &str, ends: bool) -> Result<&'static str> {
         "always" if ends => "on-failure",
         "always" => "always",
         "on-failure" | "on-abnormal" | "on-abort" | "on-watchdog" => "on-failure",
+        "on-success" if !ends => "on-success",
         other => {
-            return Err(UnitError::value(
-                "Restart",
-                other,
-                "no, always or on-failure",
-            ));
+            let right = "no, always, on-failure or, of a unit that is no one-shot, on-success";
+            return Err(UnitError::value("Restart", other, right));
         }
     })
 }

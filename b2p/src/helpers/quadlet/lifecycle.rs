@@ -159,6 +159,7 @@ impl Lifecycle {
             Stage::Running if self.main.is_some() || self.plan.remains => return false,
             Stage::Running => self.enter(Stage::Stop, now),
             Stage::Stop => self.enter(Stage::Terminate, now),
+            Stage::Terminate if self.plan.kills_none => self.enter(Stage::StopPost, now),
             Stage::Terminate if self.main.is_some() || self.has_others => return false,
             Stage::Terminate => self.enter(Stage::StopPost, now),
             Stage::StopPost => self.enter(Stage::Ended, now),
@@ -212,6 +213,7 @@ impl Lifecycle {
         }
         self.has_others = stage == Stage::Terminate && self.plan.kills_all;
         match stage {
+            Stage::Terminate if self.plan.kills_none => {}
             Stage::Terminate if self.has_others => self.steps.push_back(Step::TerminateAll),
             Stage::Terminate => self.signal(Step::Terminate),
             _ => {}

@@ -116,6 +116,7 @@ fn plan(unit: &Unit, commands: &Commands<Command>) -> Result<Plan> {
         kills_all: matches!(last("KillMode"), None | Some("control-group")),
         success: ends(unit, "SuccessExitStatus")?,
         prevents: ends(unit, "RestartPreventExitStatus")?,
+        kills_none: last("KillMode") == Some("none"),
     })
 }
 

@@ -75,7 +75,7 @@ fn a_restart_is_not_before_its_time() {
 #[rustfmt::skip]
 fn what_becomes_of_one_that_ended() {
     use ReadyWhen::{Exec, Exit};
-    use Restart::{Always, Never, OnFailure};
+    use Restart::{Always, Never, OnFailure, OnSuccess};
     let [good, bad, killed] = [EXIT_0, ExitStatus::Exited(1), ExitStatus::Killed(34)];
     let no_more = ExitStatus::Exited(FINAL.into());
     let (idle, soon, socket) = (1_000, 999, Some(SOCKET));
@@ -89,6 +89,10 @@ fn what_becomes_of_one_that_ended() {
         (OnFailure, bad,     Exec, None,   idle, "delayed"),
         (OnFailure, killed,  Exec, None,   idle, "delayed"),
         (OnFailure, no_more, Exec, None,   idle, "failed"),
+        (OnSuccess, good,    Exec, None,   idle, "delayed"),
+        (OnSuccess, bad,     Exec, None,   idle, "failed"),
+        (OnSuccess, killed,  Exec, None,   idle, "failed"),
+        (OnSuccess, no_more, Exec, None,   idle, "failed"),
         (Never,     good,    Exec, None,   idle, "done"),
         (Never,     bad,     Exec, None,   idle, "failed"),
         (Never,     killed,  Exec, None,   idle, "failed"),

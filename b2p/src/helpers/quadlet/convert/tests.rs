@@ -100,6 +100,11 @@ fn types_policies_and_what_they_become() {
             Restart::OnFailure,
         ),
         (
+            "Restart=on-success\n",
+            ReadyWhen::Notify,
+            Restart::OnSuccess,
+        ),
+        (
             "Type=oneshot\nRestart=always\n",
             ReadyWhen::Exit,
             Restart::OnFailure,
@@ -125,9 +130,10 @@ fn what_cannot_be_a_service() {
     for (name, text, right) in [
         (
             "a.service",
-            "ExecStart=/a\nRestart=on-success",
-            "no, always or on-failure",
+            "Type=oneshot\nExecStart=/a\nRestart=on-success",
+            "no, always, on-failure",
         ),
+        ("a.service", "ExecStart=/a\nRestart=yes", "no, always"),
         ("a.service", "ExecStart=/a\nRestartSec=infinity", "a time"),
         ("a.service", "ExecStart=/a\nMemoryMax=5x", "MemoryMax: 5x"),
         ("@.service", "ExecStart=/a", "no character"),

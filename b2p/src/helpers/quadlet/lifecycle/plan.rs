@@ -163,6 +163,8 @@ pub struct Plan {
     pub reloads_itself: bool,
     /// Ends of the main process after which the unit is not started again (`RestartPreventExitStatus=`).
     pub prevents: Vec<Exit>,
+    /// The end runs its commands and signals no process (`KillMode=none`, systemd.kill(5)).
+    pub kills_none: bool,
     /// Ends of the main process that are a success, besides those that systemd takes for one.
     pub success: Vec<Exit>,
 }

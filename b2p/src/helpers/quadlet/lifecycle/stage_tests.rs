@@ -39,6 +39,26 @@ fn children_of_the_main_process_are_asked_to_end() {
     );
 }
 
+/// The commands alone end a unit with `KillMode=none`; its processes are neither signalled nor waited for.
+#[test]
+fn a_unit_may_end_without_signals() {
+    let new = || {
+        World::new(Kind::Simple, |plan| {
+            plan.kills_none = true;
+            plan.ignores_failure.stop = vec![false];
+            plan.ignores_failure.stop_post = vec![false];
+        })
+    };
+    let mut w = new();
+    assert_eq!(w.after(&[Event::Stop]), "start0, ready, stop0");
+    assert_eq!(w.after(&[Event::Exited(11, OK)]), "stoppost0");
+    assert_eq!(w.after(&[Event::Exited(12, OK)]), "end 0");
+    let mut w = new();
+    w.after(&[Event::Exited(10, Exit::Code(3))]);
+    assert_eq!(w.after(&[]), "");
+    assert_eq!(w.after(&[Event::Exited(11, OK)]), "end 3");
+}
+
 #[test]
 fn a_unit_is_ready_when_the_commands_after_its_start_have_ended() {
     let new = || {

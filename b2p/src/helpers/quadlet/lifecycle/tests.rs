@@ -33,6 +33,7 @@ impl World {
             kills: true,
             reloads_itself: false,
             prevents: vec![],
+            kills_none: false,
             success: vec![],
         };
         change(&mut plan);
@@ -318,6 +319,7 @@ fn any_history_ends() {
             plan.kills = turn % 3 == 0;
             plan.ends_alone = turn % 5 == 0;
             plan.reloads_itself = turn % 7 == 0;
+            plan.kills_none = turn % 5 == 1;
         });
         w.pid_file = (next(2) == 0).then_some(50);
         for _ in 0..next(12) {
