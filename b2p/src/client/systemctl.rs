@@ -30,6 +30,7 @@ mod query;
 mod show;
 mod signals;
 mod units;
+mod update_timer;
 
 /// Exit status for a lack of privilege (systemctl(1), LSB).
 const NOT_ALLOWED: i32 = 4;
@@ -175,6 +176,9 @@ fn run(control: &ControlClient, table: &'static [Applet], options: &Options) -> 
         options,
     };
     let verb = options.verb.as_str();
+    if let Some(status) = update_timer::run(&env, options) {
+        return status;
+    }
     if let Some(status) = read(control, &owner, options) {
         return status;
     }
@@ -331,6 +335,9 @@ fn with_report(control: &ControlClient, then: impl FnOnce(&Report<'_>) -> i32) -
         }
     }
 }
+
+#[cfg(test)]
+mod verb_tests;
 
 #[cfg(test)]
 mod tests {

@@ -181,6 +181,12 @@ fn timers() -> Vec<Timer> {
     timers
 }
 
+/// Returns the minute after midnight at which this machine updates its images once a day.
+#[must_use]
+pub fn own_minute() -> i64 {
+    spread(&machine_id()) / 60
+}
+
 fn machine_id() -> String {
     sys::files::read_text("/etc/machine-id").unwrap_or_default()
 }
