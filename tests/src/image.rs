@@ -56,9 +56,9 @@ pub struct Distributed {
 /// Media type of the manifest.
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// Makes the image for a registry.
-pub fn distributed() -> Result<Distributed> {
-    let layer = layer(&busybox(Arch::host())?, 0)?;
+/// Makes the image of this number for a registry; [`archive_as`] has the numbers.
+pub fn distributed(number: u64) -> Result<Distributed> {
+    let layer = layer(&busybox(Arch::host())?, number)?;
     let config = config(&layer, Arch::host()).into_bytes();
     let part = |kind: &str, bytes: &[u8]| {
         json!({

@@ -38,6 +38,7 @@ pub mod neighbour;
 pub mod ns;
 pub mod ports;
 mod random;
+pub mod registry;
 mod shell;
 pub mod tls;
 

@@ -26,12 +26,17 @@ pub fn iso(dir: &Path, entries: &[Entry<'_>]) -> Result<PathBuf> {
 
 /// Makes a FAT file system on a whole disk, one of the smallest that mkfs.fat(8) makes.
 pub fn vfat(dir: &Path, entries: &[Entry<'_>]) -> Result<PathBuf> {
+    vfat_labelled(dir, "CIDATA", entries)
+}
+
+/// Makes a FAT file system with another label on a whole disk.
+pub fn vfat_labelled(dir: &Path, label: &str, entries: &[Entry<'_>]) -> Result<PathBuf> {
     let tree = laid(dir, entries)?;
-    let image = dir.join("cidata.img");
+    let image = dir.join(format!("{}.img", label.to_lowercase()));
     fs::File::create(&image)?.set_len(64 * 1024)?;
     tool(
         "mkfs.vfat",
-        &["-n".as_ref(), "CIDATA".as_ref(), image.as_os_str()],
+        &["-n".as_ref(), label.as_ref(), image.as_os_str()],
     )?;
     for (path, ..) in entries {
         let (from, to) = (tree.join(path), format!("::{path}"));

@@ -2,9 +2,9 @@
 //! Images from the user's registries and through proxies.
 
 use super::{World, put};
-use crate::servers::HOST;
 use anyhow::{Result, ensure};
 use tests::Guest;
+use tests::registry::HOST;
 
 /// Client elsewhere, through the API.
 const REMOTE: &str = "CONTAINER_HOST=unix:///run/podman/podman.sock podman --remote";

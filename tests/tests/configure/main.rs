@@ -2,6 +2,7 @@
 //! Configuration from the host and from files on the data disk: one disk, four boots;
 //! docs/guide/configure.md has the recipes.
 
+mod ignition;
 mod images;
 mod keys;
 mod nonsense;
@@ -9,11 +10,12 @@ mod off;
 mod servers;
 
 use anyhow::{Context, Result, ensure};
-use servers::{Authority, HOST, Plain};
+use servers::Authority;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tests::disks::{self, Image, taken, userdata};
+use tests::registry::{HOST, Plain};
 use tests::tls::Server;
 use tests::{Checks, Guest, eventually, keyless, text};
 use vmm::{Disk, Machine};
@@ -125,6 +127,7 @@ fn from_the_host(world: &World, checks: &mut Checks) -> Result<()> {
         .fw_cfg("opt/org.boot2podman/hostname", b"by-fw-cfg")
         .fw_cfg("opt/org.boot2podman/tz", b"Asia/Tokyo")
         .qemu_args(&["-smbios", "type=11,value=boot2podman:tz=Europe/Berlin"])
+        .qemu_args(&["-smbios", &ignition::in_smbios(world)?])
         .qemu_args(&[
             "-smbios",
             "type=11,value=boot2podman:loglevel=warn,value=somebody:else=x",
@@ -140,6 +143,9 @@ fn from_the_host(world: &World, checks: &mut Checks) -> Result<()> {
         flag(&guest, "tz", "Asia/Tokyo", "fw_cfg")?;
         flag(&guest, "b2p.loglevel", "warn", "SMBIOS")?;
         equals(&guest, "hostname; date +%Z", "by-line\nJST")
+    });
+    checks.check("Ignition's document in SMBIOS", || {
+        equals(&guest, "cat /srv/smbios", "smbios")
     });
     checks.check("a user with another name", || user(&guest, "dev", 1000));
     checks.check(
@@ -258,8 +264,12 @@ fn prepare(guest: &Guest, world: &World) -> Result<()> {
 
 /// Second boot: every setting is on the disk, except for one flag that takes precedence.
 fn from_the_disk(world: &World, checks: &mut Checks) -> Result<()> {
-    let guest = Guest::start(&machine(world, "disk")?.append("tz=UTC"))?;
+    let machine = machine(world, "disk")?.append("tz=UTC");
+    let guest = Guest::start(&machine.disk(Disk::raw(ignition::on_disk(world)?)))?;
     checks.check("nothing is missing", || whole(&guest));
+    checks.check("Ignition's document on a disk of its label", || {
+        equals(&guest, "cat /srv/disk", "disk")
+    });
     checks.check("the disk's flags, and one that wins over it", || {
         flag(&guest, "b2p.hostname", "by-disk", "data disk")?;
         flag(&guest, "b2p.user", "dev:1234", "data disk")?;
