@@ -63,8 +63,16 @@ fn full() -> Result<()> {
     });
     checks.check("off", || off(&guest));
     drop(guest);
-    let guest = Guest::start(&machine()?)?;
+    // All of /etc is on the disk now, and the home is handed over, where there is no room.
+    let guest = Guest::start(&machine()?.append("b2p.etc=all b2p.user=core:1500"))?;
     checks.check("the next boot finds it", || on(&guest, "/dev/vda"));
+    checks.check("the user has another number, whole", || {
+        let said = guest.sh(
+            "id -u core; find /home /run/user/1500 ! -user core -path '*/core*'; grep -c ' /etc overlay' /proc/mounts",
+        )?;
+        ensure!(said == "1500\n1", "{said}");
+        guest.ssh_alone("core", "test -w .").map(drop)
+    });
     checks.check("a user's podman has no room", || {
         let said = guest.ssh("core", "podman volume create none 2>&1")?;
         ensure!(!said.status.success(), "{}", tests::text(&said)?);
@@ -74,7 +82,8 @@ fn full() -> Result<()> {
         guest.sh("rm /var/lib/containers/fill /var/lib/containers/rest")?;
         guest.sh("podman volume create kept && sync")?;
         // Its first question in this boot was answered while there was none.
-        guest.sh_as("core", "podman volume create kept")?;
+        guest.sh_as("core", "podman volume create kept && echo mine >note")?;
+        guest.sh("echo kept >/etc/note && cat /mnt/data/kept/etc/note && test -s /etc/passwd")?;
         told(&guest, false)
     });
     checks.check("a database of noise is said until it is mended", || {
