@@ -47,7 +47,8 @@ fn tag(name: &[u8]) -> &[u8] {
     &name[..length.count()]
 }
 
-/// Iterator over the fields of a datagram; it ends where the datagram is not well-formed.
+/// Iterator over the fields of a datagram; it ends where the datagram is not well-formed. Of a value that is
+/// longer than the rest of the datagram, which was cut, there is the rest.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Iterator for Fields<'a> {
@@ -65,7 +66,7 @@ impl<'a> Iterator for Fields<'a> {
         }
         let (length, rest) = rest.split_first_chunk::<8>()?;
         let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
-        let value = rest.get(..length)?;
+        let value = rest.get(..length).unwrap_or(rest);
         let rest = rest.get(length..).unwrap_or_default();
         self.0 = rest.strip_prefix(b"\n").unwrap_or(rest);
         Some((line, value))
@@ -108,6 +109,19 @@ mod tests {
             let (number, tag, text) = parsed(datagram);
             assert_eq!((number, &*tag, &*text), wanted);
         }
+    }
+
+    /// conmon sends a line of a container with its newline in the text, first of all fields
+    /// (ctr_logging.c, `write_journald`).
+    #[test]
+    fn a_long_line_of_a_container_is_whole_and_one_that_is_cut_is_taken_as_far() {
+        let line = [vec![b'x'; 16 << 10], b"\n".to_vec()].concat();
+        let rest = b"PRIORITY=6\nCONTAINER_NAME=web\n";
+        let datagram = [&binary("MESSAGE", &line)[..], rest].concat();
+        assert!(datagram.len() <= super::super::MAX_DATAGRAM);
+        let (_, tag, text) = parsed(&datagram);
+        assert_eq!((&*tag, text.len()), ("web", 16 << 10));
+        assert_eq!(parsed(&datagram[..9000]).2.len(), 9000 - 16);
     }
 
     #[test]

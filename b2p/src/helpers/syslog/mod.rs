@@ -30,8 +30,9 @@ const POLLIN: PollFlags = PollFlags::POLLIN;
 const BATCH: usize = 256;
 /// Batches that are taken after SIGTERM.
 const MAX_LAST_BATCHES: usize = 256;
-/// Longest datagram that is read, in bytes; a longer one is cut.
-const MAX_DATAGRAM: usize = 8192;
+/// Longest datagram that is read, in bytes; a longer one is cut. conmon sends lines of up to 16 KiB, with
+/// fields (ctr_logging.c, `STDIO_BUF_SIZE`).
+const MAX_DATAGRAM: usize = 24 << 10;
 
 /// Runs `b2p syslog` and returns the exit status.
 #[must_use]

@@ -62,9 +62,10 @@ impl Relay {
         }
     }
 
-    /// Takes a datagram. One that is to be dropped is not read: its sender waits for this process.
+    /// Takes a datagram. One that is to be dropped is not read: its sender waits for this process. One without
+    /// bytes has its message in a descriptor, which the kernel has closed.
     pub fn take(&mut self, datagram: &[u8], sender: Sender, now: u64) {
-        if !self.all.has_token(now) {
+        if datagram.is_empty() || !self.all.has_token(now) {
             return self.drop_line(now);
         }
         let message = (self.protocol)(datagram, &self.host);
@@ -109,7 +110,7 @@ impl Relay {
     /// Reports dropped messages; returns false if the kernel does not take the report.
     pub fn report(&mut self) -> bool {
         let dropped = self.dropped;
-        let text = format!("syslog: {dropped} lines dropped, more than 100 a second");
+        let text = format!("syslog: {dropped} lines dropped, more than 100 a second or too long");
         let reported = dropped == 0 || self.write(Priority::of(SYSLOG, sys::kmsg::WARNING), &text);
         if reported {
             (self.dropped, self.due) = (0, None);
@@ -198,8 +199,17 @@ mod tests {
         let _ = std::fs::remove_file(&path);
         let count = |what: &str| text.lines().filter(|l| *l == what).count();
         assert_eq!((count("<8>x[9]: fire"), count("<14>x[9]: fire")), (20, 480));
-        let said = "<44>syslog: 100 lines dropped, more than 100 a second";
+        let said = "<44>syslog: 100 lines dropped, more than 100 a second or too long";
         assert_eq!(text.lines().last(), Some(said));
+    }
+
+    /// A message that is too long for a datagram comes as a descriptor (JOURNAL_NATIVE_PROTOCOL).
+    #[test]
+    fn what_has_no_bytes_is_counted() {
+        let file = File::options().write(true).open("/dev/null");
+        let mut relay = Relay::new(file.expect("/dev/null"), message::parse, b"box");
+        relay.take(b"", USER, 1_000);
+        assert_eq!((relay.dropped, relay.deadline()), (1, Some(2_000)));
     }
 
     #[test]
