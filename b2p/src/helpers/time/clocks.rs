@@ -141,10 +141,7 @@ impl HostClock {
 pub fn host_clock(config: &Config) -> Option<HostClock> {
     let sources = "/sys/devices/system/clocksource/clocksource0/available_clocksource";
     let sources = fs::read_to_string(sources).unwrap_or_default();
-    if sources
-        .split_whitespace()
-        .any(|source| source == "kvm-clock")
-    {
+    if may_have_kvm_clock(std::env::consts::ARCH, &sources) {
         load_ptp_kvm(config);
     }
     let host_clock = HostClock::find(Path::new("/sys/class/ptp"));
@@ -152,6 +149,28 @@ pub fn host_clock(config: &Config) -> Option<HostClock> {
         info!("time: follows the host's clock");
     }
     host_clock
+}
+
+/// Returns true where KVM's clock may be: on x86 it is among the clock sources of the kernel; on Arm the driver
+/// itself asks for it (drivers/ptp/ptp_kvm_arm.c, `kvm_arch_ptp_init`), and is refused on other hosts.
+fn may_have_kvm_clock(arch: &str, sources: &str) -> bool {
+    let is_named = sources.split_whitespace().any(|name| name == "kvm-clock");
+    arch == "aarch64" || is_named
+}
+
+/// Returns true where a host may pause the machine.
+#[must_use]
+pub fn is_guest() -> bool {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    may_be_guest(std::env::consts::ARCH, &cpuinfo)
+}
+
+/// Returns true in a virtual machine (CPUID 1, ECX bit 31), and on every machine that is not x86: there the
+/// kernel does not show it, and a comparison with the hardware clock does no harm.
+fn may_be_guest(arch: &str, cpuinfo: &str) -> bool {
+    let flags = cpuinfo.lines().find(|line| line.starts_with("flags"));
+    let mut flags = flags.into_iter().flat_map(str::split_whitespace);
+    arch != "x86_64" || flags.any(|flag| flag == "hypervisor")
 }
 
 fn load_ptp_kvm(config: &Config) {
@@ -186,6 +205,61 @@ mod tests {
         assert!(HostClock::find(&dir).is_none());
         assert!(HostClock::find(&dir.join("none")).is_none());
         let _ = fs::remove_dir_all(dir);
+    }
+
+    #[test]
+    fn kvms_clock_is_asked_for() {
+        for (arch, sources, wanted) in [
+            ("x86_64", "kvm-clock tsc acpi_pm \n", true),
+            ("x86_64", "tsc acpi_pm\n", false),
+            ("aarch64", "arch_sys_counter\n", true),
+        ] {
+            assert_eq!(
+                may_have_kvm_clock(arch, sources),
+                wanted,
+                "{arch} {sources}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_machine_that_may_be_paused() {
+        let (x86, arm) = (
+            "processor	: 0
+flags		: fpu",
+            "processor	: 0
+Features	: fp",
+        );
+        for (arch, cpuinfo, wanted) in [
+            (
+                "x86_64",
+                format!(
+                    "{x86} hypervisor lahf_lm
+"
+                ),
+                true,
+            ),
+            (
+                "x86_64",
+                format!(
+                    "{x86} vmx
+"
+                ),
+                false,
+            ),
+            ("x86_64", String::new(), false),
+            (
+                "aarch64",
+                format!(
+                    "{arm} asimd cpuid
+"
+                ),
+                true,
+            ),
+            ("aarch64", String::new(), true),
+        ] {
+            assert_eq!(may_be_guest(arch, &cpuinfo), wanted, "{arch} {cpuinfo}");
+        }
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl Keeper {
         let mut keeper = Keeper {
             utc: config.utc,
             configured_server: config.ntpserver.clone(),
-            watch_rtc: host_clock.is_none() && is_guest() && clocks::rtc(true).is_some(),
+            watch_rtc: host_clock.is_none() && clocks::is_guest() && clocks::rtc(true).is_some(),
             host_clock,
             baseline: None,
             servers: Vec::new(),
@@ -334,7 +334,7 @@ impl Keeper {
     }
 
     fn poll_interval(&self) -> Ms {
-        match self.watch_rtc || self.host_clock.is_some() || !is_guest() {
+        match self.watch_rtc || self.host_clock.is_some() || !clocks::is_guest() {
             true => POLL_INTERVAL,
             false => POLL_INTERVAL_ALONE,
         }
@@ -369,13 +369,6 @@ fn step_clock(by: Ms, why: &str) -> bool {
         ),
     }
     true
-}
-
-/// Returns true in a virtual machine (CPUID 1, ECX bit 31).
-fn is_guest() -> bool {
-    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let flags = cpuinfo.lines().find(|line| line.starts_with("flags"));
-    flags.is_some_and(|line| line.split_whitespace().any(|flag| flag == "hypervisor"))
 }
 
 #[cfg(test)]
