@@ -194,4 +194,24 @@ mod tests {
         parse_meta_data(b"a: [", &mut diagnostics);
         assert_eq!(diagnostics.failed.len(), 1);
     }
+
+    /// KubeVirt's (pkg/cloud-init, `NoCloudMetadata`), OpenStack's meta_data.json, EC2's, and lists.
+    #[test]
+    fn keys_of_meta_data_in_every_shape() {
+        let key =
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAu27s6wBgRTcv8oHpNcxNCeiEKIY08S+emMug+zDo89 a";
+        for text in [
+            r#"{"instance-type":"a","instance-id":"i","local-hostname":"h","public-keys":{"0":"KEY"}}"#,
+            r#"{"uuid":"i","hostname":"h.novalocal","public_keys":{"mykey":"KEY\n"},"launch_index":0}"#,
+            r#"{"instance-id":"i","public-keys":["KEY"]}"#,
+            r#"{"instance-id":"i","public-keys":"KEY"}"#,
+            r#"{"instance-id":"i","public-keys":{"0":{"openssh-key":"KEY"}}}"#,
+        ] {
+            let text = text.replace("KEY", key);
+            let mut diagnostics = Diagnostics::default();
+            let meta_data = parse_meta_data(text.as_bytes(), &mut diagnostics);
+            assert_eq!(meta_data.keys, [key], "{text}");
+            assert!(diagnostics.failed.is_empty(), "{text}");
+        }
+    }
 }

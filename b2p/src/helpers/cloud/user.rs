@@ -137,10 +137,10 @@ fn add_rules(user: &mut User, value: &Node, mut wrong: impl FnMut(&str)) {
     }
 }
 
-/// Returns the keys in a list, or in one text with several lines. Lines that are no keys are
+/// Returns the keys in a list, in a map, or in one text with several lines. Lines that are no keys are
 /// counted and not shown: they may be secret.
 pub fn keys(node: &Node, diagnostics: &mut Diagnostics) -> Vec<String> {
-    let texts = node.items().iter().filter_map(Node::text);
+    let texts = node.all_texts().into_iter();
     let valid = ValidKeys::of(texts.flat_map(str::lines));
     if valid.wrong > 0 {
         let (wrong, total) = (valid.wrong, valid.total);

@@ -81,6 +81,17 @@ impl Node {
         }
     }
 
+    /// Returns every text in the value, whatever lists and maps are around it. Names are none.
+    #[must_use]
+    pub fn all_texts(&self) -> Vec<&str> {
+        match self {
+            Node::Text(text) => vec![text],
+            Node::List(items) => items.iter().flat_map(Node::all_texts).collect(),
+            Node::Map(entries) => entries.iter().flat_map(|(_, v)| v.all_texts()).collect(),
+            Node::Null => Vec::new(),
+        }
+    }
+
     /// Returns the texts in the list of a name.
     #[must_use]
     pub fn texts(&self, name: &str) -> Vec<String> {

@@ -227,3 +227,21 @@ fn certificates_in_both_spellings() {
     let certs = good("ca-certs:\n  remove-defaults: true\n  trusted:\n  - |\n    a\n").certs;
     assert!(certs.remove_defaults && certs.trusted == ["a\n"]);
 }
+
+/// The shapes that cloud-init takes (`Distro.create_user`, `normalize_pubkey_data`).
+#[test]
+fn keys_in_every_shape() {
+    for shape in [
+        KEY.to_owned(),
+        format!("[{KEY}]"),
+        format!("{{laptop: {KEY}}}"),
+        format!("{{laptop: [{KEY}]}}"),
+        format!("{{\"0\": {{openssh-key: {KEY}}}}}"),
+    ] {
+        let data = good(&format!(
+            "ssh_authorized_keys: {shape}\nusers: [{{name: ann, ssh-authorized-keys: {shape}}}]"
+        ));
+        assert_eq!(data.keys, [KEY], "{shape}");
+        assert_eq!(data.users[0].keys, [KEY], "{shape}");
+    }
+}
