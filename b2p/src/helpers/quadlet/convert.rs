@@ -200,7 +200,7 @@ fn supervision(unit: &Unit, program: &Program, service: &str) -> Result<String> 
     let last = |key: &str| unit.last("Service", key);
     let plan = &program.plan;
     let ends = plan.kind == Kind::Oneshot && !plan.remains;
-    let restart = restart(last("Restart").unwrap_or("no"), ends)?;
+    let restart = restart(last("Restart").unwrap_or("no"), ends || plan.ends_alone)?;
     let delay = last("RestartSec").map_or(Ok(100), restart_delay)?;
     let grace = plan
         .stop_ms

@@ -37,8 +37,6 @@ pub struct Lifecycle {
     failure: Option<Failure>,
     /// End of the main process, or of the last command of a one-shot.
     exit: Option<Exit>,
-    /// The unit has done its work, and PID 1 keeps it as done.
-    is_done: bool,
     /// Time at which the stage is over.
     deadline: Option<Millis>,
     /// Time to which the unit has extended the stage.
@@ -70,7 +68,6 @@ impl Lifecycle {
             has_others: false,
             failure: None,
             exit: None,
-            is_done: false,
             deadline,
             extended: 0,
             watchdog_at: None,
@@ -276,8 +273,7 @@ impl Lifecycle {
             Event::Extend(ms) => self.extended = now.saturating_add(ms),
             Event::Left(has_others) if self.awaits && self.stage == Stage::Post => {
                 self.awaits = false;
-                self.is_done = !has_others;
-                if self.is_done {
+                if !has_others {
                     self.enter(Stage::Ended, now);
                 }
             }

@@ -112,6 +112,11 @@ fn types_policies_and_what_they_become() {
         // Processes that are left keep it up.
         (oneshot, ReadyWhen::Notify, Restart::Never),
         (
+            &format!("{oneshot}Restart=always\n"),
+            ReadyWhen::Notify,
+            Restart::OnFailure,
+        ),
+        (
             &format!("{oneshot}ExecStop=/b\n"),
             ReadyWhen::Notify,
             Restart::Never,

@@ -45,8 +45,8 @@ impl Lifecycle {
     pub fn exit_status(&self) -> u8 {
         let is_final = self.exit.filter(|exit| self.plan.prevents.contains(exit));
         match (self.failure, is_final) {
-            (None, None) if !self.is_done => 0,
-            (None, _) => SKIPPED,
+            (None, None) => 0,
+            (None, Some(_)) => SKIPPED,
             (Some(_), Some(Exit::Signal(_))) => GIVEN_UP,
             (Some(failure), _) => match u8::try_from(failure.status).unwrap_or(1) {
                 SKIPPED | GIVEN_UP => SKIPPED - 1,
