@@ -298,7 +298,7 @@ fn everything() -> Result<()> {
     checks.check("limits of a user of the document hold at the first login", || {
         let archive = fs::read(image::archive(guest.vm.dir())?)?;
         tests::text(&guest.ssh_with("eve", "podman load -q", &archive)?)?;
-        let limits = "cat /proc/self/cgroup; podman run --rm -m 32m --pids-limit 9 localhost/box:1 \
+        let limits = "cat /proc/self/cgroup; podman run --rm --network none -m 32m --pids-limit 9 localhost/box:1 \
             cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max";
         let said = tests::text(&guest.ssh_alone("eve", limits)?)?;
         let wanted = "0::/user/1700/session\n33554432\n9";

@@ -105,7 +105,7 @@ fn health() -> Result<()> {
 
 fn run(guest: &Guest, user: &str, name: &str, options: &str) -> Result<()> {
     let script = format!(
-        "podman run -d --name {name} --stop-timeout 1 {options} {} sleep 10000",
+        "podman run -d --network none --name {name} --stop-timeout 1 {options} {} sleep 10000",
         image::NAME
     );
     guest.sh_as(user, &script).map(drop)

@@ -83,7 +83,8 @@ fn share() -> Result<()> {
         let archive = fs::read(image::archive(guest.vm.dir())?)?;
         tests::text(&guest.ssh_with("root", "podman load -q", &archive)?)?;
         let name = image::NAME;
-        let script = format!("podman run --rm -v /mnt/read:/x:ro {name} cat /x/file");
+        let script =
+            format!("podman run --rm --network none -v /mnt/read:/x:ro {name} cat /x/file");
         let said = guest.sh(&script)?;
         ensure!(said == "from the host", "{said}");
         Ok(())

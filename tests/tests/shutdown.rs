@@ -143,7 +143,7 @@ fn rootless(guest: &Guest, archive: &str, script: &str) -> Result<()> {
     let loaded = guest.ssh_with("core", "podman load", &bytes)?;
     ensure!(loaded.status.success(), "{loaded:?}");
     let run = format!(
-        "podman run --detach --name rootless --stop-signal USR1 -v /mnt/disk:/d {} sh -c {script:?}",
+        "podman run --detach --network none --name rootless --stop-signal USR1 -v /mnt/disk:/d {} sh -c {script:?}",
         image::NAME
     );
     guest.sh_as("core", &run).map(drop)

@@ -105,12 +105,12 @@ pub fn by_proxy(guest: &Guest, world: &World) -> Result<()> {
 pub fn proxies(guest: &Guest, world: &World) -> Result<()> {
     let proxy = format!("http_proxy=http://{HOST}:{}", world.plain.port);
     for (user, script) in [
-        ("root", format!("podman run --rm {FAR} env")),
-        ("dev", format!("{REMOTE} run --rm {FAR} env")),
+        ("root", format!("podman run --rm --network none {FAR} env")),
+        ("dev", format!("{REMOTE} run --rm --network none {FAR} env")),
         (
             "dev",
             format!(
-                "printf 'FROM {FAR}\\nRUN env\\n' | podman build --no-cache --pull=never - 2>&1"
+                "printf 'FROM {FAR}\\nRUN env\\n' | podman build --network none --no-cache --pull=never - 2>&1"
             ),
         ),
     ] {

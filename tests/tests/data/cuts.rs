@@ -219,11 +219,14 @@ impl Life {
     fn intact(&self, guest: &Guest, name: &str) -> Result<()> {
         let number = (0..self.archives.len()).find(|n| called(*n) == name);
         let Some(number) = number else {
-            let said = guest.sh(&format!("podman run --rm {name} echo runs"))?;
+            let said = guest.sh(&format!("podman run --rm --network none {name} echo runs"))?;
             ensure!(said == "runs", "{name}: {said}");
             return Ok(());
         };
-        let out = guest.ssh("root", &format!("podman run --rm {name} cat /bulk"))?;
+        let out = guest.ssh(
+            "root",
+            &format!("podman run --rm --network none {name} cat /bulk"),
+        )?;
         let right = out.status.success() && out.stdout == image::bulk(number as u64 + 1);
         let said = String::from_utf8_lossy(&out.stderr);
         ensure!(

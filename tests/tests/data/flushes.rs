@@ -177,7 +177,7 @@ fn boot(disk: &Image, least: u64) -> Result<()> {
     let archive = fs::read(image::archive(guest.vm.dir())?)?;
     let name = image::NAME;
     guest.sh(&format!(
-        "podman volume create after && podman info >/dev/null && ! podman image exists {name} || podman run --rm {name} true"
+        "podman volume create after && podman info >/dev/null && ! podman image exists {name} || podman run --rm --network none {name} true"
     ))?;
     text(&guest.ssh_with("root", "podman load -q", &archive)?)?;
     guest.sh(&format!("podman run --rm {name} true"))?;

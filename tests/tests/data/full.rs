@@ -123,7 +123,7 @@ fn containers(guest: &Guest, checks: &mut Checks) -> Result<()> {
     for (what, command, is_paused) in GREEDY {
         checks.check(&format!("a container takes all {what}"), || {
             let run = format!(
-                "podman run -d --name greedy {} sh -c '{command}'",
+                "podman run -d --network none --name greedy {} sh -c '{command}'",
                 image::NAME
             );
             let id = guest.sh(&run)?;

@@ -230,7 +230,7 @@ fn yesterday(guest: &Guest) -> Result<()> {
         let all = guest.sh_as(user, "podman ps -a --format '{{.Names}}'")?;
         ensure!(all == "writer", "{user}: {all}");
         let script = format!(
-            "podman run --rm -v kept:/data {} cat /data/note",
+            "podman run --rm --network none -v kept:/data {} cat /data/note",
             image::NAME
         );
         let note = guest.sh_as(user, &script)?;

@@ -21,7 +21,7 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         "built.build",
-        "[Build]\nImageTag=localhost/built:1\nSetWorkingDirectory=unit\nPull=never\n[Service]\nTimeoutStartSec=600\n",
+        "[Build]\nImageTag=localhost/built:1\nSetWorkingDirectory=unit\nNetwork=none\nPull=never\n[Service]\nTimeoutStartSec=600\n",
     ),
     (
         "y.kube",
@@ -72,14 +72,14 @@ pub fn begin(guest: &Guest) -> Result<()> {
         (
             "well.container",
             format!(
-                "[Container]\nImage={image}\nNotify=healthy\nHealthCmd=test -e /tmp/well\nHealthInterval=2s\n\
+                "[Container]\nImage={image}\nNetwork=none\nNotify=healthy\nHealthCmd=test -e /tmp/well\nHealthInterval=2s\n\
                  Exec=sh -c \"echo to the log; sleep 3; touch /tmp/well; {LOOP}\"\n[Service]\nTimeoutStartSec=600\n"
             ),
         ),
         (
             "t@.container",
             format!(
-                "[Container]\nImage={image}\nEnvironment=WHICH=%i\nExec=sh -c \"{LOOP}\"\n[Service]\nTimeoutStartSec=600\n"
+                "[Container]\nImage={image}\nNetwork=none\nEnvironment=WHICH=%i\nExec=sh -c \"{LOOP}\"\n[Service]\nTimeoutStartSec=600\n"
             ),
         ),
         ("Containerfile", format!("FROM {image}\nENV MADE=here\n")),
