@@ -5,6 +5,8 @@
 //! The boot codes keep the meaning that they have in Tiny Core
 //! (tinycorelinux/Core-scripts, etc/init.d/tc-config).
 
+use std::borrow::Cow;
+
 use crate::builder::{Builder, each_item};
 use crate::diagnostic::Problem;
 use crate::flag::Flag;
@@ -159,11 +161,21 @@ const SERVICE_ALIASES: &[(&str, &str)] = &[
     ("podman-auto-update", "auto-update"),
 ];
 
-/// Returns the name that a service has here, of an earlier name or one of systemd, or `name` itself.
+/// Prefixes of services of a terminal, whose names end in the lower case of the terminal's.
+const TERMINAL_PREFIXES: [&str; 2] = ["console-", "rescue-"];
+
+/// Returns the name that a service has here, of an earlier name, one of systemd or one with the terminal's own
+/// spelling (`console-ttyS0`), or `name` itself.
 #[must_use]
-pub fn canonical_service_name(name: &str) -> &str {
+pub fn canonical_service_name(name: &str) -> Cow<'_, str> {
+    if TERMINAL_PREFIXES
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+    {
+        return Cow::Owned(name.to_ascii_lowercase());
+    }
     let alias = SERVICE_ALIASES.iter().find(|(old, _)| *old == name);
-    alias.map_or(name, |(_, present)| present)
+    Cow::Borrowed(alias.map_or(name, |(_, present)| present))
 }
 
 #[cfg(test)]
@@ -178,6 +190,8 @@ mod tests {
             assert_eq!(canonical_service_name(present), *present);
             assert!(values::is_service_name(old) && values::is_service_name(present));
         }
+        assert_eq!(canonical_service_name("console-ttyS0"), "console-ttys0");
+        assert_eq!(canonical_service_name("rescue-hvc0"), "rescue-hvc0");
         assert_eq!(canonical_service_name("web"), "web");
         assert_eq!(canonical_service_name(""), "");
     }

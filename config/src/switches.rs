@@ -88,14 +88,14 @@ fn has_short_parts(text: &str) -> bool {
 pub(crate) fn services(builder: &mut Builder, text: &str, on: bool) -> Result<(), Problem> {
     let services = &mut builder.config.services;
     each_item(text, |name| {
-        if !values::is_service_name(name) {
+        let name = canonical_service_name(name);
+        if !values::is_service_name(&name) {
             return Err(Problem::invalid(
-                "invalid service name (letters, digits, -); the other names in the list are applied",
+                "invalid service name (a-z, digits, -; at most 64); the other names in the list are applied",
             ));
         }
-        let name = canonical_service_name(name);
-        services.retain(|(known, _)| known != name);
-        services.push((name.to_owned(), on));
+        services.retain(|(known, _)| *known != name);
+        services.push((name.into_owned(), on));
         Ok(())
     })
 }

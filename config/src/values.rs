@@ -13,6 +13,10 @@ use crate::suggest::suggest;
 const MAX_DNS_NAME: usize = 253;
 /// Maximum length of a module's name: the kernel's `MODULE_NAME_LEN` of 56, without the NUL.
 const MAX_MODULE: usize = 55;
+/// Maximum length of a service's name in bytes, as in the control channel (`control::Name`).
+const MAX_SERVICE_NAME: usize = 64;
+/// Maximum length of an extension's name in bytes.
+const MAX_EXTENSION_NAME: usize = 32;
 /// Maximum length of a label in bytes; no file system has a longer one.
 const MAX_LABEL: usize = 255;
 /// Maximum length of the path of a device node in bytes, less than Linux `PATH_MAX`.
@@ -312,18 +316,18 @@ fn is_plain(text: &str) -> bool {
     (1..=MAX_PROXY).contains(&text.len()) && text.bytes().all(plain)
 }
 
-/// Returns true if `text` has the form of a service's name, which is also the name of a file and
-/// of a cgroup, and an argument in the control channel.
+/// Returns true if `text` has the form of a service's name: `[a-z0-9][a-z0-9-]{0,63}`, as in the control
+/// channel (`control::Name`).
 pub(crate) fn is_service_name(text: &str) -> bool {
-    let first = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    text.len() <= 32 && text.bytes().next().is_some_and(first) && text.bytes().all(allowed)
+    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let valid = text.bytes().all(|byte| letter(byte) || byte == b'-');
+    valid && (1..=MAX_SERVICE_NAME).contains(&text.len()) && !text.starts_with('-')
 }
 
 /// Returns true if `text` has the form of an extension's name, which is also the name of its files.
 #[must_use]
 pub fn is_extension_name(text: &str) -> bool {
-    is_service_name(text) && !text.bytes().any(|byte| byte.is_ascii_uppercase())
+    text.len() <= MAX_EXTENSION_NAME && is_service_name(text)
 }
 
 /// Parses the name of a kernel module. The kernel has `_` for every `-` in it.

@@ -201,7 +201,10 @@ fn services() {
         to.services = vec![("web".into(), false), ("net".into(), true)];
     });
     assert_eq!(good("b2p.off=net,web b2p.on=net"), expected);
-    let terminal = with(|to| to.services = vec![("console-ttyS0".into(), false)]);
+    let long = "a".repeat(64);
+    let longest = with(|to| to.services = vec![(long.clone(), false)]);
+    assert_eq!(good(&format!("b2p.off={long}")), longest);
+    let terminal = with(|to| to.services = vec![("console-ttys0".into(), false)]);
     assert_eq!(good("b2p.off=console-ttyS0"), terminal);
     assert_eq!(
         good("b2p.off=store,own"),
@@ -211,7 +214,7 @@ fn services() {
         good("b2p.off=late-drivers b2p.on=settle"),
         good("b2p.on=late-drivers")
     );
-    for bad in ["a/b", "-a", "TTY", "a.b"] {
+    for bad in ["a/b", "-a", "TTY", "a.b", &"a".repeat(65)] {
         let line = format!("b2p.off={bad},good");
         let (config, diagnostics) = config::parse(line.as_bytes(), &[]);
         assert_eq!(config.services, [("good".to_owned(), false)], "{bad}");

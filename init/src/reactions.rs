@@ -100,6 +100,7 @@ pub const REACTIONS: &[Reaction] = &[
     Reaction { on: Ended(IGNITION), when: is_ready,            run: host_port::tell_ready_by_vsock, why: "a document that was applied after the ready line is answered as well" },
     Reaction { on: Ended(TEMPLATE), when: always,              run: leave_template,                why: "a copy of a template has its own identity, devices, flags and services" },
     Reaction { on: ServiceChanged,  when: is_ready,            run: ready::judge_again,            why: "the degraded lines match the state of each service" },
+    Reaction { on: ServiceChanged,  when: user_services_known, run: ready::report_unknown_services, why: "a name of no service in `b2p.off=` or `b2p.on=` is listed until a service has it" },
 
     Reaction { on: NoGatePending,   when: always,              run: ready::judge_all,              why: "every service that is not ready is listed as degraded" },
     Reaction { on: NoGatePending,   when: always,              run: ready::announce,               why: "the ready line reports how to reach the machine" },
@@ -256,6 +257,14 @@ fn card_is_missing(context: &Context<'_>, _: &Event) -> When {
     let def = net.and_then(|id| supervisor.definition(id));
     let no_card = def.is_some_and(|def| !def.gates_ready);
     now_or_never(no_card && context.state.degraded.has(NET))
+}
+
+/// Returns `Now` if a flag names services, and the files that define user services were read.
+fn user_services_known(context: &Context<'_>, _: &Event) -> When {
+    match context.state.config.services.is_empty() {
+        true => When::Never,
+        false => if_ready_and_ended(context, &[USER_SERVICES]),
+    }
 }
 
 fn share_has_ended(context: &Context<'_>, _: &Event) -> When {

@@ -18,7 +18,7 @@ use crate::bounded::bounded_output;
 use crate::context::Context;
 use crate::data_disk;
 use crate::event_sources::Event;
-use crate::service_table::names;
+use crate::service_table::{self, names};
 use crate::state::SystemState;
 
 /// Number of bytes of a service's degraded file that are read.
@@ -150,6 +150,33 @@ fn failure_reason(s: &Supervisor, id: ServiceId, def: &ServiceDef) -> String {
     }
 }
 
+/// Updates the degraded lines of flags that name a service which neither the table nor a file defines.
+pub fn report_unknown_services(context: &mut Context<'_>, _: &Event) {
+    let supervisor = context.manager.supervisor();
+    let defs = || supervisor.ids().filter_map(|id| supervisor.definition(id));
+    let known: Vec<&str> = defs().map(|def| def.name).collect();
+    let lines = unknown_services(&context.state.config, &known);
+    let lines = lines.iter().map(|(flag, why)| (*flag, why.as_str()));
+    context.state.degraded.set("b2p.off", lines);
+}
+
+/// Returns the flag and a message for each service that a flag names, that is not `known` and that the table
+/// does not have on another machine or with other flags either.
+fn unknown_services(config: &Config, known: &[&str]) -> Vec<(&'static str, String)> {
+    let is_unknown = |name: &str| !known.contains(&name) && !service_table::is_reserved(name);
+    let named = config.services.iter();
+    let message = |(name, on): &(String, bool)| {
+        let similar = config::suggest(name, &mut known.iter().copied());
+        let advice = similar.map_or(String::new(), |name| format!("; did you mean {name}?"));
+        let flag = if *on { "b2p.on" } else { "b2p.off" };
+        (flag, format!("{name}: no such service{advice}"))
+    };
+    named
+        .filter(|(name, _)| is_unknown(name))
+        .map(message)
+        .collect()
+}
+
 /// Writes the ready line to the kernel log, on every console, and to a file.
 pub fn announce(context: &mut Context<'_>, _: &Event) {
     let line = ready_line(context.state, context.manager.supervisor());
@@ -269,6 +296,20 @@ mod tests {
         let _ = manager.decide(2);
         manager.note(2, Input::Spawned(id, 101));
         assert_eq!(reason(&manager).as_deref(), Some("still at it after 1 s"));
+    }
+
+    #[test]
+    fn a_flag_with_a_name_of_no_service_is_reported() {
+        let line = b"b2p.off=web,sshd,swap,console-ttyS9,netz b2p.on=timer";
+        let config = config::parse(line, &[]).0;
+        let known = ["sshd", "net", "web", "timers"];
+        let expected = [
+            ("b2p.off", "netz: no such service; did you mean net?"),
+            ("b2p.on", "timer: no such service; did you mean timers?"),
+        ];
+        let lines = unknown_services(&config, &known);
+        let lines: Vec<_> = lines.iter().map(|(f, why)| (*f, why.as_str())).collect();
+        assert_eq!(lines, expected);
     }
 
     #[test]

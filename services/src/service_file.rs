@@ -132,9 +132,7 @@ impl Seen {
 /// of a file and a cgroup, and precedes the service's lines in the log.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
-    let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let valid = name.bytes().all(|b| letter(b) || b == b'-') && !SPEAKERS.contains(&name);
-    valid && (1..=64).contains(&name.len()) && !name.starts_with('-')
+    control::Name::is_valid(name) && !SPEAKERS.contains(&name)
 }
 
 /// Parses the file of the service `name`. `passwd` and `group` are the texts of those files.

@@ -51,3 +51,32 @@ pub fn is_off(config: &Config, name: &str) -> bool {
     let mut told = config.services.iter();
     told.any(|(known, on)| known == name && !on)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_take_the_names_of_the_control_channel() {
+        let (longest, longer) = ("a".repeat(64), "a".repeat(65));
+        let names = [
+            "a",
+            "0-a",
+            "-a",
+            "A",
+            "a_b",
+            "console-ttys0",
+            &longest,
+            &longer,
+        ];
+        for name in names {
+            let line = format!("b2p.off={name}");
+            let config = config::parse(line.as_bytes(), &[]).0;
+            assert_eq!(
+                is_off(&config, name),
+                control::Name::is_valid(name),
+                "{name}"
+            );
+        }
+    }
+}

@@ -2,6 +2,7 @@
 //! `b2p start`, `stop` and `restart`, which change services, and `b2p load`, by which PID 1 reads files of user
 //! services.
 
+use config::canonical_service_name;
 use control::Name;
 
 use crate::common::service_change::{Verb, change_all};
@@ -34,10 +35,10 @@ fn parse_names(args: &[String]) -> Option<Vec<Name>> {
         return None;
     }
     let name = |arg: &String| {
-        let name = Name::new(arg);
+        let name = Name::new(arg).or_else(|| Name::new(&canonical_service_name(arg)));
         if name.is_none() {
             print_error(&format!(
-                "b2p: {arg}: not a name: letters, digits and -, at most 64"
+                "b2p: {arg}: not a name: a-z, digits and -, at most 64"
             ));
         }
         name

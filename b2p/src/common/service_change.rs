@@ -101,7 +101,7 @@ fn instance(service: Service<'_>) -> Instance {
 fn resolve(env: &Environment, report: &Report<'_>, name: Name) -> Name {
     let is_known =
         with_name(report, &name).is_some() || service_files::exists(&env.user_files, &name);
-    match Name::new(canonical_service_name(name.as_str())) {
+    match Name::new(&canonical_service_name(name.as_str())) {
         Some(canonical) if !is_known => canonical,
         _ => name,
     }

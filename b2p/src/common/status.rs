@@ -16,7 +16,7 @@ pub fn with_name<'a>(report: &Report<'a>, name: &Name) -> Option<Service<'a>> {
 /// Returns the service of this name, or of the name that this former name stands for.
 pub fn find<'a, 'b>(report: &'b Report<'a>, name: &str) -> Option<&'b Service<'a>> {
     let with_name = |name: &str| report.services.iter().find(|s| s.name == name);
-    with_name(name).or_else(|| with_name(canonical_service_name(name)))
+    with_name(name).or_else(|| with_name(&canonical_service_name(name)))
 }
 
 /// Returns the error for a name that no service has, with the most similar one.

@@ -54,12 +54,20 @@ impl Fixture {
         self
     }
 
-    fn when(&mut self, on: Trigger, event: &Event) -> When {
-        let context = Context {
+    fn context(&mut self) -> Context<'_> {
+        Context {
             state: &mut self.state,
             manager: &mut self.manager,
             sources: &mut self.sources,
-        };
+        }
+    }
+
+    fn unknown_services(&mut self) -> When {
+        user_services_known(&self.context(), &Event::NoGatePending)
+    }
+
+    fn when(&mut self, on: Trigger, event: &Event) -> When {
+        let context = self.context();
         assert!(on.matches(event, context.manager.supervisor()), "{on:?}");
         let reaction = REACTIONS.iter().find(|r| r.on == on);
         reaction.map_or(When::Never, |r| (r.when)(&context, event))
@@ -88,6 +96,18 @@ fn a_disk_is_looked_at_once_the_last_look_is_over() {
     assert_eq!(machine.when(NewDisk, &device(Uevent::Overrun)), When::Now);
     let mut has_disk = machine.with_data(Some("/dev/vda1"), 7);
     assert_eq!(has_disk.when(NewDisk, &disk(8)), When::Never);
+}
+
+#[test]
+fn names_in_flags_are_judged_once_the_files_of_services_were_read() {
+    let mut fixture = Fixture::new(b"b2p.off=web").ready();
+    assert_eq!(fixture.unknown_services(), When::Later);
+    let mut read = fixture.ended(USER_SERVICES);
+    assert_eq!(read.unknown_services(), When::Now);
+    let mut without_flags = Fixture::new(b"").ended(USER_SERVICES).ready();
+    assert_eq!(without_flags.unknown_services(), When::Never);
+    let mut unread = Fixture::new(b"b2p.off=web,user-services").ready();
+    assert_eq!(unread.unknown_services(), When::Never);
 }
 
 #[test]
@@ -182,11 +202,7 @@ fn the_configuration_of_a_disk_is_applied_by_the_first_report_alone() {
         .expect("the service");
     let ended = Event::Service(Change::Ended(id, ExitStatus::Exited(0)));
     let mut later = machine.with_data(None, 7);
-    let context = Context {
-        state: &mut later.state,
-        manager: &mut later.manager,
-        sources: &mut later.sources,
-    };
+    let context = later.context();
     assert_eq!(is_first_report(&context, &ended), When::Never);
 }
 
@@ -367,11 +383,7 @@ fn a_card_that_appears_leaves_what_the_network_reports() {
 fn a_faulty_disk_may_be_pulled_before_its_fault_is_listed() {
     let removed = device(Uevent::BlockRemoved("vdb".to_owned()));
     let faulty = |machine: &mut Fixture| {
-        let context = Context {
-            state: &mut machine.state,
-            manager: &mut machine.manager,
-            sources: &mut machine.sources,
-        };
+        let context = machine.context();
         is_faulty_disk(&context, &removed)
     };
     let mut machine = Fixture::new(b"").with_data(None, 7).ended(DATA);

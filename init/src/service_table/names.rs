@@ -20,6 +20,7 @@ pub const PODMAN_USER: &str = "podman-user";
 pub const SHARE: &str = "share";
 pub const SSHD: &str = "sshd";
 pub const TEMPLATE: &str = "template";
+pub const USER_SERVICES: &str = "user-services";
 
 /// Services that must come before a service that uses files of the data disk.
 pub const DATA_DISK: &[&str] = &[DATA];

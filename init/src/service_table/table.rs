@@ -211,7 +211,7 @@ pub const SERVICES: &[Entry] = &[
     // Before `late-drivers`: PID 1 starts services in the order of the table.
     Entry {
         def: ServiceDef {
-            name: "user-services",
+            name: USER_SERVICES,
             why: "the owner's services, quadlets, kube files and compose projects run (docs/guide/services.md)",
             argv: &[B2P, "user-services"],
             after: ENGINE_PREREQUISITES,

@@ -44,10 +44,13 @@ fn states(guest: &Guest) -> Result<()> {
         ("podman", "armed"),
         ("late-drivers", "off"),
         ("user-services", "done"),
+        ("console-ttys0", "off"),
     ] {
         let words = line(name).and_then(|l| l.split_whitespace().nth(1));
         ensure!(words == Some(state), "{name}: {words:?}\n{text}");
     }
+    let unknown = "degraded b2p.off: off1: no such service";
+    ensure!(text.contains(unknown), "{text}");
     Ok(())
 }
 

@@ -18,7 +18,8 @@ const SOON: Duration = Duration::from_secs(180);
 #[test]
 fn control() -> Result<()> {
     let guest = Guest::boot("control", |machine| {
-        machine.memory_mib(640).append("b2p.off=off1,late-drivers")
+        let off = "b2p.off=off1,late-drivers b2p.off=console-ttyS0";
+        machine.memory_mib(640).append(off)
     })?;
     let mut checks = Checks::new("control");
     commands::all(&guest, &mut checks);

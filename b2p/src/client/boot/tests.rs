@@ -27,7 +27,7 @@ service hostkey done since=1941 asked=1898 spawned=1900 ready=1941
 service sshd up since=1979 asked=1898 spawned=1941 ready=1979 pid=75
 service podman armed since=1898 asked=1898 ready=1898
 service late-drivers done since=2400 asked=1980 spawned=1982 ready=2400
-service console-ttyS0 up since=1984 asked=1980 spawned=1982 ready=1984 pid=90
+service console-ttys0 up since=1984 asked=1980 spawned=1982 ready=1984 pid=90
 service web up since=60000 asked=59000 spawned=59001 ready=60000 pid=700
 ";
 
@@ -70,7 +70,7 @@ net               109       61                        ·████████
 hostkey           110       41                        ·████████▏      │
 sshd              151       38                        ·········███████▍
 late-drivers      192      418                                        ·█████████████████►
-console-ttyS0     192        2                                        ·▍
+console-ttys0     192        2                                        ·▍
 ";
 
 #[test]

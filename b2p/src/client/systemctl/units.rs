@@ -89,7 +89,7 @@ pub fn find<'a>(report: &Report<'a>, owner: &Owner, word: &str) -> View<'a> {
         let suffixes = [".service", ".socket"];
         let stem = suffixes.iter().find_map(|s| view.name.strip_suffix(s));
         let stem = stem.unwrap_or_default();
-        view.service = service(stem).or_else(|| service(canonical_service_name(stem)));
+        view.service = service(stem).or_else(|| service(&canonical_service_name(stem)));
     }
     view
 }

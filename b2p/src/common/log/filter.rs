@@ -66,8 +66,8 @@ fn begins_message(rest: &[u8]) -> bool {
 /// boots may have both.
 pub fn service_names(name: &str) -> impl Iterator<Item = String> {
     let present = config::canonical_service_name(name);
-    let names = [Some(name), Some(present).filter(|present| *present != name)];
-    names.into_iter().flatten().map(str::to_owned)
+    let present = (present != name).then(|| present.into_owned());
+    [Some(name.to_owned()), present].into_iter().flatten()
 }
 
 #[cfg(test)]
@@ -94,7 +94,7 @@ mod tests {
         assert!(wants("sshd", 7, 15, "sshd: Server listening"));
         assert!(wants("sshd", 7, 38, "sshd[812]: Accepted"));
         assert!(wants("net sshd", 7, 38, "sshd[812]: Accepted"));
-        assert!(wants("console-ttyS0", 7, 15, "console-ttyS0: x"));
+        assert!(wants("console-ttys0", 7, 15, "console-ttys0: x"));
         assert!(wants("net sshd & sshd time", 7, 38, "sshd[812]: x"));
         assert!(!wants("sshd & net", 7, 38, "sshd[812]: x"));
         assert!(!wants("sshd & ", 7, 38, "sshd[812]: x"));

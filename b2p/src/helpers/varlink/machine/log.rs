@@ -291,7 +291,7 @@ mod tests {
             ("boot2podman: ready", "init", "ready"),
             ("boot2podman[9]: ready", "boot2podman", "ready"),
             ("sshd[12]: a: b", "sshd", "a: b"),
-            ("console-ttyS0: x", "console-ttyS0", "x"),
+            ("console-ttys0: x", "console-ttys0", "x"),
             ("sshd[x]: y", "", "sshd[x]: y"),
             ("no name: y", "", "no name: y"),
             (": y", "", ": y"),
