@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A crash of PID 1: a message, and a new start.
+//! Crash of PID 1: the handlers write a message and execute PID 1 again.
 //!
 //! The kernel panics when PID 1 ends. A Rust panic and a fault signal therefore execute the
 //! program again, which keeps the pid, the children and every running service; the new program
@@ -32,19 +32,19 @@ use reboot::reboot_now;
 const OWN_BINARY: [&CStr; 3] = [c"/proc/1/exe", c"/usr/lib/boot2podman/init", c"/init"];
 /// Number of crashes during the shutdown after which the machine ends without its other phases.
 const MAX_SHUTDOWN_CRASHES: u8 = 3;
-/// Seconds after which a program counts as healthy: its crash has another cause than its start.
+/// Run time in seconds after which a crash no longer counts as one of a row.
 const HEALTHY_S: u32 = 600;
 
 /// `si_code` of a signal from the kernel that has no code of its own (asm-generic/siginfo.h).
 const SI_KERNEL: libc::c_int = 0x80;
 
-/// Number of crashes in a row before this program.
+/// Crashes in a row of earlier executions of PID 1.
 static CRASHES: AtomicU8 = AtomicU8::new(0);
-/// Number of those in the shutdown.
+/// Crashes since a shutdown began.
 static SHUTDOWN_CRASHES: AtomicU8 = AtomicU8::new(0);
-/// Start of this program, in seconds of `CLOCK_BOOTTIME`.
+/// Start of this execution, in seconds of `CLOCK_BOOTTIME`.
 static STARTED_S: AtomicU32 = AtomicU32::new(0);
-/// [`ShutdownKind::letter`] of the shutdown that has begun, or 0. The new program finds the
+/// [`ShutdownKind::letter`] of the shutdown that has begun, or 0. The next execution finds the
 /// letter in its argument.
 static SHUTDOWN: AtomicU8 = AtomicU8::new(0);
 
@@ -203,13 +203,14 @@ fn reexec(message: &mut Message) {
             // SAFETY: live arrays of C strings, each ended by a null pointer.
             unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
         }
-        // No memory, most likely: that passes.
-        reap_once();
+        // execve(2) failed, usually with ENOMEM; PID 1 tries again.
+        reap_and_wait_a_second();
     }
 }
 
-/// Reaps, and obeys signals for one second, without memory and without a descriptor.
-pub fn reap_once() {
+/// Reaps children and waits one second for a signal; calls reboot(2) if the signal requests a shutdown. The function
+/// uses no memory and no descriptor.
+pub fn reap_and_wait_a_second() {
     if let Some(kind) = reap_for_a_second() {
         reboot_now(kind);
     }

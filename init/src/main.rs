@@ -55,7 +55,7 @@ fn pid1(args: [&[u8]; 3]) -> ! {
         match Signals::block() {
             Ok(signals) => break signals,
             // Out of memory at the very start: PID 1 waits, and obeys signals meanwhile.
-            Err(_) => crash::reap_once(),
+            Err(_) => crash::reap_and_wait_a_second(),
         }
     };
     // From here on Ctrl-Alt-Del is a signal and no reset; not before the signal is blocked

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The end of a machine whose PID 1 crashes in its shutdown, without memory and without a
-//! descriptor.
+//! Reboot and power-off without the phases of the shutdown, for a PID 1 that crashes or has no memory. Nothing here
+//! uses memory or a descriptor.
 #![expect(unsafe_code, reason = "async-signal-safe system calls alone")]
 
 use control::ShutdownKind;
 use sys::syscall;
 
-use super::seconds;
+use super::{reap_for_a_second, seconds};
 
 /// Time limit for sync(2), in seconds.
 const SYNC_LIMIT_S: u32 = 30;
 
-/// Syncs for a limited time and calls reboot(2). If the kernel refuses, returns, or ends the container of which this
-/// is PID 1.
+/// Syncs for a limited time and calls reboot(2). Returns if the kernel refuses; in a container, PID 1 exits.
 pub(super) fn reboot_now(kind: ShutdownKind) {
     sync_in_child();
     // SAFETY: integers.
@@ -23,8 +22,8 @@ pub(super) fn reboot_now(kind: ShutdownKind) {
 }
 
 /// Syncs in a child, because a server that is gone can block sync(2) for ever. Without memory for a
-/// child, PID 1 calls sync(2) itself, as the shutdown does. The system call itself: fork(3) takes
-/// locks, which the crash may have left taken.
+/// child, PID 1 calls sync(2) itself, as the shutdown does. The function calls clone(2) directly, because
+/// fork(3) takes locks, which the crash may have left taken.
 fn sync_in_child() {
     // SAFETY: integers. The child has a copy of the stack, and only makes system calls.
     let pid = unsafe {
@@ -39,29 +38,13 @@ fn sync_in_child() {
     };
     let start = seconds();
     while pid > 0 && !has_ended(pid) && seconds().saturating_sub(start) < SYNC_LIMIT_S {
-        wait_for_a_second(&[libc::SIGCHLD]);
+        // A request during the sync changes nothing: reboot(2) follows.
+        let _ = reap_for_a_second();
     }
 }
 
-/// Reaps the child if it has ended. Without a descriptor: there may be none.
+/// Returns true if the child has ended, or was reaped before (ECHILD).
 fn has_ended(pid: libc::pid_t) -> bool {
     // SAFETY: integers.
     unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) != 0 }
-}
-
-/// Waits for one of the signals, which stay blocked, for one second; returns its number, or -1.
-fn wait_for_a_second(signals: &[libc::c_int]) -> libc::c_int {
-    let second = libc::timespec {
-        tv_sec: 1,
-        tv_nsec: 0,
-    };
-    // SAFETY: local buffers and integers only.
-    unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        for signal in signals {
-            libc::sigaddset(&raw mut set, *signal);
-        }
-        libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
-        libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const second)
-    }
 }
