@@ -5,9 +5,7 @@
 //! found, PID 1 starts a rescue shell; the later phases and the services do not run. [`crate::startup`]
 //! runs the phases, then starts the services.
 //!
-//! The ready line is the line on every console that reports the machine as ready. A gate is a
-//! service that the ready line waits for. A degraded line reports a part that was asked for and
-//! does not work.
+//! A degraded line reports a part of the machine that was requested and does not work.
 
 use std::path::Path;
 use std::time::Duration;
@@ -43,19 +41,19 @@ pub struct Phase {
 /// Phases from the kernel's start of PID 1 to a root that programs can run in.
 #[rustfmt::skip]
 pub const ROOT_PHASES: &[Phase] = &[
-    Phase { name: "mount-api",     when: always,     run: |_| mounts::mount_api(),       why: "/proc, /sys, /dev and /run are there, which every later step reads or writes" },
-    Phase { name: "log",           when: always,     run: start_log,                     why: "the flags of the command line and of SMBIOS are known, and later messages are in the kernel log" },
-    Phase { name: "boost",         when: owns_hardware, run: boost,                         why: "RCU grace periods are short until the machine is ready, and the kernel's crypto self-tests use idle time only" },
-    Phase { name: "early-modules", when: owns_hardware,  run: load_early_modules,            why: "the kernel can read the userland image and stack file systems" },
-    Phase { name: "root",          when: owns_hardware,  run: |_| root::assemble(),          why: "the userland is the root, writable, and not on a disk" },
+    Phase { name: "mount-api",      when: always,                  run: |_| mounts::mount_api(),                why: "/proc, /sys, /dev and /run are there, which every later step reads or writes" },
+    Phase { name: "early-flags",    when: always,                  run: read_early_flags_and_start_log,         why: "the flags of the command line and of SMBIOS are known, and later messages are in the kernel log" },
+    Phase { name: "expedite-boot",  when: owns_hardware,           run: expedite_boot,                          why: "RCU grace periods are short until the machine is ready, and the kernel's crypto self-tests use idle time only" },
+    Phase { name: "early-modules",  when: owns_hardware,           run: load_early_modules,                     why: "the kernel can read the userland image and stack file systems" },
+    Phase { name: "root",           when: owns_hardware,           run: |_| root::assemble(),                   why: "the userland is the root, writable, and not on a disk" },
 ];
 
 /// Phases in the new root that prepare the interfaces of the kernel, the same on every machine.
 #[rustfmt::skip]
 pub const USERLAND_PHASES: &[Phase] = &[
-    Phase { name: "mounts",        when: always,     run: |_| mounts::mount_rest(),      why: "terminals, shared memory, cgroups and tracing have their file systems" },
-    Phase { name: "cgroups",       when: always,     run: create_cgroups,                why: "the controllers are enabled, and PID 1 has a leaf of the tree" },
-    Phase { name: "loopback",      when: always,     run: |_| net::set_up("lo").doing("lo"), why: "lo has 127.0.0.1 and ::1" },
+    Phase { name: "mounts",         when: always,                  run: |_| mounts::mount_rest(),               why: "terminals, shared memory, cgroups and tracing have their file systems" },
+    Phase { name: "cgroups",        when: always,                  run: create_cgroups,                         why: "the controllers are enabled, and PID 1 has a leaf of the tree" },
+    Phase { name: "loopback",       when: always,                  run: |_| net::set_up("lo").doing("lo"),      why: "lo has 127.0.0.1 and ::1" },
 ];
 
 /// Phases that configure this machine; the services start after these phases. A template is a virtual
@@ -64,16 +62,16 @@ pub const USERLAND_PHASES: &[Phase] = &[
 /// phases of this table ([`crate::reactions`]).
 #[rustfmt::skip]
 pub const MACHINE_PHASES: &[Phase] = &[
-    Phase { name: "devices",       when: not_template, run: open_uevents_and_load_drivers, why: "fw_cfg, power buttons and network cards get their drivers, and later uevents are received" },
-    Phase { name: "flags",         when: not_template, run: read_all_flags,             why: "the settings of fw_cfg, whose driver is loaded now, are known as well" },
-    Phase { name: "sysctl",        when: always,     run: set_sysctls,                   why: "containers have the limits that they need, and packets are forwarded to them" },
+    Phase { name: "devices",        when: not_template,            run: open_uevents_and_load_drivers,          why: "fw_cfg, power buttons and network cards get their drivers, and later uevents are received" },
+    Phase { name: "flags",          when: not_template,            run: read_all_flags,                         why: "the settings of fw_cfg, whose driver is loaded now, are known as well" },
+    Phase { name: "sysctl",         when: always,                  run: set_sysctls,                            why: "containers have the limits that they need, and packets are forwarded to them" },
     Phase { name: "port-publisher", when: |config| config.machine, run: |_| identity::mark_published_by_host(), why: "podman knows that a host publishes the ports of containers" },
-    Phase { name: "hostname",      when: always,     run: set_hostname,                  why: "prompts, logs, DHCP and podman use the name" },
-    Phase { name: "varlink",       when: |config| config.varlink, run: |_| service_table::link_registry(), why: "programs find the socket of a varlink interface by its name" },
-    Phase { name: "machine-id",    when: not_template, run: |_| identity::write_machine_id(), why: "programs can tell machines apart" },
-    Phase { name: "clock",         when: owns_hardware,     run: |_| identity::correct_clock(), why: "the clock is not before 2026, so that certificates of today are valid" },
-    Phase { name: "keys",          when: not_template, run: |s| identity::write_keys(&s.config), why: "the owner of a key can log in" },
-    Phase { name: "sessions",      when: always,     run: prepare_sessions,                 why: "people who log in have a name, a home and an environment" },
+    Phase { name: "hostname",       when: always,                  run: set_hostname,                           why: "prompts, logs, DHCP and podman use the name" },
+    Phase { name: "varlink",        when: |config| config.varlink, run: |_| service_table::link_registry(),     why: "programs find the socket of a varlink interface by its name" },
+    Phase { name: "machine-id",     when: not_template,            run: |_| identity::write_machine_id(),       why: "programs can tell machines apart" },
+    Phase { name: "clock",          when: owns_hardware,           run: |_| identity::correct_clock(),          why: "the clock is not before 2026, so that certificates of today are valid" },
+    Phase { name: "keys",           when: not_template,            run: |s| identity::write_keys(&s.config),    why: "the owner of a key can log in" },
+    Phase { name: "sessions",       when: always,                  run: prepare_sessions,                       why: "people who log in have a name, a home and an environment" },
 ];
 
 /// Makes the link to the docker socket, the user, and the environment of all users.
@@ -100,13 +98,14 @@ fn owns_hardware(_: &Config) -> bool {
 
 /// Runs the phases that configure this machine, and watches its devices.
 pub fn configure_machine(state: &mut SystemState, sources: &mut EventSources) {
+    // The failures are in the degraded list.
     let _ = run_phases(MACHINE_PHASES, state);
     sources.uevents = state.uevents.take();
     sources.early_drivers = state.early_drivers.take();
     sources.buttons.open_all();
 }
 
-/// Runs every phase, whatever fails, and returns the first failure.
+/// Runs each phase that has something to do, also after a failure, and returns the first failure.
 pub fn run_phases(phases: &[Phase], state: &mut SystemState) -> Result<()> {
     let mut result = Ok(());
     for phase in phases {
@@ -138,7 +137,7 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-fn start_log(state: &mut SystemState) -> Result<()> {
+fn read_early_flags_and_start_log(state: &mut SystemState) -> Result<()> {
     // The sysctl kernel.printk_devkmsg is set before the first line, because the kernel otherwise
     // drops all but ten lines in five seconds. The kernel ignores the value without a newline.
     let _ = std::fs::write("/proc/sys/kernel/printk_devkmsg", "on\n");
@@ -150,7 +149,7 @@ fn start_log(state: &mut SystemState) -> Result<()> {
     Ok(())
 }
 
-fn boost(_: &mut SystemState) -> Result<()> {
+fn expedite_boot(_: &mut SystemState) -> Result<()> {
     syscall::expedite_rcu(true);
     crypto_selftests::deprioritize();
     Ok(())
@@ -167,8 +166,8 @@ fn create_cgroups(_: &mut SystemState) -> Result<()> {
 /// Time limit for loading early drivers, in milliseconds.
 const DRIVERS_MS: i32 = 5_000;
 
-/// Opens the socket of uevents, then loads the drivers that services wait for ([`uevent::is_early`]). In
-/// this order no device is missed in between. In a container no driver is loaded.
+/// Opens the socket of uevents, then loads early drivers. The socket is open before the pass over sysfs, so that a
+/// device that appears between the two is received. In a container no driver is loaded.
 fn open_uevents_and_load_drivers(state: &mut SystemState) -> Result<()> {
     let mut errors = Vec::new();
     match UeventSocket::open().doing("uevents, without which hot-plug does not work") {
@@ -217,7 +216,11 @@ fn read_all_flags(state: &mut SystemState) -> Result<()> {
     if let Some(why) = net_interface::missing_interface(&state.config.net) {
         state.degraded.add("net", why);
     }
-    debug!("configuration after {} ms: {:?}", now(), state.config.net);
+    debug!(
+        "flags are read after {} ms; net: {:?}",
+        now(),
+        state.config.net
+    );
     Ok(())
 }
 

@@ -8,8 +8,8 @@ use crate::common::terminal::Glyphs;
 const REPORT: &str = "\
 machine version=0.1.0 now=65000 started=1790 ready=1980 data=ram
 phase mount-api 1790100 2010
-phase log 1792150 900
-phase boost 1793100 1020
+phase early-flags 1792150 900
+phase expedite-boot 1793100 1020
 phase early-modules 1794200 25100
 phase root 1819400 20400
 phase mounts 1839900 6020
@@ -51,8 +51,8 @@ ready 190 ms after PID 1 started, 1980 ms after the kernel did
                 START     TOOK    0                        ready 190 ms            285 ms
 kernel          -1790     1790    before PID 1; the scale begins after it
 mount-api           0.1      2.0  ▍                                   │
-log                 2.2      0.9  ▏                                   │
-boost               3.1      1.0  ▕                                   │
+early-flags         2.2      0.9  ▏                                   │
+expedite-boot       3.1      1.0  ▕                                   │
 early-modules       4.2     25.1  ▕████▋                              │
 root               29.4     20.4       ▐███▌                          │
 mounts             49.9      6.0           ▐▊                         │
