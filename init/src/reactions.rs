@@ -69,8 +69,8 @@ pub enum Trigger {
     PowerButton,
     /// A signal requests a shutdown.
     ShutdownSignal,
-    /// A signal arrived, whatever its meaning.
-    Signal,
+    /// PID 1 received a signal, also SIGCHLD.
+    AnySignal,
 }
 
 /// Decision on a reaction.
@@ -88,43 +88,43 @@ pub enum When {
 /// All reactions, in the order in which they run.
 #[rustfmt::skip]
 pub const REACTIONS: &[Reaction] = &[
-    // The first two rows compare the services with the report of the run before, which the third replaces; the
-    // next two look at the new one.
-    Reaction { on: Ended(DATA),     when: is_first_report,     run: disk_config::apply,            why: "services that wait for the data disk start with its configuration" },
-    Reaction { on: Ended(DATA),     when: is_ignition_disk,    run: disk_config::add_ignition,     why: "the document on a disk labelled ignition is applied before sshd starts" },
-    Reaction { on: Ended(DATA),     when: always,              run: data_disk::read_report,        why: "PID 1 knows which disk keeps the state" },
-    Reaction { on: Ended(DATA),     when: is_plugged_data_disk, run: |c, _| restart(c, IMAGE_SYNC), why: "images are synced to a disk that appeared while the machine runs" },
-    Reaction { on: Ended(DATA),     when: is_plugged_data_disk, run: |c, _| start(c, CONTAINERS),  why: "the containers on that disk run again" },
-    Reaction { on: Ended(CLOUD),    when: always,              run: disk_config::apply_document,   why: "services that wait for cloud-init start with the user that it names" },
-    Reaction { on: Ended(IGNITION), when: always,              run: disk_config::apply_document,   why: "services that wait for Ignition start with the user that it names" },
-    Reaction { on: Ended(IGNITION), when: is_ready,            run: host_port::tell_ready_by_vsock, why: "a document that was applied after the ready line is answered as well" },
-    Reaction { on: Ended(TEMPLATE), when: always,              run: leave_template,                why: "a copy of a template has its own identity, devices, flags and services" },
-    Reaction { on: ServiceChanged,  when: is_ready,            run: ready::judge_again,            why: "the degraded lines match the state of each service" },
-    Reaction { on: ServiceChanged,  when: user_services_known, run: ready::report_unknown_services, why: "a name of no service in `b2p.off=` or `b2p.on=` is listed until a service has it" },
+    // The row of `read_report` follows that of `is_first_report`, which holds while no report was read, and
+    // precedes those of `is_plugged_data_disk`, which need the new report.
+    Reaction { on: Ended(DATA),     when: is_first_report,      run: disk_config::apply,              why: "services that wait for the data disk start with its configuration" },
+    Reaction { on: Ended(DATA),     when: is_ignition_disk,     run: disk_config::add_ignition,       why: "the document on a disk labelled ignition is applied before sshd starts" },
+    Reaction { on: Ended(DATA),     when: always,               run: data_disk::read_report,          why: "`state.data_report` has the report of this run" },
+    Reaction { on: Ended(DATA),     when: is_plugged_data_disk, run: |c, _| restart(c, IMAGE_SYNC),   why: "images are synced to a disk that appeared while the machine runs" },
+    Reaction { on: Ended(DATA),     when: is_plugged_data_disk, run: |c, _| start(c, &[CONTAINERS]),  why: "the containers on that disk run again" },
+    Reaction { on: Ended(CLOUD),    when: always,               run: disk_config::apply_document,     why: "services that wait for cloud-init start with the user that it names" },
+    Reaction { on: Ended(IGNITION), when: always,               run: disk_config::apply_document,     why: "services that wait for Ignition start with the user that it names" },
+    Reaction { on: Ended(IGNITION), when: is_ready,             run: host_port::tell_ready_by_vsock,  why: "a document that was applied after the ready line is answered as well" },
+    Reaction { on: Ended(TEMPLATE), when: always,               run: leave_template,                  why: "a copy of a template has its own identity, devices, flags and services" },
+    Reaction { on: ServiceChanged,  when: is_ready,             run: ready::update_degraded_of_event, why: "the degraded lines match the state of each service" },
+    Reaction { on: ServiceChanged,  when: user_services_known,  run: ready::report_unknown_services,  why: "a name of no service in `b2p.off=` or `b2p.on=` is listed until a service has it" },
 
-    Reaction { on: NoGatePending,   when: always,              run: ready::judge_all,              why: "every service that is not ready is listed as degraded" },
-    Reaction { on: NoGatePending,   when: always,              run: ready::announce,               why: "the ready line reports how to reach the machine" },
-    Reaction { on: NoGatePending,   when: always,              run: host_port::tell_ready,         why: "podman machine, which waits for a line on a virtio port, goes on" },
-    Reaction { on: NoGatePending,   when: always,              run: host_port::tell_ready_by_vsock, why: "podman machine on Apple's and libkrun's hypervisors, which waits for that line on vsock, goes on" },
-    Reaction { on: NoGatePending,   when: owns_hardware,       run: ready::end_boot_settings,      why: "RCU grace periods are normal again, the console shows warnings only, and files are read further ahead" },
-    Reaction { on: NoGatePending,   when: always,              run: ready::start_after_ready,      why: "the services that do not delay the ready line start" },
+    Reaction { on: NoGatePending,   when: always,               run: ready::update_all_degraded,      why: "every service that is not ready is listed as degraded" },
+    Reaction { on: NoGatePending,   when: always,               run: ready::announce,                 why: "the ready line reports how to reach the machine" },
+    Reaction { on: NoGatePending,   when: always,               run: host_port::tell_ready,           why: "podman machine, which waits for a line on a virtio port, continues" },
+    Reaction { on: NoGatePending,   when: always,               run: host_port::tell_ready_by_vsock,  why: "podman machine on Apple's and libkrun's hypervisors, which waits for that line on vsock, continues" },
+    Reaction { on: NoGatePending,   when: owns_hardware,        run: ready::end_boot_settings,        why: "RCU grace periods are normal again, the console shows warnings only, and files are read further ahead" },
+    Reaction { on: NoGatePending,   when: always,               run: ready::start_after_ready,        why: "the services that do not delay the ready line start" },
 
-    Reaction { on: NewDevice,       when: pid1_loads_driver,   run: add_driver,                    why: "a device that is plugged in works" },
-    Reaction { on: NewInputDevice,  when: always,              run: open_button,                   why: "a power button that is plugged in works" },
-    Reaction { on: NewDisk,         when: is_data_candidate,   run: |c, _| rerun(c, &[DATA]),      why: "a data disk that is plugged in is used" },
-    Reaction { on: FoldersChanged,  when: share_has_ended,     run: |c, _| rerun(c, &[SHARE]),     why: "mounts and degraded lines match the folders that the host shares" },
-    Reaction { on: NewCdDrive,      when: no_cloud_config_yet, run: |c, _| rerun(c, CLOUD_INIT),   why: "a cloud-init configuration on a drive that is plugged in is applied" },
-    Reaction { on: NewHostPort,     when: is_ready,            run: host_port::tell_ready,         why: "a port whose driver comes after the ready line has the line as well" },
-    Reaction { on: DiskRemoved,     when: is_data_disk,        run: data_disk::report_removal,     why: "the loss of the data disk is reported" },
-    Reaction { on: DiskRemoved,     when: is_faulty_disk,      run: |c, _| rerun(c, &[DATA]),      why: "a fault of a disk that is gone is no longer listed" },
-    Reaction { on: NewInterface,    when: card_is_missing,     run: judge_network,                 why: "a network card that has appeared is no longer listed as missing" },
-    Reaction { on: DriversLoaded,   when: always,              run: judge_drivers,                 why: "the line about drivers that take long is gone when their loader has ended" },
-    Reaction { on: UeventsLost,     when: always,              run: rescan_devices,                why: "after lost uevents, every device has its driver, and every power button is open" },
+    Reaction { on: NewDevice,       when: pid1_loads_driver,    run: add_driver,                      why: "a device that is plugged in works" },
+    Reaction { on: NewInputDevice,  when: always,               run: open_button,                     why: "a power button that is plugged in works" },
+    Reaction { on: NewDisk,         when: is_data_candidate,    run: |c, _| start(c, &[DATA]),        why: "a data disk that is plugged in is used" },
+    Reaction { on: FoldersChanged,  when: share_has_ended,      run: |c, _| start(c, &[SHARE]),       why: "mounts and degraded lines match the folders that the host shares" },
+    Reaction { on: NewCdDrive,      when: no_cloud_config_yet,  run: |c, _| start(c, CLOUD_INIT),     why: "a cloud-init configuration on a drive that is plugged in is applied" },
+    Reaction { on: NewHostPort,     when: is_ready,             run: host_port::tell_ready,           why: "a port whose driver comes after the ready line has the line as well" },
+    Reaction { on: DiskRemoved,     when: is_data_disk,         run: data_disk::report_removal,       why: "the loss of the data disk is reported" },
+    Reaction { on: DiskRemoved,     when: is_faulty_disk,       run: |c, _| start(c, &[DATA]),        why: "a fault of a disk that is gone is no longer listed" },
+    Reaction { on: NewInterface,    when: card_is_missing,      run: update_network_degraded,         why: "a network card that has appeared is no longer listed as missing" },
+    Reaction { on: DriversLoaded,   when: always,               run: clear_drivers_degraded,          why: "the line about drivers that take long is gone when their loader has ended" },
+    Reaction { on: UeventsLost,     when: always,               run: rescan_devices,                  why: "after lost uevents, every device has its driver, and every power button is open" },
 
-    Reaction { on: ControlRequest,  when: always,              run: control_requests::serve,       why: "clients of the control channel get answers" },
-    Reaction { on: PowerButton,     when: always,              run: power_off,                     why: "the machine shuts down in order at the request of a person, or of a hypervisor by ACPI" },
-    Reaction { on: ShutdownSignal,  when: always,              run: shut_down_by_signal,           why: "the machine shuts down in order at the request of busybox's commands, Ctrl-Alt-Del or a container engine" },
-    Reaction { on: Signal,          when: always,              run: rebind_control,                why: "the control socket has its name again after a removal" },
+    Reaction { on: ControlRequest,  when: always,               run: control_requests::serve,         why: "clients of the control channel get answers" },
+    Reaction { on: PowerButton,     when: always,               run: power_off,                       why: "the machine shuts down in order at the request of a person, or of a hypervisor by ACPI" },
+    Reaction { on: ShutdownSignal,  when: always,               run: shut_down_by_signal,             why: "the machine shuts down in order at the request of busybox's commands, Ctrl-Alt-Del or a container engine" },
+    Reaction { on: AnySignal,       when: always,               run: rebind_control,                  why: "the control socket has its name again after a removal" },
 ];
 
 /// Services that apply cloud-init's configuration.
@@ -162,7 +162,7 @@ impl Trigger {
             | (ControlRequest, Event::ControlRequest)
             | (PowerButton, Event::PowerButton)
             | (ShutdownSignal, Event::ShutdownSignal(_))
-            | (Signal, Event::Signal) => true,
+            | (AnySignal, Event::Signal) => true,
             _ => false,
         }
     }
@@ -188,7 +188,8 @@ fn is_first_report(context: &Context<'_>, _: &Event) -> When {
     now_or_never(is_first && Path::new(DATA_REPORT).exists())
 }
 
-/// Returns `Now` if `b2p data` has seen a disk with a document of Ignition, and nothing else had one.
+/// Returns `Now` if `b2p data` has seen a disk with a document of Ignition, and the table has no service
+/// `ignition` yet.
 fn is_ignition_disk(context: &Context<'_>, _: &Event) -> When {
     let is_new = context.manager.supervisor().find(IGNITION).is_none();
     now_or_never(is_new && Path::new(IGNITION_DEVICES).exists())
@@ -250,7 +251,7 @@ fn is_faulty_disk(context: &Context<'_>, _: &Event) -> When {
 }
 
 /// Returns `Now` if no configured card existed when the network service was defined, and the service has a
-/// degraded line. The ready line does not wait for the network then.
+/// degraded line. `adapt::network` clears `gates_ready` then: the ready line does not wait for the network.
 fn card_is_missing(context: &Context<'_>, _: &Event) -> When {
     let supervisor = context.manager.supervisor();
     let net = supervisor.find(NET);
@@ -259,12 +260,9 @@ fn card_is_missing(context: &Context<'_>, _: &Event) -> When {
     now_or_never(no_card && context.state.degraded.has(NET))
 }
 
-/// Returns `Now` if a flag names services, and the files that define user services were read.
+/// Returns `Now` if the files that define user services were read.
 fn user_services_known(context: &Context<'_>, _: &Event) -> When {
-    match context.state.config.services.is_empty() {
-        true => When::Never,
-        false => if_ready_and_ended(context, &[USER_SERVICES]),
-    }
+    if_ready_and_ended(context, &[USER_SERVICES])
 }
 
 fn share_has_ended(context: &Context<'_>, _: &Event) -> When {
@@ -307,14 +305,16 @@ fn if_ready_and_ended(context: &Context<'_>, names: &[&str]) -> When {
     }
 }
 
-/// Starts a service that starts with the machine and is at rest.
-fn start(context: &mut Context<'_>, name: &str) {
-    let supervisor = context.manager.supervisor();
-    let id = supervisor
-        .find(name)
-        .filter(|id| supervisor.state(*id).at_rest());
-    if let Some(id) = id.filter(|_| starts_at_boot(&context.state.config, name)) {
-        context.manager.note(now(), services::Input::Start(id));
+/// Starts each of the services that starts with the machine and is at rest.
+fn start(context: &mut Context<'_>, names: &[&str]) {
+    for name in names {
+        let supervisor = context.manager.supervisor();
+        let id = supervisor
+            .find(name)
+            .filter(|id| supervisor.state(*id).at_rest());
+        if let Some(id) = id.filter(|_| starts_at_boot(&context.state.config, name)) {
+            context.manager.note(now(), services::Input::Start(id));
+        }
     }
 }
 
@@ -323,13 +323,6 @@ fn restart(context: &mut Context<'_>, name: &str) {
     let id = context.manager.supervisor().find(name);
     if let Some(id) = id.filter(|_| starts_at_boot(&context.state.config, name)) {
         context.manager.note(now(), services::Input::Restart(id));
-    }
-}
-
-/// Starts services that start with the machine and have ended.
-fn rerun(context: &mut Context<'_>, names: &[&str]) {
-    for name in names {
-        start(context, name);
     }
 }
 
@@ -352,16 +345,16 @@ fn add_driver(context: &mut Context<'_>, event: &Event) {
 }
 
 /// Updates the degraded lines of the network after an interface has appeared, which may be that of a
-/// container. [`ready::judge_again`] removes them when the service of the network is ready.
-fn judge_network(context: &mut Context<'_>, _: &Event) {
+/// container. [`ready::update_degraded_of_event`] removes them when the service of the network is ready.
+fn update_network_degraded(context: &mut Context<'_>, _: &Event) {
     let missing = missing_interface(&context.state.config.net);
     let supervisor = context.manager.supervisor();
     let id = supervisor.find(NET);
     // The service itself reports what is wrong once it has started or failed.
-    let is_judged =
+    let has_outcome =
         |id: &ServiceId| matches!(supervisor.state(*id), State::Up { .. } | State::Failed);
-    match (missing, id.filter(is_judged)) {
-        (None, Some(id)) => ready::judge(context, id),
+    match (missing, id.filter(has_outcome)) {
+        (None, Some(id)) => ready::update_degraded(context, id),
         (missing, _) => {
             let why = missing.unwrap_or_else(|| "the card has no address yet".to_owned());
             context.state.degraded.set(NET, [(NET, why.as_str())]);
@@ -370,7 +363,7 @@ fn judge_network(context: &mut Context<'_>, _: &Event) {
 }
 
 /// Removes the degraded line about drivers that are still being loaded.
-fn judge_drivers(context: &mut Context<'_>, _: &Event) {
+fn clear_drivers_degraded(context: &mut Context<'_>, _: &Event) {
     context.state.degraded.set(DRIVERS, []);
 }
 

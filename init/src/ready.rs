@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The ready line, and the degraded lines that follow from the states and the reports of services.
+//! The ready line, and the degraded lines that follow from the states and the reports of services. The ready line,
+//! on every console, reports the machine as ready. A gate is a service that the ready line waits for.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -56,14 +57,14 @@ pub fn start_after_ready(context: &mut Context<'_>, _: &Event) {
 }
 
 /// Updates the degraded lines of all services.
-pub fn judge_all(context: &mut Context<'_>, _: &Event) {
+pub fn update_all_degraded(context: &mut Context<'_>, _: &Event) {
     for id in context.manager.supervisor().ids() {
-        judge(context, id);
+        update_degraded(context, id);
     }
 }
 
 /// Updates the degraded lines of a service whose state has changed; removes them if the service is off.
-pub fn judge_again(context: &mut Context<'_>, event: &Event) {
+pub fn update_degraded_of_event(context: &mut Context<'_>, event: &Event) {
     let Event::Service(change) = event else {
         return;
     };
@@ -79,7 +80,7 @@ pub fn judge_again(context: &mut Context<'_>, event: &Event) {
         | Change::Late(id)
         | Change::Ended(id, _)
         | Change::Unbindable(id)
-        | Change::Reported(id) => judge(context, id),
+        | Change::Reported(id) => update_degraded(context, id),
         Change::AutoRestart(id, ..) => report_failed_start(context, id),
         Change::PlannedRestart(..) | Change::Looping(..) | Change::Cancelled(_) => {}
     }
@@ -100,7 +101,7 @@ fn report_failed_start(context: &mut Context<'_>, id: ServiceId) {
 
 /// Replaces the degraded lines of a service by those of its degraded file, or, if that is empty and the
 /// service has failed or is late, by the reason. A service that is still to start keeps its lines.
-pub fn judge(context: &mut Context<'_>, id: ServiceId) {
+pub fn update_degraded(context: &mut Context<'_>, id: ServiceId) {
     let s = context.manager.supervisor();
     let (state, readiness) = (s.state(id), s.readiness(id));
     let Some(def) = s.definition(id).filter(|_| state != State::Off) else {
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_run_that_is_late_is_not_judged_by_the_first() {
+    fn the_reason_of_a_late_second_run_is_not_the_end_of_the_first() {
         let once = ServiceDef {
             name: "once",
             late_ms: 1_000,

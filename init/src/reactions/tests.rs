@@ -99,13 +99,11 @@ fn a_disk_is_looked_at_once_the_last_look_is_over() {
 }
 
 #[test]
-fn names_in_flags_are_judged_once_the_files_of_services_were_read() {
+fn names_in_flags_are_checked_once_the_files_of_services_were_read() {
     let mut fixture = Fixture::new(b"b2p.off=web").ready();
     assert_eq!(fixture.unknown_services(), When::Later);
     let mut read = fixture.ended(USER_SERVICES);
     assert_eq!(read.unknown_services(), When::Now);
-    let mut without_flags = Fixture::new(b"").ended(USER_SERVICES).ready();
-    assert_eq!(without_flags.unknown_services(), When::Never);
     let mut unread = Fixture::new(b"b2p.off=web,user-services").ready();
     assert_eq!(unread.unknown_services(), When::Never);
 }
@@ -215,7 +213,7 @@ fn services_of_a_late_disk_start_if_they_start_with_the_machine() {
         sources: &mut machine.sources,
     };
     restart(&mut context, IMAGE_SYNC);
-    start(&mut context, CONTAINERS);
+    start(&mut context, &[CONTAINERS]);
     let s = context.manager.supervisor();
     let state = |name: &str| s.find(name).map(|id| s.state(id));
     assert_ne!(state(IMAGE_SYNC), Some(State::Off));
@@ -242,7 +240,7 @@ impl Lines {
         machine.manager.note(wait, services::Input::Tick);
         let _ = machine.manager.take_changes();
         let mut lines = Lines(machine);
-        lines.react(ready::judge_all, &Event::NoGatePending);
+        lines.react(ready::update_all_degraded, &Event::NoGatePending);
         lines.0.state.ready = Some(wait);
         lines
     }
@@ -256,7 +254,7 @@ impl Lines {
         run(&mut context, event);
     }
 
-    /// Notes what happens to a service, and judges it again as the loop does.
+    /// Notes what happens to a service, and updates its degraded lines as the loop does.
     fn note(&mut self, input: services::Input) {
         self.note_at(200_000, input);
     }
@@ -264,7 +262,7 @@ impl Lines {
     fn note_at(&mut self, now: Millis, input: services::Input) {
         self.0.manager.note(now, input);
         for change in self.0.manager.take_changes() {
-            self.react(ready::judge_again, &Event::Service(change));
+            self.react(ready::update_degraded_of_event, &Event::Service(change));
         }
     }
 
@@ -372,10 +370,10 @@ fn a_card_that_appears_leaves_what_the_network_reports() {
     let mut machine = Lines::of(b"", &[NET], 1);
     let missing = |machine: &mut Lines| machine.0.state.degraded.add(NET, "no card; later");
     missing(&mut machine);
-    machine.react(judge_network, &new);
+    machine.react(update_network_degraded, &new);
     assert_eq!(machine.texts(), ["net: the card has no address yet"]);
     machine.note(services::Input::Ready(100));
-    machine.react(judge_network, &new);
+    machine.react(update_network_degraded, &new);
     assert_eq!(machine.texts(), [""; 0], "the network works");
 }
 
