@@ -65,7 +65,8 @@ pub(super) fn upgrade(def: ServiceDef, config: &Config, _: &Platform) -> Service
     }
 }
 
-/// Gives the socket to the API's group, and starts podman on the first connection or for good.
+/// Gives the socket to the API's group, and starts podman at the first connection, or at boot without an
+/// idle limit.
 pub(super) fn podman(def: ServiceDef, config: &Config, platform: &Platform) -> ServiceDef {
     let on_demand = config.podman == Podman::OnDemand;
     let socket = def.socket.map(|socket| Socket {
@@ -112,8 +113,8 @@ pub(super) fn podman_user(def: ServiceDef, config: &Config, platform: &Platform)
     with_variables(def, config, platform)
 }
 
-/// Adds the proxies and the variables that the data disk's profile exports. The owner's are in front
-/// of the definition's: of two variables with one name, the first counts for getenv(3).
+/// Adds the proxies and the variables that the data disk's profile exports. These variables
+/// precede those of the definition: of two variables with one name, the first counts for getenv(3).
 pub(super) fn with_variables(def: ServiceDef, config: &Config, _: &Platform) -> ServiceDef {
     let variables = config.variables();
     let lines = variables
@@ -123,7 +124,7 @@ pub(super) fn with_variables(def: ServiceDef, config: &Config, _: &Platform) -> 
     ServiceDef { env, ..def }
 }
 
-/// A shell is started again when somebody leaves it; the state is shown once.
+/// Starts a shell with restart in place of the one-time status page if `b2p.console=shell`.
 pub(super) fn console(def: ServiceDef, config: &Config, _: &Platform) -> ServiceDef {
     match config.console {
         Console::Shell => ServiceDef {
@@ -135,7 +136,7 @@ pub(super) fn console(def: ServiceDef, config: &Config, _: &Platform) -> Service
     }
 }
 
-/// Strings for a definition, which lives as long as PID 1. Definitions are made once in a boot,
+/// Leaks strings into a definition, which lives as long as PID 1. Definitions are made once in a boot,
 /// and once more where the data disk changes the configuration.
 fn leak(strings: impl Iterator<Item = String>) -> &'static [&'static str] {
     let strings: Vec<&'static str> = strings.map(|string| &*string.leak()).collect();

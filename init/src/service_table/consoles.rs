@@ -21,7 +21,7 @@ pub const CONSOLES: &[Entry] = &[
         },
         when: |config, _| config.console != Console::Off,
         adapt: adapt::console,
-        each_terminal: true,
+        per_terminal: true,
     },
     // Only `b2p rescue` starts the service: `starts_at_boot` excludes this prefix.
     Entry {
@@ -33,7 +33,7 @@ pub const CONSOLES: &[Entry] = &[
             after_ready: true,
             ..ServiceDef::DEFAULT
         },
-        each_terminal: true,
+        per_terminal: true,
         ..Entry::DEFAULT
     },
 ];

@@ -5,7 +5,7 @@ use services::ServiceDef;
 use sys::paths::B2P;
 
 use super::names::{CLOUD, DATA, DATA_DISK, IGNITION, TEMPLATE};
-use super::{Entry, ignition};
+use super::{Entry, wants_ignition};
 
 /// Services by which a host configures or copies the machine: rows of the service table after those of [`super::SERVICES`].
 pub const HOST: &[Entry] = &[
@@ -22,15 +22,16 @@ pub const HOST: &[Entry] = &[
             late_ms: 180_000,
             ..ServiceDef::ONE_SHOT
         },
-        when: ignition,
+        when: wants_ignition,
         ..Entry::DEFAULT
     },
-    // Once the host is told, the service has no time limit and ends only in a copy of the memory. A template
-    // that continued by itself would create a host key, and all of its copies would have the same key.
+    // After it has reported to the host, `b2p template` waits without a time limit. It returns only in a copy of the
+    // memory. A template that continued by itself would create a host key, and all of its copies would have the same
+    // key.
     Entry {
         def: ServiceDef {
             name: TEMPLATE,
-            why: "a host copies the memory of this machine before it has anything unique",
+            why: "a host copies the memory of this machine before host keys and machine-id exist",
             argv: &[B2P, "template"],
             after: DATA_DISK,
             gates_ready: true,

@@ -35,7 +35,7 @@ pub struct Entry {
     pub adapt: fn(ServiceDef, &Config, &Platform) -> ServiceDef,
     /// True for an entry that stands for one service per console terminal; `def.name` is the
     /// prefix of their names.
-    pub each_terminal: bool,
+    pub per_terminal: bool,
 }
 
 impl Entry {
@@ -44,7 +44,7 @@ impl Entry {
         def: ServiceDef::DEFAULT,
         when: |_, _| true,
         adapt: |def, _, _| def,
-        each_terminal: false,
+        per_terminal: false,
     };
 }
 
@@ -66,8 +66,7 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// Reads the facts from the running system, in which the user of the configuration has got
-    /// name and number.
+    /// Reads the facts from the running system. The user of the configuration must exist in /etc/passwd.
     #[must_use]
     pub fn detect(config: &Config) -> Platform {
         let read = |path| {
@@ -92,18 +91,18 @@ impl Platform {
 }
 
 /// Returns true if no flag turns the data disk off and the machine is not a container.
-fn data_disk(config: &Config, platform: &Platform) -> bool {
+fn wants_data_disk(config: &Config, platform: &Platform) -> bool {
     config.data != DiskSelector::Off && !platform.in_container
 }
 
 /// Returns true if no flag turns cloud-init off and the machine is not a container.
-fn cloud(config: &Config, platform: &Platform) -> bool {
+fn wants_cloud(config: &Config, platform: &Platform) -> bool {
     config.cloud && !platform.in_container
 }
 
 /// Returns true if there is a document of Ignition, or a flag requires one, and the machine is not a
 /// container.
-fn ignition(config: &Config, platform: &Platform) -> bool {
+fn wants_ignition(config: &Config, platform: &Platform) -> bool {
     let is_wanted = match config.ignition {
         Ignition::Auto => platform.has_ignition,
         Ignition::Disk | Ignition::Vsock => true,
@@ -112,24 +111,27 @@ fn ignition(config: &Config, platform: &Platform) -> bool {
     is_wanted && !platform.in_container
 }
 
-/// A socket of root's, on which the first connection or datagram starts the service.
-const fn socket(path: &'static str, mode: u32, datagram: bool) -> Option<Socket> {
+/// Socket that root owns, on which the first connection starts the service.
+const fn stream(path: &'static str, mode: u32) -> Option<Socket> {
     Some(Socket {
         path,
         mode,
         uid: 0,
         gid: 0,
-        datagram,
+        datagram: false,
         on_demand: true,
     })
 }
 
-const fn stream(path: &'static str, mode: u32) -> Option<Socket> {
-    socket(path, mode, false)
-}
-
-const fn datagrams(path: &'static str, mode: u32) -> Option<Socket> {
-    socket(path, mode, true)
+/// Socket that root owns, on which the first datagram starts the service.
+const fn datagram(path: &'static str, mode: u32) -> Option<Socket> {
+    match stream(path, mode) {
+        Some(socket) => Some(Socket {
+            datagram: true,
+            ..socket
+        }),
+        None => None,
+    }
 }
 
 /// Returns all entries, in their order.
@@ -146,17 +148,18 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
     tables.into_iter().flatten()
 }
 
-/// Returns true if the name is the machine's, with any configuration and on any machine: PID 1 acts on these
-/// names, and the prefixes of the consoles', whoever has defined the service.
+/// Returns true if a row of the table has this name or, for a row per terminal, this prefix. The condition of the
+/// row does not matter: reactions refer to services by these names, so that a user service must not have one.
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
-    entries().any(|entry| match entry.each_terminal {
+    entries().any(|entry| match entry.per_terminal {
         true => name.starts_with(entry.def.name),
         false => name == entry.def.name,
     })
 }
 
-/// Services of a template: a copy starts the others, which make what is unique or use it.
+/// Services that run in a template. The others create the identity of a machine or depend on it, so each copy starts
+/// them.
 const OF_TEMPLATE: [&str; 3] = [names::DATA, names::PODMAN, names::TEMPLATE];
 
 fn exists(entry: &Entry, config: &Config, platform: &Platform) -> bool {
@@ -171,7 +174,7 @@ pub fn select(config: &Config, platform: &Platform) -> Vec<ServiceDef> {
     let mut defs = Vec::with_capacity(SERVICES.len() + platform.terminals.len());
     for entry in entries {
         let def = (entry.adapt)(entry.def, config, platform);
-        match entry.each_terminal {
+        match entry.per_terminal {
             true => defs.extend(console::for_each_terminal(&def, &platform.terminals)),
             false => defs.push(def),
         }

@@ -1,25 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Names of services that other services, the reactions and the ready line refer to.
-#![expect(missing_docs, reason = "the table says what each service is for")]
 
 pub use sys::service_names::{CONSOLE_PREFIX, REGISTRIES, RESCUE_PREFIX};
 
+/// Runs bootlocal.sh of the data disk.
 pub const BOOTLOCAL: &str = "bootlocal";
+/// Runs bootsync.sh of the data disk before the engine starts.
 pub const BOOTSYNC: &str = "bootsync";
+/// Applies the configuration of a disk labelled cidata.
 pub const CLOUD: &str = "cloud";
+/// Runs the commands of that disk.
 pub const CLOUD_SCRIPTS: &str = "cloud-scripts";
+/// Starts containers by their restart policies.
 pub const CONTAINERS: &str = "containers";
+/// Finds and mounts the data disk.
 pub const DATA: &str = "data";
+/// Mounts extensions.
 pub const EXTENSIONS: &str = "ext";
+/// Provides sshd's host key.
 pub const HOSTKEY: &str = "hostkey";
+/// Applies a document of Ignition.
 pub const IGNITION: &str = "ignition";
+/// Flushes images to the disk.
 pub const IMAGE_SYNC: &str = "image-sync";
+/// Configures the network.
 pub const NET: &str = "net";
+/// Serves root's podman API.
 pub const PODMAN: &str = "podman";
+/// Serves the API of the user's podman.
 pub const PODMAN_USER: &str = "podman-user";
+/// Mounts folders of the host.
 pub const SHARE: &str = "share";
+/// Runs sshd.
 pub const SSHD: &str = "sshd";
+/// Waits for the copy of a template.
 pub const TEMPLATE: &str = "template";
+/// Loads the files of user services.
 pub const USER_SERVICES: &str = "user-services";
 
 /// Services that must come before a service that uses files of the data disk.

@@ -7,12 +7,16 @@ use sys::paths::{B2P, HEALTH_SOCKET, INIT, PODMAN_SOCKET};
 use sys::service_names::EX_CONFIG;
 
 use super::names::*;
-use super::{Entry, adapt, cloud, data_disk, stream};
+use super::{Entry, adapt, stream, wants_cloud, wants_data_disk};
 
-/// `oom_score_adj` of the network, the clock and the receivers of log messages, which are small:
-/// where memory is short, others are killed first (proc_pid_oom_score_adj(5)). sshd has a value of
-/// its own.
+/// `oom_score_adj` of small services whose loss cuts the machine off or loses its log: the OOM killer selects larger
+/// processes first (proc_pid_oom_score_adj(5)). sshd has a value of its own.
 pub(super) const OOM_PROTECTED: i32 = -900;
+
+/// Environment of podman, also of each `podman container cleanup`, which inherits it. By default Go's first garbage
+/// collection starts at a heap of 4 MB; collections then take a fifth of the 90 ms in which podman starts. GOGC
+/// postpones them, and GOMEMLIMIT bounds the heap (pkg.go.dev/runtime, "Environment Variables").
+pub(super) const GO_ENV: &[&str] = &["GOGC=400", "GOMEMLIMIT=128MiB"];
 
 /// Services of the machine. The ready line waits for every gate (`gates_ready`) until the gate
 /// is ready, has failed or is late. `late_ms` begins when the services in `after` no longer delay the
@@ -32,7 +36,7 @@ pub const SERVICES: &[Entry] = &[
             kill: KillMode::Cgroup,
             ..ServiceDef::ONE_SHOT
         },
-        when: data_disk,
+        when: wants_data_disk,
         adapt: adapt::slow_disk,
         ..Entry::DEFAULT
     },
@@ -48,7 +52,7 @@ pub const SERVICES: &[Entry] = &[
             late_ms: 80_000,
             ..ServiceDef::ONE_SHOT
         },
-        when: cloud,
+        when: wants_cloud,
         ..Entry::DEFAULT
     },
     // A process of its own, so that PID 1 parses nothing from the network.
@@ -98,15 +102,12 @@ pub const SERVICES: &[Entry] = &[
         ..Entry::DEFAULT
     },
     // The process ends after idle time; PID 1 keeps the socket. Killing podman ends no container:
-    // each has a conmon of its own. By default Go's first garbage collection starts at a heap of
-    // 4 MB. During the start of podman, collections take a fifth of its 90 ms, and again in each
-    // `podman container cleanup`, which inherits this environment. GOGC postpones them, and
-    // GOMEMLIMIT bounds the heap (pkg.go.dev/runtime, "Environment Variables").
+    // each has a conmon of its own.
     Entry {
         def: ServiceDef {
             name: PODMAN,
             why: "podman --remote, docker and the bindings reach the API",
-            env: &["GOGC=400", "GOMEMLIMIT=128MiB"],
+            env: GO_ENV,
             socket: stream(PODMAN_SOCKET, 0o660),
             argv: &["/usr/bin/podman", "system", "service"],
             after: ENGINE_PREREQUISITES,
@@ -208,7 +209,8 @@ pub const SERVICES: &[Entry] = &[
         when: |config, _| config.tz.is_some() || !config.utc,
         ..Entry::DEFAULT
     },
-    // Before `late-drivers`: PID 1 starts services in the order of the table.
+    // This row precedes `late-drivers`, because PID 1 starts services in the order of the table and user services must
+    // not wait for drivers.
     Entry {
         def: ServiceDef {
             name: USER_SERVICES,
@@ -238,7 +240,7 @@ pub const SERVICES: &[Entry] = &[
         },
         ..Entry::DEFAULT
     },
-    // podman has no scheduler. A container that starts wakes the service (`b2p health-hook`), and the service
+    // podman leaves the schedule of health checks to systemd timers, which do not exist here. A container that starts wakes the service (`b2p health-hook`), and the service
     // ends with the last container that has a health check. Containers of any user may connect: the
     // kernel reports the user (unix(7), SO_PEERCRED).
     Entry {
@@ -262,7 +264,7 @@ pub const SERVICES: &[Entry] = &[
             late_ms: 60_000,
             ..ServiceDef::ONE_SHOT
         },
-        when: data_disk,
+        when: wants_data_disk,
         ..Entry::DEFAULT
     },
     // The engine waits for bootsync.sh for `late_ms` at most; the script then continues.
@@ -279,12 +281,12 @@ pub const SERVICES: &[Entry] = &[
             late_hint: "bootsync.sh still runs after {} s; the boot continues",
             ..ServiceDef::ONE_SHOT
         },
-        when: data_disk,
+        when: wants_data_disk,
         adapt: adapt::with_variables,
         ..Entry::DEFAULT
     },
-    // `b2p image-sync` also reports a store that is full and an engine that cannot open it, in RAM
-    // as well. A later data disk restarts the service.
+    // The service also runs without a data disk, because it reports a full store and an engine that cannot open its
+    // store. PID 1 restarts the service when a data disk appears (`reactions.rs`).
     Entry {
         def: ServiceDef {
             name: IMAGE_SYNC,
@@ -297,7 +299,8 @@ pub const SERVICES: &[Entry] = &[
             ..ServiceDef::DEFAULT
         },
         when: |config, platform| {
-            data_disk(config, platform) || (config.podman != Podman::Off && !platform.in_container)
+            wants_data_disk(config, platform)
+                || (config.podman != Podman::Off && !platform.in_container)
         },
         ..Entry::DEFAULT
     },
@@ -312,7 +315,7 @@ pub const SERVICES: &[Entry] = &[
             after_ready: true,
             ..ServiceDef::ONE_SHOT
         },
-        when: data_disk,
+        when: wants_data_disk,
         ..Entry::DEFAULT
     },
     Entry {
@@ -325,7 +328,7 @@ pub const SERVICES: &[Entry] = &[
             after_ready: true,
             ..ServiceDef::DEFAULT
         },
-        when: data_disk,
+        when: wants_data_disk,
         adapt: adapt::with_variables,
         ..Entry::DEFAULT
     },
@@ -339,7 +342,7 @@ pub const SERVICES: &[Entry] = &[
             late_ms: 600_000,
             ..ServiceDef::ONE_SHOT
         },
-        when: cloud,
+        when: wants_cloud,
         ..Entry::DEFAULT
     },
     // The kernel has set the clock by now (CONFIG_RTC_HCTOSYS). In a container the clock belongs

@@ -2,7 +2,7 @@
 //! Services at times, and the update of containers.
 
 use config::Podman;
-use services::ServiceDef;
+use services::{ReadyWhen, ServiceDef};
 use sys::paths::{B2P, UNIT_BUS};
 use sys::service_names::{AUTO_UPDATE, TIMERS};
 
@@ -11,19 +11,20 @@ use super::{Entry, stream};
 
 /// Services at times: rows of the service table after those of [`super::SERVICES`].
 pub const TIMED: &[Entry] = &[
-    // `b2p user-services` starts it if a flag or a service file names a time.
+    // `b2p user-services` starts this service if a flag or a service file names a time.
     Entry {
         def: ServiceDef {
             name: TIMERS,
             why: "services start at the times that their files name, and podman updates containers",
             argv: &[B2P, "timers"],
-            ready: services::ReadyWhen::Notify,
+            ready: ReadyWhen::Notify,
             after_ready: true,
             ..ServiceDef::DEFAULT
         },
         ..Entry::DEFAULT
     },
-    // The limit of `b2p auto-update` for each user is an hour: images are pulled.
+    // Images are pulled: `late_ms` is the limit of `b2p auto-update` for one user. With several slow users the service
+    // is reported as late and continues.
     Entry {
         def: ServiceDef {
             name: AUTO_UPDATE,

@@ -6,16 +6,17 @@ use services::ServiceDef;
 use sys::paths::B2P;
 
 use super::names::*;
+use super::table::GO_ENV;
 use super::{Entry, adapt, stream};
 
 /// Services of users, and what users' containers need: rows of the service table after those of [`super::SERVICES`].
 pub const USERS: &[Entry] = &[
-    // As for root, PID 1 keeps the socket, and no process of the user's runs until somebody connects.
+    // PID 1 holds the socket, as it does for root's podman; the first connection starts the process.
     Entry {
         def: ServiceDef {
             name: PODMAN_USER,
             why: "`podman --remote` and ssh://core@host reach the API of the user's own podman",
-            env: &["GOGC=400", "GOMEMLIMIT=128MiB"],
+            env: GO_ENV,
             socket: stream("", 0o600),
             argv: &[B2P, "podman-user"],
             after: ENGINE_PREREQUISITES,

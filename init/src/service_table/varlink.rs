@@ -14,7 +14,7 @@ use super::{Entry, stream};
 
 /// Services of the varlink interfaces: rows of the service table after those of [`super::SERVICES`].
 pub const VARLINK: &[Entry] = &[
-    // Every user may ask. The answer is a path, whose mode says who may use it.
+    // Mode 0666: the resolver returns addresses only. The mode of each address decides who may connect.
     Entry {
         def: ServiceDef {
             name: "varlink-resolver",
@@ -27,7 +27,7 @@ pub const VARLINK: &[Entry] = &[
         when: |config, _| config.varlink,
         ..Entry::DEFAULT
     },
-    // Users who may connect own the machine, as with podman's own socket, by which the service starts podman.
+    // A client of this socket has the rights of root, as has a client of podman's socket; the mode is therefore 0600.
     Entry {
         def: ServiceDef {
             name: "varlink-podman",
@@ -40,7 +40,7 @@ pub const VARLINK: &[Entry] = &[
         when: |config, _| config.varlink && config.podman != Podman::Off,
         ..Entry::DEFAULT
     },
-    // Every user may connect; the service judges each call by the credentials of its client.
+    // Every user may connect; the service allows or refuses each call by the credentials of its client.
     Entry {
         def: ServiceDef {
             name: "varlink-machine",
