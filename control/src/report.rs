@@ -163,7 +163,7 @@ impl<'a> Service<'a> {
     }
 }
 
-/// One part of the machine that was requested and does not work.
+/// Part of the machine that was requested and does not work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Degraded<'a> {
     /// Name of the part, without a colon.

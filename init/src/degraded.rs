@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! List of everything that was asked for and is missing.
+//! List of the parts of the machine that were requested and do not work.
 //!
 //! Each line belongs to the part of the machine that it is about: a service, a phase of the boot,
 //! a flag. A part that is judged anew replaces its lines by those that are true now
@@ -13,7 +13,7 @@ use sys::files::replace;
 use sys::kmsg;
 use sys::paths::DEGRADED;
 
-/// Part of the machine that was asked for and is missing.
+/// Part of the machine that was requested and does not work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Degraded {
     /// Part of the machine.

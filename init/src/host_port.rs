@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The host's word that the machine is ready: podman machine waits for a line on a virtio port, or on
-//! vsock.
+//! Report to the host that the machine is ready: a line on a virtio port or on vsock, for which podman machine
+//! waits.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -24,10 +24,10 @@ const PORTS: &str = "/sys/class/virtio-ports";
 const NAME: &str = "org.fedoraproject.port.0";
 /// The line that podman machine waits for.
 const LINE: &[u8] = b"Ready\n";
-/// Time for which a host that has not opened its end yet is waited for, in seconds.
+/// Time limit for the host to open its end, in seconds.
 const HOST_LIMIT_SECONDS: u32 = 600;
 
-/// Tells the host, once in a boot, as soon as there is such a port.
+/// Tells the host, once in a boot, as soon as a port called [`NAME`] exists.
 pub fn tell_ready(context: &mut Context<'_>, _: &Event) {
     if context.state.host_told {
         return;
@@ -59,7 +59,7 @@ fn connect_and_write(port: u32) {
     }
 }
 
-/// Returns the names of the devices of all ports of that name.
+/// Returns the names of the devices of all ports called [`NAME`].
 fn devices(class: &Path) -> Vec<String> {
     let entries = fs::read_dir(class).into_iter().flatten().flatten();
     let has_name = |entry: &fs::DirEntry| {

@@ -3,9 +3,8 @@
 //! One exception: without memory for a child, PID 1 itself syncs and detaches file systems, without a time
 //! limit. The root is in RAM and needs no unmount.
 //!
-//! A second request (of the power button or by a signal) ends the current phase's wait for
-//! programs, and the next phase begins. The phases `sync` and `unmount`, which write data, take no notice of
-//! requests.
+//! A second request, by the power button or a signal, cuts the current phase short. `sync` and `unmount`, which
+//! write data, ignore it.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -45,13 +44,13 @@ struct Phase {
 
 #[rustfmt::skip]
 const PHASES: &[Phase] = &[
-    Phase { name: "sockets",    when: always,          within_ms: 1_000,  run: close_sockets,   why: "the sockets on which PID 1 listens for services are closed: no client starts a service" },
-    Phase { name: "units",      when: always,          within_ms: 60_000, run: stop_units,      why: "what quadlets have started has ended by its own stop commands, each before what it needs" },
-    Phase { name: "containers", when: containers_run,  within_ms: 15_000, run: stop_containers, why: "every container has had its stop signal and ten seconds to end, and no new one starts" },
-    Phase { name: "services",   when: always,          within_ms: 6_000,  run: stop_all,        why: "services have ended, each before the services that it needs" },
-    Phase { name: "terminate",  when: always,          within_ms: 5_000,  run: terminate,       why: "all other programs have had SIGTERM and time to end" },
-    Phase { name: "kill",       when: always,          within_ms: 2_000,  run: kill,            why: "the remaining programs have had SIGKILL" },
-    Phase { name: "sync",       when: has_mounts_or_swap, within_ms: 30_000, run: run_sync,     why: "dirty data is on the disks, however slow they are" },
+    Phase { name: "sockets",    when: always,             within_ms: 1_000,  run: close_sockets,   why: "the sockets on which PID 1 listens for services are closed: no client starts a service" },
+    Phase { name: "units",      when: always,             within_ms: 60_000, run: stop_units,      why: "what quadlets have started has ended by its own stop commands, each before what it needs" },
+    Phase { name: "containers", when: containers_run,     within_ms: 15_000, run: stop_containers, why: "every container has had its stop signal and ten seconds to end, and no new one starts" },
+    Phase { name: "services",   when: always,             within_ms: 6_000,  run: stop_all,        why: "services have ended, each before the services that it needs" },
+    Phase { name: "terminate",  when: always,             within_ms: 5_000,  run: terminate,       why: "all other programs have had SIGTERM and time to end" },
+    Phase { name: "kill",       when: always,             within_ms: 2_000,  run: kill,            why: "the remaining programs have had SIGKILL" },
+    Phase { name: "sync",       when: has_mounts_or_swap, within_ms: 30_000, run: run_sync,        why: "dirty data is on the disks, however slow they are" },
     Phase { name: "unmount",    when: has_mounts_or_swap, within_ms: 30_000, run: run_unmount,     why: "file systems are clean; a file server that is gone does not stop the shutdown" },
 ];
 
@@ -64,15 +63,18 @@ const UNIT_RUN: [&str; 2] = [sys::paths::B2P, "unit-run"];
 
 /// Services, events and deadline that a phase works with.
 struct ShutdownContext<'a> {
+    /// Services.
     manager: &'a mut Manager,
+    /// Signals, control requests and power buttons.
     sources: &'a mut EventSources,
+    /// End of the phase, in milliseconds of `CLOCK_BOOTTIME`.
     deadline: Millis,
-    /// Somebody has requested the shutdown again during this phase.
-    hurried: bool,
+    /// True if a second request arrived during this phase.
+    cut_short: bool,
 }
 
 impl ShutdownContext<'_> {
-    /// Waits for one wake-up and settles the services. Returns false if the phase has expired.
+    /// Sleeps until an event or the deadline, and settles the services. Returns false if the phase has expired.
     fn poll_once(&mut self) -> bool {
         if self.expired() {
             return false;
@@ -80,9 +82,9 @@ impl ShutdownContext<'_> {
         let events = self.poll_until(self.deadline);
         let is_request =
             |event: &Event| matches!(event, Event::ShutdownSignal(_) | Event::PowerButton);
-        if events.iter().any(is_request) && !self.hurried {
+        if events.iter().any(is_request) && !self.cut_short {
             info!("shutdown: second request; this phase waits no longer");
-            self.hurried = true;
+            self.cut_short = true;
         }
         true
     }
@@ -94,7 +96,7 @@ impl ShutdownContext<'_> {
     }
 
     fn expired(&self) -> bool {
-        self.hurried || now() >= self.deadline
+        self.cut_short || now() >= self.deadline
     }
 
     /// Waits for a child that writes to disks, even after a second request; returns its outcome, or
@@ -125,12 +127,12 @@ pub fn run(kind: ShutdownKind, manager: &mut Manager, sources: &mut EventSources
         manager,
         sources,
         deadline: 0,
-        hurried: false,
+        cut_short: false,
     };
     for phase in PHASES {
         let start = now();
         context.deadline = start.saturating_add(phase.within_ms);
-        context.hurried = false;
+        context.cut_short = false;
         let outcome = match (phase.when)() {
             true => (phase.run)(&mut context),
             false => Outcome::NothingToDo,
@@ -180,10 +182,18 @@ fn stop_units(context: &mut ShutdownContext<'_>) -> Outcome {
         let supervisor = context.manager.supervisor();
         units.iter().all(|id| supervisor.state(*id).at_rest())
     };
+    wait_for_rest(context, at_rest)
+}
+
+/// Waits until `at_rest` returns true, or the phase expires.
+fn wait_for_rest(
+    context: &mut ShutdownContext<'_>,
+    at_rest: impl Fn(&ShutdownContext<'_>) -> bool,
+) -> Outcome {
     while !at_rest(context) && context.poll_once() {}
     match at_rest(context) {
         true => Outcome::Done,
-        false => Outcome::unfinished(context.hurried),
+        false => Outcome::unfinished(context.cut_short),
     }
 }
 
@@ -211,26 +221,22 @@ fn stop_containers(context: &mut ShutdownContext<'_>) -> Outcome {
         );
         child.kill();
     }
-    Outcome::of_child(succeeded, context.hurried)
+    Outcome::of_child(succeeded, context.cut_short)
 }
 
 fn stop_all(context: &mut ShutdownContext<'_>) -> Outcome {
     context.manager.note(now(), services::Input::StopAll);
     context.manager.settle_all(now());
-    while !context.manager.supervisor().at_rest() && context.poll_once() {}
-    match context.manager.supervisor().at_rest() {
-        true => Outcome::Done,
-        false => Outcome::unfinished(context.hurried),
-    }
+    wait_for_rest(context, |context| context.manager.supervisor().at_rest())
 }
 
-/// Sends SIGTERM to every process, and SIGCONT, without which a stopped process does not see it.
+/// Sends SIGTERM to every process, and SIGCONT, because a stopped process handles SIGTERM only after it continues.
 fn terminate(context: &mut ShutdownContext<'_>) -> Outcome {
     syscall::signal_all_processes(libc::SIGTERM);
     syscall::signal_all_processes(libc::SIGCONT);
     wait_until_none(context);
-    // Programs that have not ended have had their time, unless somebody cut it short.
-    match context.hurried {
+    // Programs that have not ended have had their time, unless a request cut it short.
+    match context.cut_short {
         true => Outcome::CutShort,
         false => Outcome::Done,
     }
@@ -302,8 +308,8 @@ fn exit_with(succeeded: bool) -> ! {
     syscall::exit(i32::from(!succeeded))
 }
 
-/// Calls reboot(2) with the requested mode, then with power-off and halt, until one succeeds. Without the right
-/// to (CAP_SYS_BOOT), PID 1 of a container exits: that ends the container, and no machine.
+/// Calls reboot(2) with the requested mode, then with power-off and halt, until one succeeds; a repeated attempt does no
+/// harm. Without CAP_SYS_BOOT, PID 1 exits if it runs in a pid namespace, which ends the container only.
 fn reboot_machine(kind: ShutdownKind) -> ! {
     let first = kind.reboot_mode();
     for mode in [first, RebootMode::RB_POWER_OFF, RebootMode::RB_HALT_SYSTEM] {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Facts about the machine: its configuration, what is missing, and what happened when.
+//! Facts about the machine: its configuration, its degraded parts, and the times of events.
 
 use config::Config;
 use control::ShutdownKind;
@@ -39,7 +39,7 @@ pub struct ScheduledShutdown {
 pub struct DataReport {
     /// Device of the data disk; `None` while the state is in RAM.
     pub device: Option<String>,
-    /// SEQNUM of the newest uevent(7) that the run can have seen the disk of.
+    /// SEQNUM of the newest uevent (Documentation/core-api/kobject.rst) whose disk the run can have examined.
     pub last_seqnum: u64,
 }
 
@@ -48,15 +48,15 @@ pub struct DataReport {
 pub struct SystemState {
     /// Configuration.
     pub config: Config,
-    /// Parts that were asked for and are missing.
+    /// Parts of the machine that were requested and do not work.
     pub degraded: DegradedList,
     /// Start of PID 1.
     pub started: Millis,
     /// Time of the ready line.
     pub ready: Option<Millis>,
-    /// The host was told that the machine is ready, by a virtio port.
+    /// True if the host was told by a virtio port that the machine is ready.
     pub host_told: bool,
-    /// A host that waits on vsock was told.
+    /// True if a host that waits on vsock was told.
     pub vsock_told: bool,
     /// Phases of the boot that have run.
     pub phases: Vec<PhaseTime>,
@@ -64,7 +64,7 @@ pub struct SystemState {
     pub shutdown: Option<ShutdownKind>,
     /// Shutdown that was requested for later.
     pub scheduled: Option<ScheduledShutdown>,
-    /// Signatures of modules are verified: a flag asks for it, or the kernel requires it.
+    /// True if signatures of modules are verified: a flag asks for it, or the kernel requires it.
     pub verify_modules: bool,
     /// Drivers that are to be loaded.
     pub loader: DriverLoader,
@@ -103,7 +103,7 @@ impl SystemState {
         }
     }
 
-    /// State at the start of PID 1.
+    /// Returns the state at the start of PID 1.
     #[must_use]
     pub fn new() -> SystemState {
         SystemState {
@@ -112,13 +112,13 @@ impl SystemState {
         }
     }
 
-    /// Device of the data disk; `None` while the state is in RAM.
+    /// Returns the device of the data disk; `None` while the state is in RAM.
     #[must_use]
     pub fn data_device(&self) -> Option<&str> {
         self.data_report.as_ref()?.device.as_deref()
     }
 
-    /// Shutdown that begins at `now`.
+    /// Returns the shutdown that is requested, or scheduled at or before `now`.
     #[must_use]
     pub fn due_shutdown(&self, now: Millis) -> Option<ShutdownKind> {
         let due = self.scheduled.filter(|scheduled| scheduled.at <= now);

@@ -20,17 +20,17 @@ pub(super) enum Outcome {
 
 impl Outcome {
     /// Returns the result of a phase from the result of its child; `succeeded` is `None` if the child still runs.
-    pub(super) fn of_child(succeeded: Option<bool>, hurried: bool) -> Outcome {
+    pub(super) fn of_child(succeeded: Option<bool>, cut_short: bool) -> Outcome {
         match succeeded {
             Some(true) => Outcome::Done,
             Some(false) => Outcome::Failed,
-            None => Outcome::unfinished(hurried),
+            None => Outcome::unfinished(cut_short),
         }
     }
 
-    /// Result of a phase that did not come to its end; `hurried` tells that somebody has cut it short.
-    pub(super) fn unfinished(hurried: bool) -> Outcome {
-        match hurried {
+    /// Result of a phase that did not come to its end; `cut_short` is true if a second request has ended it.
+    pub(super) fn unfinished(cut_short: bool) -> Outcome {
+        match cut_short {
             true => Outcome::CutShort,
             false => Outcome::OutOfTime,
         }
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn a_phase_claims_its_purpose_only_if_it_was_achieved() {
         let failed = "not done: the lines before this one tell what failed";
-        for (succeeded, hurried, text) in [
+        for (succeeded, cut_short, text) in [
             (Some(true), false, "the purpose"),
             (Some(true), true, "the purpose"),
             (Some(false), false, failed),
@@ -64,7 +64,7 @@ mod tests {
             (None, false, "not done: out of time"),
             (None, true, "not done: a second request ended it"),
         ] {
-            let outcome = Outcome::of_child(succeeded, hurried);
+            let outcome = Outcome::of_child(succeeded, cut_short);
             assert_eq!(outcome.describe("the purpose"), text);
         }
     }
