@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Style of every Rust file of the repository: a licence line, doc comments that name their
-//! subject, bounded lengths of files and functions, and imports without circles. Links of every page of the documentation.
+//! subject, bounded lengths of files and functions, and imports without circles. Links of every page of the documentation,
+//! and figures.
 
+mod figures;
 mod imports;
 mod links;
 
