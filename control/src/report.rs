@@ -91,7 +91,7 @@ pub struct MachineInfo<'a> {
     pub now: Option<u64>,
     /// Time when PID 1 started.
     pub started: Option<u64>,
-    /// Time when every requested service was up or known to have failed.
+    /// Time of the ready line: every gate was ready, had failed, or was late.
     pub ready: Option<u64>,
 }
 
