@@ -39,6 +39,8 @@ pub(crate) const DICTIONARY: &[&str] = &[
     ": ",
 ];
 
+/// Checks that:
+///
 /// - Any text is a report, and each line gives at most one entry.
 /// - A report that was read, and then written, is read as the same.
 /// - A written report has no control characters except for the ends of lines.

@@ -65,6 +65,8 @@ fn data() -> Value {
     })
 }
 
+/// Checks that:
+///
 /// - An error is one line that names its place.
 /// - A template without actions is its own output.
 /// - Output is bounded, the same each time, and aligned without a loss of text or lines.

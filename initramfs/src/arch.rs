@@ -22,9 +22,9 @@ pub struct Arch {
     pub loader: &'static str,
     /// Flags of a library in `/etc/ld.so.cache` (glibc, sysdeps/generic/ldconfig.h).
     pub ld_cache_flags: u32,
-    /// Debian's kernel for virtual machines, which always depends on the newest version.
+    /// Debian's metapackage of the kernel for virtual machines.
     pub cloud_kernel: &'static str,
-    /// Debian's kernel for all machines.
+    /// Debian's metapackage of the kernel for all machines.
     pub generic_kernel: &'static str,
     /// Paths of the packages beside those of [`crate::userland::table::PICKS`], each with a reason.
     pub picks: &'static [(&'static str, &'static str)],
@@ -52,7 +52,7 @@ pub static ARCHES: &[Arch] = &[
             ),
             (
                 "usr/bin/passt.avx2",
-                "what passt becomes where it can; it complains otherwise",
+                "passt executes it on processors with AVX2, and prints a warning if it is missing",
             ),
         ],
         foreign: "aarch64",
@@ -70,7 +70,7 @@ pub static ARCHES: &[Arch] = &[
         picks: &[],
         foreign: "x86_64",
         absent_modules: &[
-            ("crc32c_intel", "an instruction of x86"),
+            ("crc32c_intel", "the module uses an x86 instruction"),
             ("i6300esb", "a watchdog of Intel's chipsets"),
             (
                 "vmw_balloon vmw_pvscsi vmw_vsock_vmci_transport",

@@ -159,8 +159,8 @@ fn write(trees: &Trees, menu: &str, files: &[PathBuf], work: &Path, to: &Path) -
     let out = File::create(to).with_context(|| format!("make {}", to.display()))?;
     let size = offset(PARTITIONS.len()) + MIB;
     out.set_len(size)?;
-    for step in gpt::create(size, 512, guid("disk"), &gpt_entries()?, &bios.boot_code) {
-        if let DiskOp::Write(offset, bytes) = step {
+    for op in gpt::create(size, 512, guid("disk"), &gpt_entries()?, &bios.boot_code) {
+        if let DiskOp::Write(offset, bytes) = op {
             out.write_all_at(&bytes, offset)?;
         }
     }
@@ -206,7 +206,7 @@ fn make_slot(trees: &Trees, files: &[PathBuf], work: &Path) -> Result<PathBuf> {
         fs::copy(file, dir.join(fsutil::file_name(file)?))?;
     }
     fs::write(dir.join(SHA256SUMS), sums::lines(files)?)?;
-    // Features that GRUB has read for twenty years. No journal: files are never changed in
+    // Features that GRUB 2 reads since its first release. No journal: files are never changed in
     // place.
     #[rustfmt::skip]
     let options = [
@@ -239,7 +239,7 @@ fn set_owners(debian: &PackageTree, work: &Path, image: &Path) -> Result<()> {
 }
 
 /// Makes an empty data file system, as `b2p data` makes it (`b2p/src/helpers/data/format.rs`),
-/// with the journal of one that has grown.
+/// with the journal size that a grown data disk has.
 fn make_data(trees: &Trees, work: &Path) -> Result<PathBuf> {
     #[rustfmt::skip]
     let options = [
@@ -323,8 +323,8 @@ mod tests {
         );
         let size = offset(PARTITIONS.len()) + MIB;
         let mut disk = vec![0; size as usize];
-        for step in gpt::create(size, 512, guid("disk"), &gpt_entries()?, &[0xeb; 440]) {
-            if let DiskOp::Write(offset, bytes) = step {
+        for op in gpt::create(size, 512, guid("disk"), &gpt_entries()?, &[0xeb; 440]) {
+            if let DiskOp::Write(offset, bytes) = op {
                 let start = offset as usize;
                 disk[start..start + bytes.len()].copy_from_slice(&bytes);
             }
@@ -339,6 +339,14 @@ mod tests {
                 .map(|partition| partition.name)
                 .collect::<Vec<_>>()
         );
+        for (index, name) in [
+            (BIOS, "boot2podman-bios"),
+            (ESP, "boot2podman-esp"),
+            (SLOT_A, "boot2podman-a"),
+            (DATA, gpt::DATA_PARTITION_NAME),
+        ] {
+            assert_eq!(PARTITIONS[index].name, name);
+        }
         let ends = found
             .windows(2)
             .all(|p| p[0].offset + p[0].len == p[1].offset);

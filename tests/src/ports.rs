@@ -25,11 +25,13 @@ pub fn free() -> Result<u16> {
             let n = of_this_process.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed).into());
             FIRST + (n % COUNT) as u16
         })
-        .find(|port| {
-            let at = ("127.0.0.1", *port);
-            TcpListener::bind(at).is_ok() && UdpSocket::bind(at).is_ok()
-        })
+        .find(|port| is_free(*port))
         .context("no port is free")
+}
+
+fn is_free(port: u16) -> bool {
+    let at = ("127.0.0.1", port);
+    TcpListener::bind(at).is_ok() && UdpSocket::bind(at).is_ok()
 }
 
 #[cfg(test)]
@@ -40,7 +42,8 @@ mod tests {
     fn each_is_another_one_and_free() {
         let (first, second) = (free().expect("a port"), free().expect("a port"));
         assert!(first != second && first < 32_768 && second < 32_768);
-        let taken = TcpListener::bind(("127.0.0.1", first)).expect("free");
-        assert_ne!(taken.local_addr().expect("bound").port(), 0);
+        let _tcp = TcpListener::bind(("127.0.0.1", first)).expect("free");
+        let _udp = UdpSocket::bind(("127.0.0.1", second)).expect("free");
+        assert!(!is_free(first) && !is_free(second));
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The guest's first program.
+//! PID 1 of the benchmark guest.
 
 use std::fs;
 

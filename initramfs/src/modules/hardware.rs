@@ -2,8 +2,8 @@
 //! Modules of Debian's generic kernel, for real machines and for virtual ones that resemble them.
 //!
 //! Left out are: drivers that need firmware, which Debian's main does not contain (wireless cards,
-//! bnx2, bnx2x, qla2xxx, qede); screens except for one, because text mode and the frame buffers of
-//! VESA and EFI are built in; special keyboards, all of which support the common protocol too;
+//! bnx2, bnx2x, qla2xxx, qede); drivers of screens but virtio_gpu, because text mode and the frame buffers of
+//! VESA and EFI are built in; drivers of single keyboards, all of which support the common protocol (usbhid) as well;
 //! dm_mod, because the userland has no program for it; am53c974, which crashes the kernel if its
 //! interrupt is shared.
 
@@ -46,7 +46,7 @@ pub const HARDWARE: &[(&str, &str)] = &[
     ("isci mvsas 3w_sas 3w_9xxx", "older servers"),
     (
         "sata_nv sata_sil sata_sil24 sata_via sata_sis sata_uli",
-        "SATA before AHCI, on boards",
+        "onboard SATA before AHCI, of nVidia, Silicon Image, VIA, SiS and ULi",
     ),
     (
         "sata_svw sata_mv sata_promise sata_vsc",
@@ -54,7 +54,7 @@ pub const HARDWARE: &[(&str, &str)] = &[
     ),
     (
         "pata_amd pata_via pata_sis pata_atiixp pata_ali pata_sch pata_serverworks",
-        "parallel ATA of boards that take a 64-bit processor; CD drives",
+        "onboard parallel ATA of machines with a 64-bit processor; CD drives",
     ),
     (
         "pata_jmicron pata_marvell pata_it8213 pata_it821x pata_pdc2027x",
@@ -77,12 +77,15 @@ pub const HARDWARE: &[(&str, &str)] = &[
         "Nvidia's in servers; Azure passes them on",
     ),
     ("be2net enic", "HP's and Cisco's in servers"),
-    ("forcedeth", "nForce boards"),
+    ("forcedeth", "onboard network cards of nVidia's nForce"),
     ("pcnet32", "VirtualBox's and VMware's older"),
     ("atlantic", "Aquantia's: 10 GbE in small machines"),
     ("alx atl1c atl1e atl1", "Atheros' in laptops"),
     ("sky2 skge", "Marvell's in laptops"),
-    ("via_rhine via_velocity sis190 jme", "boards"),
+    (
+        "via_rhine via_velocity sis190 jme",
+        "onboard network cards of VIA, SiS and JMicron chipsets",
+    ),
     (
         "e100 tulip ne2k_pci",
         "old; QEMU's and Hyper-V's legacy cards",
@@ -93,7 +96,7 @@ pub const HARDWARE: &[(&str, &str)] = &[
     ),
     (
         "cdc_ether cdc_ncm rndis_host",
-        "USB adapters that follow a standard; telephones",
+        "USB adapters that follow a standard; telephones that share their connection",
     ),
     (
         "realtek broadcom marvell smsc ax88796b microchip",
@@ -104,7 +107,10 @@ pub const HARDWARE: &[(&str, &str)] = &[
     ("9p 9pnet_virtio", "QEMU's older shared folders"),
     ("virtio_gpu", "a screen that has no other mode"),
     // The board.
-    ("fan acpi_cpufreq", "cooling; older processors' speeds"),
+    (
+        "fan acpi_cpufreq",
+        "fans controlled by ACPI; frequencies of processors without intel_pstate or amd_pstate",
+    ),
 ];
 
 /// Modules that the slim kernel does not have: drivers of machines that are too large to need a
@@ -112,7 +118,10 @@ pub const HARDWARE: &[(&str, &str)] = &[
 pub const NOT_SLIM: &[(&str, &str)] = &[
     ("xen_blkfront xen_netfront", "Xen: older EC2"),
     ("pci_hyperv mana", "Azure's passed-through devices"),
-    ("ena gve idpf ixgbevf", "cards of EC2 and Google"),
+    (
+        "ena gve idpf ixgbevf",
+        "network cards of EC2, Google and Intel's virtual functions",
+    ),
     ("tap", "macvtap: virtual machines inside"),
     (
         "vmw_vsock_vmci_transport vmw_balloon",

@@ -19,7 +19,8 @@ use std::process::ExitCode;
 
 /// Returns the parser of `snapshot`.
 pub fn command() -> Command {
-    let sub = |name: &'static str, about: &'static str| Command::new(name).about(about).arg(of());
+    let sub =
+        |name: &'static str, about: &'static str| Command::new(name).about(about).arg(name_arg());
     let list = sub("list", "List the snapshots of a machine")
         .alias("ls")
         .arg(
@@ -50,7 +51,7 @@ pub fn command() -> Command {
         .subcommand(sub("rm", "Remove a snapshot").arg(snapshot()))
 }
 
-fn of() -> Arg {
+fn name_arg() -> Arg {
     Arg::new("name")
         .value_name("NAME")
         .required(true)
@@ -66,15 +67,16 @@ fn snapshot() -> Arg {
 
 /// Runs `snapshot`.
 pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
-    let Some((action, own)) = matches.subcommand() else {
+    let Some((action, subcommand_args)) = matches.subcommand() else {
         bail!("create, list, restore or rm");
     };
-    let dirs = dirs(own)?;
-    let machine = machine(&dirs, own)?;
+    let dirs = dirs(subcommand_args)?;
+    let machine = machine(&dirs, subcommand_args)?;
     if action == "list" {
-        return list(&machine, own.get_flag("json"));
+        return list(&machine, subcommand_args.get_flag("json"));
     }
-    let name = own.get_one::<String>("snapshot").map_or("", String::as_str);
+    let name = subcommand_args.get_one::<String>("snapshot");
+    let name = name.map_or("", String::as_str);
     check(name)?;
     let _lock = machine.lock("snapshot")?;
     let exists = names(&machine)?.iter().any(|snapshot| snapshot.tag == name);
@@ -101,7 +103,7 @@ fn check(name: &str) -> Result<()> {
     match right && name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         true => Ok(()),
         false => Err(fault(&format!(
-            "snapshot \"{name}\": up to 63 letters, digits, and - _ . behind the first are right"
+            "snapshot \"{name}\": a name has up to 63 letters, digits, - _ or ., and begins with a letter or digit"
         ))),
     }
 }
@@ -147,8 +149,8 @@ fn restore(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
     let path = memory_file(machine, name);
     let text = fs::read_to_string(&path).ok();
     let memory: Option<Saved> = text.and_then(|text| serde_json::from_str(&text).ok());
-    // The disk is of that moment from here on, the memory from the next line on: a cut between the
-    // two leaves a machine that boots from it.
+    // The disk is of that moment from here on, the memory from the next line on: a power cut between the two leaves a
+    // Stopped machine that boots from the restored disk.
     match memory.filter(|saved| saved.tag == tag) {
         Some(saved) => {
             machine.set_saved(&saved)?;
@@ -179,13 +181,12 @@ fn keep_size(machine: &Machine) -> Result<()> {
 fn remove(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
     let tag = format!("{OWN}{name}");
     match state(dirs, machine)? {
-        State::Stopped => edit(machine, DiskEdit::Remove, &tag)?,
         State::Saved if machine.saved()?.is_some_and(|saved| saved.tag == tag) => {
             return Err(fault(
                 "`start` goes on from this snapshot: start the machine first",
             ));
         }
-        State::Saved => edit(machine, DiskEdit::Remove, &tag)?,
+        State::Stopped | State::Saved => edit(machine, DiskEdit::Remove, &tag)?,
         State::Running | State::Paused => {
             ask(machine, &json!({"do": "delete-snapshot", "tag": tag}))?;
         }
@@ -210,7 +211,7 @@ fn edit(machine: &Machine, edit: DiskEdit, tag: &str) -> Result<()> {
 
 /// Returns the snapshots of the owner, with the names that the owner gave.
 pub(super) fn names(machine: &Machine) -> Result<Vec<Snapshot>> {
-    let mut found = own(driver::of(machine)?.snapshots(&machine.disk())?);
+    let mut found = owner_snapshots(driver::of(machine)?.snapshots(&machine.disk())?);
     // A memory without its description is that of another machine, of which this one is a copy.
     for snapshot in &mut found {
         if !memory_file(machine, &snapshot.tag).exists() {
@@ -220,7 +221,7 @@ pub(super) fn names(machine: &Machine) -> Result<Vec<Snapshot>> {
     Ok(found)
 }
 
-fn own(all: Vec<Snapshot>) -> Vec<Snapshot> {
+fn owner_snapshots(all: Vec<Snapshot>) -> Vec<Snapshot> {
     let named = |snapshot: Snapshot| {
         let tag = snapshot.tag.strip_prefix(OWN)?.to_owned();
         Some(Snapshot { tag, ..snapshot })
@@ -294,7 +295,7 @@ mod tests {
             memory,
             created: 5,
         });
-        let found = own(all.into());
+        let found = owner_snapshots(all.into());
         let named: Vec<_> = found.iter().map(|s| (s.tag.as_str(), s.memory)).collect();
         assert_eq!(named, [("a", 3 << 20), ("1", 0)]);
         let text = table(&found);

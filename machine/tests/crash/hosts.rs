@@ -3,6 +3,7 @@
 //! that is interrupted.
 
 use crate::host::{CREATE, Host, PROGRAM};
+use crate::is;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Gid, Pid, Uid, chown};
@@ -16,12 +17,6 @@ use tests::eventually;
 
 /// The user nobody: ssh-keygen(1) takes users with a name alone.
 const OTHER: u32 = 65_534;
-
-fn is(host: &Host, state: &str) -> Result<()> {
-    let now = host.ok("status box")?;
-    ensure!(now == state, "{now}, not {state}");
-    Ok(())
-}
 
 fn has_port(host: &Host, port: u16) -> Result<()> {
     let config = host.ok("ssh-config box")?;

@@ -77,6 +77,13 @@ fn remove(most: usize) -> Result<()> {
     Ok(())
 }
 
+/// Expects this state of the machine `box`.
+fn is(host: &Host, state: &str) -> Result<()> {
+    let now = host.ok("status box")?;
+    ensure!(now == state, "{now}, not {state}");
+    Ok(())
+}
+
 /// Tells that a machine gets its name after all its files are on the disk.
 fn is_flushed(host: &Host, name: &str, line: &str) -> Result<()> {
     let list = flushes(host, line)?;

@@ -2,6 +2,7 @@
 //! Commands that come while others run, and machines that do not do what they are asked to.
 
 use crate::host::{Host, PROGRAM};
+use crate::is;
 use crate::points;
 use crate::trace::Shot;
 use anyhow::{Context, Result, ensure};
@@ -22,12 +23,6 @@ const KEEPER_KIB: u32 = 10_000_000 / 1024;
 
 fn create(host: &Host, guest: &str) -> Result<()> {
     host.ok(&format!("{CREATE} {guest} box")).map(|_| ())
-}
-
-fn is(host: &Host, state: &str) -> Result<()> {
-    let now = host.ok("status box")?;
-    ensure!(now == state, "{now}, not {state}");
-    Ok(())
 }
 
 /// Starts a creation by a script, whose ssh-keygen waits for the file `go`; returns when it waits.

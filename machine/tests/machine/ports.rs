@@ -24,9 +24,9 @@ pub fn published(host: &Host) -> Result<()> {
         .stdin(File::open(archive)?)
         .output()?;
     ensure!(loaded.status.success(), "{loaded:?}");
-    let (port, box_) = (ports::free()?, image::NAME);
+    let (port, container_image) = (ports::free()?, image::NAME);
     let run = format!(
-        "sudo podman run -d --name www -p 0.0.0.0:{port}:80 {box_} sh -c 'echo served >/i; exec httpd -f -p 80 -h /'"
+        "sudo podman run -d --name www -p 0.0.0.0:{port}:80 {container_image} sh -c 'echo served >/i; exec httpd -f -p 80 -h /'"
     );
     host.ok(&["ssh", "box", &run])?;
     drop(TcpStream::connect(("127.0.0.1", port)).context("nobody listens")?);
@@ -38,7 +38,7 @@ pub fn published(host: &Host) -> Result<()> {
     );
     let taken = TcpListener::bind("127.0.0.1:0")?;
     let taken_port = taken.local_addr()?.port();
-    let run = format!("sudo podman run -d -p {taken_port}:80 {box_} sleep 9");
+    let run = format!("sudo podman run -d -p {taken_port}:80 {container_image} sleep 9");
     let out = host.run(&["ssh", "box", &run])?;
     let said = String::from_utf8_lossy(&out.stderr);
     ensure!(
@@ -50,9 +50,9 @@ pub fn published(host: &Host) -> Result<()> {
     );
     host.ok(&["ssh", "box", "sudo podman rm -f -t 0 www"])?;
     TcpListener::bind(("127.0.0.1", port)).context("the port is not given back")?;
-    // A port for UDP that stays, for the adoption.
+    // This UDP port stays published: the adoption test uses it.
     let udp = ports::free()?;
-    let run = format!("sudo podman run -d -p {udp}:53/udp {box_} sleep 999");
+    let run = format!("sudo podman run -d -p {udp}:53/udp {container_image} sleep 999");
     host.ok(&["ssh", "box", &run])?;
     ensure!(
         UdpSocket::bind(("127.0.0.1", udp)).is_err(),

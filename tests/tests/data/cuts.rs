@@ -79,7 +79,7 @@ impl Writer {
         self.last.load(Ordering::SeqCst)
     }
 
-    /// Waits until it has written more than before.
+    /// Waits until the container has acknowledged a record in this run.
     pub fn runs(&self) -> Result<()> {
         eventually(Duration::from_secs(300), || {
             ensure!(self.last() > 0, "the container writes nothing");

@@ -18,7 +18,8 @@ fn row(name: &str) -> Result<()> {
     let dir = disks::dir(name)?;
     let disk = (row.make)(&dir, name)?;
     let made = disk.size()?;
-    disk.grow(2 * made / MIB)?; // a card has 2^n bytes
+    // QEMU accepts SD cards of a power of two only.
+    disk.grow(2 * made / MIB)?;
     let table = inspect::partitions(&disk).ok();
     let machine = machine_of(row.kernel, &format!("data-{name}"))?;
     let machine = machine.qemu_args(row.args);
