@@ -2,6 +2,8 @@
 //! Times at which a service runs: a subset of systemd's calendar events (systemd.time(7)), of a minute's
 //! resolution. Pure arithmetic on the proleptic Gregorian calendar; the time zone is an argument.
 
+use sys::date::civil_from_days;
+
 /// Seconds since 1970, in UTC or in local time.
 pub type Seconds = i64;
 
@@ -107,7 +109,7 @@ impl Calendar {
     }
 
     fn has_day(&self, day: Seconds) -> bool {
-        let (month, of_month) = month_and_day(day);
+        let (_, month, of_month) = civil_from_days(day);
         // 1970-01-01 was a Thursday.
         let weekday = (day + 3).rem_euclid(7);
         has(self.weekdays, weekday) && has(self.months, month) && has(self.days, of_month)
@@ -132,18 +134,6 @@ fn to_utc(time: Seconds, near: Seconds, local: &impl Fn(Seconds) -> Seconds) -> 
         true => after,
         false => before.max(after),
     }
-}
-
-/// Returns month and day of the month of a day since 1970. The years begin in March, so that a leap day is the
-/// last day of a year; eras have 400 years.
-fn month_and_day(day: Seconds) -> (Seconds, Seconds) {
-    const ERA: Seconds = 146_097;
-    let of_era = (day + 719_468).rem_euclid(ERA);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let of_month = of_year - (153 * month + 2) / 5 + 1;
-    (if month < 10 { month + 3 } else { month - 9 }, of_month)
 }
 
 /// Parses a list of numbers, ranges and steps.

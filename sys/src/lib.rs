@@ -5,6 +5,7 @@ pub mod account_files;
 pub mod arch;
 pub mod clock;
 pub mod config_sources;
+pub mod date;
 pub mod error;
 pub mod files;
 pub mod gpio;

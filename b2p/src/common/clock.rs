@@ -16,13 +16,7 @@ pub fn second_of_day(ahead: u32) -> u32 {
         .unwrap_or_default();
     let then = now.as_secs().saturating_add(ahead.into());
     let then = then.try_into().unwrap_or(0);
-    // SAFETY: a plain structure of numbers (its one pointer is not read), and
-    // pointers to live variables; this process has one thread.
-    let time = unsafe {
-        let mut time: libc::tm = std::mem::zeroed();
-        libc::localtime_r(&raw const then, &raw mut time);
-        time
-    };
+    let time = local_time(then);
     let seconds = time.tm_hour * 3600 + time.tm_min * 60 + time.tm_sec;
     u32::try_from(seconds).unwrap_or(0) % DAY
 }
@@ -37,14 +31,17 @@ pub fn seconds() -> i64 {
 /// Returns the local time, in seconds since 1970 as a clock there shows them, for a time in UTC.
 #[must_use]
 pub fn local(utc: i64) -> i64 {
-    // SAFETY: a plain structure of numbers (its one pointer is not read), and pointers to live variables; this
-    // process has one thread.
-    let offset = unsafe {
+    utc.saturating_add(local_time(utc).tm_gmtoff)
+}
+
+/// Returns the parts of a time in the time zone of the machine; zeros if the year is too large.
+fn local_time(seconds: i64) -> libc::tm {
+    // SAFETY: plain data, and pointers to locals; no thread changes the environment (localtime_r(3), ATTRIBUTES).
+    unsafe {
         let mut time: libc::tm = std::mem::zeroed();
-        libc::localtime_r(&raw const utc, &raw mut time);
-        time.tm_gmtoff
-    };
-    utc.saturating_add(offset)
+        libc::localtime_r(&raw const seconds, &raw mut time);
+        time
+    }
 }
 
 /// Returns the time in the form `14:05`.

@@ -23,20 +23,9 @@ fn commit_time() -> Option<u64> {
     String::from_utf8_lossy(&output.stdout).trim().parse().ok()
 }
 
-/// Formats a time in seconds since 1970 by ISO 8601, in UTC. The calculation is that of the
-/// Gregorian calendar with years that begin in March, so that the leap day is the last day of a
-/// year.
+/// Formats a time in seconds since 1970 by ISO 8601, in UTC.
 pub fn iso8601(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = era * 400 + year + u64::from(month <= 2);
-    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    format!("{}Z", sys::date::rfc3339(seconds.cast_signed()))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::options::{Choice, Options, level};
 use super::since;
 use super::style::Format;
 use crate::common::args::{Arg, Args, Problem};
-use crate::common::log::clock;
+use crate::common::log::log_time;
 use crate::common::pattern::is_pattern;
 use crate::helpers::quadlet::host;
 use crate::helpers::quadlet::names;
@@ -216,7 +216,8 @@ fn format(text: &str) -> Result<Format, Problem> {
 }
 
 fn time(text: &str) -> Result<i64, Problem> {
-    let now = clock::offset().saturating_add(i64::try_from(clock::kernel()).unwrap_or(0));
+    let now = log_time::realtime_offset_us()
+        .saturating_add(i64::try_from(log_time::monotonic_us()).unwrap_or(0));
     since::parse(text, now).ok_or_else(|| {
         let right = "2026-11-29 06:00, 06:00, today, -1h or 5 min ago";
         Problem::Wrong(format!("`{text}` is no time such as {right}"))

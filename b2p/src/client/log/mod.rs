@@ -18,7 +18,7 @@ use sys::error::{Doing, Error, Result};
 
 use crate::common::args::Problem;
 use crate::common::log::ring::{self, Ring};
-use crate::common::log::{Boot, clock};
+use crate::common::log::{Boot, log_time};
 use options::{Choice, Options, USAGE};
 use show::Here;
 use style::Style;
@@ -63,7 +63,7 @@ fn log(options: &Options) -> Result<()> {
     })?;
     let mut out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let boot = Boot::current().id;
-    let offset = clock::offset();
+    let offset = log_time::realtime_offset_us();
     let style = Style {
         format: options.format,
         dated: options.boots != Choice::This,
@@ -76,7 +76,7 @@ fn log(options: &Options) -> Result<()> {
     let here = Here {
         boot,
         offset,
-        until: clock::kernel(),
+        until: log_time::monotonic_us(),
     };
     Ok(show::run(options, style, &here, &mut ring, &mut out)?)
 }

@@ -25,7 +25,7 @@ pub struct Here {
     /// Content of /proc/sys/kernel/random/boot_id.
     pub boot: String,
     /// Difference of the kernel's microseconds to those since 1970
-    /// ([`offset`](crate::common::log::clock::offset)).
+    /// ([`offset`](crate::common::log::log_time::realtime_offset_us)).
     pub offset: i64,
     /// The kernel's microseconds now: later records are shown only where following.
     pub until: u64,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Times of `--since` and `--until` (systemd.time(7), "Parsing Timestamps").
 
-use crate::common::log::clock;
+use crate::common::log::log_time;
 use crate::helpers::quadlet::span::span;
 
 /// Microseconds in a second and in a day.
@@ -12,7 +12,7 @@ const DAY: i64 = 86_400 * SECOND;
 #[must_use]
 pub fn parse(text: &str, now: i64) -> Option<i64> {
     let text = text.trim();
-    let midnight = |at: i64| clock::midnight(at);
+    let midnight = |at: i64| log_time::last_midnight(at);
     match text {
         "now" => return Some(now),
         "today" => return midnight(now),
@@ -38,7 +38,7 @@ pub fn parse(text: &str, now: i64) -> Option<i64> {
         1 => numbers::<2>(time, ':').map(|[hour, minute]| [hour, minute, 0])?,
         _ => numbers::<3>(time, ':')?,
     };
-    clock::local(date, time, now)
+    log_time::from_local_date(date, time, now)
 }
 
 fn length(text: &str) -> Option<i64> {

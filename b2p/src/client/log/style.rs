@@ -2,7 +2,7 @@
 //! Appearance of lines: `b2p log`'s own, and those of journalctl(1).
 
 use crate::common::json::Json;
-use crate::common::log::clock;
+use crate::common::log::log_time;
 use crate::common::log::record::{KERNEL, Priority, printable, unescape};
 
 /// Form of a line.
@@ -59,7 +59,7 @@ impl Style {
     }
 
     fn plain(&self, us: i64, priority: Priority, text: &str, out: &mut String) {
-        clock::wall(us, self.dated, self.utc, out);
+        log_time::append_wall_clock(us, self.dated, self.utc, out);
         out.push(' ');
         let colour = self.colour(priority);
         out.push_str(colour);
@@ -72,8 +72,8 @@ impl Style {
 
     fn short(&self, us: i64, priority: Priority, text: &str, out: &mut String) {
         out.push_str(&match self.format {
-            Format::ShortIso => clock::iso(us, self.utc),
-            _ => clock::short(us, self.utc),
+            Format::ShortIso => log_time::format_iso(us, self.utc),
+            _ => log_time::format_syslog(us, self.utc),
         });
         let (name, pid, message) = origin(priority, text);
         let pid = pid.map_or(String::new(), |pid| format!("[{pid}]"));

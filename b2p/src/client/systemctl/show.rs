@@ -10,7 +10,7 @@ use super::enable;
 use super::options::Options;
 use super::query::{NO_SUCH_UNIT, NOT_RUNNING};
 use super::units::{self, View};
-use crate::common::log::clock;
+use crate::common::log::log_time;
 use crate::common::terminal::{print_plain as print, print_plain_error as print_error};
 use crate::common::units as amounts;
 use crate::common::usage;
@@ -201,7 +201,7 @@ fn times(report: &Report<'_>, view: &View<'_>) -> Vec<(&'static str, String)> {
     let (Some(since), Some(now)) = (since, report.machine.now) else {
         return Vec::new();
     };
-    let text = clock::long(real(since, now));
+    let text = log_time::format_systemd(real(since, now));
     let monotonic = since.saturating_mul(1_000).to_string();
     let (at, monotonic_at) = match view.states().0 {
         "active" => ("ActiveEnterTimestamp", "ActiveEnterTimestampMonotonic"),
@@ -218,8 +218,8 @@ fn times(report: &Report<'_>, view: &View<'_>) -> Vec<(&'static str, String)> {
 /// Returns the microseconds since 1970 of a time of the report.
 fn real(at: u64, now: u64) -> i64 {
     let ago = i64::try_from(now.saturating_sub(at)).unwrap_or(0);
-    clock::offset()
-        .saturating_add(i64::try_from(clock::kernel()).unwrap_or(0))
+    log_time::realtime_offset_us()
+        .saturating_add(i64::try_from(log_time::monotonic_us()).unwrap_or(0))
         .saturating_sub(ago.saturating_mul(1_000))
 }
 
@@ -280,7 +280,10 @@ fn unit_lines(report: &Report<'_>, view: &View<'_>) -> Vec<(&'static str, String
     let since = view.service.and_then(|s| s.since).filter(|at| *at > 0);
     let since = since.zip(report.machine.now).map(|(at, now)| {
         let ago = amounts::span(now.saturating_sub(at));
-        format!(" since {}; {ago} ago", clock::long(real(at, now)))
+        format!(
+            " since {}; {ago} ago",
+            log_time::format_systemd(real(at, now))
+        )
     });
     let since = since.unwrap_or_default();
     vec![

@@ -11,7 +11,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use super::record::{Priority, Record, number};
-use super::{Boot, clock};
+use super::{Boot, log_time};
 
 /// Start of the lines that are not records.
 const MARK: &str = "--- ";
@@ -24,10 +24,10 @@ pub const MAX_LINE: usize = 10_000;
 pub const MAX_FILES: u32 = 100;
 
 /// Appends `2026-11-23T20:30:38.123456Z 4711 daemon.info text`; `offset` is that of
-/// [`clock::offset`].
+/// [`log_time::realtime_offset_us`].
 pub fn record(record: &Record<'_>, offset: i64, out: &mut Vec<u8>) {
     let mut head = String::new();
-    clock::stamp(record.realtime(offset), &mut head);
+    log_time::append_rfc3339(record.realtime(offset), &mut head);
     let _ = write!(head, " {} ", record.seq);
     record.priority.name(&mut head);
     head.push(' ');
@@ -93,7 +93,7 @@ fn parse_mark(line: &[u8]) -> Option<Line<'_>> {
 }
 
 fn parse_record(line: &[u8]) -> Option<Line<'_>> {
-    let (us, rest) = clock::parse(line)?;
+    let (us, rest) = log_time::parse(line)?;
     let (first, rest) = token(rest.strip_prefix(b" ")?)?;
     // The name of a priority has a dot in it, a number has none.
     let seq = number(first);

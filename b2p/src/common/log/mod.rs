@@ -2,9 +2,9 @@
 //! Formats that the services of the log and `b2p log` share: records of `/dev/kmsg`, lines of
 //! the files, and times (docs/reference/log.md).
 
-pub mod clock;
 pub mod filter;
 pub mod format;
+pub mod log_time;
 pub mod record;
 pub mod ring;
 

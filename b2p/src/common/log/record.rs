@@ -92,7 +92,7 @@ pub struct Record<'a> {
 
 impl Record<'_> {
     /// Returns its time in microseconds since 1970, by the `offset` of
-    /// [`clock::offset`](super::clock::offset).
+    /// [`log_time::realtime_offset_us`](super::log_time::realtime_offset_us).
     #[must_use]
     pub fn realtime(&self, offset: i64) -> i64 {
         let us = i64::try_from(self.us).unwrap_or(i64::MAX);

@@ -14,7 +14,7 @@ use sys::clock::now;
 use sys::error::{Doing, Result};
 
 use crate::common::log::ring::{self, Next, Ring};
-use crate::common::log::{Boot, clock, format};
+use crate::common::log::{Boot, format, log_time};
 use crate::common::stop::Stop;
 use files::Folder;
 use journal::Journal;
@@ -102,7 +102,7 @@ impl Service {
 
     /// Takes at most [`BATCH`] records.
     fn batch(&mut self) -> Batch {
-        let offset = clock::offset();
+        let offset = log_time::realtime_offset_us();
         for _ in 0..BATCH {
             match self.ring.read() {
                 Next::Record(record) => self.journal.take(&record, offset, now()),

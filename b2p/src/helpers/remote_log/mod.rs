@@ -22,7 +22,7 @@ use sys::clock::{Millis, now};
 use sys::error::{Doing, Error, Result};
 use sys::paths::REMOTE_LOG;
 
-use crate::common::log::clock;
+use crate::common::log::log_time;
 use crate::common::log::record::{Record, number};
 use crate::common::log::ring::{self, Next, Ring};
 use crate::common::stop::{Source, Stop, poll_until};
@@ -200,7 +200,7 @@ impl<'a> Forwarder<'a> {
 
     /// Sends records until there is a reason to sleep.
     fn forward(&mut self) -> io::Result<Wait> {
-        let (offset, host) = (clock::offset(), host_name());
+        let (offset, host) = (log_time::realtime_offset_us(), host_name());
         for _ in 0..BATCH {
             if let Some(wait) = self.send_queue()? {
                 return Ok(wait);

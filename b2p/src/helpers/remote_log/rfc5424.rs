@@ -9,7 +9,7 @@
 
 use std::fmt::Write;
 
-use crate::common::log::clock;
+use crate::common::log::log_time;
 use crate::common::log::record::{self, KERNEL, Priority, Record, SYSLOG};
 use crate::helpers::syslog::message;
 
@@ -41,7 +41,7 @@ struct Header<'a> {
     seq: Option<u64>,
 }
 
-/// Formats a record; `offset` is that of [`clock::offset`], `host` the host name.
+/// Formats a record; `offset` is that of [`log_time::realtime_offset_us`], `host` the host name.
 #[must_use]
 pub fn record(record: &Record<'_>, offset: i64, host: &[u8]) -> Vec<u8> {
     let (app, pid, text) = match record.priority.facility() {
@@ -82,7 +82,7 @@ pub fn lost(count: u64, us: i64, host: &[u8]) -> Vec<u8> {
 fn format(header: &Header<'_>, text: &[u8]) -> Vec<u8> {
     let mut out = format!("<{}>1 ", header.priority.number());
     match TIMESTAMPS.contains(&header.us) {
-        true => clock::stamp(header.us, &mut out),
+        true => log_time::append_rfc3339(header.us, &mut out),
         false => out.push_str(NIL),
     }
     field(header.host, MAX_HOSTNAME, &mut out);

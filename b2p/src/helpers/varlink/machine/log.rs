@@ -13,7 +13,7 @@ use crate::common::log::filter::{Filter, service_names};
 use crate::common::log::format::{self, Line};
 use crate::common::log::record::{KERNEL, LEVELS, Priority, Record, unescape};
 use crate::common::log::ring::{Next, Ring};
-use crate::common::log::{Boot, clock};
+use crate::common::log::{Boot, log_time};
 
 /// Number of records in one of several replies.
 const BATCH: usize = 100;
@@ -37,7 +37,7 @@ pub(super) fn get(parameters: &Map, exchange: &mut Exchange<'_>) -> Result<Value
     }
     let ring = Ring::open();
     let mut ring = ring.map_err(|e| failed("NoLog", json!({ "reason": e.to_string() })))?;
-    let (until, offset) = (clock::kernel(), clock::offset());
+    let (until, offset) = (log_time::monotonic_us(), log_time::realtime_offset_us());
     let mut entries = Entries {
         list: Vec::new(),
         lines: wanted.lines,

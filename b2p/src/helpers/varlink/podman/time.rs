@@ -3,30 +3,15 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use sys::date::days_from_civil;
+
 /// The date that Go has for no date.
 pub(super) const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
 
 /// Returns a number of seconds since 1970 as RFC 3339, in UTC. Clients insist on a date even for an
 /// object without one.
 pub(super) fn rfc3339(seconds: i64) -> String {
-    let (days, rest) = (seconds.div_euclid(86400), seconds.rem_euclid(86400));
-    let (year, month, day) = date(days);
-    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-/// Returns year, month and day of a number of days since 1970. Years begin in March, so that the
-/// leap day is a year's last (the algorithm of Howard Hinnant, "chrono-Compatible Low-Level Date
-/// Algorithms", civil_from_days).
-fn date(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (year + era * 400 + i64::from(month <= 2), month, day)
+    format!("{}Z", sys::date::rfc3339(seconds))
 }
 
 /// Returns the seconds since 1970 of a date in RFC 3339; fractions are left out.
@@ -51,15 +36,7 @@ pub(super) fn seconds(text: &str) -> Option<i64> {
         _ => return None,
     };
     let of_day = hour * 3600 + minute * 60 + second - offset;
-    Some(days(year, month, day) * 86400 + of_day)
-}
-
-/// Returns the number of days since 1970, as [`date`] the other way round.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+    Some(days_from_civil(year, month, day) * 86400 + of_day)
 }
 
 /// Returns the seconds since 1970.

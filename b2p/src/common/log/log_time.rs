@@ -5,6 +5,7 @@
 use std::fmt::Write;
 
 use nix::time::{ClockId, clock_gettime};
+use sys::date::{days_from_civil, rfc3339};
 
 /// Microseconds in a second.
 const SECOND: i64 = 1_000_000;
@@ -15,33 +16,27 @@ const STAMP: usize = 27;
 /// Returns the microseconds to add to a time of the kernel's log for the time since 1970, by the
 /// clocks as they are now.
 #[must_use]
-pub fn offset() -> i64 {
-    us(ClockId::CLOCK_REALTIME) - us(ClockId::CLOCK_MONOTONIC)
+pub fn realtime_offset_us() -> i64 {
+    clock_us(ClockId::CLOCK_REALTIME) - clock_us(ClockId::CLOCK_MONOTONIC)
 }
 
 /// Returns the present time of the kernel's log in microseconds (CLOCK_MONOTONIC).
 #[must_use]
-pub fn kernel() -> u64 {
-    us(ClockId::CLOCK_MONOTONIC).unsigned_abs()
+pub fn monotonic_us() -> u64 {
+    clock_us(ClockId::CLOCK_MONOTONIC).unsigned_abs()
 }
 
-fn us(id: ClockId) -> i64 {
+fn clock_us(id: ClockId) -> i64 {
     clock_gettime(id).map_or(0, |t| t.tv_sec() * SECOND + t.tv_nsec() / 1000)
 }
 
 /// Appends `2026-11-23T20:30:38.123456Z`.
-pub fn stamp(us: i64, out: &mut String) {
+pub fn append_rfc3339(us: i64, out: &mut String) {
     let (second, micro) = (us.div_euclid(SECOND), us.rem_euclid(SECOND));
-    let (day, second) = (second.div_euclid(86_400), second.rem_euclid(86_400));
-    let (year, month, mday) = date(day);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    let _ = write!(
-        out,
-        "{year:04}-{month:02}-{mday:02}T{hour:02}:{minute:02}:{second:02}.{micro:06}Z"
-    );
+    let _ = write!(out, "{}.{micro:06}Z", rfc3339(second));
 }
 
-/// Reads a time that [`stamp`] wrote at the start of a line; returns it and the rest.
+/// Reads a time that [`append_rfc3339`] wrote at the start of a line; returns it and the rest.
 #[must_use]
 pub fn parse(line: &[u8]) -> Option<(i64, &[u8])> {
     let (text, rest) = line.split_at_checked(STAMP)?;
@@ -61,45 +56,16 @@ pub fn parse(line: &[u8]) -> Option<(i64, &[u8])> {
         let number = super::record::number(text.get(from..to)?)?;
         i64::try_from(number).ok()
     };
-    let days = days(field(0, 4)?, field(5, 7)?, field(8, 10)?);
+    let days = days_from_civil(field(0, 4)?, field(5, 7)?, field(8, 10)?);
     let second = field(11, 13)? * 3600 + field(14, 16)? * 60 + field(17, 19)?;
     Some(((days * 86_400 + second) * SECOND + field(20, 26)?, rest))
 }
 
-/// Returns year, month and day of a day since 1970 in the Gregorian calendar. The years of the
-/// calculation begin in March, so that the leap day is the last.
-fn date(day: i64) -> (i64, i64, i64) {
-    let day = day + 719_468; // since 0000-03-01
-    let (era, of_era) = (day.div_euclid(146_097), day.rem_euclid(146_097));
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let mday = of_year - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 {
-        (month + 3, 0)
-    } else {
-        (month - 9, 1)
-    };
-    (era * 400 + year + next, month, mday)
-}
-
-/// Returns the day since 1970 of a date; the inverse of [`date`].
-fn days(year: i64, month: i64, mday: i64) -> i64 {
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
-    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let of_year = (153 * month + 2) / 5 + mday - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
-}
-
 /// Appends `20:30:38.123`, with the date before it if `dated`, in local time (localtime(3)) or
 /// in UTC.
-pub fn wall(us: i64, dated: bool, utc: bool, out: &mut String) {
+pub fn append_wall_clock(us: i64, dated: bool, utc: bool, out: &mut String) {
     let Some(tm) = calendar(us, utc) else {
-        return stamp(us, out); // the year does not fit
+        return append_rfc3339(us, out); // the year is too large for tm_year, an int
     };
     if dated {
         let (year, month, day) = (tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday);
@@ -115,7 +81,7 @@ fn calendar(us: i64, utc: bool) -> Option<libc::tm> {
     let second = us.div_euclid(SECOND);
     // SAFETY: plain data; zero is valid.
     let mut tm: libc::tm = unsafe { std::mem::zeroed() };
-    // SAFETY: both point to locals, and this process has one thread.
+    // SAFETY: both pointers are to locals; no thread changes the environment (localtime_r(3), ATTRIBUTES).
     let done = unsafe {
         if utc {
             libc::gmtime_r(&raw const second, &raw mut tm)
@@ -128,7 +94,7 @@ fn calendar(us: i64, utc: bool) -> Option<libc::tm> {
 
 /// Returns `Nov 23 20:30:38`.
 #[must_use]
-pub fn short(us: i64, utc: bool) -> String {
+pub fn format_syslog(us: i64, utc: bool) -> String {
     calendar(us, utc).map_or(String::new(), |tm| {
         let month = name(MONTHS, tm.tm_mon);
         let (day, hour, minute, second) = (tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
@@ -138,7 +104,7 @@ pub fn short(us: i64, utc: bool) -> String {
 
 /// Returns `2026-11-23T20:30:38+0000`.
 #[must_use]
-pub fn iso(us: i64, utc: bool) -> String {
+pub fn format_iso(us: i64, utc: bool) -> String {
     calendar(us, utc).map_or(String::new(), |tm| {
         let (year, month, day) = (tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday);
         let (hour, minute, second) = (tm.tm_hour, tm.tm_min, tm.tm_sec);
@@ -153,7 +119,7 @@ pub fn iso(us: i64, utc: bool) -> String {
 
 /// Returns `Mon 2026-11-23 20:30:38 UTC`, in local time.
 #[must_use]
-pub fn long(us: i64) -> String {
+pub fn format_systemd(us: i64) -> String {
     calendar(us, false).map_or(String::new(), |tm| {
         let (year, month, day) = (tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday);
         let (hour, minute, second) = (tm.tm_hour, tm.tm_min, tm.tm_sec);
@@ -181,15 +147,19 @@ fn name(names: &'static str, n: i32) -> &'static str {
 
 /// Returns the last midnight of local time before a time.
 #[must_use]
-pub fn midnight(us: i64) -> Option<i64> {
+pub fn last_midnight(us: i64) -> Option<i64> {
     let mut tm = calendar(us, false)?;
     (tm.tm_hour, tm.tm_min, tm.tm_sec, tm.tm_isdst) = (0, 0, 0, -1);
-    moment(tm)
+    mktime_us(tm)
 }
 
 /// Returns the time of a date, or of today, and hours, minutes and seconds of local time.
 #[must_use]
-pub fn local(date: Option<[i32; 3]>, [hour, minute, second]: [i32; 3], now: i64) -> Option<i64> {
+pub fn from_local_date(
+    date: Option<[i32; 3]>,
+    [hour, minute, second]: [i32; 3],
+    now: i64,
+) -> Option<i64> {
     let mut tm = calendar(now, false)?;
     if let Some([year, month, day]) = date {
         if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
@@ -199,11 +169,11 @@ pub fn local(date: Option<[i32; 3]>, [hour, minute, second]: [i32; 3], now: i64)
     }
     let fits = (0..24).contains(&hour) && (0..60).contains(&minute) && (0..=60).contains(&second);
     (tm.tm_hour, tm.tm_min, tm.tm_sec, tm.tm_isdst) = (hour, minute, second, -1);
-    moment(tm).filter(|_| fits)
+    mktime_us(tm).filter(|_| fits)
 }
 
-fn moment(mut tm: libc::tm) -> Option<i64> {
-    // SAFETY: the pointer is to a local, and this process has one thread.
+fn mktime_us(mut tm: libc::tm) -> Option<i64> {
+    // SAFETY: the pointer is to a local; no thread changes the environment (mktime(3), ATTRIBUTES).
     let second = unsafe { libc::mktime(&raw mut tm) };
     (second != -1).then(|| second.checked_mul(SECOND))?
 }
@@ -215,7 +185,7 @@ mod tests {
 
     fn stamped(us: i64) -> String {
         let mut out = String::new();
-        stamp(us, &mut out);
+        append_rfc3339(us, &mut out);
         out
     }
 
@@ -233,10 +203,10 @@ mod tests {
     #[test]
     fn wall_clock() {
         let mut out = String::new();
-        wall(1_795_465_838_123_456, true, true, &mut out);
+        append_wall_clock(1_795_465_838_123_456, true, true, &mut out);
         assert_eq!(out, "2026-11-23 20:30:38.123");
         out.clear();
-        wall(1_795_465_838_123_456, false, true, &mut out);
+        append_wall_clock(1_795_465_838_123_456, false, true, &mut out);
         assert_eq!(out, "20:30:38.123");
     }
 
@@ -267,8 +237,8 @@ mod tests {
         #[test]
         fn any_moment(us: i64) {
             let (mut a, mut b) = (String::new(), String::new());
-            stamp(us, &mut a);
-            wall(us, true, true, &mut b);
+            append_rfc3339(us, &mut a);
+            append_wall_clock(us, true, true, &mut b);
             prop_assert!(a.len() >= 27 && b.len() >= 23);
         }
     }
