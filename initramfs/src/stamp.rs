@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use ::disk::uuid::hex;
 use anyhow::{Context, Result};
 use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
@@ -64,10 +65,6 @@ pub fn file_digest(path: &Path) -> Result<String> {
             Err(e) => return Err(e).with_context(|| format!("read {}", path.display())),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// Returns the path of an output's stamp.

@@ -16,8 +16,7 @@ use std::path::PathBuf;
 /// Returns the file of a context.
 #[must_use]
 pub fn meta(places: &Places, name: &str) -> PathBuf {
-    let hash = Sha256::digest(name);
-    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = disk::uuid::hex(&Sha256::digest(name));
     places
         .docker
         .join("contexts/meta")

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Directories: what stays (storage) and what ends with the host's uptime (runtime).
 
-use super::hash::hex_byte;
 use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::Uid;
 use sha2::{Digest, Sha256};
@@ -71,7 +70,7 @@ impl Dirs {
         hash.update(self.storage.as_os_str().as_bytes());
         hash.update([0]);
         hash.update(name);
-        let hex: String = hash.finalize()[..4].iter().map(hex_byte).collect();
+        let hex = disk::uuid::hex(&hash.finalize()[..4]);
         self.runtime.join(hex)
     }
 

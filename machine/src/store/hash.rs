@@ -7,11 +7,6 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// Formats a byte of a hash.
-pub(super) fn hex_byte(byte: &u8) -> String {
-    format!("{byte:02x}")
-}
-
 /// Returns the SHA-256 of a file, in hexadecimal digits.
 pub fn sha256(path: &Path) -> Result<String> {
     let mut file = File::open(path).with_context(|| format!("open {}", path.display()))?;
@@ -19,7 +14,7 @@ pub fn sha256(path: &Path) -> Result<String> {
     let mut part = vec![0; 1 << 16];
     loop {
         match file.read(&mut part)? {
-            0 => return Ok(hash.finalize().iter().map(hex_byte).collect()),
+            0 => return Ok(disk::uuid::hex(&hash.finalize())),
             len => hash.update(part.get(..len).unwrap_or_default()),
         }
     }

@@ -5,7 +5,7 @@ use super::dirs::{Dirs, make_private, remove_all};
 use super::draft;
 use super::fetch::{fetch, fetch_checked};
 use super::files::{replace, sync_dir};
-use super::hash::{hex_byte, sha256};
+use super::hash::sha256;
 use super::image_source::{FILES, Source};
 use super::media;
 use crate::fault::{Fault, PRE_CREATE};
@@ -168,7 +168,7 @@ fn check(name: &str, sum: &str, announced: Option<&str>) -> Result<()> {
 
 /// Moves a verified draft to its name in the cache, unless the cache has it.
 fn commit(cache: &Path, draft: &Path, sums: &str) -> Result<Image> {
-    let hex: String = Sha256::digest(sums).iter().map(hex_byte).collect();
+    let hex = disk::uuid::hex(&Sha256::digest(sums));
     let id = format!("sha256-{hex}");
     let dir = cache.join(&id);
     replace(&draft.join(SUMS), sums.as_bytes())?;

@@ -2,7 +2,6 @@
 //! Cache of templates, one per image and hardware: each is a machine that has booted and stands still.
 
 use super::config::MachineConfig;
-use super::hash::hex_byte;
 use super::{Dirs, Machine, files};
 use crate::fault::{Fault, PRE_CREATE};
 use anyhow::{Context, Result};
@@ -53,7 +52,7 @@ pub fn dir(dirs: &Dirs, config: &MachineConfig, host: &[String]) -> PathBuf {
         .map(String::as_str)
         .collect();
     let hash = Sha256::digest(parts.join("\n"));
-    let hex: String = hash.iter().take(8).map(hex_byte).collect();
+    let hex = disk::uuid::hex(&hash[..8]);
     dirs.cache().join(format!("{PREFIX}{hex}"))
 }
 

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Extensions from a web server, by busybox's wget, which checks no certificates: a person gives a SHA-256. That of
-//! the manifest covers all, because the manifest has the one of the image. That of the image covers every file of
-//! the extension; which of its modules and services start is then the server's word.
+//! Extensions from a web server, by busybox's wget, which checks no certificates: a person gives a SHA-256. The
+//! SHA-256 of the manifest covers the image, because the manifest contains the image's SHA-256. The SHA-256 of the image
+//! covers its files, and the server then decides which modules and services start.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use disk::uuid::hex;
 use sha2::{Digest, Sha256};
 use sys::error::{Doing, Error, Result};
 
@@ -48,7 +49,7 @@ impl Address {
         let is_sum = given.len() == 64 && given.bytes().all(|b| b.is_ascii_hexdigit());
         if !is_sum {
             return wrong(
-                "the SHA-256 of its manifest or of its image is missing or is none: URL#SUM or --sha256 SUM, as \
+                "an extension needs the SHA-256 of its manifest or image: URL#SUM or --sha256 SUM, as \
                  `sha256sum NAME.manifest` prints it",
             );
         }
@@ -219,10 +220,6 @@ pub fn copy(mut from: impl Read, max: u64, to: &mut dyn Write) -> std::io::Resul
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -276,13 +273,14 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_taken_than_was_said() {
+    fn copy_stops_beyond_the_limit() {
         let mut taken = Vec::new();
         assert_eq!(copy(&b"abc"[..], 3, &mut taken).unwrap(), 3);
         assert_eq!(taken, b"abc");
         assert!(copy(&b"abcd"[..], 3, &mut taken).unwrap() > 3);
         assert_eq!(taken, b"abc");
     }
+
     #[test]
     fn the_sum_is_that_of_the_manifest_or_of_the_image() {
         let image = "0a".repeat(32);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Images of extensions: whether one is for this machine and intact, and its mount, which others see only after it was looked at.
+//! Verification and mount of extension images. A mount is visible to other processes only after `vet` has accepted the
+//! image.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +22,8 @@ const LOADER: &str = ARCH.loader;
 const OSRELEASE: &str = "/proc/sys/kernel/osrelease";
 /// Time limit of the loader.
 const LOADER_LIMIT: Duration = Duration::from_secs(10);
-/// Time limit of sha256sum(1): a gigabyte on a slow disc.
+/// Time limit of sha256sum(1): a gigabyte on a slow disc. A read of a medium that is gone may never return, so that
+/// another process hashes.
 const SHA256_LIMIT: Duration = Duration::from_secs(600);
 
 /// Parses a manifest.
@@ -103,7 +105,7 @@ fn sha256(path: &Path) -> Result<String> {
     }
 }
 
-/// Mounts an image where nobody sees it. Its set-user-ID programs and device nodes have no effect. Once it is
+/// Creates a detached mount (fsmount(2)). Its set-user-ID programs and device nodes have no effect. Once it is
 /// attached, the mount stays until the extension is removed, and its loop device with it.
 ///
 /// # Errors

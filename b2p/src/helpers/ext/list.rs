@@ -126,10 +126,7 @@ impl Shown {
     fn manifest_sum(&self) -> String {
         match self.text.as_slice() {
             [] => String::new(),
-            text => {
-                let digest = Sha256::digest(text);
-                digest.iter().map(|byte| format!("{byte:02x}")).collect()
-            }
+            text => disk::uuid::hex(&Sha256::digest(text)),
         }
     }
 

@@ -2,6 +2,7 @@
 //! Contents of files as the document has them: data URLs (RFC 2397), percent-encoded or base64,
 //! perhaps compressed, with a checksum.
 
+use disk::uuid::hex;
 use percent::decode;
 use sha2::{Digest, Sha256, Sha512};
 use sys::error::{Error, Result};
@@ -41,10 +42,6 @@ impl Content {
             ))),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Returns the content of a resource, such as `contents` of a file: `None` without a source.

@@ -185,9 +185,8 @@ fn ids(output: &str) -> Vec<String> {
 /// Returns the name that podman gives the service container of a text (pkg/domain/infra/abi/play.go,
 /// `k8sName`).
 fn service_container(text: &[u8]) -> String {
-    let sum = Sha256::digest(text);
-    let hex = sum.iter().take(6).map(|byte| format!("{byte:02x}"));
-    format!("{}-service", hex.collect::<String>())
+    let hex = disk::uuid::hex(&Sha256::digest(text));
+    format!("{:.12}-service", hex)
 }
 
 #[cfg(test)]

@@ -84,8 +84,7 @@ impl Spool {
         let mut random = [0; NAME_BYTES];
         let filled = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut random));
         filled.map_err(|e| problem(Path::new("/dev/urandom"), &e))?;
-        let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-        create(self.0.join(name))
+        create(self.0.join(disk::uuid::hex(&random)))
     }
 
     fn remove_old(&self) {
