@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Flags that turn a part of the machine on or off.
+//! Flags of optional parts of the machine.
 
 use crate::builder::{Builder, each_item};
 use crate::compat::canonical_service_name;

@@ -106,7 +106,8 @@ impl Journal {
         boot_code
     }
 
-    /// Checksum in the record. (The CRC of a record including its CRC is a constant.)
+    /// Checksum in the record. The CRC of a record including its CRC is a constant, so the reference
+    /// stores the CRC of the record without its last four bytes.
     fn checksum(&self) -> u32 {
         le32(&self.record(), CHECKSUM)
     }

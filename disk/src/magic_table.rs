@@ -27,8 +27,8 @@ const fn magic(kind: SignatureKind, offset: u64, bytes: &'static [u8]) -> Magic 
 
 const KIB: u64 = 1024;
 
-/// Magic bytes counted from the beginning. Kinds that need a check of other bytes (ext, FAT, RAID
-/// at the end, ZFS, tables) are in `probe`.
+/// Magic bytes counted from the beginning. Kinds that need a check of other bytes (ext, FAT, md
+/// superblocks at the end, ZFS, tables) are in `probe`.
 #[rustfmt::skip]
 pub const AT_START: &[Magic] = &[
     // File systems.

@@ -6,7 +6,7 @@ use std::fmt;
 /// Reason why a definition cannot be added, or why a service of the first table can never start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefinitionError {
-    /// The name is a built-in service's, or reserved for one.
+    /// The user service has the name of a built-in service, or one that is reserved for one.
     NameTaken,
     /// The user service of this name is not at rest.
     InUse,
@@ -18,7 +18,7 @@ pub enum DefinitionError {
     NeedsItself,
     /// The service would be ordered after itself, directly or indirectly.
     WaitsForItself,
-    /// An earlier service of the table has this name.
+    /// An earlier row of the table of built-in services has this name.
     DuplicateName,
     /// The built-in services are complete: user services are in the table.
     TooLate,
@@ -30,11 +30,11 @@ impl fmt::Display for DefinitionError {
             DefinitionError::NameTaken => {
                 "a service of the machine has this name, or may have: use another one"
             }
-            DefinitionError::InUse => "it is in use: stop it first",
+            DefinitionError::InUse => "the service is in use: stop it first",
             DefinitionError::TooManyServices => "there are too many services",
             DefinitionError::TooManyChanges => "too many changes since the boot",
-            DefinitionError::NeedsItself => "it needs itself",
-            DefinitionError::WaitsForItself => "it is ordered after itself",
+            DefinitionError::NeedsItself => "the service needs itself",
+            DefinitionError::WaitsForItself => "the service is ordered after itself",
             DefinitionError::DuplicateName => "another service has this name",
             DefinitionError::TooLate => "user services were already added",
         })

@@ -27,7 +27,9 @@ impl fmt::Display for TokenError {
             }
             TokenError::UnclosedQuote => "a quote is not closed: write another at its end",
             TokenError::QuoteWithinToken => "a quote within a word: write it around the whole word",
-            TokenError::TooManyTokens => "there are more than 64 words",
+            TokenError::TooManyTokens => {
+                return write!(f, "there are more than {MAX_TOKENS} words");
+            }
         })
     }
 }
@@ -42,26 +44,18 @@ pub fn tokenize(line: &str) -> Result<Vec<&str>, TokenError> {
     if line.chars().any(|c| c.is_control() && c != '\t') {
         return Err(TokenError::ControlCharacter);
     }
-    let is_blank = |b: u8| b == b' ' || b == b'\t';
-    let is_quote = |b: u8| b == b'"' || b == b'\'';
+    let is_blank = |c: char| c == ' ' || c == '\t';
+    let is_quote = |c: char| c == '"' || c == '\'';
     let mut tokens = Vec::new();
     let mut rest = line.trim_ascii();
-    while let Some(first) = rest.bytes().next().filter(|b| *b != b'#') {
-        let quoted = is_quote(first);
-        let ends = |b: u8| if quoted { b == first } else { is_blank(b) };
-        let start = usize::from(quoted);
-        let length = rest.bytes().skip(start).position(ends);
-        let (end, next) = match length {
-            Some(n) => (start + n, 2 * start + n),
-            None if quoted => return Err(TokenError::UnclosedQuote),
-            None => (rest.len(), rest.len()),
+    while let Some(first) = rest.chars().next().filter(|c| *c != '#') {
+        let (token, after) = match rest.strip_prefix(is_quote) {
+            Some(inside) => inside.split_once(first).ok_or(TokenError::UnclosedQuote)?,
+            None => rest.split_once(is_blank).unwrap_or((rest, "")),
         };
-        let (token, after) = (rest.get(start..end), rest.get(next..));
-        let (Some(token), Some(after)) = (token, after) else {
-            break; // not reached: both ends are ASCII characters
-        };
-        let quote_inside = !quoted && token.bytes().any(is_quote);
-        if quote_inside || !after.bytes().next().is_none_or(is_blank) {
+        let quote_inside = !is_quote(first) && token.contains(is_quote);
+        let word_behind = is_quote(first) && !after.is_empty() && !after.starts_with(is_blank);
+        if quote_inside || word_behind {
             return Err(TokenError::QuoteWithinToken);
         }
         if tokens.len() == MAX_TOKENS {
@@ -75,16 +69,11 @@ pub fn tokenize(line: &str) -> Result<Vec<&str>, TokenError> {
 
 /// Parses a number that consists of digits of `base` only and is at most `max`.
 #[must_use]
-pub fn parse_number(digits: &str, base: u64, max: u64) -> Option<u64> {
-    let mut number = 0u64;
-    for digit in digits.bytes() {
-        let digit = u64::from(digit.wrapping_sub(b'0'));
-        number = number.checked_mul(base)?.checked_add(digit)?;
-        if digit >= base || number > max {
-            return None;
-        }
-    }
-    (!digits.is_empty()).then_some(number)
+pub fn parse_number(digits: &str, base: u32, max: u64) -> Option<u64> {
+    // u64::from_str_radix() takes a sign, too.
+    let is_number = digits.chars().all(|digit| digit.is_digit(base));
+    let number = u64::from_str_radix(digits, base).ok();
+    number.filter(|number| is_number && *number <= max)
 }
 
 #[cfg(test)]

@@ -12,8 +12,7 @@ use crate::paths::IN_MACHINE;
 /// Longest name that is read, in bytes.
 const MAX_BYTES: u64 = 256;
 
-/// Sets the host name and writes /etc/hostname and /etc/hosts if that is a new one. No other code
-/// does.
+/// Sets the host name; writes /etc/hosts and /etc/hostname if the name has changed. No other code writes these files.
 ///
 /// # Errors
 /// The kernel refuses the name, or a file cannot be written.
@@ -23,11 +22,12 @@ pub fn set(name: &str, replace: Replace<'_>) -> Result<()> {
     write_files(Path::new("/etc"), name, is_in_machine, replace)
 }
 
-/// Writes hostname last: it tells that both files are written, also after a power cut.
+/// Writes hostname last: an /etc/hostname with the new name implies that both files are complete, also after a power
+/// cut.
 fn write_files(etc: &Path, name: &str, is_in_machine: bool, replace: Replace<'_>) -> Result<()> {
     let file = etc.join("hostname");
     let hostname = format!("{name}\n");
-    // The data disk may keep /etc, and the owner's lines in /etc/hosts.
+    // An unchanged name leaves /etc/hosts alone, to which the user may have added lines.
     if read_bounded(&file, MAX_BYTES).is_ok_and(|is| is == hostname.as_bytes()) {
         return Ok(());
     }

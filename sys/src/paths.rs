@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Paths that more than one program of the machine names, and everything in
-//! [`RUNTIME_DIR`].
-//!
-//! Two sockets in that directory are named by the protocols that they carry:
-//! `control::PATH` and `services::notify::PATH`.
+//! Paths that more than one program names. Other modules define further files in [`RUNTIME_DIR`].
 
 /// Directory of the state of this boot, `/run/boot2podman`, or the path of a file in it.
 macro_rules! runtime {
@@ -14,6 +10,9 @@ macro_rules! runtime {
         concat!(runtime!(), "/", $name)
     };
 }
+
+/// Directory of the state of this boot.
+pub const RUNTIME_DIR: &str = runtime!();
 
 /// Binary of PID 1 as the userland sees it.
 pub const INIT: &str = "/usr/lib/boot2podman/init";
@@ -48,9 +47,6 @@ pub const SERVICE_CGROUPS: &str = "/sys/fs/cgroup/system";
 
 /// File that exists once the memory of a template is that of a machine (`b2p.template`).
 pub const TEMPLATE_LEFT: &str = runtime!("template-left");
-/// Directory of the state of this boot.
-pub const RUNTIME_DIR: &str = runtime!();
-
 /// The ready line, written when the machine is ready.
 pub const READY: &str = runtime!("ready");
 /// Degraded lines of the machine, `<what>: <why>` each.
@@ -82,11 +78,11 @@ pub const CLOUD_SEED_DEVICES: &str = runtime!("cidata");
 
 /// Names of the devices with the label `ignition`, one a line, if `b2p data` found any.
 pub const IGNITION_DEVICES: &str = runtime!("ignition-devices");
-/// Mount point of such a device.
+/// Mount point of a device with the label `ignition`.
 pub const IGNITION_MEDIUM: &str = runtime!("ignition-medium");
 /// Document that the host gave over vsock, which it does at the first boot only.
 pub const IGNITION_KEPT: &str = "/var/lib/boot2podman/ignition.json";
-/// Port of the host's vsock on which it waits for the line that the machine is ready; a decimal number.
+/// File with the port, in decimal, on which the host waits for the ready line by vsock.
 pub const READY_VSOCK: &str = runtime!("ready-vsock");
 
 /// Plans for single network interfaces that `b2p cloud` wrote, one a line; ignored where flags

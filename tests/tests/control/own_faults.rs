@@ -199,7 +199,12 @@ fn spoilt(guest: &Guest) -> Result<()> {
     says(guest, "b2p restart good", 1, &[why])?;
     ensure!(pid(guest, "good")? == before, "it was stopped");
     // A request at the wrong time is not a fault of the machine.
-    says(guest, "b2p load good", 1, &["it is in use: stop it first"])?;
+    says(
+        guest,
+        "b2p load good",
+        1,
+        &["the service is in use: stop it first"],
+    )?;
     let (text, _) = said(guest, "b2p status")?;
     ensure!(!text.contains("in use"), "{text}");
     file(guest, "good", &GOOD.replace("4300", "4301"))?;

@@ -30,7 +30,7 @@ use crate::common::terminal::print_error;
 pub fn main(args: &[String]) -> i32 {
     sys::kmsg::init_logger(log::LevelFilter::Info);
     let [name] = args else {
-        print_error("b2p: unit-run: the name of a unit");
+        print_error("b2p: unit-run: usage: b2p unit-run NAME");
         return 2;
     };
     match run(name) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Bound of the units that begin at the same time: a podman that starts a container takes tens of
-//! megabytes, and a hundred at once end a small machine. A unit holds a slot, which is the lock of a file,
-//! from its first command until it is ready, or for a time: one that pulls an image stops no other.
+//! megabytes; a hundred at the same time exhaust the memory of a small machine. A unit holds a slot, which is the lock of a file,
+//! from its first command until it is ready, or for a time, so that a unit that pulls an image
+//! does not delay the others.
 
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
@@ -41,7 +42,7 @@ pub enum Taken {
 /// Takes one of `count` slots in a directory.
 #[must_use]
 pub fn take(dir: &Path, count: usize) -> Taken {
-    // A directory that is there counts as made.
+    // An existing directory is accepted.
     let mut builder = DirBuilder::new();
     let _ = builder.recursive(true).mode(0o700).create(dir);
     for n in 0..count {
