@@ -111,7 +111,7 @@ pub const APPLETS: &[Applet] = &[
         summary: "cancels a shutdown that is still in the future", ..DEFAULT },
     Applet { name: "rescue", kind: Client,
         run: |call| rescue::main(call.control),
-        summary: "replaces the programs on the consoles by root shells; the services continue", ..DEFAULT },
+        summary: "replaces the programs on the consoles by root shells", ..DEFAULT },
     Applet { name: "version", aliases: &["--version", "-V"], kind: Client, arguments: "[--verbose]",
         run: |call| version::main(call.arguments),
         summary: "shows the version of b2p, and what the machine is made of",

@@ -10,7 +10,7 @@ mod own_faults;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::time::Duration;
-use tests::{Checks, Guest};
+use tests::{Checks, Guest, eventually};
 
 /// Time limit for events that follow by themselves.
 const SOON: Duration = Duration::from_secs(180);
@@ -18,10 +18,13 @@ const SOON: Duration = Duration::from_secs(180);
 #[test]
 fn control() -> Result<()> {
     let guest = Guest::boot("control", |machine| {
-        let off = "b2p.off=off1,late-drivers b2p.off=console-ttyS0";
+        let off = "b2p.off=off1,late-drivers,console-ttyS0";
         machine.memory_mib(640).append(off)
     })?;
     let mut checks = Checks::new("control");
+    checks.check("a flag with a name of no service", || {
+        unknown_in_flag(&guest)
+    });
     commands::all(&guest, &mut checks);
     own::all(&guest, &mut checks);
     abuse::all(&guest, &mut checks);
@@ -35,6 +38,18 @@ fn control() -> Result<()> {
         Ok(())
     });
     checks.finish(&guest)
+}
+
+/// Expects a degraded line until a service has the name.
+fn unknown_in_flag(guest: &Guest) -> Result<()> {
+    let line = "degraded b2p.off: off1: no such service";
+    eventually(SOON, || says(guest, "b2p status", 0, &[line]))?;
+    file(guest, "off1", "exec /bin/sleep 4300\n")?;
+    says(guest, "b2p start off1", 0, &["off1: up"])?;
+    says(guest, "b2p stop off1", 0, &["off1: stopped"])?;
+    let status = says(guest, "b2p status", 0, &[": running, up "])?;
+    ensure!(!status.contains(line), "{status}");
+    guest.sh("rm /var/lib/boot2podman/services/off1").map(drop)
 }
 
 /// Writes a service file.

@@ -257,7 +257,7 @@ fn fetched(guest: &Guest) -> Result<()> {
     for (script, words) in [
         (
             format!("b2p ext add {url}/ground.erofs"),
-            "of its image is missing or is none",
+            "needs the SHA-256 of its manifest or image",
         ),
         (
             format!("b2p ext add {url}/ground.erofs#{zeros}"),

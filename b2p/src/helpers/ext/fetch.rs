@@ -251,7 +251,7 @@ mod tests {
             (
                 "https://host/debug",
                 "0a",
-                "of its image is missing or is none",
+                "needs the SHA-256 of its manifest or image",
             ),
             ("https://host/De bug", &sum, "not an address"),
             ("https://host/debug?x=1", &sum, "not an address"),
