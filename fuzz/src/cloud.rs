@@ -67,9 +67,8 @@ pub fn cloud(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
-    if let Ok((data, diagnostics)) = userdata::parse(text) {
-        check_user_data(&data, &diagnostics);
-    }
+    let (data, diagnostics) = userdata::parse(text);
+    check_user_data(&data, &diagnostics);
     let card = |name: &str, mac: &str| Card {
         name: name.into(),
         mac: mac.into(),

@@ -171,8 +171,6 @@ users:
 - name: bob
   groups: [podman, builders]
   shell: /bin/sh
-ssh_authorized_keys:
-- @KEY@
 write_files:
 - {path: /srv/plain, content: "one\n", owner: "nobody:nogroup", permissions: '0600'}
 - {path: /srv/plain, content: "two\n", append: true, permissions: '0640'}
@@ -195,12 +193,15 @@ mounts:
 - [nowhere, /srv/nowhere, tmpfs, "no-such-option=1"]
 "#;
 
+/// Meta-data with the only key, in KubeVirt's format (pkg/cloud-init, `NoCloudMetadata`).
+const META_DATA: &str = r#"{"instance-id":"one","local-hostname":"vmi","public-keys":{"0":"KEY"}}"#;
+
 const NETWORK: &str = "version: 2
 ethernets:
   uplink:
     match: {macaddress: '52:54:00:12:34:56'}
     set-name: lan
-    addresses: [10.0.2.15/24]
+    addresses: [10.0.2.15/25]
     routes: [{to: default, via: 10.0.2.2}]
     nameservers: {addresses: [10.0.2.3, 192.0.2.53]}
 ";
@@ -211,11 +212,11 @@ const PACKED: &str = "H4sIAAAAAAAAAytITM5OTeECAEPgQS8HAAAA";
 #[test]
 fn everything() -> Result<()> {
     let dir = disks::dir("cloud-all")?;
-    let user = USER_DATA.replace("@KEY@", Guest::public_key()?.trim());
-    let user = user.replace("@GZ@", PACKED);
+    let user = USER_DATA.replace("@GZ@", PACKED);
+    let meta = META_DATA.replace("KEY", Guest::public_key()?.trim());
     let entries = [
         ("user-data", false, user.as_str()),
-        ("meta-data", false, "instance-id: one\n"),
+        ("meta-data", false, &meta),
         ("network-config", false, NETWORK),
     ];
     // A CD on a slow bus, which is probed because the host says so.
@@ -271,14 +272,20 @@ fn everything() -> Result<()> {
             equals(&guest, "hostname", "box")?;
             let all = guest.sh("ip -4 addr show dev lan; ip route; cat /etc/resolv.conf")?;
             for part in [
-                "10.0.2.15/24",
+                "10.0.2.15/25",
                 "default via 10.0.2.2 dev lan",
                 "nameserver 192.0.2.53",
             ] {
                 ensure!(all.contains(part), "{part} is not in\n{all}");
             }
             ensure!(guest.pids("b2p net")?.len() == 1, "the service runs once");
-            Ok(())
+            // Nothing of the lease that there was before the document.
+            equals(
+                &guest,
+                "ip -4 -o addr show dev lan | grep -c inet; ip -4 route show default | wc -l",
+                "1\n1",
+            )?;
+            equals(&guest, "ip rule | grep -c 10.0.2.15", "1")
         },
     );
     checks.check("files", || {
@@ -351,7 +358,8 @@ fn a_disc_that_nobody_speaks_of() -> Result<()> {
     let dir = disks::dir("cloud-late")?;
     let key = Guest::public_key()?;
     let user = format!(
-        "#cloud-config\nhostname: late\nssh_authorized_keys:\n- {key}\nruncmd:\n- echo once >>/run/ran\n"
+        "#cloud-config\nhostname: late\nuser: bob\nssh_authorized_keys:\n- {key}\nchpasswd:\n  expire: False\n\
+         users:\n- default\npackage_upgrade: true\nruncmd:\n- echo once >>/run/ran\n"
     );
     let entries = [
         ("user-data", false, user.as_str()),
@@ -374,6 +382,15 @@ fn a_disc_that_nobody_speaks_of() -> Result<()> {
         eventually(SCRIPTS, || {
             equals(&guest, "hostname; cat /run/ran", "late\nonce")
         })
+    });
+    checks.check("the user of Proxmox VE's document is root by sudo", || {
+        let said = guest.sh_as("bob", "id -Gn; sudo id -u")?;
+        ensure!(said == "bob adm wheel sudo podman\n0", "{said}");
+        equals(
+            &guest,
+            "test -s /run/boot2podman/cloud.degraded; echo $?",
+            "1",
+        )
     });
     checks.finish(&guest)
 }

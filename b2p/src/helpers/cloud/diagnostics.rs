@@ -4,8 +4,8 @@
 
 use std::fmt::Display;
 
-use super::yaml::printable_line;
-
+/// Longest line that is shown, in characters.
+const MAX_SHOWN: usize = 300;
 /// Largest number of lines of each kind.
 const MAX_LINES: usize = 32;
 
@@ -47,5 +47,14 @@ fn add(lines: &mut Vec<String>, line: &str) {
     let line = printable_line(line);
     if lines.len() < MAX_LINES && !lines.contains(&line) {
         lines.push(line);
+    }
+}
+
+/// Returns the text as one line that a terminal can show, cut if it is too long.
+pub fn printable_line(text: &str) -> String {
+    let line = text.replace(char::is_control, " ");
+    match line.char_indices().nth(MAX_SHOWN) {
+        Some((at, _)) => format!("{}…", &line[..at]),
+        None => line,
     }
 }

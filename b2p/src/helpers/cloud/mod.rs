@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use config::Config;
 use log::{info, warn};
+use sys::paths::READY;
 
 use crate::common::confined::Tree;
 use crate::common::degraded::Degraded;
@@ -62,7 +63,7 @@ pub fn main(args: &[String]) -> i32 {
         Ok(None) => return 0,
         Ok(Some(device)) => {
             seed::link_by_label(&device);
-            seed::read_seed(&device)
+            seed::read_seed(&device, &mut diagnostics)
         }
         Err(why) => Err(why),
     };
@@ -98,23 +99,38 @@ struct MetaData {
 
 fn parse_meta_data(bytes: &[u8], diagnostics: &mut Diagnostics) -> MetaData {
     let text = String::from_utf8_lossy(bytes);
-    let tree = yaml::parse(&text).unwrap_or_else(|why| {
-        diagnostics.failed(format_args!("meta-data: {why}"));
-        yaml::Node::Null
-    });
-    let text = |name: &str| tree.get_text(name).map(str::to_owned);
-    let keys = tree.get("public-keys").or_else(|| tree.get("public_keys"));
-    MetaData {
-        instance: text("instance-id").unwrap_or_else(|| DEFAULT_INSTANCE.into()),
-        hostname: text("local-hostname").or_else(|| text("hostname")),
-        keys: keys.map(|k| user::keys(k, diagnostics)).unwrap_or_default(),
+    let (entries, fault) = yaml::entries("meta-data", &text, diagnostics);
+    diagnostics.record(fault.map_or(Ok(()), Err));
+    let mut meta_data = MetaData::default();
+    for (name, value) in entries.iter().filter(|(_, v)| *v != yaml::Node::Null) {
+        let place = format!("meta-data: {name}");
+        match name.as_str() {
+            "public-keys" | "public_keys" => {
+                meta_data
+                    .keys
+                    .extend(user::keys(&place, value, diagnostics));
+            }
+            "instance-id" | "local-hostname" | "hostname" => {
+                let text = value.expect_text(&place, diagnostics).map(str::to_owned);
+                match name.as_str() {
+                    "instance-id" => meta_data.instance = text.unwrap_or_default(),
+                    "local-hostname" => meta_data.hostname = text,
+                    _ => meta_data.hostname = meta_data.hostname.or(text),
+                }
+            }
+            _ => {}
+        }
     }
+    if meta_data.instance.is_empty() {
+        meta_data.instance = DEFAULT_INSTANCE.to_owned();
+    }
+    meta_data
 }
 
 fn apply_seed(seed: &Seed, config: &Config, deadline: Instant, diagnostics: &mut Diagnostics) {
     let meta_data = parse_meta_data(&seed.meta_data, diagnostics);
-    if !seed.vendor_data.trim_ascii().is_empty() {
-        diagnostics.unsupported("vendor-data is not supported");
+    if seed.has_vendor_data {
+        diagnostics.failed("vendor-data: not supported; user-data is right");
     }
     if !seed.network_config.trim_ascii().is_empty() {
         let text = String::from_utf8_lossy(&seed.network_config);
@@ -128,11 +144,15 @@ fn apply_seed(seed: &Seed, config: &Config, deadline: Instant, diagnostics: &mut
     if let Some(name) = userdata::hostname(&data, meta_data.hostname.as_deref()) {
         diagnostics.record(apply::hostname(&name));
     }
-    let lines: Vec<String> = data.keys.iter().chain(&meta_data.keys).cloned().collect();
+    let of_meta_data = meta_data.keys.iter().filter(|_| !data.ignores_public_keys);
+    let lines: Vec<String> = data.keys.iter().chain(of_meta_data).cloned().collect();
     if !lines.is_empty() {
         diagnostics.record(keys::add(&Paths::default(), &lines.join("\n")));
     }
-    users::add_all(&data.users, &[], diagnostics);
+    // The user of a machine that is ready stays; the other one has sudo and the groups, too.
+    let replaces_core = data.replaces_core && !Path::new(READY).exists();
+    let replaced = replaces_core.then(|| user::DEFAULT.to_owned());
+    users::add_all(&data.users, replaced.as_slice(), diagnostics);
     apply::certs(&data.certs, diagnostics);
     if let Some(zone) = data.timezone.as_deref().filter(|_| config.tz.is_none()) {
         diagnostics.record(zone::set_zone(zone));
@@ -155,16 +175,9 @@ fn parse_user_data(bytes: &[u8], diagnostics: &mut Diagnostics) -> UserData {
             return UserData::default();
         }
     };
-    match userdata::parse(text) {
-        Ok((data, found)) => {
-            diagnostics.append(found);
-            data
-        }
-        Err(why) => {
-            diagnostics.failed(format_args!("user-data: {why}; none of it is taken"));
-            UserData::default()
-        }
-    }
+    let (data, found) = userdata::parse(text);
+    diagnostics.append(found);
+    data
 }
 
 /// Writes the files that are deferred until the machine is ready, or the others.
@@ -206,12 +219,13 @@ mod tests {
             r#"{"instance-id":"i","public-keys":["KEY"]}"#,
             r#"{"instance-id":"i","public-keys":"KEY"}"#,
             r#"{"instance-id":"i","public-keys":{"0":{"openssh-key":"KEY"}}}"#,
+            "instance-id: i\nlocal-hostname: *x\npublic-keys:\n- KEY\n",
         ] {
             let text = text.replace("KEY", key);
             let mut diagnostics = Diagnostics::default();
             let meta_data = parse_meta_data(text.as_bytes(), &mut diagnostics);
             assert_eq!(meta_data.keys, [key], "{text}");
-            assert!(diagnostics.failed.is_empty(), "{text}");
+            assert_eq!(diagnostics.failed.is_empty(), !text.contains('*'), "{text}");
         }
     }
 }

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Parses network-config, version 2, as far as it is supported: network cards by their name
-//! or MAC address, their new names, DHCP or an IPv4 address. The result are new names, and plans
+//! Parses network-config, as far as it is supported: network cards by their name or MAC address, their new names, DHCP or an IPv4 address. The result are new names, and plans
 //! in the format of `b2p net`.
 
+mod version_1;
+
+use std::fmt;
 use std::net::Ipv4Addr;
 
 use sys::error::{Error, Result};
 
 use super::diagnostics::Diagnostics;
-use super::yaml::{Node, parse as parse_yaml};
+use super::yaml::{self, Node};
 
 /// A network card of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,13 +44,16 @@ const KNOWN: &[&str] = &[
     "dhcp-identifier",
     "dhcp4-overrides",
     "dhcp6-overrides",
-    "accept-ra",
     "critical",
     "renderer",
-    "link-local",
     "ignore-carrier",
     "wakeonlan",
 ];
+
+/// Settings without which a card can be left to DHCP.
+const ASKS: &[&str] = &["addresses", "gateway4", "routes", "nameservers"];
+/// Settings of a route; those of Linux' own choice need no action.
+const ROUTE: &[&str] = &["to", "via", "metric", "on-link"];
 
 /// Longest name of a card (linux/if.h, IFNAMSIZ).
 const MAX_NAME: usize = 15;
@@ -59,95 +64,132 @@ const MAX_NAME: usize = 15;
 /// The text is not YAML, or of another version; every card uses DHCP then.
 pub fn parse(text: &str, cards: &[Card]) -> Result<(Network, Diagnostics)> {
     let (mut network, mut diagnostics) = (Network::default(), Diagnostics::default());
-    let tree = parse_yaml(text)?;
+    let tree = yaml::parse("network-config", text, &mut diagnostics)?;
     let tree = tree.get("network").unwrap_or(&tree);
-    let wrong_version = match tree.get_text("version") {
-        Some("2") => None,
-        None if *tree == Node::Null => return Ok((network, diagnostics)),
-        Some(other) => Some(format!("version {other} is not supported: version 2 is")),
-        None => Some("it has no version: version: 2".to_owned()),
+    let Some(ethernets) = ethernets(tree, &mut diagnostics)? else {
+        return Ok((network, diagnostics));
     };
-    if let Some(reason) = wrong_version {
-        return Err(Error::invalid(reason));
-    }
-    for name in names(tree) {
-        if !["version", "ethernets", "renderer"].contains(&name) {
-            let line = format_args!("network-config: {name} is not supported");
-            diagnostics.unsupported(line);
-        }
-    }
-    let mut only_dhcp = true;
-    for (id, node) in entries(tree.get("ethernets")) {
+    let (mut planned, mut without) = (Vec::new(), Vec::new());
+    for (id, node) in ethernets.map("network-config: ethernets", &mut diagnostics) {
         let mut card = CardConfig {
-            id,
+            place: format!("network-config: {id}"),
             node,
             diagnostics: &mut diagnostics,
         };
-        let Some(existing) = card.matching(cards) else {
-            card.unsupported("no card here matches");
-            continue;
-        };
-        let name = card.new_name(&existing.name);
-        let is_renamed = network.renames.iter().any(|(n, _)| *n == existing.name);
-        if name != existing.name && !is_renamed {
-            let rename = (existing.name.clone(), name.clone());
-            network.renames.push(rename);
+        let mut matching = card.matching(id, cards);
+        // netplan: the first that matches.
+        matching.retain(|card| !planned.contains(&card.name));
+        for (nth, existing) in matching.into_iter().enumerate() {
+            planned.push(existing.name.clone());
+            let name = match nth {
+                0 => card.new_name(&existing.name),
+                _ => existing.name.clone(),
+            };
+            match card.plan(&name) {
+                Some(plan) => network.plans.push(plan),
+                None => without.push((card.place.clone(), card.refuses_dhcp())),
+            }
+            if name != existing.name {
+                network.renames.push((existing.name.clone(), name));
+            }
         }
-        let plan = card.plan(&name);
-        only_dhcp &= plan.as_deref().is_some_and(|p| p.starts_with("dhcp"));
-        network.plans.extend(plan);
     }
-    if only_dhcp {
+    let is_dhcp = |plan: &String| plan.starts_with("dhcp");
+    if without.is_empty() && network.plans.iter().all(is_dhcp) {
         network.plans.clear();
+    }
+    for (place, refuses_dhcp) in without.iter().filter(|_| network.plans.is_empty()) {
+        let line = format!("{place}: it asks for no IPv4 address, and uses DHCP");
+        match refuses_dhcp {
+            true => diagnostics.failed(format_args!("{line}; b2p.net=off ends that")),
+            false => diagnostics.unsupported(line),
+        }
     }
     Ok((network, diagnostics))
 }
 
-fn entries(node: Option<&Node>) -> &[(String, Node)] {
-    match node {
-        Some(Node::Map(entries)) => entries,
-        _ => &[],
+/// Returns the settings of the cards; `None` if the file is empty.
+fn ethernets(tree: &Node, diagnostics: &mut Diagnostics) -> Result<Option<Node>> {
+    let list = match tree.get_text("version") {
+        Some("2") => "ethernets",
+        Some("1") => "config",
+        None if *tree == Node::Null => return Ok(None),
+        found => {
+            let found = found.unwrap_or("none");
+            let why = format!("network-config: version {found}: version: 2 is right");
+            return Err(Error::invalid(why));
+        }
+    };
+    for (name, _) in tree.map("network-config", diagnostics) {
+        if !["version", "renderer", list].contains(&name.as_str()) {
+            let line = format_args!("network-config: {name} is not supported");
+            diagnostics.unsupported(line);
+        }
     }
-}
-
-fn names(node: &Node) -> impl Iterator<Item = &str> {
-    entries(Some(node)).iter().map(|(name, _)| name.as_str())
+    let settings = tree.get(list);
+    Ok(settings.map(|settings| match list {
+        "config" => version_1::ethernets(settings, diagnostics),
+        _ => settings.clone(),
+    }))
 }
 
 /// Settings of one card, by an id that need not be its name.
 struct CardConfig<'a> {
-    id: &'a str,
+    /// Start of diagnostics.
+    place: String,
     node: &'a Node,
     diagnostics: &'a mut Diagnostics,
 }
 
-impl CardConfig<'_> {
-    fn unsupported(&mut self, what: &str) {
-        let line = format_args!("network-config: {}: {what}", self.id);
+impl<'n> CardConfig<'n> {
+    fn unsupported(&mut self, what: fmt::Arguments<'_>) {
+        let line = format_args!("{}: {what}", self.place);
         self.diagnostics.unsupported(line);
     }
 
-    fn failed(&mut self, why: &str) {
-        let line = format_args!("network-config: {}: {why}", self.id);
+    fn failed(&mut self, why: fmt::Arguments<'_>) {
+        let line = format_args!("{}: {why}", self.place);
         self.diagnostics.failed(line);
     }
 
-    /// Returns the card that the settings are for.
-    fn matching<'c>(&self, cards: &'c [Card]) -> Option<&'c Card> {
-        let Some(criteria) = self.node.get("match") else {
-            return cards.iter().find(|c| c.name == self.id);
+    /// Returns the cards that the settings are for; reports that there is none.
+    fn matching<'c>(&mut self, id: &str, cards: &'c [Card]) -> Vec<&'c Card> {
+        self.node.map(&self.place, self.diagnostics);
+        let criteria = self.node.get("match");
+        let text = |name: &str| criteria.and_then(|c| c.get_text(name));
+        let mac = text("macaddress").map(str::to_ascii_lowercase);
+        let pattern = text("name");
+        let is_by_id = criteria.is_none();
+        let matches = |c: &&Card| match (&mac, pattern) {
+            (None, None) => is_by_id && c.name == id,
+            (mac, pattern) => {
+                let has_name = |p: &str| sys::modules::glob_match(p.as_bytes(), c.name.as_bytes());
+                mac.as_ref().is_none_or(|mac| *mac == c.mac) && pattern.is_none_or(has_name)
+            }
         };
-        let mac = criteria.get_text("macaddress").map(str::to_ascii_lowercase);
-        let pattern = criteria.get_text("name");
-        if mac.is_none() && pattern.is_none() {
-            return None;
+        let found: Vec<&Card> = cards.iter().filter(matches).collect();
+        if found.is_empty() {
+            self.matches_none(cards);
         }
-        let has_mac = |c: &Card| mac.as_ref().is_none_or(|mac| *mac == c.mac);
-        let has_name = |c: &Card| {
-            let name = c.name.as_bytes();
-            pattern.is_none_or(|p| sys::modules::glob_match(p.as_bytes(), name))
-        };
-        cards.iter().find(|c| has_mac(c) && has_name(c))
+        found
+    }
+
+    fn refuses_dhcp(&self) -> bool {
+        self.node.get("dhcp4").and_then(Node::as_bool) == Some(false)
+    }
+
+    /// Reports settings that no card gets.
+    fn matches_none(&mut self, cards: &[Card]) {
+        let here = cards
+            .iter()
+            .map(|card| format!("{} {}", card.name, card.mac));
+        let here = here.collect::<Vec<_>>().join(", ");
+        let why = format!("no card matches; here: {here}");
+        let asks = ASKS.iter().any(|name| self.node.get(name).is_some());
+        match asks || self.refuses_dhcp() {
+            true => self.failed(format_args!("{why}")),
+            false => self.unsupported(format_args!("{why}")),
+        }
     }
 
     /// Returns the name in `set-name`, if the kernel takes it (dev_valid_name), else the current
@@ -159,7 +201,7 @@ impl CardConfig<'_> {
         let is_valid = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
         let is_name = (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(is_valid);
         if !is_name || matches!(name, "." | ".." | "lo") {
-            self.failed(&format!("set-name {name:?}: 15 letters and digits"));
+            self.failed(format_args!("set-name {name:?}: 15 letters and digits"));
             return current.to_owned();
         }
         name.to_owned()
@@ -167,30 +209,33 @@ impl CardConfig<'_> {
 
     /// Returns the plan for `b2p net`, or `None` if the card gets no address.
     fn plan(&mut self, name: &str) -> Option<String> {
-        for key in names(self.node).filter(|key| !KNOWN.contains(key)) {
-            self.unsupported(&format!("{key} is not supported"));
+        for (key, _) in self.node.map("", self.diagnostics) {
+            if !KNOWN.contains(&key.as_str()) {
+                self.unsupported(format_args!("{key} is not supported"));
+            }
         }
-        let addresses = self.node.texts("addresses");
-        let (v4, v6): (Vec<_>, Vec<_>) = addresses.iter().partition(|a| !a.contains(':'));
-        if !v6.is_empty() {
-            self.unsupported("IPv6 addresses are not supported; routers advertise them");
-        }
+        let address = self.address();
         let servers = self.name_servers();
-        if self.node.is_true("dhcp4") {
-            if !v4.is_empty() {
-                self.unsupported("addresses beside dhcp4 are not supported");
+        let gateway = self.gateway();
+        if self.node.get_bool("dhcp4", &self.place, self.diagnostics) == Some(true) {
+            self.overrides();
+            for (is_given, what) in [
+                (address.is_some(), "addresses"),
+                (gateway.is_some(), "a gateway"),
+                (!servers.is_empty(), "nameservers"),
+            ] {
+                if is_given {
+                    self.unsupported(format_args!("{what} beside dhcp4 are not supported"));
+                }
             }
             return Some(format!("dhcp {name}"));
         }
-        let address = v4.first()?;
-        if v4.len() > 1 {
-            self.unsupported("more than one IPv4 address is not supported");
-        }
+        let address = address?;
         let Some((address, prefix)) = parse_prefixed(address) else {
-            self.failed(&format!("addresses: {address}: such as 10.0.0.5/24"));
+            self.failed(format_args!("addresses: {address}: such as 10.0.0.5/24"));
             return None;
         };
-        let gateway = self.gateway().unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let gateway = gateway.unwrap_or(Ipv4Addr::UNSPECIFIED);
         let mut plan = format!("static {name} {address} {prefix} {gateway}");
         for server in servers {
             plan.push_str(&format!(" {server}"));
@@ -198,35 +243,113 @@ impl CardConfig<'_> {
         Some(plan)
     }
 
+    /// Returns the items of a list.
+    fn list(&mut self, name: &str, node: Option<&'n Node>) -> &'n [Node] {
+        let place = format!("{}: {name}", self.place);
+        node.map(|node| node.list(&place, self.diagnostics))
+            .unwrap_or_default()
+    }
+
+    /// Returns the first IPv4 address.
+    fn address(&mut self) -> Option<&'n str> {
+        let mut found = None;
+        for item in self.list("addresses", self.node.get("addresses")) {
+            // With settings of the address, of which none is known here.
+            let text = match item {
+                Node::Map(entries) => entries.first().map(|(address, _)| address.as_str()),
+                item => item.expect_text(&format!("{}: addresses", self.place), self.diagnostics),
+            };
+            match text {
+                None => {}
+                Some(text) if text.contains(':') => {
+                    self.unsupported(format_args!(
+                        "IPv6 addresses are not supported; routers advertise them"
+                    ));
+                }
+                Some(_) if found.is_some() => {
+                    self.unsupported(format_args!("more than one IPv4 address is not supported"));
+                }
+                text => found = text,
+            }
+        }
+        found
+    }
+
     fn name_servers(&mut self) -> Vec<Ipv4Addr> {
-        let node = self.node.get("nameservers");
-        let addresses = node.map(|n| n.texts("addresses")).unwrap_or_default();
         let mut servers = Vec::new();
-        for text in addresses.iter().filter(|a| !a.contains(':')) {
-            match text.parse() {
-                Ok(address) => servers.push(address),
-                Err(_) => self.failed(&format!("nameservers: {text}: an address")),
+        let place = format!("{}: nameservers", self.place);
+        let Some(node) = self.node.get("nameservers") else {
+            return servers;
+        };
+        for (name, _) in node.map(&place, self.diagnostics) {
+            if name != "addresses" {
+                self.unsupported(format_args!("nameservers: {name} is not supported"));
+            }
+        }
+        for item in self.list("nameservers: addresses", node.get("addresses")) {
+            match item.text().unwrap_or_default() {
+                text if text.contains(':') => {
+                    self.unsupported(format_args!(
+                        "nameservers: IPv6 is not supported; routers advertise them"
+                    ));
+                }
+                text => match text.parse() {
+                    Ok(address) => servers.push(address),
+                    Err(_) => self.failed(format_args!("nameservers: {text}: an address")),
+                },
             }
         }
         servers
     }
 
-    /// Returns `gateway4`, or the gateway of the default route.
+    /// Returns `gateway4`, or the gateway of the first default route of IPv4.
     fn gateway(&mut self) -> Option<Ipv4Addr> {
-        let mut via = self.node.get_text("gateway4");
-        let routes = self.node.get("routes");
-        for route in routes.map(Node::items).unwrap_or_default() {
+        let of_family = self.node.get_text("gateway4").map(|via| ("gateway4", via));
+        let mut all: Vec<(&str, &str)> = of_family.into_iter().collect();
+        for route in self.list("routes", self.node.get("routes")) {
+            let place = format!("{}: routes", self.place);
+            if !route.has_only(ROUTE, &place, self.diagnostics) {
+                continue;
+            }
+            let via = route.get_text("via").unwrap_or_default();
             match route.get_text("to") {
-                Some("default" | "0.0.0.0/0") => via = route.get_text("via").or(via),
-                _ => self.unsupported("routes other than the default one are not supported"),
+                Some("::/0") => self.unsupported(format_args!("routes of IPv6 are not supported")),
+                Some("default") if via.contains(':') => {
+                    self.unsupported(format_args!("routes of IPv6 are not supported"));
+                }
+                Some("default" | "0.0.0.0/0") => all.push(("routes: via", via)),
+                _ => self.unsupported(format_args!(
+                    "routes other than the default one are not supported"
+                )),
             }
         }
-        let via = via?;
-        let gateway = via.parse().ok();
-        if gateway.is_none() {
-            self.failed(&format!("the gateway {via}: an IPv4 address"));
+        let mut found = None;
+        for (name, via) in all {
+            match via.parse() {
+                Ok(_) if found.is_some() => {
+                    self.failed(format_args!("{name} {via}: a second gateway"))
+                }
+                Ok(gateway) => found = Some(gateway),
+                Err(_) => self.failed(format_args!("{name} {via}: an IPv4 address")),
+            }
         }
-        gateway
+        found
+    }
+
+    /// Names settings that would have parts of a lease left out.
+    fn overrides(&mut self) {
+        let Some(node) = self.node.get("dhcp4-overrides") else {
+            return;
+        };
+        let place = format!("{}: dhcp4-overrides", self.place);
+        for (name, value) in node.map(&place, self.diagnostics) {
+            let line = format!("dhcp4-overrides: {name} is not supported");
+            match (name.as_str(), value.as_bool()) {
+                ("route-metric", _) | (_, Some(true)) => {}
+                ("use-dns" | "use-routes", Some(false)) => self.failed(format_args!("{line}")),
+                _ => self.unsupported(format_args!("{line}")),
+            }
+        }
     }
 }
 
@@ -238,91 +361,4 @@ fn parse_prefixed(text: &str) -> Option<(Ipv4Addr, u8)> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::common::testing::why;
-
-    fn cards() -> Vec<Card> {
-        let card = |name: &str, mac: &str| Card {
-            name: name.into(),
-            mac: mac.into(),
-        };
-        vec![
-            card("eth0", "52:55:55:00:00:01"),
-            card("eth1", "52:55:55:00:00:02"),
-        ]
-    }
-
-    const LIMA: &str = "\
-version: 2
-ethernets:
-  eth0:
-    match:
-      macaddress: '52:55:55:00:00:01'
-    dhcp4: true
-    set-name: eth0
-    dhcp4-overrides:
-      route-metric: 200
-    dhcp-identifier: mac
-    nameservers:
-      addresses:
-      - 192.168.5.3
-  lima0:
-    match:
-      macaddress: '52:55:55:00:00:02'
-    dhcp4: true
-    set-name: lima0
-";
-
-    #[test]
-    fn limas_way_is_dhcp_and_names() {
-        let (network, diagnostics) = parse(LIMA, &cards()).unwrap();
-        assert_eq!(network.renames, [("eth1".to_owned(), "lima0".to_owned())]);
-        assert!(network.plans.is_empty());
-        assert_eq!(diagnostics, Diagnostics::default());
-    }
-
-    const STATIC: &str = "\
-network:
-  version: 2
-  ethernets:
-    a:
-      match: {macaddress: 52:55:55:00:00:02}
-      set-name: lan
-      addresses: [10.0.0.5/24, 'fd00::5/64']
-      routes: [{to: default, via: 10.0.0.1}, {to: 10.9.0.0/16, via: 10.0.0.2}]
-      nameservers: {addresses: [1.1.1.1, '::1']}
-    eth0: {dhcp4: yes}
-    wan: {dhcp4: true}
-  bonds: {}
-";
-
-    #[test]
-    fn an_address_of_its_own() {
-        let (network, diagnostics) = parse(STATIC, &cards()).unwrap();
-        let lan = "static lan 10.0.0.5 24 10.0.0.1 1.1.1.1";
-        assert_eq!(network.plans, [lan, "dhcp eth0"]);
-        assert!(diagnostics.failed.is_empty(), "{diagnostics:?}");
-        for part in ["bonds", "wan: no card", "IPv6", "routes other"] {
-            let mut lines = diagnostics.unsupported.iter();
-            assert!(lines.any(|l| l.contains(part)), "{part} {diagnostics:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_and_what_is_older_refused() {
-        let text = "version: 2\nethernets: {eth0: {addresses: [10.0.0.5], set-name: a/b}}";
-        let (network, diagnostics) = parse(text, &cards()).unwrap();
-        assert!(network.renames.is_empty() && network.plans.is_empty());
-        let failed = &diagnostics.failed;
-        assert!(
-            failed.len() == 2 && failed[1].contains("10.0.0.5/24"),
-            "{failed:?}"
-        );
-        let old = parse("version: 1\nconfig: []\n", &cards());
-        assert!(why(old).contains("version 2"));
-        assert!(parse("ethernets: {}\n", &cards()).is_err());
-        assert_eq!(parse("", &cards()).unwrap().0, Network::default());
-    }
-}
+mod tests;

@@ -5,6 +5,16 @@ use super::base64;
 use super::diagnostics::Diagnostics;
 use super::yaml::Node;
 
+/// Settings of a file, which are texts.
+const FILE_SETTINGS: &[&str] = &[
+    "path",
+    "content",
+    "encoding",
+    "owner",
+    "permissions",
+    "append",
+    "defer",
+];
 /// Prefixes of the names of disks.
 const DISK_PREFIXES: &[&str] = &["sd", "vd", "xvd", "hd", "nvme", "mmcblk"];
 
@@ -27,28 +37,34 @@ pub struct File {
     pub defer: bool,
 }
 
-/// Parses `write_files:`.
+/// Parses `write_files:`. A file of which a part is wrong is not written.
 pub fn files(node: &Node, diagnostics: &mut Diagnostics) -> Vec<File> {
-    let items = node.items().iter();
+    let items = node.list("write_files", diagnostics).iter();
     items.filter_map(|item| file(item, diagnostics)).collect()
 }
 
 fn file(node: &Node, diagnostics: &mut Diagnostics) -> Option<File> {
     let path = node.get_text("path").unwrap_or_default();
+    let place = format!("write_files: {path}");
+    let has_source = node.get("source").is_some();
+    if !has_source && !node.has_only(FILE_SETTINGS, &place, diagnostics) {
+        return None;
+    }
+    let append = node.get_bool("append", &place, diagnostics);
+    let defer = node.get_bool("defer", &place, diagnostics);
     let mut wrong = |why: &str| {
-        diagnostics.failed(format_args!("write_files: {path}: {why}"));
+        diagnostics.failed(format_args!("{place}: {why}"));
         None
     };
     if !path.starts_with('/') || path.contains('\0') {
         return wrong("path: an absolute path");
     }
-    if node.get("source").is_some() {
+    if has_source {
         return wrong("source is not supported: content has the file");
     }
     let Some(mode) = node.get_text("permissions").map_or(Some(0o644), mode) else {
         return wrong("permissions: octal digits, such as '0644'");
     };
-    let text = node.get_text("content").unwrap_or_default();
     let (is_base64, is_gzip) = match node.get_text("encoding").unwrap_or("text/plain") {
         "text/plain" => (false, false),
         "b64" | "base64" => (true, false),
@@ -56,11 +72,13 @@ fn file(node: &Node, diagnostics: &mut Diagnostics) -> Option<File> {
         "gz+base64" | "gzip+base64" | "gz+b64" | "gzip+b64" => (true, true),
         _ => return wrong("encoding: text/plain, b64, gzip or gz+b64"),
     };
-    let content = match is_base64 {
-        true => base64::decode(text),
-        false => Some(text.as_bytes().to_vec()),
+    let content = match node.get("content") {
+        Some(Node::Binary(text)) => base64::decode(text),
+        Some(Node::Text(text)) => Some(text.as_bytes().to_vec()),
+        _ => Some(Vec::new()),
     };
-    let Some(content) = content else {
+    let decode = |text: Vec<u8>| base64::decode(std::str::from_utf8(&text).ok()?);
+    let Some(content) = content.and_then(|c| if is_base64 { decode(c) } else { Some(c) }) else {
         return wrong("content: it is not base64");
     };
     Some(File {
@@ -69,8 +87,8 @@ fn file(node: &Node, diagnostics: &mut Diagnostics) -> Option<File> {
         is_gzip,
         mode,
         owner: node.get_text("owner").map(str::to_owned),
-        append: node.is_true("append"),
-        defer: node.is_true("defer"),
+        append: append == Some(true),
+        defer: defer == Some(true),
     })
 }
 
@@ -83,7 +101,7 @@ fn mode(text: &str) -> Option<u32> {
 /// program and its arguments.
 pub fn commands(name: &str, node: &Node, diagnostics: &mut Diagnostics) -> Vec<String> {
     let mut lines = Vec::new();
-    for command in node.items() {
+    for command in node.list(name, diagnostics) {
         match command {
             Node::Text(line) => lines.push(line.clone()),
             Node::List(argv) if argv.iter().all(|a| a.text().is_some()) && !argv.is_empty() => {
@@ -114,11 +132,22 @@ pub struct Certs {
 }
 
 /// Parses `ca_certs:`, with either spelling of its names.
-pub fn certs(node: &Node) -> Certs {
-    Certs {
-        remove_defaults: node.is_true("remove_defaults") || node.is_true("remove-defaults"),
-        trusted: node.texts("trusted"),
+pub fn certs(name: &str, node: &Node, diagnostics: &mut Diagnostics) -> Certs {
+    let mut certs = Certs::default();
+    for (setting, value) in node.map(name, diagnostics) {
+        let place = format!("{name}: {setting}");
+        match setting.as_str() {
+            "remove_defaults" | "remove-defaults" => {
+                certs.remove_defaults |= value.expect_bool(&place, diagnostics) == Some(true);
+            }
+            "trusted" => {
+                let texts = value.texts(&place, diagnostics).into_iter();
+                certs.trusted.extend(texts.map(str::to_owned));
+            }
+            _ => diagnostics.failed(format_args!("{place}: trusted, remove_defaults")),
+        }
     }
+    certs
 }
 
 /// A line of fstab(5).
@@ -138,13 +167,20 @@ pub struct Mount {
 
 /// Parses `mounts:`.
 pub fn mounts(node: &Node, diagnostics: &mut Diagnostics) -> Vec<Mount> {
-    let items = node.items().iter();
+    let items = node.list("mounts", diagnostics).iter();
     items.filter_map(|item| mount(item, diagnostics)).collect()
 }
 
 fn mount(fields: &Node, diagnostics: &mut Diagnostics) -> Option<Mount> {
+    let Node::List(fields) = fields else {
+        diagnostics.failed("mounts: a list is right of each, such as [vdb1, /srv]");
+        return None;
+    };
+    for field in fields.iter().filter(|field| **field != Node::Null) {
+        field.expect_text("mounts", diagnostics)?;
+    }
     let field = |index: usize| {
-        let text = fields.items().get(index).and_then(Node::text);
+        let text = fields.get(index).and_then(Node::text);
         text.filter(|t| !t.is_empty())
     };
     let source = field(0)?;

@@ -18,6 +18,7 @@ use sys::error::{Doing, Error, Result};
 use sys::paths::{CLOUD_SEED, CLOUD_SEED_DEVICES};
 use sys_mount::{Mount, MountFlags, Unmount, UnmountFlags};
 
+use super::diagnostics::Diagnostics;
 use super::yaml::MAX_BYTES;
 use crate::common::owner_text;
 use crate::helpers::block::drivers::Drivers;
@@ -40,8 +41,8 @@ pub struct Seed {
     pub meta_data: Vec<u8>,
     /// Content of network-config.
     pub network_config: Vec<u8>,
-    /// Content of vendor-data.
-    pub vendor_data: Vec<u8>,
+    /// True if vendor-data has more than white space.
+    pub has_vendor_data: bool,
     /// True if Lima has made the seed.
     pub is_from_lima: bool,
 }
@@ -99,11 +100,12 @@ pub fn link_by_label(device: &LabelledDevice) {
     linked.unwrap_or_else(|e| warn!("cloud: {}: {e}", link.display()));
 }
 
-/// Mounts the device and reads the seed.
+/// Mounts the device and reads the seed. A file that cannot be read, or is too long, is reported, and the others
+/// count: a key may be in any of them.
 ///
 /// # Errors
-/// The device cannot be mounted, or a file cannot be read or is too long.
-pub fn read_seed(device: &LabelledDevice) -> Result<Seed> {
+/// The device cannot be mounted.
+pub fn read_seed(device: &LabelledDevice, diagnostics: &mut Diagnostics) -> Result<Seed> {
     let (node, fs_type) = (device.node(), device.kind.name());
     let label = &device.label;
     info!("cloud: {} is {label}, {fs_type}", node.display());
@@ -115,26 +117,27 @@ pub fn read_seed(device: &LabelledDevice) -> Result<Seed> {
         .mount(&node, CLOUD_SEED)
         .doing(format!("mount {fs_type}"))
         .on(&node)?;
-    let seed = Seed::read(Path::new(CLOUD_SEED));
+    let seed = Seed::read(Path::new(CLOUD_SEED), diagnostics);
     mount
         .unmount(UnmountFlags::empty())
         .unwrap_or_else(|e| warn!("cloud: {CLOUD_SEED}: {e}"));
-    seed
+    Ok(seed)
 }
 
 impl Seed {
-    fn read(dir: &Path) -> Result<Seed> {
-        let read = |name: &str| {
+    fn read(dir: &Path, diagnostics: &mut Diagnostics) -> Seed {
+        let mut read = |name: &str| {
             let bytes = owner_text::read(&dir.join(name), MAX_BYTES as u64);
-            bytes.map(Option::unwrap_or_default)
+            let bytes = bytes.map_err(|why| diagnostics.failed(why));
+            bytes.ok().flatten().unwrap_or_default()
         };
-        Ok(Seed {
-            user_data: read("user-data")?,
-            meta_data: read("meta-data")?,
-            network_config: read("network-config")?,
-            vendor_data: read("vendor-data")?,
+        Seed {
+            user_data: read("user-data"),
+            meta_data: read("meta-data"),
+            network_config: read("network-config"),
+            has_vendor_data: !read("vendor-data").trim_ascii().is_empty(),
             is_from_lima: dir.join(lima::MARKER).exists(),
-        })
+        }
     }
 }
 
@@ -142,35 +145,44 @@ impl Seed {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::common::testing::{Temp, why};
+    use crate::common::testing::Temp;
     use crate::helpers::cloud::userdata::{Format, format};
 
     #[test]
     fn a_seed_that_windows_has_saved() {
         let temp = Temp::new();
+        let read = || {
+            let mut diagnostics = Diagnostics::default();
+            let seed = Seed::read(temp.dir(), &mut diagnostics);
+            (seed, diagnostics.failed.join("\n"))
+        };
         let seed = |text: &[u8]| {
             fs::write(temp.path("user-data"), text).unwrap();
-            Seed::read(temp.dir())
+            read()
         };
-        let script = seed(b"\xef\xbb\xbf#!/bin/sh\r\ntrue\r\n")
-            .unwrap()
-            .user_data;
+        let script = seed(b"\xef\xbb\xbf#!/bin/sh\r\ntrue\r\n").0.user_data;
         assert_eq!(format(&script), Format::Script(b"#!/bin/sh\ntrue\n"));
-        let config = seed(b"\xef\xbb\xbf#cloud-config\r\na: b\r\n")
-            .unwrap()
-            .user_data;
+        let config = seed(b"\xef\xbb\xbf#cloud-config\r\na: b\r\n").0.user_data;
         assert_eq!(
             format(&config),
             Format::CloudConfig("#cloud-config\na: b\n")
         );
-        let refused = why(seed(b"\xff\xfe#\0"));
-        assert!(
-            refused.ends_with("user-data: UTF-16; save it as UTF-8"),
-            "{refused}"
-        );
+        // The other files count.
+        for name in ["network-config", "meta-data", "vendor-data"] {
+            fs::write(temp.path(name), b"\xff\xfe#\0").unwrap();
+            let (found, refused) = seed(b"#!");
+            assert_eq!(found.user_data, b"#!");
+            let line = format!("{name}: UTF-16; save it as UTF-8");
+            assert!(refused.ends_with(&line), "{refused}");
+            fs::write(temp.path(name), name).unwrap();
+        }
+        let (found, refused) = seed(b"\xff\xfe#\0");
+        let line = "user-data: UTF-16; save it as UTF-8";
+        assert!(refused.ends_with(line), "{refused}");
+        assert!(found.meta_data == b"meta-data" && found.has_vendor_data);
         fs::remove_file(temp.path("user-data")).unwrap();
         nix::unistd::mkfifo(&temp.path("user-data"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let refused = why(Seed::read(temp.dir()));
+        let refused = read().1;
         assert!(
             refused.ends_with("user-data: not a file: a fifo"),
             "{refused}"

@@ -20,6 +20,10 @@ pub struct User {
 
 /// User of the image.
 pub const DEFAULT: &str = "core";
+/// Groups of that user in the image.
+const DEFAULT_GROUPS: [&str; 4] = ["adm", "wheel", "sudo", "podman"];
+/// Settings that are texts.
+const TEXTS: &[&str] = &["name", "uid", "gecos", "homedir", "home", "shell"];
 /// Longest name of a user, as useradd(8) takes it.
 const MAX_NAME: usize = 32;
 /// Longest path in passwd(5).
@@ -27,6 +31,8 @@ const MAX_PATH: usize = 255;
 /// Longest rule of sudoers(5).
 const MAX_RULE: usize = 511;
 
+/// Reason why keys are not fetched.
+pub const NO_IMPORT: &str = "no key is fetched; ssh_authorized_keys is right";
 /// Settings that are refused.
 const PASSWORDS: &[&str] = &[
     "passwd",
@@ -52,19 +58,32 @@ const NO_ACTION: &[&str] = &[
     "doas",
 ];
 
-/// Parses the list; an item may be a name alone.
-pub fn parse_all(node: &Node, diagnostics: &mut Diagnostics) -> Vec<User> {
+/// Parses the list; an item may be a name alone. The name `default` stands for that of `default`.
+pub fn parse_all(node: &Node, default: &str, diagnostics: &mut Diagnostics) -> Vec<User> {
     let users = match node {
         Node::Map(_) => std::slice::from_ref(node),
-        _ => node.items(),
+        _ => node.list("users", diagnostics),
     };
-    users.iter().filter_map(|n| parse(n, diagnostics)).collect()
+    let users = users.iter();
+    users
+        .filter_map(|node| parse(node, default, diagnostics))
+        .collect()
 }
 
-fn parse(node: &Node, diagnostics: &mut Diagnostics) -> Option<User> {
+/// Parses `user:`, the user in place of `default`, with its groups (cloud-init's `normalize_users_groups`).
+pub fn in_place_of_default(node: &Node, diagnostics: &mut Diagnostics) -> Option<User> {
+    let mut user = parse(node, DEFAULT, diagnostics)?;
+    if user.account.name != "root" {
+        let groups = DEFAULT_GROUPS.map(str::to_owned);
+        user.account.groups.extend(groups);
+    }
+    Some(user)
+}
+
+fn parse(node: &Node, default: &str, diagnostics: &mut Diagnostics) -> Option<User> {
     let name = node.text().or_else(|| node.get_text("name"));
     let name = match name.unwrap_or_default() {
-        "default" => DEFAULT,
+        "default" => default,
         name => name,
     };
     if !is_name(name) {
@@ -93,8 +112,11 @@ fn parse(node: &Node, diagnostics: &mut Diagnostics) -> Option<User> {
 fn apply(user: &mut User, key: &str, value: &Node, diagnostics: &mut Diagnostics) {
     let text = value.text().unwrap_or_default();
     let account = &mut user.account;
-    let name = account.name.clone();
-    let mut wrong = |why: &str| diagnostics.failed(format_args!("users: {name}: {key}: {why}"));
+    let place = format!("users: {}: {key}", account.name);
+    if TEXTS.contains(&key) && value.expect_text(&place, diagnostics).is_none() {
+        return;
+    }
+    let mut wrong = |why: &str| diagnostics.failed(format_args!("{place}: {why}"));
     match key {
         "name" => {}
         "uid" => match text.parse::<u32>() {
@@ -104,48 +126,55 @@ fn apply(user: &mut User, key: &str, value: &Node, diagnostics: &mut Diagnostics
         },
         "gecos" if text.contains([':', '\n']) => wrong("no colon and no end of a line in it"),
         "gecos" => account.gecos = text.to_owned(),
-        "homedir" | "home" if !is_path(text) => wrong("an absolute path without a colon"),
+        "homedir" | "home" | "shell" if !is_path(text) => {
+            wrong("an absolute path without a colon");
+        }
         "homedir" | "home" => account.home = Some(text.to_owned()),
-        "shell" if !is_path(text) => wrong("an absolute path without a colon"),
         "shell" => account.shell = Some(text.to_owned()),
         "groups" | "primary_group" | "primary-group" => {
-            let (names, others): (Vec<_>, Vec<_>) =
-                value.split_items().into_iter().partition(|g| is_name(g));
-            let refuse = |group: &String| wrong(&format!("{group:?} is no name"));
-            others.iter().for_each(refuse);
-            account.groups.extend(names);
+            add_groups(&mut account.groups, &place, value, diagnostics);
         }
-        "sudo" => add_rules(user, value, wrong),
+        "sudo" if value.as_bool() == Some(false) => {}
+        "sudo" => {
+            for rule in value.texts(&place, diagnostics) {
+                match is_rule(rule) {
+                    true => user.sudo.push(rule.to_owned()),
+                    false => diagnostics.failed(format_args!(
+                        "{place}: a rule such as ALL=(ALL) NOPASSWD:ALL"
+                    )),
+                }
+            }
+        }
         "ssh_authorized_keys" | "ssh-authorized-keys" => {
-            user.keys.extend(keys(value, diagnostics));
+            user.keys.extend(keys(&place, value, diagnostics));
         }
+        "ssh_import_id" | "ssh-import-id" => wrong(NO_IMPORT),
         key if PASSWORDS.contains(&key) => wrong("there are no passwords here"),
         key if NO_ACTION.contains(&key) => {}
-        _ => diagnostics.unsupported(format_args!("users: {name}: {key} is not supported")),
+        _ => diagnostics.unsupported(format_args!("{place} is not supported")),
     }
 }
 
-fn add_rules(user: &mut User, value: &Node, mut wrong: impl FnMut(&str)) {
-    if value.as_bool() == Some(false) {
-        return;
-    }
-    for rule in value.items().iter().filter_map(Node::text) {
-        match is_rule(rule) {
-            true => user.sudo.push(rule.to_owned()),
-            false => wrong("a rule such as ALL=(ALL) NOPASSWD:ALL"),
+fn add_groups(groups: &mut Vec<String>, place: &str, value: &Node, diagnostics: &mut Diagnostics) {
+    let texts = value.texts(place, diagnostics).into_iter();
+    let names = texts.flat_map(|text| text.split([',', ' ', '\n', '\t']));
+    for name in names.filter(|name| !name.is_empty()) {
+        match is_name(name) {
+            true => groups.push(name.to_owned()),
+            false => diagnostics.failed(format_args!("{place}: {name:?} is no name")),
         }
     }
 }
 
 /// Returns the keys in a list, in a map, or in one text with several lines. Lines that are no keys are
 /// counted and not shown: they may be secret.
-pub fn keys(node: &Node, diagnostics: &mut Diagnostics) -> Vec<String> {
+pub fn keys(place: &str, node: &Node, diagnostics: &mut Diagnostics) -> Vec<String> {
     let texts = node.all_texts().into_iter();
     let valid = ValidKeys::of(texts.flat_map(str::lines));
     if valid.wrong > 0 {
         let (wrong, total) = (valid.wrong, valid.total);
         diagnostics.failed(format_args!(
-            "ssh_authorized_keys: {wrong} of {total} lines are no keys"
+            "{place}: {wrong} of {total} lines are no keys; a line of a .pub file is right"
         ));
     }
     valid.keys

@@ -2,12 +2,10 @@
 //! Parses user-data, as far as it is supported. Names and meanings are those of cloud-init (its
 //! page "Module reference").
 
-use sys::error::{Error, Result};
-
 use super::diagnostics::Diagnostics;
 use super::schema::{self, Certs, File, Mount};
 use super::user::{self, User};
-use super::yaml::{Node, parse as parse_yaml};
+use super::yaml::{self, Node};
 
 /// Format of a user-data file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,21 +35,26 @@ const UNSUPPORTED: &[(&[u8], &str)] = &[
     (b"From ",                  "a MIME message (multipart)"),
 ];
 
-/// Returns the format of a file by its first line, as cloud-init does.
+/// Returns the format of a file by its first bytes after white space, whatever their case, as cloud-init
+/// does (`type_from_starts_with`).
 #[must_use]
 pub fn format(bytes: &[u8]) -> Format<'_> {
-    if bytes.trim_ascii().is_empty() {
+    let body = bytes.trim_ascii_start();
+    let begins = |head: &[u8]| {
+        let start = body.get(..head.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(head))
+    };
+    if body.is_empty() {
         return Format::Empty;
     }
-    if bytes.starts_with(b"#!") {
-        return Format::Script(bytes);
+    if begins(b"#!") {
+        return Format::Script(body);
     }
-    if let Some((_, name)) = UNSUPPORTED.iter().find(|(head, _)| bytes.starts_with(head)) {
+    if let Some((_, name)) = UNSUPPORTED.iter().find(|(head, _)| begins(head)) {
         return Format::Unsupported(name);
     }
-    let first_line = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
     match std::str::from_utf8(bytes) {
-        Ok(text) if first_line.trim_ascii_end() == b"#cloud-config" => Format::CloudConfig(text),
+        Ok(text) if begins(b"#cloud-config") => Format::CloudConfig(text),
         Ok(_) => Format::Unsupported("something else: its first line must be #cloud-config"),
         Err(_) => Format::Unsupported("no UTF-8"),
     }
@@ -60,7 +63,7 @@ pub fn format(bytes: &[u8]) -> Format<'_> {
 /// Parsed user-data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserData {
-    /// Users, in their order.
+    /// Users, in their order; first the one of `user:`.
     pub users: Vec<User>,
     /// Keys for root and core.
     pub keys: Vec<String>,
@@ -84,6 +87,10 @@ pub struct UserData {
     pub mounts: Vec<Mount>,
     /// Time zone.
     pub timezone: Option<String>,
+    /// True if the first user takes the place of core (`user:`).
+    pub replaces_core: bool,
+    /// True if the keys of meta-data do not count.
+    pub ignores_public_keys: bool,
 }
 
 /// Settings that are accepted and need no action, and why.
@@ -105,44 +112,70 @@ const NO_ACTION: &[(&str, &str)] = &[
     ("package_reboot_if_required", "there are no packages"),
 ];
 
-/// Settings of passwords, which are refused.
-const PASSWORDS: &[&str] = &["password", "chpasswd"];
+/// Settings by which people get in, which count in a file that cannot be parsed as a whole.
+const ACCESS: &[&str] = &[
+    "user",
+    "users",
+    "ssh_authorized_keys",
+    "ssh-authorized-keys",
+];
 
-/// Parses `#cloud-config`.
-///
-/// # Errors
-/// The text is not YAML, or not a map; no setting is taken then.
-pub fn parse(text: &str) -> Result<(UserData, Diagnostics)> {
+/// Parses `#cloud-config`. Of a text that is not YAML, or not a map, users and keys count that can be read.
+#[must_use]
+pub fn parse(text: &str) -> (UserData, Diagnostics) {
     let (mut data, mut diagnostics) = (UserData::default(), Diagnostics::default());
-    let tree = parse_yaml(text)?;
-    let Node::Map(entries) = &tree else {
-        return match tree {
-            Node::Null => Ok((data, diagnostics)),
-            _ => Err(Error::invalid("not a map of names and values")),
-        };
-    };
+    let (mut entries, fault) = yaml::entries("user-data", text, &mut diagnostics);
     // A setting with an empty value is ignored.
-    for (name, value) in entries.iter().filter(|(_, v)| *v != Node::Null) {
+    entries.retain(|(_, value)| *value != Node::Null);
+    if let Some(why) = fault {
+        diagnostics.failed(format_args!("{why}; of it, only users and keys are taken"));
+        entries.retain(|(name, _)| ACCESS.contains(&name.as_str()));
+    }
+    if let Some((_, value)) = entries.iter().find(|(name, _)| name == "user") {
+        let user = user::in_place_of_default(value, &mut diagnostics);
+        data.replaces_core = user.as_ref().is_some_and(|user| {
+            let name = user.account.name.as_str();
+            name != user::DEFAULT && name != "root"
+        });
+        data.users.extend(user);
+    }
+    for (name, value) in &entries {
         if !apply(&mut data, name, value, &mut diagnostics) {
             diagnose(name, value, &mut diagnostics);
         }
     }
-    Ok((data, diagnostics))
+    (data, diagnostics)
 }
 
 /// Applies a setting; returns false if it is unknown.
 fn apply(data: &mut UserData, name: &str, value: &Node, diagnostics: &mut Diagnostics) -> bool {
-    let text = || value.text().map(str::to_owned);
-    let is_true = || value.as_bool() == Some(true);
     match name {
-        "users" | "user" => data.users.extend(user::parse_all(value, diagnostics)),
-        "ssh_authorized_keys" | "ssh-authorized-keys" => {
-            data.keys.extend(user::keys(value, diagnostics));
+        "user" => {}
+        "users" => {
+            let first = data.users.first().filter(|_| data.replaces_core);
+            let default = first.map_or(user::DEFAULT, |user| &user.account.name);
+            let users = user::parse_all(value, default, diagnostics);
+            data.users.extend(users);
         }
-        "hostname" => data.hostname = text(),
-        "fqdn" => data.fqdn = text(),
-        "prefer_fqdn_over_hostname" => data.prefer_fqdn = is_true(),
-        "preserve_hostname" => data.preserve_hostname = is_true(),
+        "ssh_authorized_keys" | "ssh-authorized-keys" => {
+            data.keys.extend(user::keys(name, value, diagnostics));
+        }
+        "hostname" | "fqdn" | "timezone" => {
+            let text = value.expect_text(name, diagnostics).map(str::to_owned);
+            match name {
+                "hostname" => data.hostname = text,
+                "fqdn" => data.fqdn = text,
+                _ => data.timezone = text,
+            }
+        }
+        "prefer_fqdn_over_hostname" | "preserve_hostname" | "allow_public_ssh_keys" => {
+            let value = value.expect_bool(name, diagnostics);
+            match name {
+                "prefer_fqdn_over_hostname" => data.prefer_fqdn = value == Some(true),
+                "preserve_hostname" => data.preserve_hostname = value == Some(true),
+                _ => data.ignores_public_keys = value == Some(false),
+            }
+        }
         "write_files" => data.files.extend(schema::files(value, diagnostics)),
         "bootcmd" => data
             .bootcmd
@@ -150,9 +183,8 @@ fn apply(data: &mut UserData, name: &str, value: &Node, diagnostics: &mut Diagno
         "runcmd" => data
             .runcmd
             .extend(schema::commands(name, value, diagnostics)),
-        "ca_certs" | "ca-certs" => data.certs = schema::certs(value),
+        "ca_certs" | "ca-certs" => data.certs = schema::certs(name, value, diagnostics),
         "mounts" => data.mounts.extend(schema::mounts(value, diagnostics)),
-        "timezone" => data.timezone = text(),
         _ => return false,
     }
     true
@@ -163,14 +195,19 @@ fn diagnose(name: &str, value: &Node, diagnostics: &mut Diagnostics) {
     if NO_ACTION.iter().any(|(known, _)| *known == name) {
         return;
     }
-    let asks_for_passwords = name == "ssh_pwauth" && value.as_bool() == Some(true);
-    if PASSWORDS.contains(&name) || asks_for_passwords {
-        return diagnostics.failed(format_args!(
+    let has = |setting| value.get(setting).is_some();
+    let asks_for_passwords = match name {
+        "password" => true,
+        // Without a list of users, `expire` has none to expire.
+        "chpasswd" => !matches!(value, Node::Map(_)) || has("list") || has("users"),
+        "ssh_pwauth" => value.as_bool() == Some(true),
+        "ssh_import_id" => return diagnostics.failed(format_args!("{name}: {}", user::NO_IMPORT)),
+        _ => return diagnostics.unsupported(format_args!("{name} is not supported")),
+    };
+    if asks_for_passwords {
+        diagnostics.failed(format_args!(
             "{name}: there are no passwords here; ssh_authorized_keys has the keys that may log in"
         ));
-    }
-    if name != "ssh_pwauth" {
-        diagnostics.unsupported(format_args!("{name} is not supported"));
     }
 }
 
@@ -189,5 +226,7 @@ pub fn hostname(data: &UserData, from_meta_data: Option<&str>) -> Option<String>
     name.filter(|n| !n.is_empty())
 }
 
+#[cfg(test)]
+mod platforms;
 #[cfg(test)]
 mod tests;

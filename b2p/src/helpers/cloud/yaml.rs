@@ -4,8 +4,10 @@
 //! file may come from anyone. Anchors and aliases are refused: a few lines of them expand to
 //! more than fits into memory.
 
-use saphyr_parser::{Event, Parser, ScalarStyle};
+use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 use sys::error::{Doing, Error, Result};
+
+use super::diagnostics::{Diagnostics, printable_line};
 
 /// Longest file that is parsed, in bytes.
 pub const MAX_BYTES: usize = 1 << 20;
@@ -13,8 +15,8 @@ pub const MAX_BYTES: usize = 1 << 20;
 const MAX_DEPTH: usize = 32;
 /// Largest number of scalars, lists and maps.
 const MAX_NODES: usize = 50_000;
-/// Longest line that is shown, in characters.
-const MAX_SHOWN: usize = 300;
+/// Types of YAML 1.1 that need no tag: the reader of a setting knows its type.
+const PLAIN_TAGS: &[&str] = &["str", "int", "bool", "float", "null", "seq", "map"];
 
 /// A value. A scalar stays a text: the reader of a setting knows its type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,9 +25,11 @@ pub enum Node {
     Null,
     /// A scalar.
     Text(String),
+    /// A scalar with the tag `!!binary`, in base64.
+    Binary(String),
     /// A list.
     List(Vec<Node>),
-    /// Names and values in their order. Of two with one name, the last counts.
+    /// Names and values in their order, each name once.
     Map(Vec<(String, Node)>),
 }
 
@@ -36,8 +40,8 @@ impl Node {
         let Node::Map(entries) = self else {
             return None;
         };
-        let last = entries.iter().rev().find(|(n, _)| n == name);
-        last.map(|(_, value)| value).filter(|v| **v != Node::Null)
+        let entry = entries.iter().find(|(n, _)| n == name);
+        entry.map(|(_, value)| value).filter(|v| **v != Node::Null)
     }
 
     /// Returns the text of a scalar.
@@ -65,22 +69,6 @@ impl Node {
         }
     }
 
-    /// Returns true if the value of a name is true.
-    #[must_use]
-    pub fn is_true(&self, name: &str) -> bool {
-        self.get(name).and_then(Node::as_bool) == Some(true)
-    }
-
-    /// Returns the items of a list; a scalar is a list of one item.
-    #[must_use]
-    pub fn items(&self) -> &[Node] {
-        match self {
-            Node::List(items) => items,
-            Node::Text(_) => std::slice::from_ref(self),
-            _ => &[],
-        }
-    }
-
     /// Returns every text in the value, whatever lists and maps are around it. Names are none.
     #[must_use]
     pub fn all_texts(&self) -> Vec<&str> {
@@ -88,24 +76,75 @@ impl Node {
             Node::Text(text) => vec![text],
             Node::List(items) => items.iter().flat_map(Node::all_texts).collect(),
             Node::Map(entries) => entries.iter().flat_map(|(_, v)| v.all_texts()).collect(),
-            Node::Null => Vec::new(),
+            Node::Null | Node::Binary(_) => Vec::new(),
         }
     }
 
-    /// Returns the texts in the list of a name.
-    #[must_use]
-    pub fn texts(&self, name: &str) -> Vec<String> {
-        let items = self.get(name).map(Node::items).unwrap_or_default();
-        let texts = items.iter().filter_map(Node::text);
-        texts.map(str::to_owned).collect()
+    /// Returns the items of a list; a text is a list of one item. Another value is named by its place.
+    pub fn list(&self, place: &str, diagnostics: &mut Diagnostics) -> &[Node] {
+        match self {
+            Node::List(items) => return items,
+            Node::Text(_) => return std::slice::from_ref(self),
+            Node::Null => {}
+            _ => diagnostics.failed(format_args!("{place}: a list is right")),
+        }
+        &[]
     }
 
-    /// Returns the texts in a list, each split at commas and white space.
-    #[must_use]
-    pub fn split_items(&self) -> Vec<String> {
-        let texts = self.items().iter().filter_map(Node::text);
-        let parts = texts.flat_map(|t| t.split([',', ' ', '\n', '\t']));
-        parts.filter(|p| !p.is_empty()).map(str::to_owned).collect()
+    /// Returns the texts of a list; other items are named.
+    pub fn texts(&self, place: &str, diagnostics: &mut Diagnostics) -> Vec<&str> {
+        let items = self.list(place, diagnostics).iter();
+        let items = items.filter(|item| **item != Node::Null);
+        items
+            .filter_map(|item| item.expect_text(place, diagnostics))
+            .collect()
+    }
+
+    /// Returns the entries of a map; another value is named.
+    pub fn map(&self, place: &str, diagnostics: &mut Diagnostics) -> &[(String, Node)] {
+        match self {
+            Node::Map(entries) => return entries,
+            Node::Null => {}
+            _ => diagnostics.failed(format_args!("{place}: a map is right")),
+        }
+        &[]
+    }
+
+    /// Returns the text of a scalar; another value is named.
+    pub fn expect_text(&self, place: &str, diagnostics: &mut Diagnostics) -> Option<&str> {
+        if self.text().is_none() {
+            diagnostics.failed(format_args!("{place}: a text is right"));
+        }
+        self.text()
+    }
+
+    /// Returns the truth value of a name, if it has one; another value is named.
+    pub fn get_bool(&self, name: &str, place: &str, diag: &mut Diagnostics) -> Option<bool> {
+        self.get(name)?
+            .expect_bool(&format!("{place}: {name}"), diag)
+    }
+
+    /// Returns the truth value of a scalar; another value is named.
+    pub fn expect_bool(&self, place: &str, diagnostics: &mut Diagnostics) -> Option<bool> {
+        if self.as_bool().is_none() {
+            diagnostics.failed(format_args!("{place}: true or false is right"));
+        }
+        self.as_bool()
+    }
+
+    /// Names what is not among `known`, and values that are lists or maps; returns true if there is none.
+    pub fn has_only(&self, known: &[&str], place: &str, diagnostics: &mut Diagnostics) -> bool {
+        let mut is_right = matches!(self, Node::Map(_));
+        for (name, value) in self.map(place, diagnostics) {
+            let why = match value {
+                _ if !known.contains(&name.as_str()) => "not supported",
+                Node::List(_) | Node::Map(_) => "a text is right",
+                _ => continue,
+            };
+            diagnostics.failed(format_args!("{place}: {name}: {why}"));
+            is_right = false;
+        }
+        is_right
     }
 }
 
@@ -116,11 +155,44 @@ enum Open {
     Map(Vec<(String, Node)>, Option<String>),
 }
 
-/// Parses the first document.
+/// Returns the entries of a file that is a map. Where it cannot be parsed as a whole, these are the entries
+/// that can be parsed alone: a new one begins with each line that is not indented.
+pub fn entries(
+    file: &'static str,
+    text: &str,
+    diagnostics: &mut Diagnostics,
+) -> (Vec<(String, Node)>, Option<Error>) {
+    let parsed = match parse(file, text, diagnostics) {
+        Ok(Node::Map(entries)) => return (entries, None),
+        Ok(Node::Null) => return (Vec::new(), None),
+        parsed => parsed,
+    };
+    let mut parts: Vec<String> = vec![String::new()];
+    for line in text.split_inclusive('\n') {
+        match parts.last_mut() {
+            Some(part) if line.starts_with([' ', '\t', '\n', '#', '-']) => part.push_str(line),
+            _ => parts.push(line.to_owned()),
+        }
+    }
+    let mut found = Vec::new();
+    for part in &parts {
+        if let Ok(Node::Map(entries)) = parse(file, part, &mut Diagnostics::default()) {
+            found.extend(entries);
+        }
+    }
+    let no_map = || Error::invalid(format!("{file}: not a map of names and values"));
+    (found, Some(parsed.err().unwrap_or_else(no_map)))
+}
+
+/// Parses the first document of a file. Names that are given twice are reported: the last one counts.
 ///
 /// # Errors
 /// The text is not YAML, has an alias, or exceeds a bound; the error names the line.
-pub fn parse(text: &str) -> Result<Node> {
+pub fn parse(file: &'static str, text: &str, diagnostics: &mut Diagnostics) -> Result<Node> {
+    read(file, text, diagnostics).doing(file)
+}
+
+fn read(file: &str, text: &str, diagnostics: &mut Diagnostics) -> Result<Node> {
     if text.len() > MAX_BYTES {
         let kib = MAX_BYTES >> 10;
         return Err(Error::invalid(format!("longer than {kib} KiB")));
@@ -143,7 +215,14 @@ pub fn parse(text: &str) -> Result<Node> {
         let Some(node) = node else { continue };
         match open.last_mut() {
             None => return Ok(node),
-            Some(parent) => add_child(parent, node).doing(format!("line {line}"))?,
+            Some(parent) => {
+                let repeated = add_child(parent, node).doing(format!("line {line}"))?;
+                if let Some(name) = repeated {
+                    diagnostics.failed(format_args!(
+                        "{file}: line {line}: {name} is given twice; the last counts"
+                    ));
+                }
+            }
         }
     }
     Ok(Node::Null)
@@ -152,6 +231,14 @@ pub fn parse(text: &str) -> Result<Node> {
 /// Takes one event; returns the node that it completes, if it completes one.
 fn completed(event: Event<'_>, open: &mut Vec<Open>) -> Result<Option<Node>> {
     Ok(Some(match event {
+        Event::Scalar(text, _, _, Some(tag)) if is_binary(&tag) => Node::Binary(text.into_owned()),
+        Event::Scalar(.., Some(tag))
+        | Event::SequenceStart(_, Some(tag))
+        | Event::MappingStart(_, Some(tag))
+            if !is_plain(&tag) =>
+        {
+            return Err(Error::invalid(format!("the tag {tag} is not supported")));
+        }
         Event::Scalar(text, style, ..) => scalar(&text, style),
         Event::SequenceStart(..) | Event::MappingStart(..) if open.len() >= MAX_DEPTH => {
             let reason = format!("nested more than {MAX_DEPTH} deep");
@@ -179,11 +266,27 @@ fn completed(event: Event<'_>, open: &mut Vec<Open>) -> Result<Option<Node>> {
     }))
 }
 
-fn add_child(parent: &mut Open, node: Node) -> Result<()> {
+fn is_binary(tag: &Tag) -> bool {
+    tag.is_yaml_core_schema() && tag.suffix == "binary"
+}
+
+fn is_plain(tag: &Tag) -> bool {
+    tag.is_yaml_core_schema() && PLAIN_TAGS.contains(&tag.suffix.as_str())
+}
+
+/// Adds a node to the list or map that it is in; returns a name that the map had already.
+fn add_child(parent: &mut Open, node: Node) -> Result<Option<String>> {
+    let mut repeated = None;
     match parent {
         Open::List(items) => items.push(node),
         Open::Map(entries, pending) => match pending.take() {
-            Some(name) => entries.push((name, node)),
+            Some(name) => {
+                if let Some(at) = entries.iter().position(|(n, _)| *n == name) {
+                    entries.remove(at);
+                    repeated = Some(name.clone());
+                }
+                entries.push((name, node));
+            }
             None => match node {
                 Node::Text(text) => *pending = Some(text),
                 Node::Null => *pending = Some(String::new()),
@@ -191,7 +294,7 @@ fn add_child(parent: &mut Open, node: Node) -> Result<()> {
             },
         },
     }
-    Ok(())
+    Ok(repeated)
 }
 
 fn scalar(text: &str, style: ScalarStyle) -> Node {
@@ -202,31 +305,31 @@ fn scalar(text: &str, style: ScalarStyle) -> Node {
     }
 }
 
-/// Returns the text as one line that a terminal can show, cut if it is too long.
-pub fn printable_line(text: &str) -> String {
-    let line = text.replace(char::is_control, " ");
-    match line.char_indices().nth(MAX_SHOWN) {
-        Some((at, _)) => format!("{}…", &line[..at]),
-        None => line,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::common::testing::why;
 
+    fn parse(text: &str) -> Result<Node> {
+        super::parse("a-file", text, &mut Diagnostics::default())
+    }
+
     #[test]
     fn what_cloud_init_files_are_made_of() {
+        let mut diagnostics = Diagnostics::default();
         let text = "#cloud-config\nname: \"a b\"\nuid: '0501'\nnone:\nno: ~\n\
                     list: [a, 'b c', {d: e}]\ntext: |\n  one\n   two\nname: later\n";
-        let tree = parse(text).unwrap();
+        let tree = super::parse("a-file", text, &mut diagnostics).unwrap();
+        let line = "a-file: line 10: name is given twice; the last counts";
+        assert_eq!(diagnostics.failed, [line]);
         assert_eq!(tree.get_text("name"), Some("later"));
         assert_eq!(tree.get_text("uid"), Some("0501"));
         assert!(tree.get("none").is_none() && tree.get("no").is_none());
-        assert_eq!(tree.texts("list"), ["a", "b c"]);
-        assert_eq!(tree.get("list").unwrap().split_items(), ["a", "b", "c"]);
+        let list = tree.get("list").unwrap();
+        assert_eq!(list.texts("list", &mut diagnostics), ["a", "b c"]);
+        assert_eq!(diagnostics.failed[1], "list: a text is right");
+        assert_eq!(list.all_texts(), ["a", "b c", "e"]);
         assert_eq!(tree.get_text("text"), Some("one\n two\n"));
         assert_eq!(parse("").unwrap(), Node::Null);
     }

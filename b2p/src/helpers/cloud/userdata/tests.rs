@@ -2,17 +2,17 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 
-const KEY: &str =
+pub const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAu27s6wBgRTcv8oHpNcxNCeiEKIY08S+emMug+zDo89 a";
 
-fn good(text: &str) -> UserData {
-    let (data, diagnostics) = parse(text).unwrap();
+pub fn good(text: &str) -> UserData {
+    let (data, diagnostics) = parse(text);
     assert_eq!(diagnostics, Diagnostics::default());
     data
 }
 
-fn diagnostics(text: &str) -> Diagnostics {
-    parse(text).unwrap().1
+pub fn diagnostics(text: &str) -> Diagnostics {
+    parse(text).1
 }
 
 #[test]
@@ -109,8 +109,7 @@ fn files_in_every_encoding() {
     let data = good(
         "write_files:\n\
          - {path: /a, content: \"QQ==\", encoding: b64, append: true}\n\
-         - {path: /b, content: !!binary \"QQ==\", encoding: gz+b64, permissions: 0600, \
-            defer: true}\n\
+         - {path: /b, content: \"QQ==\", encoding: gz+b64, permissions: 0600, defer: true}\n\
          - {path: /c}\n",
     );
     let [a, b, c] = data.files.as_slice() else {
@@ -124,6 +123,10 @@ fn files_in_every_encoding() {
         ("{path: /a, permissions: rw}", "octal"),
         ("{path: /a, content: '!', encoding: b64}", "base64"),
         ("{path: /a, encoding: rot13}", "encoding"),
+        ("{path: /a, content: !!binary '!'}", "base64"),
+        ("{path: /a, content: [x]}", "content: a text is right"),
+        ("{path: /a, contents: x}", "contents"),
+        ("{path: /a, append: perhaps}", "append: true or false"),
         ("{path: /a, source: {uri: http://x}}", "source"),
     ] {
         let diagnostics = diagnostics(&format!("write_files: [{text}]"));
@@ -228,6 +231,25 @@ fn certificates_in_both_spellings() {
     assert!(certs.remove_defaults && certs.trusted == ["a\n"]);
 }
 
+#[test]
+fn binary_content_is_decoded() {
+    let data = good(
+        "write_files:\n- {path: /a, content: !!binary \"/wAB\"}\n\
+         - {path: /b, encoding: gzip, content: !!binary \"H4sI\"}\n\
+         - {path: /c, content: !!str 12}\n- {path: /d, encoding: b64, content: !!binary \"UVE9PQ==\"}\n",
+    );
+    let contents: Vec<_> = data.files.iter().map(|f| &f.content[..]).collect();
+    let wanted: [&[u8]; 4] = [&[0xff, 0, 1], b"\x1f\x8b\x08", b"12", b"A"];
+    assert_eq!(contents, wanted);
+    assert!(data.files[1].is_gzip);
+    assert_eq!(diagnostics("hostname: !!binary QQ==").failed.len(), 1);
+    let other = diagnostics("hostname: a\nfqdn: !env X\n");
+    assert!(
+        other.failed[0].contains("line 2: the tag !env"),
+        "{other:?}"
+    );
+}
+
 /// The shapes that cloud-init takes (`Distro.create_user`, `normalize_pubkey_data`).
 #[test]
 fn keys_in_every_shape() {
@@ -243,5 +265,133 @@ fn keys_in_every_shape() {
         ));
         assert_eq!(data.keys, [KEY], "{shape}");
         assert_eq!(data.users[0].keys, [KEY], "{shape}");
+    }
+    let found = diagnostics("users: [{name: ann, ssh_authorized_keys: {a: secret}}]");
+    let line =
+        "users: ann: ssh_authorized_keys: 1 of 1 lines are no keys; a line of a .pub file is right";
+    assert_eq!(found.failed, [line]);
+}
+
+#[test]
+fn keys_outlive_what_is_wrong_elsewhere() {
+    for wrong in [
+        "write_files:\n- &a {path: /a}\n- *a",
+        "runcmd: [",
+        "a: b: c",
+        "packages: !x [y]",
+    ] {
+        let text = format!(
+            "#cloud-config\n{wrong}\nssh_authorized_keys:\n- {KEY}\nhostname: box\n\
+             users:\n- name: ann\n  ssh_authorized_keys: {KEY}\n"
+        );
+        let (data, found) = parse(&text);
+        assert_eq!(
+            (&data.keys[..], &data.users[0].keys[..]),
+            (&[KEY.to_owned()][..], &[KEY.to_owned()][..])
+        );
+        assert_eq!(data.hostname, None, "{wrong}");
+        assert_eq!(found.failed.len(), 1, "{found:?}");
+        assert!(found.failed[0].contains("line "), "{found:?}");
+    }
+}
+
+#[test]
+fn a_way_in_that_is_not_made_is_missed() {
+    for text in [
+        "ssh_import_id: [gh:ann]",
+        "users: [{name: ann, ssh_import_id: [gh:ann]}]",
+        "users: [{name: ann, ssh-import-id: gh:ann}]",
+    ] {
+        let found = diagnostics(text);
+        assert!(found.failed[0].contains("ssh_authorized_keys"), "{found:?}");
+    }
+    assert!(good("allow_public_ssh_keys: false").ignores_public_keys);
+    assert!(!good("allow_public_ssh_keys: true").ignores_public_keys);
+}
+
+#[test]
+fn a_value_of_another_kind_is_named() {
+    for (text, line) in [
+        (
+            "write_files: {path: /etc/x, content: y}",
+            "write_files: a list is right",
+        ),
+        ("runcmd: {a: b}", "runcmd: a list is right"),
+        ("bootcmd: {a: b}", "bootcmd: a list is right"),
+        ("mounts: {a: b}", "mounts: a list is right"),
+        ("mounts: [vdb, /srv]", "mounts: a list is right"),
+        ("mounts: [[vdb, [/srv]]]", "mounts: a text is right"),
+        ("hostname: [box]", "hostname: a text is right"),
+        ("timezone: {a: b}", "timezone: a text is right"),
+        ("ca_certs: [PEM]", "ca_certs: a map is right"),
+        ("ca_certs: {trust: [PEM]}", "ca_certs: trust"),
+        (
+            "ca_certs: {trusted: {a: b}}",
+            "ca_certs: trusted: a list is right",
+        ),
+        (
+            "preserve_hostname: maybe",
+            "preserve_hostname: true or false is right",
+        ),
+        (
+            "users: [{name: a, gecos: [x]}]",
+            "users: a: gecos: a text is right",
+        ),
+        (
+            "users: [{name: a, groups: {x: y}}]",
+            "users: a: groups: a list is right",
+        ),
+        (
+            "users: [{name: a, groups: [[x]]}]",
+            "users: a: groups: a text is right",
+        ),
+        (
+            "users: [{name: a, sudo: {x: y}}]",
+            "users: a: sudo: a list is right",
+        ),
+        ("write_files: [x]", "write_files"),
+    ] {
+        let found = diagnostics(text);
+        assert!(
+            found.failed.iter().any(|l| l.starts_with(line)),
+            "{text}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn of_two_with_one_name_the_last_counts() {
+    let (data, found) = parse("runcmd: [a]\nhostname: x\nruncmd: [b]\n");
+    assert_eq!(data.runcmd, ["b"]);
+    assert_eq!(
+        found.failed,
+        ["user-data: line 3: runcmd is given twice; the last counts"]
+    );
+}
+
+#[test]
+fn the_first_line_as_cloud_init_reads_it() {
+    for text in [
+        "\n\n#cloud-config\n",
+        "  #cloud-config\n",
+        "#Cloud-Config\n",
+        "#cloud-config # of x\n",
+    ] {
+        assert!(
+            matches!(format(text.as_bytes()), Format::CloudConfig(_)),
+            "{text}"
+        );
+    }
+    assert!(matches!(
+        format(b"\n#!/bin/sh\n"),
+        Format::Script(b"#!/bin/sh\n")
+    ));
+    for text in [
+        "\n#cloud-config-archive\n",
+        "#Include\n",
+        "\n## Template: jinja\n",
+    ] {
+        let is_named = matches!(format(text.as_bytes()), Format::Unsupported(what) if !what.contains("something"));
+        assert!(is_named, "{text}");
     }
 }
