@@ -87,8 +87,11 @@ fn check_accounts(plan: &Plan) {
 
 fn check_storage(plan: &Plan) {
     let storage = &plan.storage;
-    let directories = storage.directories.iter().map(|d| (&d.node, d.mode));
-    let files = storage.files.iter().map(|f| (&f.node, f.mode));
+    let directories = storage
+        .directories
+        .iter()
+        .map(|d| (&d.node, d.mode.unwrap_or(0)));
+    let files = storage.files.iter().map(|f| (&f.node, f.mode.unwrap_or(0)));
     let links = storage.links.iter().map(|l| (&l.node, 0));
     for (node, mode) in directories.chain(files).chain(links) {
         assert!(mode <= 0o7777 && node.path.starts_with('/'), "{node:?}");

@@ -70,6 +70,19 @@ impl Tree {
         Ok(self.stat(path)?.map(|stat| format_of(&stat)))
     }
 
+    /// Returns owner and permission bits of what is at `path`; `None` if there is nothing.
+    ///
+    /// # Errors
+    /// The errors of [`Tree::kind`].
+    pub fn attributes(&self, path: &str) -> Result<Option<Attributes>> {
+        let of = |stat: FileStat| Attributes {
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+        };
+        Ok(self.stat(path)?.map(of))
+    }
+
     fn stat(&self, path: &str) -> Result<Option<FileStat>> {
         let (dir, name) = match self.parent(path, false) {
             Err(e) if e.errno() == Some(Errno::ENOENT) => return Ok(None),

@@ -42,14 +42,30 @@ pub fn write(root: &Tree, file: &File) -> Result<()> {
     root.replace(&file.path, &bytes, attributes)
 }
 
-/// Returns the bytes with `content` at their end, unless they have it: the data disk may keep the
-/// file of an earlier boot.
-fn appended(mut bytes: Vec<u8>, content: &[u8]) -> Vec<u8> {
-    let has_it = !content.is_empty() && bytes.windows(content.len()).any(|part| part == content);
-    if !has_it {
+/// Returns the bytes with `content` as further lines, unless they have these lines: the data disk may keep
+/// the file of an earlier boot.
+pub fn appended(mut bytes: Vec<u8>, content: &[u8]) -> Vec<u8> {
+    if !content.is_empty() && !has_lines(&bytes, content) {
+        if !bytes.is_empty() && !bytes.ends_with(b"\n") {
+            bytes.push(b'\n');
+        }
         bytes.extend(content);
     }
     bytes
+}
+
+/// Returns true if whole lines of `bytes` are those of `content`. What is no text counts at the end alone. The
+/// search takes a time that is linear in both, however they repeat themselves.
+fn has_lines(bytes: &[u8], content: &[u8]) -> bool {
+    let lines = |bytes| {
+        let text = std::str::from_utf8(bytes).ok()?;
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        Some(format!("\n{text}\n"))
+    };
+    match (lines(bytes), lines(content)) {
+        (Some(text), Some(part)) => text.contains(&part),
+        _ => bytes.ends_with(content),
+    }
 }
 
 /// Parses `user` or `user:group`, by names or numbers.
@@ -140,6 +156,30 @@ mod tests {
         assert_eq!(mode & 0o7777, 0o755);
         file.owner = Some("nobody-is-called-that".into());
         assert!(why(write(&root, &file)).contains("/etc/passwd has no"));
+    }
+
+    #[test]
+    fn what_is_appended_is_there_if_its_lines_are() {
+        for (before, part, after) in [
+            ("110.0.0.1 a\n", "10.0.0.1 a\n", "110.0.0.1 a\n10.0.0.1 a\n"),
+            ("8080\n", "80\n", "8080\n80\n"),
+            ("#key\n", "key\n", "#key\nkey\n"),
+            ("a\n", "\n", "a\n\n"),
+            ("a\n\n", "\n", "a\n\n"),
+            ("x\none\ntwo\ny\n", "one\ntwo\n", "x\none\ntwo\ny\n"),
+            ("aa\naaa\naaa\n", "aa\naaa\naaa\n", "aa\naaa\naaa\n"),
+            // A line of its own; a second time changes nothing.
+            ("a", "b", "a\nb"),
+            ("a\nb", "b\n", "a\nb"),
+            ("", "b", "b"),
+            ("a\n", "", "a\n"),
+        ] {
+            let all = appended(before.into(), part.as_bytes());
+            assert_eq!(all, after.as_bytes(), "{before:?} {part:?}");
+            assert_eq!(appended(all.clone(), part.as_bytes()), all);
+        }
+        let binary = appended(b"a\n".to_vec(), b"\xff");
+        assert_eq!(appended(binary.clone(), b"\xff"), binary);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use sys::error::{Doing, Error, Result};
 use sys::paths::READY;
 
 use super::diagnostics::Diagnostics;
+use super::files::appended;
 use super::machine_user;
 use super::user::User;
 use crate::common::atomic_file;
@@ -192,13 +193,11 @@ fn add_keys(root: &Tree, account: &Account, keys: &[String]) -> Result<()> {
         root.directory(&dir, owned(0o700))?;
     }
     let path = format!("{dir}/authorized_keys");
-    let existing = root.read(&path, MAX_KEYS_BYTES)?.unwrap_or_default();
-    let is_new = |key: &&String| !existing.windows(key.len()).any(|w| w == key.as_bytes());
-    let mut text = String::from_utf8_lossy(&existing).into_owned();
-    for key in keys.iter().filter(is_new) {
-        text.push_str(&format!("{key}\n"));
+    let mut lines = root.read(&path, MAX_KEYS_BYTES)?.unwrap_or_default();
+    for key in keys {
+        lines = appended(lines, format!("{key}\n").as_bytes());
     }
-    root.replace(&path, text.as_bytes(), owned(0o600))
+    root.replace(&path, &lines, owned(0o600))
 }
 
 #[cfg(test)]
@@ -224,6 +223,11 @@ mod tests {
         add("one").unwrap();
         let keys = temp.path("home/ann/.ssh/authorized_keys");
         assert_eq!(fs::read_to_string(&keys).unwrap(), "one\ntwo\n");
+        fs::write(&keys, "#three\ncommand=\"x\" four").unwrap();
+        add("three").unwrap();
+        add("four").unwrap();
+        let all = "#three\ncommand=\"x\" four\nthree\nfour\n";
+        assert_eq!(fs::read_to_string(&keys).unwrap(), all);
         fs::remove_file(&keys).unwrap();
         fs::write(temp.path("secret"), "secret\n").unwrap();
         symlink(temp.path("secret"), &keys).unwrap();

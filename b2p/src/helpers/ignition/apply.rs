@@ -19,9 +19,20 @@ use super::units::Unit;
 use crate::common::confined::{Attributes, Tree};
 use crate::helpers::block::drivers::Drivers;
 use crate::helpers::cloud::diagnostics::Diagnostics;
-use crate::helpers::cloud::{apply as cloud, files::gunzip, users};
+use crate::helpers::cloud::files::{appended, gunzip};
+use crate::helpers::cloud::{apply as cloud, users};
 use crate::helpers::share;
 
+/// Attributes of files and directories that name none and do not exist.
+const OF_FILES: Attributes = Attributes {
+    mode: 0o644,
+    uid: 0,
+    gid: 0,
+};
+const OF_DIRECTORIES: Attributes = Attributes {
+    mode: 0o755,
+    ..OF_FILES
+};
 /// Longest file to which contents are appended, in bytes.
 const MAX_APPENDED_TO: u64 = 64 << 20;
 /// Trees that a data disk may keep: a file there may be that of an earlier boot, which its owner
@@ -84,16 +95,18 @@ impl Ids {
         }
     }
 
-    fn attributes(&self, node: &Node, mode: u32) -> Result<Attributes> {
-        let uid = number(&self.passwd, &node.user).doing("user.name")?;
-        let gid = number(&self.group, &node.group).doing("group.name")?;
+    /// Returns the attributes that a row names, and those of `other` for what it does not name.
+    fn attributes(&self, node: &Node, mode: Option<u32>, other: Attributes) -> Result<Attributes> {
+        let uid = number(&self.passwd, &node.user, other.uid).doing("user.name")?;
+        let gid = number(&self.group, &node.group, other.gid).doing("group.name")?;
+        let mode = mode.unwrap_or(other.mode);
         Ok(Attributes { mode, uid, gid })
     }
 }
 
-fn number(text: &str, owner: &Owner) -> Result<u32> {
+fn number(text: &str, owner: &Owner, other: u32) -> Result<u32> {
     let name = match owner {
-        Owner::Root => return Ok(0),
+        Owner::Unnamed => return Ok(other),
         Owner::Id(id) => return Ok(*id),
         Owner::Name(name) => name,
     };
@@ -103,8 +116,9 @@ fn number(text: &str, owner: &Owner) -> Result<u32> {
 }
 
 fn directory(root: &Tree, row: &Directory, ids: &Ids) -> Result<()> {
-    let attributes = ids.attributes(&row.node, row.mode)?;
     let path = &row.node.path;
+    let other = root.attributes(path)?.unwrap_or(OF_DIRECTORIES);
+    let attributes = ids.attributes(&row.node, row.mode, other)?;
     match root.kind(path)? {
         // Of a link to a directory, as /var/run is, the directory stays as it is.
         Some(SFlag::S_IFLNK) if Path::new(path).is_dir() && !row.node.overwrite => Ok(()),
@@ -114,10 +128,12 @@ fn directory(root: &Tree, row: &Directory, ids: &Ids) -> Result<()> {
 
 fn file(root: &Tree, row: &File, ids: &Ids, etc: Etc) -> Result<()> {
     let node = &row.node;
-    let attributes = ids.attributes(node, row.mode)?;
     let path = node.path.as_str();
     let exists = root.kind(path)?.is_some();
     let whole = row.content.as_ref().map(expand).transpose()?;
+    // A content of the document is a new file (Ignition 3.x, `mode`).
+    let existing = root.attributes(path)?.filter(|_| whole.is_none());
+    let attributes = ids.attributes(node, row.mode, existing.unwrap_or(OF_FILES))?;
     let mut bytes = match (&whole, exists) {
         (None, true) if row.append.is_empty() => return root.set_attributes(path, attributes),
         (None, true) => root.read(path, MAX_APPENDED_TO)?.unwrap_or_default(),
@@ -126,9 +142,10 @@ fn file(root: &Tree, row: &File, ids: &Ids, etc: Etc) -> Result<()> {
     };
     for part in &row.append {
         let part = expand(part)?;
-        // It is there already where the file is kept from an earlier boot.
-        if !part.is_empty() && !bytes.windows(part.len()).any(|window| window == part) {
-            bytes.extend(part);
+        match whole {
+            Some(_) => bytes.extend(part),
+            // It is there already where the file is kept from an earlier boot.
+            None => bytes = appended(bytes, &part),
         }
     }
     if let Some(Handler::Content(change)) = known_paths::handler(path) {
@@ -168,7 +185,7 @@ fn expand(content: &Content) -> Result<Vec<u8>> {
 
 fn link(root: &Tree, row: &Link, ids: &Ids, config: &Config) -> Result<()> {
     let (node, target) = (&row.node, row.target.as_str());
-    let attributes = ids.attributes(node, 0)?;
+    let attributes = ids.attributes(node, None, OF_FILES)?;
     let path = node.path.as_str();
     if let Some(Handler::Link(act)) = known_paths::handler(path) {
         return act(target, config);
@@ -201,9 +218,7 @@ fn apply_units(units: &[Unit], root: &Tree, deadline: Instant, diagnostics: &mut
             Unit::Share(folder) => folders.push(folder.clone()),
             Unit::Mount(mount) => mounts.push(mount.clone()),
             Unit::Quadlet(path, text) => {
-                let (mode, uid, gid) = (0o644, 0, 0);
-                let attributes = Attributes { mode, uid, gid };
-                diagnostics.record(root.replace(path, text.as_bytes(), attributes));
+                diagnostics.record(root.replace(path, text.as_bytes(), OF_FILES));
             }
             Unit::ReadyPort(port) => diagnostics.record(wait_on_vsock(*port)),
         }
@@ -255,7 +270,7 @@ mod tests {
         let root = Tree::open(temp.dir()).unwrap();
         let mut row = File {
             node: node("/etc/motd", false),
-            mode: 0o600,
+            mode: Some(0o600),
             content: Some(content("one\n")),
             append: vec![content("two\n")],
         };
@@ -275,7 +290,7 @@ mod tests {
         write(&row).unwrap();
         write(&row).unwrap();
         assert_eq!(read(), "other\ntwo\nthree\n");
-        (row.append, row.mode) = (Vec::new(), 0o640);
+        (row.append, row.mode) = (Vec::new(), Some(0o640));
         write(&row).unwrap();
         assert_eq!(read(), "other\ntwo\nthree\n");
         let mode = fs::metadata(temp.path("etc/motd"))
@@ -283,6 +298,50 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o7777, 0o640);
+    }
+
+    #[test]
+    fn what_exists_keeps_mode_and_owner_that_the_row_does_not_name() {
+        let temp = Temp::new();
+        let root = Tree::open(temp.dir()).unwrap();
+        let unnamed = |path: &str| Node {
+            user: Owner::Unnamed,
+            group: Owner::Unnamed,
+            ..node(path, false)
+        };
+        let mode =
+            |path: &str| fs::metadata(temp.path(path)).unwrap().permissions().mode() & 0o7777;
+        fs::write(temp.path("secret"), "a\n").unwrap();
+        fs::create_dir(temp.path("private")).unwrap();
+        for (path, mode) in [("secret", 0o600), ("private", 0o700)] {
+            fs::set_permissions(temp.path(path), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let mut row = File {
+            node: unnamed("/secret"),
+            mode: None,
+            content: None,
+            append: vec![content("b\n")],
+        };
+        file(&root, &row, &ids(), Etc::Ram).unwrap();
+        assert_eq!(fs::read(temp.path("secret")).unwrap(), b"a\nb\n");
+        assert_eq!(mode("secret"), 0o600);
+        let private = Directory {
+            node: unnamed("/private"),
+            mode: None,
+        };
+        directory(&root, &private, &ids()).unwrap();
+        assert_eq!(mode("private"), 0o700);
+        if geteuid().is_root() {
+            std::os::unix::fs::chown(temp.path("secret"), Some(7), Some(50)).unwrap();
+            file(&root, &row, &ids(), Etc::Ram).unwrap();
+            let owner = root.attributes("/secret").unwrap().map(|a| (a.uid, a.gid));
+            assert_eq!(owner, Some((7, 50)));
+            // A content of the document is a new file.
+            (row.content, row.node.overwrite) = (Some(content("c\n")), true);
+            file(&root, &row, &ids(), Etc::Ram).unwrap();
+            assert_eq!(root.attributes("/secret").unwrap(), Some(OF_FILES));
+            assert_eq!(fs::read(temp.path("secret")).unwrap(), b"c\nb\n");
+        }
     }
 
     #[test]
@@ -302,7 +361,7 @@ mod tests {
             let root = Tree::open(temp.dir()).unwrap();
             let row = File {
                 node: node(&format!("/{path}"), false),
-                mode: 0o744,
+                mode: Some(0o744),
                 content: Some(content("of the document")),
                 append: Vec::new(),
             };
@@ -317,10 +376,10 @@ mod tests {
     #[test]
     fn owners_by_name_and_number() {
         let ids = ids();
-        let named = |name: &str| number(&ids.passwd, &Owner::Name(name.into()));
+        let named = |name: &str| number(&ids.passwd, &Owner::Name(name.into()), 0);
         assert_eq!(named("ann"), Ok(7));
         assert!(why(named("bob")).contains("there is no bob"));
-        assert_eq!(number("", &Owner::Root), Ok(0));
-        assert_eq!(number("", &Owner::Id(9)), Ok(9));
+        assert_eq!(number("", &Owner::Unnamed, 5), Ok(5));
+        assert_eq!(number("", &Owner::Id(9), 5), Ok(9));
     }
 }

@@ -7,9 +7,6 @@ use super::data_url::{Content, content};
 use super::document::Object;
 use crate::helpers::cloud::diagnostics::Diagnostics;
 
-/// Permission bits of files and directories that name none.
-const FILE_MODE: u32 = 0o644;
-const DIRECTORY_MODE: u32 = 0o755;
 /// Longest path, less than Linux `PATH_MAX`.
 const MAX_PATH: usize = 1024;
 
@@ -27,9 +24,9 @@ const RESERVED: &[(&str, &str)] = &[
 /// Owner as the document names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Owner {
-    /// The user or group root.
+    /// None: that of the file or directory that exists, else root.
     #[default]
-    Root,
+    Unnamed,
     /// A number.
     Id(u32),
     /// A name.
@@ -56,8 +53,8 @@ pub struct Node {
 pub struct Directory {
     /// Path and owner.
     pub node: Node,
-    /// Permission bits.
-    pub mode: u32,
+    /// Permission bits, if it names any.
+    pub mode: Option<u32>,
 }
 
 /// A file.
@@ -65,8 +62,8 @@ pub struct Directory {
 pub struct File {
     /// Path and owner.
     pub node: Node,
-    /// Permission bits.
-    pub mode: u32,
+    /// Permission bits, if it names any.
+    pub mode: Option<u32>,
     /// Content; `None` leaves that of a file that exists.
     pub content: Option<Content>,
     /// Contents that are appended.
@@ -128,7 +125,7 @@ pub fn parse(mut storage: Object<'_>, diagnostics: &mut Diagnostics) -> Storage 
 
 fn directory(mut object: Object<'_>, diagnostics: &mut Diagnostics) -> Option<Directory> {
     let node = node(&mut object, diagnostics);
-    let mode = mode(&mut object, DIRECTORY_MODE, diagnostics);
+    let mode = mode(&mut object, diagnostics);
     object.finish(diagnostics);
     Some(Directory {
         node: node?,
@@ -138,7 +135,7 @@ fn directory(mut object: Object<'_>, diagnostics: &mut Diagnostics) -> Option<Di
 
 fn file(mut object: Object<'_>, diagnostics: &mut Diagnostics) -> Option<File> {
     let node = node(&mut object, diagnostics);
-    let mode = mode(&mut object, FILE_MODE, diagnostics);
+    let mode = mode(&mut object, diagnostics);
     let whole = content(object.object("contents", diagnostics), diagnostics);
     let appended = object.objects("append", diagnostics).into_iter();
     let appended: Vec<_> = appended.map(|part| content(part, diagnostics)).collect();
@@ -209,11 +206,12 @@ fn is_right_path(path: &str) -> bool {
     path.len() <= MAX_PATH && parts.split('/').all(is_name)
 }
 
-fn mode(object: &mut Object<'_>, default: u32, diagnostics: &mut Diagnostics) -> Option<u32> {
+/// Returns the permission bits, if there are any; `None` for wrong ones, which are named.
+fn mode(object: &mut Object<'_>, diagnostics: &mut Diagnostics) -> Option<Option<u32>> {
     if object.get("mode").is_none() {
-        return Some(default);
+        return Some(None);
     }
-    object.number("mode", 0o7777, diagnostics)
+    object.number("mode", 0o7777, diagnostics).map(Some)
 }
 
 /// Returns the owner by name or number; `None` for a wrong one, which is named.
@@ -235,6 +233,6 @@ fn owner(
         }
         (Some(id), None) => Some(Owner::Id(id)),
         (None, Some(name)) => Some(Owner::Name(name)),
-        (None, None) => (!is_given).then_some(Owner::Root),
+        (None, None) => (!is_given).then_some(Owner::Unnamed),
     }
 }

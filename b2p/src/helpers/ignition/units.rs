@@ -31,9 +31,6 @@ const READY_ADDRESS: &str = "VSOCK-CONNECT:2:";
 /// Units that need no action, whatever their text says, and why.
 #[rustfmt::skip]
 const NO_ACTION: &[(&str, &str)] = &[
-    ("podman.socket",               "PID 1 holds the API's socket"),
-    ("podman.service",              "the first connection to the socket starts podman"),
-    ("podman-restart.service",      "the service `containers` starts containers at boot"),
     ("podman-clean-transient.service", "storage in RAM is empty at boot"),
     (READY,                         "PID 1 tells the host at the moment of the ready line"),
     ("envset-fwcfg.service",        "podman machine 5.4 and 5.5 name it and give no such variables"),
@@ -42,11 +39,19 @@ const NO_ACTION: &[(&str, &str)] = &[
     ("rpm-ostree-countme.timer",    "Fedora's count of machines"),
     ("immutable-root-off.service",  "the root is never immutable"),
     ("immutable-root-on.service",   "the same"),
-    ("sshd.service",                "it runs"),
-    ("sshd.socket",                 "the same"),
     ("systemd-resolved.service",    "`b2p net` writes resolv.conf"),
     ("docker.service",              "/run/docker.sock leads to podman"),
     ("docker.socket",               "the same"),
+];
+
+/// Units whose service runs here, and the flag that turns it off.
+#[rustfmt::skip]
+const RUNNING: &[(&str, &str)] = &[
+    ("podman.socket",               "b2p.podman=off"),
+    ("podman.service",              "b2p.podman=off"),
+    ("podman-restart.service",      "b2p.off=containers"),
+    ("sshd.service",                "b2p.sshd=off"),
+    ("sshd.socket",                 "b2p.sshd=off"),
 ];
 
 /// Units that are known and not supported, and what is right here.
@@ -79,6 +84,8 @@ enum UnitError {
     Dropins,
     /// A known unit that is not supported ([`UNSUPPORTED`]).
     Unsupported(&'static str),
+    /// The unit is to be off, which a flag does.
+    Runs(&'static str),
     /// The command that tells the host by vsock has no port.
     ReadyPort,
     /// A mount unit has no source or no target.
@@ -96,6 +103,7 @@ enum UnitError {
 impl fmt::Display for UnitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            UnitError::Runs(flag) => return write!(f, "the flag {flag} turns it off"),
             UnitError::Name => {
                 "no name of a unit; letters, digits and :-_.\\@ with a type after a point are right"
             }
@@ -151,10 +159,17 @@ fn unit(mut object: Object<'_>, diagnostics: &mut Diagnostics) -> Option<Unit> {
     {
         return port.map(Unit::ReadyPort).map_err(failed).ok();
     }
-    if NO_ACTION.iter().any(|(known, _)| *known == name) {
+    let is_known = |(known, _): &&(&str, &str)| *known == name;
+    if NO_ACTION.iter().any(|row| is_known(&row)) {
         return None;
     }
-    if let Some((_, right)) = UNSUPPORTED.iter().find(|(known, _)| *known == name) {
+    if let Some((_, flag)) = RUNNING.iter().find(is_known) {
+        if masked || enabled == Some(false) {
+            failed(UnitError::Runs(flag));
+        }
+        return None;
+    }
+    if let Some((_, right)) = UNSUPPORTED.iter().find(is_known) {
         failed(UnitError::Unsupported(right));
         return None;
     }

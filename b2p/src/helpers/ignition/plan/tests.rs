@@ -118,6 +118,27 @@ fn wrong_users_are_named_and_the_others_count() {
 }
 
 #[test]
+fn what_runs_and_shall_not_is_named_with_its_flag() {
+    let unit = |members: &str| faults(&format!(r#""systemd":{{"units":[{{{members}}}]}}"#));
+    for (name, flag) in [
+        ("sshd.service", "b2p.sshd=off"),
+        ("sshd.socket", "b2p.sshd=off"),
+        ("podman.socket", "b2p.podman=off"),
+        ("podman.service", "b2p.podman=off"),
+        ("podman-restart.service", "b2p.off=containers"),
+    ] {
+        for how in [r#""mask":true"#, r#""enabled":false"#] {
+            let found = unit(&format!(r#""name":"{name}",{how}"#));
+            let line = format!("systemd.units[0]: {name}: the flag {flag} turns it off");
+            assert_eq!(found, [line]);
+        }
+        assert!(unit(&format!(r#""name":"{name}","enabled":true"#)).is_empty());
+    }
+    assert!(unit(r#""name":"docker.socket","mask":true,"enabled":false"#).is_empty());
+    assert!(unit(r#""name":"zincati.service","enabled":false"#).is_empty());
+}
+
+#[test]
 fn directories_files_and_links() {
     let (plan, faults) = plan(
         r#""storage":{"directories":[{"path":"/srv/b/c","mode":448},{"path":"/srv/b","user":{"id":7}}],
@@ -134,15 +155,15 @@ fn directories_files_and_links() {
         .iter()
         .map(|d| (&*d.node.path, d.mode))
         .collect();
-    assert_eq!(paths, [("/srv/b", 0o755), ("/srv/b/c", 0o700)]);
+    assert_eq!(paths, [("/srv/b", None), ("/srv/b/c", Some(0o700))]);
     assert_eq!(storage.directories[0].node.user, Owner::Id(7));
     let [first, second, third] = &storage.files[..] else {
         panic!("{:?}", storage.files);
     };
-    assert_eq!((first.mode, first.node.overwrite), (0o755, true));
+    assert_eq!((first.mode, first.node.overwrite), (Some(0o755), true));
     assert_eq!(first.content.as_ref().unwrap().bytes, b"x\n");
     assert_eq!(first.node.user, Owner::Name("core".into()));
-    assert_eq!((second.mode, &second.content), (0o644, &None));
+    assert_eq!((second.mode, &second.content), (None, &None));
     assert_eq!(third.append.len(), 1);
     assert!(!storage.links[0].hard && storage.links[1].hard);
 }
