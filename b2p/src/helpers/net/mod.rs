@@ -114,8 +114,8 @@ pub fn main(args: &[String]) -> ! {
         bridge_networks: BridgeNetworks::default(),
         router_limit: RouterLimit::default(),
         ipv6_suffices_at: now() + IPV4_PATIENCE,
-        resolv_is_ours: false,
-        ntp_servers: String::new(),
+        resolv_is_ours: !per_card.is_empty() && resolv::is_ours(Path::new(RESOLV_CONF)),
+        ntp_servers: sys::files::read_text(NTP_SERVERS).unwrap_or_default(),
     };
     match network.run() {
         Ok(never) => match never {},
@@ -160,7 +160,7 @@ struct Service {
     router_limit: RouterLimit,
     /// Time from which on an IPv6 address alone is enough for READY=1.
     ipv6_suffices_at: Millis,
-    /// True if the name servers in resolv.conf are this service's.
+    /// True if the name servers in resolv.conf are this service's, or those of DHCP before a document's plans.
     resolv_is_ours: bool,
     /// Content of the file with the time servers.
     ntp_servers: String,

@@ -14,6 +14,7 @@ use nix::sys::socket::{
 };
 
 use super::lease::netmask;
+use super::router;
 
 /// Groups of messages about links, addresses, and prefixes and options of router advertisements
 /// (`RTMGRP_LINK`, `RTMGRP_IPV4_IFADDR`, `RTMGRP_IPV6_IFADDR`, `RTNLGRP_IPV6_PREFIX`,
@@ -85,6 +86,48 @@ pub fn remove(address: &Address) -> io::Result<()> {
         Err(e) if e.raw_os_error() == Some(libc::EADDRNOTAVAIL) => Ok(()),
         other => other,
     }
+}
+
+/// Returns address and prefix of each address of IPv4 that a card has for a limited time, as those of leases.
+///
+/// # Errors
+/// The errno of the calls.
+pub fn limited(index: u32) -> io::Result<Vec<(Ipv4Addr, u8)>> {
+    let fd = open(SockFlag::empty(), 0)?;
+    let mut m = head(libc::RTM_GETADDR, libc::NLM_F_DUMP as u16);
+    m.extend([libc::AF_INET as u8, 0, 0, 0, 0, 0, 0, 0]);
+    send(fd.as_raw_fd(), &finish(m), MsgFlags::empty())?;
+    let mut found = Vec::new();
+    let mut bytes = [0; 32 << 10];
+    loop {
+        // The kernel has written each part before it is read.
+        let n = recv(fd.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT)?;
+        let mut rest = bytes.get(..n).unwrap_or(&[]);
+        while let Some((payload, kind, others)) = router::message(rest) {
+            if kind != libc::RTM_NEWADDR {
+                return Ok(found); // the end, or an error
+            }
+            found.extend(limited_of(payload, index));
+            rest = others;
+        }
+    }
+}
+
+/// Reads ifaddrmsg (family, prefix, flags, scope, card) and the attributes after it.
+fn limited_of(payload: &[u8], index: u32) -> Option<(Ipv4Addr, u8)> {
+    let (head, mut attributes) = payload.split_first_chunk::<8>()?;
+    let of_card = u32::from_ne_bytes([head[4], head[5], head[6], head[7]]) == index;
+    let is_limited = u32::from(head[2]) & libc::IFA_F_PERMANENT == 0;
+    (of_card && is_limited).then_some(())?;
+    while let [a, b, c, d, ..] = *attributes {
+        let length = usize::from(u16::from_ne_bytes([a, b]));
+        let value = attributes.get(4..length)?;
+        if u16::from_ne_bytes([c, d]) == IFA_LOCAL {
+            return Some((Ipv4Addr::from(*value.first_chunk::<4>()?), head[1]));
+        }
+        attributes = attributes.get(length.next_multiple_of(4)..)?;
+    }
+    None
 }
 
 /// Returns a message: nlmsghdr, ifaddrmsg, attributes.
@@ -185,6 +228,29 @@ mod tests {
             ..ADDRESS
         };
         assert_eq!(message(libc::RTM_NEWADDR, 0, &pair).len(), 68);
+    }
+
+    #[test]
+    fn addresses_for_a_limited_time() {
+        let flagged = |flags: u8| {
+            let mut m = message(libc::RTM_NEWADDR, 0, &ADDRESS);
+            m[18] = flags;
+            m[16..].to_vec()
+        };
+        let leased = (ADDRESS.addr, 24);
+        assert_eq!(limited_of(&flagged(0), 3), Some(leased));
+        // IFA_F_SECONDARY, too.
+        assert_eq!(limited_of(&flagged(1), 3), Some(leased));
+        assert_eq!(limited_of(&flagged(0x80), 3), None);
+        assert_eq!(limited_of(&flagged(0), 4), None);
+        let whole = flagged(0);
+        assert!((0..whole.len()).all(|end| {
+            let found = limited_of(&whole[..end], 3);
+            found.is_none() || found == Some(leased)
+        }));
+        assert!(limited_of(&[0, 24, 0, 0, 3, 0, 0, 0, 0, 0, 2, 0], 3).is_none());
+        // The kernel answers; 127.0.0.1 is for ever.
+        assert_eq!(limited(1).ok(), Some(Vec::new()));
     }
 
     #[test]

@@ -32,10 +32,19 @@ const MAX_COPY_BYTES: u64 = 16 * 1024;
 /// Number of servers that programs use (resolv.conf(5), `MAXNS`).
 const MAX_SERVERS: usize = 3;
 
+/// First line of the file.
+const HEAD: &str = "# written by boot2podman's network service\n";
+
+/// Returns true if the network service has written the file.
+#[must_use]
+pub fn is_ours(path: &Path) -> bool {
+    read_text(path).is_ok_and(|text| text.starts_with(HEAD))
+}
+
 /// Returns the text of the file.
 #[must_use]
 pub fn text(servers: &[String], domains: &[String]) -> String {
-    let mut out = String::from("# written by boot2podman's network service\n");
+    let mut out = String::from(HEAD);
     if !domains.is_empty() {
         out.push_str(&format!("search {}\n", domains.join(" ")));
     }

@@ -43,7 +43,7 @@ pub fn parse(mut bytes: &[u8]) -> Vec<Advertisement> {
 }
 
 /// Returns payload and type of the first message, and the bytes after it.
-fn message(bytes: &[u8]) -> Option<(&[u8], u16, &[u8])> {
+pub fn message(bytes: &[u8]) -> Option<(&[u8], u16, &[u8])> {
     let length = u32::from_ne_bytes(*bytes.first_chunk()?);
     let length = usize::try_from(length).ok()?;
     let kind = u16::from_ne_bytes(*bytes.get(4..)?.first_chunk()?);

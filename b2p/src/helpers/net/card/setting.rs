@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use log::{error, info, warn};
 
-use super::super::lease::{Lease, Route};
+use super::super::lease::{Lease, Network, Route};
 use super::super::netlink::{self, Address};
 use super::super::own_network::OwnNetwork;
 use super::super::vetting::{Surroundings, address_refusal, vet};
@@ -128,6 +128,9 @@ impl Card {
             return false;
         }
         let Lease { addr, prefix, .. } = lease;
+        if self.applied.is_none() {
+            self.remove_former(&lease);
+        }
         self.remove_routes();
         let other = |l: &&Lease| (l.addr, l.prefix) != (addr, prefix);
         if let Some(old) = self.applied.as_ref().filter(other) {
@@ -148,6 +151,35 @@ impl Card {
         info!("{}: {addr}/{prefix}{by}", self.name);
         self.applied = Some(lease);
         true
+    }
+
+    /// Removes the addresses that an earlier process of the service has set by a lease, before another one, or
+    /// a static one, is set: the kernel would send from the former. With the last address of a card go its
+    /// routes (net/ipv4/fib_frontend.c, `fib_disable_ip`).
+    fn remove_former(&self, lease: &Lease) {
+        let former = netlink::limited(self.index).unwrap_or_else(|e| {
+            error!("{}: addresses: {e}", self.name);
+            Vec::new()
+        });
+        let stays = |address| self.client.is_some() && address == (lease.addr, lease.prefix);
+        for (addr, prefix) in former.into_iter().filter(|address| !stays(*address)) {
+            info!(
+                "{}: {addr}/{prefix} of an earlier lease is removed",
+                self.name
+            );
+            let own = OwnNetwork {
+                index: self.index,
+                addr,
+                network: Network::new(addr, prefix),
+                servers: Vec::new(),
+            };
+            own.remove();
+            self.remove_address(&Lease {
+                addr,
+                prefix,
+                ..lease.clone()
+            });
+        }
     }
 
     fn add_address(&self, lease: &Lease) -> bool {
