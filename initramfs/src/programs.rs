@@ -157,6 +157,9 @@ fn rustflags(target: Target) -> Vec<String> {
     let mut flags: Vec<String> = remaps
         .map(|remap| format!("--remap-path-prefix={remap}"))
         .collect();
+    // The rounds of SHA-2 as loops, for a smaller program. Upgrades and sums use the processor's
+    // instructions where it has them.
+    flags.push("--cfg=sha2_backend_soft=\"compact\"".to_owned());
     match target.libc {
         Libc::Gnu => flags.push("-Ctarget-feature=+crt-static".to_owned()),
         Libc::Musl => flags.extend(link_flags()),
