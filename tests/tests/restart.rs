@@ -2,6 +2,8 @@
 //! Restart policies survive a reboot and a power cut: containers that are due run again, and those
 //! that a person stopped do not.
 
+#[path = "restart/guide.rs"]
+mod guide;
 #[path = "restart/kube.rs"]
 mod kube;
 #[path = "restart/quadlets.rs"]
@@ -11,10 +13,11 @@ mod units;
 #[path = "restart/updates.rs"]
 mod updates;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tests::registry::Plain;
 use tests::{Checks, Guest, eventually, image};
 use vmm::Disk;
 
@@ -43,6 +46,9 @@ fn restart() -> Result<()> {
         guest.sh("! test -e /run/libpod/alive").map(drop)
     });
     checks.check("containers are begun", || prepare(&guest));
+    checks.check("the guide's example runs as it is written", || {
+        guide::example_runs(&guest)
+    });
     checks.check("quadlets are read, and a bad file is one line", || {
         quadlets::begin(&guest)
     });
@@ -59,12 +65,14 @@ fn restart() -> Result<()> {
     checks.check("units of each kind are read", || units::begin(&guest));
     checks.check("they start by their names", || units::start(&guest));
     checks.check("further verbs of systemctl", || units::verbs(&guest));
+    checks.check("units end as they ask for", || units::end_as_asked(&guest));
     checks.check("a unit that is bound to another ends with it", || {
         units::bound(&guest)
     });
     checks.check("core has units of its own", || units::of_core(&guest));
     checks.check("a hundred units", || units::hundred(&guest));
     checks.check("it ends", || {
+        updates::miss_a_run(&guest)?;
         guest.vm.power_button()?;
         ensure!(guest.vm.wait_exit(LIMIT)?.success());
         Ok(())
@@ -76,11 +84,17 @@ fn restart() -> Result<()> {
     let guest = boot(&disk)?;
     checks.check("after a reboot", || settled(&guest));
     checks.check("quadlets after a reboot", || quadlets::run(&guest));
+    checks.check("a run that was missed is made up for, once", || {
+        updates::made_up(&guest)
+    });
     checks.check("kube pods after a reboot", || kube::run(&guest, 1));
     checks.check("core's, too, and they outlive the session", || {
         eventually(LIMIT, || {
-            let names = guest.sh_as("core", "podman ps --format '{{.Names}}' | grep -v ^q-")?;
-            ensure!(names == "mine", "{names:?}");
+            let names = guest.sh_as(
+                "core",
+                "podman ps --format '{{.Names}}' | grep -v ^q- | sort",
+            )?;
+            ensure!(names == "mine\nmine-always", "{names:?}");
             Ok(())
         })?;
         // Its limit holds as before the boot, and it is counted to its user.
@@ -91,6 +105,11 @@ fn restart() -> Result<()> {
         )?;
         let limited = said.starts_with("67108864\n0::/user/1000/pod-");
         ensure!(limited, "{said}");
+        let said = guest.sh_as(
+            "core",
+            "podman exec mine-always cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max",
+        )?;
+        ensure!(said == "50331648\n9", "{said}");
         // So do the limits of its pod.
         let said = guest.sh("cd /sys/fs/cgroup/user/1000/pod-* && cat memory.max cpu.max")?;
         ensure!(said == "100663296\n50000 100000", "{said}");
@@ -134,7 +153,7 @@ fn updates() -> Result<()> {
             .join("restart-updates-disk"),
     )?;
     let mut checks = Checks::new("restart-updates");
-    let guest = boot(&disk)?;
+    let guest = boot_with(&disk, "b2p.auto_update=04:30")?;
     checks.check("containers are begun", || prepare(&guest));
     checks.check("a quadlet of core runs", || {
         quadlets::begin(&guest)?;
@@ -144,7 +163,51 @@ fn updates() -> Result<()> {
         updates::updated_and_rolled_back(&guest)
     });
     checks.check("a user's image is updated", || updates::of_a_user(&guest));
+    checks.check("a pod of a Kubernetes file is updated", || {
+        updates::of_a_kube_file(&guest)
+    });
+    let registry = Plain::start()?;
+    checks.check("an image is updated from its registry", || {
+        updates::from_a_registry(&guest, &registry)
+    });
+    checks.check("the flag's time is a time of updates", || {
+        updates::at_its_time(&guest)
+    });
     checks.finish(&guest)
+}
+
+/// A hundred containers that the boot starts, each a quadlet of its own.
+#[test]
+#[ignore = "a quarter of an hour: make test-all"]
+fn hundred_containers() -> Result<()> {
+    let disk = disk(
+        &initramfs::paths::out()
+            .join("vm")
+            .join("restart-hundred-disk"),
+    )?;
+    let mut checks = Checks::new("restart-hundred");
+    let guest = boot(&disk)?;
+    checks.check("their files are written", || {
+        quadlets::write_hundred(&guest)
+    });
+    guest.vm.power_button()?;
+    ensure!(guest.vm.wait_exit(LIMIT)?.success());
+    drop(guest);
+    let guest = boot(&disk)?;
+    checks.check("the boot starts all of them", || {
+        quadlets::hundred_run(&guest)
+    });
+    checks.check("each ends by its own command", || {
+        guest.vm.power_button()?;
+        ensure!(guest.vm.wait_exit(LIMIT)?.success());
+        let said = guest.vm.console();
+        let line = said
+            .lines()
+            .find(|line| line.contains("shutdown: units took"));
+        println!("{}", line.context("no line about the end of the units")?);
+        Ok(())
+    });
+    checks.done()
 }
 
 /// Cuts while units start and while they run: after each, both a quadlet's container and a kube file's pod are up,
@@ -186,11 +249,16 @@ fn disk(dir: &Path) -> Result<PathBuf> {
 }
 
 fn boot(disk: &Path) -> Result<Guest> {
+    boot_with(disk, "")
+}
+
+fn boot_with(disk: &Path, flags: &str) -> Result<Guest> {
     let guest = Guest::boot("restart", |machine| {
         machine
             .memory_mib(1536)
             .disk(Disk::raw(disk))
             .append("b2p.format=blank")
+            .append(flags)
     })?;
     ensure!(
         guest.ready.field("data").starts_with("/dev/"),
@@ -227,8 +295,9 @@ fn prepare(guest: &Guest) -> Result<()> {
         "core",
         "podman pod create --name pod --infra=false -m 96m --cpus 0.5",
     )?;
+    guest.sh_as("core", &run("mine", "unless-stopped -m 64m --pod pod"))?;
     guest
-        .sh_as("core", &run("mine", "unless-stopped -m 64m --pod pod"))
+        .sh_as("core", &run("mine-always", "always -m 48m --pids-limit 9"))
         .map(drop)
 }
 

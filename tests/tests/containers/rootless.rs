@@ -20,7 +20,18 @@ pub fn all(guest: &Guest, checks: &mut Checks, archive: &str) {
     });
     checks.check("rootless, limits are set", || limits(guest));
     checks.check("rootless, limits hold", || exceeded(guest));
-    checks.check("rootless, stats, top, pause and update", || commands(guest));
+    checks.check("rootless, stats, top, pause and update", || {
+        commands(&|arguments| {
+            let words: Vec<String> = arguments.iter().map(|word| format!("'{word}'")).collect();
+            guest.sh_as("core", &format!("podman {}", words.join(" ")))
+        })
+    });
+    checks.check("rootless, the same from another host", || {
+        commands(&|arguments| {
+            let out = guest.podman_over_ssh("", arguments)?;
+            Ok(tests::text(&out)?.trim_end().to_owned())
+        })
+    });
     checks.check("rootless, limits of a pod", || pods::limits(guest));
     checks.check("rootless, limits over the API", || api(guest));
     checks.check(
@@ -173,25 +184,36 @@ fn exceeded(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-fn commands(guest: &Guest) -> Result<()> {
-    let podman = |arguments: &str| guest.sh_as("core", &format!("podman {arguments}"));
-    podman(&format!(
-        "run -d --network none --name mine -m 64m {} sleep 1000",
-        image::NAME
-    ))?;
-    let stats = podman("stats --no-stream --format '{{.PIDs}} {{.MemLimit}}' mine")?;
+/// Runs podman as core with these arguments, and returns its output.
+type Podman<'a> = &'a dyn Fn(&[&str]) -> Result<String>;
+
+fn commands(podman: Podman<'_>) -> Result<()> {
+    let run = [
+        "run",
+        "-d",
+        "--network",
+        "none",
+        "--name",
+        "mine",
+        "-m",
+        "64m",
+        image::NAME,
+    ];
+    podman(&[&run[..], &["sleep", "1000"]].concat())?;
+    let format = "{{.PIDs}} {{.MemLimit}}";
+    let stats = podman(&["stats", "--no-stream", "--format", format, "mine"])?;
     ensure!(stats == "1 67108864", "{stats}");
-    let top = podman("top mine args")?;
+    let top = podman(&["top", "mine", "args"])?;
     ensure!(top.ends_with("\nsleep 1000"), "{top}");
-    let state = || podman("inspect --format '{{.State.Status}}' mine");
-    podman("pause mine")?;
+    let state = || podman(&["inspect", "--format", "{{.State.Status}}", "mine"]);
+    podman(&["pause", "mine"])?;
     ensure!(state()? == "paused");
-    podman("unpause mine")?;
+    podman(&["unpause", "mine"])?;
     ensure!(state()? == "running");
-    podman("update -m 48m mine")?;
-    let max = podman("exec mine cat /sys/fs/cgroup/memory.max")?;
+    podman(&["update", "-m", "48m", "mine"])?;
+    let max = podman(&["exec", "mine", "cat", "/sys/fs/cgroup/memory.max"])?;
     ensure!(max == "50331648", "{max}");
-    podman("rm -f -t 0 mine").map(drop)
+    podman(&["rm", "-f", "-t", "0", "mine"]).map(drop)
 }
 
 /// Runs a container of core's through core's socket, which no process serves before.

@@ -119,7 +119,14 @@ struct Life {
     acknowledged: [u64; 2],
     who: String,
     loaded: Vec<String>,
+    /// Text of [`KEPT`] that was synced.
+    kept: String,
 }
+
+/// Files that the disk keeps in overlays: one of /etc, and one of core's.
+const KEPT: [&str; 2] = ["/etc/kept", "/home/core/kept"];
+/// User of boots that are cut: the cut may come while the home is handed over.
+const OTHER_USER: &str = "b2p.user=ann:1501";
 
 impl Life {
     /// First boot: the power is not cut before there is something to lose.
@@ -134,6 +141,7 @@ impl Life {
             acknowledged: [0; 2],
             who: String::new(),
             loaded: Vec::new(),
+            kept: String::new(),
         };
         let guest = life.boot()?;
         let archive = fs::read(image::archive(guest.vm.dir())?)?;
@@ -149,7 +157,8 @@ impl Life {
     fn machine(&self) -> Result<Machine> {
         let name = self.disk.file().parent().and_then(Path::file_name);
         let name = name.context("no name")?.to_string_lossy().into_owned();
-        Ok(keyless(&format!("data-{name}"))?.disk(Disk::raw(self.disk.file())))
+        let machine = keyless(&format!("data-{name}"))?.append("b2p.etc=all");
+        Ok(machine.disk(Disk::raw(self.disk.file())))
     }
 
     fn boot(&self) -> Result<Guest> {
@@ -161,7 +170,7 @@ impl Life {
 
     /// Cuts the power while the machine boots; the boot need not succeed.
     fn cut_boot(&self, random: &mut Random) -> Result<()> {
-        let vm = self.machine()?.start()?;
+        let vm = self.machine()?.append(OTHER_USER).start()?;
         vm.wait_console("Run /init", BOOT_LIMIT)?;
         thread::sleep(Duration::from_millis(random.below(2_500)));
         vm.kill().map(drop)
@@ -171,6 +180,7 @@ impl Life {
     fn round(&mut self, round: usize, random: &mut Random) -> Result<()> {
         let guest = self.boot()?;
         self.check(&guest)?;
+        self.keep(&guest, round)?;
         let whose = round % USERS.len();
         let writer = Writer::start(&guest, USERS[whose], |_| ())?;
         let archive = random.below(self.archives.len() as u64) as usize;
@@ -187,11 +197,38 @@ impl Life {
         Ok(())
     }
 
+    /// Writes the files of [`KEPT`] anew, and syncs them.
+    fn keep(&mut self, guest: &Guest, round: usize) -> Result<()> {
+        let [etc, home] = KEPT;
+        self.kept = format!("round {round}");
+        guest.sh_as(
+            "core",
+            &format!(
+                "echo {0} | dd of={home} conv=fsync && echo {0} | sudo dd of={etc} conv=fsync",
+                self.kept
+            ),
+        )?;
+        Ok(())
+    }
+
+    /// Expects the files of [`KEPT`] as they were synced, and the home as core's.
+    fn check_kept(&self, guest: &Guest) -> Result<()> {
+        if self.kept.is_empty() {
+            return Ok(());
+        }
+        let [etc, home] = KEPT;
+        let owners = "find /home -mindepth 1 ! -user core; ls /home";
+        let said = guest.sh(&format!("cat {etc} {home}; {owners}"))?;
+        ensure!(said == format!("{0}\n{0}\ncore", self.kept), "{said}");
+        Ok(())
+    }
+
     /// Checks the images. The name of an image that podman wrote seconds before a cut may be lost;
     /// a name that a boot has seen must stay.
     fn check(&mut self, guest: &Guest) -> Result<()> {
         let now = who(guest)?;
         ensure!(now == self.who, "{} and then {now}", self.who);
+        self.check_kept(guest)?;
         for (user, least) in USERS.iter().zip(self.acknowledged) {
             if least > 0 {
                 let all = guest.sh_as(user, &format!("cat {LOG}"))?;

@@ -126,6 +126,9 @@ fn docker_is_the_users(guest: &Guest) -> Result<()> {
     ))?;
     let wanted = "user/1000/podman/podman.sock\ntrue /var/lib/containers/user/1000";
     ensure!(said == wanted, "{said}");
+    // docker finds the same podman by ssh alone.
+    let said = guest.docker_over_ssh("core", "", &["info", "--format", "{{.DockerRootDir}}"])?;
+    ensure!(said.trim() == "/var/lib/containers/user/1000", "{said}");
     Ok(())
 }
 

@@ -145,3 +145,43 @@ pub fn ended(guest: &Guest) -> Result<()> {
     );
     Ok(())
 }
+
+/// Number of the containers of [`write_hundred`].
+const MANY: usize = 100;
+
+/// Writes a hundred quadlets that the boot starts.
+pub fn write_hundred(guest: &Guest) -> Result<()> {
+    let image = image::NAME;
+    let archive = std::fs::read(image::archive(guest.vm.dir())?)?;
+    tests::text(&guest.ssh_with("root", "podman load -q", &archive)?)?;
+    let text = format!(
+        "[Container]\nImage={image}\nContainerName=%p\nNetwork=none\nExec=sh -c \"{LOOP}\"\n\
+         [Install]\nWantedBy=multi-user.target\n"
+    );
+    let to = format!(
+        "mkdir -p {DIR} && cd {DIR} && cat >q1.container && \
+         for n in $(seq 2 {MANY}); do cp q1.container q$n.container; done && sync"
+    );
+    tests::text(&guest.ssh_with("root", &to, text.as_bytes())?).map(drop)
+}
+
+/// Expects that all of them run in the end, that the machine answers meanwhile, and that no process was killed
+/// for want of memory.
+pub fn hundred_run(guest: &Guest) -> Result<()> {
+    let begun = std::time::Instant::now();
+    let mut slowest = std::time::Duration::ZERO;
+    eventually(8 * LIMIT, || {
+        let asked = std::time::Instant::now();
+        let count = guest
+            .sh("systemctl list-units --no-legend --plain 'q*' | grep -c 'active running'; true")?;
+        slowest = slowest.max(asked.elapsed());
+        ensure!(count == MANY.to_string(), "{count} run");
+        Ok(())
+    })?;
+    let seconds = begun.elapsed().as_secs_f32();
+    let said = guest.sh("free -m | sed -n 2p; b2p status | head -3; cut -d' ' -f1 /proc/uptime")?;
+    println!("after {seconds:.0} s; the slowest answer took {slowest:.1?}\n{said}");
+    let count = guest.sh("podman ps -q | wc -l; dmesg | grep -c 'Out of memory'; true")?;
+    ensure!(count == format!("{MANY}\n0"), "{count}");
+    Ok(())
+}

@@ -54,6 +54,15 @@ const FILES: &[(&str, &str)] = &[
         "[Unit]\nConditionPathExists=/none\n[Service]\nExecStart=/bin/sh -c 'exec sleep 100000'\nRestart=always\n",
     ),
     (
+        "again.service",
+        "[Service]\nExecStart=/bin/sh -c 'echo x >>/run/again; test $$(wc -l </run/again) -lt 3'\nRestart=on-success\n\
+         RestartSec=100ms\n",
+    ),
+    (
+        "loose.service",
+        "[Service]\nExecStart=/bin/sh -c 'exec sleep 100000'\nKillMode=none\nExecStop=/bin/touch /run/loose\n",
+    ),
+    (
         "needy.service",
         "[Unit]\nRequires=short.service\nAfter=short.service\n[Service]\nExecStart=/bin/sh -c 'exec sleep 100000'\n",
     ),
@@ -191,6 +200,21 @@ pub fn verbs(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
+/// A unit starts again after success alone, and one with `KillMode=none` leaves its processes.
+pub fn end_as_asked(guest: &Guest) -> Result<()> {
+    guest.sh("systemctl start again loose")?;
+    eventually(LIMIT, || {
+        guest.sh("systemctl is-failed again && test $(wc -l </run/again) = 3")
+    })?;
+    let main = guest.sh("systemctl show -P MainPID loose")?;
+    guest
+        .sh(&format!(
+            "systemctl stop loose && test -e /run/loose && ! systemctl is-active loose && \
+             grep -q ^sleep /proc/{main}/cmdline && kill {main} && systemctl reset-failed again"
+        ))
+        .map(drop)
+}
+
 /// The end of a pod is that of its containers' units, which are bound to it; a restart brings both back.
 pub fn bound(guest: &Guest) -> Result<()> {
     guest.sh("podman pod stop -t 1 systemd-grp")?;
@@ -204,6 +228,13 @@ pub fn bound(guest: &Guest) -> Result<()> {
     guest.sh("systemctl restart grp-pod && systemctl is-active grp-pod member")?;
     let now = guest.sh("podman inspect --format '{{.Id}}' systemd-member")?;
     ensure!(now != id, "{now}");
+    // So does one that nobody waits for.
+    guest.sh("systemctl restart --no-block grp-pod")?;
+    eventually(LIMIT, || {
+        let later = guest.sh("podman inspect --format '{{.Id}}' systemd-member")?;
+        ensure!(later != now, "{later}");
+        guest.sh("systemctl is-active grp-pod && systemctl is-active member")
+    })?;
     guest.sh("systemctl stop grp-pod y well t@2 built-build fetched-image plain")?;
     let left = guest.sh(
         "podman ps -a --format '{{.Names}}' | grep -E '^systemd-(grp|member|well|t_2)' || true",

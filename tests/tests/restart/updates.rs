@@ -2,6 +2,7 @@
 //! Updates of containers by podman auto-update, with a roll-back, and services at times.
 
 use anyhow::{Result, ensure};
+use tests::registry::{HOST, Plain};
 use tests::{Guest, eventually, image};
 
 use crate::LIMIT;
@@ -103,4 +104,98 @@ pub fn at_times(guest: &Guest) -> Result<()> {
     guest
         .sh("test -s /var/lib/boot2podman/timers/night; rm /var/lib/boot2podman/services/night")
         .map(drop)
+}
+
+/// Writes a service whose run of this year was missed: the last one is more than a year ago. Nothing reads the
+/// file before the next boot.
+pub fn miss_a_run(guest: &Guest) -> Result<()> {
+    guest
+        .sh("cd /var/lib/boot2podman && \
+             printf 'exec /bin/sh -c \"echo ran >>/run/missed\"\nat yearly\n' >services/missed && \
+             echo $(($(date +%s) - 400 * 86400)) >timers/missed && sync")
+        .map(drop)
+}
+
+/// Expects one run, and that the time is noted for the next boot.
+pub fn made_up(guest: &Guest) -> Result<()> {
+    eventually(LIMIT, || {
+        let said = guest.sh("cat /run/missed")?;
+        ensure!(said == "ran", "{said:?}");
+        Ok(())
+    })?;
+    guest
+        .sh(
+            "b2p restart timers && sleep 2 && test $(wc -l </run/missed) = 1 && \
+             test $(($(date +%s) - $(cat /var/lib/boot2podman/timers/missed))) -lt 600",
+        )
+        .map(drop)
+}
+
+/// The flag's time comes: a newer image is taken without a command.
+pub fn at_its_time(guest: &Guest) -> Result<()> {
+    let text = format!(
+        "[Container]\nImage={IMAGE}\nContainerName=q-moving\nAutoUpdate=local\n\
+         Exec=sh -c \"trap 'exit 0' TERM; while :; do sleep 1000 & wait; done\"\n"
+    );
+    build(guest, "ENV STATE=before")?;
+    let to = "cat >/var/lib/boot2podman/quadlet/moving.container && systemctl daemon-reload && systemctl start moving";
+    tests::text(&guest.ssh_with("root", to, text.as_bytes())?)?;
+    let newer = build(guest, "ENV STATE=newer")?;
+    guest.sh(
+        "touch /run/before && date -s \"$(date -d @$(($(date +%s) + 86400)) +%Y-%m-%d) 04:29:57\"",
+    )?;
+    let updated = eventually(LIMIT, || runs_with(guest, &newer));
+    guest.sh("date -s \"$(stat -c %y /run/before | cut -c1-19)\"")?;
+    updated?;
+    let remove = "systemctl stop moving && rm /var/lib/boot2podman/quadlet/moving.container && systemctl daemon-reload";
+    guest.sh(remove).map(drop)
+}
+
+/// A registry has a newer image, which is pulled; what the registry has lost rolls nothing back.
+pub fn from_a_registry(guest: &Guest, registry: &Plain) -> Result<()> {
+    let at = format!("{HOST}:{}", registry.port);
+    let name = format!("{at}/far:1");
+    let text = format!(
+        "[Container]\nImage={name}\nContainerName=q-far\nAutoUpdate=registry\n\
+         Exec=sh -c \"trap 'exit 0' TERM; while :; do sleep 1000 & wait; done\"\n"
+    );
+    guest.sh(&format!(
+        "printf '[[registry]]\\nlocation = \"{at}\"\\ninsecure = true\\n' >/etc/containers/registries.conf.d/90-far.conf"
+    ))?;
+    let to = "cat >/var/lib/boot2podman/quadlet/far.container && systemctl daemon-reload && systemctl start far";
+    tests::text(&guest.ssh_with("root", to, text.as_bytes())?)?;
+    let update =
+        "podman auto-update --format '{{.Unit}} {{.Updated}} {{.Policy}}' | grep far.service";
+    let said = guest.sh(update)?;
+    ensure!(said == "far.service false registry", "{said}");
+    guest.sh("! podman exec q-far test -e /bulk")?;
+    registry.offer(1)?;
+    let said = guest.sh(update)?;
+    ensure!(said == "far.service true registry", "{said}");
+    guest
+        .sh("systemctl is-active far && podman exec q-far test -s /bulk")
+        .map(drop)
+}
+
+/// The pod of a Kubernetes file is made anew with a newer image.
+pub fn of_a_kube_file(guest: &Guest) -> Result<()> {
+    build(guest, "ENV STATE=first")?;
+    let yaml = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: k-auto\nspec:\n  containers:\n  - name: box\n    \
+         image: {IMAGE}\n    imagePullPolicy: Never\n    command: [sleep, \"100000\"]\n"
+    );
+    let kube = "[Kube]\nYaml=auto.yaml\nAutoUpdate=local\n";
+    for (file, text) in [("auto.yaml", yaml.as_str()), ("auto.kube", kube)] {
+        let to = format!("cat >/var/lib/boot2podman/quadlet/{file}");
+        tests::text(&guest.ssh_with("root", &to, text.as_bytes())?)?;
+    }
+    guest.sh("systemctl daemon-reload && systemctl start auto")?;
+    let newer = build(guest, "ENV STATE=of-kube")?;
+    let said = guest
+        .sh("podman auto-update --format '{{.Unit}} {{.Updated}}' | grep auto.service | sort -u")?;
+    ensure!(said == "auto.service true", "{said}");
+    let said =
+        guest.sh("systemctl is-active auto && podman inspect --format '{{.Image}}' k-auto-box")?;
+    ensure!(said == format!("active\n{newer}"), "{said}");
+    guest.sh("systemctl stop auto && rm /var/lib/boot2podman/quadlet/auto.* && systemctl daemon-reload").map(drop)
 }
