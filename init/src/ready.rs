@@ -108,7 +108,9 @@ pub fn update_degraded(context: &mut Context<'_>, id: ServiceId) {
         return;
     };
     let text = read_degraded_file(def.name);
-    let lost = data_disk::found_loss(context.state).filter(|_| def.name == names::DATA);
+    let is_data = def.name == names::DATA;
+    let lost = is_data.then(|| data_disk::found_loss(context.state));
+    let lost = lost.flatten();
     let mut lines: Vec<_> = parse_degraded_file(&text).collect();
     lines.extend(lost.as_deref().map(|why| (names::DATA, why)));
     let why = failure_reason(s, id, def);
