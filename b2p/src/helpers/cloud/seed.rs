@@ -41,7 +41,7 @@ pub struct Seed {
     pub meta_data: Vec<u8>,
     /// Content of network-config.
     pub network_config: Vec<u8>,
-    /// True if vendor-data has more than white space.
+    /// True if vendor-data has more than comments and an empty document.
     pub has_vendor_data: bool,
     /// True if Lima has made the seed.
     pub is_from_lima: bool,
@@ -124,6 +124,14 @@ pub fn read_seed(device: &LabelledDevice, diagnostics: &mut Diagnostics) -> Resu
     Ok(seed)
 }
 
+/// Returns true if vendor-data asks for anything. LXD and Incus write an empty document (`#cloud-config`, `{}`).
+fn has_settings(vendor_data: &[u8]) -> bool {
+    let mut lines = vendor_data.split(|byte| *byte == b'\n');
+    let is_empty = |line: &[u8]| matches!(line, b"" | b"{}" | b"---") || line.starts_with(b"#");
+    // A script that is no more than its first line does nothing either.
+    lines.any(|line| !is_empty(line.trim_ascii()))
+}
+
 impl Seed {
     fn read(dir: &Path, diagnostics: &mut Diagnostics) -> Seed {
         let mut read = |name: &str| {
@@ -135,7 +143,7 @@ impl Seed {
             user_data: read("user-data"),
             meta_data: read("meta-data"),
             network_config: read("network-config"),
-            has_vendor_data: !read("vendor-data").trim_ascii().is_empty(),
+            has_vendor_data: has_settings(&read("vendor-data")),
             is_from_lima: dir.join(lima::MARKER).exists(),
         }
     }
@@ -187,6 +195,26 @@ mod tests {
             refused.ends_with("user-data: not a file: a fifo"),
             "{refused}"
         );
+    }
+
+    #[test]
+    fn an_empty_document_of_vendor_data_asks_for_nothing() {
+        for empty in [
+            "",
+            " \n",
+            "#cloud-config\n{}",
+            "#cloud-config\n{}\n",
+            "---\n# none\n",
+        ] {
+            assert!(!has_settings(empty.as_bytes()), "{empty:?}");
+        }
+        for text in [
+            "#cloud-config\nusers: []\n",
+            "#!/bin/sh\ntrue\n",
+            "#include\nhttp://a/",
+        ] {
+            assert!(has_settings(text.as_bytes()), "{text:?}");
+        }
     }
 
     #[test]
