@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use sys::error::{Doing, Error, Result};
 
 use crate::common::args::Problem;
-use crate::common::log::ring::{self, Ring};
+use crate::common::log::ring::{self, Present, Ring};
 use crate::common::log::{Boot, log_time};
 use options::{Choice, Options, USAGE};
 use show::Here;
@@ -56,8 +56,8 @@ fn shown(command: &str, options: std::result::Result<Options, Problem>, usage: &
 }
 
 fn log(options: &Options) -> Result<()> {
-    let opened = Ring::open().on(ring::PATH);
-    let mut ring = opened.map_err(|e| match e.errno() {
+    let opened = Ring::open().and_then(|ring| Ok((ring, Present::open()?)));
+    let (mut ring, mut present) = opened.on(ring::PATH).map_err(|e| match e.errno() {
         Some(Errno::EACCES | Errno::EPERM) => Error::invalid("only root may: sudo b2p log"),
         _ => e,
     })?;
@@ -73,10 +73,7 @@ fn log(options: &Options) -> Result<()> {
         boot: boot.replace('-', ""),
         offset,
     };
-    let here = Here {
-        boot,
-        offset,
-        until: log_time::monotonic_us(),
-    };
-    Ok(show::run(options, style, &here, &mut ring, &mut out)?)
+    let here = Here { boot, offset };
+    let readers = (&mut ring, &mut present);
+    Ok(show::run(options, style, &here, readers, &mut out)?)
 }

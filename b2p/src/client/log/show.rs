@@ -14,7 +14,7 @@ use super::style::{Format, Style};
 use crate::common::log::filter::Filter;
 use crate::common::log::format::{self, Line};
 use crate::common::log::record::{self, Priority, Record};
-use crate::common::log::ring::{Next, Ring};
+use crate::common::log::ring::{Next, Present, Ring};
 
 /// Number of bytes after which lines are written.
 const OUTPUT_BUFFER: usize = 32 << 10;
@@ -27,11 +27,9 @@ pub struct Here {
     /// Difference of the kernel's microseconds to those since 1970
     /// ([`offset`](crate::common::log::log_time::realtime_offset_us)).
     pub offset: i64,
-    /// The kernel's microseconds now: later records are shown only where following.
-    pub until: u64,
 }
 
-/// Shows what `options` asks for.
+/// Shows what `options` asks for. Records after `present` are shown only where following.
 ///
 /// # Errors
 /// The errno of write(2); a reader that has gone (EPIPE) is not an error.
@@ -39,7 +37,7 @@ pub fn run(
     options: &Options,
     style: Style,
     here: &Here,
-    ring: &mut Ring,
+    (ring, present): (&mut Ring, &mut Present),
     out: &mut (impl Write + AsFd),
 ) -> io::Result<()> {
     let mut screen = Screen {
@@ -59,7 +57,7 @@ pub fn run(
     if screen.reverse && screen.last.is_none() {
         screen.last = Some((usize::MAX, VecDeque::new()));
     }
-    match session(options, here, ring, &mut screen, out) {
+    match session(options, here, (ring, present), &mut screen, out) {
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }
@@ -68,7 +66,7 @@ pub fn run(
 fn session(
     options: &Options,
     here: &Here,
-    ring: &mut Ring,
+    (ring, present): (&mut Ring, &mut Present),
     screen: &mut Screen,
     out: &mut (impl Write + AsFd),
 ) -> io::Result<()> {
@@ -77,10 +75,9 @@ fn session(
         return screen.flush(out);
     }
     let mut first = true;
-    let until = if options.follow { u64::MAX } else { here.until };
     loop {
         match ring.read() {
-            Next::Record(record) if record.us > until => break,
+            Next::Record(record) if !options.follow && present.is_before(record.seq) => break,
             Next::Record(record) => {
                 if std::mem::take(&mut first) && (options.boots == Choice::All || record.seq > 0) {
                     files(options, here, record.seq, screen, out)?;

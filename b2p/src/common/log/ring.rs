@@ -2,7 +2,7 @@
 //! The ring buffer of the kernel log, through `/dev/kmsg`.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
@@ -79,6 +79,48 @@ impl Ring {
                 _ => Next::End,
             },
         }
+    }
+}
+
+/// The boundary between the records of the past and those that are logged after it was opened.
+///
+/// The boundary is a second reader, which the kernel places behind the newest record
+/// (Documentation/ABI/testing/dev-kmsg, `SEEK_END`). A time is no boundary: printk takes it from
+/// `local_clock()`, which runs ahead of CLOCK_MONOTONIC or behind it, further each day.
+#[derive(Debug)]
+pub struct Present {
+    reader: Ring,
+    first_later: Option<u64>,
+}
+
+impl Present {
+    /// Opens the boundary behind the newest record.
+    ///
+    /// # Errors
+    /// The errno of open(2) or lseek(2).
+    pub fn open() -> io::Result<Present> {
+        let mut reader = Ring::open()?;
+        reader.file.seek(SeekFrom::End(0))?;
+        Ok(Present::of(reader))
+    }
+
+    /// Takes a reader that stands behind the newest record.
+    #[must_use]
+    pub fn of(reader: Ring) -> Present {
+        Present {
+            reader,
+            first_later: None,
+        }
+    }
+
+    /// Returns true for the sequence number of a record that was logged after the boundary was opened.
+    pub fn is_before(&mut self, seq: u64) -> bool {
+        if self.first_later.is_none()
+            && let Next::Record(record) = self.reader.read()
+        {
+            self.first_later = Some(record.seq);
+        }
+        self.first_later.is_some_and(|first| seq >= first)
     }
 }
 

@@ -110,7 +110,12 @@ fn copy(
         if poll(&mut fds, PollTimeout::NONE).is_err() {
             continue; // EINTR
         }
-        let [has_output, has_ended] = fds.map(|fd| fd.any() == Some(true));
+        let [mut has_output, has_ended] = fds.map(|fd| fd.any() == Some(true));
+        if has_ended {
+            // The script may have written and ended between poll(2)'s looks at the two pipes.
+            let mut again = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
+            has_output = poll(&mut again, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
+        }
         if has_ended && (!has_output || read_after_end > PIPE_CAPACITY) {
             return true;
         }

@@ -21,10 +21,17 @@ fn ring(records: &[&str]) -> (Ring, File) {
 
 /// Returns what `b2p log LINE` shows if the kernel started at 00:00:00 UTC.
 fn show(line: &str, temp: &Temp, records: &[&str]) -> String {
+    show_before(line, temp, records, &[])
+}
+
+/// Like [`show`], with the records that are logged after the command has begun.
+fn show_before(line: &str, temp: &Temp, records: &[&str], later: &[&str]) -> String {
     let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
     let mut options = Options::parse(&words).expect("right words");
     options.dir = temp.path("log");
-    let (mut ring, _kernel) = ring(records);
+    let (mut reader, _kernel) = ring(&[records, later].concat());
+    let (later, _kernel2) = ring(later);
+    let mut present = Present::of(later);
     let path = temp.path("out");
     let mut out = File::create(&path).expect("a file");
     let style = Style {
@@ -32,7 +39,14 @@ fn show(line: &str, temp: &Temp, records: &[&str]) -> String {
         dated: options.boots != Choice::This,
         ..Style::default()
     };
-    run(&options, style, &here(), &mut ring, &mut out).expect("it is shown");
+    run(
+        &options,
+        style,
+        &here(),
+        (&mut reader, &mut present),
+        &mut out,
+    )
+    .expect("it is shown");
     fs::read_to_string(&path).expect("what was shown")
 }
 
@@ -40,7 +54,6 @@ fn here() -> Here {
     Here {
         boot: "now".into(),
         offset: 0,
-        until: 60_000_000,
     }
 }
 
@@ -89,12 +102,12 @@ fn this_boot() {
 #[test]
 fn what_comes_after_the_question_is_not_in_the_answer() {
     let temp = Temp::new();
-    let late = [
-        "6,0,59999999,-;early\n",
-        "6,1,60000001,-;late\n",
-        "6,2,60000002,-;later\n",
-    ];
-    assert_eq!(show("", &temp, &late), "00:00:59.999 kernel: early\n");
+    // The kernel's clock for records is ahead of the clock of programs, or behind it.
+    let before = ["6,0,59999999,-;early\n", "6,1,99999999,-;now\n"];
+    let late = ["6,2,60000001,-;late\n", "6,3,60000002,-;later\n"];
+    let shown = "00:00:59.999 kernel: early\n00:01:39.999 kernel: now\n";
+    assert_eq!(show_before("", &temp, &before, &late), shown);
+    assert_eq!(show_before("", &temp, &[], &late), "");
 }
 
 #[test]
@@ -162,8 +175,17 @@ fn following_ends_with_its_reader() {
         utc: true,
         ..Style::default()
     };
-    let following =
-        std::thread::spawn(move || run(&options, style, &here(), &mut ring, &mut writer));
+    let following = std::thread::spawn(move || {
+        let (past, _kernel) = self::ring(&[]);
+        let mut present = Present::of(past);
+        run(
+            &options,
+            style,
+            &here(),
+            (&mut ring, &mut present),
+            &mut writer,
+        )
+    });
     let mut read = |want: &str| {
         let mut got = vec![0; want.len()];
         reader.read_exact(&mut got).expect("more to come");

@@ -12,7 +12,7 @@ use super::{failed, parameters, subscriptions};
 use crate::common::log::filter::{Filter, service_names};
 use crate::common::log::format::{self, Line};
 use crate::common::log::record::{KERNEL, LEVELS, Priority, Record, unescape};
-use crate::common::log::ring::{Next, Ring};
+use crate::common::log::ring::{Next, Present, Ring};
 use crate::common::log::{Boot, log_time};
 
 /// Number of records in one of several replies.
@@ -35,15 +35,16 @@ pub(super) fn get(parameters: &Map, exchange: &mut Exchange<'_>) -> Result<Value
     if wanted.follow || (wanted.all && wanted.lines == usize::MAX) {
         subscriptions::expect_more(exchange)?;
     }
-    let ring = Ring::open();
-    let mut ring = ring.map_err(|e| failed("NoLog", json!({ "reason": e.to_string() })))?;
-    let (until, offset) = (log_time::monotonic_us(), log_time::realtime_offset_us());
+    let ring = Ring::open().and_then(|ring| Ok((ring, Present::open()?)));
+    let (mut ring, mut present) =
+        ring.map_err(|e| failed("NoLog", json!({ "reason": e.to_string() })))?;
+    let offset = log_time::realtime_offset_us();
     let mut entries = Entries {
         list: Vec::new(),
         lines: wanted.lines,
         exchange,
     };
-    earlier(&mut ring, &wanted, until, offset, &mut entries)?;
+    earlier((&mut ring, &mut present), &wanted, offset, &mut entries)?;
     entries.trim();
     if !wanted.follow {
         return Ok(json!({ "entries": entries.list }));
@@ -121,11 +122,10 @@ fn wanted(parameters: &Map) -> Result<Wanted, Failure> {
     })
 }
 
-/// Adds the records up to a moment; where they are followed, also the first one after it, which is read by then.
+/// Adds the records up to `present`; where they are followed, also the first one after it, which is read by then.
 fn earlier(
-    ring: &mut Ring,
+    (ring, present): (&mut Ring, &mut Present),
     wanted: &Wanted,
-    until: u64,
     offset: i64,
     entries: &mut Entries<'_, '_>,
 ) -> Result<(), Failure> {
@@ -137,7 +137,7 @@ fn earlier(
                 if std::mem::take(&mut is_first) && (wanted.all || record.seq > 0) {
                     from_files(dir, wanted, record.seq, |entry| entries.push(entry))?;
                 }
-                let is_later = record.us > until;
+                let is_later = present.is_before(record.seq);
                 if (!is_later || wanted.follow)
                     && let Some(entry) = of_record(&record, wanted, offset)
                 {
