@@ -277,8 +277,12 @@ pub const USERS: &[(&str, &str)] = &[("usr/bin/tcpdump", "tcpdump")];
 pub const LEFT_OUT: &[&str] = &[
     "etc/apparmor.d/",
     "etc/cron",
+    "etc/environment.d/",
     "etc/init.d/",
     "etc/logrotate.d/",
+    "etc/sysctl.d/",
+    "etc/systemd/",
+    "etc/tmpfiles.d/",
     "usr/libexec/buildah/",
     "usr/lib/systemd/",
     "usr/lib/tmpfiles.d/",

@@ -74,13 +74,50 @@ const IMAGES: &[Hostile] = &[
     ),
     (
         "h-podman",
-        |tree| tree.bytes("bin/podman", "x", 0o755),
+        |tree| tree.bytes("usr/bin/podman", "x", 0o755),
         "the machine's own podman",
     ),
     (
         "h-bash",
         |tree| tree.bytes("usr/local/bin/bash", "x", 0o755),
         "hide the machine's /usr/bin/bash",
+    ),
+    (
+        // /lib is a link: its files have one path.
+        "h-merged",
+        |tree| {
+            tree.link("lib/up", "/etc/containers");
+            tree.link("usr/share/x", "../lib/up/../shadow");
+        },
+        "/lib: an extension has files below /usr",
+    ),
+    (
+        "h-back",
+        |tree| tree.link("usr/share/x", "y/../shadow"),
+        "/usr/share/x: a link to \"y/../shadow\", which goes through a directory and back",
+    ),
+    (
+        "h-parent",
+        |tree| tree.link("usr/share/x", "/var/lib"),
+        "/usr/share/x: a link to \"/var/lib\", out of the files",
+    ),
+    (
+        "h-helpers",
+        |tree| {
+            let text = "[engine]\nhelper_binaries_dir = [\"/opt/x\"]\n";
+            tree.bytes("etc/containers/containers.conf", text, 0o644);
+        },
+        "/etc/containers/containers.conf belongs",
+    ),
+    (
+        "h-unit",
+        |tree| tree.bytes("etc/systemd/system/web.service", "[Service]\n", 0o644),
+        "belongs to the machine itself",
+    ),
+    (
+        "h-bidi",
+        |tree| tree.bytes("usr/bin/\u{202e}sl", "x", 0o755),
+        "/usr/bin/\\u{202e}sl: its name is not one printable line",
     ),
     (
         "h-passwd",

@@ -72,15 +72,15 @@ impl Linker<'_> {
         Ok(())
     }
 
-    /// Makes a directory in the root; returns false if a file is in its place. A link to a
-    /// directory is one (/lib).
+    /// Makes a directory in the root; returns false if something else is in its place, such as a link of
+    /// another extension: what it leads to is not what was judged ([`super::vet`]).
     fn make_dir(&mut self, path: &Path) -> io::Result<bool> {
         let in_root = self.root.join(path);
-        if fs::symlink_metadata(&in_root).is_err() {
+        let Ok(existing) = fs::symlink_metadata(&in_root) else {
             self.record.add(&Change::Dir(path.to_owned()))?;
             return fs::create_dir(&in_root).map(|()| true);
-        }
-        let is_dir = in_root.is_dir();
+        };
+        let is_dir = existing.is_dir();
         if !is_dir {
             self.keep_existing(path);
         }

@@ -4,10 +4,8 @@
 use std::path::Path;
 
 /// Directories of the root in which extensions have files. The others are of PID 1, of the kernel or of
-/// people.
-const TOPS: &[&str] = &[
-    "usr", "etc", "opt", "srv", "var", "bin", "sbin", "lib", "lib32", "lib64", "libx32",
-];
+/// people; `/bin`, `/sbin` and `/lib` are links, and a file has one name.
+const TOPS: &[&str] = &["usr", "etc", "opt", "srv", "var"];
 
 /// Directories of programs, in the order of PATH (sys::session): the first program of a name runs.
 pub const PROGRAM_DIRS: &[&str] = &["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"];
@@ -37,12 +35,18 @@ const PROGRAMS: &[&str] = &[
     "visudo",
 ];
 
-/// Files and directories, without the leading slash, that decide who may do what, or that the machine writes
-/// itself: no extension has one, also where the machine has none.
+/// Files and directories, without the leading slash, that decide who may do what, that the machine writes
+/// itself, or that it acts on (podman's hooks and helpers, units, variables): no extension has one, also where
+/// the machine has none. Services of an extension are those of its manifest.
 const RESERVED: &[&str] = &[
     "etc/busybox.conf",
+    "etc/containers/containers.conf",
+    "etc/containers/containers.conf.d",
+    "etc/containers/oci",
     "etc/containers/storage.conf",
+    "etc/containers/systemd",
     "etc/environment",
+    "etc/environment.d",
     "etc/fstab",
     "etc/group",
     "etc/gshadow",
@@ -76,7 +80,11 @@ const RESERVED: &[&str] = &[
     "etc/sudo.conf",
     "etc/sudoers",
     "etc/sudoers.d",
+    "etc/sysctl.conf",
+    "etc/sysctl.d",
+    "etc/systemd",
     "etc/timezone",
+    "etc/tmpfiles.d",
     "usr/lib/boot2podman/conmon",
     "usr/lib/boot2podman/init",
     "usr/lib/boot2podman/sshd-auth",
@@ -87,6 +95,7 @@ const RESERVED: &[&str] = &[
     "usr/libexec/podman",
     "usr/libexec/sudo",
     "usr/share/boot2podman/hooks.d",
+    "usr/share/containers/systemd",
     "var/lib/boot2podman",
     "var/lib/containers",
     "var/lock",
@@ -106,6 +115,13 @@ pub fn is_inside(path: &Path) -> bool {
 pub fn is_reserved(path: &Path) -> bool {
     let mut places = RESERVED.iter();
     places.any(|place| path.starts_with(Path::new("/").join(place)))
+}
+
+/// Returns true if one of the machine's own places is below the absolute path: by a link there, another link
+/// would lead to it.
+pub fn leads_to_reserved(path: &Path) -> bool {
+    let mut places = RESERVED.iter();
+    places.any(|place| Path::new("/").join(place).starts_with(path))
 }
 
 /// Returns the directory of programs that has this absolute path, and the name of the program.
@@ -135,6 +151,9 @@ mod tests {
             ("/etc/sudoers.d/x", true, true),
             ("/etc/nologin", true, true),
             ("/usr/lib/pam.d/su", true, true),
+            ("/usr/share/containers/seccomp.json", true, false),
+            ("/etc/containers/registries.conf.d/x.conf", true, false),
+            ("/lib/x", false, false),
             ("/usr/share/boot2podman/hooks.d/x.json", true, true),
             ("/usr/share/boot2podman/desktop/welcome.html", true, false),
             ("/usr/lib/boot2podman/init", true, true),
@@ -156,5 +175,14 @@ mod tests {
         let (dir, name) = program(Path::new("/usr/local/bin/sshd")).unwrap_or_default();
         assert_eq!((dir, is_reserved_program(name)), ("/usr/local/bin", true));
         assert_eq!(program(Path::new("/usr/lib/sshd")), None);
+        for (path, expected) in [
+            ("/etc/containers", true),
+            ("/var/lib", true),
+            ("/etc/shadow", true),
+            ("/etc/X11", false),
+            ("/var/lib/nfs", false),
+        ] {
+            assert_eq!(leads_to_reserved(Path::new(path)), expected, "{path}");
+        }
     }
 }

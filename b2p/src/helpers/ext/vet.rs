@@ -3,9 +3,10 @@
 //! the place of what the machine itself is made of. Pure; an image is refused before any of it is in the root.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use sys::error::{Doing, Error, Result};
+use sys::printable::{is_control, printable_text};
 
 use super::places::{self, PROGRAM_DIRS};
 use super::resolve::{Links, Lost, resolve};
@@ -46,11 +47,10 @@ pub fn check(entries: &[Entry], root: &Root<'_>) -> Result<()> {
         .iter()
         .map(|entry| (Path::new("/").join(&entry.path), &entry.kind))
         .collect();
-    // An image covers the root where both have something.
-    let links = |path: &Path| match own.get(path) {
-        Some(Kind::Link(target)) => Some(target.clone()),
-        Some(Kind::Dir) | None => (root.links)(path),
-        Some(_) => None,
+    // A link that is in the root stays.
+    let links = |path: &Path| match ((root.links)(path), own.get(path)) {
+        (None, Some(Kind::Link(target))) => Some(target.clone()),
+        (existing, _) => existing,
     };
     for entry in entries {
         if let Some(reason) = fault(entry, root, &links) {
@@ -65,33 +65,48 @@ pub fn check(entries: &[Entry], root: &Root<'_>) -> Result<()> {
 
 fn fault(entry: &Entry, root: &Root<'_>, links: &Links<'_>) -> Option<String> {
     let name = entry.path.to_str().unwrap_or("\0");
-    if name.contains(char::is_control) {
+    if name.contains(is_control) {
         return Some("its name is not one printable line of UTF-8".into());
     }
     if let Some(fault) = attribute_fault(&entry.attributes) {
         return Some(fault);
     }
-    let shown = Path::new("/").join(&entry.path);
-    let parent = shown.parent().unwrap_or(Path::new("/"));
-    let file_name = Path::new(shown.file_name().unwrap_or_default());
-    let Ok(parent) = resolve(Path::new("/"), parent, root.links) else {
-        return Some("its directory leads out of the root".into());
-    };
-    let place = parent.join(file_name);
+    let place = Path::new("/").join(&entry.path);
+    let parent = place.parent().unwrap_or(Path::new("/"));
+    if let Some(fault) = parent_fault(parent, root) {
+        return Some(fault);
+    }
     match &entry.kind {
-        Kind::Dir => return dir_fault(&shown, &place, root),
+        Kind::Dir => return dir_fault(&place, root),
         Kind::Other(what) => return Some(format!("{what}; an extension has files and links")),
         Kind::File { mode } if mode & SET_IDS != 0 => {
             return Some("a set-user-ID or set-group-ID file, which gives rights".into());
         }
         Kind::File { .. } => {}
         Kind::Link(target) => {
-            if let Some(fault) = link_fault(&parent, target, links) {
+            if let Some(fault) = link_fault(parent, target, links) {
                 return Some(fault);
             }
         }
     }
     place_fault(&place, root)
+}
+
+/// Refuses a directory that a link of the root leads elsewhere: each file has one path, by which everything
+/// that looks at the image finds it.
+fn parent_fault(parent: &Path, root: &Root<'_>) -> Option<String> {
+    if parent != Path::new("/") && !places::is_inside(&parent.join("x")) {
+        return Some(outside());
+    }
+    match resolve(Path::new("/"), parent, root.links) {
+        Ok(place) if place == parent => None,
+        Ok(place) => Some(format!(
+            "its directory {} is {} here, by a link",
+            parent.display(),
+            place.display()
+        )),
+        Err(_) => Some("its directory leads out of the root".into()),
+    }
 }
 
 /// Refuses extended attributes that the kernel acts on.
@@ -100,7 +115,7 @@ fn attribute_fault(attributes: &[String]) -> Option<String> {
         HARMLESS.iter().any(|known| name.starts_with(known)) && !name.starts_with(OVERLAY)
     };
     let name = attributes.iter().find(|name| !is_harmless(name))?;
-    let name = name.replace(char::is_control, " ");
+    let name = printable_text(name.as_bytes());
     Some(format!(
         "it has the extended attribute {name}, which may give rights or hide files"
     ))
@@ -108,8 +123,8 @@ fn attribute_fault(attributes: &[String]) -> Option<String> {
 
 /// Directories become those of the root. In a place of the machine itself, one that the machine lacks would be
 /// on the data disk, or be found where a file is looked for.
-fn dir_fault(shown: &Path, place: &Path, root: &Root<'_>) -> Option<String> {
-    let is_top = shown.components().count() == 2;
+fn dir_fault(place: &Path, root: &Root<'_>) -> Option<String> {
+    let is_top = place.components().count() == 2;
     let is_inside = places::is_inside(&match is_top {
         true => place.join("x"),
         false => place.to_path_buf(),
@@ -129,16 +144,38 @@ fn outside() -> String {
     "an extension has files below /usr, /etc, /opt, /srv and /var only".into()
 }
 
+/// Refuses a link that leads to a place of the machine itself, or could do so once another extension has been
+/// added or removed, whose own links are each judged by this rule: none leads to a directory above such a place,
+/// and none goes back from a directory in whose place a link may come.
 fn link_fault(dir: &Path, target: &Path, links: &Links<'_>) -> Option<String> {
     let target_shown = format!("{target:?}");
+    if goes_back(target) {
+        return Some(format!(
+            "a link to {target_shown}, which goes through a directory and back"
+        ));
+    }
     match resolve(dir, target, links) {
         Err(Lost::AboveRoot) => Some(format!("a link to {target_shown}, above the root")),
         Err(Lost::Circle) => Some(format!("a link to {target_shown}, which is a circle")),
-        Ok(place) if !places::is_inside(&place) || places::is_reserved(&place) => Some(format!(
+        Ok(place) if is_foreign(&place) => Some(format!(
             "a link to {target_shown}, out of the files that extensions have"
         )),
         Ok(_) => None,
     }
+}
+
+fn is_foreign(place: &Path) -> bool {
+    !places::is_inside(place) || places::is_reserved(place) || places::leads_to_reserved(place)
+}
+
+/// Returns true if a name comes before a `..` in the target of a link.
+fn goes_back(target: &Path) -> bool {
+    let mut components = target.components();
+    let mut has_name = false;
+    components.any(|component| {
+        has_name |= matches!(component, Component::Normal(_));
+        has_name && component == Component::ParentDir
+    })
 }
 
 fn place_fault(place: &Path, root: &Root<'_>) -> Option<String> {

@@ -67,16 +67,21 @@ fn every_file_is_there_and_what_was_there_stays() {
     let tree = Tree::new();
     tree.file("ext/a/usr/bin/strace").file("ext/a/usr/bin/bash");
     tree.file("ext/a/usr/bin/ip").file("ext/a/usr/share/new/x");
-    tree.file("ext/a/lib/y").file("ext/a/etc/passwd/z");
+    tree.file("ext/a/usr/lib/y").file("ext/a/etc/passwd/z");
     tree.link("ext/a/usr/bin/tracer", "strace");
     tree.file("root/usr/bin/bash").file("root/etc/passwd");
     tree.file("root/usr/bin/busybox")
         .link("root/usr/bin/ip", "busybox");
-    tree.link("root/lib", "usr/lib").file("root/usr/lib/old");
+    // A link of another extension, which leads to a place that is not for this one.
+    tree.file("ext/a/usr/share/link/z")
+        .link("root/usr/share/link", "../../etc");
+    tree.file("root/usr/lib/old");
     let linked = tree.make("a").unwrap();
     let mut kept = linked.existing.clone();
     kept.sort_unstable();
-    assert_eq!(kept, [Path::new("/etc/passwd"), Path::new("/usr/bin/bash")]);
+    let expected = ["/etc/passwd", "/usr/bin/bash", "/usr/share/link"];
+    assert_eq!(kept, expected.map(Path::new));
+    assert!(!tree.has("etc/z"));
     assert_eq!((linked.added, linked.shared), (5, 0));
     for path in ["usr/bin/strace", "usr/bin/ip", "usr/share/new/x"] {
         assert!(
@@ -85,11 +90,11 @@ fn every_file_is_there_and_what_was_there_stays() {
         );
     }
     assert!(tree.read("usr/bin/tracer").ends_with("strace"));
-    assert!(tree.read("usr/lib/y").ends_with("ext/a/lib/y"));
+    assert!(tree.read("usr/lib/y").ends_with("ext/a/usr/lib/y"));
     assert!(tree.read("usr/bin/bash").ends_with("root/usr/bin/bash"));
     // Once more, and nothing changes.
     let again = tree.make("a").unwrap();
-    assert_eq!((again.added, again.existing.len()), (5, 2));
+    assert_eq!((again.added, again.existing.len()), (5, 3));
 }
 
 #[test]
