@@ -32,8 +32,9 @@ pub enum Kind {
     Service,
     /// Work of PID 1's services, boot or shutdown that is done once; it logs to the kernel log.
     OneShot,
-    /// Command whose name, arguments or output are those of another program; it chooses its own log.
-    Compat,
+    /// Program that parses all its arguments and opens its own log: a command with the name and the options of another
+    /// program, a hook, or a service whose output PID 1 logs. It has no `--help` of b2p.
+    Raw,
 }
 
 /// Call of one applet.

@@ -4,7 +4,7 @@
 //! `b2p NAME ARGUMENTS` runs the row NAME of [`APPLETS`]; a link of that name to the program
 //! does the same. Rows of kind [`Kind::Client`] are what `b2p help` lists.
 
-use Kind::{Client, Compat, OneShot, Service};
+use Kind::{Client, OneShot, Raw, Service};
 
 use crate::applet::{Applet, DEFAULT, Invocation, Kind};
 use crate::client::{
@@ -21,8 +21,8 @@ use crate::helpers::{
     user_services, varlink as varlink_services, vsock,
 };
 
-const SHUTDOWN: &str = "-f ends the machine at once, without PID 1: sync(2), then reboot(2); -n \
-leaves out the sync. -p, --poweroff, --reboot and --halt choose the action at the end of the shutdown. \
+const SHUTDOWN: &str = "-f ends the machine at once, without PID 1: sync(2), then reboot(2); -n omits \
+the sync. -p, --poweroff, --reboot and --halt choose the action at the end of the shutdown. \
 -d SECONDS is a delay, as with busybox. PID 1 holds a shutdown with a time until then; `b2p cancel` \
 cancels it. If PID 1 does not answer within two seconds, b2p sends it the signal of the action.";
 
@@ -63,16 +63,15 @@ pub const APPLETS: &[Applet] = &[
         run: |call| log::main(call.arguments),
         summary: "shows the log of this boot, of all services or of some",
         details: "-f follows the log as it grows, -n shows the last N lines, -p those of at least this \
-            LEVEL. -a shows earlier boots too, if a disk keeps \
-            them.", ..DEFAULT },
+            LEVEL. -a shows earlier boots too, if a disk keeps them.", ..DEFAULT },
     Applet { name: "flags", kind: Client, arguments: "[--json]",
         run: |call| flags::main(call.arguments),
         summary: "shows all flags and the source of each", ..DEFAULT },
     Applet { name: "key", kind: Client, arguments: "add KEY | list",
         run: |call| key::main(call.arguments),
-        summary: "lets an SSH key log in from now on, or lists the keys that may",
+        summary: "adds an SSH key that may log in, or lists these keys",
         details: "KEY is a line as in a .pub file. It is kept in \
-            /var/lib/boot2podman/authorized_keys. To withdraw it, delete the line there and in \
+            /var/lib/boot2podman/authorized_keys. To revoke it, delete the line there and in \
             /run/boot2podman/authorized_keys, into which each boot copies it.", ..DEFAULT },
     Applet { name: "ext", kind: Client,
         arguments: "[list|info|add|remove] [NAME|FILE|URL...]",
@@ -81,9 +80,9 @@ pub const APPLETS: &[Applet] = &[
         details: "A NAME is searched for in /var/lib/boot2podman/ext, then on a disc or USB \
             stick with an ISO of boot2podman. A FILE, which has a / in it, is the path of \
             NAME.erofs with NAME.manifest beside it. A URL is one of these two, with the SHA-256 of \
-            the manifest, or of the image: --sha256 SUM or URL#SUM. An added extension is gone after the next \
-            boot; --keep puts it on the data disk, and b2p.ext= adds it at every boot. remove takes \
-            back one that nothing uses, and names what does.", ..DEFAULT },
+            the manifest, or of the image: --sha256 SUM or URL#SUM. An added extension lasts until the next \
+            boot; --keep puts it on the data disk, and b2p.ext= adds it at every boot. remove removes \
+            an extension that is not in use, else it lists its users.", ..DEFAULT },
     Applet { name: "upgrade", kind: Client, arguments: "FILE|--back|--keep",
         run: |call| upgrade::main(call.arguments),
         summary: "installs a new version beside the one that runs",
@@ -103,7 +102,7 @@ pub const APPLETS: &[Applet] = &[
         summary: "shuts the machine down and leaves the power on", details: SHUTDOWN, ..DEFAULT },
     Applet { name: "shutdown", kind: Client, arguments: "[-h|-P|-r|-H|-c] [now|+MINUTES|hh:mm]",
         run: |call| power::main(call.control, call.table, call.name, call.arguments),
-        summary: "shuts the machine down, with the options of other systems",
+        summary: "shuts the machine down, with the options of shutdown(8)",
         details: "-h and -P switch the machine off, -r starts it again, -H halts it, -c cancels \
             the shutdown. Without a time the shutdown is in one minute.", ..DEFAULT },
     Applet { name: "cancel", kind: Client,
@@ -114,16 +113,16 @@ pub const APPLETS: &[Applet] = &[
         summary: "replaces the programs on the consoles by root shells", ..DEFAULT },
     Applet { name: "version", aliases: &["--version", "-V"], kind: Client, arguments: "[--verbose]",
         run: |call| version::main(call.arguments),
-        summary: "shows the version of b2p, and what the machine is made of",
+        summary: "shows the version of b2p, and of the parts of the machine",
         details: "With --verbose: the kernel, and every Debian package and Rust crate of which \
             the machine has a part, with version and licence." },
     Applet { name: "help", aliases: &["--help", "-h"], kind: Client, arguments: "[COMMAND]",
         run: |call| help::main(call.table, call.arguments),
-        summary: "shows this list, or more about one command", ..DEFAULT },
+        summary: "shows this list, or the details of one command", ..DEFAULT },
 
     Applet { name: "console", kind: Service, arguments: "status|shell|rescue",
         run: |call| console::main(call.control, call.arguments),
-        summary: "shows the state of the machine on a console, then a root shell if asked for",
+        summary: "shows the state of the machine on a console, then a root shell if a flag asks for it",
         ..DEFAULT },
     Applet { name: "net", kind: Service, arguments: "[OPTION...]",
         run: |call| net::main(call.arguments),
@@ -143,7 +142,7 @@ pub const APPLETS: &[Applet] = &[
         summary: "waits until a host has copied the memory of this machine", ..DEFAULT },
     Applet { name: "time", kind: Service,
         run: |_| time::main(),
-        summary: "keeps the system clock right", ..DEFAULT },
+        summary: "sets and corrects the system clock", ..DEFAULT },
     Applet { name: "timers", kind: Service,
         run: |call| timers::main(call.control),
         summary: "starts services at the times that their files name", ..DEFAULT },
@@ -169,7 +168,7 @@ pub const APPLETS: &[Applet] = &[
         run: |call| varlink_services::resolver::main(call.arguments),
         summary: "tells varlink clients the address of an interface", ..DEFAULT },
     // `b2p sshd` writes to standard error, which PID 1 logs, and opens no kernel log.
-    Applet { name: "sshd", kind: Compat,
+    Applet { name: "sshd", kind: Raw,
         run: |_| sshd::main(),
         summary: "listens for ssh and runs an sshd for each client", ..DEFAULT },
     Applet { name: "image-sync", kind: Service,
@@ -192,7 +191,7 @@ pub const APPLETS: &[Applet] = &[
         summary: "makes the host key of sshd if the data disk has none", ..DEFAULT },
     Applet { name: "swap", kind: OneShot,
         run: |_| swap::main(),
-        summary: "turns swap on as the flags ask", ..DEFAULT },
+        summary: "turns on the swap that the flags ask for", ..DEFAULT },
     Applet { name: "timezone", kind: OneShot,
         run: |_| time::zone::main(),
         summary: "sets the time zone of the machine and of its hardware clock", ..DEFAULT },
@@ -202,14 +201,14 @@ pub const APPLETS: &[Applet] = &[
     Applet { name: "boot-script", kind: OneShot, arguments: "bootsync|bootlocal",
         run: |call| compat::boot_script::main(call.arguments),
         summary: "runs bootsync.sh or bootlocal.sh of the data disk", ..DEFAULT },
-    // Its output is that of the unit's commands, which PID 1 logs; it sets up its own log itself.
-    Applet { name: "unit-run", kind: Compat, arguments: "NAME",
+    // PID 1 logs the output of the unit's commands. `unit-run` therefore opens the kernel log itself.
+    Applet { name: "unit-run", kind: Raw, arguments: "NAME",
         run: |call| quadlet::run::main(call.arguments),
-        summary: "runs a unit that a quadlet has become, as its service's first process", ..DEFAULT },
-    Applet { name: "kube-run", kind: Compat, arguments: "start|started|stop NAME",
+        summary: "runs the unit of a quadlet, as its service's first process", ..DEFAULT },
+    Applet { name: "kube-run", kind: Raw, arguments: "start|started|stop NAME",
         run: |call| quadlet::kube::run::main(call.arguments),
         summary: "starts or stops the pods of a kube file, as a command of its unit", ..DEFAULT },
-    Applet { name: "unit-files", kind: Compat, arguments: "HOME",
+    Applet { name: "unit-files", kind: Raw, arguments: "HOME",
         run: |call| quadlet::plain::print_main(call.arguments),
         summary: "prints a user's unit files, with the rights of that user", ..DEFAULT },
     Applet { name: "user-services", kind: OneShot,
@@ -226,68 +225,68 @@ pub const APPLETS: &[Applet] = &[
         run: |_| engine::stop::main(),
         summary: "stops all containers at shutdown and keeps their restart policies", ..DEFAULT },
 
-    Applet { name: "podman-user", kind: Compat,
+    Applet { name: "podman-user", kind: Raw,
         run: |_| engine::user_api::main(),
-        summary: "becomes the API service of its user's podman", ..DEFAULT },
-    Applet { name: "health-hook", kind: Compat,
+        summary: "executes the API service of its user's podman", ..DEFAULT },
+    Applet { name: "health-hook", kind: Raw,
         run: |_| engine::health::hook(),
         summary: "tells `b2p health` of a new container, as a hook of the OCI runtime", ..DEFAULT },
-    Applet { name: "start-hook", kind: Compat,
+    Applet { name: "start-hook", kind: Raw,
         run: |_| engine::start_hook::main(),
         summary: "gives a container its AppArmor profile or its pod's cgroup, as a hook", ..DEFAULT },
-    Applet { name: "conmon", kind: Compat, arguments: "[OPTION...]",
+    Applet { name: "conmon", kind: Raw, arguments: "[OPTION...]",
         run: |call| engine::start_conmon::main(call.arguments.len()),
-        summary: "becomes conmon, without its warnings", ..DEFAULT },
-    Applet { name: "ping", kind: Compat, arguments: "[-4|-6] [-c COUNT] HOST",
+        summary: "executes conmon with its log warnings turned off", ..DEFAULT },
+    Applet { name: "ping", kind: Raw, arguments: "[-4|-6] [-c COUNT] HOST",
         run: |call| ping::main(call.arguments, None),
-        summary: "asks a host for replies, without privilege", ..DEFAULT },
-    Applet { name: "ping6", kind: Compat, arguments: "[-c COUNT] HOST",
+        summary: "sends echo requests to a host, without privilege", ..DEFAULT },
+    Applet { name: "ping6", kind: Raw, arguments: "[-c COUNT] HOST",
         run: |call| ping::main(call.arguments, Some(true)),
-        summary: "asks a host for replies over IPv6", ..DEFAULT },
-    Applet { name: "apparmor_parser", kind: Compat, arguments: "-Kr",
+        summary: "sends echo requests to a host over IPv6", ..DEFAULT },
+    Applet { name: "apparmor_parser", kind: Raw, arguments: "-Kr",
         run: |call| engine::apparmor::main(call.arguments),
         summary: "loads podman's default AppArmor profile, which the image has compiled",
         ..DEFAULT },
-    Applet { name: "sshd-session", kind: Compat,
+    Applet { name: "sshd-session", kind: Raw,
         run: |call| sshd::exec_session(call.arguments),
-        summary: "reaps what sshd has left behind, then becomes OpenSSH's sshd-session", ..DEFAULT },
-    Applet { name: "sshd-auth", kind: Compat,
+        summary: "reaps the processes that sshd has left, then executes OpenSSH's sshd-session", ..DEFAULT },
+    Applet { name: "sshd-auth", kind: Raw,
         run: |call| sshd::run_auth(call.arguments),
         summary: "runs OpenSSH's sshd-auth, and puts the session into its user's cgroup", ..DEFAULT },
-    Applet { name: "systemctl", kind: Compat, arguments: "VERB [NAME...]",
+    Applet { name: "systemctl", kind: Raw, arguments: "VERB [NAME...]",
         run: |call| systemctl::main(call.control, call.table, call.arguments),
         summary: "translates the most common verbs of systemctl(1)", ..DEFAULT },
-    Applet { name: "journalctl", kind: Compat, arguments: "[OPTION...]",
+    Applet { name: "journalctl", kind: Raw, arguments: "[OPTION...]",
         run: |call| log::journalctl(call.arguments),
         summary: "shows the machine's log with the options of journalctl(1)", ..DEFAULT },
-    Applet { name: "varlink", kind: Compat, arguments: "[OPTION...] COMMAND [ARGUMENT...]",
+    Applet { name: "varlink", kind: Raw, arguments: "[OPTION...] COMMAND [ARGUMENT...]",
         run: |call| varlink::main(call.arguments),
         summary: "calls varlink services", ..DEFAULT },
-    Applet { name: varlink::activated::NAME, kind: Compat, arguments: "COMMAND [ARGUMENT...]",
+    Applet { name: varlink::activated::NAME, kind: Raw, arguments: "COMMAND [ARGUMENT...]",
         run: |call| varlink::activated::main(call.arguments),
-        summary: "becomes the service that `varlink -A` starts", ..DEFAULT },
-    Applet { name: "loginctl", kind: Compat, arguments: "VERB [USER]",
+        summary: "executes the service that `varlink -A` starts", ..DEFAULT },
+    Applet { name: "loginctl", kind: Raw, arguments: "VERB [USER]",
         run: |call| compat::shims::main(call.name, call.arguments),
-        summary: "answers what Lima asks of loginctl(1)", ..DEFAULT },
-    Applet { name: "rc-service", kind: Compat, arguments: "[--ifstarted|--ifstopped] NAME VERB",
+        summary: "implements the subset of loginctl(1) that Lima calls", ..DEFAULT },
+    Applet { name: "rc-service", kind: Raw, arguments: "[--ifstarted|--ifstopped] NAME VERB",
         run: |call| openrc::rc_service(call.control, call.arguments),
         summary: "runs a script of /etc/init.d, as Lima's guest agent has, as a service", ..DEFAULT },
-    Applet { name: "rc-update", kind: Compat, arguments: "add|del NAME [RUNLEVEL]",
+    Applet { name: "rc-update", kind: Raw, arguments: "add|del NAME [RUNLEVEL]",
         run: |call| openrc::rc_update(call.arguments),
-        summary: "answers what Lima asks of OpenRC", ..DEFAULT },
-    Applet { name: "sysctl", kind: Compat, arguments: "[--system | OPTION...]",
+        summary: "implements the subset of OpenRC's rc-update that Lima calls", ..DEFAULT },
+    Applet { name: "sysctl", kind: Raw, arguments: "[--system | OPTION...]",
         run: |call| compat::sysctl::main(call.arguments),
-        summary: "applies the files of sysctl.d, or becomes busybox's sysctl", ..DEFAULT },
-    Applet { name: "systemd-tmpfiles", kind: Compat, arguments: "--create [--prefix=PATH]",
+        summary: "applies the files of sysctl.d, or executes busybox's sysctl", ..DEFAULT },
+    Applet { name: "systemd-tmpfiles", kind: Raw, arguments: "--create [--prefix=PATH]",
         run: |call| compat::tmpfiles::main(call.arguments),
         summary: "makes the links and directories of /etc/tmpfiles.d", ..DEFAULT },
-    Applet { name: "mount.virtiofs", kind: Compat, arguments: "TAG DIRECTORY [-o OPTIONS]",
+    Applet { name: "mount.virtiofs", kind: Raw, arguments: "TAG DIRECTORY [-o OPTIONS]",
         run: |call| compat::mount_virtiofs::main(call.arguments),
         summary: "mounts a folder of the host, as mount(8) runs it", ..DEFAULT },
-    Applet { name: "update-ca-trust", kind: Compat,
+    Applet { name: "update-ca-trust", kind: Raw,
         run: |call| compat::shims::main(call.name, call.arguments),
         summary: "trusts the certificate authorities in /etc/pki/ca-trust/source/anchors", ..DEFAULT },
-    Applet { name: "podman", kind: Compat,
+    Applet { name: "podman", kind: Raw,
         run: |_| engine::stop::podman_cover(),
         summary: "refuses to run: containers-stop mounts it over podman during the shutdown", ..DEFAULT },
 ];
@@ -329,8 +328,7 @@ pub fn run(control: &ControlClient, name: &str, arguments: &[String]) -> i32 {
     let asks_help = arguments.iter().any(|argument| argument == "--help");
     let superfluous = arguments.first().filter(|_| applet.arguments.is_empty());
     match applet.kind {
-        // The programs that call these know their own options.
-        Kind::Compat => (applet.run)(&call),
+        Kind::Raw => (applet.run)(&call),
         // `b2p log` parses `--help` itself, because it may be the value of an option.
         _ if asks_help && applet.name != "log" => help::command(applet),
         // `b2p containers-stop` ends all containers, `b2p reload` reloads all files: a word that an applet

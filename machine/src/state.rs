@@ -11,7 +11,7 @@ pub enum State {
     Running,
     /// The processors stand still: asked for, or the host's disk is full.
     Paused,
-    /// Memory is on disk; `start` goes on from there.
+    /// Memory is on disk; `start` continues from there.
     Saved,
     /// Neither QEMU nor a keeper runs, and no memory is kept.
     Stopped,

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `snapshot`: moments of a machine to which it can go back, inside its qcow2 file. A snapshot of a
-//! machine that runs has its memory as well.
+//! `snapshot`: states of a machine that can be restored, inside its qcow2 file. A snapshot of a
+//! machine that runs contains its memory as well.
 
 use super::{dirs, lifecycle, machine, state};
 use crate::driver::{self, DiskEdit, Snapshot};
 use crate::fault::Fault;
 use crate::keeper::control;
 use crate::state::State;
-use crate::store::saved::{OWN, Saved};
+use crate::store::saved::{Saved, USER_PREFIX};
 use crate::store::{Dirs, Machine, files};
 use crate::text::tabwriter;
 use anyhow::{Result, anyhow, bail};
@@ -30,24 +30,18 @@ pub fn command() -> Command {
                 .help("Print JSON"),
         );
     Command::new("snapshot")
-        .about("Keep moments of a machine, and go back to them")
+        .about("Keep states of a machine, and restore them")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(
             sub(
                 "create",
-                "Keep disk and memory; of a stopped machine the disk alone",
+                "Keep disk and memory; for a stopped machine, the disk alone",
             )
             .arg(snapshot()),
         )
         .subcommand(list)
-        .subcommand(
-            sub(
-                "restore",
-                "Go back to a snapshot; what came after it is lost",
-            )
-            .arg(snapshot()),
-        )
+        .subcommand(sub("restore", "Restore a snapshot; later changes are lost").arg(snapshot()))
         .subcommand(sub("rm", "Remove a snapshot").arg(snapshot()))
 }
 
@@ -113,10 +107,10 @@ fn memory_file(machine: &Machine, name: &str) -> PathBuf {
 }
 
 fn create(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
-    let tag = format!("{OWN}{name}");
+    let tag = format!("{USER_PREFIX}{name}");
     match state(dirs, machine)? {
         State::Stopped => {
-            // A description that a removal has left would be of another moment.
+            // A description that an interrupted removal has left does not describe this snapshot.
             crate::store::dirs::remove_all(&memory_file(machine, name))?;
             edit(machine, DiskEdit::Create, &tag)?;
         }
@@ -137,10 +131,10 @@ fn create(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Goes back. A machine that runs is ended: what it does is not wanted any more. A snapshot with a
-/// memory leaves the machine saved, one without stopped.
+/// Restores a snapshot. A machine that runs is killed, because its state is replaced. A snapshot with
+/// memory leaves the machine saved, one without memory leaves it stopped.
 fn restore(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
-    let tag = format!("{OWN}{name}");
+    let tag = format!("{USER_PREFIX}{name}");
     state(dirs, machine)?;
     lifecycle::kill_one(machine)?;
     machine.forget_saved()?;
@@ -149,13 +143,13 @@ fn restore(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
     let path = memory_file(machine, name);
     let text = fs::read_to_string(&path).ok();
     let memory: Option<Saved> = text.and_then(|text| serde_json::from_str(&text).ok());
-    // The disk is of that moment from here on, the memory from the next line on: a power cut between the two leaves a
+    // The disk is restored here, the memory by the next statement: a power cut between the two leaves a
     // Stopped machine that boots from the restored disk.
     match memory.filter(|saved| saved.tag == tag) {
         Some(saved) => {
             machine.set_saved(&saved)?;
             println!(
-                "Machine \"{}\" is at \"{name}\": `start` goes on from there.",
+                "Machine \"{}\" is at \"{name}\": `start` continues from there.",
                 machine.name
             );
         }
@@ -167,7 +161,7 @@ fn restore(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Writes the size that the disk has again: a disk has grown since its snapshot was made.
+/// Writes the size of the restored disk into the configuration: the disk may have grown since the snapshot.
 fn keep_size(machine: &Machine) -> Result<()> {
     let mut config = machine.config()?;
     let bytes = driver::named(&config.driver)?.disk_bytes(&machine.disk())?;
@@ -179,11 +173,11 @@ fn keep_size(machine: &Machine) -> Result<()> {
 }
 
 fn remove(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
-    let tag = format!("{OWN}{name}");
+    let tag = format!("{USER_PREFIX}{name}");
     match state(dirs, machine)? {
         State::Saved if machine.saved()?.is_some_and(|saved| saved.tag == tag) => {
             return Err(fault(
-                "`start` goes on from this snapshot: start the machine first",
+                "the machine is saved at this snapshot: start the machine first",
             ));
         }
         State::Stopped | State::Saved => edit(machine, DiskEdit::Remove, &tag)?,
@@ -209,10 +203,10 @@ fn edit(machine: &Machine, edit: DiskEdit, tag: &str) -> Result<()> {
     driver::of(machine)?.edit_disk(&machine.disk(), edit, tag)
 }
 
-/// Returns the snapshots of the owner, with the names that the owner gave.
+/// Returns the snapshots that the user made, with their names.
 pub(super) fn names(machine: &Machine) -> Result<Vec<Snapshot>> {
-    let mut found = owner_snapshots(driver::of(machine)?.snapshots(&machine.disk())?);
-    // A memory without its description is that of another machine, of which this one is a copy.
+    let mut found = user_snapshots(driver::of(machine)?.snapshots(&machine.disk())?);
+    // Saved memory without a description belongs to another machine, of which this one is a copy.
     for snapshot in &mut found {
         if !memory_file(machine, &snapshot.tag).exists() {
             snapshot.memory = 0;
@@ -221,9 +215,9 @@ pub(super) fn names(machine: &Machine) -> Result<Vec<Snapshot>> {
     Ok(found)
 }
 
-fn owner_snapshots(all: Vec<Snapshot>) -> Vec<Snapshot> {
+fn user_snapshots(all: Vec<Snapshot>) -> Vec<Snapshot> {
     let named = |snapshot: Snapshot| {
-        let tag = snapshot.tag.strip_prefix(OWN)?.to_owned();
+        let tag = snapshot.tag.strip_prefix(USER_PREFIX)?.to_owned();
         Some(Snapshot { tag, ..snapshot })
     };
     all.into_iter().filter_map(named).collect()
@@ -251,15 +245,38 @@ fn table(snapshots: &[Snapshot]) -> String {
             0 => "-".to_owned(),
             bytes => format!("{} MiB", bytes >> 20),
         };
-        let age = now.saturating_sub(snapshot.created);
-        text += &format!("{}\t{memory}\t{} min\n", snapshot.tag, age / 60);
+        let age = age(now.saturating_sub(snapshot.created));
+        text += &format!("{}\t{memory}\t{age}\n", snapshot.tag);
     }
     tabwriter::align(&text, tabwriter::LS).trim_end().to_owned()
+}
+
+/// Formats an age of `seconds` in the largest unit of which it has two.
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ages_have_the_largest_unit_of_two() {
+        let cases = [
+            (119, "1 min"),
+            (7_199, "119 min"),
+            (7_200, "2 h"),
+            (172_799, "47 h"),
+            (172_800, "2 d"),
+        ];
+        for (seconds, text) in cases {
+            assert_eq!(age(seconds), text);
+        }
+    }
 
     #[test]
     fn names_of_snapshots() {
@@ -295,7 +312,7 @@ mod tests {
             memory,
             created: 5,
         });
-        let found = owner_snapshots(all.into());
+        let found = user_snapshots(all.into());
         let named: Vec<_> = found.iter().map(|s| (s.tag.as_str(), s.memory)).collect();
         assert_eq!(named, [("a", 3 << 20), ("1", 0)]);
         let text = table(&found);

@@ -16,7 +16,7 @@ use std::time::Duration;
 pub fn suspend_command() -> Command {
     Command::new("suspend")
         .about(
-            "Save the memory of machines on their disks, and end QEMU; `start` goes on from there",
+            "Save the memory of machines on their disks, and end QEMU; `start` continues from there",
         )
         .arg(many_names())
 }

@@ -16,10 +16,10 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-/// Tag of the snapshot that a suspension makes. Those of the owner begin with [`OWN`].
+/// Tag of the snapshot that a suspension makes. Tags of the user's snapshots begin with [`USER_PREFIX`].
 pub const SUSPENDED: &str = ".suspended";
 /// Beginning of the tags of snapshots that the owner names: a tag is never taken for a number.
-pub const OWN: &str = "own.";
+pub const USER_PREFIX: &str = "own.";
 
 /// Memory of a machine in a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

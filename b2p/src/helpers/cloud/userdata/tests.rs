@@ -16,7 +16,7 @@ pub fn diagnostics(text: &str) -> Diagnostics {
 }
 
 #[test]
-fn what_a_file_is_is_in_its_first_line() {
+fn the_first_line_decides_the_format() {
     assert_eq!(format(b" \n"), Format::Empty);
     assert!(matches!(
         format(b"#cloud-config\na: b"),
@@ -80,7 +80,7 @@ bootcmd:
 "#;
 
 #[test]
-fn limas() {
+fn lima_user_data() {
     let data = good(&LIMA.replace("KEY", KEY));
     let user = &data.users[0];
     let account = &user.account;
@@ -174,7 +174,7 @@ fn what_is_not_supported_is_named() {
 }
 
 #[test]
-fn nobody_breaks_out_of_a_line() {
+fn values_cannot_add_lines_to_system_files() {
     for text in [
         "users: [\"a:b\"]",
         "users: [{name: ann, homedir: \"/a:/b\"}]",
@@ -193,7 +193,7 @@ fn nobody_breaks_out_of_a_line() {
 }
 
 #[test]
-fn names_in_their_order() {
+fn hostname_precedence() {
     let name = |text: &str| hostname(&good(text), Some("meta.example"));
     assert_eq!(name("a: ~").as_deref(), Some("meta"));
     assert_eq!(
