@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     let (mut held, mut all, mut whole) = (0, 0, 0);
     let cases = cases(&corpus.join("quadlet"));
     for case in &cases {
-        let outcome = judge(corpus, case, &needs(&source, case), generator);
+        let outcome = compare(corpus, case, &needs(&source, case), generator);
         held += outcome.held;
         all += outcome.all;
         whole += usize::from(outcome.held == outcome.all);
@@ -115,7 +115,7 @@ fn copied(corpus: &Path, case: &str, needs: &[String]) -> PathBuf {
     dir
 }
 
-fn judge(corpus: &Path, case: &str, needs: &[String], generator: &[String]) -> Outcome {
+fn compare(corpus: &Path, case: &str, needs: &[String], generator: &[String]) -> Outcome {
     let dir = copied(corpus, case, needs);
     let (units, messages) = generate(&dir, generator);
     let text = fs::read_to_string(dir.join(case)).unwrap_or_default();
@@ -129,17 +129,11 @@ fn judge(corpus: &Path, case: &str, needs: &[String], generator: &[String]) -> O
         .into_iter()
         .map(|(name, text)| (name.to_owned(), Unit::parse(text)))
         .find(|(_, unit)| unit.last("Unit", "SourcePath") == Some(&source));
+    let subject = unit.map(|(name, unit)| Subject::new(name, unit));
     let mut outcome = Outcome {
         all: expectations.len(),
+        word: verdict(subject.as_ref()),
         ..Outcome::default()
-    };
-    let subject = unit.map(|(name, unit)| Subject::new(name, unit));
-    outcome.word = match &subject {
-        None => "refused".to_owned(),
-        Some(subject) => match Definition::of(&subject.unit, &subject.specifiers) {
-            Ok(_) => "runs".to_owned(),
-            Err(why) => why.to_string(),
-        },
     };
     for line in expectations {
         let words = words::split(line).unwrap_or_default();
@@ -156,6 +150,17 @@ fn judge(corpus: &Path, case: &str, needs: &[String], generator: &[String]) -> O
         }
     }
     outcome
+}
+
+/// Returns whether a unit runs, or why not; without a unit, the generator has refused the quadlet.
+fn verdict(subject: Option<&Subject>) -> String {
+    let Some(subject) = subject else {
+        return "refused".to_owned();
+    };
+    match Definition::of(&subject.unit, &subject.specifiers) {
+        Ok(_) => "runs".to_owned(),
+        Err(why) => why.to_string(),
+    }
 }
 
 fn copy_drop_ins(from: &Path, dir: &Path, name: &str) {
@@ -226,52 +231,35 @@ impl Subject {
         if let Some(verb) = verb.strip_prefix("podman-") {
             return self.holds_of_command(verb, args);
         }
-        let values = || -> Vec<String> {
-            let [section, key, ..] = args else {
-                return Vec::new();
-            };
-            let values = self.unit.all(section, key).into_iter();
-            values.map(str::to_owned).collect()
+        // The keys of [Install] decide the links to units.
+        if verb == "symlink" {
+            let words = [".wants/", ".requires/", ".service"];
+            return words.iter().any(|word| line.contains(word));
+        }
+        let [section, key, wanted @ ..] = args else {
+            return false;
         };
-        let wanted = args.get(2..).unwrap_or_default();
+        let values = self.unit.all(section, key);
+        let contains = |value: &&str| wanted.iter().all(|w| value.contains(w));
         match verb {
-            "key-is" => values() == wanted,
-            "key-is-empty" => values().is_empty(),
+            "key-is" => values == wanted,
+            "key-is-empty" => values.is_empty(),
             "key-is-regex" => {
-                let values = values();
-                values.len() == wanted.len()
-                    && values
-                        .iter()
-                        .zip(wanted)
-                        .all(|(value, wanted)| fits(wanted, value))
+                let mut pairs = values.iter().zip(wanted);
+                values.len() == wanted.len() && pairs.all(|(value, wanted)| fits(wanted, value))
             }
             "last-key-is-regex" => {
-                let [section, key, pattern] = args else {
-                    return false;
-                };
-                fits(pattern, self.unit.last(section, key).unwrap_or_default())
+                let last = self.unit.last(section, key).unwrap_or_default();
+                wanted.first().is_some_and(|pattern| fits(pattern, last))
             }
-            "key-contains" => values()
-                .iter()
-                .any(|value| wanted.iter().all(|w| value.contains(w))),
-            "key-not-contains" => !values()
-                .iter()
-                .any(|value| wanted.iter().all(|w| value.contains(w))),
-            // Links to units are what the keys of [Install] say.
-            "symlink" => {
-                line.contains(".wants/") || line.contains(".requires/") || line.contains(".service")
-            }
+            "key-contains" => values.iter().any(contains),
+            "key-not-contains" => !values.iter().any(contains),
             _ => false,
         }
     }
 
     fn holds_of_command(&self, verb: &str, args: &[String]) -> bool {
-        let prefixes = [
-            ("pre-", Stage::Pre),
-            ("stop-post-", Stage::StopPost),
-            ("stop-", Stage::Stop),
-        ];
-        let (stage, verb) = prefixes
+        let (stage, verb) = STAGES
             .iter()
             .find_map(|(prefix, stage)| Some((*stage, verb.strip_prefix(prefix)?)))
             .unwrap_or((Stage::Start, verb));
@@ -288,11 +276,8 @@ impl Subject {
         match verb.trim_end_matches("-regex") {
             "args" => contains(&argv, args),
             "global-args" => {
-                let Some((command, args)) = args.split_first() else {
-                    return false;
-                };
-                let at = argv.iter().position(|word| word == command);
-                at.is_some_and(|at| contains(&argv[..at], args))
+                let at = argv.iter().position(|word| Some(word) == args.first());
+                at.is_some_and(|at| contains(&argv[..at], &args[1..]))
             }
             "final-args" => {
                 let begin = argv.len().saturating_sub(args.len());
@@ -313,6 +298,13 @@ impl Subject {
         }
     }
 }
+
+/// Prefixes of assertions about commands of other stages than the start.
+const STAGES: [(&str, Stage); 3] = [
+    ("pre-", Stage::Pre),
+    ("stop-post-", Stage::StopPost),
+    ("stop-", Stage::Stop),
+];
 
 /// Splits fields, of which a quoted one may hold the separator.
 fn parts(text: &str, separator: &str) -> Vec<String> {

@@ -122,7 +122,7 @@ pub const APPLETS: &[Applet] = &[
 
     Applet { name: "console", kind: Service, arguments: "status|shell|rescue",
         run: |call| console::main(call.control, call.arguments),
-        summary: "shows the state of the machine on a console, then a root shell if a flag asks for it",
+        summary: "shows the state of the machine on a console, then a shell if flags ask for it",
         ..DEFAULT },
     Applet { name: "net", kind: Service, arguments: "[OPTION...]",
         run: |call| net::main(call.arguments),

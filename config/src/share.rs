@@ -76,6 +76,15 @@ fn folder(text: &str) -> Result<SharedFolder, Problem> {
             "not a tag (printable, at most 36 bytes) before the colon",
         ));
     }
+    Ok(SharedFolder {
+        tag: tag.to_owned(),
+        path: mount_point(path)?.to_owned(),
+        read_only,
+    })
+}
+
+/// Returns the path of a folder without slashes at its end, if a folder may be mounted there.
+fn mount_point(path: &str) -> Result<&str, Problem> {
     let path = match path.trim_end_matches('/') {
         "" if path.starts_with('/') => "/",
         path => path,
@@ -97,11 +106,7 @@ fn folder(text: &str) -> Result<SharedFolder, Problem> {
             "a directory of the system; use /mnt/<name>, or a path below a home directory",
         ));
     }
-    Ok(SharedFolder {
-        tag: tag.to_owned(),
-        path: path.to_owned(),
-        read_only,
-    })
+    Ok(path)
 }
 
 fn is_reserved(path: &str) -> bool {

@@ -184,6 +184,23 @@ fn check_usable(
             "it looks like {names} at once; it is left alone"
         )));
     };
+    check_content(signature)?;
+    let truncation = device.truncation.as_ref().filter(|t| !t.is_harmless());
+    if let Some(why) = truncation.and_then(|t| t.describe(device.size)) {
+        return Err(Rejection::Warn(why));
+    }
+    check_disk_of(device, devices)?;
+    if let Some(usage) = &device.in_use {
+        return Err(Rejection::Warn(format!("in use: {usage}")));
+    }
+    if device.read_only {
+        return Err(Rejection::Warn("it can only be read".into()));
+    }
+    Ok(())
+}
+
+/// Checks that the only signature of a device is that of a file system for data.
+fn check_content(signature: &Signature) -> Result<(), Rejection> {
     if signature.label.as_deref() == Some(UNFINISHED_LABEL) {
         return Err(Rejection::Log("a format of it was not finished".into()));
     }
@@ -195,17 +212,6 @@ fn check_usable(
         return Err(Rejection::Warn(format!(
             "it holds {name}, which cannot keep containers"
         )));
-    }
-    let truncation = device.truncation.as_ref().filter(|t| !t.is_harmless());
-    if let Some(why) = truncation.and_then(|t| t.describe(device.size)) {
-        return Err(Rejection::Warn(why));
-    }
-    check_disk_of(device, devices)?;
-    if let Some(usage) = &device.in_use {
-        return Err(Rejection::Warn(format!("in use: {usage}")));
-    }
-    if device.read_only {
-        return Err(Rejection::Warn("it can only be read".into()));
     }
     Ok(())
 }

@@ -173,17 +173,7 @@ fn reexec(message: &mut Message) {
     {
         set_shutdown(kind);
     }
-    // A crash long after the start is not part of a loop.
-    let is_healthy = seconds().saturating_sub(STARTED_S.load(Ordering::Relaxed)) >= HEALTHY_S;
-    let before = Crashes {
-        in_a_row: match is_healthy {
-            true => 0,
-            false => CRASHES.load(Ordering::Relaxed),
-        },
-        shutdown: ShutdownKind::from_letter(SHUTDOWN.load(Ordering::Relaxed)),
-        in_shutdown: SHUTDOWN_CRASHES.load(Ordering::Relaxed),
-    };
-    let crashes = before.and_another();
+    let crashes = crashes_before().and_another();
     if crashes.in_shutdown > MAX_SHUTDOWN_CRASHES
         && let Some(kind) = crashes.shutdown
     {
@@ -205,6 +195,19 @@ fn reexec(message: &mut Message) {
         }
         // execve(2) failed, usually with ENOMEM; PID 1 tries again.
         reap_and_wait_a_second();
+    }
+}
+
+/// Returns the crashes of earlier executions. A crash long after the start is not part of a loop.
+fn crashes_before() -> Crashes {
+    let is_healthy = seconds().saturating_sub(STARTED_S.load(Ordering::Relaxed)) >= HEALTHY_S;
+    Crashes {
+        in_a_row: match is_healthy {
+            true => 0,
+            false => CRASHES.load(Ordering::Relaxed),
+        },
+        shutdown: ShutdownKind::from_letter(SHUTDOWN.load(Ordering::Relaxed)),
+        in_shutdown: SHUTDOWN_CRASHES.load(Ordering::Relaxed),
     }
 }
 

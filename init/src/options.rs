@@ -81,24 +81,7 @@ pub enum Stop {
 /// # Errors
 /// The output and status that replace a run.
 pub fn parse(name: &str, words: &[&[u8]]) -> Result<Options, Stop> {
-    let dialect = Dialect::of(name);
-    let mut options = Options {
-        dialect,
-        pause: false,
-        session: dialect == Dialect::DumbInit,
-        group: dialect == Dialect::DumbInit,
-        subreaper: dialect == Dialect::Catatonit,
-        warn: false,
-        verbosity: 1,
-        parent: 0,
-        good: [false; 256],
-        rewrite: [-1; MAX_SIGNAL + 1],
-        command: 0,
-    };
-    options.good[0] = true;
-    if dialect == Dialect::Catatonit {
-        JOB.iter().for_each(|s| options.rewrite[*s as usize] = 0);
-    }
+    let mut options = Options::of(Dialect::of(name));
     let mut at = 0;
     while let Some(word) = words.get(at) {
         at += 1;
@@ -140,6 +123,28 @@ fn long_option(word: &[u8]) -> Result<u8, Stop> {
 }
 
 impl Options {
+    /// Returns the options of a dialect without arguments.
+    fn of(dialect: Dialect) -> Options {
+        let mut options = Options {
+            dialect,
+            pause: false,
+            session: dialect == Dialect::DumbInit,
+            group: dialect == Dialect::DumbInit,
+            subreaper: dialect == Dialect::Catatonit,
+            warn: false,
+            verbosity: 1,
+            parent: 0,
+            good: [false; 256],
+            rewrite: [-1; MAX_SIGNAL + 1],
+            command: 0,
+        };
+        options.good[0] = true;
+        if dialect == Dialect::Catatonit {
+            JOB.iter().for_each(|s| options.rewrite[*s as usize] = 0);
+        }
+        options
+    }
+
     /// Parses an argument of option letters; returns the number of further arguments that belong to
     /// it.
     fn letters(&mut self, letters: &[u8], next: Option<&[u8]>) -> Result<usize, Stop> {

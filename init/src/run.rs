@@ -97,15 +97,7 @@ fn say(name: &str, stop: &Stop) -> i32 {
 
 fn run(name: &str, o: &Options, command: *const *const c_char) -> Result<i32, (String, Errno)> {
     let fail = |what: &str| (what.to_owned(), Errno::last());
-    // SAFETY: integers.
-    unsafe {
-        if o.parent != 0 && libc::prctl(libc::PR_SET_PDEATHSIG, o.parent) != 0 {
-            return Err(fail("parent's death"));
-        }
-        if o.subreaper && libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) != 0 {
-            return Err(fail("subreaper"));
-        }
-    }
+    set_process_flags(o).map_err(fail)?;
     if o.verbosity > 0 && o.dialect == Dialect::Tini && !reaps() {
         let why = "] neither pid 1 nor a subreaper (-s): orphans go elsewhere, and zombie reaping won't work\n";
         tell(2, &["[", name, why]);
@@ -137,6 +129,21 @@ fn run(name: &str, o: &Options, command: *const *const c_char) -> Result<i32, (S
             _ => forward(o, child, got),
         }
     }
+}
+
+/// Sets the signal at the parent's death, and the process as a subreaper (prctl(2)), as the options ask. The error names
+/// the step that failed.
+fn set_process_flags(o: &Options) -> Result<(), &'static str> {
+    // SAFETY: integers.
+    unsafe {
+        if o.parent != 0 && libc::prctl(libc::PR_SET_PDEATHSIG, o.parent) != 0 {
+            return Err("parent's death");
+        }
+        if o.subreaper && libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) != 0 {
+            return Err("subreaper");
+        }
+    }
+    Ok(())
 }
 
 /// Releases the working directory, so that its file system can be unmounted, and descriptors that

@@ -199,26 +199,32 @@ fn receive_into(
         message.msg_controllen = size_of_val(control) as _;
         let flags = flags | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
         let length = Errno::result(libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags))?;
-        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        Ok(Received {
+            length: length.unsigned_abs(),
+            pid: sender_of(&message).unwrap_or(0),
+            has_descriptors: message.msg_flags & libc::MSG_CTRUNC != 0,
+        })
+    }
+}
+
+/// Returns the pid of the credentials (unix(7), `SCM_CREDENTIALS`) that are the first control message.
+///
+/// # Safety
+/// recvmsg(2) has filled in the message, and its buffer is live.
+unsafe fn sender_of(message: &libc::msghdr) -> Option<libc::pid_t> {
+    // SAFETY: the requirement of this function; CMSG_FIRSTHDR returns null without a whole header.
+    unsafe {
+        let header = libc::CMSG_FIRSTHDR(&raw const *message);
+        let least = libc::CMSG_LEN(size_of::<libc::ucred>() as _) as usize;
         let is_credentials = !header.is_null()
             && (*header).cmsg_level == libc::SOL_SOCKET
             && (*header).cmsg_type == libc::SCM_CREDENTIALS
-            && (*header).cmsg_len as usize
-                >= libc::CMSG_LEN(size_of::<libc::ucred>() as _) as usize;
-        let pid = match is_credentials {
-            true => {
-                libc::CMSG_DATA(header)
-                    .cast::<libc::ucred>()
-                    .read_unaligned()
-                    .pid
-            }
-            false => 0,
+            && (*header).cmsg_len as usize >= least;
+        let credentials = || {
+            let data = libc::CMSG_DATA(header).cast::<libc::ucred>();
+            data.read_unaligned()
         };
-        Ok(Received {
-            length: length.unsigned_abs(),
-            pid,
-            has_descriptors: message.msg_flags & libc::MSG_CTRUNC != 0,
-        })
+        is_credentials.then(|| credentials().pid)
     }
 }
 

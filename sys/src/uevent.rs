@@ -96,9 +96,8 @@ impl AsFd for UeventSocket {
 pub fn parse(message: &[u8]) -> Option<Uevent> {
     let first = message.split(|&b| b == 0).next()?;
     let value = |name: &[u8]| {
-        let found = message
-            .split(|&b| b == 0)
-            .find_map(|f| f.strip_prefix(name))?;
+        let mut fields = message.split(|&b| b == 0);
+        let found = fields.find_map(|field| field.strip_prefix(name))?;
         String::from_utf8(found.to_vec()).ok()
     };
     let block = value(b"SUBSYSTEM=").is_some_and(|s| s == "block");
@@ -132,12 +131,16 @@ pub fn parse(message: &[u8]) -> Option<Uevent> {
     if block {
         return value(b"SEQNUM=")?.parse().ok().map(Uevent::BlockAdded);
     }
-    let name = value(b"DEVNAME=")?;
-    let event = name
+    input_node(&value(b"DEVNAME=")?)
+}
+
+/// Returns the event of a new node of an input device; `None` for another device.
+fn input_node(name: &str) -> Option<Uevent> {
+    let node = name
         .strip_prefix("input/")
         .or_else(|| name.strip_prefix("/dev/input/"))?;
-    let plain = !event.is_empty() && event.bytes().all(|b| b.is_ascii_alphanumeric());
-    plain.then(|| Uevent::InputNode(event.to_owned()))
+    let plain = !node.is_empty() && node.bytes().all(|b| b.is_ascii_alphanumeric());
+    plain.then(|| Uevent::InputNode(node.to_owned()))
 }
 
 /// Paths in sysfs of disks that cannot be the data disk: loop devices and the like, which consist

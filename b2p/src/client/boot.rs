@@ -164,9 +164,7 @@ fn waterfall(report: &Report<'_>, terminal: &Terminal) -> String {
         let line = format!("{name:<name_width$}  {start:>8} {took:>8}  {bar}");
         format!("{}\n", line.trim_end())
     };
-    let numbers_width = name_width + 2 + 8 + 1 + 8 + 2;
-    let width = terminal.width.unwrap_or(FILE_WIDTH);
-    let width = width.saturating_sub(numbers_width + 1);
+    let width = chart_width(name_width, terminal);
     let chart = Chart::new(zero, end, ready, width, terminal.glyphs);
     let kernel = millis(zero, false);
     let remark = match width {
@@ -187,6 +185,13 @@ fn waterfall(report: &Report<'_>, terminal: &Terminal) -> String {
         out.push_str(&line(row.name, &start, &row.took(), &bar));
     }
     out
+}
+
+/// Returns the columns that names of `name_width` and the two numbers leave for the chart.
+fn chart_width(name_width: usize, terminal: &Terminal) -> usize {
+    let numbers_width = name_width + 2 + 8 + 1 + 8 + 2;
+    let width = terminal.width.unwrap_or(FILE_WIDTH);
+    width.saturating_sub(numbers_width + 1)
 }
 
 /// Returns the bar in its colour, and the mark after it dimmed.

@@ -170,37 +170,44 @@ fn run(control: &ControlClient, table: &'static [Applet], options: &Options) -> 
             return 1;
         }
     };
-    let targets = Targets {
-        env: &env,
-        owner: &owner,
-        options,
-    };
-    let verb = options.verb.as_str();
     if let Some(status) = update_timer::run(&env, options) {
         return status;
     }
     if let Some(status) = read(control, &owner, options) {
         return status;
     }
+    let targets = Targets {
+        env: &env,
+        owner: &owner,
+        options,
+    };
+    change(control, table, &targets)
+}
+
+/// Runs a verb that changes something, and returns the exit status.
+fn change(control: &ControlClient, table: &'static [Applet], targets: &Targets<'_>) -> i32 {
     let ask = |then: &dyn Fn(&Report<'_>) -> i32| with_report(control, then);
-    match verb {
-        "poweroff" | "reboot" | "halt" => {
+    let options = targets.options;
+    match options.verb.as_str() {
+        verb @ ("poweroff" | "reboot" | "halt") => {
             let force = options.has("force").then(|| "-f".to_owned());
             let force: Vec<String> = force.into_iter().collect();
             power::main(control, table, verb, &force)
         }
         "start" => ask(&|report| targets.start(report)),
         "stop" => ask(&|report| targets.stop(report)),
-        "restart" => ask(&|report| targets.restart(report, verb, false)),
-        "try-restart" | "condrestart" => ask(&|report| targets.restart(report, verb, true)),
+        verb @ "restart" => ask(&|report| targets.restart(report, verb, false)),
+        verb @ ("try-restart" | "condrestart") => {
+            ask(&|report| targets.restart(report, verb, true))
+        }
         "reload" => ask(&|report| targets.reload(report)),
-        "reload-or-restart" | "try-reload-or-restart" => {
+        verb @ ("reload-or-restart" | "try-reload-or-restart") => {
             ask(&|report| targets.reload_or_restart(report, verb))
         }
         "kill" => ask(&|report| targets.kill(report)),
         "reset-failed" => ask(&|report| targets.reset_failed(report)),
-        "enable" | "disable" | "reenable" => enable(control, &targets),
-        "daemon-reload" => reload(&env),
+        "enable" | "disable" | "reenable" => enable(control, targets),
+        "daemon-reload" => reload(targets.env),
         verb => unknown(verb),
     }
 }
@@ -256,41 +263,13 @@ fn reload(env: &Environment) -> i32 {
 
 /// Enables or disables units, reads the files again, and starts or stops them with `--now`.
 fn enable(control: &ControlClient, targets: &Targets<'_>) -> i32 {
-    let Targets {
-        env,
-        owner,
-        options,
-    } = targets;
+    let options = targets.options;
     let is_enable = options.verb != "disable";
-    let status = with_report(control, |report| {
-        let refusal = |word: &str| {
-            let view = units::find(report, owner, word);
-            enable::refusal(&view, if is_enable { "enable" } else { "disable" })
-        };
-        match owner.uid {
-            0 => link(owner, options, refusal),
-            // The links of a user are made with the rights of the user.
-            _ if !options.has(HAS_LINKS) => {
-                let (verb, name) = (&options.verb, &owner.name);
-                print_error(&format!(
-                    "systemctl: --user {verb}: run it as {name}, without sudo"
-                ));
-                1
-            }
-            _ => {
-                let mut words = options.names.iter();
-                let none = words.find(|word| !enable::is_file(owner, word));
-                none.and_then(|word| refusal(word)).map_or(0, |why| {
-                    print_error(&why.to_string());
-                    1
-                })
-            }
-        }
-    });
+    let status = with_report(control, |report| enable_links(report, targets, is_enable));
     if status != 0 {
         return status;
     }
-    let reloaded = reload(env);
+    let reloaded = reload(targets.env);
     if reloaded != 0 || !options.has("now") {
         return reloaded;
     }
@@ -300,7 +279,35 @@ fn enable(control: &ControlClient, targets: &Targets<'_>) -> i32 {
     })
 }
 
-/// Makes or removes links; `otherwise` judges what is no file.
+/// Makes or removes the links of units. The links of a user are made with the rights of the user, before this
+/// program runs as root.
+fn enable_links(report: &Report<'_>, targets: &Targets<'_>, is_enable: bool) -> i32 {
+    let Targets { owner, options, .. } = targets;
+    let refusal = |word: &str| {
+        let view = units::find(report, owner, word);
+        enable::refusal(&view, if is_enable { "enable" } else { "disable" })
+    };
+    match owner.uid {
+        0 => link(owner, options, refusal),
+        _ if !options.has(HAS_LINKS) => {
+            let (verb, name) = (&options.verb, &owner.name);
+            print_error(&format!(
+                "systemctl: --user {verb}: run it as {name}, without sudo"
+            ));
+            1
+        }
+        _ => {
+            let mut words = options.names.iter();
+            let none = words.find(|word| !enable::is_file(owner, word));
+            none.and_then(|word| refusal(word)).map_or(0, |why| {
+                print_error(&why.to_string());
+                1
+            })
+        }
+    }
+}
+
+/// Makes or removes links; `otherwise` returns the refusal of a word that is no file.
 fn link(
     owner: &Owner,
     options: &Options,

@@ -255,18 +255,7 @@ impl Tree {
         let mut dir = self.root.try_clone()?;
         let mut links = 0;
         while let Some(name) = names.pop_front() {
-            let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-            let next = match openat(&dir, name.as_os_str(), flags, Mode::empty()) {
-                Err(Errno::ENOENT) if make => {
-                    mkdirat(
-                        &dir,
-                        name.as_os_str(),
-                        Mode::from_bits_truncate(DIRECTORY_MODE),
-                    )?;
-                    openat(&dir, name.as_os_str(), flags, Mode::empty())?
-                }
-                next => next?,
-            };
+            let next = open_entry(&dir, &name, make)?;
             let stat = fstat(&next)?;
             match format_of(&stat) {
                 SFlag::S_IFDIR => dir = next,
@@ -292,6 +281,18 @@ impl Tree {
             }
         }
         Ok(dir)
+    }
+}
+
+/// Opens an entry of a directory without following a link; makes a directory if there is none and `make` is true.
+fn open_entry(dir: &OwnedFd, name: &OsStr, make: bool) -> nix::Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    match openat(dir, name, flags, Mode::empty()) {
+        Err(Errno::ENOENT) if make => {
+            mkdirat(dir, name, Mode::from_bits_truncate(DIRECTORY_MODE))?;
+            openat(dir, name, flags, Mode::empty())
+        }
+        opened => opened,
     }
 }
 

@@ -95,6 +95,13 @@ pub fn set(files: &mut Files, user: &User) -> Result<Account> {
         let line = format!("{name}:x:{gid}:");
         files.group = with_line(&files.group, name, &line, |_| false);
     }
+    set_memberships(files, user, uid);
+    Ok(Account { uid, gid, home })
+}
+
+/// Adds a user to its groups, to shadow(5) without a password, and to the files of subordinate ids.
+fn set_memberships(files: &mut Files, user: &User, uid: u32) {
+    let name = &user.name;
     for group in &user.groups {
         files.group = with_member(&files.group, group, name);
     }
@@ -106,7 +113,6 @@ pub fn set(files: &mut Files, user: &User) -> Result<Account> {
         files.subuid = with_subordinates(&files.subuid, name);
         files.subgid = with_subordinates(&files.subgid, name);
     }
-    Ok(Account { uid, gid, home })
 }
 
 /// Adds a user for a program, with a group of its own, no home directory and no subordinate

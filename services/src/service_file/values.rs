@@ -18,6 +18,13 @@ fn expected<T>(right: &'static str) -> Result<T, Expected> {
     Err(Expected(right))
 }
 
+fn service_names<'a, 'b>(names: &'b [&'a str]) -> Result<&'b [&'a str], Expected> {
+    match !names.is_empty() && names.iter().all(|name| is_name(name)) {
+        true => Ok(names),
+        false => expected("names of services"),
+    }
+}
+
 impl<'a> Parsed<'a> {
     /// Sets the values of `key`.
     ///
@@ -34,21 +41,13 @@ impl<'a> Parsed<'a> {
             ("exec", _) => return expected("a program by its whole path, then its arguments"),
             ("at", words) => self.at = Some(times(words)?),
             ("final", [_, ..]) => self.final_statuses = statuses(values)?,
-            ("final", _) => return expected("exit statuses, such as 3 78"),
             ("done", [_, ..]) => self.done_statuses = statuses(values)?,
-            ("done", _) => return expected("exit statuses, such as 3 78"),
+            ("final" | "done", _) => return expected("exit statuses, such as 3 78"),
             ("env", [_, ..]) => return self.add_env(values),
             ("env", _) => return expected("NAME=value"),
-            ("needs", [_, ..]) if values.iter().all(|n| is_name(n)) => {
-                self.needs.extend_from_slice(values);
-            }
-            ("after", [_, ..]) if values.iter().all(|n| is_name(n)) => {
-                self.after.extend_from_slice(values);
-            }
-            ("binds", [_, ..]) if values.iter().all(|n| is_name(n)) => {
-                self.binds.extend_from_slice(values);
-            }
-            ("needs" | "after" | "binds", _) => return expected("names of services"),
+            ("needs", names) => self.needs.extend_from_slice(service_names(names)?),
+            ("after", names) => self.after.extend_from_slice(service_names(names)?),
+            ("binds", names) => self.binds.extend_from_slice(service_names(names)?),
             ("limit", &[file, value]) if is_limit(file) => self.limits.push((file, value)),
             ("limit", _) => {
                 return expected("a file of its cgroup and a value, such as memory.max 64M");

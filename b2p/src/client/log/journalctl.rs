@@ -76,27 +76,7 @@ pub fn parse(args: &[String], user: &Owner) -> Result<Options, Problem> {
             });
         }
     }
-    let Line {
-        mut options,
-        units,
-        programs,
-        is_user,
-    } = line;
-    let machine = Owner::default();
-    if is_user && units.is_empty() {
-        options.names.push(names::of_owner(user, "*"));
-    } else if !units.is_empty() {
-        let of = |(unit, is_users): &(&str, bool)| {
-            let own = is_user || *is_users;
-            of_unit(unit, if own { user } else { &machine })
-        };
-        let lists: Result<Vec<_>, Problem> = units.iter().map(of).collect();
-        options.names.push(lists?.concat());
-    }
-    if !programs.is_empty() {
-        options.names.push(programs);
-    }
-    Ok(options)
+    line.finish(user)
 }
 
 /// Returns the names in the log of the units that a name or a pattern stands for.
@@ -123,6 +103,25 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
+    /// Returns the options, with the names in the log of all units and programs.
+    fn finish(mut self, user: &Owner) -> Result<Options, Problem> {
+        let machine = Owner::default();
+        if self.is_user && self.units.is_empty() {
+            self.options.names.push(names::of_owner(user, "*"));
+        } else if !self.units.is_empty() {
+            let of = |(unit, is_users): &(&str, bool)| {
+                let is_users = self.is_user || *is_users;
+                of_unit(unit, if is_users { user } else { &machine })
+            };
+            let lists: Result<Vec<_>, Problem> = self.units.iter().map(of).collect();
+            self.options.names.push(lists?.concat());
+        }
+        if !self.programs.is_empty() {
+            self.options.names.push(self.programs);
+        }
+        Ok(self.options)
+    }
+
     /// Reads an option that selects records; returns false for another one.
     fn select(&mut self, arg: Arg<'a>, args: &mut Args<'a>) -> Result<bool, Problem> {
         let options = &mut self.options;

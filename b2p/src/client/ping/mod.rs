@@ -98,12 +98,8 @@ impl Summary {
 fn run(socket: &Socket, options: &Options<'_>) -> Result<bool> {
     let stop = Stop::new().doing("signal handlers")?;
     let (begin, mut summary) = (Instant::now(), Summary::default());
-    println!(
-        "PING {} ({}): {} data bytes",
-        options.host,
-        socket.peer(),
-        options.size
-    );
+    let (host, size) = (options.host, options.size);
+    println!("PING {host} ({}): {size} data bytes", socket.peer());
     let mut next = begin;
     loop {
         let now = Instant::now();

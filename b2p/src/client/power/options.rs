@@ -42,18 +42,7 @@ struct Options {
 /// # Errors
 /// An option is unknown, or a time is not valid.
 pub fn parse(name: &str, args: &[String], now: u32) -> Result<Action, Problem> {
-    let mut options = Options {
-        is_shutdown: name == "shutdown",
-        kind: match name {
-            "reboot" => ShutdownKind::Reboot,
-            "halt" => ShutdownKind::Halt,
-            _ => ShutdownKind::PowerOff,
-        },
-        delay: None,
-        force: false,
-        sync: true,
-        other: None,
-    };
+    let mut options = Options::of(name);
     let mut has_time = false;
     let mut args = Args::new(args);
     while let Some(arg) = args.next_arg()? {
@@ -91,6 +80,22 @@ fn wrong_time(text: &str) -> Problem {
 }
 
 impl Options {
+    /// Returns the options of the command `name` without arguments.
+    fn of(name: &str) -> Options {
+        Options {
+            is_shutdown: name == "shutdown",
+            kind: match name {
+                "reboot" => ShutdownKind::Reboot,
+                "halt" => ShutdownKind::Halt,
+                _ => ShutdownKind::PowerOff,
+            },
+            delay: None,
+            force: false,
+            sync: true,
+            other: None,
+        }
+    }
+
     fn action(self) -> Action {
         let default_delay = if self.is_shutdown { SHUTDOWN_DELAY } else { 0 };
         match self.other {

@@ -7,6 +7,11 @@ use sys::error::{Error, Result};
 /// Signs of the shell that wordexp(3) refuses (`WRDE_BADCHAR`).
 const REFUSED: &[char] = &['|', '&', ';', '<', '>', '(', ')', '{', '}', '\n'];
 
+/// Refusal of a quotation.
+const QUOTE: &str = "a `'` without an end";
+/// Refusal of command substitution.
+const COMMAND: &str = "a command within the command";
+
 /// Returns the words of a command line. `variable` returns the value of a variable; one that is not
 /// set is empty.
 ///
@@ -24,28 +29,22 @@ pub(super) fn split(line: &str, variable: impl Fn(&str) -> Option<String>) -> Re
                 words.push("");
             }
             '\'' if !is_quoted => {
-                let (text, after) = rest
-                    .split_once('\'')
-                    .ok_or_else(|| refused(line, "a `'` without an end"))?;
+                let (text, after) = rest.split_once('\'').ok_or_else(|| refused(line, QUOTE))?;
                 words.push(text);
                 rest = after;
             }
             '\\' => rest = escaped(rest, is_quoted, &mut words),
-            '`' => return Err(refused(line, "a command within the command")),
-            '$' if rest.starts_with('(') => {
-                return Err(refused(line, "a command within the command"));
+            '`' => return Err(refused(line, COMMAND)),
+            '$' if rest.starts_with('(') => return Err(refused(line, COMMAND)),
+            '$' => {
+                let (name, after) =
+                    name(rest).ok_or_else(|| refused(line, "a `$` without a name"))?;
+                match name {
+                    "" => words.push("$"),
+                    name => words.value(&variable(name).unwrap_or_default(), is_quoted),
+                }
+                rest = after;
             }
-            '$' => match name(rest) {
-                None => return Err(refused(line, "a `$` without a name")),
-                Some(("", after)) => {
-                    words.push("$");
-                    rest = after;
-                }
-                Some((name, after)) => {
-                    words.value(&variable(name).unwrap_or_default(), is_quoted);
-                    rest = after;
-                }
-            },
             ' ' | '\t' if !is_quoted => words.end(),
             c if !is_quoted && REFUSED.contains(&c) => {
                 return Err(refused(line, &format!("{c:?} outside of quotes")));
@@ -53,12 +52,10 @@ pub(super) fn split(line: &str, variable: impl Fn(&str) -> Option<String>) -> Re
             c => words.push(c.encode_utf8(&mut [0; 4])),
         }
     }
-    words.end();
-    match words.done.is_empty() {
-        _ if is_quoted => Err(refused(line, "a `\"` without an end")),
-        true => Err(refused(line, "no word")),
-        false => Ok(words.done),
+    if is_quoted {
+        return Err(refused(line, "a `\"` without an end"));
     }
+    words.finish().ok_or_else(|| refused(line, "no word"))
 }
 
 /// Words so far, and the one that is being read.
@@ -69,6 +66,12 @@ struct Words {
 }
 
 impl Words {
+    /// Returns the words, unless there is none.
+    fn finish(mut self) -> Option<Vec<String>> {
+        self.end();
+        Some(self.done).filter(|words| !words.is_empty())
+    }
+
     fn push(&mut self, text: &str) {
         self.word.get_or_insert_default().push_str(text);
     }

@@ -52,6 +52,15 @@ const KNOWN: &[&str] = &[
 
 /// Settings without which a card can be left to DHCP.
 const ASKS: &[&str] = &["addresses", "gateway4", "routes", "nameservers"];
+impl Network {
+    /// Adds the new name of a card, unless it keeps its name.
+    fn rename(&mut self, from: &str, to: String) {
+        if from != to {
+            self.renames.push((from.to_owned(), to));
+        }
+    }
+}
+
 /// Settings of a route; those of Linux' own choice need no action.
 const ROUTE: &[&str] = &["to", "via", "metric", "on-link"];
 
@@ -89,23 +98,29 @@ pub fn parse(text: &str, cards: &[Card]) -> Result<(Network, Diagnostics)> {
                 Some(plan) => network.plans.push(plan),
                 None => without.push((card.place.clone(), card.refuses_dhcp())),
             }
-            if name != existing.name {
-                network.renames.push((existing.name.clone(), name));
-            }
+            network.rename(&existing.name, name);
         }
     }
-    let is_dhcp = |plan: &String| plan.starts_with("dhcp");
-    if without.is_empty() && network.plans.iter().all(is_dhcp) {
+    let mut plans = network.plans.iter();
+    if without.is_empty() && plans.all(|plan| plan.starts_with("dhcp")) {
         network.plans.clear();
     }
-    for (place, refuses_dhcp) in without.iter().filter(|_| network.plans.is_empty()) {
+    if network.plans.is_empty() {
+        diagnose_dhcp(&without, &mut diagnostics);
+    }
+    Ok((network, diagnostics))
+}
+
+/// Names the cards that use DHCP although their settings ask for no IPv4 address: the places, and whether the
+/// settings refuse DHCP.
+fn diagnose_dhcp(without: &[(String, bool)], diagnostics: &mut Diagnostics) {
+    for (place, refuses_dhcp) in without {
         let line = format!("{place}: it asks for no IPv4 address, and uses DHCP");
         match refuses_dhcp {
             true => diagnostics.failed(format_args!("{line}; b2p.net=off ends that")),
             false => diagnostics.unsupported(line),
         }
     }
-    Ok((network, diagnostics))
 }
 
 /// Returns the settings of the cards; `None` if the file is empty.

@@ -65,20 +65,11 @@ fn file(node: &Node, diagnostics: &mut Diagnostics) -> Option<File> {
     let Some(mode) = node.get_text("permissions").map_or(Some(0o644), mode) else {
         return wrong("permissions: octal digits, such as '0644'");
     };
-    let (is_base64, is_gzip) = match node.get_text("encoding").unwrap_or("text/plain") {
-        "text/plain" => (false, false),
-        "b64" | "base64" => (true, false),
-        "gz" | "gzip" => (false, true),
-        "gz+base64" | "gzip+base64" | "gz+b64" | "gzip+b64" => (true, true),
-        _ => return wrong("encoding: text/plain, b64, gzip or gz+b64"),
+    let name = node.get_text("encoding").unwrap_or("text/plain");
+    let Some((is_base64, is_gzip)) = encoding(name) else {
+        return wrong("encoding: text/plain, b64, gzip or gz+b64");
     };
-    let content = match node.get("content") {
-        Some(Node::Binary(text)) => base64::decode(text),
-        Some(Node::Text(text)) => Some(text.as_bytes().to_vec()),
-        _ => Some(Vec::new()),
-    };
-    let decode = |text: Vec<u8>| base64::decode(std::str::from_utf8(&text).ok()?);
-    let Some(content) = content.and_then(|c| if is_base64 { decode(c) } else { Some(c) }) else {
+    let Some(content) = content(node, is_base64) else {
         return wrong("content: it is not base64");
     };
     Some(File {
@@ -90,6 +81,30 @@ fn file(node: &Node, diagnostics: &mut Diagnostics) -> Option<File> {
         append: append == Some(true),
         defer: defer == Some(true),
     })
+}
+
+/// Returns whether the content is in base64, and whether it is compressed by gzip(1).
+fn encoding(name: &str) -> Option<(bool, bool)> {
+    Some(match name {
+        "text/plain" => (false, false),
+        "b64" | "base64" => (true, false),
+        "gz" | "gzip" => (false, true),
+        "gz+base64" | "gzip+base64" | "gz+b64" | "gzip+b64" => (true, true),
+        _ => return None,
+    })
+}
+
+/// Returns the content of a file, not decompressed; `None` if it is not base64 where it must be.
+fn content(node: &Node, is_base64: bool) -> Option<Vec<u8>> {
+    let content = match node.get("content") {
+        Some(Node::Binary(text)) => base64::decode(text)?,
+        Some(Node::Text(text)) => text.as_bytes().to_vec(),
+        _ => Vec::new(),
+    };
+    match is_base64 {
+        true => base64::decode(std::str::from_utf8(&content).ok()?),
+        false => Some(content),
+    }
 }
 
 fn mode(text: &str) -> Option<u32> {
@@ -201,18 +216,19 @@ fn mount(fields: &Node, diagnostics: &mut Diagnostics) -> Option<Mount> {
         ));
         return None;
     }
-    let is_for_mount = |option: &&str| {
-        let is_for_fstab = matches!(*option, "_netdev" | "nofail" | "auto");
-        !option.starts_with("x-systemd.") && !is_for_fstab
-    };
-    let for_mount: Vec<&str> = options.split(',').filter(is_for_mount).collect();
+    let for_mount = options.split(',').filter(|option| is_for_mount(option));
     Some(Mount {
         source: device(source, fs_type),
         target: target.to_owned(),
         fs_type: fs_type.to_owned(),
-        options: for_mount.join(","),
+        options: for_mount.collect::<Vec<_>>().join(","),
         nofail: options.split(',').any(|option| option == "nofail"),
     })
+}
+
+/// Returns true for an option that mount(2) or mount(8) knows; the others are for fstab(5) alone.
+fn is_for_mount(option: &str) -> bool {
+    !option.starts_with("x-systemd.") && !matches!(option, "_netdev" | "nofail" | "auto")
 }
 
 /// Expands the short name of a device, such as `vdb1`; the tag of a shared folder may look like

@@ -135,16 +135,7 @@ fn apply(user: &mut User, key: &str, value: &Node, diagnostics: &mut Diagnostics
             add_groups(&mut account.groups, &place, value, diagnostics);
         }
         "sudo" if value.as_bool() == Some(false) => {}
-        "sudo" => {
-            for rule in value.texts(&place, diagnostics) {
-                match is_rule(rule) {
-                    true => user.sudo.push(rule.to_owned()),
-                    false => diagnostics.failed(format_args!(
-                        "{place}: a rule such as ALL=(ALL) NOPASSWD:ALL"
-                    )),
-                }
-            }
-        }
+        "sudo" => add_rules(&mut user.sudo, &place, value, diagnostics),
         "ssh_authorized_keys" | "ssh-authorized-keys" => {
             user.keys.extend(keys(&place, value, diagnostics));
         }
@@ -152,6 +143,17 @@ fn apply(user: &mut User, key: &str, value: &Node, diagnostics: &mut Diagnostics
         key if PASSWORDS.contains(&key) => wrong("there are no passwords here"),
         key if NO_ACTION.contains(&key) => {}
         _ => diagnostics.unsupported(format_args!("{place} is not supported")),
+    }
+}
+
+fn add_rules(rules: &mut Vec<String>, place: &str, value: &Node, diagnostics: &mut Diagnostics) {
+    for rule in value.texts(place, diagnostics) {
+        match is_rule(rule) {
+            true => rules.push(rule.to_owned()),
+            false => diagnostics.failed(format_args!(
+                "{place}: a rule such as ALL=(ALL) NOPASSWD:ALL"
+            )),
+        }
     }
 }
 

@@ -149,6 +149,11 @@ pub fn parse(text: &str) -> (UserData, Diagnostics) {
 
 /// Applies a setting; returns false if it is unknown.
 fn apply(data: &mut UserData, name: &str, value: &Node, diagnostics: &mut Diagnostics) -> bool {
+    let text = |value: &Node, diagnostics: &mut Diagnostics| {
+        value.expect_text(name, diagnostics).map(str::to_owned)
+    };
+    let commands =
+        |value: &Node, diagnostics: &mut Diagnostics| schema::commands(name, value, diagnostics);
     match name {
         "user" => {}
         "users" => {
@@ -160,29 +165,21 @@ fn apply(data: &mut UserData, name: &str, value: &Node, diagnostics: &mut Diagno
         "ssh_authorized_keys" | "ssh-authorized-keys" => {
             data.keys.extend(user::keys(name, value, diagnostics));
         }
-        "hostname" | "fqdn" | "timezone" => {
-            let text = value.expect_text(name, diagnostics).map(str::to_owned);
-            match name {
-                "hostname" => data.hostname = text,
-                "fqdn" => data.fqdn = text,
-                _ => data.timezone = text,
-            }
+        "hostname" => data.hostname = text(value, diagnostics),
+        "fqdn" => data.fqdn = text(value, diagnostics),
+        "timezone" => data.timezone = text(value, diagnostics),
+        "prefer_fqdn_over_hostname" => {
+            data.prefer_fqdn = value.expect_bool(name, diagnostics) == Some(true);
         }
-        "prefer_fqdn_over_hostname" | "preserve_hostname" | "allow_public_ssh_keys" => {
-            let value = value.expect_bool(name, diagnostics);
-            match name {
-                "prefer_fqdn_over_hostname" => data.prefer_fqdn = value == Some(true),
-                "preserve_hostname" => data.preserve_hostname = value == Some(true),
-                _ => data.ignores_public_keys = value == Some(false),
-            }
+        "preserve_hostname" => {
+            data.preserve_hostname = value.expect_bool(name, diagnostics) == Some(true);
+        }
+        "allow_public_ssh_keys" => {
+            data.ignores_public_keys = value.expect_bool(name, diagnostics) == Some(false);
         }
         "write_files" => data.files.extend(schema::files(value, diagnostics)),
-        "bootcmd" => data
-            .bootcmd
-            .extend(schema::commands(name, value, diagnostics)),
-        "runcmd" => data
-            .runcmd
-            .extend(schema::commands(name, value, diagnostics)),
+        "bootcmd" => data.bootcmd.extend(commands(value, diagnostics)),
+        "runcmd" => data.runcmd.extend(commands(value, diagnostics)),
         "ca_certs" | "ca-certs" => data.certs = schema::certs(name, value, diagnostics),
         "mounts" => data.mounts.extend(schema::mounts(value, diagnostics)),
         _ => return false,

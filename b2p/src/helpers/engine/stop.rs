@@ -89,27 +89,11 @@ fn stop_all(machine: &Machine) {
     let begun = Instant::now();
     let deadline = begun + GRACE;
     let mut signalled = Signalled::new();
-    let mut slow = HashSet::new();
-    let mut missed: HashSet<i32>;
     // Each container takes a descriptor until the end.
     if let Err(why) = open_files::raise() {
         warn!("limit of open files: {why}");
     }
-    loop {
-        // Again each time: a podman that was called before may still start a container.
-        let (asked, left_out) = in_order(running(Path::new("/proc"), machine));
-        missed = left_out.into_iter().map(|found| found.pid).collect();
-        for found in asked {
-            if !signal_once(&mut signalled, found.pid, || describe(&found, &mut slow)) {
-                missed.insert(found.pid);
-            }
-        }
-        let rest = deadline.saturating_duration_since(Instant::now());
-        let alive = wait(&signalled, SCAN_INTERVAL.min(rest));
-        if alive.is_empty() || Instant::now() >= deadline {
-            break;
-        }
-    }
+    let missed = signal_all(machine, &mut signalled, deadline);
     if !missed.is_empty() {
         let count = missed.len();
         warn!(
@@ -117,15 +101,9 @@ fn stop_all(machine: &Machine) {
         );
     }
     for pid in wait(&signalled, Duration::ZERO) {
-        if let Some((
-            Container {
-                name,
-                signal: number,
-            },
-            _,
-        )) = signalled.get(&pid)
-        {
-            warn!("container {name} does not heed signal {number}: killed");
+        if let Some((container, _)) = signalled.get(&pid) {
+            let Container { name, signal } = container;
+            warn!("container {name} does not heed signal {signal}: killed");
         }
         signal(pid, libc::SIGKILL);
     }
@@ -133,6 +111,26 @@ fn stop_all(machine: &Machine) {
     let (count, ms) = (signalled.len(), begun.elapsed().as_millis());
     let ended = count - alive.len();
     info!("containers: {ended} of {count} ended in {ms} ms");
+}
+
+/// Sends the stop signals until no container is left, or the deadline. Returns the processes without a signal.
+fn signal_all(machine: &Machine, signalled: &mut Signalled, deadline: Instant) -> HashSet<i32> {
+    let mut slow = HashSet::new();
+    loop {
+        // Each round looks again: a podman that was called before may still start a container.
+        let (asked, left_out) = in_order(running(Path::new("/proc"), machine));
+        let mut missed: HashSet<i32> = left_out.into_iter().map(|found| found.pid).collect();
+        for found in asked {
+            if !signal_once(signalled, found.pid, || describe(&found, &mut slow)) {
+                missed.insert(found.pid);
+            }
+        }
+        let rest = deadline.saturating_duration_since(Instant::now());
+        let alive = wait(signalled, SCAN_INTERVAL.min(rest));
+        if alive.is_empty() || Instant::now() >= deadline {
+            return missed;
+        }
+    }
 }
 
 /// Returns root's containers, then a bounded number of each other user's, and those that are left out.

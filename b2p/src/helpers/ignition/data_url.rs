@@ -65,15 +65,6 @@ pub fn content(mut resource: Object<'_>, diagnostics: &mut Diagnostics) -> Resul
         Some("gzip") => true,
         Some(_) => return Err(wrong(&compression_path, "gzip, or none, is right")),
     };
-    let is_hash = |hash: &str| {
-        let (kind, digits) = hash.split_once('-').unwrap_or_default();
-        let count = match kind {
-            "sha512" => 128,
-            "sha256" => 64,
-            _ => return false,
-        };
-        digits.len() == count && digits.bytes().all(|b| b.is_ascii_hexdigit())
-    };
     if hash.is_some_and(|hash| !is_hash(hash)) {
         return Err(wrong(
             &hash_path,
@@ -93,6 +84,17 @@ pub fn content(mut resource: Object<'_>, diagnostics: &mut Diagnostics) -> Resul
         })),
         Err(why) => Err(wrong(&source_path, &why.to_string())),
     }
+}
+
+/// Returns true for a kind of hash and its hexadecimal digits.
+fn is_hash(hash: &str) -> bool {
+    let (kind, digits) = hash.split_once('-').unwrap_or_default();
+    let count = match kind {
+        "sha512" => 128,
+        "sha256" => 64,
+        _ => return false,
+    };
+    digits.len() == count && digits.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// Decodes a data URL; an empty source is an empty file.

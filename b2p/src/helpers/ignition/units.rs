@@ -159,18 +159,8 @@ fn unit(mut object: Object<'_>, diagnostics: &mut Diagnostics) -> Option<Unit> {
     {
         return port.map(Unit::ReadyPort).map_err(failed).ok();
     }
-    let is_known = |(known, _): &&(&str, &str)| *known == name;
-    if NO_ACTION.iter().any(|row| is_known(&row)) {
-        return None;
-    }
-    if let Some((_, flag)) = RUNNING.iter().find(is_known) {
-        if masked || enabled == Some(false) {
-            failed(UnitError::Runs(flag));
-        }
-        return None;
-    }
-    if let Some((_, right)) = UNSUPPORTED.iter().find(is_known) {
-        failed(UnitError::Unsupported(right));
+    if let Some(known) = known_unit(name, masked || enabled == Some(false)) {
+        known.map_err(failed).ok();
         return None;
     }
     // A unit without a text is one that the system has, and here it has none to turn off.
@@ -178,6 +168,23 @@ fn unit(mut object: Object<'_>, diagnostics: &mut Diagnostics) -> Option<Unit> {
         return None;
     }
     of_kind(kind, name, text).map_err(failed).ok()
+}
+
+/// Returns whether a unit of the tables needs no action; `None` for another unit. `is_off` is true if the document turns
+/// the unit off.
+fn known_unit(name: &str, is_off: bool) -> Option<Result<(), UnitError>> {
+    let is_known = |(known, _): &&(&str, &str)| *known == name;
+    if NO_ACTION.iter().any(|row| is_known(&row)) {
+        return Some(Ok(()));
+    }
+    if let Some((_, flag)) = RUNNING.iter().find(is_known) {
+        return Some(match is_off {
+            true => Err(UnitError::Runs(flag)),
+            false => Ok(()),
+        });
+    }
+    let unsupported = UNSUPPORTED.iter().find(is_known);
+    unsupported.map(|(_, right)| Err(UnitError::Unsupported(right)))
 }
 
 /// Returns what stands for a unit of this kind.
@@ -253,11 +260,7 @@ fn mount(text: &str) -> Result<Unit, UnitError> {
     if !is_right || !target.starts_with('/') {
         return Err(UnitError::MountText);
     }
-    let is_for_mount = |option: &&str| {
-        let is_for_fstab = matches!(*option, "_netdev" | "nofail" | "auto" | "noauto");
-        !option.starts_with("x-systemd.") && !is_for_fstab
-    };
-    let for_mount: Vec<&str> = options.split(',').filter(is_for_mount).collect();
+    let for_mount: Vec<&str> = options.split(',').filter(|o| is_for_mount(o)).collect();
     Ok(Unit::Mount(Mount {
         source: source.to_owned(),
         target: target.to_owned(),
@@ -265,6 +268,12 @@ fn mount(text: &str) -> Result<Unit, UnitError> {
         options: for_mount.join(","),
         nofail: has("nofail"),
     }))
+}
+
+/// Returns true for an option that mount(2) or mount(8) knows; the others are for fstab(5) alone.
+fn is_for_mount(option: &str) -> bool {
+    let is_for_fstab = matches!(option, "_netdev" | "nofail" | "auto" | "noauto");
+    !option.starts_with("x-systemd.") && !is_for_fstab
 }
 
 /// Parses a folder as the flag `b2p.share=` does.

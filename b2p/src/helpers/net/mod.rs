@@ -36,9 +36,9 @@ mod routes;
 mod rules;
 mod sockets;
 mod stale_api;
+mod start;
 mod vetting;
 
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
@@ -58,7 +58,7 @@ use sys::error::{Doing, Result};
 use sys::files::replace;
 use sys::hostname;
 use sys::net::{SYS_CLASS_NET, ethernet_interfaces, interface_addresses};
-use sys::paths::{NETWORK_PLANS, NTP_SERVERS, RESOLV_CONF};
+use sys::paths::{NTP_SERVERS, RESOLV_CONF};
 
 use crate::common::degraded::Degraded;
 use bridge_networks::BridgeNetworks;
@@ -68,10 +68,7 @@ use lease::Network;
 use plan::Plan;
 use router_limit::RouterLimit;
 use stale_api::StaleApi;
-
-/// Time after which an IPv6 address alone makes the service ready, in milliseconds. The ready
-/// line waits for five seconds (init/src/service_table/table.rs).
-const IPV4_PATIENCE: Millis = 4_000;
+use start::kernel_hostname;
 
 /// Time after a first message within which further ones are handled together with it.
 const COALESCE: Duration = Duration::from_millis(50);
@@ -79,56 +76,19 @@ const COALESCE: Duration = Duration::from_millis(50);
 /// Reads of a netlink socket after which the messages are taken for an endless stream.
 const MAX_READS: usize = 1024;
 
-/// The host name of the kernel.
-const KERNEL_HOSTNAME: &str = "/proc/sys/kernel/hostname";
-
 /// Runs until it is killed.
 pub fn main(args: &[String]) -> ! {
     let plan = Plan::parse(args).unwrap_or_else(|e| {
         println!("{e}");
         std::process::exit(2)
     });
-    let per_card = match plan {
-        Plan::Dhcp(None) => fs::read_to_string(NETWORK_PLANS).unwrap_or_default(),
-        _ => String::new(),
-    };
-    let mut plans = plan::parse_lines(&per_card);
-    if plans.is_empty() {
-        plans.push(plan);
-    }
-    // PID 1 has reported what is wrong with the flags.
-    let (config, _) = sys::config_sources::read();
-    let mut network = Service {
-        plans,
-        hostname: kernel_hostname(),
-        interfaces: Vec::new(),
-        cards: Vec::new(),
-        ready: false,
-        routed: config.routed,
-        default_network: podman_conf::default_subnet(),
-        stale_api: None,
-        overlaps: Vec::new(),
-        unconfined: Vec::new(),
-        degraded: Degraded::of("net"),
-        firewall: Firewall::new(config.routed, config.container_ssh),
-        bridge_networks: BridgeNetworks::default(),
-        router_limit: RouterLimit::default(),
-        ipv6_suffices_at: now() + IPV4_PATIENCE,
-        resolv_is_ours: !per_card.is_empty() && resolv::is_ours(Path::new(RESOLV_CONF)),
-        ntp_servers: sys::files::read_text(NTP_SERVERS).unwrap_or_default(),
-    };
-    match network.run() {
+    match Service::new(plan).run() {
         Ok(never) => match never {},
         Err(e) => {
             error!("network: {e}");
             std::process::exit(1)
         }
     }
-}
-
-fn kernel_hostname() -> String {
-    let name = fs::read_to_string(KERNEL_HOSTNAME).unwrap_or_default();
-    name.trim().to_owned()
 }
 
 /// The cards of the machine, and what follows from them.
@@ -274,7 +234,12 @@ impl Service {
         let advertisements = drain(links);
         routes.map(drain);
         // The timer never expires: it is readable only if the clock was set.
-        let clock_set = clock.wait().is_ok();
+        self.work(clock.wait().is_ok(), &advertisements);
+        Ok(())
+    }
+
+    /// Lets each card handle what has arrived.
+    fn work(&mut self, clock_set: bool, advertisements: &[router::Advertisement]) {
         if clock_set && self.cards.iter().any(Card::has_lease) {
             info!("network: the clock was set; leases are asked for again");
         }
@@ -282,12 +247,11 @@ impl Service {
         for card in &mut self.cards {
             changed |= card.work(now());
             changed |= clock_set && card.reconfirm(now());
-            for advertisement in &advertisements {
+            for advertisement in advertisements {
                 changed |= card.take_advertisement(advertisement, now());
             }
         }
         self.follow(changed);
-        Ok(())
     }
 
     /// Returns how long nothing has to be done without an event.

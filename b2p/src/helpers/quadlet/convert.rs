@@ -96,18 +96,9 @@ impl Definition {
         let program = Program::of(unit, specifiers)?;
         let units = |keys: &[&str]| units_of(unit, "Unit", keys, specifiers);
         let names = |keys: &[&str]| services(units(keys), &specifiers.user);
-        // systemctl(1) makes links of the section [Install] of a unit file.
-        let is_plain = unit.last(PATH.0, PATH.1).is_some();
-        let links = |key: &str| match is_plain {
-            true => Vec::new(),
-            false => services(
-                units_of(unit, "Install", &[key], specifiers),
-                &specifiers.user,
-            ),
-        };
         let installed = |key| {
-            unit.names("Install", key)
-                .any(|t| BOOT_TARGETS.contains(&t))
+            let mut targets = unit.names("Install", key);
+            targets.any(|target| BOOT_TARGETS.contains(&target))
         };
         Ok(Definition {
             unit: name.clone(),
@@ -119,8 +110,8 @@ impl Definition {
             wants: names(&["Wants", "Upholds"]),
             part_of: names(&["PartOf"]),
             before: names(&["Before"]),
-            wanted_by: links("WantedBy"),
-            required_by: links("RequiredBy"),
+            wanted_by: install_links(unit, "WantedBy", specifiers),
+            required_by: install_links(unit, "RequiredBy", specifiers),
             pulled: units(&["Requires", "Requisite", "BindsTo", "Wants", "Upholds"]),
             at_boot: installed("WantedBy") || installed("RequiredBy"),
             unsupported: keys::unsupported(unit),
@@ -147,6 +138,18 @@ impl Definition {
             list(PART_OF, &self.part_of),
         ]
         .concat()
+    }
+}
+
+/// Returns the services in whose favour a key of [Install] links a quadlet. systemctl(1) makes the links of a
+/// unit file.
+fn install_links(unit: &Unit, key: &str, specifiers: &Specifiers) -> Vec<String> {
+    match unit.last(PATH.0, PATH.1) {
+        Some(_) => Vec::new(),
+        None => {
+            let units = units_of(unit, "Install", &[key], specifiers);
+            services(units, &specifiers.user)
+        }
     }
 }
 

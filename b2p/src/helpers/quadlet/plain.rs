@@ -116,8 +116,7 @@ pub fn print_main(args: &[String]) -> i32 {
 fn text(dirs: &[PathBuf]) -> Result<String> {
     let mut out = String::new();
     let mut seen = BTreeSet::new();
-    let mut wanted = BTreeSet::new();
-    let mut drop_ins: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    let mut links = Links::default();
     for dir in dirs {
         let names = entries(dir);
         if names.len() > MAX_ENTRIES {
@@ -130,23 +129,16 @@ fn text(dirs: &[PathBuf]) -> Result<String> {
                 .strip_suffix(DROP_INS)
                 .filter(|n| n.ends_with(".service"))
             {
-                add_drop_ins(drop_ins.entry(unit.to_owned()).or_default(), &path);
-            } else if let Some((owner, key)) = owner_of_links(&name) {
-                let links = entries(&path).into_iter();
-                let links = links.filter(|n| n.ends_with(".service"));
-                if super::convert::BOOT_TARGETS.contains(&owner) {
-                    wanted.extend(links);
-                } else if owner.ends_with(".service") {
-                    let links = links.collect::<Vec<_>>().join(" ");
-                    let drop_ins = drop_ins.entry(owner.to_owned()).or_default();
-                    let text = drop_ins.entry(name.clone()).or_default();
-                    *text += &format!("[Unit]\n{key}={links}\n");
-                }
+                let drop_ins = links.drop_ins.entry(unit.to_owned()).or_default();
+                add_drop_ins(drop_ins, &path);
+            } else if let Some((unit, key)) = unit_of_links(&name) {
+                links.add(&name, unit, key, &path);
             } else if name.ends_with(".service") && seen.insert(name.clone()) {
                 part(&mut out, &name, &unit(&path));
             }
         }
     }
+    let Links { wanted, drop_ins } = links;
     for (unit, texts) in drop_ins {
         let texts: Vec<String> = texts.into_values().collect();
         part(&mut out, &format!("{unit}{DROP_INS}"), &texts.join("\n"));
@@ -156,13 +148,38 @@ fn text(dirs: &[PathBuf]) -> Result<String> {
     Ok(out)
 }
 
+/// Links of units, which directories such as `multi-user.target.wants` hold, and drop-ins.
+#[derive(Default)]
+struct Links {
+    /// Units that a boot starts.
+    wanted: BTreeSet<String>,
+    /// Texts of drop-ins by the unit that they extend and their own name.
+    drop_ins: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Links {
+    /// Adds the links of a directory: those of a target are started at boot, those of a service become a drop-in.
+    fn add(&mut self, name: &str, unit: &str, key: &str, path: &Path) {
+        let links = entries(path).into_iter();
+        let links = links.filter(|n| n.ends_with(".service"));
+        if super::convert::BOOT_TARGETS.contains(&unit) {
+            self.wanted.extend(links);
+        } else if unit.ends_with(".service") {
+            let links = links.collect::<Vec<_>>().join(" ");
+            let drop_ins = self.drop_ins.entry(unit.to_owned()).or_default();
+            let text = drop_ins.entry(name.to_owned()).or_default();
+            *text += &format!("[Unit]\n{key}={links}\n");
+        }
+    }
+}
+
 fn part(out: &mut String, name: &str, text: &str) {
     // Writing to a string cannot fail.
     let _ = writeln!(out, "---{name}---\n{}", text.trim_end());
 }
 
 /// Returns the unit whose links a directory has, and the key that they stand for (systemd.unit(5)).
-fn owner_of_links(name: &str) -> Option<(&str, &str)> {
+fn unit_of_links(name: &str) -> Option<(&str, &str)> {
     let wants = name.strip_suffix(".wants").map(|owner| (owner, "Wants"));
     let requires = || Some((name.strip_suffix(".requires")?, "Requires"));
     wants.or_else(requires)

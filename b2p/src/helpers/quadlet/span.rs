@@ -58,17 +58,11 @@ pub fn span(text: &str) -> Option<Span> {
         if next.starts_with('.') && next.len() == after.len() {
             return None;
         }
-        let mut units = UNITS.iter();
-        let is_one = |names: &str| {
-            names
-                .split(' ')
-                .any(|n| n == if name.is_empty() { "s" } else { name })
-        };
-        let mut us = units.find(|(names, _)| is_one(names))?.1;
-        let number = if fraction.is_some() {
-            format!("0{whole}")
-        } else {
-            whole.to_owned()
+        let mut us = unit(name)?;
+        // A fraction may have no digit in front of its point.
+        let number = match fraction {
+            Some(_) => format!("0{whole}"),
+            None => whole.to_owned(),
         };
         total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(us)?)?;
         for digit in fraction.unwrap_or_default().bytes() {
@@ -78,6 +72,14 @@ pub fn span(text: &str) -> Option<Span> {
         rest = next.trim_start();
     }
     (!text.trim().is_empty()).then_some(Span::Ms(total / 1_000))
+}
+
+/// Returns the length of a unit in microseconds; a number without a unit is in seconds.
+fn unit(name: &str) -> Option<u64> {
+    let name = if name.is_empty() { "s" } else { name };
+    let is_one = |names: &str| names.split(' ').any(|known| known == name);
+    let unit = UNITS.iter().find(|(names, _)| is_one(names))?;
+    Some(unit.1)
 }
 
 /// Splits a text after its digits.

@@ -16,7 +16,7 @@ use signal_hook::consts::SIGCHLD;
 use signal_hook::low_level::pipe;
 use sys::clock::{Millis, now};
 
-use super::admission::{Admission, Id, LOGIN_GRACE, Limits, Source, Step};
+use super::admission::{self, Admission, Id, LOGIN_GRACE, Limits, Source, Step};
 use super::hello::{self, Hello};
 use super::session::{self, Session};
 
@@ -293,16 +293,7 @@ impl Gate {
         if on.count() >= self.admission.working(self.sessions.len()) {
             return;
         }
-        let mut facts = Vec::new();
-        self.sessions.retain_mut(|session| {
-            session.kill_overdue(now);
-            let reviewed = session.review(now);
-            facts.extend(reviewed);
-            if reviewed.is_none() {
-                self.admission.note_login(session.source());
-            }
-            reviewed.is_some()
-        });
+        let mut facts = self.review_all(now);
         while let Some(step) = self.admission.next(&facts, now) {
             match step {
                 Step::Start(id, client) => {
@@ -323,6 +314,21 @@ impl Gate {
                 }
             }
         }
+    }
+
+    /// Returns the facts of the sessions without a login. Drops those with a login, which the admission notes.
+    fn review_all(&mut self, now: Millis) -> Vec<admission::Session> {
+        let mut facts = Vec::new();
+        self.sessions.retain_mut(|session| {
+            session.kill_overdue(now);
+            let reviewed = session.review(now);
+            facts.extend(reviewed);
+            if reviewed.is_none() {
+                self.admission.note_login(session.source());
+            }
+            reviewed.is_some()
+        });
+        facts
     }
 
     /// Returns the time between two reviews.

@@ -117,11 +117,8 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Option<Call>, usize)>, Malformed> {
         Some(b'B') => true,
         _ => return Err(Malformed),
     };
-    let mut header = Reader {
-        bytes: fixed,
-        at: 4,
-        is_big,
-    };
+    let reader = |bytes, at| Reader { bytes, at, is_big };
+    let mut header = reader(fixed, 4);
     let body = header.number()? as usize;
     let serial = header.number()?;
     let fields = header.number()? as usize;
@@ -139,11 +136,7 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Option<Call>, usize)>, Malformed> {
     call.serial = serial;
     call.expects_reply = flags & NO_REPLY == 0;
     if signature.bytes().all(|b| b == b's') {
-        let mut reader = Reader {
-            bytes: whole,
-            at: begin,
-            is_big,
-        };
+        let mut reader = reader(whole, begin);
         for _ in signature.bytes() {
             call.arguments.push(reader.string()?.to_owned());
         }

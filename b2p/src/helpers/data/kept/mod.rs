@@ -177,15 +177,7 @@ fn give_way(paths: &Paths, disk: &Path, trees: &[Tree]) -> Result<()> {
         .keys()
         .chain(recorded.keys().filter(|p| !shipped.contains_key(*p)));
     for path in all.filter(|path| is_kept(path)) {
-        let Some(kept) = listing::entry(disk, path) else {
-            continue;
-        };
-        match judge::fate(&kept, shipped.get(path), recorded.get(path)) {
-            Fate::GivesWay if shipped.get(path) == Some(&kept) => {}
-            Fate::GivesWay => errors.extend(listing::replace(paths.root(), disk, path).err()),
-            Fate::StaysBehind => warn!("data: /{path} is yours, and the image has a newer one"),
-            Fate::Stays => info!("data: /{path} is yours"),
-        }
+        errors.extend(update(paths, disk, path, shipped.get(path), recorded.get(path)).err());
     }
     let others = recorded.iter().filter(|(path, _)| !is_kept(path));
     shipped.extend(others.map(|(path, entry)| (path.clone(), entry.clone())));
@@ -193,6 +185,26 @@ fn give_way(paths: &Paths, disk: &Path, trees: &[Tree]) -> Result<()> {
         atomic_file::replace(&record, judge::to_text(&shipped).as_bytes(), 0o644)?;
     }
     combine(errors)
+}
+
+/// Replaces a file of the disk that nobody changed by the one of the image; logs that a changed one stays.
+fn update(
+    paths: &Paths,
+    disk: &Path,
+    path: &str,
+    shipped: Option<&judge::Entry>,
+    recorded: Option<&judge::Entry>,
+) -> Result<()> {
+    let Some(kept) = listing::entry(disk, path) else {
+        return Ok(());
+    };
+    match judge::fate(&kept, shipped, recorded) {
+        Fate::GivesWay if shipped == Some(&kept) => {}
+        Fate::GivesWay => return listing::replace(paths.root(), disk, path),
+        Fate::StaysBehind => warn!("data: /{path} is yours, and the image has a newer one"),
+        Fate::Stays => info!("data: /{path} is yours"),
+    }
+    Ok(())
 }
 
 /// Puts aside what is in the place of a file of the image and is none, so that the image's counts.

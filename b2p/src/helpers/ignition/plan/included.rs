@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::{Plan, parse_at};
 use crate::helpers::cloud::diagnostics::Diagnostics;
 use crate::helpers::cloud::user::User;
-use crate::helpers::ignition::data_url::content;
+use crate::helpers::ignition::data_url::{Content, content};
 use crate::helpers::ignition::document::Object;
 use crate::helpers::ignition::storage::{Node, Storage};
 use crate::helpers::ignition::units::Unit;
@@ -66,6 +66,16 @@ fn plan(mut resource: Object<'_>, depth: usize, diagnostics: &mut Diagnostics) -
         ));
         return None;
     }
+    parse_content(&content, &path, depth, diagnostics)
+}
+
+/// Parses the content of an included document, which `path` names.
+fn parse_content(
+    content: &Content,
+    path: &str,
+    depth: usize,
+    diagnostics: &mut Diagnostics,
+) -> Option<Plan> {
     let parsed = content
         .verify(&content.bytes)
         .and_then(|()| parse_at(&content.bytes, depth + 1));

@@ -119,12 +119,7 @@ impl Card {
             } == lease
         };
         if self.applied.as_ref().is_some_and(same) {
-            // Only the times are new. The routes again, too: the kernel removes them when the
-            // link goes down.
-            self.add_address(&lease);
-            self.add_routes(&lease);
-            self.keep_own_network(&lease);
-            self.applied = Some(lease);
+            self.renew(lease);
             return false;
         }
         let Lease { addr, prefix, .. } = lease;
@@ -151,6 +146,15 @@ impl Card {
         info!("{}: {addr}/{prefix}{by}", self.name);
         self.applied = Some(lease);
         true
+    }
+
+    /// Sets a lease of which only the times are new. The routes are set again, because the kernel removes them when
+    /// the link goes down.
+    fn renew(&mut self, lease: Lease) {
+        self.add_address(&lease);
+        self.add_routes(&lease);
+        self.keep_own_network(&lease);
+        self.applied = Some(lease);
     }
 
     /// Removes the addresses that an earlier process of the service has set by a lease, before another one, or

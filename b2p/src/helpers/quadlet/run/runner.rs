@@ -28,6 +28,9 @@ use crate::helpers::quadlet::specifiers::Owner;
 use crate::helpers::quadlet::words::expand_variables;
 use crate::helpers::quadlet::{host, paths, variables};
 
+/// Reason for which a process is ended by SIGABRT.
+const WATCHDOG: &str = "no WATCHDOG=1 in time, or WATCHDOG=trigger: it is ended";
+
 /// Longest message of sd_notify(3) that is read, in bytes.
 const MAX_MESSAGE_BYTES: usize = 4_096;
 /// Time in milliseconds between two looks for a free slot.
@@ -226,13 +229,13 @@ impl Runner {
     fn take(&mut self, step: Step) {
         match step {
             Step::Run(stage, n) => {
-                let event = match self.start(stage, n) {
-                    Ok(pid) => Event::Started(pid),
-                    Err(why) => {
+                let event = self.start(stage, n).map_or_else(
+                    |why| {
                         error!("{}: {why}", self.name);
                         Event::NotStarted
-                    }
-                };
+                    },
+                    Event::Started,
+                );
                 self.life.note(event, now());
             }
             Step::FindMain => {
@@ -243,14 +246,10 @@ impl Runner {
                 self.slot = None;
                 notify::ready();
             }
-            Step::Terminate(pid) => {
-                signal(pid, self.kill_signal());
-                signal(pid, Signal::SIGCONT);
-            }
+            Step::Terminate(pid) => self.terminate(pid),
             Step::TerminateAll => {
                 for pid in processes::others(&self.cgroup) {
-                    signal(pid, self.kill_signal());
-                    signal(pid, Signal::SIGCONT);
+                    self.terminate(pid);
                 }
                 self.count();
             }
@@ -259,14 +258,17 @@ impl Runner {
             Step::Kill(pid) => signal(pid, Signal::SIGKILL),
             Step::KillAll => processes::kill_others(&self.cgroup),
             Step::Abort(pid) => {
-                error!(
-                    "{}: WatchdogSec: no WATCHDOG=1 in time, or WATCHDOG=trigger: it is ended",
-                    self.name
-                );
+                error!("{}: WatchdogSec: {WATCHDOG}", self.name);
                 signal(pid, Signal::SIGABRT);
             }
             Step::End(_) => {}
         }
+    }
+
+    /// Sends the signal of the unit, and SIGCONT, because a stopped process handles signals only after it continues.
+    fn terminate(&self, pid: pid_t) {
+        signal(pid, self.kill_signal());
+        signal(pid, Signal::SIGCONT);
     }
 
     fn kill_signal(&self) -> Signal {

@@ -237,6 +237,32 @@ fn source(n: u64) -> Source {
     IpAddr::from([10, 0, a, b]).into()
 }
 
+impl Machine {
+    /// Connects all clients of an attack.
+    fn begin(&mut self, attack: Attack) {
+        for n in 0..attack.count {
+            let peer = Peer {
+                kind: attack.kind,
+                source: source(n % attack.sources),
+                is_disguised: attack.is_disguised,
+            };
+            self.connect(peer, 0);
+        }
+    }
+
+    /// Disconnects the clients of the attack, which do not connect again.
+    fn end_attack(&mut self) {
+        self.comes_again = false;
+        let ids: Vec<Id> = self.peers.keys().copied().collect();
+        for id in ids {
+            if self.peers[&id].kind != Kind::Owner {
+                self.peers.remove(&id);
+                self.admission.remove(id);
+            }
+        }
+    }
+}
+
 /// Returns the time from the owner's arrival at `at` to the login, and the largest numbers of
 /// sessions and waiting connections. The attack ends when `lasts` is over.
 fn login(
@@ -247,36 +273,17 @@ fn login(
     lasts: Millis,
 ) -> (Millis, (usize, usize)) {
     let mut machine = Machine::new(limits, cpus, attack.comes_again);
-    let is_disguised = attack.is_disguised;
     let owner = Peer {
         kind: Kind::Owner,
         source: source(if attack.sources == 1 { 0 } else { 5_000 }),
-        is_disguised,
+        is_disguised: attack.is_disguised,
     };
     for now in (0..at + 60_000).step_by(TICK as usize) {
         if now == 0 {
-            for n in 0..attack.count {
-                let source = source(n % attack.sources);
-                let kind = attack.kind;
-                machine.connect(
-                    Peer {
-                        kind,
-                        source,
-                        is_disguised,
-                    },
-                    0,
-                );
-            }
+            machine.begin(attack);
         }
         if now == lasts {
-            machine.comes_again = false;
-            let ids: Vec<Id> = machine.peers.keys().copied().collect();
-            for id in ids {
-                if machine.peers[&id].kind != Kind::Owner {
-                    machine.peers.remove(&id);
-                    machine.admission.remove(id);
-                }
-            }
+            machine.end_attack();
         }
         if now == at {
             machine.connect(owner, now);

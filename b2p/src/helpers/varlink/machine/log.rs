@@ -162,8 +162,7 @@ fn from_files(
     mut push: impl FnMut(Value) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let here = Boot::current().id;
-    let (mut boot, mut expected) = (String::new(), 0);
-    let mut result = Ok(());
+    let (mut boot, mut expected, mut result) = (String::new(), 0, Ok(()));
     for path in format::oldest_first(dir) {
         let _ = format::lines(&path, |line| {
             match format::parse(line) {
@@ -174,16 +173,16 @@ fn from_files(
                     priority,
                     text,
                 } => {
-                    let is_here = boot == here;
-                    let is_missing = match seq {
-                        Some(seq) if is_here => (expected..before).contains(&seq),
-                        _ => !is_here && wanted.all,
+                    let other_boot = (boot != here).then_some(boot.as_str());
+                    let is_missing = match (seq, other_boot) {
+                        (Some(seq), None) => (expected..before).contains(&seq),
+                        (None, None) => false,
+                        (_, Some(_)) => wanted.all,
                     };
-                    if let Some(seq) = seq.filter(|_| is_here && is_missing) {
+                    if let (Some(seq), None, true) = (seq, other_boot, is_missing) {
                         expected = seq + 1;
                     }
-                    let of = (!is_here).then_some(boot.as_str());
-                    let entry = is_missing.then(|| entry(us, priority, text, of, wanted));
+                    let entry = is_missing.then(|| entry(us, priority, text, other_boot, wanted));
                     result = entry.flatten().map_or(Ok(()), &mut push);
                 }
                 Line::Lost(_) | Line::Other => {}

@@ -106,14 +106,7 @@ impl Run<'_, '_> {
                 let mut list = elements(&value).iter();
                 list.find(|element| element["Id"] == other).cloned().into()
             }
-            "among" => {
-                let wanted = texts(&other);
-                let is_wanted = |pod: &&Value| {
-                    let state = string(pod, "Status");
-                    wanted.iter().any(|word| word.eq_ignore_ascii_case(&state))
-                };
-                elements(&value).iter().filter(is_wanted).cloned().collect()
-            }
+            "among" => among(&value, &texts(&other)),
             "cut" => self.cut(&word(&value), argument).into(),
             "share" => self.share(value),
             "as" => match self.podman.rules.named(argument) {
@@ -161,6 +154,15 @@ impl Run<'_, '_> {
             false => stats["CPU"].clone(),
         }
     }
+}
+
+/// Returns the pods whose state is one of these words, in upper or lower case.
+fn among(pods: &Value, wanted: &[String]) -> Value {
+    let is_wanted = |pod: &&Value| {
+        let state = string(pod, "Status");
+        wanted.iter().any(|word| word.eq_ignore_ascii_case(&state))
+    };
+    elements(pods).iter().filter(is_wanted).cloned().collect()
 }
 
 /// Returns two texts, or two lists, one after the other.
