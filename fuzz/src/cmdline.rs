@@ -199,13 +199,8 @@ fn check_config(config: &Config) {
     assert_unique(&config.extensions);
     assert_unique(&config.ssh_keys);
     assert_unique(&config.blacklist);
-    assert_unique(
-        &config
-            .services
-            .iter()
-            .map(|(name, _)| name)
-            .collect::<Vec<_>>(),
-    );
+    let services = config.services.iter().map(|(name, _)| name);
+    assert_unique(&services.collect::<Vec<_>>());
     check_disks(config);
     check_net(&config.net);
 }

@@ -193,22 +193,18 @@ fn written(parsed: &Parsed<'_>, group: &str) -> Option<String> {
         text.push('\n');
         text.push_str(&directive);
     };
-    parsed
-        .user
-        .iter()
-        .for_each(|u| line(format!("user{}", quoted(u.name))));
+    if let Some(user) = &parsed.user {
+        line(format!("user{}", quoted(user.name)));
+    }
     line(format!("dir{}", quoted(parsed.dir)));
-    parsed
-        .env
-        .iter()
-        .for_each(|e| line(format!("env{}", quoted(e))));
+    for variable in &parsed.env {
+        line(format!("env{}", quoted(variable)));
+    }
     parsed.needs.iter().for_each(|n| line(format!("needs {n}")));
     parsed.binds.iter().for_each(|n| line(format!("binds {n}")));
     parsed.after.iter().for_each(|n| line(format!("after {n}")));
-    for (word, codes) in [
-        ("final", &parsed.final_statuses),
-        ("done", &parsed.done_statuses),
-    ] {
+    let (finals, dones) = (&parsed.final_statuses, &parsed.done_statuses);
+    for (word, codes) in [("final", finals), ("done", dones)] {
         let codes: String = codes.iter().map(|code| format!(" {code}")).collect();
         if !codes.is_empty() {
             line(format!("{word}{codes}"));

@@ -41,6 +41,18 @@ bootcmd:
   done
 ";
 
+/// Beginning of user-data.
+const USER_DATA_BEGIN: &str = "#cloud-config
+# vim:syntax=yaml
+
+growpart:
+  mode: auto
+  devices: ['/']
+
+timezone: Europe/Berlin
+
+";
+
 impl Instance<'_> {
     /// Returns all files. `more` is appended to user-data.
     #[must_use]
@@ -89,23 +101,11 @@ impl Instance<'_> {
 
     fn user_data(&self, more: &str) -> String {
         let Instance {
-            user,
-            uid,
-            home,
-            key,
-            ..
+            user, uid, home, ..
         } = self;
+        let key = self.key;
         format!(
-            r#"#cloud-config
-# vim:syntax=yaml
-
-growpart:
-  mode: auto
-  devices: ['/']
-
-timezone: Europe/Berlin
-
-users:
+            r#"{USER_DATA_BEGIN}users:
   - name: "{user}"
     uid: "{uid}"
     gecos: "A Tester"

@@ -132,7 +132,7 @@ fn number(line: &mut BufReader<UnixStream>) -> Result<u64, String> {
     let mut text = String::new();
     line.read_line(&mut text)
         .map_err(|e| format!("service: {e}"))?;
-    let why = |_| format!("the service said {text:?}, which is no number");
+    let why = |_| format!("the service wrote {text:?}, which is no number");
     text.trim().parse().map_err(why)
 }
 
@@ -156,6 +156,14 @@ fn peer(stream: &UnixStream) -> Result<i32, String> {
     }
 }
 
+/// Namespaces of a candidate, and the signal of its end.
+const CLONE_FLAGS: libc::c_int = libc::CLONE_NEWPID
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWIPC
+    | libc::SIGCHLD;
+
 /// Clones and executes the candidate. Returns its pid, and the place of the time of its exec.
 fn start(candidate: &Candidate) -> Result<(i32, &'static AtomicU64), String> {
     let moment = shared()?;
@@ -165,14 +173,8 @@ fn start(candidate: &Candidate) -> Result<(i32, &'static AtomicU64), String> {
         all.chain([std::ptr::null()]).collect::<Vec<_>>()
     };
     let (argv, envp) = (pointers(&words), pointers(&environment));
-    let flags = libc::CLONE_NEWPID
-        | libc::CLONE_NEWNS
-        | libc::CLONE_NEWNET
-        | libc::CLONE_NEWUTS
-        | libc::CLONE_NEWIPC
-        | libc::SIGCHLD;
     // SAFETY: as fork(2), in a single-threaded process.
-    match unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) } {
+    match unsafe { libc::syscall(libc::SYS_clone, CLONE_FLAGS, 0, 0, 0, 0) } {
         -1 => Err(format!("clone: {}", std::io::Error::last_os_error())),
         0 => {
             if let Err(why) = namespaces::set_up(candidate) {

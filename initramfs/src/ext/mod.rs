@@ -139,24 +139,19 @@ fn assemble(
     let packages = package_metadata::packages(&fetched.root)?;
     let machine = package_metadata::packages(&debian.root)?;
     let included_packages = request.included(&packages, &machine);
-    let requested = owners
+    let requested: Vec<&str> = owners
         .iter()
-        .filter(|(_, p)| included_packages.contains(p.as_str()));
-    let paths: Vec<&str> = requested
+        .filter(|(_, package)| included_packages.contains(package.as_str()))
         .map(|(path, _)| path.as_str())
-        .filter(included)
         .collect();
+    let paths: Vec<&str> = requested.iter().copied().filter(included).collect();
     let mut base = image::base(debian)?;
     overlay::apply(&mut base, &paths::files())?;
     let mut tree = without_base(&userland::closure(fetched, &paths)?, &base);
     add_alternatives(&mut tree);
     let needs = needed_libraries(&tree, &base, debian.arch)?;
     let is_declaration = |path: &&str| path.starts_with(SYSUSERS);
-    let requested = owners
-        .iter()
-        .filter(|(_, p)| included_packages.contains(p.as_str()));
-    let declared = requested.map(|(path, _)| path.as_str());
-    let declared: Vec<&str> = declared.filter(is_declaration).collect();
+    let declared: Vec<&str> = requested.into_iter().filter(is_declaration).collect();
     let users = additions::users(&tree, &fetched.root, &declared)?;
     let manifest = Manifest {
         name: request.name.clone(),

@@ -80,13 +80,18 @@ fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
     // process.
     creation.done();
     made?;
+    print_next_step(name);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the command that shows how a client connects to the machine.
+fn print_next_step(name: &str) {
     let client = match compat::as_docker() {
         true => "Docker Client to the Docker Engine running on this virtual machine",
         false => "podman client to the machine",
     };
     let program = compat::program();
     println!("To see how to connect your {client}, run: {program} env {name}");
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Brings the image into the cache, and returns the cache's lock file. `prune` removes nothing until the

@@ -134,12 +134,8 @@ fn guest() -> [Arg; 7] {
 pub fn configure(name: &str, matches: &ArgMatches) -> Result<MachineConfig> {
     let text = |id: &str| matches.get_one::<String>(id).map_or("", String::as_str);
     let list = |id: &str| -> Vec<String> {
-        matches
-            .get_many::<String>(id)
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect()
+        let values = matches.get_many::<String>(id).into_iter().flatten();
+        values.cloned().collect()
     };
     let mut config = MachineConfig::new(name);
     text("driver").clone_into(&mut config.driver);
@@ -165,10 +161,7 @@ pub fn configure(name: &str, matches: &ArgMatches) -> Result<MachineConfig> {
     for text in list("flag") {
         flag(&mut config, &text)?;
     }
-    let home = std::env::var_os("HOME").map(PathBuf::from);
-    for text in list("volume").iter().filter(|text| !text.is_empty()) {
-        add_share(&mut config, Share::parse(text, home.as_deref())?);
-    }
+    add_shares(&mut config, &list("volume"))?;
     if let Some(problem) = share::problem(&config.flags) {
         return Err(Fault::with_status(format!("Error: --flag: {problem}"), PRE_CREATE).into());
     }
@@ -176,6 +169,14 @@ pub fn configure(name: &str, matches: &ArgMatches) -> Result<MachineConfig> {
         .map_err(|wrong| Fault::with_status(format!("Error: {wrong}"), PRE_CREATE))?;
     config.created = crate::keeper::now();
     Ok(config)
+}
+
+fn add_shares(config: &mut MachineConfig, volumes: &[String]) -> Result<()> {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    for text in volumes.iter().filter(|text| !text.is_empty()) {
+        add_share(config, Share::parse(text, home.as_deref())?);
+    }
+    Ok(())
 }
 
 /// Adds a folder, in place of one at the same place in the machine.

@@ -126,11 +126,8 @@ fn leave_out(config: &mut MachineConfig) -> Vec<String> {
     shares_and_ports(config, &mut say);
     if config.publish_on != plain.publish_on {
         let address = std::mem::replace(&mut config.publish_on, plain.publish_on);
-        let setting = format!("publish-on={address}");
-        say(
-            format!("the address {address} of published ports"),
-            format!("set {name} {setting}"),
-        );
+        let command = format!("set {name} publish-on={address}");
+        say(format!("the address {address} of published ports"), command);
     }
     if std::mem::replace(&mut config.proxy_env, false) {
         say(
@@ -139,14 +136,12 @@ fn leave_out(config: &mut MachineConfig) -> Vec<String> {
         );
     }
     if config.ssh_port_fixed {
-        let setting = format!("ssh-port={}", config.ssh_port);
-        say(
-            format!("the port {} of ssh", config.ssh_port),
-            format!("set {name} {setting}"),
-        );
+        let port = config.ssh_port;
+        let command = format!("set {name} ssh-port={port}");
+        say(format!("the port {port} of ssh"), command);
     }
     (config.ssh_port, config.ssh_port_fixed) = (0, false);
-    // The image to which an upgrade on the other host would have gone back.
+    // The image that a failed upgrade on the other host would restore.
     config.previous = None;
     for (key, _) in std::mem::take(&mut config.other) {
         lines.push(format!(

@@ -118,11 +118,7 @@ pub fn start_held(
             return Err(Fault::new(format!("Machine \"{name}\" is already running.")).into());
         }
         State::Paused => {
-            let socket = machine.run_file(control::SOCKET);
-            let answer = control::ask(&socket, &json!({"do": "resume"}))?;
-            if let Some(why) = answer["error"].as_str() {
-                return Err(Fault::new(format!("Error: resume \"{name}\": {why}")).into());
-            }
+            resume(machine)?;
             follow_stream(machine)?
         }
         State::Stopping => {
@@ -145,6 +141,18 @@ pub fn start_held(
             Ok(())
         }
         outcome => Err(Fault::new(failure(machine, &outcome, limit)).into()),
+    }
+}
+
+fn resume(machine: &Machine) -> Result<()> {
+    let socket = machine.run_file(control::SOCKET);
+    let answer = control::ask(&socket, &json!({"do": "resume"}))?;
+    match answer["error"].as_str() {
+        Some(why) => {
+            let name = &machine.name;
+            Err(Fault::new(format!("Error: resume \"{name}\": {why}")).into())
+        }
+        None => Ok(()),
     }
 }
 

@@ -34,16 +34,11 @@ fn timeout() -> Arg {
 
 /// Returns the parser of `ls`.
 pub fn ls_command() -> Command {
+    let switch = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
     Command::new("ls")
         .about("List machines")
         .visible_alias("list")
-        .arg(
-            Arg::new("quiet")
-                .short('q')
-                .long("quiet")
-                .action(ArgAction::SetTrue)
-                .help("Print names alone"),
-        )
+        .arg(switch("quiet").short('q').help("Print names alone"))
         .arg(
             Arg::new("filter")
                 .long("filter")
@@ -60,19 +55,8 @@ pub fn ls_command() -> Command {
                 .value_name("TEMPLATE")
                 .help("Print each machine by a Go template; `table …` has headers, `json` is JSON"),
         )
-        .arg(
-            Arg::new("noheading")
-                .short('n')
-                .long("noheading")
-                .action(ArgAction::SetTrue)
-                .help("Print no headers"),
-        )
-        .arg(
-            Arg::new("json")
-                .long("json")
-                .action(ArgAction::SetTrue)
-                .help("Print an array of JSON objects"),
-        )
+        .arg(switch("noheading").short('n').help("Print no headers"))
+        .arg(switch("json").help("Print an array of JSON objects"))
         .arg(timeout())
 }
 

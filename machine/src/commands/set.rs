@@ -200,14 +200,17 @@ pub fn change(
             }
             machine.save(&new)
         }
-        _ => {
-            let request = json!({"do": "configure", "config": new.text()});
-            let answer = control::ask(&machine.run_file(control::SOCKET), &request)?;
-            match answer["error"].as_str() {
-                Some(error) => bail!("{error}"),
-                None => Ok(()),
-            }
-        }
+        _ => configure_running(machine, &new),
+    }
+}
+
+/// Sends a configuration to the keeper of a machine.
+fn configure_running(machine: &Machine, config: &MachineConfig) -> Result<()> {
+    let request = json!({"do": "configure", "config": config.text()});
+    let answer = control::ask(&machine.run_file(control::SOCKET), &request)?;
+    match answer["error"].as_str() {
+        Some(error) => bail!("{error}"),
+        None => Ok(()),
     }
 }
 

@@ -103,11 +103,7 @@ fn upgrade(dirs: &Dirs, machine: &Machine, image: &str, limit: Duration) -> Resu
     let name = &machine.name;
     let was = state(dirs, machine)?;
     if was == State::Saved {
-        let text = format!(
-            "Error: machine \"{name}\" is saved, and its memory needs its image: start it first, \
-             or drop the memory with `podman-machine start --cold {name}`"
-        );
-        return Err(Fault::new(text).into());
+        return Err(needs_image(name).into());
     }
     let config = machine.config()?;
     // The image of an upgrade that was cut short has never been ready.
@@ -123,31 +119,45 @@ fn upgrade(dirs: &Dirs, machine: &Machine, image: &str, limit: Duration) -> Resu
     if was != State::Stopped {
         lifecycle::stop_one(dirs, machine, crate::keeper::STOP_SECONDS)?;
     }
-    // A keeper of systemd that came between the two would go back to the old image.
+    // The image changes under the lock of the start: a keeper that systemd starts before it would restore the old image.
     let prepare = |machine: &Machine| set_image(machine, image, Some(&old));
     let started = lifecycle::start_with(dirs, machine, limit, &prepare);
     if machine.config()?.image != image {
-        let text = format!(
-            "Error: machine \"{name}\" was started by another command meanwhile: it has its old image"
-        );
-        return started.and_then(|()| Err(Fault::new(text).into()));
+        return started.and_then(|()| Err(other_start(name).into()));
     }
     let Err(why) = started else {
         println!("Machine \"{name}\" was upgraded.");
         return Ok(());
     };
-    let why = text_of(&why);
-    lifecycle::kill_one(machine)?;
-    let lock = machine.lock("upgrade")?;
-    set_image(machine, &old, None)?;
-    drop(lock);
+    restore_image(machine, &old)?;
     let back = match was {
         State::Stopped => "and is off".to_owned(),
         _ => start_again(dirs, machine, limit),
     };
+    let why = text_of(&why);
     let text =
         format!("{why}\nError: machine \"{name}\" was not upgraded; it has its old image, {back}");
     Err(Fault::new(text).into())
+}
+
+fn other_start(name: &str) -> Fault {
+    Fault::new(format!(
+        "Error: machine \"{name}\" was started by another command meanwhile: it has its old image"
+    ))
+}
+
+fn needs_image(name: &str) -> Fault {
+    Fault::new(format!(
+        "Error: machine \"{name}\" is saved, and its memory needs its image: start it first, \
+         or drop the memory with `podman-machine start --cold {name}`"
+    ))
+}
+
+/// Stops a machine that did not become ready, and gives it its old image again.
+fn restore_image(machine: &Machine, old: &str) -> Result<()> {
+    lifecycle::kill_one(machine)?;
+    let _lock = machine.lock("upgrade")?;
+    set_image(machine, old, None)
 }
 
 /// Starts a machine with its old image; returns how it is then.

@@ -75,19 +75,16 @@ pub fn wait(matches: &ArgMatches) -> Result<ExitCode> {
             true => follow::follow_end(stream, deadline, &mut |_| {})?,
             false => follow::follow(stream, deadline, &mut |_| {})?,
         };
-        match (off, &outcome) {
+        let text = match (off, &outcome) {
             (false, Outcome::Up) => return Ok(ExitCode::SUCCESS),
             // The state tells whether QEMU has ended with its keeper.
-            (true, Outcome::Ended { .. }) | (_, Outcome::Gone) => {}
+            (true, Outcome::Ended { .. }) | (_, Outcome::Gone) => continue,
             (true, Outcome::Timeout) => {
                 let (name, seconds) = (&machine.name, limit.unwrap_or_default().as_secs());
-                let text = format!("Error: machine \"{name}\" was not off within {seconds} s");
-                return Err(Fault::new(text).into());
+                format!("Error: machine \"{name}\" was not off within {seconds} s")
             }
-            _ => {
-                let why = failure(&machine, &outcome, limit.unwrap_or_default());
-                return Err(Fault::new(why).into());
-            }
-        }
+            _ => failure(&machine, &outcome, limit.unwrap_or_default()),
+        };
+        return Err(Fault::new(text).into());
     }
 }

@@ -99,18 +99,7 @@ fn of_disk(disk: &Path, to: &Path) -> Result<()> {
     let place = format!("{path}?offset={}", slot.offset);
     for name in FILES {
         let to = to.join(name);
-        let mut debugfs =
-            Command::new(tool::find("debugfs").unwrap_or_else(|| "/usr/sbin/debugfs".into()));
-        let quoted = to
-            .to_str()
-            .filter(|path| !path.contains('"'))
-            .context("a path of UTF-8 without quotes")?;
-        tool::run(
-            debugfs
-                .arg("-R")
-                .arg(format!("dump /{name} \"{quoted}\""))
-                .arg(&place),
-        )?;
+        dump(&place, name, &to)?;
         ensure!(
             to.metadata().is_ok_and(|meta| meta.len() > 0),
             "{}: no {name} in {SLOT}",
@@ -118,4 +107,15 @@ fn of_disk(disk: &Path, to: &Path) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Copies a file out of an ext4 by debugfs(8). `place` is the path of the disk with the offset of the file system.
+fn dump(place: &str, name: &str, to: &Path) -> Result<()> {
+    let program = tool::find("debugfs").unwrap_or_else(|| "/usr/sbin/debugfs".into());
+    let quoted = to
+        .to_str()
+        .filter(|path| !path.contains('"'))
+        .context("a path of UTF-8 without quotes")?;
+    let request = format!("dump /{name} \"{quoted}\"");
+    tool::run(Command::new(program).arg("-R").arg(request).arg(place))
 }

@@ -147,6 +147,22 @@ impl Child {
                 }
             }
             self.descriptors(output);
+            self.limits_and_signals();
+            filter_calls(self.docker);
+            libc::execve(
+                self.program.as_ptr(),
+                argv.as_ptr(),
+                [std::ptr::null()].as_ptr(),
+            );
+            give_up(report, u8::MAX, errno())
+        }
+    }
+
+    /// # Safety
+    /// The requirement of `child`.
+    unsafe fn limits_and_signals(&self) {
+        // SAFETY: integers and local buffers.
+        unsafe {
             for (which, value) in &self.limits {
                 let limit = libc::rlimit {
                     rlim_cur: *value,
@@ -160,13 +176,6 @@ impl Child {
             for signal in &self.ignored {
                 libc::signal(*signal, libc::SIG_IGN);
             }
-            filter_calls(self.docker);
-            libc::execve(
-                self.program.as_ptr(),
-                argv.as_ptr(),
-                [std::ptr::null()].as_ptr(),
-            );
-            give_up(report, u8::MAX, errno())
         }
     }
 

@@ -119,6 +119,13 @@ pub struct Namespace {
     pub plan: Option<inject::Plan>,
 }
 
+/// Files of /etc that PID 1 reads.
+const ETC_FILES: [(&str, &str); 3] = [
+    ("etc/passwd", "root:x:0:0::/root:/bin/sh\n"),
+    ("etc/group", "root:x:0:\npodman:x:982:\n"),
+    ("etc/os-release", "ID=boot2podman\n"),
+];
+
 impl Namespace {
     /// Returns an ordinary namespace with everything that a namespace can have.
     pub fn new() -> Result<Namespace> {
@@ -182,17 +189,9 @@ impl Namespace {
                 .iter()
                 .map(|a| Step::link("busybox", &format!("usr/bin/{a}"))),
         );
-        all.push(Step::file(
-            "etc/passwd",
-            b"root:x:0:0::/root:/bin/sh\n",
-            0o644,
-        ));
-        all.push(Step::file(
-            "etc/group",
-            b"root:x:0:\npodman:x:982:\n",
-            0o644,
-        ));
-        all.push(Step::file("etc/os-release", b"ID=boot2podman\n", 0o644));
+        for (path, text) in ETC_FILES {
+            all.push(Step::file(path, text.as_bytes(), 0o644));
+        }
         for (path, bytes) in &self.files {
             all.push(Step::file(path, bytes, 0o755));
         }

@@ -14,7 +14,10 @@ use anyhow::{Context, Result, ensure};
 
 const LICENCE: &str = "// SPDX-License-Identifier: Apache-2.0";
 const MAX_FILE_LINES: usize = 400;
-const MAX_FUNCTION_LINES: usize = 50;
+const MAX_FUNCTION_LINES: usize = 40;
+/// Maximum for functions that are a table: at least half of their lines end with a comma, as the rows of a match, the
+/// fields of a literal and the elements of a list do.
+const MAX_TABLE_LINES: usize = 50;
 /// Maximum for functions below `mod tests`: they are scenarios and tables.
 const MAX_TEST_LINES: usize = 60;
 
@@ -115,8 +118,8 @@ fn begins_with(text: &str, opening: &str) -> bool {
     rest.is_some_and(|rest| !rest.starts_with(|next: char| next.is_alphanumeric()))
 }
 
-/// Returns the functions of more than [`MAX_FUNCTION_LINES`], or [`MAX_TEST_LINES`] below `mod tests`. rustfmt(1) puts the closing brace
-/// below the `fn` that it belongs to.
+/// Returns the functions of more than [`MAX_FUNCTION_LINES`], [`MAX_TABLE_LINES`] or, below `mod tests`, [`MAX_TEST_LINES`].
+/// rustfmt(1) puts the closing brace below the `fn` that it belongs to.
 fn long_functions(text: &str) -> Vec<(usize, String)> {
     let lines: Vec<&str> = text.lines().collect();
     let tests = lines.iter().position(|line| *line == "mod tests {");
@@ -127,14 +130,17 @@ fn long_functions(text: &str) -> Vec<(usize, String)> {
         if !is_function(code) || code.ends_with(['}', ';']) {
             continue;
         }
-        let own = |line: &&str| {
+        let is_brace = |line: &&str| {
             line.strip_prefix(indent)
                 .is_some_and(|l| l.starts_with(['}', ')']))
         };
-        let last = |line: &&str| own(line) && line.ends_with(['}', ';']);
+        let last = |line: &&str| is_brace(line) && line.ends_with(['}', ';']);
         let length = lines[at..].iter().position(last).map_or(0, |n| n + 1);
+        let function = &lines[at..at + length];
+        let rows = function.iter().filter(|line| line.ends_with(',')).count();
         let most = match tests.is_some_and(|tests| at > tests) {
             true => MAX_TEST_LINES,
+            false if rows * 2 >= length => MAX_TABLE_LINES,
             false => MAX_FUNCTION_LINES,
         };
         if length > most {
@@ -181,6 +187,9 @@ fn the_rules_find_what_they_forbid() {
     let function = |lines| ["pub fn f() {\n", &"    x();\n".repeat(lines - 2), "}\n"].concat();
     assert_eq!(long_functions(&function(MAX_FUNCTION_LINES)), []);
     assert_eq!(long_functions(&function(MAX_FUNCTION_LINES + 1)).len(), 1);
+    let table = |lines| ["pub fn f() {\n", &"    a => b,\n".repeat(lines - 2), "}\n"].concat();
+    assert_eq!(long_functions(&table(MAX_TABLE_LINES)), []);
+    assert_eq!(long_functions(&table(MAX_TABLE_LINES + 1)).len(), 1);
     let test = |lines| ["mod tests {\n", &function(lines), "}\n"].concat();
     assert_eq!(long_functions(&test(MAX_TEST_LINES)), []);
     assert_eq!(long_functions(&test(MAX_TEST_LINES + 1)).len(), 1);

@@ -44,15 +44,11 @@ pub fn launch(
     announce: Announce<'_>,
 ) -> Result<Launched> {
     let image = Image::open(&machine.cache, &config.image)?;
-    let key = machine.file("id_ed25519.pub");
-    let key = fs::read_to_string(&key).with_context(|| format!("read {}", key.display()))?;
+    let key = public_key(machine)?;
     let accelerator = accelerator(&machine.cache, config)?;
     let mut tries = TRIES;
     let mut attempts = vec![Attempt::Best; config.shares.len()];
-    let proxies = match config.proxy_env {
-        true => proxy::of_host(|name| std::env::var(name).ok()),
-        false => Proxies::default(),
-    };
+    let proxies = proxies(config);
     let mut notes = proxies.notes;
     loop {
         let mut served = Served::start(machine, &config.shares, &attempts);
@@ -62,8 +58,7 @@ pub fn launch(
         }
         let at = resolve(machine, config, &image, accelerator, start, &served)?;
         tries -= 1;
-        let known: Vec<String> = notes.iter().chain(&served.notes).cloned().collect();
-        announce(at.ssh_port, &known)?;
+        announce(at.ssh_port, &[&notes[..], &served.notes].concat())?;
         let error = match attempt(machine, config, start, at, &entries) {
             Ok(launched) => {
                 notes.append(&mut served.notes);
@@ -72,16 +67,20 @@ pub fn launch(
             Err(error) => error,
         };
         let lost = lost_a_port(&error);
-        let stepped = match lost {
+        let stepped_down = match lost {
             true => served.step_down("", &[], &mut []),
             false => served.step_down(&format!("{error:#}"), &config.shares, &mut attempts),
         };
-        let again = !stepped.is_empty() || lost && tries > 0 && !config.ssh_port_fixed;
-        if !again {
+        if stepped_down.is_empty() && (!lost || tries == 0 || config.ssh_port_fixed) {
             return Err(error);
         }
-        notes.extend(stepped);
+        notes.extend(stepped_down);
     }
+}
+
+fn public_key(machine: &Machine) -> Result<String> {
+    let path = machine.file("id_ed25519.pub");
+    fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
 }
 
 /// Returns the facts of the host that QEMU's arguments depend on, with a port that is free now.
@@ -110,11 +109,19 @@ fn resolve(
     })
 }
 
+/// Returns the proxies of the host's environment, if the machine uses them.
+fn proxies(config: &MachineConfig) -> Proxies {
+    match config.proxy_env {
+        true => proxy::of_host(|name| std::env::var(name).ok()),
+        false => Proxies::default(),
+    }
+}
+
 fn lost_a_port(error: &anyhow::Error) -> bool {
     format!("{error:#}").contains("Could not set up host forwarding rule")
 }
 
-/// Returns the owner's port if it is free, else the one of the last start, else any free one.
+/// Returns the port that the user has chosen if it is free, else the port of the last start, else any free port.
 fn free_port(config: &MachineConfig) -> Result<u16> {
     let bind = |port| TcpListener::bind(("127.0.0.1", port)).and_then(|socket| socket.local_addr());
     let kept = bind(config.ssh_port);
@@ -147,17 +154,15 @@ fn attempt(
     fcntl(&listener, FcntlArg::F_SETFD(FdFlag::empty())).context("F_SETFD")?;
     at.qmp_fd = listener.as_raw_fd();
     let args = arguments::arguments(config, &at, entries)?;
-    files::replace(
-        &machine.file("qemu.args"),
-        (args.join("\n") + "\n").as_bytes(),
-    )?;
+    let lines = args.join("\n") + "\n";
+    files::replace(&machine.file("qemu.args"), lines.as_bytes())?;
     let log = machine.file("qemu.log");
     let life = lock::hand_over(&machine.file(LIFE))?;
     let kept = lock::hand_over_dir(&machine.run)?;
     let child = spawn(&args, &log, start);
     // From here on QEMU alone has all three.
     drop((listener, life, kept));
-    let mut child = child?;
+    let child = child?;
     let connected = UnixStream::connect(&path)
         .map_err(anyhow::Error::from)
         .and_then(Monitor::connect);
@@ -168,17 +173,19 @@ fn attempt(
             ssh_port: at.ssh_port,
             notes: Vec::new(),
         }),
-        Err(error) => {
-            let _ = child.kill();
-            let status = child.wait()?;
-            let said = fs::read_to_string(&log).unwrap_or_default();
-            let said = said.trim();
-            Err(match said.is_empty() {
-                true => anyhow!("{QEMU}: {status}: {error:#}"),
-                false => anyhow!("{QEMU}: {said}"),
-            })
-        }
+        Err(error) => Err(reason_of(child, &log, &error)?),
     }
+}
+
+/// Ends a QEMU to which there is no connection, and returns the reason: its output, or `error` if there is none.
+fn reason_of(mut child: Child, log: &Path, error: &anyhow::Error) -> Result<anyhow::Error> {
+    let _ = child.kill();
+    let status = child.wait()?;
+    let output = fs::read_to_string(log).unwrap_or_default();
+    Ok(match output.trim() {
+        "" => anyhow!("{QEMU}: {status}: {error:#}"),
+        output => anyhow!("{QEMU}: {output}"),
+    })
 }
 
 /// Starts QEMU in a process group of its own, so that a signal for this one's does not end it.

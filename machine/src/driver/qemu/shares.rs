@@ -127,46 +127,33 @@ impl Served {
             .push(format!("share {}: {why}", share.source.display()));
     }
 
-    /// Ends the servers after QEMU has failed with `said`, and chooses another way for the folders
-    /// whose server, or whose kind, was the reason; returns what to say of them.
+    /// Ends the servers after QEMU has failed with `output`, and chooses another transport for the folders
+    /// whose server or transport was the reason. Returns a note for each of these folders.
     pub fn step_down(
         &mut self,
-        said: &str,
+        output: &str,
         shares: &[Share],
         attempts: &mut [Attempt],
     ) -> Vec<String> {
         let mut notes = Vec::new();
-        let mut say = |index: usize, why: &str| {
+        let mut note = |index: usize, why: &str| {
             if let Some(share) = shares.get(index) {
                 notes.push(format!("share {}: {why}", share.source.display()));
             }
         };
         for (index, child, log) in &mut self.servers {
-            let _ = child.kill();
-            let failed = child
-                .wait()
-                .is_ok_and(|status| status.code().is_some_and(|code| code != 0));
-            let text = fs::read_to_string(log).unwrap_or_default();
-            let last = text
-                .lines()
-                .rfind(|line| !line.trim().is_empty())
-                .unwrap_or_default();
-            if let Some(attempt) = attempts.get_mut(*index).filter(|_| failed) {
+            let failure = end_server(child, log);
+            if let (Some(attempt), Some(last)) = (attempts.get_mut(*index), failure) {
                 *attempt = Attempt::Plan9;
-                say(
-                    *index,
-                    &format!("by 9p, because virtiofsd has ended: {last}"),
-                );
+                let why = format!("by 9p, because virtiofsd has ended: {last}");
+                note(*index, &why);
             }
         }
-        if ["fsdev", "virtio-9p"]
-            .iter()
-            .any(|word| said.contains(word))
-        {
+        if output.contains("fsdev") || output.contains("virtio-9p") {
             for (index, attempt) in attempts.iter_mut().enumerate() {
                 if *attempt != Attempt::Without {
                     *attempt = Attempt::Without;
-                    say(
+                    note(
                         index,
                         "this QEMU has no 9p, and there is no virtiofsd that runs (Debian's package virtiofsd)",
                     );
@@ -175,6 +162,16 @@ impl Served {
         }
         notes
     }
+}
+
+/// Kills a server. Returns the last line of its log if it had failed before.
+fn end_server(child: &mut Child, log: &Path) -> Option<String> {
+    let _ = child.kill();
+    let status = child.wait().ok()?;
+    status.code().filter(|code| *code != 0)?;
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let last = text.lines().rfind(|line| !line.trim().is_empty());
+    Some(last.unwrap_or_default().to_owned())
 }
 
 /// Returns true for the virtiofsd that was part of QEMU until 7.2; `None` if it does not run.

@@ -70,28 +70,8 @@ impl<'d> Run<'_, 'd> {
                     self.write(&format::output(&value), pipe.at)?;
                 }
             }
-            Node::If(branch) => {
-                let scope = self.variables.len();
-                let value = self.pipe(&branch.pipe, dot)?;
-                let flow = self.body(chosen(branch, &value), dot);
-                self.variables.truncate(scope);
-                return flow;
-            }
-            Node::With(branch) => {
-                let scope = self.variables.len();
-                let value = self.pipe(&branch.pipe, dot)?;
-                let body = chosen(branch, &value);
-                let flow = self.body(
-                    body,
-                    if functions::truth(&value) {
-                        &value
-                    } else {
-                        dot
-                    },
-                );
-                self.variables.truncate(scope);
-                return flow;
-            }
+            Node::If(branch) => return self.branch(branch, dot, false),
+            Node::With(branch) => return self.branch(branch, dot, true),
             Node::Range(branch) => return self.range(branch, dot),
             Node::Include { name, dot: own, at } => {
                 let value = match own {
@@ -104,6 +84,20 @@ impl<'d> Run<'_, 'd> {
             Node::Continue => return Ok(Flow::Continue),
         }
         Ok(Flow::Next)
+    }
+
+    /// Evaluates the body of `if` or `with` that the value of its pipe chooses. In a chosen body of `with`, the dot is
+    /// that value.
+    fn branch(&mut self, branch: &Branch, dot: &Val<'d>, is_with: bool) -> Result<Flow, Fault> {
+        let scope = self.variables.len();
+        let value = self.pipe(&branch.pipe, dot)?;
+        let dot = match is_with && functions::truth(&value) {
+            true => &value,
+            false => dot,
+        };
+        let flow = self.body(chosen(branch, &value), dot);
+        self.variables.truncate(scope);
+        flow
     }
 
     fn range(&mut self, branch: &Branch, dot: &Val<'d>) -> Result<Flow, Fault> {

@@ -79,20 +79,8 @@ fn escape<'a>(text: &'a str, quote: char, value: &mut Vec<u8>) -> Result<&'a str
     const BAD: LiteralError = LiteralError::Escape;
     let c = text.chars().next().ok_or(BAD)?;
     let rest = &text[c.len_utf8()..];
-    let simple = match c {
-        'a' => 7,
-        'b' => 8,
-        'f' => 12,
-        'n' => b'\n',
-        'r' => b'\r',
-        't' => b'\t',
-        'v' => 11,
-        '\\' => b'\\',
-        c if c == quote => quote as u8,
-        _ => 0,
-    };
-    if simple != 0 {
-        value.push(simple);
+    if let Some(byte) = simple_escape(c, quote) {
+        value.push(byte);
         return Ok(rest);
     }
     let (digits, radix, from) = match c {
@@ -116,6 +104,22 @@ fn escape<'a>(text: &'a str, quote: char, value: &mut Vec<u8>) -> Result<&'a str
         _ => value.push(u8::try_from(number).map_err(|_| BAD)?),
     }
     Ok(&from[digits..])
+}
+
+/// Returns the byte of an escape sequence of one character.
+fn simple_escape(c: char, quote: char) -> Option<u8> {
+    Some(match c {
+        'a' => 7,
+        'b' => 8,
+        'f' => 12,
+        'n' => b'\n',
+        'r' => b'\r',
+        't' => b'\t',
+        'v' => 11,
+        '\\' => b'\\',
+        c if c == quote => quote as u8,
+        _ => return None,
+    })
 }
 
 /// Returns the value of a number: decimal, hexadecimal, octal or binary, or with a fraction.
