@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The loop of a keeper: events, and the steps of a stop.
 
+use super::contest::Contest;
 use super::{Event, Keeper, Step, Stop, end, sd_notify, tunnel};
 use crate::driver::VmEvent;
 use crate::state::State;
@@ -78,6 +79,13 @@ impl Keeper {
             }
             Event::Terminate => self.begin_stop(STOP_SECONDS),
             Event::Request(request, client) => self.request(&request, client),
+            Event::Looked(boot, look, bound) => {
+                self.looks -= 1;
+                // The ports of an earlier boot are gone, and so are those who asked for them.
+                if boot == self.boot {
+                    self.looked(look, bound);
+                }
+            }
             Event::Ended(_) | Event::VmGone => {}
         }
     }
@@ -131,6 +139,7 @@ impl Keeper {
         for forward in std::mem::take(&mut self.record.forwards) {
             let _ = self.vm.withdraw(&forward);
         }
+        self.contest = Contest::default();
         self.tunnel.reset();
         self.is_adopted = false;
         self.boot += 1;

@@ -6,9 +6,12 @@
 //! killed: the next command starts another one, which adopts it.
 
 pub mod answer;
+mod bound;
 mod clock;
 pub mod console;
+mod contest;
 pub mod control;
+mod disputes;
 mod end;
 mod life;
 mod memory;
@@ -26,6 +29,8 @@ use crate::store::Machine;
 use crate::store::config::MachineConfig;
 use crate::store::record::RunRecord;
 use clock::Clock;
+use contest::Contest;
+use disputes::Look;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::os::unix::net::UnixStream;
@@ -61,6 +66,8 @@ pub enum Event {
     Terminate,
     /// A request, and the connection for its answer.
     Request(Value, UnixStream),
+    /// Something in the guest is bound to a port, or not, in the boot of this number.
+    Looked(u32, Look, anyhow::Result<bool>),
 }
 
 /// Step of a stop that is under way.
@@ -113,6 +120,10 @@ struct Keeper {
     suspended: bool,
     /// Port of the guest's time service.
     clock: Clock,
+    /// Ports that two containers of this boot have asked for.
+    contest: Contest,
+    /// Looks at the guest that are under way.
+    looks: usize,
 }
 
 impl Keeper {

@@ -9,6 +9,15 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::os::unix::net::UnixStream;
 
+/// Tells a client that its request is done, or why it is not.
+pub(super) fn answer(client: &UnixStream, done: Result<()>) {
+    let answer = match done {
+        Ok(()) => json!({"done": true}),
+        Err(error) => json!({"error": format!("{error:#}")}),
+    };
+    control::send(client, &answer);
+}
+
 impl Keeper {
     /// Answers a request, or keeps its connection to tell what happens.
     pub(super) fn request(&mut self, request: &Value, client: UnixStream) {
@@ -36,16 +45,12 @@ impl Keeper {
             "resume" => self.resume(),
             "expose" => self.expose(request),
             "unexpose" => self.unexpose(request),
-            "guest-expose" => self.guest_expose(request),
+            "guest-expose" => return self.guest_expose(request, client),
             "guest-unexpose" => self.guest_unexpose(request),
             "configure" => self.configure(request),
             other => Err(anyhow::anyhow!("no request {other:?}")),
         };
-        let answer = match done {
-            Ok(()) => json!({"done": true}),
-            Err(error) => json!({"error": format!("{error:#}")}),
-        };
-        control::send(&client, &answer);
+        answer(&client, done);
     }
 
     /// Lets the processors stand still. The state is right before the answer, QEMU's event comes later.
@@ -142,23 +147,7 @@ impl Keeper {
         self.publish(ports::parse(request, &self.config.publish_on)?)
     }
 
-    /// Publishes a port for the guest, in which any container can ask for it.
-    fn guest_expose(&mut self, request: &Value) -> Result<()> {
-        let forward = ports::parse(request, &self.config.publish_on)?;
-        self.publish(ports::of_guest(forward, &self.config)?)
-    }
-
-    /// Takes a port back for the guest. What the owner publishes stays.
-    fn guest_unexpose(&mut self, request: &Value) -> Result<()> {
-        let forward = ports::parse(request, &self.config.publish_on)?;
-        let forward = ports::of_guest(forward, &self.config)?;
-        match self.config.ports.iter().any(|own| own.same_port(&forward)) {
-            true => Ok(()),
-            false => self.take_back(&forward),
-        }
-    }
-
-    fn publish(&mut self, forward: Forward) -> Result<()> {
+    pub(super) fn publish(&mut self, forward: Forward) -> Result<()> {
         if let Some(known) = self
             .record
             .forwards
@@ -194,7 +183,7 @@ impl Keeper {
         self.take_back(&ports::parse(request, &self.config.publish_on)?)
     }
 
-    fn take_back(&mut self, forward: &Forward) -> Result<()> {
+    pub(super) fn take_back(&mut self, forward: &Forward) -> Result<()> {
         let forwards = &self.record.forwards;
         let Some(at) = forwards.iter().position(|known| known.same_port(forward)) else {
             return Ok(());

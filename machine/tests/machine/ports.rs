@@ -17,6 +17,29 @@ pub fn answers(port: u16) -> Result<()> {
     })
 }
 
+/// Checks that a port stays with the container that has it, whoever else asks for it.
+fn wanted_twice(host: &Host, port: u16) -> Result<()> {
+    // podman takes the port of a container with user namespace back after the refusal.
+    for options in ["", "--uidmap 0:100000:5000"] {
+        let run = format!(
+            "sudo podman run -d {options} -p {port}:80 {} sleep 9",
+            image::NAME
+        );
+        let out = host.run(&["ssh", "box", &run])?;
+        let said = String::from_utf8_lossy(&out.stderr);
+        let why = format!("127.0.0.1:{port}: bind: address already in use: another container");
+        ensure!(!out.status.success() && said.contains(&why), "{out:?}");
+        answers(port)?;
+    }
+    host.ok(&["ssh", "box", "sudo podman restart -t 0 www"])?;
+    answers(port)?;
+    host.ok(&["ssh", "box", "sudo podman rm -f -t 0 www"])?;
+    eventually(Duration::from_secs(60), || {
+        TcpListener::bind(("127.0.0.1", port)).context("the port is not given back")?;
+        Ok(())
+    })
+}
+
 pub fn published(host: &Host) -> Result<()> {
     let archive = image::archive(host.dir.path())?;
     let loaded = host
@@ -48,8 +71,7 @@ pub fn published(host: &Host) -> Result<()> {
             )),
         "{out:?}"
     );
-    host.ok(&["ssh", "box", "sudo podman rm -f -t 0 www"])?;
-    TcpListener::bind(("127.0.0.1", port)).context("the port is not given back")?;
+    wanted_twice(host, port)?;
     // This UDP port stays published: the adoption test uses it.
     let udp = ports::free()?;
     let run = format!("sudo podman run -d -p {udp}:53/udp {container_image} sleep 999");
