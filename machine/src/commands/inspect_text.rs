@@ -21,10 +21,10 @@ pub fn object(config: &MachineConfig, target: &Target, state: State, storage: &s
     let mib = config.disk_bytes >> 20;
     json!({
         "ConfigVersion": CONFIG_VERSION,
-        "Name": config.name,
+        "Name": target.name,
         "DriverName": config.driver,
         "Driver": {
-            "IPAddress": ADDRESS, "MachineName": config.name, "SSHUser": target.user,
+            "IPAddress": ADDRESS, "MachineName": target.name, "SSHUser": target.user,
             "SSHPort": target.port, "SSHKeyPath": target.key, "StorePath": storage,
             "CPU": config.cpus, "Memory": config.memory_mib, "DiskSize": mib,
         },

@@ -27,7 +27,7 @@ fn timeout() -> Arg {
         .short('t')
         .long("timeout")
         .value_name("SECONDS")
-        .value_parser(value_parser!(u64).range(1..=super::lifecycle::MOST_SECONDS))
+        .value_parser(value_parser!(u64).range(..=super::lifecycle::MOST_SECONDS))
         .default_value("10")
         .help("Time limit for the versions of engines; states are known at once")
 }
@@ -188,7 +188,7 @@ fn trouble(machine: &Machine, state: State) -> String {
             .filter(|record| !record.clean)
             .map(|record| record.why),
         State::Saved => None,
-        _ => machine.run_record().and_then(|record| record.trouble),
+        _ => machine.live_record().and_then(|record| record.trouble),
     };
     why.unwrap_or_default().replace('\n', " ")
 }

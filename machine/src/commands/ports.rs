@@ -47,7 +47,7 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
 
 fn list(machine: &Machine, as_json: bool) -> Result<()> {
     let own = machine.config()?.ports;
-    let now = machine.run_record().map(|record| record.forwards);
+    let now = machine.live_record().map(|record| record.forwards);
     let now = now.unwrap_or_default();
     let mut all: Vec<&Forward> = now.iter().collect();
     all.extend(
@@ -110,11 +110,11 @@ fn render(rows: &[Row<'_>], as_json: bool) -> String {
 fn change(dirs: &Dirs, matches: &ArgMatches, add: bool) -> Result<()> {
     let words: Vec<&String> = matches.get_many("words").into_iter().flatten().collect();
     let (name, port) = match words.as_slice() {
-        [port] => ("default", port),
-        [name, port] => (name.as_str(), port),
+        [port] => (None, port),
+        [name, port] => (Some(name.as_str()), port),
         _ => return Err(Fault::new("Improper number of arguments").into()),
     };
-    let machine = Machine::find(dirs, name)?;
+    let machine = super::named(dirs, name)?;
     let mut request = request(port)?;
     let forward = parse(&request, &machine.config()?.publish_on)?;
     if !matches!(state(dirs, &machine)?, State::Stopped | State::Saved) {

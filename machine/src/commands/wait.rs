@@ -22,7 +22,13 @@ pub fn status_command() -> Command {
 /// Runs `status`.
 pub fn status(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
-    println!("{}", state(&dirs, &machine(&dirs, matches)?)?);
+    let machine = machine(&dirs, matches)?;
+    // As in `ls`.
+    let state = match state(&dirs, &machine)? {
+        State::Stopped if machine.config().is_err() => State::Error,
+        state => state,
+    };
+    println!("{state}");
     Ok(ExitCode::SUCCESS)
 }
 

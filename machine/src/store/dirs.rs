@@ -43,11 +43,15 @@ impl Dirs {
             None => default_storage(|name| env::var_os(name).map(PathBuf::from))
                 .context("neither XDG_DATA_HOME nor HOME is set: use --storage-path DIR")?,
         };
-        let storage = std::path::absolute(&storage)?;
-        Ok(Self {
-            storage,
+        let dirs = Self {
+            storage: canonical(&std::path::absolute(&storage)?),
             runtime: runtime(env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from)),
-        })
+        };
+        // Also for commands that create nothing: what is in a directory of others is not the machines' word.
+        if dirs.runtime.symlink_metadata().is_ok() {
+            check_owner(&dirs.runtime)?;
+        }
+        Ok(dirs)
     }
 
     /// Returns the directory of all machines.
@@ -80,6 +84,18 @@ impl Dirs {
         make_private(&self.cache())?;
         make_private(&self.runtime)?;
         check_owner(&self.runtime)
+    }
+}
+
+/// Returns the one name of a path, of which the last parts may not exist. Runtime directories are
+/// found by it.
+fn canonical(path: &Path) -> PathBuf {
+    if let Ok(path) = fs::canonicalize(path) {
+        return path;
+    }
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => canonical(parent).join(name),
+        _ => path.to_owned(),
     }
 }
 

@@ -67,11 +67,16 @@ fn replace_link(link: &Path, target: &Path) -> Result<()> {
 }
 
 /// Returns the runtime directory to which a machine's link leads, while it is there and of this user
-/// and machine; else `usual`, which follows from the environment.
+/// and machine, to which it leads back; else `usual`, which follows from the environment.
 fn linked(dir: &Path, usual: PathBuf) -> PathBuf {
     let target = fs::read_link(dir.join(RUN_LINK)).ok();
+    let leads_back = |target: &Path| {
+        let own = fs::canonicalize(dir).ok();
+        own.is_some() && fs::canonicalize(target.join(DIR_LINK)).ok() == own
+    };
     let own = target.filter(|target| {
-        target.file_name() == usual.file_name() && super::dirs::check_owner(target).is_ok()
+        let known = target.file_name() == usual.file_name() || leads_back(target);
+        known && super::dirs::check_owner(target).is_ok()
     });
     own.unwrap_or(usual)
 }
@@ -113,8 +118,8 @@ impl Machine {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             other => other.with_context(|| dirs.machines().display().to_string())?,
         };
-        let name = |entry: fs::DirEntry| entry.file_name().into_string().ok();
-        let names = entries.filter_map(|entry| name(entry.ok()?));
+        let directories = entries.flatten().filter(|entry| entry.path().is_dir());
+        let names = directories.filter_map(|entry| entry.file_name().into_string().ok());
         Ok(names.filter(|name| !name.starts_with('.')).collect())
     }
 
@@ -234,10 +239,19 @@ impl Machine {
         serde_json::from_str(&text).ok()
     }
 
+    /// Reads what the keeper that runs says. A keeper must not, as for [`Machine::locks`].
+    #[must_use]
+    pub fn live_record(&self) -> Option<RunRecord> {
+        let keeper = self.locks().ok()?.keeper?;
+        // The kernel tells no pid of a process in another pid namespace.
+        let record = self.run_record()?;
+        (keeper <= 0 || record.keeper == keeper).then_some(record)
+    }
+
     /// Returns the port of 127.0.0.1 that leads to sshd, of this run or else of the last one.
     #[must_use]
     pub fn ssh_port(&self, config: &MachineConfig) -> u16 {
-        let now = self.run_record().map(|record| record.ssh_port);
+        let now = self.live_record().map(|record| record.ssh_port);
         now.filter(|&port| port > 0).unwrap_or(config.ssh_port)
     }
 
