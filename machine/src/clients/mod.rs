@@ -6,7 +6,7 @@ pub mod podman;
 
 use crate::store::Machine;
 use crate::store::lock::Guard;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 use std::fs;
 use std::io::ErrorKind;
@@ -73,6 +73,7 @@ fn owns(machine: &Machine, url: &str) -> bool {
 
 /// Makes podman and docker know a machine; the default of either changes only if this is asked for.
 pub fn connect(places: &Places, machine: &Machine, default: bool) -> Result<()> {
+    docker::refuse_foreign(places, machine)?;
     podman::add(places, machine, default)?;
     docker::add(places, machine, default)
 }
@@ -86,8 +87,14 @@ pub fn rename(places: &Places, from: &Machine, to: &Machine) -> Result<()> {
 
 /// Removes a machine from podman's and docker's files; returns true if it was there.
 pub fn disconnect(places: &Places, machine: &Machine) -> Result<bool> {
-    let podman = podman::remove(places, machine)?;
-    Ok(docker::remove(places, machine)? || podman)
+    match (
+        podman::remove(places, machine),
+        docker::remove(places, machine),
+    ) {
+        (Ok(podman), Ok(docker)) => Ok(podman || docker),
+        (Err(podman), Err(docker)) => bail!("{podman:#}; {docker:#}"),
+        (Err(error), _) | (_, Err(error)) => Err(error),
+    }
 }
 
 /// Changes a JSON file in one step; a file that does not parse is left alone. `act` returns true if
@@ -103,7 +110,9 @@ fn edit(path: &Path, act: impl FnOnce(&mut Map<String, Value>) -> Result<bool>) 
     let changed = act(&mut object)?;
     if changed {
         let text = serde_json::to_string_pretty(&object)? + "\n";
-        crate::store::files::replace(path, text.as_bytes())?;
+        // A link, as to a directory of dotfiles, stays one.
+        let file = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        crate::store::files::replace(&file, text.as_bytes())?;
     }
     Ok(changed)
 }
@@ -309,5 +318,36 @@ mod tests {
             .to_string();
         assert!(error.contains("tcp://x"), "{error}");
         assert_eq!(read(&meta), other);
+        let text = fs::read_to_string(&host.places.connections).expect("there");
+        assert_eq!(text, "", "podman was told before docker refused");
+    }
+
+    #[test]
+    fn a_torn_file_of_podman_keeps_no_context_of_docker() {
+        let host = host();
+        let one = Machine::at(&host.dirs, "one");
+        connect(&host.places, &one, true).expect("connected");
+        fs::write(&host.places.connections, "{").expect("written");
+        let error = disconnect(&host.places, &one)
+            .expect_err("torn")
+            .to_string();
+        assert!(error.contains("left alone"), "{error}");
+        assert!(!docker::meta(&host.places, "one").exists());
+        let config = read(&host.places.docker.join("config.json"));
+        assert_eq!(config, json!({}));
+    }
+
+    #[test]
+    fn a_file_that_is_a_link_stays_one() {
+        let host = host();
+        let one = Machine::at(&host.dirs, "one");
+        let dotfile = host.places.docker.join("dotfile");
+        fs::create_dir_all(&host.places.docker).expect("made");
+        fs::write(&dotfile, "{\"auths\": {}}").expect("written");
+        let config = host.places.docker.join("config.json");
+        std::os::unix::fs::symlink("dotfile", &config).expect("linked");
+        connect(&host.places, &one, true).expect("connected");
+        assert_eq!(read(&dotfile)["currentContext"], "one");
+        assert!(fs::read_link(&config).is_ok());
     }
 }

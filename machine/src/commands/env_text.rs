@@ -122,35 +122,53 @@ pub fn unset(request: &Request) -> Result<String, Fault> {
     text(request, &changes)
 }
 
+/// Variables that have to go beside those that are set: podman prefers CONTAINER_CONNECTION, and docker
+/// DOCKER_CONTEXT, to the address; docker refuses a unix socket with TLS, and its libraries take TLS for asked for where
+/// DOCKER_CERT_PATH is set.
+fn beside(mode: Mode) -> &'static [&'static str] {
+    match mode {
+        Mode::Socket => &[
+            "CONTAINER_CONNECTION",
+            "DOCKER_CONTEXT",
+            "DOCKER_TLS_VERIFY",
+            "DOCKER_CERT_PATH",
+            "CONTAINER_SSHKEY",
+        ],
+        Mode::Ssh => &[
+            "CONTAINER_CONNECTION",
+            "DOCKER_CONTEXT",
+            "DOCKER_TLS_VERIFY",
+            "DOCKER_CERT_PATH",
+        ],
+        Mode::Docker => &["DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "DOCKER_CONTEXT"],
+        Mode::Verbatim | Mode::Legacy | Mode::Varlink => &[],
+    }
+}
+
 /// Returns the variables of a machine, in docker-machine's and podman-machine's order. Those that
 /// have to go are first: behind the others, joined lines would make them arguments of `export`.
 fn variables(mode: Mode, target: &Target) -> Vec<Change> {
+    let gone = beside(mode).iter().copied().map(Change::UnsetBeside);
+    gone.chain(values(mode, target)).collect()
+}
+
+fn values(mode: Mode, target: &Target) -> Vec<Change> {
     let socket = format!("unix://{}", target.socket);
     let set = |name, value: &str| Change::Set(name, value.to_owned());
     let name = &target.name;
     match mode {
-        // podman prefers CONTAINER_CONNECTION, and docker DOCKER_CONTEXT, to the address.
         Mode::Socket => vec![
-            Change::UnsetBeside("CONTAINER_CONNECTION"),
-            Change::UnsetBeside("DOCKER_CONTEXT"),
-            Change::UnsetBeside("DOCKER_TLS_VERIFY"),
             set("CONTAINER_HOST", &socket),
             set("DOCKER_HOST", &socket),
             set("PODMAN_MACHINE_NAME", name),
         ],
         Mode::Ssh => vec![
-            Change::UnsetBeside("CONTAINER_CONNECTION"),
-            Change::UnsetBeside("DOCKER_CONTEXT"),
-            Change::UnsetBeside("DOCKER_TLS_VERIFY"),
             set("CONTAINER_HOST", &ssh_url(target)),
             set("CONTAINER_SSHKEY", &target.key),
             set("DOCKER_HOST", &format!("ssh://{}", target.ssh_host)),
             set("PODMAN_MACHINE_NAME", name),
         ],
-        // docker refuses a unix socket with TLS.
         Mode::Docker => vec![
-            Change::UnsetBeside("DOCKER_TLS_VERIFY"),
-            Change::UnsetBeside("DOCKER_CERT_PATH"),
             set("DOCKER_HOST", &socket),
             set("DOCKER_MACHINE_NAME", name),
         ],

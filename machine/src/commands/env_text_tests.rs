@@ -36,6 +36,7 @@ fn each_mode_has_its_variables_in_order() {
             Mode::Socket,
             "unset CONTAINER_CONNECTION;\nunset DOCKER_CONTEXT;\nunset DOCKER_TLS_VERIFY;\n"
                 .to_owned()
+                + "unset DOCKER_CERT_PATH;\nunset CONTAINER_SSHKEY;\n"
                 + &format!("export CONTAINER_HOST=\"{socket}\"\nexport DOCKER_HOST=\"{socket}\"\n")
                 + "export PODMAN_MACHINE_NAME=\"box\"\n",
         ),
@@ -43,6 +44,7 @@ fn each_mode_has_its_variables_in_order() {
             Mode::Ssh,
             "unset CONTAINER_CONNECTION;\nunset DOCKER_CONTEXT;\nunset DOCKER_TLS_VERIFY;\n"
                 .to_owned()
+                + "unset DOCKER_CERT_PATH;\n"
                 + "export CONTAINER_HOST=\"ssh://core@127.0.0.1:40022/run/podman/podman.sock\"\n"
                 + "export CONTAINER_SSHKEY=\"/home/a b/box/id_ed25519\"\n"
                 + "export DOCKER_HOST=\"ssh://podman-machine-box\"\n"
@@ -50,7 +52,7 @@ fn each_mode_has_its_variables_in_order() {
         ),
         (
             Mode::Docker,
-            "unset DOCKER_TLS_VERIFY;\nunset DOCKER_CERT_PATH;\n".to_owned()
+            "unset DOCKER_TLS_VERIFY;\nunset DOCKER_CERT_PATH;\nunset DOCKER_CONTEXT;\n".to_owned()
                 + &format!("export DOCKER_HOST=\"{socket}\"\nexport DOCKER_MACHINE_NAME=\"box\"\n"),
         ),
         (
@@ -191,7 +193,7 @@ fn json_has_null_for_what_is_unset() {
     let mut request = request(Mode::Docker, "bash");
     request.json = true;
     let text = set(&request, &target()).unwrap();
-    let expected = "{\"DOCKER_CERT_PATH\":null,\"DOCKER_HOST\":\"unix:///run/user/1000/pm/box.sock\",\
+    let expected = "{\"DOCKER_CERT_PATH\":null,\"DOCKER_CONTEXT\":null,\"DOCKER_HOST\":\"unix:///run/user/1000/pm/box.sock\",\
                     \"DOCKER_MACHINE_NAME\":\"box\",\"DOCKER_TLS_VERIFY\":null}\n";
     assert_eq!(text, expected);
     assert!(unset(&request).unwrap().contains("\"DOCKER_HOST\":null"));
