@@ -4,8 +4,8 @@
 use super::create_options::add_share;
 use super::{dirs, inspect_text, json_flag, set};
 use crate::fault::Fault;
-use crate::store::share::Share;
-use crate::store::{Dirs, Machine};
+use crate::store::Dirs;
+use crate::store::share::{self, Share};
 use crate::text::tabwriter;
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -59,11 +59,11 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
 fn change(dirs: &Dirs, matches: &ArgMatches, add: bool) -> Result<ExitCode> {
     let words: Vec<&String> = matches.get_many("words").into_iter().flatten().collect();
     let (name, text) = match words.as_slice() {
-        [text] => ("default", text.as_str()),
-        [name, text] => (name.as_str(), text.as_str()),
+        [text] => (None, text.as_str()),
+        [name, text] => (Some(name.as_str()), text.as_str()),
         _ => return Err(Fault::new("Improper number of arguments").into()),
     };
-    let machine = Machine::find(dirs, name)?;
+    let machine = super::named(dirs, name)?;
     let home = std::env::var_os("HOME").map(PathBuf::from);
     match add {
         true => {
@@ -76,11 +76,16 @@ fn change(dirs: &Dirs, matches: &ArgMatches, add: bool) -> Result<ExitCode> {
         }
         false => set::change(dirs, &machine, |config| {
             let before = config.shares.len();
-            config.shares.retain(|share| share.target != text);
+            // A machine that an earlier version made may have slashes at the end.
+            let at = share::trimmed(text);
+            config
+                .shares
+                .retain(|share| share::trimmed(&share.target) != at);
             match config.shares.len() < before {
                 true => Ok(()),
                 false => Err(Fault::new(format!(
-                    "Error: nothing is shared at {text}: `share list {name}` shows what is"
+                    "Error: nothing is shared at {text}: `share list {}` shows what is",
+                    machine.name
                 ))
                 .into()),
             }

@@ -4,7 +4,7 @@
 use crate::fault::{Fault, PRE_CREATE};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Folder, and its place in the machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +16,15 @@ pub struct Share {
     /// True if the machine cannot write.
     #[serde(default)]
     pub read_only: bool,
+}
+
+/// Returns a place without slashes at its end, as the machine reads it.
+#[must_use]
+pub fn trimmed(target: &str) -> &str {
+    match target.trim_end_matches('/') {
+        "" if !target.is_empty() => "/",
+        trimmed => trimmed,
+    }
 }
 
 /// Returns the place in the machine of a directory of this host, if it is shared.
@@ -52,16 +61,22 @@ impl Share {
             [source, target] => (*source, Some(*target)),
             _ => return Err(wrong("SRC[:DST][:ro] is right").into()),
         };
-        let source = match (source, home) {
+        let named = match (source, home) {
             ("", _) => return Err(wrong("SRC[:DST][:ro] is right").into()),
             ("home", Some(home)) => home.to_owned(),
             _ => std::path::absolute(source)?,
         };
-        if !source.is_dir() {
+        if !named.is_dir() {
             return Err(wrong("no such directory on this host: nothing would be shared").into());
         }
-        let own = source.to_str().context("a path of UTF-8")?;
-        let target = target.unwrap_or(own).to_owned();
+        let source = named.canonicalize()?;
+        // Clients name a directory as its owner does, also through a link; no place of the machine has `..`.
+        let own = match named.components().any(|part| part == Component::ParentDir) {
+            true => source.clone(),
+            false => named.components().collect(),
+        };
+        let own = own.to_str().context("a path of UTF-8")?;
+        let target = trimmed(target.unwrap_or(own)).to_owned();
         let share = Self {
             source,
             target,
@@ -167,6 +182,31 @@ mod tests {
             assert!(
                 error.starts_with("Error: --volume") && !error.contains('\n'),
                 "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_directory_is_one_by_every_spelling() {
+        let tmp = tempfile::tempdir().expect("a directory");
+        let top = tmp.path().canonicalize().expect("there");
+        let web = top.join("web");
+        std::fs::create_dir(&web).expect("made");
+        std::os::unix::fs::symlink("web", top.join("link")).expect("linked");
+        let top = top.to_str().expect("UTF-8");
+        for (text, target) in [
+            (format!("{top}/web"), format!("{top}/web")),
+            (format!("{top}/web/"), format!("{top}/web")),
+            (format!("{top}//web/."), format!("{top}/web")),
+            (format!("{top}/web/../web"), format!("{top}/web")),
+            (format!("{top}/link"), format!("{top}/link")),
+            (format!("{top}/link/:/mnt/x//"), "/mnt/x".to_owned()),
+        ] {
+            let share = Share::parse(&text, None).expect(&text);
+            assert_eq!(
+                (share.source.as_path(), share.target),
+                (web.as_path(), target),
+                "{text}"
             );
         }
     }
