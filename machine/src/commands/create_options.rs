@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Options of `create`.
 
-use super::lifecycle;
+use super::{flags, lifecycle};
 use crate::driver::{DRIVERS, Driver};
 use crate::fault::{Fault, PRE_CREATE};
 use crate::store::config::MachineConfig;
@@ -40,7 +40,10 @@ pub fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Begin with a template: a booted machine, kept for the next one of this image and hardware"),
         )
-        .arg(lifecycle::start_timeout())
+        .arg(
+            lifecycle::start_timeout()
+                .help("Time limit of the start; a machine that is not ready by then is removed"),
+        )
 }
 
 /// Returns the parser of `init`.
@@ -159,7 +162,7 @@ pub fn configure(name: &str, matches: &ArgMatches) -> Result<MachineConfig> {
         config.publish_on = address.to_string();
     }
     for text in list("flag") {
-        flag(&mut config, &text)?;
+        flags::add(&mut config, &text)?;
     }
     add_shares(&mut config, &list("volume"))?;
     if let Some(problem) = share::problem(&config.flags) {
@@ -284,19 +287,6 @@ pub fn publish_on(config: &mut MachineConfig, text: &str) -> Result<()> {
     let address =
         address.with_context(|| format!("publish-on {text}: an IPv4 address is right"))?;
     config.publish_on = address.to_string();
-    Ok(())
-}
-
-/// Sets a flag of the machine.
-pub fn flag(config: &mut MachineConfig, text: &str) -> Result<()> {
-    let pair = text.split_once('=');
-    let (name, value) = pair.with_context(|| format!("--flag {text}: NAME=VALUE is right"))?;
-    let name = name.strip_prefix("b2p.").unwrap_or(name);
-    if !field::is_flag_name(name) {
-        bail!("--flag {text}: the name of a flag has lower-case letters, digits and _");
-    }
-    config.flags.retain(|(other, _)| other != name);
-    config.flags.push((name.to_owned(), value.to_owned()));
     Ok(())
 }
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `set` and `resize`: settings of a machine that exists.
 
-use super::create_options::{self, disk_size, flag};
-use super::{dirs, lifecycle, machine, state};
+use super::create_options::{self, disk_size};
+use super::{dirs, flags, lifecycle, machine, state};
 use crate::driver;
 use crate::fault::Fault;
 use crate::keeper::control;
 use crate::state::State;
 use crate::store::config::MachineConfig;
-use crate::store::{Dirs, Machine, field};
+use crate::store::{Dirs, Machine, field, share};
 use anyhow::{Context, Result, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::json;
@@ -79,8 +79,8 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
         .map(|word| word.as_str())
         .partition(|word| word.contains('='));
     let machine = match names.as_slice() {
-        [] => Machine::find(&dirs, "default")?,
-        [name] => Machine::find(&dirs, name)?,
+        [] => super::named(&dirs, None)?,
+        [name] => super::named(&dirs, Some(name))?,
         _ => return Err(Fault::new("Error: Expected one machine name as an argument").into()),
     };
     let mut changes: Vec<(&Setting, &str)> = Vec::new();
@@ -123,11 +123,8 @@ fn setting(pair: &str) -> Result<(&'static Setting, &str)> {
 }
 
 fn set_flag(config: &mut MachineConfig, text: &str) -> Result<()> {
-    flag(config, text)?;
-    if text.ends_with('=') {
-        config.flags.pop();
-    }
-    Ok(())
+    let (name, value) = flags::parse(text)?;
+    flags::set(config, &name, value)
 }
 
 fn disk(config: &mut MachineConfig, text: &str) -> Result<()> {
@@ -160,7 +157,7 @@ pub fn resize(matches: &ArgMatches) -> Result<ExitCode> {
     let word = |id: &str| matches.get_one::<String>(id).map(String::as_str);
     let (machine, size) = match (word("name"), word("size")) {
         (Some(_), Some(size)) => (machine(&dirs, matches)?, size),
-        (Some(size), None) => (Machine::find(&dirs, "default")?, size),
+        (Some(size), None) => (super::named(&dirs, None)?, size),
         _ => return Err(Fault::new("Improper number of arguments").into()),
     };
     change(&dirs, &machine, |config| disk(config, size))?;
@@ -180,6 +177,11 @@ pub fn change(
     let mut new = old.clone();
     act(&mut new)?;
     field::check(&new)?;
+    if new.flags != old.flags
+        && let Some(problem) = share::problem(&new.flags)
+    {
+        return Err(Fault::new(format!("Error: flag: {problem}")).into());
+    }
     match state {
         _ if new == old => Ok(()),
         State::Saved if new.disk_bytes != old.disk_bytes => Err(Fault::new(format!(
@@ -253,6 +255,10 @@ mod tests {
         assert!(!applied("proxy-env=off").expect("right").proxy_env);
         let flags = applied("flag.tz=Europe/Berlin").expect("right").flags;
         assert_eq!(flags, [("tz".to_owned(), "Europe/Berlin".to_owned())]);
+        let flags = applied("flag.http_proxy=http://h:1/?a=")
+            .expect("right")
+            .flags;
+        assert_eq!(flags[0].1, "http://h:1/?a=");
         #[rustfmt::skip]
         let wrong = [
             "cpus=0", "cpus=x", "memory=8M", "memory=", "disk=1", "disk=0", "accel=hvf", "ssh-port=70000",

@@ -21,8 +21,12 @@ pub fn entries(
     ];
     entries.extend_from_slice(proxies);
     for (name, value) in &config.flags {
-        entries.retain(|(other, _)| other != name);
-        entries.push((name.clone(), value.clone()));
+        match entries.iter_mut().find(|(other, _)| other == name) {
+            // Without its own key the keeper could not log in.
+            Some((_, own)) if name == "ssh_key" => own.push_str(value),
+            Some((_, own)) => own.clone_from(value),
+            None => entries.push((name.clone(), value.clone())),
+        }
     }
     let flags = folders
         .iter()
@@ -53,6 +57,10 @@ mod tests {
             ("hostname".into(), "web".into()),
             ("tz".into(), "UTC".into()),
             ("http_proxy".into(), "own:1".into()),
+            (
+                "ssh_key".into(),
+                "ssh-ed25519 AAAA of-a-friend\nssh-rsa BBBB".into(),
+            ),
         ];
         let proxies = [("http_proxy".to_owned(), "of-host:1".to_owned())];
         let list = entries(&config, "k", &[], &proxies);
@@ -62,6 +70,13 @@ mod tests {
             [&("hostname".to_owned(), "web".to_owned())]
         );
         assert_eq!(named("tz").len(), 1);
+        assert_eq!(
+            named("ssh_key"),
+            [&(
+                "ssh_key".to_owned(),
+                "k\nssh-ed25519 AAAA of-a-friend\nssh-rsa BBBB".to_owned()
+            )]
+        );
         assert_eq!(
             named("http_proxy"),
             [&("http_proxy".to_owned(), "own:1".to_owned())]
