@@ -109,8 +109,15 @@ fn relay(matches: &ArgMatches) -> Result<ExitCode> {
 #[must_use]
 pub fn parser() -> Command {
     let parser = Command::new("podman-machine")
-        .version(env!("CARGO_PKG_VERSION"))
         .about("Create and run machines of boot2podman")
+        .arg(
+            Arg::new("version")
+                .short('v')
+                .short_alias('V')
+                .long("version")
+                .action(ArgAction::SetTrue)
+                .help("Print the version"),
+        )
         .arg(
             Arg::new("storage-path")
                 .short('s')
@@ -139,13 +146,29 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
     for flag in &prepared.ignored {
         eprintln!("{flag} has no meaning for these machines, and is ignored");
     }
+    let words: Vec<String> = prepared
+        .args
+        .iter()
+        .map(|arg| arg.to_string_lossy().into_owned())
+        .collect();
     let matches = match parser().try_get_matches_from(prepared.args) {
         Ok(matches) => matches,
+        Err(error) if error.use_stderr() => {
+            let parser = parser();
+            let mut words = words.iter().skip(1).map(String::as_str);
+            let command = words.find(|word| parser.find_subcommand(word).is_some());
+            refuse(&error, command.as_slice());
+            return ExitCode::from(FAILURE);
+        }
         Err(error) => {
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { FAILURE } else { 0 });
+            return ExitCode::SUCCESS;
         }
     };
+    if matches.get_flag("version") {
+        println!("{}", misc::version_text());
+        return printed(ExitCode::SUCCESS);
+    }
     let Some((name, own)) = matches.subcommand() else {
         let _ = parser().print_help();
         return ExitCode::from(FAILURE);
@@ -161,6 +184,25 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         Some(Err(error)) => ExitCode::from(report(&error)),
         None => ExitCode::from(FAILURE),
     }
+}
+
+/// Prints the error of a command line: one line. A command that has to have another behind it prints its help.
+fn refuse(error: &clap::Error, command: &[&str]) {
+    let text = error.render().to_string();
+    let first: Vec<&str> = text
+        .split("\n\n")
+        .next()
+        .unwrap_or_default()
+        .lines()
+        .map(str::trim)
+        .collect();
+    let first = first.join(" ");
+    let Some(why) = first.strip_prefix("error: ") else {
+        let _ = error.print();
+        return;
+    };
+    let command = [&[compat::program()], command, &["--help"]].concat();
+    eprintln!("Error: {why}: see `{}`", command.join(" "));
 }
 
 /// Returns the status of a command that has succeeded, unless its output could not be written.

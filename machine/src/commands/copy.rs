@@ -150,6 +150,10 @@ pub fn rename_command() -> Command {
 pub fn rename(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
     let (name, new) = two(matches, "name", "new")?;
+    if name == new {
+        let text = format!("Error: machine \"{name}\" has this name already");
+        return Err(Fault::new(text).into());
+    }
     let (machine, mut config, lock) = off(&dirs, name, "rename")?;
     if !name.eq_ignore_ascii_case(new) {
         create::check_name(&dirs, new)?;
@@ -174,6 +178,8 @@ pub fn rename(matches: &ArgMatches) -> Result<ExitCode> {
         .with_context(|| format!("rename {}", machine.dir.display()))?;
     files::sync_dir(&dirs.machines())?;
     remove_all(&machine.run)?;
+    // It has the old name and place; the next start writes it.
+    remove_all(&target.file("ssh_config"))?;
     drop(lock);
     println!("Machine \"{name}\" is called \"{new}\" now.");
     Ok(ExitCode::SUCCESS)

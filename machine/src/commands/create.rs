@@ -34,10 +34,15 @@ fn name(matches: &ArgMatches) -> Result<&str> {
     let names: Vec<&String> = matches.get_many("name").into_iter().flatten().collect();
     match names.as_slice() {
         [name] => Ok(name.as_str()),
+        [] if compat::as_docker() => {
+            eprintln!("{}", super::usage(create_options::command()));
+            Err(Fault::new("Error: No machine name specified").into())
+        }
         [] => Ok("default"),
         [_, rest @ ..] => {
             let rest: Vec<&str> = rest.iter().map(|word| word.as_str()).collect();
-            let why = format!("Invalid command line. Found extra arguments {rest:?}");
+            let rest = rest.join(" ");
+            let why = format!("Invalid command line. Found extra arguments [{rest}]");
             Err(Fault::new(why).into())
         }
     }
@@ -175,8 +180,28 @@ fn make(
     started
 }
 
+/// Names of devices on Windows, to which no directory can be called; so can it not with digits from 1 to 9 behind the
+/// last two ("Naming Files, Paths, and Namespaces").
+const DEVICES: [&str; 6] = ["con", "prn", "aux", "nul", "com", "lpt"];
+
+fn is_device(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let base = name.split('.').next().unwrap_or_default();
+    let numbered = |device: &&str| {
+        let rest = base.strip_prefix(*device);
+        rest.is_some_and(|rest| rest.len() == 1 && ('1'..='9').any(|digit| rest.contains(digit)))
+    };
+    DEVICES[..4].contains(&base) || DEVICES[4..].iter().any(numbered)
+}
+
 /// Refuses a name that is taken, or that cannot be one.
 pub fn check_name(dirs: &Dirs, name: &str) -> Result<()> {
+    if is_device(name) {
+        let text = format!(
+            "Error creating machine: Invalid hostname specified. \"{name}\" is the name of a device on Windows"
+        );
+        return Err(Fault::new(text).into());
+    }
     if !field::is_host_name(name) {
         let text = "Error creating machine: Invalid hostname specified. Allowed hostname chars are: 0-9a-zA-Z . -";
         return Err(Fault::new(text).into());
@@ -256,7 +281,16 @@ mod tests {
             runtime: tmp.path().join("run"),
         };
         fs::create_dir_all(dirs.machines().join("Box")).expect("made");
-        for name in ["a", "9", "a.b-c", &"x".repeat(63)] {
+        for name in [
+            "a",
+            "9",
+            "a.b-c",
+            "com",
+            "lpt0",
+            "com10",
+            "console",
+            &"x".repeat(63),
+        ] {
             check_name(&dirs, name).expect(name);
         }
         for name in [
@@ -276,6 +310,9 @@ mod tests {
             &"x".repeat(64),
             "box",
             "Box",
+            "CON",
+            "aux.x",
+            "com1",
         ] {
             assert!(check_name(&dirs, name).is_err(), "{name}");
         }

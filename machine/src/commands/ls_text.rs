@@ -264,6 +264,26 @@ fn fields(item: &Item, clients: &Clients) -> Value {
     })
 }
 
+/// Returns a size with at most four digits, as `units.BytesSize` of docker/go-units does.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let power = (bytes.max(1).ilog2() / 10).min(5);
+    #[expect(clippy::cast_precision_loss, reason = "four digits are shown")]
+    let value = bytes as f64 / (1_u64 << (10 * power)) as f64;
+    let decimals = match value {
+        ..10.0 => 3,
+        ..100.0 => 2,
+        ..1000.0 => 1,
+        _ => 0,
+    };
+    let text = format!("{value:.decimals$}");
+    let text = match decimals {
+        0 => text.as_str(),
+        _ => text.trim_end_matches('0').trim_end_matches('.'),
+    };
+    format!("{text}{}", UNITS[power as usize])
+}
+
 /// Returns the list as text, by a format; an empty one stands for the table of podman-machine or
 /// docker-machine.
 ///
@@ -298,7 +318,15 @@ pub fn render(
             .map_err(fault)?;
     }
     for item in items {
-        let fields = fields(item, clients);
+        let mut fields = fields(item, clients);
+        // podman's formats have these for people; its JSON has bytes.
+        for (name, bytes) in [
+            ("Memory", item.memory),
+            ("Disk", item.disk),
+            ("DiskSize", item.disk),
+        ] {
+            fields[name] = size(bytes).into();
+        }
         out += &template.execute(&fields, Missing::Error).map_err(fault)?;
     }
     Ok(match is_table {

@@ -181,7 +181,7 @@ fn formats_are_templates() {
         ("table {{.Name}}\\t{{.DriverName}}\\t{{.DockerVersion}}", "NAME   DRIVER      DOCKER\nbox    qemu        v5.4.2\nold    qemu        v5.4.2\nslow   qemu        v5.4.2\ntorn   not found   \n"),
         ("table {{.ActiveHost}}\\t{{.ResponseTime}}", "ACTIVE_HOST   RESPONSE\ntrue          0s\nfalse         0s\nfalse         0s\nfalse         0s\n"),
         ("{{.ActiveHost}}{{.ActiveSwarm}}", "truefalse\nfalsefalse\nfalsefalse\nfalsefalse\n"),
-        ("{{.Memory}} {{.Running}}", "2147483648 true\n2147483648 false\n2147483648 false\n0 false\n"),
+        ("{{.Memory}} {{.Running}}", "2GiB true\n2GiB false\n2GiB false\n0B false\n"),
         ("{{if .Error}}{{.Error | printf \"%.6s\"}}{{end}}", "\n\n\nconfig\n"),
     ];
     for (format, expected) in rows {
@@ -217,4 +217,19 @@ fn json_is_an_array() {
         (&json!("box"), &json!(true))
     );
     assert_eq!(json_list(&[], &Clients::default()), "[]\n");
+}
+
+#[test]
+fn sizes_have_four_digits() {
+    for (bytes, text) in [
+        (0, "0B"),
+        (1023, "1023B"),
+        (1536 << 20, "1.5GiB"),
+        (2 << 30, "2GiB"),
+        (100 << 30, "100GiB"),
+        (1 << 50, "1PiB"),
+        (12_345_678_901, "11.5GiB"),
+    ] {
+        assert_eq!(size(bytes), text);
+    }
 }

@@ -30,6 +30,17 @@ pub fn version_command() -> Command {
         .arg(many_names())
 }
 
+/// Returns the version in docker-machine's words, which scripts cut. A build names its commit by a variable.
+#[must_use]
+pub fn version_text() -> String {
+    format!(
+        "{} version {}, build {}",
+        compat::program(),
+        env!("CARGO_PKG_VERSION"),
+        option_env!("PODMAN_MACHINE_BUILD").unwrap_or("HEAD")
+    )
+}
+
 /// Runs `version`.
 pub fn version(matches: &ArgMatches) -> Result<ExitCode> {
     match matches
@@ -37,11 +48,7 @@ pub fn version(matches: &ArgMatches) -> Result<ExitCode> {
         .map_or(0, |names| names.len())
     {
         0 => {
-            println!(
-                "{} version {}",
-                compat::program(),
-                env!("CARGO_PKG_VERSION")
-            );
+            println!("{}", version_text());
             return Ok(ExitCode::SUCCESS);
         }
         1 => {}

@@ -10,6 +10,7 @@ pub mod creation;
 pub mod doctor;
 pub mod env_text;
 pub mod events;
+pub mod flags;
 pub mod follow;
 pub mod import;
 pub mod inspect_text;
@@ -32,13 +33,14 @@ pub mod transfer;
 pub mod upgrade;
 pub mod wait;
 
+use crate::compat;
 use crate::fault::Fault;
 use crate::keeper::Purpose;
 use crate::state::State;
 use crate::store::standing::Standing;
 use crate::store::{Dirs, Machine};
 use anyhow::{Result, anyhow};
-use clap::{Arg, ArgAction, ArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -79,24 +81,32 @@ pub fn json_flag() -> Arg {
         .help("Print JSON")
 }
 
-/// Returns the machine that a command line names, or the default one.
-pub fn machine(dirs: &Dirs, matches: &ArgMatches) -> Result<Machine> {
-    match matches.get_one::<String>("name") {
-        Some(name) => Machine::find(dirs, name),
-        None => default_machine(dirs),
-    }
+/// Returns the line of a command's usage.
+#[must_use]
+pub fn usage(command: Command) -> String {
+    let name = format!("{} {}", compat::program(), command.get_name());
+    command.bin_name(name).render_usage().to_string()
 }
 
-fn default_machine(dirs: &Dirs) -> Result<Machine> {
+/// Returns the machine that a command line names, or the default one.
+pub fn machine(dirs: &Dirs, matches: &ArgMatches) -> Result<Machine> {
+    named(dirs, matches.get_one("name").map(String::as_str))
+}
+
+/// Returns the machine of a name, or the default one without a name.
+pub fn named(dirs: &Dirs, name: Option<&str>) -> Result<Machine> {
     let none = "Error: No machine name(s) specified and no \"default\" machine exists";
-    Machine::find(dirs, "default").map_err(|_| Fault::new(none).into())
+    match name {
+        Some(name) => Machine::find(dirs, name),
+        None => Machine::find(dirs, "default").map_err(|_| Fault::new(none).into()),
+    }
 }
 
 /// Returns the machines that a command line names, or the default one.
 pub fn machines(dirs: &Dirs, matches: &ArgMatches) -> Result<Vec<Machine>> {
     let names: Vec<&String> = matches.get_many("name").into_iter().flatten().collect();
     match names.as_slice() {
-        [] => Ok(vec![default_machine(dirs)?]),
+        [] => Ok(vec![named(dirs, None)?]),
         names => names.iter().map(|name| Machine::find(dirs, name)).collect(),
     }
 }

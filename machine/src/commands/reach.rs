@@ -110,12 +110,9 @@ fn become_ssh(
         .cloned()
         .collect();
     let login = login(&mut words);
-    let name = match words.is_empty() {
-        true => "default".to_owned(),
-        false => words.remove(0),
-    };
-    let name = name.as_str();
-    let machine = Machine::find(&dirs, name)?;
+    let name = (!words.is_empty()).then(|| words.remove(0));
+    let machine = super::named(&dirs, name.as_deref())?;
+    let name = machine.name.as_str();
     if state(&dirs, &machine)? != State::Running {
         let text = format!("Error: Cannot run SSH command: Host \"{name}\" is not running");
         return Err(Fault::new(text).into());

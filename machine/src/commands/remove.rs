@@ -51,7 +51,7 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
     let names: Vec<&String> = matches.get_many("name").into_iter().flatten().collect();
     if names.is_empty() {
-        eprintln!("{}", command().render_usage());
+        eprintln!("{}", super::usage(command()));
         return Err(Fault::new("Error: No machine name specified").into());
     }
     let force = matches.get_flag("force");

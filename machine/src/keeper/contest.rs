@@ -20,7 +20,7 @@ pub struct Contest {
 /// Step that follows from a look at the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Nothing is to be done.
+    /// The port stays as it is.
     Keep,
     /// The port is taken back from the host.
     TakeBack,

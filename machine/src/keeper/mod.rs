@@ -66,7 +66,7 @@ pub enum Event {
     Terminate,
     /// A request, and the connection for its answer.
     Request(Value, UnixStream),
-    /// Something in the guest is bound to a port, or not, in the boot of this number.
+    /// A look at the guest, in the boot of this number, has found a socket that is bound to a port, or none.
     Looked(u32, Look, anyhow::Result<bool>),
 }
 

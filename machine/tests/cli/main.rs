@@ -2,6 +2,8 @@
 //! Command lines without a running machine: output, messages and exit statuses.
 #![allow(clippy::unwrap_used)]
 
+mod held;
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -89,6 +91,22 @@ fn errors_have_the_text_and_the_status_that_scripts_know() {
         ("podman-machine version box2 box10", "Error: Expected one machine name as an argument\n"),
         ("podman-machine env", "Error: No machine name(s) specified and no \"default\" machine exists\n"),
         ("podman-machine inspect", "Error: No machine name(s) specified and no \"default\" machine exists\n"),
+        ("podman-machine ssh", "Error: No machine name(s) specified and no \"default\" machine exists\n"),
+        ("podman-machine shell", "Error: No machine name(s) specified and no \"default\" machine exists\n"),
+        ("podman-machine set cpus=1", "Error: No machine name(s) specified and no \"default\" machine exists\n"),
+        ("podman-machine resize 200G", "Error: No machine name(s) specified and no \"default\" machine exists\n"),
+        ("podman-machine ports add 8080:80", "Error: No machine name(s) specified and no \"default\" machine exists\n"),
+        ("podman-machine share add /", "Error: No machine name(s) specified and no \"default\" machine exists\n"),
+        ("podman-machine create a b c", "Invalid command line. Found extra arguments [b c]\n"),
+        ("podman-machine create con", "Error creating machine: Invalid hostname specified. \"con\" is the name of a device on Windows\n"),
+        ("podman-machine clone box2 Nul", "Error creating machine: Invalid hostname specified. \"Nul\" is the name of a device on Windows\n"),
+        ("docker-machine create", "Usage: docker-machine create [OPTIONS] [NAME]...\nError: No machine name specified\n"),
+        ("podman-machine rename box2 box2", "Error: machine \"box2\" has this name already\n"),
+        ("podman-machine set box2 flag.nosuchflag=1", "Error: flag: opt/org.boot2podman/nosuchflag (fw_cfg): ignored: no such flag\n"),
+        ("podman-machine set box2 flag.machine=x", "Error: flag machine: podman-machine itself sets it\n"),
+        ("podman-machine ls --nope", "Error: unexpected argument '--nope' found: see `podman-machine ls --help`\n"),
+        ("podman-machine nope", "Error: unrecognized subcommand 'nope': see `podman-machine --help`\n"),
+        ("docker-machine create --cpus 0 x", "Error: invalid value '0' for '--cpus <NUMBER>': 0 is not in 1..=512: see `docker-machine create --help`\n"),
         ("podman-machine active", "No active host found\n"),
         ("podman-machine active box2", "Error: Too many arguments given\n"),
         ("podman-machine ls --filter foo=bar", "Unsupported filter key 'foo'\n"),
@@ -137,11 +155,18 @@ fn output_is_that_of_docker_machine() {
         ("podman-machine ls -q --filter name=1 --filter driver=QEMU", "box10\n"),
         ("podman-machine ls -q --filter label=of=box2", "box2\n"),
         ("podman-machine ls --format {{.Name}}:{{.State}} --timeout 20", "box2:Stopped\nbox10:Stopped\ntorn:Error\n"),
+        ("podman-machine ls --filter name=box2 --format {{.Memory}}:{{.DiskSize}}", "2GiB:100GiB\n"),
         ("podman-machine ls -n --filter name=box2", "box2   -        qemu     Stopped         \n"),
         ("docker-machine inspect -f {{.DriverName}} box2", "qemu\n"),
         ("podman-machine inspect --format={{.DriverName|json}} box2", "\"qemu\"\n"),
         ("podman-machine inspect -f {{.State}} box2 box10", "stopped\nstopped\n"),
         ("podman-machine status box2", "Stopped\n"),
+        ("podman-machine status torn", "Error\n"),
+        ("podman-machine -v", "podman-machine version 0.1.0, build HEAD\n"),
+        ("podman-machine -V", "podman-machine version 0.1.0, build HEAD\n"),
+        ("docker-machine -version", "docker-machine version 0.1.0, build HEAD\n"),
+        ("docker-machine version", "docker-machine version 0.1.0, build HEAD\n"),
+        ("docker-machine ls -q -t 0", "box2\nbox10\ntorn\n"),
         ("podman-machine ports box2", "PROTOCOL   ADDRESS   PORT   GUEST   LISTENS   KEPT\n"),
         ("podman-machine ports --json box2", "[]\n"),
         ("podman-machine share list box2", "SOURCE   TARGET   ACCESS\n"),
