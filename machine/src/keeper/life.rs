@@ -245,7 +245,10 @@ impl Keeper {
             State::Running => self.set_phase(State::Starting),
             _ => return,
         }
-        self.set_trouble(why);
+        match self.tunnel.why() {
+            Some(reason) => self.set_trouble(&format!("{why}: {reason}")),
+            None => self.set_trouble(why),
+        }
     }
 
     /// Begins an orderly stop; a second request changes its deadline.

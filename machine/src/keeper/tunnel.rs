@@ -34,6 +34,8 @@ pub struct Tunnel {
     starts: Mutex<()>,
     /// The ssh that runs, not yet reaped. Held for moments only: the keeper itself takes it.
     ssh: Mutex<Option<Ssh>>,
+    /// Reason for which the last client did not get through.
+    why: Mutex<Option<String>>,
 }
 
 /// A running ssh.
@@ -53,6 +55,7 @@ impl Tunnel {
             socket: machine.run_file("tunnel.sock"),
             starts: Mutex::new(()),
             ssh: Mutex::new(None),
+            why: Mutex::new(None),
         })
     }
 
@@ -81,8 +84,17 @@ impl Tunnel {
         }
     }
 
+    /// Returns the reason for which the last client did not get through.
+    #[must_use]
+    pub fn why(&self) -> Option<String> {
+        lock(&self.why).clone()
+    }
+
     fn carry(self: &Arc<Self>, client: UnixStream) -> Result<()> {
-        let guest = self.connect()?;
+        let guest = self.connect();
+        // Before the client sees its end.
+        *lock(&self.why) = guest.as_ref().err().map(|error| format!("{error:#}"));
+        let guest = guest?;
         let (client_in, guest_in) = (client.try_clone()?, guest.try_clone()?);
         let up = thread::spawn(move || pump(client_in, guest_in));
         pump(guest, client);

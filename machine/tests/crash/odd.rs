@@ -64,6 +64,22 @@ fn a_machine_holds_no_file_of_the_program_that_starts_it() -> Result<()> {
     Ok(())
 }
 
+/// A start that fails because of ssh is removed with all logs: its message has the reason.
+#[test]
+fn a_start_without_ssh_ends_with_its_words() -> Result<()> {
+    let host = Host::new()?;
+    let script = "#!/bin/sh\necho 'core@127.0.0.1: Permission denied (publickey).' >&2\nexit 255\n";
+    fs::write(host.path().join("bin/ssh"), script)?;
+    let line = "create --accel tcg --cpus 1 --memory 256M --disk 1G --image usual box";
+    let said = host.fails(line)?;
+    let first = said.lines().next().unwrap_or_default();
+    ensure!(
+        first.contains("API does not answer") && first.ends_with("Permission denied (publickey)."),
+        "{said}"
+    );
+    host.nothing_left()
+}
+
 #[test]
 fn a_forced_removal_that_leaves_the_machine_fails() -> Result<()> {
     let host = Host::new()?;
