@@ -4,8 +4,8 @@
 use crate::commands::dirs;
 use crate::commands::{
     autostart, connect, copy, create, create_options, doctor, events, import, lifecycle, list,
-    logs, misc, ports, prune, reach, remove, set, shares, show, snapshot, suspend, transfer,
-    upgrade, wait,
+    logs, misc, ports, prune, reach, remove, set, shares, show, snapshot, ssh_config, suspend,
+    transfer, upgrade, wait,
 };
 use crate::compat;
 use crate::fault::{FAILURE, Fault};
@@ -64,7 +64,7 @@ const COMMANDS: &[Entry] = &[
     Entry { name: "shell", command: reach::shell_command, run: reach::shell },
     Entry { name: "snapshot", command: snapshot::command, run: snapshot::run },
     Entry { name: "ssh", command: reach::ssh_command, run: reach::ssh },
-    Entry { name: "ssh-config", command: misc::ssh_config_command, run: misc::ssh_config },
+    Entry { name: "ssh-config", command: ssh_config::command, run: ssh_config::run },
     Entry { name: "start", command: lifecycle::start_command, run: lifecycle::start },
     Entry { name: "status", command: wait::status_command, run: wait::status },
     Entry { name: "stop", command: lifecycle::stop_command, run: lifecycle::stop },

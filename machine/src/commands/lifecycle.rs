@@ -2,7 +2,7 @@
 //! `start`, `stop`, `restart`, `kill`.
 
 use super::follow::{self, Outcome};
-use super::{dirs, for_each, machines, many_names, state};
+use super::{all_flag, chosen, dirs, for_each, is_on, many_names, state};
 use crate::compat;
 use crate::fault::Fault;
 use crate::keeper::{Purpose, console, control};
@@ -32,6 +32,7 @@ pub fn start_command() -> Command {
         .alias("up")
         .about("Start machines, and wait until their podman API answers")
         .arg(many_names())
+        .arg(all_flag("All machines that do not run"))
         .arg(
             Arg::new("quiet")
                 .short('q')
@@ -69,12 +70,15 @@ pub fn start(matches: &ArgMatches) -> Result<ExitCode> {
     if matches.get_flag("quiet") {
         crate::out::be_quiet();
     }
-    for_each(&machines(&dirs, matches)?, |machine| {
-        if cold {
-            drop_saved(machine)?;
-        }
-        start_one(&dirs, machine, limit)
-    })
+    for_each(
+        &chosen(&dirs, matches, |state| state != State::Running)?,
+        |machine| {
+            if cold {
+                drop_saved(machine)?;
+            }
+            start_one(&dirs, machine, limit)
+        },
+    )
 }
 
 /// Starts a machine, with the image before an upgrade that was interrupted.
@@ -208,6 +212,7 @@ pub fn stop_command() -> Command {
         .aliases(["down", "poweroff"])
         .about("Press the power button of machines, and wait until they are off")
         .arg(many_names())
+        .arg(all_flag("All machines that run"))
         .arg(
             Arg::new("timeout")
                 .long("timeout")
@@ -222,7 +227,7 @@ pub fn stop_command() -> Command {
 pub fn stop(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
     let seconds = *matches.get_one("timeout").unwrap_or(&60);
-    for_each(&machines(&dirs, matches)?, |machine| {
+    for_each(&chosen(&dirs, matches, is_on)?, |machine| {
         stop_one(&dirs, machine, seconds)
     })
 }
@@ -268,6 +273,7 @@ pub fn restart_command() -> Command {
     Command::new("restart")
         .about("Stop machines that run, and start them")
         .arg(many_names())
+        .arg(all_flag("All machines that run"))
         .arg(start_timeout())
 }
 
@@ -275,7 +281,7 @@ pub fn restart_command() -> Command {
 pub fn restart(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
     let limit = Duration::from_secs(*matches.get_one("timeout").unwrap_or(&600));
-    for_each(&machines(&dirs, matches)?, |machine| {
+    for_each(&chosen(&dirs, matches, is_on)?, |machine| {
         if !matches!(state(&dirs, machine)?, State::Stopped | State::Saved) {
             stop_one(&dirs, machine, crate::keeper::STOP_SECONDS)?;
         }
@@ -288,12 +294,13 @@ pub fn kill_command() -> Command {
     Command::new("kill")
         .about("Pull the plug of machines")
         .arg(many_names())
+        .arg(all_flag("All machines that run"))
 }
 
 /// Runs `kill`.
 pub fn kill(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
-    for_each(&machines(&dirs, matches)?, |machine| {
+    for_each(&chosen(&dirs, matches, is_on)?, |machine| {
         let name = &machine.name;
         if let Standing::Known(state @ (State::Stopped | State::Saved)) = machine.standing()? {
             already_stopped(name, state);

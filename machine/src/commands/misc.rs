@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `version`, and the commands of docker-machine that have nothing to do here.
 
-use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,8 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::reach::not_running;
-use super::{dirs, machine, machines, many_names, state};
+use super::{dirs, machine, machines, many_names, not_running, state};
 use crate::compat;
 use crate::fault::Fault;
 use crate::keeper::answer::Answer;
@@ -83,24 +81,6 @@ fn version_of(answer: &str) -> Option<String> {
     let body: serde_json::Value = serde_json::from_str(body).ok()?;
     // The guest's word goes to the owner's terminal.
     Some(vmm::without_controls(body["Version"].as_str()?))
-}
-
-/// Returns the parser of `ssh-config`.
-pub fn ssh_config_command() -> Command {
-    Command::new("ssh-config")
-        .about("Print the machine's part of ssh's configuration")
-        .arg(super::one_name())
-}
-
-/// Runs `ssh-config`. The port is chosen at each start, which writes the file.
-pub fn ssh_config(matches: &ArgMatches) -> Result<ExitCode> {
-    let path = machine(&dirs(matches)?, matches)?.file("ssh_config");
-    let text = match fs::read_to_string(&path) {
-        Err(why) if why.kind() == ErrorKind::NotFound => return Err(not_running()),
-        other => other.with_context(|| path.display().to_string())?,
-    };
-    print!("{text}");
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Returns the parser of `regenerate-certs`.

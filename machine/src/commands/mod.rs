@@ -28,6 +28,7 @@ pub mod set;
 pub mod shares;
 pub mod show;
 pub mod snapshot;
+pub mod ssh_config;
 pub mod suspend;
 pub mod transfer;
 pub mod upgrade;
@@ -109,6 +110,46 @@ pub fn machines(dirs: &Dirs, matches: &ArgMatches) -> Result<Vec<Machine>> {
         [] => Ok(vec![named(dirs, None)?]),
         names => names.iter().map(|name| Machine::find(dirs, name)).collect(),
     }
+}
+
+/// Error of commands that need a running machine.
+#[must_use]
+pub fn not_running() -> anyhow::Error {
+    Fault::new("Host is not running").into()
+}
+
+/// Returns the option for all machines.
+#[must_use]
+pub fn all_flag(help: &'static str) -> Arg {
+    Arg::new("all")
+        .long("all")
+        .action(ArgAction::SetTrue)
+        .conflicts_with("name")
+        .help(help)
+}
+
+/// Returns the machines of [`machines`], or with `--all` those whose state is one of `states`, or is not known: what
+/// acts on these says why.
+pub fn chosen(
+    dirs: &Dirs,
+    matches: &ArgMatches,
+    states: fn(State) -> bool,
+) -> Result<Vec<Machine>> {
+    if !matches.get_flag("all") {
+        return machines(dirs, matches);
+    }
+    let mut names = Machine::names(dirs)?;
+    names.sort_by(|a, b| ls_text::natural(a, b));
+    let all = names.iter().map(|name| Machine::at(dirs, name));
+    Ok(all
+        .filter(|machine| state(dirs, machine).map_or(true, states))
+        .collect())
+}
+
+/// Returns true for the state of a machine that is not off.
+#[must_use]
+pub fn is_on(state: State) -> bool {
+    !matches!(state, State::Stopped | State::Saved)
 }
 
 /// Acts on machines side by side; the errors of all are one error.

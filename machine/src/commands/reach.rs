@@ -1,22 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `ssh`, `url`, `ip`.
 
-use super::{dirs, machine, machines, many_names, one_name, state};
+use super::env_text::ssh_url;
+use super::show::target;
+use super::{dirs, machine, machines, many_names, not_running, one_name, state};
 use crate::compat::USERNAME;
 use crate::fault::Fault;
 use crate::keeper::tunnel::host_alias;
 use crate::state::State;
-use crate::store::{Machine, share};
+use crate::store::{Machine, field, share};
 use anyhow::{Context, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::{Command as Process, ExitCode};
-
-/// Error of commands that need a running machine.
-#[must_use]
-pub fn not_running() -> anyhow::Error {
-    Fault::new("Host is not running").into()
-}
 
 /// Returns the argument of a command that passes its words on to ssh(1).
 fn words(help: &'static str) -> Arg {
@@ -24,6 +21,7 @@ fn words(help: &'static str) -> Arg {
         .value_name("[NAME] [COMMAND...]")
         .action(ArgAction::Append)
         .num_args(0..)
+        .value_parser(clap::value_parser!(OsString))
         .trailing_var_arg(true)
         .allow_hyphen_values(true)
         .help(help)
@@ -62,7 +60,7 @@ pub fn shell(matches: &ArgMatches) -> Result<ExitCode> {
 }
 
 /// Returns the arguments of ssh(1) that run a command, or a shell, in a directory of the machine.
-fn in_directory(directory: &str, command: &[String]) -> Vec<String> {
+fn in_directory(directory: &str, command: &[OsString]) -> Vec<OsString> {
     let directory = format!("'{}'", directory.replace('\'', "'\\''"));
     let command = match command {
         [dashes, rest @ ..] if dashes == "--" => rest,
@@ -70,47 +68,59 @@ fn in_directory(directory: &str, command: &[String]) -> Vec<String> {
     };
     match command {
         [] => vec![
-            "-t".to_owned(),
-            format!("cd {directory}; exec \"$SHELL\" -l"),
+            "-t".into(),
+            format!("cd {directory}; exec \"$SHELL\" -l").into(),
         ],
-        words => vec![
-            "--".to_owned(),
-            format!("cd {directory} && {}", words.join(" ")),
-        ],
+        words => {
+            let mut line = OsString::from(format!("cd {directory} && "));
+            line.push(words.join(" ".as_ref()));
+            vec!["--".into(), line]
+        }
     }
 }
 
 /// Takes `--username USER` from the words before the machine; returns ssh's option for it.
-fn login(words: &mut Vec<String>) -> Vec<String> {
+fn login(words: &mut Vec<OsString>) -> Vec<OsString> {
     let user = match words.as_slice() {
         [first, user, ..] if first == USERNAME => user.clone(),
         [first, ..] => match first
-            .strip_prefix(USERNAME)
-            .and_then(|rest| rest.strip_prefix('='))
+            .to_str()
+            .and_then(|first| first.strip_prefix(USERNAME)?.strip_prefix('='))
         {
-            Some(user) => user.to_owned(),
+            Some(user) => user.into(),
             None => return Vec::new(),
         },
         [] => return Vec::new(),
     };
     words.drain(..if words[0] == USERNAME { 2 } else { 1 });
-    vec!["-l".to_owned(), user]
+    vec!["-l".into(), user]
 }
 
 /// Becomes ssh, with the arguments that `arguments` makes of those behind the machine's name.
 fn become_ssh(
     matches: &ArgMatches,
-    arguments: impl FnOnce(&Machine, Vec<String>) -> Result<Vec<String>>,
+    arguments: impl FnOnce(&Machine, Vec<OsString>) -> Result<Vec<OsString>>,
 ) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
-    let mut words: Vec<String> = matches
+    let mut words: Vec<OsString> = matches
         .get_many("words")
         .into_iter()
         .flatten()
         .cloned()
         .collect();
-    let login = login(&mut words);
+    let mut login = login(&mut words);
     let name = (!words.is_empty()).then(|| words.remove(0));
+    let mut name = name.map(|name| name.to_string_lossy().into_owned());
+    // No name of a machine has an `@`.
+    if let Some((user, machine)) = name.as_deref().and_then(|name| name.split_once('@')) {
+        if !field::is_login(user) {
+            let text =
+                format!("Error: {user}: a login name of letters, digits, _, . and - is right");
+            return Err(Fault::new(text).into());
+        }
+        login = vec!["-l".into(), user.into()];
+        name = Some(machine.to_owned());
+    }
     let machine = super::named(&dirs, name.as_deref())?;
     let name = machine.name.as_str();
     if state(&dirs, &machine)? != State::Running {
@@ -131,6 +141,12 @@ pub fn url_command() -> Command {
     Command::new("url")
         .about("Print the URL of a machine's podman API")
         .arg(one_name())
+        .arg(
+            Arg::new("ssh")
+                .long("ssh")
+                .action(ArgAction::SetTrue)
+                .help("Print the URL by ssh"),
+        )
 }
 
 /// Runs `url`.
@@ -140,7 +156,10 @@ pub fn url(matches: &ArgMatches) -> Result<ExitCode> {
     if state(&dirs, &machine)? != State::Running {
         return Err(not_running());
     }
-    println!("unix://{}", machine.api().display());
+    match matches.get_flag("ssh") {
+        true => println!("{}", ssh_url(&target(&machine, &machine.config()?)?)),
+        false => println!("unix://{}", machine.api().display()),
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -166,6 +185,7 @@ pub fn ip(matches: &ArgMatches) -> Result<ExitCode> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsStr;
 
     #[test]
     fn a_login_name_comes_before_the_machine() {
@@ -177,17 +197,18 @@ mod tests {
             ("box --username root", "box --username root", ""),
             ("box", "box", ""),
         ] {
-            let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-            assert_eq!(login(&mut words).join(" "), option, "{line}");
-            assert_eq!(words.join(" "), rest, "{line}");
+            let mut words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            let blank = OsStr::new(" ");
+            assert_eq!(login(&mut words).join(blank), option, "{line}");
+            assert_eq!(words.join(blank), rest, "{line}");
         }
     }
 
     #[test]
     fn a_shell_is_in_the_directory_of_the_host() {
         let line = |directory: &str, command: &[&str]| {
-            let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
-            in_directory(directory, &command).join(" ")
+            let command: Vec<OsString> = command.iter().map(OsString::from).collect();
+            in_directory(directory, &command).join(OsStr::new(" "))
         };
         for (directory, command, expected) in [
             ("/w", &[][..], "-t cd '/w'; exec \"$SHELL\" -l"),

@@ -2,6 +2,7 @@
 //! Arguments of scp(1), rsync(1), sshfs(1) and ssh(1) for `scp` and `mount`.
 
 use crate::fault::Fault;
+use crate::store::field;
 
 /// End of a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,23 @@ impl Place {
                 machine: machine.to_owned(),
                 path: path.to_owned(),
             },
+        }
+    }
+
+    /// Refuses a user that is no login name: sshfs and ssh would take it for an option.
+    ///
+    /// # Errors
+    /// A user that is none.
+    pub fn check_user(&self) -> Result<(), Fault> {
+        match self {
+            Place::Remote {
+                user: Some(user), ..
+            } if !field::is_login(user) => {
+                let text =
+                    format!("Error: {user}: a login name of letters, digits, _, . and - is right");
+                Err(Fault::new(text))
+            }
+            _ => Ok(()),
         }
     }
 

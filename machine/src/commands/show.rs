@@ -9,8 +9,7 @@ use anyhow::{Context, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::env_text::{self, Mode, Request, Target};
-use super::reach::not_running;
-use super::{dirs, inspect_text, machine, machines, many_names, one_name, state};
+use super::{dirs, inspect_text, machine, machines, many_names, not_running, one_name, state};
 use crate::compat;
 use crate::fault::Fault;
 use crate::keeper::tunnel::host_alias;
@@ -70,8 +69,8 @@ pub fn env(matches: &ArgMatches) -> Result<ExitCode> {
     let target = target(&machine, &machine.config()?)?;
     if request.mode == Mode::Ssh {
         eprintln!(
-            "docker takes no key by a variable: it needs `Include {}` in ~/.ssh/config",
-            machine.file("ssh_config").display()
+            "docker takes no key by a variable: it finds the machine after `{} ssh-config --install`",
+            compat::program()
         );
     }
     print!("{}", env_text::set(&request, &target)?);
@@ -111,7 +110,7 @@ fn parent() -> Option<String> {
 }
 
 /// Returns the data of a machine for clients.
-fn target(machine: &Machine, config: &MachineConfig) -> Result<Target> {
+pub(super) fn target(machine: &Machine, config: &MachineConfig) -> Result<Target> {
     let text = |path: std::path::PathBuf| {
         let text = path.to_str().map(str::to_owned);
         text.with_context(|| format!("{}: not UTF-8", path.display()))

@@ -19,12 +19,13 @@ pub fn suspend_command() -> Command {
             "Save the memory of machines on their disks, and end QEMU; `start` continues from there",
         )
         .arg(many_names())
+        .arg(super::all_flag("All machines that run"))
 }
 
 /// Runs `suspend`.
 pub fn suspend(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
-    for_each(&machines(&dirs, matches)?, |machine| {
+    for_each(&super::chosen(&dirs, matches, super::is_on)?, |machine| {
         suspend_one(&dirs, machine)
     })
 }

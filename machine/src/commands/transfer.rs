@@ -54,6 +54,7 @@ pub fn scp(matches: &ArgMatches) -> Result<ExitCode> {
         return Err(Fault::new("Improper number of arguments").into());
     };
     let ends = [from, to].map(|text| Place::parse(text, cfg!(windows)));
+    ends.iter().try_for_each(Place::check_user)?;
     let options = Options {
         recursive: matches.get_flag("recursive"),
         delta: matches.get_flag("delta"),
@@ -89,6 +90,7 @@ pub fn mount(matches: &ArgMatches) -> Result<ExitCode> {
         },
         place => place,
     };
+    from.check_user()?;
     let unmount = matches.get_flag("unmount");
     let dirs = dirs(matches)?;
     let config = match unmount {

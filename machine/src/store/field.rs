@@ -149,7 +149,9 @@ pub fn is_flag_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(plain)
 }
 
-fn is_login(name: &str) -> bool {
+/// Returns true for a login name, which no program takes for an option.
+#[must_use]
+pub fn is_login(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.len() <= MAX_LOGIN

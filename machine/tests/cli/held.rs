@@ -126,6 +126,8 @@ fn the_record_of_a_run_that_is_over_does_not_count() {
     let host = Host::new();
     let machine = machine(&host, "box2");
     let locks = runs(&machine);
+    let url = host.run("podman-machine url --ssh box2").1;
+    assert_eq!(url, "ssh://core@127.0.0.1:40000/run/podman/podman.sock\n");
     let ports = || host.run("podman-machine ports --json box2").1;
     let port = || {
         host.run("podman-machine inspect -f {{.SSHConfig.Port}} box2")

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod held;
+mod options;
 
 use std::fs;
 use std::os::unix::fs::symlink;
