@@ -19,15 +19,20 @@ pub fn answers(port: u16) -> Result<()> {
 
 /// Checks that a port stays with the container that has it, whoever else asks for it.
 fn wanted_twice(host: &Host, port: u16) -> Result<()> {
-    // podman takes the port of a container with user namespace back after the refusal.
-    for options in ["", "--uidmap 0:100000:5000"] {
-        let run = format!(
-            "sudo podman run -d {options} -p {port}:80 {} sleep 9",
-            image::NAME
-        );
+    // podman binds the port of root's container before it asks for it, and that of another user's afterwards.
+    for (podman, why) in [
+        (
+            "sudo podman",
+            format!(":{port}: bind: address already in use"),
+        ),
+        (
+            "podman",
+            format!("127.0.0.1:{port}: bind: address already in use: another container"),
+        ),
+    ] {
+        let run = format!("{podman} run -d -p {port}:80 {} sleep 9", image::NAME);
         let out = host.run(&["ssh", "box", &run])?;
         let said = String::from_utf8_lossy(&out.stderr);
-        let why = format!("127.0.0.1:{port}: bind: address already in use: another container");
         ensure!(!out.status.success() && said.contains(&why), "{out:?}");
         answers(port)?;
     }
@@ -42,11 +47,11 @@ fn wanted_twice(host: &Host, port: u16) -> Result<()> {
 
 pub fn published(host: &Host) -> Result<()> {
     let archive = image::archive(host.dir.path())?;
-    let loaded = host
-        .command(&["ssh", "box", "sudo podman load -q"])
-        .stdin(File::open(archive)?)
-        .output()?;
-    ensure!(loaded.status.success(), "{loaded:?}");
+    for load in ["sudo podman load -q", "podman load -q"] {
+        let mut ssh = host.command(&["ssh", "box", load]);
+        let loaded = ssh.stdin(File::open(&archive)?).output()?;
+        ensure!(loaded.status.success(), "{loaded:?}");
+    }
     let (port, container_image) = (ports::free()?, image::NAME);
     let run = format!(
         "sudo podman run -d --name www -p 0.0.0.0:{port}:80 {container_image} sh -c 'echo served >/i; exec httpd -f -p 80 -h /'"
