@@ -31,7 +31,7 @@ const PROTECTED: &[(&str, &str, &str)] = &[
     (
         "system/memory.min",
         "32M",
-        "sshd and podman still run, so that somebody can make room",
+        "sshd and podman still run, so that a user can free memory",
     ),
     (
         "user/memory.min",
@@ -41,7 +41,7 @@ const PROTECTED: &[(&str, &str, &str)] = &[
     (
         "user/0/memory.min",
         "16M",
-        "root's shell still runs, in which somebody makes room",
+        "root's shell still runs, so that a user can free memory",
     ),
 ];
 

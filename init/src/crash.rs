@@ -59,7 +59,7 @@ struct SignalStack(UnsafeCell<[u8; 32 * 1024]>);
 unsafe impl Sync for SignalStack {}
 static SIGNAL_STACK: SignalStack = SignalStack(UnsafeCell::new([0; 32 * 1024]));
 
-/// Records that a shutdown has begun: it goes on after a crash.
+/// Records that a shutdown has begun: it continues after a crash.
 pub fn set_shutdown(kind: ShutdownKind) {
     SHUTDOWN.store(kind.letter(), Ordering::Relaxed);
 }
@@ -73,7 +73,7 @@ pub fn set_paused() {
 pub fn install_handlers(before: Crashes) {
     CRASHES.store(before.in_a_row, Ordering::Relaxed);
     SHUTDOWN_CRASHES.store(before.in_shutdown, Ordering::Relaxed);
-    // Known before the handlers are installed: PID 1 may crash again before the shutdown goes on.
+    // Known before the handlers are installed: PID 1 may crash again before the shutdown continues.
     before.shutdown.into_iter().for_each(set_shutdown);
     STARTED_S.store(seconds(), Ordering::Relaxed);
     HAS_PAUSED.store(before.in_a_row == 0, Ordering::Relaxed);

@@ -71,7 +71,7 @@ pub fn is_present(name: &str) -> bool {
     Path::new(CLASS_BLOCK).join(name.replace('/', "!")).exists()
 }
 
-/// Returns where the state is: the device of the data disk, or `ram`. A run of `b2p data` that is
+/// Returns where the state directory is: the device of the data disk, or `ram`. A run of `b2p data` that is
 /// late may have mounted the disk and not have reported it: the kernel's list of mounts decides.
 #[must_use]
 pub fn place(state: &mut SystemState) -> String {

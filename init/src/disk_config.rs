@@ -64,7 +64,7 @@ pub fn revise(context: &mut Context<'_>, before: &Config) {
     start_and_stop(context.manager, state, before);
 }
 
-/// Fault of a disk labelled ignition that appears once the table of services has the owner's.
+/// Fault of a disk labelled ignition that appears once the table of services has the user's.
 const TOO_LATE: &str = "the disk labelled ignition appeared after the owner's services were read: it is applied \
                         if it is there when the machine starts";
 

@@ -45,7 +45,7 @@ pub enum Event {
     DriversLoaded,
     /// A client of the control channel waits for an answer.
     ControlRequest,
-    /// Somebody pressed a power button.
+    /// A power button was pressed.
     PowerButton,
     /// A signal requests a shutdown.
     ShutdownSignal(ShutdownKind),
@@ -105,7 +105,7 @@ pub struct EventSources {
     /// Children have ended that are not reaped yet.
     pub reap_pending: bool,
     /// The end of a child that is no service's ends the sleep. Without it, orphans are reaped, and the sleep
-    /// goes on.
+    /// continues.
     pub wakes_for_orphans: bool,
     /// Child whose exit status is kept, and that status once the child is reaped.
     kept_status: Option<(Pid, Option<ExitStatus>)>,
@@ -137,7 +137,7 @@ impl EventSources {
         Ok(())
     }
 
-    /// Binds the control channel again if its socket has no name: somebody removed it, or an earlier
+    /// Binds the control channel again if its socket has no name: the name was removed, or an earlier
     /// bind failed because /run was full.
     pub fn rebind_control(&mut self) {
         let name_is_gone = Path::new(control::PATH).symlink_metadata().is_err();

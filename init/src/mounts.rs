@@ -106,7 +106,7 @@ pub fn mount_api() -> Result<()> {
     mount_all(API)
 }
 
-/// Mounts /proc again if somebody has unmounted it: without it PID 1 knows neither the processes
+/// Mounts /proc again if it was unmounted: without it PID 1 knows neither the processes
 /// nor the mounts.
 ///
 /// # Errors

@@ -92,7 +92,7 @@ mod tests {
         }
     }
 
-    /// Starts a child whose first thread ends while a second one goes on.
+    /// Starts a child whose first thread ends while a second one continues.
     fn child_without_its_first_thread() -> libc::pid_t {
         let shared = libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES;
         let flags = shared | libc::CLONE_SIGHAND | libc::CLONE_THREAD;

@@ -3,7 +3,7 @@
 //!
 //! Containers do not fill the file systems that the machine needs: the root's own files, podman's
 //! database and the layers of containers have a limit each, so that a container that fills its layer
-//! can be removed, and somebody can still log in. All limits together leave room for the programs that
+//! can be removed, and a user can still log in. All limits together leave room for the programs that
 //! run and for the pages of the userland, which the kernel drops first and reads again at once. Without
 //! these pages the kernel kills processes for want of memory, although files have taken it.
 

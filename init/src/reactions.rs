@@ -65,7 +65,7 @@ pub enum Trigger {
     UeventsLost,
     /// A client of the control channel waits for an answer.
     ControlRequest,
-    /// Somebody pressed a power button.
+    /// A power button was pressed.
     PowerButton,
     /// A signal requests a shutdown.
     ShutdownSignal,

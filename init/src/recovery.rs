@@ -31,7 +31,7 @@ const PAUSE_MS: Millis = 1_000;
 /// Longest pause, in milliseconds.
 const MAX_PAUSE_MS: Millis = 30_000;
 
-/// Continues after a crash: the services go on, and so does a shutdown that had begun.
+/// Continues after a crash: the services continue, and so does a shutdown that had begun.
 pub fn run(signals: Signals, crashes: u8, shutdown: Option<ShutdownKind>) -> ! {
     let mut inherited = crash::inherited();
     kmsg::init_logger(log::LevelFilter::Info);
@@ -79,7 +79,7 @@ fn crash_line(crashes: u8, pause: Millis) -> String {
         n => format!("{n} times"),
     };
     format!(
-        "PID 1 crashed ({times} in a row) and was started again after {pause} ms: the services go on; please report the lines before this one"
+        "PID 1 crashed ({times} in a row) and was started again after {pause} ms: the services continue; please report the lines before this one"
     )
 }
 

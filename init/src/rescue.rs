@@ -18,7 +18,7 @@ use crate::state::SystemState;
 
 /// Time in which the shells must end when one of them has been left, in milliseconds.
 const STOP_MS: u64 = 5_000;
-/// Terminal of a machine without consoles: somebody may be at the first serial line.
+/// Terminal of a machine without consoles: the first serial line may have a terminal.
 const FALLBACK_TERMINAL: &str = sys::arch::ARCH.first_serial;
 
 /// Definition of a shell: that of the userland, or of the initrd if there is no userland.
@@ -64,10 +64,10 @@ fn start_all(manager: &mut Manager) {
     }
 }
 
-/// Serves shells until somebody has left one of them, or all have ended.
+/// Serves shells until a user exits from one of them, or all have ended.
 pub fn serve_until_left(state: &mut SystemState, sources: &mut EventSources) {
     let defs = shells(Restart::Never);
-    announce(&defs, "`exit` goes on with the boot");
+    announce(&defs, "`exit` continues the boot");
     let mut manager = Manager::new(defs, None, kmsg::write_service_line);
     start_all(&mut manager);
     let mut events = EventLoop::new(state, &mut manager, sources);

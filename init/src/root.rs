@@ -82,7 +82,7 @@ pub fn restore_container(in_container: bool) {
 }
 
 /// Returns true if PID 1 started with the userland as its root, in a namespace or a container:
-/// the kernel and its modules belong to somebody else, and an operation that the owner does not
+/// the kernel and its modules belong to the host, and an operation that the host does not
 /// permit is no fault.
 #[must_use]
 pub fn in_container() -> bool {

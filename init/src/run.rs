@@ -107,7 +107,7 @@ fn run(name: &str, o: &Options, command: *const *const c_char) -> Result<i32, (S
         let_go();
         return Ok(pause(&taken));
     }
-    // When the terminal's owner gives it up, its own group gets SIGHUP and SIGCONT (tty_ioctl(4),
+    // When the session leader gives up its terminal, its process group gets SIGHUP and SIGCONT (tty_ioctl(4),
     // TIOCNOTTY), which are not for the command.
     let mut skip = if o.session { leave_terminal() } else { &[] };
     // SAFETY: a single thread; the child only execs.

@@ -37,7 +37,7 @@ pub struct ScheduledShutdown {
 /// Report of the last run of `b2p data`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataReport {
-    /// Device of the data disk; `None` while the state is in RAM.
+    /// Device of the data disk; `None` while the state directory is in RAM.
     pub device: Option<String>,
     /// SEQNUM of the newest uevent (Documentation/core-api/kobject.rst) whose disk the run can have examined.
     pub last_seqnum: u64,
@@ -112,7 +112,7 @@ impl SystemState {
         }
     }
 
-    /// Returns the device of the data disk; `None` while the state is in RAM.
+    /// Returns the device of the data disk; `None` while the state directory is in RAM.
     #[must_use]
     pub fn data_device(&self) -> Option<&str> {
         self.data_report.as_ref()?.device.as_deref()

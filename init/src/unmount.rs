@@ -87,7 +87,7 @@ fn count_unwritten(unfinished: &[(Mount, Child)]) -> usize {
 }
 
 /// Unmounts what can be unmounted now, and detaches loop devices if they are the machine's own.
-/// Returns true if anything went. Calls that exceed their limit go on, and are added to `unfinished`.
+/// Returns true if anything went. Calls that exceed their limit continue, and are added to `unfinished`.
 fn unmount_round(owns_machine: bool, unfinished: &mut Vec<(Mount, Child)>) -> bool {
     let count_loops = || loops_in_use(Path::new(SYS_BLOCK)).len();
     let loops_before = count_loops();
@@ -187,7 +187,7 @@ fn remount(target: &CStr, flags: MsFlags) -> nix::Result<()> {
 }
 
 /// Returns the flags that make a mount read-only, and with it the file system, unless that is a container's
-/// host's, which goes on writing to it (mount(2), `MS_REMOUNT | MS_BIND`).
+/// host's, which continues writing to it (mount(2), `MS_REMOUNT | MS_BIND`).
 fn remount_flags(owns_machine: bool) -> MsFlags {
     let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
     match owns_machine {
@@ -272,7 +272,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_has_a_file_open_is_a_holder() {
+    fn a_process_with_an_open_file_is_a_holder() {
         let file = tempfile();
         let meta = file.metadata().unwrap();
         let device = (libc::major(meta.dev()), libc::minor(meta.dev()));

@@ -224,7 +224,7 @@ fn make_slot(trees: &Trees, files: &[PathBuf], work: &Path) -> Result<PathBuf> {
     Ok(image)
 }
 
-/// Gives the files of a slot to root, readable by all, whoever builds and with whatever umask.
+/// Gives the files of a slot to root, readable by all, whatever the uid and umask of the build are.
 fn set_owners(debian: &PackageTree, work: &Path, image: &Path) -> Result<()> {
     let script = work.join("owners");
     let commands =

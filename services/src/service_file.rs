@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Service files, by which the owner of a machine adds services. `docs/guide/services.md`
+//! Service files, by which the user of a machine adds services. `docs/guide/services.md`
 //! describes the format; this module implements all of it.
 //!
 //! Each line is a key and its values. Parsing is pure, total and bounded, and a file with any

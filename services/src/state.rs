@@ -122,7 +122,7 @@ pub enum Input {
     /// Request: stop the service and start it again. Services that need it keep running, as
     /// they do when it ends by itself.
     Restart(ServiceId),
-    /// Request: forget that the service has failed. Services that need it go on.
+    /// Request: forget that the service has failed. Services that need it continue.
     Reset(ServiceId),
     /// Answer to [`Action::Spawn`]: the process exists.
     Spawned(ServiceId, Pid),

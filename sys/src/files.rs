@@ -27,7 +27,7 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     replace_by(path, |temporary| write_new(temporary, bytes, mode))
 }
 
-/// Replaces a file as [`replace`] does by one that belongs to a group: whoever may open it sees the new content
+/// Replaces a file as [`replace`] does by one that belongs to a group: a process that opens the file sees the new content
 /// with its group.
 ///
 /// # Errors
@@ -89,8 +89,8 @@ pub fn read_bounded(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Returns a whole regular file, or `None` if there is none: for every file whose owner may have
-/// put anything in its place. A symbolic link is followed if it stays on its disk ([`links`]).
+/// Returns a whole regular file, or `None` if there is none: for files in whose place a user may have
+/// put anything. A symbolic link is followed if it stays on its disk ([`links`]).
 ///
 /// # Errors
 /// The file cannot be read, is longer than `max_bytes`, or is not a regular one; the error says
@@ -112,7 +112,7 @@ pub fn read_whole(path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// Returns a text file by the rules of [`read_whole`], because with `b2p.etc=all` the owner of the machine
+/// Returns a text file by the rules of [`read_whole`], because with `b2p.etc=all` the user of the machine
 /// controls all of /etc. Bytes that are not UTF-8 become replacement characters.
 ///
 /// # Errors

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Symbolic links in the place of a file of the owner's, which are followed as long as they stay on
+//! Symbolic links in the place of a file of the user's, which are followed as long as they stay on
 //! their disk.
 //!
 //! A link may lead to a device, to a share that hangs, or into /proc. openat2(2) resolves it without

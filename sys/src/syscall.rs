@@ -233,7 +233,7 @@ pub fn in_child_with(descriptors: &[BorrowedFd<'_>], work: impl FnOnce()) -> Opt
     let closed = ranges_without(kept.map(|fd| fd.as_raw_fd().unsigned_abs()).collect());
     // SAFETY: PID 1 is single-threaded, so the child's copy of the heap and of every lock is
     // consistent; it ends here, whatever `work` does, and drops no owner of a closed descriptor but
-    // those that `work` itself owns. The kernel has written the descriptor before the parent goes on.
+    // those that `work` itself owns. The kernel has written the descriptor before the parent continues.
     unsafe {
         let (pid, pidfd) = fork_with_pidfd();
         if pid == 0 {

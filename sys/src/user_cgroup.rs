@@ -9,8 +9,8 @@
 //! └── <service>                 a service that runs as the user
 //! ```
 //! crun takes the parent of its own cgroup for a container that has no path, so limits hold for
-//! whoever runs podman from a leaf of this tree, and are left out without an error elsewhere.
-//! A delegation is made by whoever places the first process there: the boot makes none.
+//! a podman that runs in a leaf of this tree, and are left out without an error elsewhere.
+//! The process that places the first member in a cgroup makes the delegation; the boot makes none.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};

@@ -11,7 +11,7 @@ use tests::flood::{self, Conduct, Flood};
 use tests::{BOOT_LIMIT, Checks, Guest, eventually, image, machine};
 use vmm::Disk;
 
-/// Clients at the owner's own address; 1,000 more are in the machine.
+/// Clients at the user's own address; 1,000 more are in the machine.
 const CROWD: usize = 50;
 /// Time limit of anything that takes seconds on a quiet machine.
 const SOON: Duration = Duration::from_secs(240);
@@ -121,7 +121,7 @@ fn run(guest: &Guest, name: &str, options: &[&str], script: &str) -> Result<()> 
 fn login(guest: &Guest) -> Result<()> {
     let begun = Instant::now();
     // A login that takes ten seconds may lose its place to a newer one (docs/guide/network.md), and
-    // its owner comes again.
+    // is then repeated.
     let said = eventually(SOON, || tests::text(&guest.ssh_alone("core", "id -un")?))?;
     println!(
         "attack: a login took {:.1} s",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A small machine under a flood of ssh clients at the owner's own address, on QEMU's instruction clock: the
+//! A small machine under a flood of ssh clients at the user's own address, on QEMU's instruction clock: the
 //! machine's own client logs in, so that each time is the machine's work alone, whatever the host does.
 
 use anyhow::{Context, Result, ensure};

@@ -28,7 +28,7 @@ const SLEEP: Duration = Duration::from_secs(20);
 #[derive(Clone, Copy)]
 struct Late(u64);
 
-/// Limit of the seconds between a pause and the right clock, on the machine's own clock, which goes on
+/// Limit of the seconds between a pause and the right clock, on the machine's own clock, which continues
 /// while the host has no processor for the machine: the documented ten seconds, and the rest for that.
 const RIGHT_AFTER: f64 = 10.0 + 5.0;
 /// Prints the time since the boot without pauses, which the HPET makes of it, and the system clock, to the

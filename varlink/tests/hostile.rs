@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Clients that mean harm, or are broken: the server refuses them, and goes on to answer others.
+//! Clients that mean harm, or are broken: the server refuses them, and continues to answer others.
 #![allow(clippy::unwrap_used)]
 
 use std::io::{Read, Write};

@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_come_is_kept_though_somebody_else_has_the_pipe() {
+    fn output_is_kept_while_another_process_holds_the_pipe() {
         let out = output(sh("echo said; sleep 60 &"), b"", Duration::from_secs(10));
         let out = out.expect("it ends");
         assert_eq!(out.stdout, b"said\n");

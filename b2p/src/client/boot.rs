@@ -14,7 +14,7 @@ use crate::common::terminal::{Colour, Terminal, print, print_error};
 const FILE_WIDTH: usize = 100;
 /// Narrowest width of the bars that has room for the remark about the kernel, in columns.
 const REMARK_WIDTH: usize = 40;
-/// Part of the time until ready by which the scale goes on after it: one half.
+/// Part of the time until ready by which the scale continues after it: one half.
 const AFTER_READY: u64 = 2;
 
 /// Runs `b2p boot [--json]` and returns the exit status.

@@ -11,7 +11,7 @@ use sys::paths::AUTHORIZED_KEYS;
 
 use crate::common::paths::Paths;
 use crate::common::terminal::{print, print_error};
-use crate::common::{atomic_file, audit, owner_text, sshkey, tool};
+use crate::common::{atomic_file, audit, sshkey, tool, user_text};
 use crate::helpers::data::report::{EarlierRun, earlier_run};
 
 /// File of added keys, on the data disk if there is one; sshd_config names it.
@@ -50,7 +50,7 @@ pub fn main(args: &[String]) -> i32 {
 fn add(text: &str) -> Result<String> {
     let key = sshkey::validate(text)?;
     let path = Path::new(ADDED_KEYS);
-    let bytes = owner_text::read(path, MAX_FILE_BYTES)?.unwrap_or_default();
+    let bytes = user_text::read(path, MAX_FILE_BYTES)?.unwrap_or_default();
     let utf8 = String::from_utf8(bytes).map_err(|e| Error::invalid(e.to_string()));
     if let Some(text) = with_key(&utf8.on(path)?, &key) {
         // sshd reads the file as the user who logs in; public keys are no secret.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `b2p rescue`: a root shell on each console; the services go on.
+//! `b2p rescue`: a root shell on each console; the services continue.
 
 use control::Request;
 

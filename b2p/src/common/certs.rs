@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Certificate authorities of the machine's owner, added to Debian's in the one file that Go,
+//! Certificate authorities of the machine's user, added to Debian's in the one file that Go,
 //! OpenSSL and GnuTLS read. Pure functions on text (RFC 7468).
 
 use base64::Engine;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Files below one directory, changed by root on behalf of the machine's owner, without leaving
+//! Files below one directory, changed by root on behalf of the machine's user, without leaving
 //! the path that is named: a directory of another user may have symbolic links that lead anywhere.
 //! A link counts only if it is root's own (as /var/run is); each step is relative to an open
 //! directory, so that nothing can be replaced in between.

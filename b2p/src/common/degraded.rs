@@ -3,7 +3,7 @@
 //!
 //! A helper that runs as the service NAME leaves them in /run/boot2podman/NAME.degraded, one
 //! line `degraded PART: WHY` for each part; most parts have the name of the service. PID 1 reads the file when the helper has ended, and when a
-//! helper that goes on says that it has changed (`init::ready`), and then shows and logs the
+//! helper that continues says that it has changed (`init::ready`), and then shows and logs the
 //! lines. Lines that are no longer in the file are taken back: an empty file withdraws all.
 
 use std::fmt::Display;

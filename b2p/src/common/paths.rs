@@ -44,7 +44,7 @@ impl Paths {
 
     /// Directory of persistent state; on the data disk where there is one.
     #[must_use]
-    pub fn state(&self) -> PathBuf {
+    pub fn state_dir(&self) -> PathBuf {
         self.at("/var/lib/boot2podman")
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! podman's defaults, containers.conf(5) in RAM, which several services change: one at a time, so
-//! that no change is lost. podman reads the file with every command. A file of the owner in
+//! that no change is lost. podman reads the file with every command. A file of the user in
 //! /etc/containers takes precedence.
 
 use std::fs::File;

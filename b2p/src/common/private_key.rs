@@ -3,7 +3,7 @@
 //! with a key that it cannot load, and no client takes a key whose halves do not match.
 //!
 //! Keys of type ed25519, which the machine makes itself, are parsed and computed here. Others are
-//! those of an owner, and OpenSSH's own programs judge them.
+//! those of a user, and OpenSSH's own programs judge them.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -25,7 +25,7 @@ const DEFAULT_GRACE_MS: u64 = 10_000;
 /// Time that PID 1 may take beyond these, in milliseconds.
 const MARGIN_MS: u64 = 5_000;
 
-/// Longest time between two looks, in milliseconds: whoever waits may have gone away.
+/// Longest time between two looks, in milliseconds: the client may have closed its connection.
 const MAX_SLEEP_MS: u64 = 1_000;
 
 /// Change that is asked for.
@@ -124,7 +124,7 @@ pub fn change(env: &Environment, verb: Verb, name: Name) -> Result<String> {
 /// Changes one service, and waits for the result as long as `is_wanted` says so, which is asked each second.
 ///
 /// # Errors
-/// The change fails as in [`change`], or the result is not wanted any more: PID 1 goes on with the change.
+/// The change fails as in [`change`], or the result is not wanted any more: PID 1 continues with the change.
 pub fn change_while(
     env: &Environment,
     verb: Verb,

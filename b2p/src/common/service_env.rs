@@ -26,7 +26,7 @@ pub struct Environment {
     pub loaded_files: PathBuf,
     /// Time between two looks at the status while PID 1 refuses a further follower.
     pub poll_interval: Duration,
-    /// The services are units, which limit the time of their starts themselves: a start that goes on is waited for.
+    /// The services are units, which limit the time of their starts themselves: a start that continues is waited for.
     pub are_units: bool,
 }
 

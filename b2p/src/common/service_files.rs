@@ -9,7 +9,7 @@ use control::{ACCOUNT_COPIES, Name};
 use nix::errno::Errno;
 use sys::error::{Doing, Error, Result};
 
-use crate::common::owner_text;
+use crate::common::user_text;
 
 /// Longest service file, in bytes.
 const MAX_FILE_BYTES: u64 = 16 * 1024;
@@ -112,7 +112,7 @@ fn read_account_file(path: &str) -> Result<String> {
 
 fn read(dir: &Path, name: &Name) -> Result<Vec<u8>> {
     let path = dir.join(name.as_str());
-    match owner_text::read(&path, MAX_FILE_BYTES)? {
+    match user_text::read(&path, MAX_FILE_BYTES)? {
         Some(text) => Ok(text),
         None => Err(Errno::ENOENT).on(path),
     }

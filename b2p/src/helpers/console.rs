@@ -47,7 +47,7 @@ fn login_shell() -> Command {
 
 /// Runs a shell in place of the console's service; starts that again when the shell ends.
 fn rescue(control: &ControlClient) -> i32 {
-    show("  rescue: the services go on; `exit` gives the console back\n\n");
+    show("  rescue: the services continue; `exit` gives the console back\n\n");
     let shell = login_shell().status();
     shell.map_or_else(|e| println!("{SHELL}: {e}"), drop);
     let tty = fs::read_link("/proc/self/fd/0").unwrap_or_default();

@@ -18,7 +18,7 @@ use sys::service_names::REGISTRIES;
 
 use crate::common::degraded::Degraded;
 use crate::common::{registry_files, tool};
-use crate::helpers::data::owner_files;
+use crate::helpers::data::user_files;
 
 /// Directory of the files on the data disk.
 const SOURCE: &str = "/var/lib/boot2podman/registries.conf.d";
@@ -66,7 +66,7 @@ fn install(
     for name in earlier.lines() {
         let _ = fs::remove_file(target.join(name));
     }
-    let (files, mut errors) = owner_files::read_dir(source, &["conf"]);
+    let (files, mut errors) = user_files::read_dir(source, &["conf"]);
     let mut names = Vec::new();
     for (path, bytes) in files {
         let name = Path::new(&path).file_name().unwrap_or_default();

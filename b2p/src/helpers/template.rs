@@ -2,7 +2,7 @@
 //! `b2p template`: waits until this memory is that of another machine.
 //!
 //! Before that the programs that a first client needs are read into memory, and podman has answered.
-//! The kernel tells of the copy: a virtual machine that goes on from a memory has another generation
+//! The kernel tells of the copy: a virtual machine that continues from a memory has another generation
 //! in its vmgenid device, by which the kernel seeds its random numbers anew
 //! (`drivers/virt/vmgenid.c`, and `add_vmfork_randomness` in `drivers/char/random.c`).
 

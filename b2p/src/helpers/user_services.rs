@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Service `user-services`: loads the owner's services, and units that become services, at boot.
+//! Service `user-services`: loads the user's services, and units that become services, at boot.
 
 use control::Request;
 

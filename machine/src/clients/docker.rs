@@ -35,7 +35,7 @@ fn host_of(places: &Places, name: &str) -> Option<String> {
     )
 }
 
-/// Refuses a context that has the machine's name and belongs to somebody else.
+/// Refuses a context that has the machine's name and was made by another program.
 pub fn refuse_foreign(places: &Places, machine: &Machine) -> Result<()> {
     let name = &machine.name;
     match host_of(places, name).filter(|host| !owns(machine, host)) {
@@ -73,7 +73,7 @@ pub fn add(places: &Places, machine: &Machine, default: bool) -> Result<()> {
 }
 
 /// Gives the context of a machine, and the choice of it, to the machine that it becomes. A context
-/// that belongs to somebody else is refused before anything changes.
+/// that another program made is refused before anything changes.
 pub fn rename(places: &Places, from: &Machine, to: &Machine) -> Result<()> {
     if !is_known(places, from) {
         return Ok(());

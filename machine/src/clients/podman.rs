@@ -39,7 +39,7 @@ pub fn add(places: &Places, machine: &Machine, default: bool) -> Result<()> {
 }
 
 /// Gives the connections of a machine, and the default if it is one of them, to the machine that it
-/// becomes. A name that belongs to somebody else is refused before anything changes.
+/// becomes. A name that another program has added is refused before anything changes.
 pub fn rename(places: &Places, from: &Machine, to: &Machine) -> Result<()> {
     if !places.connections.exists() {
         return Ok(());

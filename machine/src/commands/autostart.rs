@@ -26,7 +26,7 @@ pub fn command() -> Command {
         .about("Start a machine with the user's systemd: at login, or at boot after `loginctl enable-linger`")
         .subcommand_required(true)
         .subcommand(part("enable", "Write and enable the unit"))
-        .subcommand(part("disable", "Remove the unit; a machine that runs goes on"))
+        .subcommand(part("disable", "Remove the unit; a running machine continues"))
         .subcommand(part("status", "Tell whether the unit is there").arg(json_flag()))
 }
 

@@ -110,7 +110,7 @@ fn copy_marks(machine: &Machine, draft: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Changes the name; a port that the owner has chosen can be that of one machine alone.
+/// Changes the name; a port that the user has chosen can be that of one machine alone.
 pub(super) fn renamed(config: &mut MachineConfig, new: &str) {
     new.clone_into(&mut config.name);
     (config.ssh_port, config.ssh_port_fixed) = (0, false);

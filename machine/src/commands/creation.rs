@@ -48,7 +48,7 @@ impl Creation {
             machine: machine.clone(),
             stage: Mutex::new(Stage::Draft),
         });
-        // nohup(1) ignores SIGHUP, a shell SIGINT for what it runs in the background: whoever did wants no end by it.
+        // A signal that is ignored stays ignored: nohup(1) ignores SIGHUP, and a shell ignores SIGINT for background jobs.
         let asked = [SIGINT, SIGTERM, SIGHUP]
             .into_iter()
             .filter(|&signal| !is_ignored(signal));

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// End of a wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The API has answered. A machine that is paused is waited for: somebody lets it go on, or it tells its trouble.
+    /// The API has answered. A paused machine counts as pending until it continues or reports a fault.
     Up,
     /// The machine runs, and its API does not answer, for this reason.
     Trouble(String),
@@ -39,7 +39,7 @@ pub fn spawn_keeper(
     purpose: Purpose,
     lock: Option<&CommandLock>,
 ) -> Result<UnixStream> {
-    // The keeper goes on when this command has ended, and is no child to wait for.
+    // The keeper continues when this command has ended, and is no child to wait for.
     Ok(spawn(dirs, machine, purpose, lock)?.1)
 }
 

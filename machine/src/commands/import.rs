@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `import`: a machine of an archive. Whoever made the archive gets nothing of this host by it: what a machine
-//! reaches here is left out, and named with the command that gives it.
+//! `import`: a machine from an archive. The archive may be from another person: settings that give a machine access to
+//! this host are left out, and named with the command that adds them.
 
 use super::copy::{hosts, renamed, word, write_config};
 use super::{create, dirs};

@@ -258,8 +258,7 @@ pub fn stop_one(dirs: &Dirs, machine: &Machine, seconds: u64) -> Result<()> {
     Ok(())
 }
 
-/// Tells of a machine that does not run. A memory that is saved is work that somebody goes on with:
-/// `stop` and `kill` leave it.
+/// Prints that a machine does not run. `stop` and `kill` leave a saved memory, because it holds unfinished work.
 fn already_stopped(name: &str, state: State) {
     println!("Machine \"{name}\" is already stopped.");
     if state == State::Saved {

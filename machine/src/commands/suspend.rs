@@ -53,7 +53,7 @@ fn suspend_one(dirs: &Dirs, machine: &Machine) -> Result<()> {
     };
     let outcome = follow::follow_end(stream, None, &mut see)?;
     if let Some(why) = refused {
-        let text = format!("Error: machine \"{name}\" cannot be saved: {why}; it goes on");
+        let text = format!("Error: machine \"{name}\" cannot be saved: {why}; it continues to run");
         return Err(Fault::new(text).into());
     }
     lock::wait_free(&machine.run_file("keeper.pid"))?;
@@ -83,7 +83,7 @@ fn busy(name: &str, state: State) -> anyhow::Error {
 /// Returns the parser of `resume`.
 pub fn resume_command() -> Command {
     Command::new("resume")
-        .about("Let machines go on that are saved or paused")
+        .about("Continue machines that are saved or paused")
         .arg(many_names())
         .arg(lifecycle::start_timeout())
 }

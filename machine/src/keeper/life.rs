@@ -278,7 +278,7 @@ impl Keeper {
         }
     }
 
-    /// Goes on to the next step of a stop whose deadline has passed.
+    /// Continues to the next step of a stop whose deadline has passed.
     fn next_step(&mut self) {
         let Some(stop) = self.stop else {
             return;

@@ -13,7 +13,7 @@ use std::fs::File;
 use std::os::unix::net::UnixStream;
 
 impl Keeper {
-    /// Saves memory and disk, and ends QEMU. The machine goes on where that fails.
+    /// Saves memory and disk, and ends QEMU. The machine continues where that fails.
     pub(super) fn suspend(&mut self, client: UnixStream) {
         let before = self.record.phase;
         let done = match before {
@@ -58,7 +58,7 @@ impl Keeper {
         describe(&self.machine, self.vm.as_mut(), tag, &self.record)
     }
 
-    /// Makes a snapshot that the owner has named, and returns the description of its memory.
+    /// Makes a snapshot that the user has named, and returns the description of its memory.
     pub(super) fn snapshot(&mut self, request: &Value) -> Result<Value> {
         let tag = request["tag"].as_str().context("no tag")?;
         if !matches!(self.record.phase, State::Running | State::Paused) {
@@ -102,7 +102,7 @@ pub(super) fn load(
     let refused = |why: String| {
         let name = &machine.name;
         anyhow!(
-            "the saved memory cannot go on: {why}; `podman-machine start --cold {name}` drops it and boots"
+            "the saved memory cannot continue: {why}; `podman-machine start --cold {name}` drops it and boots"
         )
     };
     let now = launched.vm.hardware(machine)?;

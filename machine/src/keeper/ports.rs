@@ -49,7 +49,7 @@ pub fn parse(request: &Value, default: &str) -> Result<Forward> {
 }
 
 /// Returns the port that the guest gets for its request. Any process of a container can ask for one, so that a port is open
-/// to other hosts by the owner's word alone: all addresses are that of `publish-on`, and another one is refused.
+/// to other hosts by the user's word alone: all addresses are that of `publish-on`, and another one is refused.
 pub fn of_guest(forward: Forward, config: &MachineConfig) -> Result<Forward> {
     let (asked, own) = (address(&forward.address)?, address(&config.publish_on)?);
     if asked.is_unspecified() {

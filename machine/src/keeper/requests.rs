@@ -108,7 +108,7 @@ impl Keeper {
         self.machine.save(&self.config)
     }
 
-    /// Publishes the ports that the owner has configured; those that cannot be are told.
+    /// Publishes the ports that the user has configured; those that cannot be are told.
     pub(super) fn publish_configured(&mut self) -> Vec<String> {
         let forwards = self.config.ports.clone();
         let failed = forwards.into_iter().filter_map(|forward| {

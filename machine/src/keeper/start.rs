@@ -38,7 +38,7 @@ struct Running {
 pub enum Purpose {
     /// Starts QEMU, or adopts the one that runs.
     Start,
-    /// Adopts the QEMU that runs, and ends if none does: whoever asks for a state starts nothing.
+    /// Adopts the QEMU that runs, and ends if none does: a query of the state starts nothing.
     Adopt,
 }
 
@@ -79,9 +79,9 @@ pub fn run(machine: &Machine, purpose: Purpose) -> Result<()> {
     Ok(())
 }
 
-/// Closes what the command that started this keeper has inherited itself: whoever waits for the end of
-/// such a pipe, as bats(1) does for its descriptor 3, would wait for the end of the machine. To be
-/// called before this process opens anything.
+/// Closes what the command that started this keeper has inherited: a process that waits for the end of
+/// such a pipe, as bats(1) does for its descriptor 3, would wait for the end of the machine. This function must be
+/// called before this process opens a file.
 fn close_inherited() {
     let entries = fs::read_dir("/dev/fd").into_iter().flatten().flatten();
     let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
@@ -194,7 +194,7 @@ fn begin(
     Ok((keeper, events))
 }
 
-/// Writes the port of this run for ssh, and for the next start unless the owner has chosen one for it.
+/// Writes the port of this run for ssh, and for the next start unless the user has chosen one for it.
 fn write_port(machine: &Machine, config: &mut MachineConfig, port: u16) -> Result<()> {
     if !config.ssh_port_fixed {
         config.ssh_port = port;
@@ -315,7 +315,7 @@ impl Keeper {
         self.tunnel.serve()?;
         let log = self.machine.file("console.log");
         console::watch(&log, self.record.console_from, sender)?;
-        // Paused, with a full disk, or with a memory that was loaded and did not go on yet.
+        // Paused, with a full disk, or with a memory that was loaded and did not continue yet.
         if !self.vm.is_running()? {
             self.set_phase(State::Paused);
             return Ok(());

@@ -52,7 +52,7 @@ impl CommandLock {
         if !is_at(&file, path)? {
             return Ok(None);
         }
-        // The note is for people: on a full disk it is missing, and the command goes on.
+        // The note is for people: on a full disk it is missing, and the command continues.
         let note = format!("{} {command}", std::process::id());
         let begun = file.set_len(0).and_then(|()| file.rewind());
         let _ = begun.and_then(|()| file.write_all(note.as_bytes()));

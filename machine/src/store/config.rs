@@ -33,7 +33,7 @@ pub struct MachineConfig {
     /// the first start.
     #[serde(default)]
     pub ssh_port: u16,
-    /// True if the owner chose the port.
+    /// True if the user chose the port.
     #[serde(default)]
     pub ssh_port_fixed: bool,
     /// User of `ssh`.

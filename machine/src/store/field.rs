@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Right values of the fields of a configuration. The file may be one that somebody has edited, or that came in
+//! Right values of the fields of a configuration. The file may have been edited by hand, or come from
 //! an archive: its values reach ssh_config(5), the monitor and the options of QEMU, and paths of this host.
 
 use super::config::MachineConfig;

@@ -40,7 +40,7 @@ pub struct RunRecord {
     pub ssh_port: u16,
     /// Length of the console's log before this boot.
     pub console_from: u64,
-    /// True if the guest has written its ready line, or goes on from a memory that had.
+    /// True if the guest has written its ready line, or continues from a memory that had.
     #[serde(default)]
     pub ready: bool,
     /// Ready line of this boot, which has its times.

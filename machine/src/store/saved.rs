@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Saved memory of a machine: where it is, and on which hardware it can go on.
+//! Saved memory of a machine: where it is, and on which hardware it can continue.
 //!
 //! Memory and disk are kept by one internal snapshot of the qcow2 file, so that they are of the same
 //! moment whatever is cut. The file `state/complete` says that the snapshot is whole and that the
@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 /// Tag of the snapshot that a suspension makes. Tags of the user's snapshots begin with [`USER_PREFIX`].
 pub const SUSPENDED: &str = ".suspended";
-/// Beginning of the tags of snapshots that the owner names: a tag is never taken for a number.
+/// Beginning of the tags of snapshots that the user names: a tag is never taken for a number.
 pub const USER_PREFIX: &str = "own.";
 
 /// Memory of a machine in a snapshot.
@@ -45,7 +45,7 @@ pub struct Saved {
 }
 
 impl Machine {
-    /// Returns the memory from which the next start goes on.
+    /// Returns the memory from which the next start continues.
     pub fn saved(&self) -> Result<Option<Saved>> {
         let path = self.file("state/complete");
         let text = match fs::read_to_string(&path) {
@@ -100,7 +100,7 @@ impl Machine {
     }
 }
 
-/// Returns what keeps a memory of one hardware from going on with another.
+/// Returns what keeps a memory of one hardware from continuing with another.
 #[must_use]
 pub fn difference(saved: &[String], now: &[String]) -> Option<String> {
     let missing = |of: &[String], other: &[String]| {

@@ -42,7 +42,7 @@ pub fn place(shares: &[Share], directory: &Path) -> Option<String> {
 }
 
 impl Share {
-    /// Parses `SRC[:DST][:ro|:rw]`; `home` is the owner's home directory. The place in the machine is
+    /// Parses `SRC[:DST][:ro|:rw]`; `home` is the user's home directory. The place in the machine is
     /// that of the host unless it is given.
     pub fn parse(text: &str, home: Option<&Path>) -> Result<Self> {
         let wrong =

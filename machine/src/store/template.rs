@@ -77,7 +77,7 @@ pub fn commit(dirs: &Dirs, draft: &Path, dir: &Path) -> Result<()> {
     files::sync_dir(&dirs.cache())
 }
 
-/// Gives a machine whose files are made in `draft` a copy of the template, from which it goes on.
+/// Gives a machine whose files are made in `draft` a copy of the template, from which it continues.
 pub fn copy(dir: &Path, draft: &Path) -> Result<()> {
     let (from, disk) = (dir.join(DISK), draft.join(DISK));
     let copied = fs::copy(&from, &disk).and_then(|_| fs::File::open(&disk)?.sync_all());

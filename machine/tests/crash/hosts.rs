@@ -31,7 +31,7 @@ fn a_port_of_ssh_is_taken() -> Result<()> {
     host.create()?;
     let taken = TcpListener::bind("127.0.0.1:0")?;
     let port = taken.local_addr()?.port();
-    // A port that the owner has chosen: an error that names it.
+    // A port that the user has chosen: an error that names it.
     host.ok(&format!("set box ssh-port={port}"))?;
     let error = host.fails("start box")?;
     ensure!(

@@ -104,7 +104,7 @@ fn ending_keeper(host: &Host, line: &str, shot: Shot) -> Result<usize> {
     let mut command = host.command(line);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     thread::scope(|scope| {
-        // A stop that loses its keeper has another one, and goes on; a suspension ends.
+        // A stop that loses its keeper has another one, and continues; a suspension ends.
         let command = scope.spawn(move || command.status());
         let (calls, _) = trace::follow(keeper, shot, true)?;
         let _ = command.join();

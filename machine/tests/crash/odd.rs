@@ -10,7 +10,7 @@ use std::process::Command;
 /// Name with what shells, QEMU's options, slirp and ssh treat as special.
 const NAME: &str = "it's \"a\" b, ü=日$x\\y%h#";
 
-/// Creates a machine, uses it, saves it, goes on and removes it.
+/// Creates a machine, uses it, saves it, continues and removes it.
 fn live(host: &Host) -> Result<()> {
     host.ok("create --accel tcg --cpus 1 --memory 256M --disk 1G --image usual box")?;
     host.ping()?;

@@ -211,7 +211,7 @@ fn an_upgrade_that_is_killed_leaves_the_way_back() -> Result<()> {
     );
     ensure!(image(&host)? == first);
     host.ping()?;
-    // An image that has become ready stays, whoever waits for it.
+    // An image that has become ready stays, whether or not a command waits for it.
     host.ok("upgrade --image other box")?;
     let second = image(&host)?;
     host.ok("restart box")?;

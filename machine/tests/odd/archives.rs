@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Archives that somebody else has made.
+//! Archives that another person has made.
 
 use super::{Host, whole};
 use machine::store::config::MachineConfig;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Definitions that change while the machine runs: service files of its owner, and the
+//! Definitions that change while the machine runs: service files of its user, and the
 //! machine's own definitions after the data disk was read.
 
 use std::fmt;

@@ -111,7 +111,7 @@ fn path(guest: &Guest) -> Result<()> {
 
 /// Opens many connections: podman's clients make one for each command, and scripts run many.
 fn many(guest: &Guest) -> Result<()> {
-    // A connection that has waited for half a minute is closed, and its owner comes again.
+    // A connection that has waited for half a minute is closed, and its user comes again.
     let ssh = || {
         eventually(FLOODED, || {
             tests::text(&guest.ssh_alone("core", "echo in")?).map(drop)
@@ -161,7 +161,7 @@ fn crowd(guest: &Guest) -> Result<()> {
 fn login(guest: &Guest, what: &str, command: &str) -> Result<String> {
     let begun = Instant::now();
     // A login that takes ten seconds may lose its place to a newer one (docs/guide/network.md), and
-    // its owner comes again.
+    // its user comes again.
     let said = eventually(FLOODED, || tests::text(&guest.ssh_alone("root", command)?))?;
     let took = begun.elapsed();
     println!("{what}: login in {:.1} s", took.as_secs_f32());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Varlink: PID 1 holds the sockets, a process runs while somebody asks, and the documented lines
+//! Varlink: PID 1 holds the sockets, a process runs while it has a client, and the documented lines
 //! work as they stand.
 
 use anyhow::{Result, ensure};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A disk that is full, to the last block or the last inode, also while a container goes on to write;
+//! A disk that is full, to the last block or the last inode, also while a container continues to write;
 //! and a store that podman cannot open.
 
 use super::{SOON, off, on};

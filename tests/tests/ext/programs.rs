@@ -170,7 +170,7 @@ fn compilers() -> Result<()> {
     Ok(fs::remove_dir_all(dir)?)
 }
 
-/// Steps of a container that counts, is checkpointed and goes on where it was, and what each prints.
+/// Steps of a container that counts, is checkpointed and continues where it was, and what each prints.
 const CHECKPOINT: &[(&str, &str)] = &[
     (
         "podman run -d --name counts $IMAGE sh -c 'n=0; while :; do n=$((n+1)); echo $n >/count; sleep 0.2; done' >/dev/null

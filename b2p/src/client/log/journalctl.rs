@@ -22,7 +22,7 @@ Shows the machine's log as journalctl(1) does; `b2p log` shows the same log in i
   -t, --identifier NAME    a program
   -k, --dmesg              the kernel
   -p, --priority LEVEL     this level and worse
-  -f, --follow             goes on with what is logged from now on
+  -f, --follow             prints new records as they are logged
   -n, --lines [N|all]      the last N lines, 10 without a number
   -e, -r                   the end; newest first
   -b, --boot [N]           this boot; -1 is the one before, from the log on disk

@@ -18,7 +18,7 @@ usage: b2p log [-f] [-n LINES] [-p LEVEL] [-a] [NAME…]
 Shows what the kernel, PID 1 and the services have logged since this boot.
 NAME is a service or a program, `init` for PID 1 itself, `kernel`.
 
-  -f, --follow      goes on with what is logged from now on
+  -f, --follow      prints new records as they are logged
   -n, --lines N     the last N lines only
   -p, --priority L  this level and worse: emerg alert crit err warn notice info debug
   -b, --boot        this boot only, which is the default
@@ -30,7 +30,7 @@ NAME is a service or a program, `init` for PID 1 itself, `kernel`.
 /// Options of `b2p log`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Goes on with new records.
+    /// Continues with new records.
     pub follow: bool,
     /// Shows only the last lines, at most as many.
     pub last: Option<usize>,

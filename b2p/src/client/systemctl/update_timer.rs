@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `podman-auto-update.timer`, by which people elsewhere have images updated each day. Enabled, it is a service
-//! file of the owner with a time; the flag `b2p.auto_update=` does the same.
+//! file of the user with a time; the flag `b2p.auto_update=` does the same.
 
 use config::AutoUpdate;
 use control::Name;

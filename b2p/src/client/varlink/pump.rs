@@ -9,7 +9,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 use sys::error::{Doing, Result};
 
 /// Copies `input` to `socket` and `socket` to `output`. The end of one direction is passed on, and
-/// the other goes on: a client that ends its input still gets its replies.
+/// the other continues: a client that ends its input still gets its replies.
 ///
 /// # Errors
 /// The errno of fcntl(2), or of the start of a thread.

@@ -17,10 +17,10 @@ const HUB_LIMIT: Duration = Duration::from_secs(1);
 /// ever.
 const SLOT_LIMIT: Duration = Duration::from_millis(300);
 
-/// A kind of probe that goes on after its driver was loaded.
+/// A kind of probe that continues after its driver was loaded.
 #[derive(Debug)]
 pub struct Probe {
-    /// Returns true if sysfs shows that the probe goes on.
+    /// Returns true if sysfs shows that the probe continues.
     is_running: fn(&Path) -> bool,
     /// Time for which it is waited for, from when the drivers were loaded.
     pub limit: Duration,

@@ -4,7 +4,7 @@
 //! costs no time.
 //!
 //! The drivers of ATA and virtio have found their disks when they are loaded
-//! (kernel/module/main.c waits for async_synchronize_full). Those of NVMe, USB and SD go on
+//! (kernel/module/main.c waits for async_synchronize_full). Those of NVMe, USB and SD continue
 //! looking: [`async_probe`].
 
 use std::os::fd::AsFd;

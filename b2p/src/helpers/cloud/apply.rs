@@ -24,7 +24,7 @@ use crate::common::tool;
 
 /// Bundle of certificate authorities that programs read.
 const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
-/// Directory of certificate authorities of the machine's owner.
+/// Directory of certificate authorities of the machine's user.
 const LOCAL_CERTS: &str = "/usr/local/share/ca-certificates";
 const FSTAB: &str = "/etc/fstab";
 /// Line before those of user-data in fstab.

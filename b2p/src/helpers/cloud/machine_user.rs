@@ -78,7 +78,7 @@ fn change(config: &Config, user: &kept::User, flag: &str) -> Result<()> {
     replace(Path::new(DOCUMENT_CONFIG), flag.as_bytes(), 0o644)
 }
 
-/// Judges the flag that the document amounts to: a flag of the machine's owner takes precedence.
+/// Judges the flag that the document amounts to: a flag of the machine's user takes precedence.
 ///
 /// # Errors
 /// The value is wrong, or another flag names the user.

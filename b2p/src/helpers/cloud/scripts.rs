@@ -18,7 +18,7 @@ use sys::paths::{CLOUD_DIR, DATA_REPORT};
 use super::diagnostics::Diagnostics;
 use super::userdata::{Format, UserData, format};
 use super::{parse_user_data, report, write_files};
-use crate::common::{atomic_file, owner_program, tool};
+use crate::common::{atomic_file, tool, user_program};
 
 /// Directory of cloud-init, in which programs and users look for scripts.
 const CLOUD_INIT_DIR: &str = "/var/lib/cloud";
@@ -122,7 +122,7 @@ fn command(program: &Path) -> Result<Command> {
     let copies = Path::new(CLOUD_DIR).join("copies");
     let program = fs::canonicalize(program)?;
     let name = program.file_name().unwrap_or_default();
-    let mut command = owner_program::command(&program, &copies.join(name))?;
+    let mut command = user_program::command(&program, &copies.join(name))?;
     command.current_dir("/");
     Ok(command)
 }

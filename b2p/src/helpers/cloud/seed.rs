@@ -20,7 +20,7 @@ use sys_mount::{Mount, MountFlags, Unmount, UnmountFlags};
 
 use super::diagnostics::Diagnostics;
 use super::yaml::MAX_BYTES;
-use crate::common::owner_text;
+use crate::common::user_text;
 use crate::helpers::block::drivers::Drivers;
 use crate::helpers::block::labelled::{self, LabelledDevice};
 use crate::helpers::block::wait;
@@ -135,7 +135,7 @@ fn has_settings(vendor_data: &[u8]) -> bool {
 impl Seed {
     fn read(dir: &Path, diagnostics: &mut Diagnostics) -> Seed {
         let mut read = |name: &str| {
-            let bytes = owner_text::read(&dir.join(name), MAX_BYTES as u64);
+            let bytes = user_text::read(&dir.join(name), MAX_BYTES as u64);
             let bytes = bytes.map_err(|why| diagnostics.failed(why));
             bytes.ok().flatten().unwrap_or_default()
         };

@@ -18,9 +18,9 @@ use nix::sys::{prctl, signal::Signal};
 use sys::error::{Error, Result};
 
 use crate::common::degraded::Degraded;
-use crate::common::owner_program;
 use crate::common::paths::Paths;
 use crate::common::terminal::print_error;
+use crate::common::user_program;
 
 /// Names of the scripts and of their services.
 const NAMES: [&str; 2] = ["bootsync", "bootlocal"];
@@ -29,9 +29,9 @@ const MAX_LINE: usize = 200;
 /// Capacity of a pipe in bytes (pipe(7)).
 const PIPE_CAPACITY: usize = 64 * 1024;
 
-/// Returns the path of a script in the directory of persistent state.
-pub fn path(state: &Path, name: &str) -> PathBuf {
-    state.join(format!("{name}.sh"))
+/// Returns the path of a script in the state directory.
+pub fn path(state_dir: &Path, name: &str) -> PathBuf {
+    state_dir.join(format!("{name}.sh"))
 }
 
 /// `b2p boot-script NAME`; returns the exit status.
@@ -43,7 +43,7 @@ pub fn main(args: &[String]) -> i32 {
     let paths = Paths::default();
     let mut degraded = Degraded::of(name);
     if let Err(why) = run(
-        &path(&paths.state(), name),
+        &path(&paths.state_dir(), name),
         &paths.runtime(),
         &mut io::stdout(),
     ) {
@@ -56,7 +56,7 @@ pub fn main(args: &[String]) -> i32 {
 /// in the directory `copies`.
 fn run(path: &Path, copies: &Path, output: &mut impl Write) -> Result<()> {
     let name = path.file_name().unwrap_or_default();
-    let mut command = owner_program::command(path, &copies.join(name))?;
+    let mut command = user_program::command(path, &copies.join(name))?;
     let (mut reader, writer) = io::pipe()?;
     let mut child = killed_with_us(&mut command)
         .current_dir("/")
@@ -136,7 +136,7 @@ fn copy(
     }
 }
 
-/// Starts a process that goes on reading the output of what the script left in the background,
+/// Starts a process that continues reading the output of what the script left in the background,
 /// which SIGPIPE would end otherwise.
 fn relay_in_background(reader: PipeReader) {
     let cat = Command::new("/usr/bin/cat").stdin(reader).spawn();

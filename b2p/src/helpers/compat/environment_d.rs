@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use sys::error::Result;
 
 use super::conf_files;
-use crate::common::{owner_text, podman_defaults};
+use crate::common::{podman_defaults, user_text};
 
 /// Directory of the files.
 const DIR: &str = "/etc/environment.d";
@@ -24,7 +24,7 @@ const MAX_BYTES: u64 = 64 * 1024;
 pub fn apply() -> Result<()> {
     let mut all = Vec::new();
     for path in conf_files(Path::new(DIR)) {
-        let text = owner_text::read(&path, MAX_BYTES)?.unwrap_or_default();
+        let text = user_text::read(&path, MAX_BYTES)?.unwrap_or_default();
         all.extend(variables(&String::from_utf8_lossy(&text)));
     }
     match podman_defaults::edit(|text| with_env(text, &all)) {

@@ -14,13 +14,13 @@ pub const DIRS: [&str; 2] = ["var/lib/boot2docker", "var/lib/boot2podman"];
 /// Files that this system has by the same names in its own state directory.
 const NAMES: [&str; 4] = ["profile", "bootsync.sh", "bootlocal.sh", "certs"];
 
-/// Returns a line that names the files of those systems without a counterpart in `state`, or
+/// Returns a line that names the files of those systems without a counterpart in `state_dir`, or
 /// `None` if there are none.
-pub fn unused_files(mount_point: &Path, state: &Path) -> Option<String> {
+pub fn unused_files(mount_point: &Path, state_dir: &Path) -> Option<String> {
     let exists = |path: &Path| path.symlink_metadata().is_ok();
     DIRS.iter().find_map(|dir| {
         let dir = mount_point.join(dir);
-        let unused = |name: &&&str| exists(&dir.join(name)) && !exists(&state.join(name));
+        let unused = |name: &&&str| exists(&dir.join(name)) && !exists(&state_dir.join(name));
         let names: Vec<&str> = NAMES.iter().filter(unused).copied().collect();
         (!names.is_empty()).then(|| {
             format!(
@@ -28,7 +28,7 @@ pub fn unused_files(mount_point: &Path, state: &Path) -> Option<String> {
                  into {}",
                 dir.display(),
                 names.join(", "),
-                state.display()
+                state_dir.display()
             )
         })
     })
@@ -44,20 +44,20 @@ mod tests {
     #[test]
     fn what_has_no_counterpart_is_named() {
         let temp = Temp::new();
-        let (old, state) = (temp.path(DIRS[0]), temp.path("boot2podman"));
+        let (old, state_dir) = (temp.path(DIRS[0]), temp.path("boot2podman"));
         fs::create_dir_all(old.join("certs")).unwrap();
-        fs::create_dir_all(&state).unwrap();
+        fs::create_dir_all(&state_dir).unwrap();
         for name in ["bootlocal.sh", "profile", "userdata.tar"] {
             fs::write(old.join(name), "").unwrap();
         }
-        let unused = || unused_files(temp.dir(), &state);
+        let unused = || unused_files(temp.dir(), &state_dir);
         let line = unused().unwrap();
         assert!(
             line.contains("boot2docker has profile, bootlocal.sh, certs, which"),
             "{line}"
         );
         for name in ["bootlocal.sh", "profile"] {
-            fs::write(state.join(name), "").unwrap();
+            fs::write(state_dir.join(name), "").unwrap();
         }
         assert!(unused().unwrap().contains("has certs, which"));
         fs::remove_dir(old.join("certs")).unwrap();

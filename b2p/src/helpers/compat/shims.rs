@@ -11,7 +11,7 @@ use sys::files::replace;
 
 use super::environment_d;
 use crate::common::terminal::print_error;
-use crate::common::{certs, owner_text};
+use crate::common::{certs, user_text};
 
 /// A command that is answered without systemd.
 pub struct Shim {
@@ -114,7 +114,7 @@ fn trust_anchors() -> Result<()> {
     let mut errors = Vec::new();
     for entry in fs::read_dir(ANCHORS).into_iter().flatten().flatten() {
         let path = entry.path();
-        let text = owner_text::read(&path, MAX_BYTES)?.unwrap_or_default();
+        let text = user_text::read(&path, MAX_BYTES)?.unwrap_or_default();
         match certs::certificates(&String::from_utf8_lossy(&text)) {
             Ok(found) => added.extend(found),
             Err(why) => errors.push(Error::invalid(format!("{}: {why}", path.display()))),

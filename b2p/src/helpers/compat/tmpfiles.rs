@@ -9,8 +9,8 @@ use sys::paths::{USER_PODMAN_SOCKET, USER_RUNTIME_DIRS};
 
 use super::conf_files;
 use crate::common::confined::{Attributes, Tree};
-use crate::common::owner_text;
 use crate::common::terminal::print_error;
+use crate::common::user_text;
 
 /// Directory of the files.
 const DIR: &str = "/etc/tmpfiles.d";
@@ -54,7 +54,7 @@ pub fn create(prefix: Option<&str>) -> Result<()> {
     let (config, _) = sys::config_sources::read();
     let mut errors = Vec::new();
     for path in conf_files(Path::new(DIR)) {
-        let text = match owner_text::read(&path, MAX_BYTES) {
+        let text = match user_text::read(&path, MAX_BYTES) {
             Ok(text) => text.unwrap_or_default(),
             Err(why) => {
                 errors.push(why);

@@ -9,8 +9,8 @@ use sys::paths::DISK_CONFIG_DIR;
 use sys::service_names::{CONFIGURED_ON_DISK, REGISTRIES};
 
 use super::errors::combine;
-use crate::common::owner_text;
 use crate::common::paths::Paths;
+use crate::common::user_text;
 use crate::helpers::compat::{boot_script, profile};
 
 /// Files to copy: the name of the copy, and candidates on the disk, of which the first that
@@ -36,10 +36,10 @@ pub fn all(paths: &Paths) -> Result<()> {
 }
 
 fn copy(paths: &Paths, name: &str, candidates: &[&str]) -> Result<()> {
-    let state = paths.state();
+    let state_dir = paths.state_dir();
     let mut contents = candidates
         .iter()
-        .filter_map(|file| owner_text::read(&state.join(file), MAX_ENTRY_BYTES).transpose());
+        .filter_map(|file| user_text::read(&state_dir.join(file), MAX_ENTRY_BYTES).transpose());
     match contents.next() {
         Some(bytes) => export(paths, name, &bytes?),
         None => Ok(()),
@@ -52,8 +52,8 @@ fn export(paths: &Paths, name: &str, bytes: &[u8]) -> Result<()> {
 
 /// Exports the variables of the profile.
 fn environment(paths: &Paths) -> Result<()> {
-    let profile = paths.state().join("profile");
-    let Some(script) = owner_text::read(&profile, MAX_ENTRY_BYTES)? else {
+    let profile = paths.state_dir().join("profile");
+    let Some(script) = user_text::read(&profile, MAX_ENTRY_BYTES)? else {
         return Ok(());
     };
     // A copy, which has line ends of Unix.
@@ -69,8 +69,8 @@ fn environment(paths: &Paths) -> Result<()> {
 fn services_on_disk(paths: &Paths) -> Result<()> {
     let is_on_disk = |service: &&&str| {
         let path = match **service {
-            REGISTRIES => paths.state().join("registries.conf.d"),
-            name => boot_script::path(&paths.state(), name),
+            REGISTRIES => paths.state_dir().join("registries.conf.d"),
+            name => boot_script::path(&paths.state_dir(), name),
         };
         path.symlink_metadata().is_ok()
     };
@@ -93,24 +93,24 @@ mod tests {
     fn what_is_there_is_handed_over_and_what_is_not_costs_nothing() {
         let temp = Temp::new();
         let paths = Paths::below(temp.dir());
-        let state = paths.state();
-        fs::create_dir_all(state.join("etc")).unwrap();
+        let state_dir = paths.state_dir();
+        fs::create_dir_all(state_dir.join("etc")).unwrap();
         all(&paths).unwrap();
         assert!(!paths.at(DISK_CONFIG_DIR).exists());
-        fs::write(state.join("etc/hostname"), "old\n").unwrap();
-        fs::write(state.join("config"), "tz=UTC\n").unwrap();
+        fs::write(state_dir.join("etc/hostname"), "old\n").unwrap();
+        fs::write(state_dir.join("config"), "tz=UTC\n").unwrap();
         all(&paths).unwrap();
         let copies = || {
             let dir = paths.at(DISK_CONFIG_DIR);
             ["config", "hostname"].map(|name| fs::read_to_string(dir.join(name)).unwrap())
         };
         assert_eq!(copies(), ["tz=UTC\n", "old\n"]);
-        fs::remove_file(state.join("config")).unwrap();
-        nix::unistd::mkfifo(&state.join("config"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        fs::remove_file(state_dir.join("config")).unwrap();
+        nix::unistd::mkfifo(&state_dir.join("config"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert!(why(all(&paths)).contains("not a file"));
-        fs::remove_file(state.join("config")).unwrap();
-        fs::write(state.join("hostname"), "new\n").unwrap();
-        fs::write(state.join("config"), vec![b'#'; 64 * 1024 + 1]).unwrap();
+        fs::remove_file(state_dir.join("config")).unwrap();
+        fs::write(state_dir.join("hostname"), "new\n").unwrap();
+        fs::write(state_dir.join("config"), vec![b'#'; 64 * 1024 + 1]).unwrap();
         assert!(why(all(&paths)).contains("longer"));
         assert_eq!(copies(), ["tz=UTC\n", "new\n"]);
     }

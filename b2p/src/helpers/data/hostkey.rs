@@ -16,7 +16,7 @@ use sys::paths::HOST_KEY;
 use super::report::{self, EarlierRun};
 use crate::common::paths::Paths;
 use crate::common::private_key::{self, Verdict};
-use crate::common::{atomic_file, owner_text, sshkey, tool};
+use crate::common::{atomic_file, sshkey, tool, user_text};
 
 /// Longest key file that is read, in bytes.
 const MAX_KEY_BYTES: u64 = 64 * 1024;
@@ -57,7 +57,7 @@ fn used(paths: &Paths) -> PathBuf {
 /// Private key on the disk.
 fn stored(paths: &Paths) -> PathBuf {
     let name = Path::new(HOST_KEY).file_name().unwrap_or_default();
-    paths.state().join("ssh").join(name)
+    paths.state_dir().join("ssh").join(name)
 }
 
 fn public(private: &Path) -> PathBuf {
@@ -99,7 +99,7 @@ fn read(path: &Path, judge: Judge) -> Result<Option<Key>, Refusal> {
         return Ok(None);
     };
     let judged = || -> Result<Option<Key>, Refusal> {
-        let mut private = owner_text::normalize(&bytes)?.into_owned();
+        let mut private = user_text::normalize(&bytes)?.into_owned();
         // OpenSSH does not find a last line without its end.
         if !private.ends_with(b"\n") {
             private.push(b'\n');

@@ -14,7 +14,7 @@ use sys::files::{open_regular, replace};
 use sys::paths::AUTHORIZED_KEYS;
 
 use crate::common::paths::Paths;
-use crate::common::{atomic_file, owner_text, sshkey};
+use crate::common::{atomic_file, sshkey, user_text};
 use crate::helpers::compat::legacy_state;
 
 /// Archive of keys that a user puts at the start of a disk to have it formatted, and the name
@@ -31,14 +31,14 @@ const MAX_FAULTS: usize = 5;
 /// # Errors
 /// A file cannot be read or written. The keys of the flags stay.
 pub fn merge(paths: &Paths) -> Result<()> {
-    let stored = paths.state().join("authorized_keys");
+    let stored = paths.state_dir().join("authorized_keys");
     if stored.symlink_metadata().is_err()
         && let Some((path, file)) = archive(paths)?
     {
         let keys = read_archive(file).on(path)?;
         atomic_file::replace(&stored, keys.as_bytes(), 0o644)?;
     }
-    let Some(bytes) = owner_text::read(&stored, MAX_KEYS_BYTES)? else {
+    let Some(bytes) = user_text::read(&stored, MAX_KEYS_BYTES)? else {
         return Ok(());
     };
     // sshd reads the file as the user that logs in; nothing in it is secret.
@@ -171,7 +171,7 @@ mod tests {
     fn an_archive_that_is_no_file_is_named() {
         let temp = Temp::new();
         let paths = Paths::below(temp.dir());
-        fs::create_dir_all(paths.state()).unwrap();
+        fs::create_dir_all(paths.state_dir()).unwrap();
         fs::create_dir_all(paths.data_disk()).unwrap();
         let archive = paths.data_disk().join(USERDATA);
         nix::unistd::mkfifo(&archive, nix::sys::stat::Mode::S_IRWXU).unwrap();

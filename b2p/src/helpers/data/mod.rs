@@ -19,11 +19,11 @@ pub mod keys;
 pub mod mount;
 mod options;
 mod overlay_support;
-pub mod owner_files;
 mod persist;
 pub mod report;
 mod search;
 mod trigger;
+pub mod user_files;
 
 use std::path::Path;
 
@@ -153,7 +153,7 @@ fn use_disk(
         }
     }
     overlay_support::record(kind, paths).unwrap_or_else(|why| warn!("data: {why}"));
-    if let Some(line) = legacy_state::unused_files(&paths.data_disk(), &paths.state()) {
+    if let Some(line) = legacy_state::unused_files(&paths.data_disk(), &paths.state_dir()) {
         warn!("data: {line}");
     }
     report.disk(&path, kind, scan::size(&device.name).unwrap_or(device.size));

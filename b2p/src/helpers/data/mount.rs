@@ -31,7 +31,7 @@ type Target = fn(&Paths) -> PathBuf;
 /// Directories of the disk that are bound to where programs look for them, with further flags of
 /// each mount: root's own state has no set-user-ID program, an image may have some.
 const BINDS: &[(&str, Target, MsFlags)] = &[
-    ("boot2podman", Paths::state, MsFlags::MS_NOSUID),
+    ("boot2podman", Paths::state_dir, MsFlags::MS_NOSUID),
     ("containers", Paths::containers, MsFlags::empty()),
 ];
 /// Owner of nothing: the largest uid, which is in no range of /etc/subuid.
@@ -44,7 +44,7 @@ const MAX_DEPTH: usize = 8;
 /// # Errors
 /// Files of that kind exist.
 pub fn refuse_to_hide(paths: &Paths) -> Result<()> {
-    for dir in [paths.state(), paths.containers()] {
+    for dir in [paths.state_dir(), paths.containers()] {
         if has_files(&dir, 0) {
             return Err(Error::invalid(format!(
                 "there are files in {} already, in RAM, which would be hidden; the disk is taken \
@@ -198,7 +198,7 @@ pub fn undo(paths: &Paths) {
     let mountinfo = fs::read_to_string(sys::mountinfo::PATH).unwrap_or_default();
     let device = |target: &Path| device_at(&mountinfo, &target.display().to_string());
     let disk = device(&paths.data_disk());
-    for target in [paths.containers(), paths.state(), paths.data_disk()] {
+    for target in [paths.containers(), paths.state_dir(), paths.data_disk()] {
         if disk.is_some() && device(&target) == disk {
             umount2(&target, MntFlags::empty())
                 .unwrap_or_else(|e| warn!("data: umount {}: {e}", target.display()));

@@ -10,9 +10,9 @@ use sys::error::{Doing, Result};
 use sys::files::read_whole;
 
 use super::trigger::Trigger;
-use super::{export_config, hostkey, keys, owner_files};
+use super::{export_config, hostkey, keys, user_files};
 use crate::common::paths::Paths;
-use crate::common::{atomic_file, owner_text};
+use crate::common::{atomic_file, user_text};
 
 /// Bytes of a random seed.
 const SEED_BYTES: usize = 512;
@@ -22,13 +22,13 @@ const MAX_BYTES: u64 = 64 * 1024;
 
 /// Transfers all of it; returns the outcome of each part.
 pub fn all(paths: &Paths, trigger: Trigger) -> Vec<(&'static str, Result<()>)> {
-    let seed = paths.state().join("random-seed");
+    let seed = paths.state_dir().join("random-seed");
     vec![
         ("machine-id", machine_id(paths, trigger)),
         ("random seed", random_seed(&seed, Path::new("/dev/urandom"))),
         ("host key", host_key(paths, trigger)),
-        ("certificates", owner_files::certificates(paths)),
-        ("registries", owner_files::registry_certificates(paths)),
+        ("certificates", user_files::certificates(paths)),
+        ("registries", user_files::registry_certificates(paths)),
         ("configuration", configuration(paths, trigger)),
         ("authorized keys", keys::merge(paths)),
     ]
@@ -37,10 +37,10 @@ pub fn all(paths: &Paths, trigger: Trigger) -> Vec<(&'static str, Result<()>)> {
 /// Gives the disk's id to the machine, or the machine's to the disk. A machine that runs keeps
 /// its id, which others have seen.
 fn machine_id(paths: &Paths, trigger: Trigger) -> Result<()> {
-    let stored = paths.state().join("machine-id");
+    let stored = paths.state_dir().join("machine-id");
     let used = paths.at("/etc/machine-id");
     let current = sys::files::read_text(&used).unwrap_or_default();
-    let text = owner_text::read(&stored, MAX_BYTES)?;
+    let text = user_text::read(&stored, MAX_BYTES)?;
     match text.and_then(|text| String::from_utf8(text).ok()) {
         Some(id) if is_id(&id) && (id == current || trigger == Trigger::Hotplug) => Ok(()),
         Some(id) if is_id(&id) => sys::files::replace(&used, id.as_bytes(), 0o444),
@@ -97,7 +97,7 @@ mod tests {
 
     fn paths(temp: &Temp) -> Paths {
         let paths = Paths::below(temp.dir());
-        for dir in [paths.state(), paths.at("/etc"), paths.runtime()] {
+        for dir in [paths.state_dir(), paths.at("/etc"), paths.runtime()] {
             fs::create_dir_all(dir).unwrap();
         }
         paths
@@ -107,7 +107,7 @@ mod tests {
     fn the_id_of_the_disk_wins_and_a_broken_one_does_not() {
         let temp = Temp::new();
         let paths = paths(&temp);
-        let stored = paths.state().join("machine-id");
+        let stored = paths.state_dir().join("machine-id");
         let used = paths.at("/etc/machine-id");
         let (a, b) = ("a".repeat(32) + "\n", "b".repeat(32) + "\n");
         let text = |path: &Path| fs::read_to_string(path).unwrap();
@@ -133,8 +133,8 @@ mod tests {
         for name in ["fifo", "link", "directory"] {
             let temp = Temp::new();
             let paths = paths(&temp);
-            let state = paths.state();
-            fs::create_dir_all(state.join("ssh")).unwrap();
+            let state_dir = paths.state_dir();
+            fs::create_dir_all(state_dir.join("ssh")).unwrap();
             fs::write(paths.at("/etc/machine-id"), "a".repeat(32) + "\n").unwrap();
             let files = [
                 "machine-id",
@@ -146,7 +146,7 @@ mod tests {
                 "ssh/ssh_host_ed25519_key",
             ];
             for file in files {
-                let path = state.join(file);
+                let path = state_dir.join(file);
                 match name {
                     "fifo" => nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap(),
                     "link" => std::os::unix::fs::symlink("/dev/zero", &path).unwrap(),
@@ -163,17 +163,17 @@ mod tests {
                 _ => "not a file: a ",
             };
             for file in files {
-                let named = format!("{}: {why}", state.join(file).display());
+                let named = format!("{}: {why}", state_dir.join(file).display());
                 assert!(errors.contains(&named), "{name} {file}: {errors}");
             }
-            assert!(state.join("machine-id").symlink_metadata().is_ok());
+            assert!(state_dir.join("machine-id").symlink_metadata().is_ok());
         }
     }
 
     #[test]
     fn a_seed_is_used_once() {
         let temp = Temp::new();
-        let path = paths(&temp).state().join("random-seed");
+        let path = paths(&temp).state_dir().join("random-seed");
         let seed = || {
             random_seed(&path, Path::new("/dev/urandom")).unwrap();
             fs::read(&path).unwrap()

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn conmon_reports_errors_alone_unless_somebody_debugs() {
+    fn conmon_reports_only_errors_unless_debugging_is_on() {
         for (arguments, wanted) in [
             ("", ""),
             ("--version", "--version"),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `b2p start-hook`: prepares each container that starts. podman runs it as a hook of its stage
-//! `precreate` (oci-hooks(5)): the runtime's configuration comes on standard input, and goes on,
-//! changed or not, on standard output.
+//! `precreate` (oci-hooks(5)): it reads the runtime's configuration from standard input, and writes it, changed or not, to
+//! standard output.
 //!
 //! Policy is the administrator's, so that [`apparmor`] is for the containers of root. Limits of
 //! pods hold for root by podman itself, so that [`pods`] is for those of users.

@@ -169,7 +169,7 @@ fn signal_once(signalled: &mut Signalled, pid: i32, describe: impl FnOnce() -> C
 /// container, or record its end. conmon runs it by its path when the container has ended, and
 /// takes no notice of its exit status; so another program at that path is enough, and no file
 /// of podman's, in memory or on the data disk, is changed. `b2p` under the name podman is
-/// [`podman_cover`]. A podman that runs already goes on.
+/// [`podman_cover`]. A podman that runs already continues.
 fn cover_podman() -> nix::Result<()> {
     let none = None::<&str>;
     mount(Some(B2P), PODMAN, none, MsFlags::MS_BIND, none)

@@ -11,12 +11,12 @@ use sys::error::{Doing, Error, Result};
 use sys::image::detached::Detached;
 use sys::paths::EXTENSIONS_DIR;
 
+use super::extension_services::Taken;
 use super::find::{self, Files};
 use super::links::{self, Linked};
 use super::manifest::{self, Manifest};
-use super::own_services::Taken;
 use super::record::Record;
-use super::{emulators, image, kernel_modules, own_services, tree, vet};
+use super::{emulators, extension_services, image, kernel_modules, tree, vet};
 use crate::common::service_env::Environment;
 use crate::common::users::{self as accounts};
 use crate::helpers::cloud::users;
@@ -121,7 +121,7 @@ pub fn open(env: &Environment, files: &Files, manifest: &Manifest<'_>) -> Result
     let has_services = manifest.values("service").next().is_some();
     let taken = has_services.then(|| Taken::ask(env)).transpose()?;
     let is_taken = |name: &str| taken.as_ref()?.by(name);
-    own_services::check(manifest, &root, &files, &is_taken)?;
+    extension_services::check(manifest, &root, &files, &is_taken)?;
     Ok(mounted)
 }
 
@@ -171,7 +171,7 @@ pub fn add(env: &Environment, files: &Files, wait: bool) -> Result<String> {
     let loaded = kernel_modules::load(&manifest);
     loaded
         .and_then(|()| emulators::register(&target))
-        .and_then(|()| own_services::start(env, &manifest, &target, wait))
+        .and_then(|()| extension_services::start(env, &manifest, &target, wait))
         .doing("it is added, but")?;
     Ok(summary(&linked, &manifest))
 }

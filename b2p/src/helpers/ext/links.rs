@@ -147,7 +147,7 @@ fn target(image: &Path, path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Takes the changes of an extension back. A file that another of the extensions `others` has as well becomes
-/// that one's, commands of busybox return, and what the owner has put in the place of a link stays.
+/// that one's, commands of busybox return, and what the user has put in the place of a link stays.
 ///
 /// # Errors
 /// The record cannot be read, or a link cannot be changed; the record stays then.

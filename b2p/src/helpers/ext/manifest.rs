@@ -106,7 +106,7 @@ impl<'a> Manifest<'a> {
             manifest.lines.push(pair);
         }
         manifest.check_format()?;
-        // The owner may add comments: only fewer lines than stated are too few.
+        // The user may add comments: only fewer lines than stated are too few.
         let stated = match manifest.value("lines") {
             "" => Ok(0),
             number => number.parse::<usize>(),

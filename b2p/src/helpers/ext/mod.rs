@@ -10,6 +10,7 @@
 
 mod add;
 mod emulators;
+mod extension_services;
 mod fetch;
 mod find;
 mod image;
@@ -18,7 +19,6 @@ mod kernel_modules;
 mod links;
 mod list;
 pub mod manifest;
-mod own_services;
 mod places;
 mod plan;
 mod record;

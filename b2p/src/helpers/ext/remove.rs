@@ -13,7 +13,7 @@ use super::add::{added, ensure_root, lock, manifest_copy, record, target};
 use super::find::Files;
 use super::manifest::Manifest;
 use super::record::Record;
-use super::{RAM, emulators, kernel_modules, links, own_services, runtime, uses};
+use super::{RAM, emulators, extension_services, kernel_modules, links, runtime, uses};
 use crate::common::service_env::Environment;
 
 /// Removes an extension from the root.
@@ -61,7 +61,7 @@ fn take_out(
     others: &[(PathBuf, Record)],
 ) -> Result<()> {
     let target = target(name);
-    own_services::stop(env, manifest)?;
+    extension_services::stop(env, manifest)?;
     // Its services may have used its modules.
     let modules = kernel_modules::loaded(manifest, &target);
     if let Some(user) = kernel_modules::user(&modules) {
@@ -79,7 +79,7 @@ fn put_back(env: &Environment, name: &str, manifest: &Manifest<'_>) -> Result<()
     links::make(&target, Path::new("/"), &record(name))?;
     kernel_modules::load(manifest)?;
     emulators::register(&target)?;
-    own_services::start(env, manifest, &target, false)
+    extension_services::start(env, manifest, &target, false)
 }
 
 fn unmount(target: &Path) -> Result<()> {

@@ -35,7 +35,7 @@ const OF_DIRECTORIES: Attributes = Attributes {
 };
 /// Longest file to which contents are appended, in bytes.
 const MAX_APPENDED_TO: u64 = 64 << 20;
-/// Trees that a data disk may keep: a file there may be that of an earlier boot, which its owner
+/// Trees that a data disk may keep: a file there may be that of an earlier boot, which its user
 /// has changed since.
 const KEPT_TREES: &[&str] = &["/home/", "/root/", "/var/"];
 /// Trees of /etc of the same kind, by `b2p.etc=`.

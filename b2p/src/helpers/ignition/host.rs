@@ -14,7 +14,7 @@ use sys::uevent;
 
 use super::document::MAX_BYTES;
 use crate::common::atomic_file;
-use crate::common::owner_text;
+use crate::common::user_text;
 use crate::helpers::block::drivers::Drivers;
 
 /// Port on which hosts serve the document (Ignition's provider `applehv`).
@@ -45,7 +45,7 @@ fn document(connection: std::io::Result<UnixStream>, kept: &Path) -> Result<Vec<
         }
         Err(e) => e,
     };
-    match owner_text::read(kept, MAX_BYTES as u64)? {
+    match user_text::read(kept, MAX_BYTES as u64)? {
         Some(bytes) => {
             info!("ignition: the host serves no document ({refused}): that of an earlier boot");
             Ok(bytes)

@@ -14,7 +14,7 @@ use sys_mount::{Mount, MountFlags, Unmount, UnmountFlags};
 
 use super::document::MAX_BYTES;
 use super::host;
-use crate::common::owner_text;
+use crate::common::user_text;
 use crate::helpers::block::drivers::Drivers;
 use crate::helpers::block::labelled::{self, LabelledDevice};
 use crate::helpers::data::is_ignition;
@@ -113,7 +113,7 @@ fn read_disk(device: &LabelledDevice) -> Result<Vec<u8>> {
 
 fn read_medium(dir: &Path) -> Result<Vec<u8>> {
     for name in NAMES {
-        if let Some(bytes) = owner_text::read(&dir.join(name), MAX_BYTES as u64)? {
+        if let Some(bytes) = user_text::read(&dir.join(name), MAX_BYTES as u64)? {
             return Ok(bytes);
         }
     }

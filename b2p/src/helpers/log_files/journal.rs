@@ -57,7 +57,7 @@ pub struct Journal<D> {
 }
 
 impl<D: Disk> Journal<D> {
-    /// Goes on with a current file of `size` bytes, from the record `next` of `boot` on.
+    /// Continues with a current file of `size` bytes, from the record `next` of `boot` on.
     pub fn new(disk: D, size: u64, bounds: Bounds, boot: Boot, next: u64) -> Self {
         Journal {
             disk,

@@ -172,7 +172,7 @@ mod tests {
             // The links of a name server and of the router of eth0.
             ("2001:db8:9::/64", "00040001", "eth1", true),
             ("fd00::/64", "000c0001", "eth1", true),
-            // Its own default route, the owner's route, and what each card has for itself.
+            // Its own default route, the user's route, and what each card has for itself.
             ("::/0", "00450003", "eth1", false),
             ("2000::/3", "00000001", "eth1", false),
             ("fe80::/10", "00040001", "eth1", false),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Networks that the machine's interfaces lead to, from the kernel's tables of routes: those of
-//! leases, of router advertisements and of the machine's owner (proc_pid_net(5);
+//! leases, of router advertisements and of the machine's user (proc_pid_net(5);
 //! net/ipv6/route.c, `rt6_info_route`).
 
 use std::fs::File;

@@ -5,7 +5,7 @@
 //! neighbour on one card reaches whatever the other one leads to. Every card is in one
 //! interface group. A packet that arrives by a card and is not for the machine itself is routed by
 //! the main table, but not into this group, and else is dropped. So it reaches containers, and
-//! tunnels of the owner, but no card, in IPv4 and IPv6. The rules need no program and no driver,
+//! tunnels of the user, but no card, in IPv4 and IPv6. The rules need no program and no driver,
 //! and hold without this service; nft(8) would need both from the first second on.
 //! `b2p.routed=on` removes them.
 
@@ -19,7 +19,7 @@ use sys::net::SYS_CLASS_NET;
 /// Interface group of all cards; the kernel's default group is 0.
 const CARDS: u32 = 178;
 /// Priorities of the two rules of a card: after the table of local addresses (0), before the main
-/// table (32766). A rule that an owner adds without a priority comes before them.
+/// table (32766). A rule that a user adds without a priority comes before them.
 const PRIORITIES: [u32; 2] = [30_000, 30_001];
 /// Types of attributes, and an action (linux/fib_rules.h).
 const FRA_IIFNAME: u16 = 3;

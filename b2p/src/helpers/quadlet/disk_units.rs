@@ -9,7 +9,7 @@ use super::unit::split_output;
 use super::unit_error::Fault;
 use super::{compose, kube};
 
-/// Returns true if the owner has kube files or compose projects, which are the machine's.
+/// Returns true if the user has kube files or compose projects, which are the machine's.
 #[must_use]
 pub fn has_files(owner: &Owner) -> bool {
     owner.uid == 0 && (kube::has_files() || compose::has_files())

@@ -174,7 +174,7 @@ impl Lifecycle {
         self.plan.ignores_failure.of(self.stage)
     }
 
-    /// Goes on once the main process has begun. The unit is ready when the commands of `ExecStartPost=` have
+    /// Continues once the main process has begun. The unit is ready when the commands of `ExecStartPost=` have
     /// ended (systemd.service(5)).
     fn on_begun(&mut self, now: Millis) {
         self.feed_watchdog(now);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Quadlets (podman-systemd.unit(5)): podman's generator turns the owner's files into units, and these become
+//! Quadlets (podman-systemd.unit(5)): podman's generator turns the user's files into units, and these become
 //! services of PID 1 (docs/guide/quadlets.md). `b2p user-services` loads them at boot, and again for
 //! `systemctl daemon-reload`; without a quadlet file it only looks into the directories.
 

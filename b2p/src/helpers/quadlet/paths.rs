@@ -35,7 +35,7 @@ pub fn starts(name: &str, owner: &Owner) -> PathBuf {
     PathBuf::from(format!("{}/unit-{name}.starts", owner.runtime_dir()))
 }
 
-/// Directory of the slots of a user's units that begin, which nobody else may enter: whoever can open the file
+/// Directory of the slots of a user's units that begin, which no other user may enter: a process that can open the file
 /// of a slot can hold it (flock(2)).
 #[must_use]
 pub fn slots(owner: &Owner) -> PathBuf {

@@ -19,8 +19,8 @@ pub use super::PATH;
 use super::generator;
 use super::specifiers::Owner;
 use super::unit::Unit;
-use crate::common::owner_text;
 use crate::common::terminal::{print, print_error};
+use crate::common::user_text;
 
 /// Directories of the machine's unit files, those that take precedence first.
 const DIRS: &[&str] = &[
@@ -212,7 +212,7 @@ fn add_drop_ins(texts: &mut BTreeMap<String, String>, dir: &Path) {
 }
 
 fn content(path: &Path) -> Option<String> {
-    let bytes = owner_text::read(path, MAX_BYTES).ok().flatten()?;
+    let bytes = user_text::read(path, MAX_BYTES).ok().flatten()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 

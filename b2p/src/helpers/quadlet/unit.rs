@@ -91,7 +91,7 @@ impl Unit {
     }
 }
 
-/// Joins a value that goes on in the next line after a `\` that no other one escapes (config_parse() of
+/// Joins a value that continues in the next line after a `\` that no other one escapes (config_parse() of
 /// src/shared/conf-parser.c). Comments between its lines are left out.
 fn joined<'a>(first: &'a str, lines: &mut impl Iterator<Item = &'a str>) -> String {
     let mut value = String::new();

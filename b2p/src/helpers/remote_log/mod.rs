@@ -91,7 +91,7 @@ struct Forwarder<'a> {
     next: u64,
     /// Sequence number after the last record that was sent.
     sent: u64,
-    /// File that keeps `sent`, so that a second start in a boot goes on there.
+    /// File that keeps `sent`, so that a second start in a boot continues there.
     position: &'a Path,
     pace: TokenBucket,
     /// Pause after the next failure.

@@ -4,10 +4,10 @@
 //! A client of ssh sends its identification string at once (RFC 4253, section 4.2), so a silent
 //! connection is served only while few others are. Where all slots are taken, the one whose client
 //! does not answer is ended for a newer client: a client that logs in answers within a round
-//! trip, and nobody else is kept waiting by those that do not. Among those that wait, a source from
-//! which somebody has logged in comes first in three of four turns: an attacker may have more addresses
+//! trip, and does not wait for those that do not answer. Among those that wait, a source from
+//! which a login has succeeded comes first in three of four turns: an attacker may have more addresses
 //! than there are slots, and none of them is one of these. Then comes a source with few sessions,
-//! there a program with few, then one of the newest connections: old ones are those whose owners have
+//! there a program with few, then one of the newest connections: the clients of old ones have
 //! given up, or never meant to log in.
 
 mod queue;
@@ -45,7 +45,7 @@ const PACE: Millis = 100;
 pub struct Limits {
     /// Sessions without a login; each is two processes with about 1.5 MiB of their own.
     pub sessions: usize,
-    /// Sessions that work at the same time: whoever comes next shares the processors with them.
+    /// Sessions that work at the same time: the next one shares the processors with them.
     pub working: usize,
     /// Sessions up to which a client that has said nothing is served.
     pub silent: usize,
@@ -94,7 +94,7 @@ impl From<IpAddr> for Source {
     }
 }
 
-/// A client: an owner and an attacker may have the same address, but not the same program.
+/// A client: a user and an attacker may have the same address, but not the same program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Client {
     /// Origin.

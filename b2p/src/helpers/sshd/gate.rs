@@ -115,7 +115,7 @@ impl Gate {
         let mut events = [EpollEvent::empty(); MAX_EVENTS];
         let mut timeout = self.timeout();
         let mut is_new = false;
-        // All that has happened is known before somebody is chosen.
+        // All events are handled before the next client is chosen.
         for _ in 0..MAX_CALLS {
             let Ok(count) = self.epoll.wait(&mut events, timeout) else {
                 return is_new; // EINTR

@@ -19,12 +19,12 @@ use super::session::SSHD;
 /// The configuration in the image. It has no address and no port of its own.
 const IMAGE_CONFIG: &str = include_str!("../../../../initramfs/files/etc/ssh/sshd_config");
 const CONFIG: &str = "/etc/ssh/sshd_config";
-/// Longest configuration, in bytes: the file may be the owner's.
+/// Longest configuration, in bytes: the file may be the user's.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 /// Port of ssh.
 const PORT: u16 = 22;
 
-/// Opens the sockets. A configuration that is the owner's is first judged by sshd, which also
+/// Opens the sockets. A configuration that is the user's is first judged by sshd, which also
 /// knows its addresses; that of the image needs no process.
 ///
 /// # Errors

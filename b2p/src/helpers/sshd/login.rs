@@ -64,7 +64,7 @@ fn admit(session: u32) -> i32 {
     }
 }
 
-/// Returns true if a session that no cgroup of its user takes may go on in its own one, given the text of
+/// Returns true if a session that no cgroup of its user takes may continue in its own one, given the text of
 /// proc_pid_cgroup(5): one of root, or on a machine without cgroups.
 fn may_stay(uid: Option<u32>, own: &str) -> bool {
     uid == Some(0) || cgroup::of_service(own).is_none()

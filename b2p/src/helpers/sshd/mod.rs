@@ -2,7 +2,7 @@
 //! `b2p sshd`: listens for ssh and runs an sshd for each client, as inetd would.
 //!
 //! OpenSSH's own listener starts two processes, 1.4 MB, for each connection before a byte has
-//! arrived. It can only refuse clients where there are many (`MaxStartups`), its owner among
+//! arrived. It can only refuse clients where there are many (`MaxStartups`), its user among
 //! them, and tells clients apart by nothing but the address. Here a connection that says nothing
 //! costs a socket; [`admission`] decides who is served. A session with a login counts no longer.
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Reserve of the data disk for podman's store, in two parts that are given back one after the other
-//! ([`super::space`]). The root of a disk is its owner's: files of the same names that the machine has
+//! ([`super::space`]). The root of a disk is its user's: files of the same names that the machine has
 //! not made are neither changed nor removed.
 
 use std::fs::{self, File};

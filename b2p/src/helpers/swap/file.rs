@@ -30,7 +30,7 @@ const BTRFS: u64 = 0x9123_683e;
 /// # Errors
 /// The data disk is missing or too full, or the file is not a swap file.
 pub fn swap_on(mib: u32) -> Result<String> {
-    let dir = Paths::default().state();
+    let dir = Paths::default().state_dir();
     let fs = FileSystem::of(&dir).on(&dir)?;
     if IN_RAM.contains(&fs.magic) {
         let reason = "there is no data disk: the state is in RAM";

@@ -2,11 +2,11 @@
 //! `b2p time`, the time service: keeps the system clock right where the kernel alone does not.
 //!
 //! A virtual machine whose host slept, that was paused, or that was restored from a snapshot
-//! goes on with the clock that it had. A clock that ran on meanwhile shows it: the host's own
+//! continues with the clock that it had. A clock that ran on meanwhile shows it: the host's own
 //! clock where the hypervisor exports it (ptp_kvm), else the hardware clock. The clocks are
 //! compared every eight seconds, and `podman-machine` tells the time at once ([`host_port`]); a machine
-//! that is not virtual never sleeps without its kernel, and is not woken. Time servers are asked only where somebody named some: `ntpserver=`, `ip=`, or
-//! DHCP.
+//! that is not virtual never sleeps without its kernel, and is not woken. Time servers are queried only where `ntpserver=`, `ip=` or
+//! DHCP names some.
 
 mod clock_changes;
 mod clocks;
@@ -174,7 +174,7 @@ impl Keeper {
             self.read_servers();
         }
         self.hear_host();
-        // A clock that somebody has set may agree with a server that was not believed.
+        // A clock that was set may agree with a server that was not believed.
         if self.changes.were_seen() && !self.degraded.is_empty() {
             self.query_at = Some(clocks::boottime());
         }

@@ -20,7 +20,7 @@ pub const BOUND: Ms = 15 * 60 * 1000;
 pub struct Server {
     /// Name or address.
     pub name: String,
-    /// Card whose DHCP server names it; `None` for the owner, by a flag.
+    /// Card whose DHCP server names it; `None` for the user, by a flag.
     pub card: Option<String>,
 }
 
@@ -70,8 +70,8 @@ pub fn judge(offset: Ms, evidence: &Evidence) -> Result<Ms> {
     )))
 }
 
-/// Returns true for a server whose second answer counts: one that the owner names. A name is resolved by servers
-/// that DHCP names, so that only an address is the owner's word, where a hardware clock has another.
+/// Returns true for a server whose second answer counts: one that the user names. A name is resolved by servers
+/// that DHCP names, so that only an address is the user's word, where a hardware clock has another.
 #[must_use]
 pub fn vouches(server: &Server, has_rtc: bool) -> bool {
     server.card.is_none() && (!has_rtc || server.name.parse::<IpAddr>().is_ok())
@@ -87,7 +87,7 @@ pub fn independent(server: &Server, others: &[(Server, Ms)]) -> Vec<Ms> {
     seconds.map(|(_, offset)| *offset).collect()
 }
 
-/// Returns the servers to ask: the owner's, else those of DHCP. The file of the network service has
+/// Returns the servers to ask: the user's, else those of DHCP. The file of the network service has
 /// one server a line, after a line `# <card>`.
 #[must_use]
 pub fn servers(configured: Option<&str>, dhcp: &str) -> Vec<Server> {

@@ -164,7 +164,7 @@ fn last_run(path: &Path) -> Option<Seconds> {
     String::from_utf8_lossy(&text).trim().parse().ok()
 }
 
-/// Returns the services that start at times: those of the owner's files that PID 1 has read, and
+/// Returns the services that start at times: those of the user's files that PID 1 has read, and
 /// `podman auto-update`.
 fn timers() -> Vec<Timer> {
     let config = sys::config_sources::read().0;

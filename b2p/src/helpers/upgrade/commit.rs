@@ -78,7 +78,7 @@ fn watch_trial(client: &ControlClient, slot: char, limit: u64) -> i32 {
 }
 
 /// Returns the environment in which `slot` is the one that is booted, if its trial still runs.
-/// GRUB notes the trial in `tried` when it begins; every `b2p upgrade` ends it, and what its owner
+/// GRUB notes the trial in `tried` when it begins; every `b2p upgrade` ends it, and what its user
 /// has chosen then stays. A block that was damaged names no slot at all.
 fn kept(env: &GrubEnv, slot: char) -> Option<GrubEnv> {
     let slot = slot.to_string();

@@ -9,7 +9,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use sys::error::{Doing, Error, Result};
 
-use crate::common::owner_text;
+use crate::common::user_text;
 
 /// Longest list that is read, in bytes.
 const MAX_LIST: u64 = 1 << 20;
@@ -34,7 +34,7 @@ pub fn find(list: &str, name: &str) -> Option<String> {
 /// # Errors
 /// The list cannot be read, or is not a file, too long or UTF-16.
 pub fn read_list(path: &Path) -> Result<Option<String>> {
-    let bytes = owner_text::read(path, MAX_LIST)?;
+    let bytes = user_text::read(path, MAX_LIST)?;
     Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 

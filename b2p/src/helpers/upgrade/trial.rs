@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Lock of the boot disk, and the note in its file that a `b2p upgrade` of this boot has ended the trial.
 //! `b2p upgrade` holds the lock until the other slot is written, which takes minutes from a slow medium;
-//! its owner's choice is in GRUB's environment long before.
+//! its user's choice is in GRUB's environment long before.
 
 use std::fs::{self, File};
 use std::io::Write;

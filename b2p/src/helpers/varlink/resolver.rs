@@ -11,7 +11,7 @@ use varlink::{
     Answer, Done, Exchange, Failure, Interface, Limits, Map, Service, Value, json, map, serde_json,
 };
 
-use crate::common::owner_text;
+use crate::common::user_text;
 
 /// Interface, and its address with the options of its socket, as the old resolver printed them.
 type Entry = (String, String);
@@ -29,7 +29,7 @@ const OWN: &[(&str, &str)] = &[
     ),
 ];
 
-/// Configuration of the owner.
+/// Configuration of the user.
 const CONFIG: &str = "/etc/varlink.json";
 /// Longest configuration, in bytes.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
@@ -140,7 +140,7 @@ fn read(path: &Path) -> (Vec<Entry>, Map) {
 }
 
 fn config(path: &Path) -> Result<Map> {
-    let Some(text) = owner_text::read(path, MAX_CONFIG_BYTES)? else {
+    let Some(text) = user_text::read(path, MAX_CONFIG_BYTES)? else {
         return Ok(Map::new());
     };
     let config = serde_json::from_slice(&text).map_err(std::io::Error::from);

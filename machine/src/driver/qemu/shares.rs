@@ -195,9 +195,9 @@ fn serve(program: &Path, old: bool, share: &Share, socket: &Path, log: &Path) ->
         .with_context(|| format!("start {}", program.display()))
 }
 
-/// Returns virtiofsd's arguments. Everything that the machine writes belongs to the owner on the
-/// host, and what belongs to the owner is that of the machine's user. The old virtiofsd runs as
-/// root alone, and cannot translate.
+/// Returns virtiofsd's arguments. Files that the machine writes belong to the host's user, and
+/// files of the host's user belong to `core` in the machine. The old virtiofsd runs as root only, and cannot translate
+/// uids.
 fn arguments(old: bool, share: &Share, fd: i32, owner: (u32, u32)) -> Vec<String> {
     let source = share.source.display();
     if old {

@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 fn paths(temp: &Temp) -> Paths {
     let paths = Paths::below(temp.dir());
-    for dir in [paths.state().join("ssh"), paths.at("/etc/ssh")] {
+    for dir in [paths.state_dir().join("ssh"), paths.at("/etc/ssh")] {
         fs::create_dir_all(dir).unwrap();
     }
     paths

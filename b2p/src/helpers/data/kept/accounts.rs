@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Files of users and groups that the disk keeps with the whole of /etc: the users of the image
-//! are in them, whatever the owner removed, and whatever a newer image adds. Pure.
+//! are in them, whatever the user removed, and whatever a newer image adds. Pure.
 
 use sys::account_files::{self, Identity};
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// A file or a symbolic link, as far as its owner can change it.
+/// A file or a symbolic link, as far as a user can change it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Permission bits.
@@ -23,11 +23,11 @@ pub type Listing = BTreeMap<String, Entry>;
 /// Fate of a kept file that the image ships as well, or did once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// The owner changed the file.
+    /// The user changed the file.
     Stays,
-    /// The owner changed the file, and the image has another one since.
+    /// The user changed the file, and the image has another one since.
     StaysBehind,
-    /// Nobody changed the file; the image's counts.
+    /// The file is unchanged; the file of the image replaces it.
     GivesWay,
 }
 

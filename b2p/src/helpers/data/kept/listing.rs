@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Files and links below a root, by paths that lead through directories only: on the disk, a link
-//! in place of a directory is its owner's, and leads anywhere.
+//! in place of a directory is its user's, and leads anywhere.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, lchown, symlink};
@@ -13,7 +13,7 @@ use sys::error::{Doing, Result};
 use super::judge::{Entry, Listing};
 use crate::common::atomic_file;
 
-/// Longest file that is read, in bytes. A longer one is its owner's.
+/// Longest file that is read, in bytes. A longer one is its user's.
 const MAX_BYTES: u64 = 4 << 20;
 /// Longest file of /etc that is left in the place of one of the image, in bytes.
 const MAX_USED_BYTES: u64 = 64 << 20;
@@ -144,7 +144,7 @@ fn is_whiteout(metadata: &Metadata) -> bool {
 }
 
 /// Puts the file or link of `from` in the place of the one in `to`. Without one in `from`, that one
-/// is removed. Removal would not do where there is one: a directory that its owner made anew hides
+/// is removed. Removal would not do where there is one: a directory that its user made anew hides
 /// that of the image (overlayfs.rst, "whiteouts and opaque directories").
 ///
 /// # Errors

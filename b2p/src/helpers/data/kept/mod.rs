@@ -243,7 +243,7 @@ fn merge_accounts(paths: &Paths, disk: &Path, config: &Config, names: &[String])
         uid: config.uid,
     };
     let text = |file: &str| listing::text(disk, &format!("{}/{file}", ETC.path));
-    // The owner may have written to one of the files alone.
+    // The user may have written to one of the files alone.
     let (passwd, group) = (text("passwd"), text("group"));
     let texts = passwd.iter().chain(&group);
     let former = texts

@@ -240,7 +240,7 @@ fn kept_users_are_joined_by_those_of_the_image() {
     assert_eq!(world.kept("etc/group"), None, "nothing is made");
 }
 
-/// An owner has added bob to the kept files in a boot of core's.
+/// A user has added bob to the kept files in a boot of core's.
 #[test]
 fn kept_files_have_the_user_of_this_boot() {
     let passwd =
@@ -311,7 +311,7 @@ fn kept_files_have_the_user_of_this_boot() {
     }
 }
 
-/// A power cut after the first of the files, and a file that the owner never wrote to.
+/// A power cut after the first of the files, and a file that the user never wrote to.
 #[test]
 fn kept_files_that_disagree_are_brought_together() {
     let ann = Config {

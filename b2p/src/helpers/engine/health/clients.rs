@@ -16,7 +16,7 @@ use crate::helpers::engine::PodmanUser;
 /// Number of connections that are accepted in one turn.
 const MAX_ACCEPTS: usize = 16;
 /// Number of clients of one user that are heard at once; further ones are refused. A hook writes at
-/// once, and podman goes on when it fails.
+/// once, and podman continues when it fails.
 const MAX_OF_USER: usize = 8;
 /// Number of clients of root, and of all other users together: no user takes the places of root.
 const MAX_OF_ROOT: usize = 16;

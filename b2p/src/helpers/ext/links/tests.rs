@@ -147,7 +147,7 @@ fn a_removed_one_leaves_the_root_as_it_was() {
         .link("root/usr/bin/same", "strace");
     fs::create_dir(tree.0.path("root/etc")).unwrap();
     tree.make("a").unwrap();
-    // The owner replaces a link by a file.
+    // The user replaces a link by a file.
     fs::remove_file(tree.0.path("root/etc/own.conf")).unwrap();
     tree.file("root/etc/own.conf");
     tree.remove("a", &[]);

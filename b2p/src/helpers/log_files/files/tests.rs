@@ -37,7 +37,7 @@ fn the_directory_is_made_for_root_only() {
     );
 }
 
-/// A log of the owner's disk may be anything.
+/// A log of the user's disk may be anything.
 #[test]
 fn only_files_are_written_and_read() {
     let temp = Temp::new();
@@ -126,7 +126,7 @@ fn what_an_earlier_life_left_is_brought_within_bounds() {
 }
 
 #[test]
-fn a_log_that_somebody_removed_comes_back() {
+fn a_removed_log_is_created_again() {
     let temp = Temp::new();
     let (mut folder, _) = open(&temp);
     folder.append(b"a\n").expect("there is room");

@@ -257,7 +257,7 @@ impl Queue {
     /// Returns the first connection with an identification string: one of the newest, in turn, of the
     /// software with the fewest sessions of the sources with the fewest. Sources that are `known` come
     /// before all others in three of four turns, and after them in the fourth: an attacker may be at a
-    /// known source too, and the owner at a new one.
+    /// known source too, and the user at a new one.
     /// Without turns, a client that comes again as soon as its session has ended would always be
     /// the newest.
     pub fn first_identified<'a>(

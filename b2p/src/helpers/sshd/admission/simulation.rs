@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A machine under attack on a simulated clock: attackers of each kind, and an owner who logs in.
+//! A machine under attack on a simulated clock: attackers of each kind, and a user who logs in.
 
 use super::*;
 use proptest::prelude::*;
@@ -20,8 +20,8 @@ const ROUND_TRIP: Millis = 40;
 /// Conduct of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// The owner logs in.
-    Owner,
+    /// The user logs in.
+    User,
     /// Says nothing.
     Silent,
     /// Sends its identification and no more, or a byte now and then, which no packet comes of.
@@ -37,14 +37,14 @@ enum Kind {
 struct Peer {
     kind: Kind,
     source: Source,
-    /// True if an attacker names the owner's software.
+    /// True if an attacker names the user's software.
     is_disguised: bool,
 }
 
 impl Peer {
     /// Returns the software, which an attacker may know.
     fn software(&self) -> Software {
-        7 + Software::from(self.kind != Kind::Owner && !self.is_disguised)
+        7 + Software::from(self.kind != Kind::User && !self.is_disguised)
     }
 }
 
@@ -62,7 +62,7 @@ impl Running {
     /// Returns the work after an answer of the client; `None` if there is none.
     fn answer(&self) -> Option<Millis> {
         let answers = match self.peer.kind {
-            Kind::Owner | Kind::Refused => 2,
+            Kind::User | Kind::Refused => 2,
             Kind::HalfExchanged => 1,
             Kind::Silent | Kind::Identified => 0,
         };
@@ -79,7 +79,7 @@ struct Machine {
     next_id: Id,
     /// True if an attacker whose connection is closed comes again at once.
     comes_again: bool,
-    /// Time of the owner's login.
+    /// Time of the user's login.
     login: Option<Millis>,
     /// Largest numbers of sessions and of waiting connections.
     most: (usize, usize),
@@ -106,7 +106,7 @@ impl Machine {
             let Some(closed) = surplus.and_then(|id| self.peers.remove(&id)) else {
                 return;
             };
-            surplus = match self.comes_again && closed.kind != Kind::Owner {
+            surplus = match self.comes_again && closed.kind != Kind::User {
                 true => self.connect_once(closed, now),
                 false => None,
             };
@@ -134,7 +134,7 @@ impl Machine {
             closed.extend(self.admit(now));
         }
         for peer in closed {
-            if self.comes_again && peer.kind != Kind::Owner {
+            if self.comes_again && peer.kind != Kind::User {
                 self.connect(peer, now);
             }
         }
@@ -161,7 +161,7 @@ impl Machine {
             let is_done = session.work == 0 && session.steps == 2;
             let is_late = now - session.since >= LOGIN_GRACE;
             match (is_done, session.peer.kind) {
-                (true, Kind::Owner) => *login = Some(now),
+                (true, Kind::User) => *login = Some(now),
                 (true, _) => gone.push(session.peer),
                 _ if is_late => gone.push(session.peer),
                 _ => left.push(session),
@@ -213,7 +213,7 @@ fn fact(running: &Running, now: Millis) -> Session {
 }
 
 /// An attack: conduct, number of connections and sources, return of closed ones, and disguise.
-/// The owner has the attacker's address where there is one source.
+/// The user has the attacker's address where there is one source.
 #[derive(Clone, Copy, Debug)]
 struct Attack {
     kind: Kind,
@@ -224,8 +224,8 @@ struct Attack {
 }
 
 impl Attack {
-    /// Returns true for clients that work as the owner does, come again at once, and have other
-    /// addresses or the owner's program. A few of them are always the newest: how long a login takes is a matter of chance.
+    /// Returns true for clients that work as the user does, come again at once, and have other
+    /// addresses or the user's program. A few of them are always the newest: how long a login takes is a matter of chance.
     fn is_unbounded(self) -> bool {
         let works = matches!(self.kind, Kind::Refused | Kind::HalfExchanged);
         works && self.comes_again && (self.is_disguised || self.sources > 1)
@@ -255,7 +255,7 @@ impl Machine {
         self.comes_again = false;
         let ids: Vec<Id> = self.peers.keys().copied().collect();
         for id in ids {
-            if self.peers[&id].kind != Kind::Owner {
+            if self.peers[&id].kind != Kind::User {
                 self.peers.remove(&id);
                 self.admission.remove(id);
             }
@@ -263,7 +263,7 @@ impl Machine {
     }
 }
 
-/// Returns the time from the owner's arrival at `at` to the login, and the largest numbers of
+/// Returns the time from the user's arrival at `at` to the login, and the largest numbers of
 /// sessions and waiting connections. The attack ends when `lasts` is over.
 fn login(
     attack: Attack,
@@ -273,8 +273,8 @@ fn login(
     lasts: Millis,
 ) -> (Millis, (usize, usize)) {
     let mut machine = Machine::new(limits, cpus, attack.comes_again);
-    let owner = Peer {
-        kind: Kind::Owner,
+    let user = Peer {
+        kind: Kind::User,
         source: source(if attack.sources == 1 { 0 } else { 5_000 }),
         is_disguised: attack.is_disguised,
     };
@@ -286,7 +286,7 @@ fn login(
             machine.end_attack();
         }
         if now == at {
-            machine.connect(owner, now);
+            machine.connect(user, now);
         }
         machine.tick(now);
         if machine.login.is_some() {
@@ -297,15 +297,15 @@ fn login(
     (done.saturating_sub(at), machine.most)
 }
 
-/// Aim for a login, in milliseconds; and limit where nothing tells the owner from attackers, who
-/// then have turns with the owner.
+/// Aim for a login, in milliseconds; and limit where nothing tells the user from attackers, who
+/// then have turns with the user.
 const AIM: Millis = 5_000;
 const ALIKE: Millis = 7_000;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
     #[test]
-    fn no_attack_keeps_the_owner_out(
+    fn no_attack_keeps_the_user_out(
         kind in prop::sample::select(
             vec![Kind::Silent, Kind::Identified, Kind::HalfExchanged, Kind::Refused]
         ),

@@ -99,64 +99,64 @@ fn a_source_is_an_address_or_a_64() {
     }
 }
 
-const OWNER: &str = "10.0.2.2";
+const USER: &str = "10.0.2.2";
 const OTHER: &str = "192.0.2.1";
 
 #[test]
-fn whoever_comes_to_an_idle_machine_is_served_at_once() {
+fn an_idle_machine_serves_each_client_at_once() {
     for has_identified in [true, false] {
-        let started = Step::Start(0, client(OWNER, has_identified));
-        assert_eq!(step(&[(OWNER, has_identified)], &[]), Some(started));
+        let started = Step::Start(0, client(USER, has_identified));
+        assert_eq!(step(&[(USER, has_identified)], &[]), Some(started));
     }
     assert_eq!(step(&[], &[]), None);
 }
 
 #[test]
 fn the_silent_wait_and_who_speaks_does_not() {
-    let few = [session(OWNER, 500, 400); 2];
-    let mut clients = vec![(OWNER, false); 50];
+    let few = [session(USER, 500, 400); 2];
+    let mut clients = vec![(USER, false); 50];
     assert_eq!(step(&clients, &few), None);
     clients[20].1 = true;
-    assert_eq!(step(&clients, &few), start(20, OWNER));
+    assert_eq!(step(&clients, &few), start(20, USER));
     // Nobody loses a slot for one who is silent, and nobody shares the processors with one.
-    let full = [session(OWNER, 20_000, 20_000); 8];
+    let full = [session(USER, 20_000, 20_000); 8];
     assert_eq!(step(&clients[..20], &full), None);
-    assert_eq!(step(&clients[..20], &[session(OWNER, 50, 0)]), None);
+    assert_eq!(step(&clients[..20], &[session(USER, 50, 0)]), None);
 }
 
 #[test]
 fn the_newest_of_the_source_with_the_fewest_sessions_comes_first() {
-    let sessions = [session(OWNER, 500, 9), session(OWNER, 400, 9)];
-    let clients = [(OWNER, true), (OTHER, true), (OTHER, true), (OWNER, true)];
+    let sessions = [session(USER, 500, 9), session(USER, 400, 9)];
+    let clients = [(USER, true), (OTHER, true), (OTHER, true), (USER, true)];
     assert_eq!(step(&clients, &sessions), start(2, OTHER));
-    assert_eq!(step(&clients, &[]), start(3, OWNER));
+    assert_eq!(step(&clients, &[]), start(3, USER));
 }
 
 #[test]
 fn another_program_at_the_same_address_is_another_client() {
-    let mut admission = waiting(&[(OWNER, false), (OWNER, true), (OWNER, true)]);
+    let mut admission = waiting(&[(USER, false), (USER, true), (USER, true)]);
     admission.identify(0, SOFTWARE + 1);
-    let mut sessions = vec![session(OWNER, 500, 9); 2];
-    let owner = Client {
+    let mut sessions = vec![session(USER, 500, 9); 2];
+    let user = Client {
         software: Some(SOFTWARE + 1),
-        ..client(OWNER, true)
+        ..client(USER, true)
     };
-    assert_eq!(admission.next(&sessions, NOW), Some(Step::Start(0, owner)));
+    assert_eq!(admission.next(&sessions, NOW), Some(Step::Start(0, user)));
     // The newest have turns.
-    sessions[0].client = owner;
-    assert_eq!(admission.next(&sessions, NOW), start(1, OWNER));
-    assert_eq!(admission.next(&sessions, NOW), start(2, OWNER));
+    sessions[0].client = user;
+    assert_eq!(admission.next(&sessions, NOW), start(1, USER));
+    assert_eq!(admission.next(&sessions, NOW), start(2, USER));
 }
 
 #[test]
 fn where_all_slots_are_taken_the_one_that_owes_an_answer_ends() {
-    let newcomer = [(OWNER, true)];
-    let mut sessions = [session(OWNER, 9_000, 100); 8];
+    let newcomer = [(USER, true)];
+    let mut sessions = [session(USER, 9_000, 100); 8];
     assert_eq!(step(&newcomer, &sessions), None, "all log in");
-    sessions[3] = session(OWNER, 3_000, 2_500);
+    sessions[3] = session(USER, 3_000, 2_500);
     assert_eq!(step(&newcomer, &sessions), Some(Step::End(3)));
     // One that answers now and then, for longer than a login takes.
-    sessions[3] = session(OWNER, 10_000, 100);
+    sessions[3] = session(USER, 10_000, 100);
     assert_eq!(step(&newcomer, &sessions), Some(Step::End(3)));
     // A session with a login, or one that starts, is never ended.
     sessions[3].has_no_login = false;
@@ -166,13 +166,13 @@ fn where_all_slots_are_taken_the_one_that_owes_an_answer_ends() {
 
 #[test]
 fn no_more_work_at_once_than_the_processors_have_time_for() {
-    let newcomer = [(OWNER, true)];
-    let mut sessions = [session(OWNER, 100, 0); 3];
+    let newcomer = [(USER, true)];
+    let mut sessions = [session(USER, 100, 0); 3];
     assert_eq!(step(&newcomer, &sessions), None);
     sessions[1].is_working = false;
     assert_eq!(step(&newcomer, &sessions), None, "many have no login");
     sessions[2].is_working = false;
-    assert_eq!(step(&newcomer, &sessions), start(0, OWNER));
+    assert_eq!(step(&newcomer, &sessions), start(0, USER));
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn sessions_end_one_by_one_and_those_of_the_heaviest_source_first() {
     let mut sessions = [session(OTHER, 5_000, 4_000); 8];
     sessions[0] = session("192.0.2.7", 8_000, 8_000);
     sessions[5].since = NOW - 6_000;
-    let mut admission = waiting(&[(OWNER, true)]);
+    let mut admission = waiting(&[(USER, true)]);
     assert_eq!(admission.next(&sessions, NOW), Some(Step::End(5)));
     assert_eq!(admission.next(&sessions, NOW + PACE - 1), None);
     sessions[5].is_ending = true;
@@ -197,7 +197,7 @@ fn sessions_end_one_by_one_and_those_of_the_heaviest_source_first() {
 fn a_slot_is_for_whom_it_was_made_free() {
     let sessions = [session(OTHER, 5_000, 4_000); 8];
     for is_removed in [false, true] {
-        let mut admission = waiting(&[(OTHER, true), (OWNER, true)]);
+        let mut admission = waiting(&[(OTHER, true), (USER, true)]);
         assert_eq!(admission.next(&sessions, NOW), Some(Step::End(0)));
         assert_eq!(admission.add(2, source(OTHER), NOW), None);
         admission.identify(2, SOFTWARE);
@@ -208,7 +208,7 @@ fn a_slot_is_for_whom_it_was_made_free() {
         let want = if is_removed {
             start(0, OTHER)
         } else {
-            start(1, OWNER)
+            start(1, USER)
         };
         assert_eq!(next, want);
     }
@@ -218,20 +218,20 @@ fn a_slot_is_for_whom_it_was_made_free() {
 fn too_many_are_closed_the_oldest_silent_of_the_heaviest_source_first() {
     let mut clients = vec![(OTHER, true); 59];
     clients.push((OTHER, false));
-    clients.extend([(OWNER, false); 40]);
+    clients.extend([(USER, false); 40]);
     let mut admission = waiting(&clients);
-    assert_eq!(admission.add(100, source(OWNER), NOW), Some(59));
-    assert_eq!(admission.add(101, source(OWNER), NOW), Some(0));
+    assert_eq!(admission.add(100, source(USER), NOW), Some(59));
+    assert_eq!(admission.add(101, source(USER), NOW), Some(0));
     assert_eq!(admission.shed(), Some(1));
     // One source has not everything, even where there is no other.
     let mut admission = waiting(&[(OTHER, true); 90]);
     assert_eq!(admission.add(90, source(OTHER), NOW), Some(90));
-    assert_eq!(admission.add(91, source(OWNER), NOW), None);
+    assert_eq!(admission.add(91, source(USER), NOW), None);
 }
 
 #[test]
 fn a_source_with_a_login_comes_before_any_number_of_others() {
-    let mut admission = waiting(&[(OWNER, true), (OTHER, true)]);
+    let mut admission = waiting(&[(USER, true), (OTHER, true)]);
     for n in 0..50 {
         assert_eq!(
             admission.add(2 + n, source(&format!("198.51.100.{n}")), NOW),
@@ -239,26 +239,26 @@ fn a_source_with_a_login_comes_before_any_number_of_others() {
         );
         admission.identify(2 + n, SOFTWARE);
     }
-    admission.note_login(source(OWNER));
+    admission.note_login(source(USER));
     // Also where it has many sessions, of which some may be an attacker's at its address.
-    let sessions = vec![session(OWNER, 500, 9); 3];
-    assert_eq!(admission.next(&sessions, NOW), start(0, OWNER));
+    let sessions = vec![session(USER, 500, 9); 3];
+    assert_eq!(admission.next(&sessions, NOW), start(0, USER));
     let next = admission.next(&sessions, NOW);
     assert!(matches!(next, Some(Step::Start(49.., _))), "{next:?}");
 }
 
-/// An attacker may share an address with somebody who has logged in, as behind one gateway.
+/// An attacker may share an address with a user who has logged in, as behind one gateway.
 #[test]
 fn a_source_with_a_login_keeps_nobody_out() {
-    let mut admission = waiting(&[(OWNER, true)]);
+    let mut admission = waiting(&[(USER, true)]);
     admission.note_login(source(OTHER));
     for n in 1..80 {
         let _ = admission.add(n, source(OTHER), NOW);
         admission.identify(n, SOFTWARE);
     }
     let starts: Vec<_> = (0..4).map(|_| admission.next(&[], NOW)).collect();
-    let of_owner = starts.iter().filter(|s| **s == start(0, OWNER)).count();
-    assert_eq!(of_owner, 1, "{starts:?}");
+    let of_user = starts.iter().filter(|s| **s == start(0, USER)).count();
+    assert_eq!(of_user, 1, "{starts:?}");
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn where_no_source_has_many_the_oldest_is_closed() {
 
 #[test]
 fn who_has_sent_the_most_is_closed_where_all_have_sent_too_much() {
-    let mut admission = waiting(&[(OTHER, true), (OWNER, true), (OTHER, false)]);
+    let mut admission = waiting(&[(OTHER, true), (USER, true), (OTHER, false)]);
     assert_eq!(admission.weigh(0, 6_000), None);
     assert_eq!(admission.weigh(2, 3_000), None);
     assert_eq!(admission.weigh(1, 1_000), None);
@@ -296,8 +296,8 @@ fn who_has_sent_the_most_is_closed_where_all_have_sent_too_much() {
     assert_eq!(admission.weigh(2, 9_000), Some(2));
     // A connection that is gone weighs nothing, and neither does one that is served.
     assert_eq!(admission.weigh(2, 90_000), None);
-    assert_eq!(admission.next(&[], NOW), start(1, OWNER));
-    let _ = admission.add(3, source(OWNER), NOW);
+    assert_eq!(admission.next(&[], NOW), start(1, USER));
+    let _ = admission.add(3, source(USER), NOW);
     assert_eq!(admission.weigh(3, 10_000), None);
     // One that has too much by itself is closed.
     assert_eq!(admission.weigh(3, 10_001), Some(3));
@@ -306,7 +306,7 @@ fn who_has_sent_the_most_is_closed_where_all_have_sent_too_much() {
 
 #[test]
 fn the_silent_are_closed_when_the_time_for_a_login_is_over() {
-    let mut admission = waiting(&[(OTHER, false), (OWNER, true), (OWNER, false)]);
+    let mut admission = waiting(&[(OTHER, false), (USER, true), (USER, false)]);
     assert_eq!(admission.expired(NOW + LOGIN_GRACE - 1), None);
     let late = NOW + LOGIN_GRACE;
     let expired = [(); 3].map(|()| admission.expired(late));

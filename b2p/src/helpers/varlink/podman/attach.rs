@@ -110,10 +110,10 @@ impl Session {
         std::thread::scope(|scope| {
             let copies_input = || {
                 let _ = self.copy_input(&mut early[..].chain(&input));
-                // The client sends no more; the output goes on.
+                // The client sends no more; the output continues.
                 let _ = self.stream.shutdown(Shutdown::Write);
             };
-            // Without a thread, the output goes on all the same.
+            // Without a thread, the output continues all the same.
             let _ = varlink::start_thread(scope, Box::new(copies_input));
             if self.copy_output(&output).is_ok() {
                 let code = self.exit_code(&output).unwrap_or(-1);

@@ -60,7 +60,7 @@ impl Run<'_, '_> {
         }
     }
 
-    /// Returns true if a step goes on after an error, and sets its variable.
+    /// Returns true if a step continues after an error, and sets its variable.
     fn takes(&mut self, step: &Map, reply: &varlink::Reply) -> bool {
         let error = reply.error.as_deref().unwrap_or_default();
         let is_empty = reply

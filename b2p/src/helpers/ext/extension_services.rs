@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Services of an extension: files in it, in the format of the owner's (docs/guide/services.md). They are
+//! Services of an extension: files in it, in the format of the user's (docs/guide/services.md). They are
 //! checked before the extension has a place, start when it is added, and stop before it is removed.
 
 use std::collections::BTreeSet;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Programs of the owner's: scripts, perhaps saved on Windows, and binaries.
+//! Programs of the user's: scripts, perhaps saved on Windows, and binaries.
 
 use std::borrow::Cow;
 use std::fs::Metadata;
@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use sys::error::{Doing, Result};
 use sys::files::{open_regular, read_whole, replace};
 
-use super::owner_text;
+use super::user_text;
 
 /// Bytes of a program that include the first line of a script (execve(2), BINPRM_BUF_SIZE).
 const HEAD_BYTES: u64 = 256;
@@ -42,7 +42,7 @@ pub fn command(path: &Path, copy: &Path) -> Result<Command> {
     let bytes = read_whole(path, MAX_SCRIPT_BYTES)?.unwrap_or_default();
     let text = match bytes.contains(&0) && !bytes.starts_with(b"\xff\xfe") {
         true => Cow::Borrowed(bytes.as_slice()), // A script with an archive in it.
-        false => owner_text::normalize(&bytes)?,
+        false => user_text::normalize(&bytes)?,
     };
     let path = match text.len() == bytes.len() {
         true => path,

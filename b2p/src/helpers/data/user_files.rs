@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Files that the machine's owner has put on the data disk for the programs of the machine:
+//! Files that the machine's user has put on the data disk for the programs of the machine:
 //! certificate authorities, and the configuration of registries.
 
 use std::fs;
@@ -10,7 +10,7 @@ use sys::error::{Doing, Error, Result};
 
 use super::errors::combine;
 use crate::common::paths::Paths;
-use crate::common::{certs, owner_text};
+use crate::common::{certs, user_text};
 
 /// Longest file that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -27,7 +27,7 @@ const CERTS_D: &str = "/etc/containers/certs.d";
 /// # Errors
 /// Some of the files cannot be read or are no certificates; those of the others are added.
 pub fn certificates(paths: &Paths) -> Result<()> {
-    let (files, mut errors) = read_dir(&paths.state().join("certs"), &["pem", "crt"]);
+    let (files, mut errors) = read_dir(&paths.state_dir().join("certs"), &["pem", "crt"]);
     if files.is_empty() {
         return combine(errors);
     }
@@ -48,7 +48,7 @@ pub fn certificates(paths: &Paths) -> Result<()> {
 /// # Errors
 /// The link cannot be made.
 pub fn registry_certificates(paths: &Paths) -> Result<()> {
-    let (target, link) = (paths.state().join("certs.d"), paths.at(CERTS_D));
+    let (target, link) = (paths.state_dir().join("certs.d"), paths.at(CERTS_D));
     if link.symlink_metadata().is_ok() {
         return Ok(());
     }
@@ -70,7 +70,7 @@ pub fn read_dir(dir: &Path, extensions: &[&str]) -> (Vec<(String, Vec<u8>)>, Vec
     sys::sort::sort(&mut paths);
     let (mut files, mut errors) = (Vec::new(), Vec::new());
     for path in paths {
-        match owner_text::read(&path, MAX_FILE_BYTES).map(Option::unwrap_or_default) {
+        match user_text::read(&path, MAX_FILE_BYTES).map(Option::unwrap_or_default) {
             Ok(bytes) => files.push((path.display().to_string(), bytes)),
             Err(why) => errors.push(why),
         }
@@ -88,13 +88,13 @@ mod tests {
     fn the_good_are_taken_and_the_bad_named() {
         let temp = Temp::new();
         let paths = Paths::below(temp.dir());
-        let state = paths.state();
+        let state_dir = paths.state_dir();
         for dir in ["certs", "certs.d/box:5000"] {
-            fs::create_dir_all(state.join(dir)).unwrap();
+            fs::create_dir_all(state_dir.join(dir)).unwrap();
         }
         fs::create_dir_all(paths.at("/etc/containers")).unwrap();
-        fs::write(state.join("certs/bad.pem"), "hello").unwrap();
-        let fifo = state.join("certs/fifo.crt");
+        fs::write(state_dir.join("certs/bad.pem"), "hello").unwrap();
+        let fifo = state_dir.join("certs/fifo.crt");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
         registry_certificates(&paths).unwrap();
         assert!(paths.at(CERTS_D).join("box:5000").is_dir());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Reads text files that the owner of the machine wrote, perhaps on Windows: removes a byte order mark of
+//! Reads text files that the user of the machine wrote, perhaps on Windows: removes a byte order mark of
 //! UTF-8 and turns CRLF into LF.
 
 use std::borrow::Cow;
@@ -73,7 +73,7 @@ mod tests {
             (b"\xef\xbb\xbfa=b\r\n", b"a=b\n"),
             (b"#!/bin/sh\r\nx\r\n\r\n", b"#!/bin/sh\nx\n\n"),
             (b"a\nb\r\nc", b"a\nb\nc"),
-            // A \r that ends no line is the owner's, and so is one mark within the text.
+            // A \r that ends no line is the user's, and so is one mark within the text.
             (b"a\rb\r", b"a\rb\r"),
             (b"a\r\r\n", b"a\r\n"),
             (b"a\xef\xbb\xbf", b"a\xef\xbb\xbf"),
