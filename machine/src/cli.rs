@@ -146,44 +146,42 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
     for flag in &prepared.ignored {
         eprintln!("{flag} has no meaning for these machines, and is ignored");
     }
-    let words: Vec<String> = prepared
-        .args
-        .iter()
-        .map(|arg| arg.to_string_lossy().into_owned())
-        .collect();
-    let matches = match parser().try_get_matches_from(prepared.args) {
+    let matches = match parser().try_get_matches_from(&prepared.args) {
         Ok(matches) => matches,
-        Err(error) if error.use_stderr() => {
-            let parser = parser();
-            let mut words = words.iter().skip(1).map(String::as_str);
-            let command = words.find(|word| parser.find_subcommand(word).is_some());
-            refuse(&error, command.as_slice());
-            return ExitCode::from(FAILURE);
-        }
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::SUCCESS;
-        }
+        Err(error) => return refuse_arguments(&error, &prepared.args),
     };
     if matches.get_flag("version") {
         println!("{}", misc::version_text());
         return printed(ExitCode::SUCCESS);
     }
-    let Some((name, own)) = matches.subcommand() else {
+    let Some((name, subcommand_args)) = matches.subcommand() else {
         let _ = parser().print_help();
         return ExitCode::from(FAILURE);
     };
-    if own.get_flag("debug")
+    if subcommand_args.get_flag("debug")
         || std::env::var_os("MACHINE_DEBUG").is_some_and(|value| !value.is_empty())
     {
         crate::debug::start();
     }
     let entry = COMMANDS.iter().find(|entry| entry.name == name);
-    match entry.map(|entry| (entry.run)(own)) {
+    match entry.map(|entry| (entry.run)(subcommand_args)) {
         Some(Ok(status)) => printed(status),
         Some(Err(error)) => ExitCode::from(report(&error)),
         None => ExitCode::from(FAILURE),
     }
+}
+
+/// Prints the error of a command line, or the help that it asks for, and returns the exit status.
+fn refuse_arguments(error: &clap::Error, args: &[OsString]) -> ExitCode {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let parser = parser();
+    let mut words = args.iter().skip(1).map(|arg| arg.to_string_lossy());
+    let command = words.find(|word| parser.find_subcommand(word.as_ref()).is_some());
+    refuse(error, command.as_deref().as_slice());
+    ExitCode::from(FAILURE)
 }
 
 /// Prints the error of a command line: one line. A command that has to have another behind it prints its help.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Flags of the machine that its owner sets.
+//! Flags of the machine that the user sets.
 
 use crate::fault::Fault;
 use crate::store::config::MachineConfig;

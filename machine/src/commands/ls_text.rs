@@ -295,20 +295,7 @@ pub fn render(
     format: &str,
     as_docker: bool,
 ) -> Result<String, Fault> {
-    let format = match (format, as_docker) {
-        ("", true) => DOCKER,
-        ("", false) => PODMAN,
-        (format, _) => format,
-    };
-    let (is_table, text) = match format.strip_prefix("table") {
-        Some(text) => (true, text),
-        None => (false, format),
-    };
-    let text = text
-        .trim_matches(' ')
-        .replace("\\t", "\t")
-        .replace("\\n", "\n")
-        + "\n";
+    let (is_table, text) = template_text(format, as_docker);
     let fault = |why: crate::text::template::Error| Fault::new(why.to_string());
     let template = Template::parse(&text).map_err(fault)?;
     let mut out = String::new();
@@ -333,6 +320,22 @@ pub fn render(
         true => tabwriter::align(&out, tabwriter::LS),
         false => out,
     })
+}
+
+/// Returns whether a format is that of a table, and the text of its template.
+fn template_text(format: &str, as_docker: bool) -> (bool, String) {
+    let format = match (format, as_docker) {
+        ("", true) => DOCKER,
+        ("", false) => PODMAN,
+        (format, _) => format,
+    };
+    let (is_table, text) = match format.strip_prefix("table") {
+        Some(text) => (true, text),
+        None => (false, format),
+    };
+    let text = text.trim_matches(' ');
+    let text = text.replace("\\t", "\t").replace("\\n", "\n");
+    (is_table, text + "\n")
 }
 
 fn headers() -> Value {

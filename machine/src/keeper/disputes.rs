@@ -50,7 +50,7 @@ impl Keeper {
         }
     }
 
-    /// Takes a port back for the guest. What the owner publishes stays.
+    /// Takes a port back for the guest. A port that the user publishes stays.
     pub(super) fn guest_unexpose(&mut self, request: &Value) -> Result<()> {
         let port = ports::parse(request, &self.config.publish_on)?;
         let port = ports::of_guest(port, &self.config)?;

@@ -41,6 +41,15 @@ pub fn place(shares: &[Share], directory: &Path) -> Option<String> {
         .map(str::to_owned)
 }
 
+/// Returns the place in the machine of a directory that the user named without one. The path is the one that the user
+/// has typed, also through a link, because clients use the same; a path with `..` is replaced by the real one.
+fn default_target(named: &Path, source: &Path) -> PathBuf {
+    match named.components().any(|part| part == Component::ParentDir) {
+        true => source.to_owned(),
+        false => named.components().collect(),
+    }
+}
+
 impl Share {
     /// Parses `SRC[:DST][:ro|:rw]`; `home` is the user's home directory. The place in the machine is
     /// that of the host unless it is given.
@@ -70,13 +79,9 @@ impl Share {
             return Err(wrong("no such directory on this host: nothing would be shared").into());
         }
         let source = named.canonicalize()?;
-        // Clients name a directory as its owner does, also through a link; no place of the machine has `..`.
-        let own = match named.components().any(|part| part == Component::ParentDir) {
-            true => source.clone(),
-            false => named.components().collect(),
-        };
-        let own = own.to_str().context("a path of UTF-8")?;
-        let target = trimmed(target.unwrap_or(own)).to_owned();
+        let default = default_target(&named, &source);
+        let default = default.to_str().context("a path of UTF-8")?;
+        let target = trimmed(target.unwrap_or(default)).to_owned();
         let share = Self {
             source,
             target,
