@@ -2,6 +2,9 @@
 //! Users that are added while the machine runs, over the texts of the files that list users.
 //! Pure. No user has a password.
 
+pub mod numbers;
+
+use numbers::{Kind, Numbers};
 use sys::error::{Error, Result};
 
 /// Texts of the files that list users and their ids.
@@ -17,6 +20,8 @@ pub struct Files {
     pub subuid: String,
     /// Text of /etc/subgid (subgid(5)).
     pub subgid: String,
+    /// Numbers of earlier boots, which no new name gets.
+    pub numbers: Numbers,
 }
 
 /// A user as it is asked for.
@@ -24,7 +29,7 @@ pub struct Files {
 pub struct User {
     /// Login name.
     pub name: String,
-    /// Number; by default the current one, or the next free one.
+    /// Number; by default the current one, that of an earlier boot, or the next free one.
     pub uid: Option<u32>,
     /// Comment field of passwd(5); the current one stays if this is empty.
     pub gecos: String,
@@ -76,10 +81,10 @@ pub fn set(files: &mut Files, user: &User) -> Result<Account> {
     let number = |index: usize| field(index)?.parse::<u32>().ok();
     let full = || Error::invalid(format!("{name}: no number is left for it"));
     let uid = user.uid.or_else(|| number(2));
-    let uid = uid.or_else(|| free_number(&files.passwd, FIRST_UID));
+    let uid = uid.or_else(|| files.own_or_free(Kind::User, name, FIRST_UID));
     let uid = uid.ok_or_else(full)?;
     let gid = number(3).or_else(|| gid_of(&files.group, name));
-    let gid = gid.or_else(|| free_number(&files.group, uid));
+    let gid = gid.or_else(|| files.own_or_free(Kind::Group, name, uid));
     let gid = gid.ok_or_else(full)?;
     let home = user.home.clone().or_else(|| field(5));
     let home = home.unwrap_or_else(|| format!("/home/{name}"));
@@ -103,15 +108,15 @@ pub fn set(files: &mut Files, user: &User) -> Result<Account> {
 fn set_memberships(files: &mut Files, user: &User, uid: u32) {
     let name = &user.name;
     for group in &user.groups {
-        files.group = with_member(&files.group, group, name);
+        files.group = files.with_member(group, name);
     }
     if line_of(&files.shadow, name).is_none() {
         let line = format!("{name}:*:20000:0:99999:7:::");
         files.shadow = with_line(&files.shadow, name, &line, |_| false);
     }
     if uid != 0 {
-        files.subuid = with_subordinates(&files.subuid, name);
-        files.subgid = with_subordinates(&files.subgid, name);
+        files.subuid = files.with_subordinates(Kind::Subuid, &files.subuid, name);
+        files.subgid = files.with_subordinates(Kind::Subgid, &files.subgid, name);
     }
 }
 
@@ -136,7 +141,7 @@ pub fn add_system_user(files: &mut Files, name: &str, uid: Option<u32>) -> Resul
         }
         (None, _) => {}
     }
-    let free = || free_number(&files.passwd, *SYSTEM_UIDS.start());
+    let free = || free_number(&files.passwd, *SYSTEM_UIDS.start(), |_| false);
     let uid = uid.or_else(|| free().filter(|uid| SYSTEM_UIDS.contains(uid)));
     if uid.is_none() {
         return wrong(format!("no number from 100 to 999 is left for {name}"));
@@ -168,7 +173,7 @@ pub fn add_group(files: &mut Files, name: &str, gid: Option<u32>) -> Result<()> 
         (None, Some(gid)) if has_number(&files.group, gid) => {
             return wrong(format!("another group has the number {gid}"));
         }
-        (None, gid) => gid.or_else(|| free_number(&files.group, FIRST_UID)),
+        (None, gid) => gid.or_else(|| files.own_or_free(Kind::Group, name, FIRST_UID)),
     };
     let gid = gid.ok_or_else(|| Error::invalid(format!("{name}: no number is left for it")))?;
     files.group = with_line(&files.group, name, &format!("{name}:x:{gid}:"), |_| false);
@@ -215,10 +220,10 @@ fn has_number(text: &str, number: u32) -> bool {
     text.lines().filter_map(number_of).any(|n| n == number)
 }
 
-/// Returns the first number from `first` on that no line has.
-fn free_number(text: &str, first: u32) -> Option<u32> {
+/// Returns the first number from `first` on that no line has, and that is not taken.
+fn free_number(text: &str, first: u32, is_taken: impl Fn(u32) -> bool) -> Option<u32> {
     let mut candidates = first..first.saturating_add(UID_SEARCH);
-    candidates.find(|number| !has_number(text, *number))
+    candidates.find(|number| !has_number(text, *number) && !is_taken(*number))
 }
 
 /// Returns the text with `line` before the first line that `precedes` picks; by default in the
@@ -234,41 +239,75 @@ fn with_line(text: &str, name: &str, line: &str, precedes: impl Fn(&str) -> bool
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-/// Returns the groups with `name` as a member of `group`, which is made if it is missing.
-fn with_member(groups: &str, group: &str, name: &str) -> String {
-    let is_member = |line: &str| {
-        let members = line.rsplit(':').next().unwrap_or_default();
-        members.split(',').any(|member| member == name)
-    };
-    let line = match line_of(groups, group) {
-        Some(line) if is_member(line) => return groups.to_owned(),
-        Some(line) if line.ends_with(':') => format!("{line}{name}"),
-        Some(line) => format!("{line},{name}"),
-        None => match free_number(groups, FIRST_UID) {
-            Some(gid) => format!("{group}:x:{gid}:{name}"),
-            None => return groups.to_owned(),
-        },
-    };
-    with_line(groups, group, &line, |_| false)
+impl Files {
+    /// Returns the number that the name had in an earlier boot, if it is free, or one from `first` on that
+    /// nobody has had.
+    fn own_or_free(&self, kind: Kind, name: &str, first: u32) -> Option<u32> {
+        let text = match kind {
+            Kind::User => &self.passwd,
+            _ => &self.group,
+        };
+        let own = self.numbers.of(kind, name);
+        let own = own.filter(|number| !has_number(text, *number));
+        own.or_else(|| free_number(text, first, |number| self.numbers.is_taken(kind, number)))
+    }
+
+    /// Returns the groups with `name` as a member of `group`, which is made if it is missing.
+    fn with_member(&self, group: &str, name: &str) -> String {
+        let groups = &self.group;
+        let is_member = |line: &str| {
+            let members = line.rsplit(':').next().unwrap_or_default();
+            members.split(',').any(|member| member == name)
+        };
+        let line = match line_of(groups, group) {
+            Some(line) if is_member(line) => return groups.to_owned(),
+            Some(line) if line.ends_with(':') => format!("{line}{name}"),
+            Some(line) => format!("{line},{name}"),
+            None => match self.own_or_free(Kind::Group, group, FIRST_UID) {
+                Some(gid) => format!("{group}:x:{gid}:{name}"),
+                None => return groups.to_owned(),
+            },
+        };
+        with_line(groups, group, &line, |_| false)
+    }
+
+    /// Returns the text with subordinate ids for `name`: those of an earlier boot, or such as are above those
+    /// of all other users.
+    fn with_subordinates(&self, kind: Kind, text: &str, name: &str) -> String {
+        if line_of(text, name).is_some() {
+            return text.to_owned();
+        }
+        let ranges: Vec<(u64, u64)> = text.lines().filter_map(range).collect();
+        let own = self.numbers.of(kind, name).map(u64::from);
+        let own = own.filter(|first| !ranges.iter().any(|range| overlap(*range, of_user(*first))));
+        let earlier = self.numbers.ranges(kind).map(of_user);
+        let all = ranges.iter().copied().chain(earlier);
+        let below = all.filter(|(first, _)| *first < SUBORDINATE_END);
+        let above = below.map(|(_, end)| end).max();
+        let first = own.or(above).unwrap_or(FIRST_SUBORDINATE);
+        if first + SUBORDINATE_COUNT > SUBORDINATE_END {
+            return text.to_owned();
+        }
+        let line = format!("{name}:{first}:{SUBORDINATE_COUNT}");
+        with_line(text, name, &line, |_| false)
+    }
 }
 
-/// Returns the text with subordinate ids for `name`, above those of all other users.
-fn with_subordinates(text: &str, name: &str) -> String {
-    if line_of(text, name).is_some() {
-        return text.to_owned();
-    }
-    let end = |line: &str| -> Option<u64> {
-        let mut numbers = line.split(':').skip(1).map(str::parse::<u64>);
-        let (first, count) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
-        (first < SUBORDINATE_END).then(|| first.saturating_add(count))
-    };
-    let first = text.lines().filter_map(end).max();
-    let first = first.unwrap_or(FIRST_SUBORDINATE);
-    if first + SUBORDINATE_COUNT > SUBORDINATE_END {
-        return text.to_owned();
-    }
-    let line = format!("{name}:{first}:{SUBORDINATE_COUNT}");
-    with_line(text, name, &line, |_| false)
+/// Returns the first subordinate id of a line and the one behind the last.
+pub(crate) fn range(line: &str) -> Option<(u64, u64)> {
+    let mut numbers = line.split(':').skip(1).map(str::parse::<u64>);
+    let (first, count) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    Some((first, first.saturating_add(count)))
+}
+
+/// Returns the range of a user that begins with this id.
+fn of_user(first: u64) -> (u64, u64) {
+    (first, first + SUBORDINATE_COUNT)
+}
+
+/// Returns true if two ranges have an id in common.
+pub(crate) fn overlap(one: (u64, u64), other: (u64, u64)) -> bool {
+    one.0 < other.1 && other.0 < one.1
 }
 
 #[cfg(test)]

@@ -15,15 +15,59 @@ pub fn flag(number: usize) -> &'static str {
     }
 }
 
-/// Adds the document of Ignition that gives core another number in the boot of this number, as podman
-/// machine does for the number of its own user.
+/// Members of `passwd.users` of a document, by the number of the boot. podman machine gives core the number of
+/// its own user, or, with `--username`, replaces core.
+const USERS: &[(usize, &str)] = &[
+    (2, r#"{"name":"core","uid":1501},{"name":"ann"}"#),
+    (
+        4,
+        r#"{"name":"core","shouldExist":false},{"name":"joe","uid":1000},{"name":"eve"},{"name":"ann"}"#,
+    ),
+    (5, r#"{"name":"core","uid":1000},{"name":"eve"}"#),
+];
+
+/// Numbers of users beside core after these documents: each keeps its own.
+const NUMBERS: &[(usize, &str)] = &[(2, "ann 1001"), (4, "ann 1001 eve 1002"), (5, "eve 1002")];
+
+/// Adds the document of Ignition of the boot of this number.
 pub fn with_document(machine: Machine, number: usize) -> Machine {
-    if !matches!(number, 2 | 4) {
+    let Some((_, users)) = USERS.iter().find(|(boot, _)| *boot == number) else {
         return machine;
-    }
-    let user = format!(r#"{{"name":"core","uid":{}}}"#, uid(number));
-    let document = format!(r#"{{"ignition":{{"version":"3.2.0"}},"passwd":{{"users":[{user}]}}}}"#);
+    };
+    let document =
+        format!(r#"{{"ignition":{{"version":"3.2.0"}},"passwd":{{"users":[{users}]}}}}"#);
     machine.fw_cfg("opt/com.coreos/config", document.as_bytes())
+}
+
+/// Checks that users of documents have their numbers and homes, in whatever order they are listed.
+fn others(guest: &Guest, number: usize) -> Result<()> {
+    let Some((_, wanted)) = NUMBERS.iter().find(|(boot, _)| *boot == number) else {
+        return Ok(());
+    };
+    let script = "for u in ann eve; do id -u $u >/dev/null 2>&1 || continue; echo $u $(id -u $u)
+        test $(id -u $u):$(id -g $u) = $(stat -c %u:%g /home/$u) || echo not at home; done";
+    let said = guest.sh(script)?;
+    ensure!(said.replace('\n', " ") == *wanted, "{said}, not {wanted}");
+    if number == 4 {
+        let first = guest.sh("grep ann /etc/subuid /etc/subgid")?;
+        let range = "ann:1100000:65536";
+        ensure!(
+            first == format!("/etc/subuid:{range}\n/etc/subgid:{range}"),
+            "{first}"
+        );
+    }
+    Ok(())
+}
+
+/// Checks that a document has put another user in core's place, who is a stranger to core's home.
+fn replaced(guest: &Guest) -> Result<()> {
+    let script =
+        "id -un; id -u; sudo -n id -u; stat -c '%U %a' ~ $XDG_RUNTIME_DIR/podman/podman.sock
+        test ! -e .config/note; sudo cat /home/core/.config/note; ! id core 2>/dev/null";
+    let said = guest.sh_as("joe", script)?;
+    ensure!(said == "joe\n1000\n0\njoe 700\njoe 600\nmine", "{said}");
+    ensure!(!guest.ssh_alone("core", "true")?.status.success());
+    Ok(())
 }
 
 /// Returns core's number: the disk remembers that of a document for the boots without one.
@@ -53,8 +97,14 @@ fn user(guest: &Guest, uid: u32) -> Result<()> {
 /// Checks what the boots before have written, and writes for those after.
 pub fn kept(guest: &Guest, number: usize) -> Result<()> {
     if number > 1 {
-        homes(guest)?;
-        user(guest, uid(number))?;
+        match number {
+            4 => replaced(guest)?,
+            _ => {
+                homes(guest)?;
+                user(guest, uid(number))?;
+            }
+        }
+        others(guest, number)?;
         containers(guest, if number == 5 { "" } else { "mine" })?;
     }
     match number {
@@ -62,6 +112,9 @@ pub fn kept(guest: &Guest, number: usize) -> Result<()> {
         3 => write_to_etc(guest),
         4 => etc(guest),
         5 => {
+            // joe, of the document before, is nobody.
+            ensure!(!guest.ssh_alone("joe", "true")?.status.success());
+            guest.sh("! id joe 2>/dev/null && test -d /home/joe")?;
             docker_is_the_users(guest)?;
             of_the_image(guest)
         }
@@ -113,7 +166,7 @@ fn write_to_etc(guest: &Guest) -> Result<()> {
 }
 
 fn etc(guest: &Guest) -> Result<()> {
-    let said = guest.sh("cat /etc/motd; grep -c other /etc/hosts; id -u bob; id -u core")?;
+    let said = guest.sh("cat /etc/motd; grep -c other /etc/hosts; id -u bob; id -u joe")?;
     ensure!(said == "hello\n1\n1005\n1000", "{said}");
     Ok(())
 }

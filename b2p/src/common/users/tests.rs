@@ -13,6 +13,7 @@ fn files() -> Files {
         shadow: read("shadow"),
         subuid: read("subuid"),
         subgid: read("subgid"),
+        ..Files::default()
     }
 }
 
@@ -176,4 +177,95 @@ fn core_can_be_changed_and_keeps_the_rest() {
     )
     .unwrap();
     assert_eq!((next.uid, next.gid), (1001, 1001));
+}
+
+fn named(name: &str) -> User {
+    User {
+        name: name.to_owned(),
+        groups: vec!["builders".to_owned()],
+        ..User::default()
+    }
+}
+
+/// Sets users in the order of a document, as in a boot of its own, and returns their numbers.
+fn boot(numbers: &mut Numbers, names: &[&str]) -> Vec<(u32, u32, String)> {
+    let mut files = files();
+    files.numbers = numbers.clone();
+    let row = |name: &&str| {
+        let before = files.clone();
+        let account = set(&mut files, &named(name)).unwrap();
+        let after = files.clone();
+        files.numbers.note_user(&before, &after, name, &account);
+        let range = line_of(&files.subuid, name).unwrap().to_owned();
+        assert_eq!(line_of(&files.subgid, name), Some(range.as_str()));
+        (account.uid, account.gid, range)
+    };
+    let all = names.iter().map(row).collect();
+    *numbers = Numbers::parse(&files.numbers.to_text());
+    all
+}
+
+#[test]
+fn a_number_stays_with_its_name_whatever_the_order() {
+    let mut numbers = Numbers::default();
+    let ann = boot(&mut numbers, &["ann"]);
+    assert_eq!(ann, [(1001, 1001, "ann:1100000:65536".to_owned())]);
+    let both = boot(&mut numbers, &["bob", "ann"]);
+    assert_eq!(both[1], ann[0]);
+    // 1002 is the group of the first boot.
+    let bob = (1002, 1003, "bob:1165536:65536".to_owned());
+    assert_eq!(both[0], bob);
+    assert_eq!(boot(&mut numbers, &["bob"])[0], bob);
+    let eve = boot(&mut numbers, &["eve", "bob"]);
+    assert_eq!((eve[0].0, &eve[1]), (1003, &bob));
+    assert_eq!(eve[0].2, "eve:1231072:65536");
+    assert_eq!(boot(&mut numbers, &["ann"]), ann);
+}
+
+#[test]
+fn a_disk_without_a_record_has_homes_and_stores() {
+    let mut files = files();
+    files.numbers.owners = vec![1001, 1003];
+    files.numbers.owner_groups = vec![1001];
+    let before = files.clone();
+    files.numbers.adopt(&before, "ann", (1001, 1001));
+    let bob = set(&mut files, &named("bob")).unwrap();
+    let eve = set(&mut files, &named("eve")).unwrap();
+    let ann = set(&mut files, &named("ann")).unwrap();
+    assert_eq!((bob.uid, eve.uid), (1002, 1004));
+    assert_eq!((ann.uid, ann.gid), (1001, 1001));
+    // core's number, one of root's, one that is another's, and a user who has one.
+    let before = files.clone();
+    for (name, uid) in [("x", 1000), ("y", 0), ("z", 1002), ("ann", 1005)] {
+        files.numbers.adopt(&before, name, (uid, uid));
+    }
+    assert_eq!(files.numbers, before.numbers);
+}
+
+#[test]
+fn a_number_is_noted_for_one_name_and_read_again() {
+    let mut numbers = Numbers::parse("user ann 1001\nuser\n\nking x 7\nuser bob x\nuser a b 1\n");
+    assert_eq!(numbers.to_text(), "user ann 1001\n");
+    numbers.note(Kind::User, "bob", 1001);
+    numbers.note(Kind::Group, "bob", 1001);
+    numbers.note(Kind::User, "ann", 1500);
+    assert_eq!(numbers.of(Kind::User, "ann"), Some(1500));
+    assert_eq!(numbers.holder(Kind::User, 1001, "bob"), Some("ann"));
+    assert_eq!(numbers.holder(Kind::User, 1001, "ann"), None);
+    numbers.note(Kind::User, "ann", 1001);
+    numbers.note(Kind::User, "ann", 1001);
+    let text = "group bob 1001\nuser ann 1500\nuser ann 1001\n";
+    assert_eq!(numbers.to_text(), text);
+    let all: Vec<u32> = numbers.all(Kind::User, "ann").collect();
+    assert_eq!(all, [1500, 1001]);
+}
+
+#[test]
+fn a_recorded_number_that_another_has_now_is_not_shared() {
+    let mut files = files();
+    files.numbers = Numbers::parse("user ann 1000\nsubuid ann 100000\ngroup ann 1000\n");
+    let ann = set(&mut files, &named("ann")).unwrap();
+    assert!(ann.uid != 1000 && ann.gid != 1000, "{ann:?}");
+    let range = line_of(&files.subuid, "ann");
+    assert_eq!(range, Some("ann:1100000:65536"));
 }

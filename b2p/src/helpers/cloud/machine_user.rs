@@ -3,9 +3,10 @@
 //! podman machine gives the user the number of its own user, so that shared folders have one owner on
 //! both sides.
 
+use std::fs;
 use std::path::Path;
 
-use config::{Config, Source, Sources};
+use config::{Config, Origin, Source, Sources};
 use log::info;
 use sys::account_files::{self, Identity};
 use sys::config_sources::{self, RawSources};
@@ -17,18 +18,26 @@ use super::diagnostics::Diagnostics;
 use super::user::User;
 use crate::common::atomic_file;
 use crate::common::paths::Paths;
-use crate::helpers::data::kept::user as kept;
+use crate::common::users::numbers::{Kind, Numbers};
+use crate::helpers::data::kept::{numbers, user as kept};
 
 /// Applies what a document says of the machine's user, and reports what cannot be. Returns the name of
 /// the machine's user. The users themselves are added later.
 pub fn apply(users: &[User], removed: &[String], diagnostics: &mut Diagnostics) -> String {
     let sources = config_sources::read_raw();
     let (config, _) = sources.with_sources(|sources| sources.parse());
-    let Some(user) = wanted(&config, users, removed) else {
+    let numbers = numbers::read(&Paths::default()).unwrap_or_default();
+    let remembered = given(&sources).is_some_and(|origin| origin.source == Source::Document);
+    let document = Document {
+        users,
+        removed,
+        numbers: &numbers,
+    };
+    let Some(user) = document.wanted(&config, remembered) else {
         return config.user;
     };
     let flag = format!("b2p.user={}:{}", user.name, user.uid);
-    let judged = judge(&sources, &flag).and_then(|()| change(&config, &user, &flag));
+    let judged = judge(&sources, &flag).and_then(|()| change(&config, &user, &flag, &numbers));
     if let Err(why) = &judged {
         let kept::User { name, uid } = &user;
         diagnostics.failed(format_args!("users: {name}: uid {uid}: {why}"));
@@ -38,24 +47,46 @@ pub fn apply(users: &[User], removed: &[String], diagnostics: &mut Diagnostics) 
     user.name
 }
 
-/// Returns the user whom the document makes the machine's, if that is another one: the user of the
-/// configuration with another number, or the first one of the document where it removes that user.
-fn wanted(config: &Config, users: &[User], removed: &[String]) -> Option<kept::User> {
-    let accounts = users.iter().map(|user| &user.account);
-    let mut people = accounts.filter(|account| account.name != "root");
-    let account = match removed.contains(&config.user) {
-        true => people.next(),
-        false => people.find(|account| account.name == config.user),
-    }?;
-    let user = kept::User {
-        name: account.name.clone(),
-        uid: account.uid.unwrap_or(config.uid),
-    };
-    (user.name != config.user || user.uid != config.uid).then_some(user)
+/// A document's users, and the numbers of earlier boots.
+struct Document<'a> {
+    users: &'a [User],
+    removed: &'a [String],
+    numbers: &'a Numbers,
+}
+
+impl Document<'_> {
+    /// Returns the user whom the document makes the machine's, if that is another one: the user of the
+    /// configuration with another number, or the first one of the document where it removes that user.
+    /// A user who is `remembered` from an earlier document stays where this one names the user and not the
+    /// image's, or nobody; otherwise this document has the word, as if there had been no other.
+    fn wanted(&self, config: &Config, remembered: bool) -> Option<kept::User> {
+        let image = Config::default().user;
+        let accounts = self.users.iter().map(|user| &user.account);
+        let people: Vec<_> = accounts.filter(|account| account.name != "root").collect();
+        let named = |name: &str| people.iter().find(|account| account.name == name);
+        let removes = |name: &String| self.removed.contains(name);
+        let account = match remembered {
+            _ if removes(&config.user) => people.first(),
+            true if removes(&image) => people.first(),
+            true => named(&image).or_else(|| named(&config.user)),
+            false => named(&config.user),
+        };
+        let (name, uid) = match account {
+            Some(account) => (&account.name, account.uid),
+            None if remembered && !people.is_empty() && !removes(&config.user) => (&image, None),
+            None => return None,
+        };
+        let own = self.numbers.of(Kind::User, name);
+        let user = kept::User {
+            name: name.clone(),
+            uid: uid.or(own).unwrap_or(config.uid),
+        };
+        (user.name != config.user || user.uid != config.uid).then_some(user)
+    }
 }
 
 /// Changes the files of users, and tells PID 1, which changes the rest when the helper has ended.
-fn change(config: &Config, user: &kept::User, flag: &str) -> Result<()> {
+fn change(config: &Config, user: &kept::User, flag: &str, numbers: &Numbers) -> Result<()> {
     if Path::new(READY).exists() {
         return Err(Error::invalid(
             "the machine was ready before the document came; it is applied at the next boot",
@@ -73,7 +104,23 @@ fn change(config: &Config, user: &kept::User, flag: &str) -> Result<()> {
     if let Some(other) = account_files::owner(etc, user.uid)?.filter(|name| *name != config.user) {
         return Err(Error::invalid(format!("{other} has this number already")));
     }
+    if let Some(holder) = numbers.holder(Kind::User, user.uid, &user.name) {
+        return Err(Error::invalid(format!(
+            "it is that of {holder} on the data disk"
+        )));
+    }
     account_files::change(etc, was, is, &atomic_file::replace_for)?;
+    // Before the disk remembers the name: a user without a home would get that of the former one, with
+    // the keys in it.
+    let homes = Path::new("/home");
+    let home = homes.join(&user.name);
+    if user.name != config.user && fs::symlink_metadata(&home).is_err() {
+        account_files::make_private(&home, user.uid)?;
+        info!(
+            "cloud: the home of {} stays",
+            homes.join(&config.user).display()
+        );
+    }
     info!("cloud: {flag}");
     replace(Path::new(DOCUMENT_CONFIG), flag.as_bytes(), 0o644)
 }
@@ -90,13 +137,8 @@ fn judge(sources: &RawSources, flag: &str) -> Result<()> {
     if let Some(diagnostic) = document.parse().1.first() {
         return Err(Error::invalid(diagnostic.to_string()));
     }
-    let origins = sources.with_sources(config::origins);
-    let of_user = origins
-        .into_iter()
-        .find(|(flag, _)| flag.name == "b2p.user");
-    let given = of_user.and_then(|(_, origins)| origins.into_iter().next());
     let of_host = |source| !matches!(source, Source::Disk | Source::Document);
-    match given.filter(|origin| of_host(origin.source)) {
+    match given(sources).filter(|origin| of_host(origin.source)) {
         None => Ok(()),
         Some(origin) => Err(Error::invalid(format!(
             "{} ({}) takes precedence",
@@ -104,6 +146,14 @@ fn judge(sources: &RawSources, flag: &str) -> Result<()> {
             origin.source.name()
         ))),
     }
+}
+
+/// Returns where the name of the machine's user is from.
+fn given(sources: &RawSources) -> Option<Origin> {
+    let origins = sources.with_sources(config::origins);
+    let mut origins = origins.into_iter();
+    let of_user = origins.find(|(flag, _)| flag.name == "b2p.user");
+    of_user.and_then(|(_, origins)| origins.into_iter().next())
 }
 
 #[cfg(test)]
@@ -138,11 +188,72 @@ mod tests {
             (vec![ann.clone()], "eve", None),
             (vec![root.clone(), ann], "core", Some(("ann", 501))),
             (vec![user("ann", None)], "core", Some(("ann", 1000))),
+            (vec![user("joe", None)], "core", Some(("joe", 1007))),
             (vec![root], "core", None),
         ] {
-            let seen = wanted(&config, &all, &[removed.to_owned()]);
-            let seen = seen.as_ref().map(|user| (user.name.as_str(), user.uid));
-            assert_eq!(seen, want, "{all:?} {removed}");
+            assert_eq!(
+                seen(&config, false, &all, removed),
+                owned(want),
+                "{all:?} {removed}"
+            );
+        }
+    }
+
+    fn owned(user: Option<(&str, u32)>) -> Option<(String, u32)> {
+        user.map(|(name, uid)| (name.to_owned(), uid))
+    }
+
+    fn seen(
+        config: &Config,
+        remembered: bool,
+        users: &[User],
+        removed: &str,
+    ) -> Option<(String, u32)> {
+        let document = Document {
+            users,
+            removed: &[removed.to_owned()],
+            numbers: &Numbers::parse("user joe 1007\n"),
+        };
+        let wanted = document.wanted(config, remembered)?;
+        Some((wanted.name, wanted.uid))
+    }
+
+    #[test]
+    fn a_document_replaces_the_user_of_an_earlier_one() {
+        let config = Config {
+            user: "ann".into(),
+            uid: 501,
+            ..Config::default()
+        };
+        let (ann, bob) = (user("ann", None), user("bob", None));
+        let core = |uid| user("core", uid);
+        for (all, removed, of_document, of_flag) in [
+            (vec![], "", None, None),
+            (vec![ann.clone()], "core", None, None),
+            (vec![ann.clone()], "", None, None),
+            (vec![user("root", Some(0))], "", None, None),
+            (vec![bob.clone()], "core", Some(("bob", 501)), None),
+            (
+                vec![bob.clone(), ann.clone()],
+                "core",
+                Some(("bob", 501)),
+                None,
+            ),
+            (
+                vec![bob.clone()],
+                "ann",
+                Some(("bob", 501)),
+                Some(("bob", 501)),
+            ),
+            (vec![core(Some(1000))], "", Some(("core", 1000)), None),
+            (vec![core(None), ann], "", Some(("core", 501)), None),
+            (vec![bob], "", Some(("core", 501)), None),
+            (vec![], "ann", None, None),
+        ] {
+            for (remembered, want) in [(true, of_document), (false, of_flag)] {
+                let seen = seen(&config, remembered, &all, removed);
+                assert_eq!(seen, owned(want), "{all:?} {removed} {remembered}");
+            }
         }
     }
 

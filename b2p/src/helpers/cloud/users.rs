@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
-use log::info;
+use log::{info, warn};
 use sys::account_files;
 use sys::error::{Doing, Error, Result};
 use sys::paths::READY;
@@ -17,8 +17,12 @@ use super::machine_user;
 use super::user::User;
 use crate::common::atomic_file;
 use crate::common::confined::{Attributes, Tree};
+use crate::common::paths::Paths;
+use crate::common::users::numbers::{Kind, Numbers};
 use crate::common::users::{self, Account, Files};
+use crate::helpers::data::kept::numbers;
 use crate::helpers::data::kept::owner::own;
+use crate::helpers::data::kept::user::has_store;
 
 /// Files of /etc, their modes and groups; 42 is the group shadow.
 const FILES: [(&str, u32, u32); 5] = [
@@ -37,7 +41,7 @@ const MAX_KEYS_BYTES: u64 = 1 << 20;
 pub fn add_all(users: &[User], removed: &[String], diagnostics: &mut Diagnostics) {
     let machine_user = machine_user::apply(users, removed, diagnostics);
     for user in users {
-        if let Err(why) = add(user, &machine_user) {
+        if let Err(why) = add(user, &machine_user, diagnostics) {
             diagnostics.failed(format_args!("users: {}: {why}", user.account.name));
         }
     }
@@ -53,21 +57,86 @@ fn rule_lines(user: &User) -> impl Iterator<Item = String> {
     rules.map(|rule| format!("{} {rule}\n", user.account.name))
 }
 
-fn add(user: &User, machine_user: &str) -> Result<()> {
+fn add(user: &User, machine_user: &str, diagnostics: &mut Diagnostics) -> Result<()> {
     let before = read_files()?;
     let mut files = before.clone();
-    let account = users::set(&mut files, &applicable(user, machine_user))?;
-    write_files(&before, &files)?;
-    make_directories(&account)?;
-    let (name, uid, home) = (&user.account.name, account.uid, &account.home);
+    let mut wanted = applicable(user, machine_user);
+    let name = wanted.name.clone();
+    // The machine's user has the number that the configuration says.
+    let is_other = name != machine_user;
+    let refused = is_other.then(|| claim(&mut files, &mut wanted)).flatten();
+    let account = users::set(&mut files, &wanted)?;
+    if is_other {
+        let after = files.clone();
+        files.numbers.note_user(&before, &after, &name, &account);
+    }
+    write_files(&before, &files, diagnostics)?;
+    make_directories(&name, &account, &files.numbers)?;
+    if let Some(why) = refused {
+        diagnostics.failed(format_args!(
+            "users: {name}: {why}; {name} has {}",
+            account.uid
+        ));
+    }
+    if is_other {
+        named(&name, &account, &files.numbers, diagnostics);
+    }
+    let (uid, home) = (account.uid, &account.home);
     info!("cloud: user {name} is {uid}, at home in {home}");
     add_keys(&Tree::open(Path::new("/"))?, &account, &user.keys)
+}
+
+/// Takes the numbers of the home of a user who has no record. Refuses a number that is another's in the
+/// record, and returns the reason: the user gets one of its own.
+fn claim(files: &mut Files, wanted: &mut users::User) -> Option<String> {
+    let name = &wanted.name;
+    let home = wanted
+        .home
+        .clone()
+        .unwrap_or_else(|| format!("/home/{name}"));
+    let metadata = fs::symlink_metadata(home).ok().filter(fs::Metadata::is_dir);
+    if let (Some(metadata), None) = (metadata, wanted.uid) {
+        let known = files.clone();
+        let numbers = (metadata.uid(), metadata.gid());
+        files.numbers.adopt(&known, name, numbers);
+    }
+    let uid = wanted.uid?;
+    let holder = files.numbers.holder(Kind::User, uid, name)?;
+    let why = format!("uid: {uid} is that of {holder} on the data disk");
+    wanted.uid = None;
+    Some(why)
+}
+
+/// Names what is on the disk and not the user's: the home, or containers of an earlier number.
+fn named(name: &str, account: &Account, numbers: &Numbers, diagnostics: &mut Diagnostics) {
+    let (uid, home) = (account.uid, &account.home);
+    let owner = fs::metadata(home).map_or(uid, |metadata| metadata.uid());
+    if owner != uid {
+        diagnostics.failed(format_args!(
+            "users: {name}: {home} is that of number {owner}, and {name} has {uid}; \
+             `chown -R {name}: {home}` as root gives it to {name}"
+        ));
+    }
+    let paths = Paths::default();
+    let earlier = numbers.all(Kind::User, name);
+    for left in earlier.filter(|left| *left != uid && has_store(&paths, *left)) {
+        diagnostics.failed(format_args!(
+            "users: {name}: containers of number {left} stay in /var/lib/containers/user/{left}, unused, \
+             because {name} has the number {uid}; uid: {left} uses them"
+        ));
+    }
 }
 
 /// Adds groups, and reports those that fail.
 pub fn add_groups(groups: &[(String, Option<u32>)], diagnostics: &mut Diagnostics) {
     for (name, gid) in groups {
-        let added = change(|files| users::add_group(files, name, *gid));
+        let added = change(|files| {
+            let before = files.clone();
+            users::add_group(files, name, *gid)?;
+            let after = files.clone();
+            files.numbers.note_groups(&before, &after);
+            Ok(())
+        });
         diagnostics.record(added.doing(format!("groups: {name}")));
     }
 }
@@ -90,7 +159,12 @@ fn change(act: impl FnOnce(&mut Files) -> Result<()>) -> Result<()> {
     let before = read_files()?;
     let mut files = before.clone();
     act(&mut files)?;
-    write_files(&before, &files)
+    let mut diagnostics = Diagnostics::default();
+    write_files(&before, &files, &mut diagnostics)?;
+    match diagnostics.failed.pop() {
+        Some(why) => Err(Error::invalid(why)),
+        None => Ok(()),
+    }
 }
 
 /// Adds a user as which programs of an extension run, with this number if one is given.
@@ -114,6 +188,11 @@ pub fn read_files() -> Result<Files> {
         shadow: shadow?,
         subuid: subuid?,
         subgid: subgid?,
+        // A log-in is worth more than a number.
+        numbers: numbers::read(&Paths::default()).unwrap_or_else(|why| {
+            warn!("cloud: numbers of earlier boots: {why}");
+            Numbers::default()
+        }),
     })
 }
 
@@ -128,8 +207,10 @@ fn applicable(user: &User, machine_user: &str) -> users::User {
     }
 }
 
-/// Writes the files that have changed.
-fn write_files(before: &Files, after: &Files) -> Result<()> {
+/// Writes the files that have changed, and before them the record of numbers: homes and stores come later.
+/// A disk that takes no record is reported, and keeps nobody from a log-in.
+fn write_files(before: &Files, after: &Files, diagnostics: &mut Diagnostics) -> Result<()> {
+    diagnostics.record(numbers::write(&Paths::default(), &after.numbers));
     let texts = |f: &Files| {
         let texts = [&f.passwd, &f.group, &f.shadow, &f.subuid, &f.subgid];
         texts.map(String::clone)
@@ -145,14 +226,15 @@ fn write_files(before: &Files, after: &Files) -> Result<()> {
 }
 
 /// Makes the home and the runtime directory. An existing home is handed over, if it belongs to a number
-/// that nobody has any more.
-fn make_directories(account: &Account) -> Result<()> {
+/// that nobody has any more, or that the user had.
+fn make_directories(name: &str, account: &Account, numbers: &Numbers) -> Result<()> {
     let home = Path::new(&account.home);
     let owner = fs::symlink_metadata(home).ok().filter(fs::Metadata::is_dir);
     let owner = owner.map(|metadata| metadata.uid());
     // While people are logged in, files may change under the hand.
     let others = owner.filter(|uid| *uid != 0 && !Path::new(READY).exists());
     if let Some(from) = others
+        && numbers.holder(Kind::User, from, name).is_none()
         && account_files::owner(Path::new("/etc"), from)?.is_none()
     {
         own(home, &[from], account.uid)?;

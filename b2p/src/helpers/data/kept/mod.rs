@@ -10,6 +10,7 @@
 mod accounts;
 mod judge;
 mod listing;
+pub(crate) mod numbers;
 pub(crate) mod owner;
 pub(crate) mod user;
 

@@ -171,7 +171,8 @@ pub fn remember(paths: &Paths, user: &User) -> Result<()> {
     finish(paths, record, user)
 }
 
-fn has_store(paths: &Paths, uid: u32) -> bool {
+/// Returns true if podman has had an image or a container in the store of this number.
+pub fn has_store(paths: &Paths, uid: u32) -> bool {
     let store = paths.data_disk().join("containers/user");
     let store = store.join(uid.to_string());
     STORE_LISTS.iter().any(|list| store.join(list).exists())
