@@ -3,7 +3,7 @@
 
 use b2p::helpers::cloud::user;
 use b2p::helpers::ignition::plan::{self, Plan};
-use b2p::helpers::ignition::units::{QUADLETS, Unit};
+use b2p::helpers::ignition::units::{QUADLETS, SERVICES, Unit};
 
 use crate::account;
 
@@ -64,12 +64,20 @@ pub fn ignition(data: &[u8]) {
                 let fields = [&mount.source, &mount.target, &mount.fs_type, &mount.options];
                 assert!(fields.iter().all(|f| !f.contains('\n')), "{mount:?}");
             }
-            Unit::Quadlet(path, _) => {
-                let name = path
-                    .strip_prefix(QUADLETS)
-                    .and_then(|p| p.strip_prefix('/'));
-                assert!(name.is_some_and(|name| !name.contains('/')), "{path}");
+            Unit::File(path, _) | Unit::Off(path) => {
+                let mut dirs = [QUADLETS, SERVICES].iter();
+                let name = dirs.find_map(|dir| path.strip_prefix(dir)?.strip_prefix('/'));
+                let name = name.unwrap_or_default();
+                // A drop-in is in the directory of its unit.
+                let (dir, file) = name.split_once(".d/").unwrap_or((name, "a"));
+                assert!(
+                    !dir.is_empty() && !dir.contains('/') && !file.contains('/'),
+                    "{path}"
+                );
+                assert!(!dir.starts_with('.') && !file.starts_with('.'), "{path}");
             }
+            Unit::Enable(name) => assert!(!name.contains('/'), "{name}"),
+            Unit::Updates => {}
             Unit::ReadyPort(_) => {}
         }
     }

@@ -79,6 +79,9 @@ pub const DOCUMENT: &str = r#"{"ignition":{"version":"3.2.0","config":{"replace"
 "systemd":{"units":[{"name":"podman.socket","enabled":true},{"name":"zincati.service","enabled":false},
   {"name":"ready.service","enabled":true,"contents":"[Service]\nExecStart=/bin/sh -c 'echo Ready >/dev/vport1p1'\n"},
   {"name":"srv-scratch.mount","enabled":true,"contents":"[Mount]\nWhat=scratch\nWhere=/srv/scratch\nType=tmpfs\nOptions=size=1m\n"},
+  {"name":"hello.service","enabled":true,"contents":"[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c 'echo hello $WHOM >/run/hello'\n[Install]\nWantedBy=multi-user.target\n",
+    "dropins":[{"name":"10-whom.conf","contents":"[Service]\nEnvironment=WHOM=world\n"}]},
+  {"name":"later.service","mask":true},
   {"name":"web.container","enabled":true,"contents":"[Container]\nImage=localhost/web\n"}]}}"#;
 
 /// Script for the guest, and what it prints after the document was applied.
@@ -111,6 +114,18 @@ pub fn is_applied(guest: &Guest) -> Result<()> {
     }
     let again = guest.sh(&format!("b2p start ignition >/dev/null; {}", STATE.0))?;
     ensure!(again == said, "{again}\nafter\n{said}");
+    Ok(())
+}
+
+/// Expects that the service of the document has run, with its drop-in.
+///
+/// # Errors
+/// The service has not run, or not yet.
+pub fn service_ran(guest: &Guest) -> Result<()> {
+    let script =
+        "systemctl is-active hello; cat /run/hello; readlink /etc/systemd/system/later.service";
+    let said = guest.sh(script)?;
+    ensure!(said == "active\nhello world\n/dev/null", "{said}");
     Ok(())
 }
 

@@ -241,6 +241,9 @@ fn everything() -> Result<()> {
     checks.check("Ignition's document, and again", || {
         ignition::is_applied(&guest)
     });
+    checks.check("a service of the document, after the ready line", || {
+        eventually(SCRIPTS, || ignition::service_ran(&guest))
+    });
     checks.check("commands of podman machine and Lima", || {
         ignition::commands_are_answered(&guest)
     });

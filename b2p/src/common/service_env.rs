@@ -11,7 +11,7 @@ use crate::common::control_client::{self, ControlClient};
 use crate::common::paths::DEFINITIONS;
 
 /// Directory of users' service files.
-const USER_FILES: &str = "/var/lib/boot2podman/services";
+pub const USER_FILES: &str = "/var/lib/boot2podman/services";
 /// Time between two looks at the status while PID 1 refuses a further follower.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 

@@ -3,15 +3,15 @@
 //! `[Install]` decides about it, and systemd refuses to enable one as well.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sys::error::{Doing, Error, Result};
 
 use super::units::{View, full_name};
 use crate::common::terminal::print_plain_error as print_error;
+use crate::helpers::quadlet::install::{self, file, targets};
 use crate::helpers::quadlet::plain;
 use crate::helpers::quadlet::specifiers::Owner;
-use crate::helpers::quadlet::unit::Unit;
 
 /// Returns the state of a unit's file, in the words of `is-enabled`.
 pub fn word(view: &View<'_>) -> &'static str {
@@ -32,17 +32,6 @@ pub fn word(view: &View<'_>) -> &'static str {
     }
 }
 
-/// Returns the targets whose directories get a link, such as `multi-user.target.wants`. The command runs as
-/// root, and a name with a slash would lead out of the directory of the file.
-fn targets(unit: &Unit) -> Vec<String> {
-    let of = |key, suffix: &str| -> Vec<String> {
-        let names = unit.names("Install", key);
-        let names = names.filter(|target| !target.contains('/'));
-        names.map(|target| format!("{target}.{suffix}")).collect()
-    };
-    [of("WantedBy", "wants"), of("RequiredBy", "requires")].concat()
-}
-
 /// Returns the links to a unit that there are.
 fn links(owner: &Owner, name: &str) -> impl Iterator<Item = PathBuf> + use<> {
     let name = name.to_owned();
@@ -57,19 +46,6 @@ fn links(owner: &Owner, name: &str) -> impl Iterator<Item = PathBuf> + use<> {
         .filter(|link| link.is_symlink())
 }
 
-/// Returns the file of a unit, or that of its template.
-fn file(owner: &Owner, name: &str) -> Option<PathBuf> {
-    let template = name
-        .split_once('@')
-        .map(|(prefix, _)| format!("{prefix}@.service"));
-    let names = [Some(name.to_owned()), template];
-    let mut paths = names.into_iter().flatten().flat_map(|name| {
-        let dirs = plain::dirs(owner).into_iter();
-        dirs.map(move |dir| dir.join(&name))
-    });
-    paths.find(|path| path.is_file())
-}
-
 /// Returns true if the unit is one of the owner's files.
 pub fn is_file(owner: &Owner, word: &str) -> bool {
     file(owner, &full_name(word)).is_some()
@@ -81,26 +57,16 @@ pub fn is_file(owner: &Owner, word: &str) -> bool {
 /// A link cannot be made.
 pub fn enable(owner: &Owner, word: &str) -> Result<bool> {
     let name = full_name(word);
-    let Some(path) = file(owner, &name) else {
+    let Some(enabled) = install::enable(owner, &name)? else {
         return Ok(false);
     };
-    let unit = Unit::parse(&sys::files::read_text(&path)?);
-    let targets = targets(&unit);
-    if targets.is_empty() {
+    if !enabled.is_wanted {
         print_error(&format!(
             "{name}: its file has no [Install] section: other units start it"
         ));
     }
-    let dir = path.parent().unwrap_or(Path::new("/"));
-    for target in targets {
-        let link = dir.join(target).join(&name);
-        if link.is_symlink() {
-            continue;
-        }
-        let parent = link.parent().unwrap_or(dir);
-        fs::create_dir_all(parent).on(parent)?;
-        std::os::unix::fs::symlink(&path, &link).on(&link)?;
-        let (link, path) = (link.display(), path.display());
+    for link in enabled.made {
+        let (link, path) = (link.display(), enabled.file.display());
         print_error(&format!("Created symlink '{link}' \u{2192} '{path}'."));
     }
     Ok(true)
@@ -138,20 +104,4 @@ pub fn refusal(view: &View<'_>, verb: &str) -> Option<Error> {
         (None, _) => format!("Failed to {verb} unit: Unit {name} does not exist"),
     };
     Some(Error::invalid(why))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn links_stay_in_the_directory_of_the_file() {
-        let unit = Unit::parse(
-            "[Install]\nWantedBy=multi-user.target ../../../etc/cron\nRequiredBy=/etc/x web.service\n",
-        );
-        assert_eq!(
-            targets(&unit),
-            ["multi-user.target.wants", "web.service.requires"]
-        );
-    }
 }

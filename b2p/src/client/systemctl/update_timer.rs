@@ -5,21 +5,14 @@
 use config::AutoUpdate;
 use control::Name;
 use sys::error::{Doing, Error, Result};
-use sys::service_names::AUTO_UPDATE;
 
 use super::options::Options;
 use super::query::NOT_RUNNING;
-use crate::common::atomic_file;
 use crate::common::service_env::Environment;
 use crate::common::service_files;
 use crate::common::service_loading::load;
 use crate::common::terminal::{print_plain as print, print_plain_error as print_error};
-use crate::helpers::timers::own_minute;
-
-/// Name of the unit.
-const UNIT: &str = "podman-auto-update.timer";
-/// Name of the service file.
-const FILE: &str = "auto-update-timer";
+use crate::helpers::timers::update_timer::{self, FILE, UNIT};
 
 /// Runs a verb for the timer, and returns the exit status; `None` for another unit or verb.
 pub fn run(env: &Environment, options: &Options) -> Option<i32> {
@@ -61,18 +54,8 @@ pub fn run(env: &Environment, options: &Options) -> Option<i32> {
     })
 }
 
-/// Returns the text of the service file for updates at this minute after midnight.
-fn text(minute: i64) -> String {
-    format!(
-        "# systemctl enable {UNIT}\nexec {} start {AUTO_UPDATE}\nat 00:{minute:02}\n",
-        sys::paths::B2P
-    )
-}
-
 fn enable(env: &Environment, name: &Name) -> Result<()> {
-    let path = env.user_files.join(name.as_str());
-    std::fs::create_dir_all(&env.user_files).on(&env.user_files)?;
-    atomic_file::replace(&path, text(own_minute()).as_bytes(), 0o644)?;
+    update_timer::write(&env.user_files)?;
     load(env, name)
 }
 
@@ -94,15 +77,6 @@ fn disable(env: &Environment, name: &Name, is_flag: bool) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_file_is_that_of_a_service_with_a_time() {
-        for minute in [0, 7, 59] {
-            let text = text(minute);
-            let parsed = services::service_file::parse(FILE, text.as_bytes(), "", "");
-            assert!(parsed.is_ok_and(|service| service.at.is_some()), "{text}");
-        }
-    }
 
     #[test]
     fn other_units_and_verbs_are_not_its_own() {

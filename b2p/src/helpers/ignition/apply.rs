@@ -8,20 +8,16 @@ use config::{Config, Etc};
 use log::info;
 use nix::sys::stat::SFlag;
 use sys::error::{Doing, Error, Result};
-use sys::paths::READY_VSOCK;
-use sys::uevent;
 
+use super::apply_units;
 use super::data_url::Content;
 use super::known_paths::{self, Handler};
 use super::plan::Plan;
 use super::storage::{Directory, File, Link, Node, Owner};
-use super::units::Unit;
 use crate::common::confined::{Attributes, Tree};
-use crate::helpers::block::drivers::Drivers;
 use crate::helpers::cloud::diagnostics::Diagnostics;
 use crate::helpers::cloud::files::{appended, gunzip};
-use crate::helpers::cloud::{apply as cloud, users};
-use crate::helpers::share;
+use crate::helpers::cloud::users;
 
 /// Attributes of files and directories that name none and do not exist.
 const OF_FILES: Attributes = Attributes {
@@ -65,7 +61,7 @@ pub fn apply(plan: &Plan, config: &Config, deadline: Instant, diagnostics: &mut 
     for row in &plan.storage.links {
         named(&row.node, link(&root, row, &ids, config), diagnostics);
     }
-    apply_units(&plan.units, &root, deadline, diagnostics);
+    apply_units::apply(&plan.units, &root, deadline, diagnostics);
     for row in &plan.storage.files {
         if let Some(Handler::AfterWrite(act)) = known_paths::handler(&row.node.path) {
             named(&row.node, act(&row.node.path), diagnostics);
@@ -199,36 +195,6 @@ fn link(root: &Tree, row: &Link, ids: &Ids, config: &Config) -> Result<()> {
         Some(_) => return stays(path, config.etc),
     }
     root.symlink(path, target, attributes)
-}
-
-/// Has PID 1 tell the host on a port of vsock, at the moment of the ready line.
-fn wait_on_vsock(port: u32) -> Result<()> {
-    Drivers::of_the_machine().load(uevent::is_vsock);
-    sys::files::replace(
-        Path::new(READY_VSOCK),
-        format!("{port}\n").as_bytes(),
-        0o644,
-    )
-}
-
-fn apply_units(units: &[Unit], root: &Tree, deadline: Instant, diagnostics: &mut Diagnostics) {
-    let (mut folders, mut mounts) = (Vec::new(), Vec::new());
-    for unit in units {
-        match unit {
-            Unit::Share(folder) => folders.push(folder.clone()),
-            Unit::Mount(mount) => mounts.push(mount.clone()),
-            Unit::Quadlet(path, text) => {
-                diagnostics.record(root.replace(path, text.as_bytes(), OF_FILES));
-            }
-            Unit::ReadyPort(port) => diagnostics.record(wait_on_vsock(*port)),
-        }
-    }
-    if !folders.is_empty() {
-        for line in share::mount_and_report(folders) {
-            diagnostics.failed(line);
-        }
-    }
-    cloud::mounts(&mounts, deadline, diagnostics);
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@
 //! /etc is in RAM, the document is applied at every boot and finds what is there already.
 //!
 //! [`source`] finds the document. [`plan`] parses it, with [`document`], [`data_url`], [`users`],
-//! [`storage`] and [`units`], and changes nothing. [`apply`] applies it.
+//! [`storage`] and [`units`], and changes nothing. [`apply`] and [`apply_units`] apply it.
 
 mod apply;
+mod apply_units;
 pub mod data_url;
 pub mod document;
 mod host;

@@ -94,3 +94,5 @@ fn minor_version(version: &str) -> Result<u32> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unit_tests;

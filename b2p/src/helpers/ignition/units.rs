@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Units of systemd in the document. There is no systemd: units that ask for what the machine does
-//! anyway need nothing, mounts are mounts, quadlets are files, and any other is named.
+//! anyway need nothing, mounts are mounts, services and quadlets are files, which `b2p user-services` reads
+//! after the ready line, and any other is named.
 
 use std::fmt;
 
@@ -9,7 +10,10 @@ use config::{FwCfg, SharedFolder};
 use super::document::Object;
 use crate::helpers::cloud::diagnostics::Diagnostics;
 use crate::helpers::cloud::schema::Mount;
+use crate::helpers::timers::update_timer;
 
+/// Directory of unit files (systemd.unit(5)).
+pub const SERVICES: &str = "/etc/systemd/system";
 /// Directory of quadlets (podman-systemd.unit(5)).
 pub const QUADLETS: &str = "/etc/containers/systemd";
 /// Kinds of units that podman's generator reads (podman-systemd.unit(5)).
@@ -69,8 +73,14 @@ pub enum Unit {
     Share(SharedFolder),
     /// Another file system.
     Mount(Mount),
-    /// A file for podman's quadlets: its path, its text.
-    Quadlet(String, String),
+    /// A file of a service, of podman's quadlets, or a drop-in of either: its path, its text.
+    File(String, String),
+    /// A unit file that is to be off: its path.
+    Off(String),
+    /// A service that a target wants: its name. Its file is of the document.
+    Enable(String),
+    /// Images are updated each day.
+    Updates,
     /// Port of vsock on which the host waits for the line that the machine is ready.
     ReadyPort(u32),
 }
@@ -80,8 +90,10 @@ pub enum Unit {
 enum UnitError {
     /// The name is not that of a unit (systemd.unit(5)).
     Name,
-    /// The unit has dropins.
+    /// The unit has dropins, and is a part of the machine, or of a kind without any.
     Dropins,
+    /// A drop-in has another name, or no text.
+    DropinName,
     /// A known unit that is not supported ([`UNSUPPORTED`]).
     Unsupported(&'static str),
     /// The unit is to be off, which a flag does.
@@ -107,7 +119,8 @@ impl fmt::Display for UnitError {
             UnitError::Name => {
                 "no name of a unit; letters, digits and :-_.\\@ with a type after a point are right"
             }
-            UnitError::Dropins => "dropins are not supported: there is no systemd",
+            UnitError::Dropins => "its dropins have no effect: services and quadlets have some",
+            UnitError::DropinName => "a drop-in with a name that ends in .conf, and contents, are right",
             UnitError::Unsupported(right) => right,
             UnitError::ReadyPort => "a port of vsock, from 0 to 4294967295, is right",
             UnitError::MountKeys => "What= and Where= in [Mount] are right",
@@ -121,7 +134,8 @@ impl fmt::Display for UnitError {
                 "there is no such unit to enable; `b2p status` lists the services"
             }
             UnitError::NotRun => {
-                "units of systemd do not run: a .container unit, or a file in /var/lib/boot2podman/services, is right"
+                "units of this kind do not run: a .service or .container unit is right, or `at` in a file of \
+                 /var/lib/boot2podman/services"
             }
         })
     }
@@ -137,37 +151,69 @@ pub fn parse(mut systemd: Object<'_>, diagnostics: &mut Diagnostics) -> Vec<Unit
     units
 }
 
-fn unit(mut object: Object<'_>, diagnostics: &mut Diagnostics) -> Option<Unit> {
-    let name = object.text("name", diagnostics).unwrap_or_default();
-    let enabled = object.flag("enabled", diagnostics);
-    let masked = object.flag("mask", diagnostics) == Some(true);
-    let text = object.text("contents", diagnostics);
-    let has_dropins = !object.items("dropins", diagnostics).is_empty();
+/// A unit as the document has it.
+struct Row<'a> {
+    name: &'a str,
+    text: Option<&'a str>,
+    /// Names and texts.
+    dropins: Vec<(&'a str, Option<&'a str>)>,
+    enabled: Option<bool>,
+    masked: bool,
+}
+
+impl<'a> Row<'a> {
+    fn read(object: &mut Object<'a>, diagnostics: &mut Diagnostics) -> Row<'a> {
+        let mut dropins = Vec::new();
+        for mut dropin in object.objects("dropins", diagnostics) {
+            let name = dropin.text("name", diagnostics).unwrap_or_default();
+            dropins.push((name, dropin.text("contents", diagnostics)));
+            dropin.finish(diagnostics);
+        }
+        Row {
+            name: object.text("name", diagnostics).unwrap_or_default(),
+            text: object.text("contents", diagnostics),
+            dropins,
+            enabled: object.flag("enabled", diagnostics),
+            masked: object.flag("mask", diagnostics) == Some(true),
+        }
+    }
+}
+
+fn unit(mut object: Object<'_>, diagnostics: &mut Diagnostics) -> Vec<Unit> {
+    let row = Row::read(&mut object, diagnostics);
     let path = object.path.clone();
     object.finish(diagnostics);
-    let mut failed = |why: UnitError| diagnostics.failed(format_args!("{path}: {name}: {why}"));
-    let kind = name.rsplit_once('.').map(|(_, kind)| kind);
-    let Some(kind) = kind.filter(|_| is_unit_name(name)) else {
+    let mut failed =
+        |why: UnitError| diagnostics.failed(format_args!("{path}: {}: {why}", row.name));
+    let kind = row.name.rsplit_once('.').map(|(_, kind)| kind);
+    let Some(kind) = kind.filter(|_| is_unit_name(row.name)) else {
         failed(UnitError::Name);
-        return None;
+        return Vec::new();
     };
-    if has_dropins {
-        failed(UnitError::Dropins);
+    match of_machine(&row) {
+        Some(outcome) => {
+            if !row.dropins.is_empty() {
+                failed(UnitError::Dropins);
+            }
+            outcome.map_err(failed).ok().flatten().into_iter().collect()
+        }
+        None => of_kind(kind, &row, &mut failed),
     }
-    if let (READY, Some(text)) = (name, text)
+}
+
+/// Returns what a unit has for an effect that is a part of the machine; `None` for any other unit.
+fn of_machine(row: &Row<'_>) -> Option<Result<Option<Unit>, UnitError>> {
+    if let (READY, Some(text)) = (row.name, row.text)
         && let Some(port) = ready_port(text)
     {
-        return port.map(Unit::ReadyPort).map_err(failed).ok();
+        return Some(port.map(Unit::ReadyPort).map(Some));
     }
-    if let Some(known) = known_unit(name, masked || enabled == Some(false)) {
-        known.map_err(failed).ok();
-        return None;
+    if row.name == update_timer::UNIT {
+        let is_on = row.enabled == Some(true) && !row.masked;
+        return Some(Ok(is_on.then_some(Unit::Updates)));
     }
-    // A unit without a text is one that the system has, and here it has none to turn off.
-    if masked || text.is_none() && enabled != Some(true) {
-        return None;
-    }
-    of_kind(kind, name, text).map_err(failed).ok()
+    let known = known_unit(row.name, row.masked || row.enabled == Some(false));
+    known.map(|known| known.map(|()| None))
 }
 
 /// Returns whether a unit of the tables needs no action; `None` for another unit. `is_off` is true if the document turns
@@ -188,15 +234,49 @@ fn known_unit(name: &str, is_off: bool) -> Option<Result<(), UnitError>> {
 }
 
 /// Returns what stands for a unit of this kind.
-fn of_kind(kind: &str, name: &str, text: Option<&str>) -> Result<Unit, UnitError> {
-    match (kind, text) {
-        ("mount", Some(text)) => mount(text),
-        (kind, Some(text)) if QUADLET_KINDS.contains(&kind) => {
-            Ok(Unit::Quadlet(format!("{QUADLETS}/{name}"), text.to_owned()))
+fn of_kind(kind: &str, row: &Row<'_>, failed: &mut impl FnMut(UnitError)) -> Vec<Unit> {
+    let dir = match kind {
+        "service" => SERVICES,
+        kind if QUADLET_KINDS.contains(&kind) => QUADLETS,
+        kind => return without_file(kind, row, failed).into_iter().collect(),
+    };
+    let path = format!("{dir}/{}", row.name);
+    if row.masked {
+        return vec![Unit::Off(path)];
+    }
+    let text = row
+        .text
+        .map(|text| Unit::File(path.clone(), text.to_owned()));
+    let mut units: Vec<Unit> = text.into_iter().collect();
+    for (name, text) in &row.dropins {
+        match text {
+            Some(text) if is_unit_name(name) && name.ends_with(".conf") => {
+                units.push(Unit::File(format!("{path}.d/{name}"), (*text).to_owned()));
+            }
+            _ => failed(UnitError::DropinName),
         }
+    }
+    // A quadlet's own section decides whether the boot starts it.
+    if row.enabled == Some(true) && (kind == "service" || row.text.is_none()) {
+        units.push(Unit::Enable(row.name.to_owned()));
+    }
+    units
+}
+
+/// Returns what stands for a unit that no program reads as a file.
+fn without_file(kind: &str, row: &Row<'_>, failed: &mut impl FnMut(UnitError)) -> Option<Unit> {
+    if !row.dropins.is_empty() {
+        failed(UnitError::Dropins);
+    }
+    let unit = match (kind, row.text) {
+        _ if row.masked => return None,
+        ("mount", Some(text)) => mount(text),
+        // The system has such a unit elsewhere, and here there is none to turn off.
+        (_, None) if row.enabled != Some(true) => return None,
         (_, None) => Err(UnitError::Unknown),
         _ => Err(UnitError::NotRun),
-    }
+    };
+    unit.map_err(failed).ok()
 }
 
 /// Returns true for a name that systemd takes (systemd.unit(5)).

@@ -13,6 +13,7 @@ mod disk_units;
 mod file_names;
 mod generator;
 pub mod host;
+pub mod install;
 mod keys;
 pub mod kube;
 pub mod lifecycle;

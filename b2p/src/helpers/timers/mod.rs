@@ -5,6 +5,7 @@
 //! machine was off or paused is made up for, once.
 
 mod judge;
+pub mod update_timer;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -122,8 +122,8 @@ fn place(unit: &Unit) -> Option<&str> {
     match unit {
         Unit::Share(folder) => Some(&folder.path),
         Unit::Mount(mount) => Some(&mount.target),
-        Unit::Quadlet(path, _) => Some(path),
-        Unit::ReadyPort(_) => None,
+        Unit::File(path, _) | Unit::Off(path) | Unit::Enable(path) => Some(path),
+        Unit::ReadyPort(_) | Unit::Updates => None,
     }
 }
 
@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(ann.account.groups, ["dev", "ops"]);
         assert_eq!(ann.keys, [key("below"), key("above")]);
         assert_eq!(eve.account.name, "eve");
-        let [Unit::Mount(mount), Unit::Quadlet(_, text)] = &plan.units[..] else {
+        let [Unit::Mount(mount), Unit::File(_, text)] = &plan.units[..] else {
             panic!("{:?}", plan.units);
         };
         assert_eq!((&*mount.source, &**text), ("above", "above"));

@@ -3,13 +3,12 @@
 use super::*;
 use crate::common::testing::why;
 use crate::helpers::ignition::storage::Owner;
-use crate::helpers::ignition::units::Unit;
 
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAu27s6wBgRTcv8oHpNcxNCeiEKIY08S+emMug+zDo89 a";
 
 /// Returns the plan of a document with these members, and the diagnostics.
-fn plan(members: &str) -> (Plan, Vec<String>) {
+pub fn plan(members: &str) -> (Plan, Vec<String>) {
     let text = format!("{{\"ignition\":{{\"version\":\"3.4.0\"}},{members}}}");
     let (plan, diagnostics) = parse(text.as_bytes()).unwrap();
     assert!(diagnostics.unsupported.is_empty());
@@ -202,125 +201,6 @@ fn wrong_rows_of_storage_are_named() {
         assert!(
             faults.iter().any(|f| f.starts_with(part)),
             "{part}: {faults:?}"
-        );
-    }
-}
-
-#[test]
-fn units_with_and_without_an_effect() {
-    let (plan, faults) = plan(
-        r#""systemd":{"units":[{"name":"podman.socket","enabled":true},{"name":"zincati.service","enabled":false},
-        {"name":"ready.service","enabled":true,"contents":"[Service]\nExecStart=/bin/true\n"},
-        {"name":"other.service","mask":true},{"name":"timer.timer","enabled":false},
-        {"name":"mnt-src.mount","enabled":true,"contents":"[Unit]\n[Mount]\nWhat=0a1b\nWhere=/mnt/src\nType=virtiofs\nOptions=ro,context=\"system_u:object_r:nfs_t:s0\"\n"},
-        {"name":"srv-d.mount","contents":"[Mount]\nWhat=LABEL=d\n# Where=/no\nWhere=/srv/d\nOptions=nofail,noatime\n"},
-        {"name":"web.container","contents":"[Container]\nImage=x\n"}]}"#,
-    );
-    assert!(faults.is_empty(), "{faults:?}");
-    let [
-        Unit::Share(folder),
-        Unit::Mount(mount),
-        Unit::Quadlet(path, text),
-    ] = &plan.units[..]
-    else {
-        panic!("{:?}", plan.units);
-    };
-    assert_eq!(
-        (&*folder.tag, &*folder.path, folder.read_only),
-        ("0a1b", "/mnt/src", true)
-    );
-    assert_eq!(
-        (&*mount.source, &*mount.target, &*mount.fs_type),
-        ("LABEL=d", "/srv/d", "auto")
-    );
-    assert_eq!((&*mount.options, mount.nofail), ("noatime", true));
-    assert_eq!(
-        (&**path, &**text),
-        (
-            "/etc/containers/systemd/web.container",
-            "[Container]\nImage=x\n"
-        )
-    );
-}
-
-#[test]
-fn the_ready_unit_names_the_port_on_which_its_host_waits() {
-    let ready = |command: &str| {
-        let text = format!("[Service]\\nType=oneshot\\nExecStart=/bin/sh -c '{command}'\\n");
-        plan(&format!(
-            r#""systemd":{{"units":[{{"name":"ready.service","enabled":true,"contents":"{text}"}}]}}"#
-        ))
-    };
-    for (command, units) in [
-        ("echo Ready >/dev/vport1p1", vec![]),
-        (
-            "echo Ready | socat - VSOCK-CONNECT:2:1025",
-            vec![Unit::ReadyPort(1025)],
-        ),
-        (
-            "echo Ready | socat VSOCK-CONNECT:2:4294967295 -",
-            vec![Unit::ReadyPort(u32::MAX)],
-        ),
-        // Another machine is not told.
-        ("echo Ready | socat - VSOCK-CONNECT:3:1025", vec![]),
-    ] {
-        let (plan, faults) = ready(command);
-        assert!(faults.is_empty(), "{faults:?}");
-        assert_eq!(plan.units, units, "{command}");
-    }
-    for port in ["", "x", "4294967296", "-1"] {
-        let (plan, faults) = ready(&format!("socat - VSOCK-CONNECT:2:{port}"));
-        assert!(plan.units.is_empty());
-        assert!(
-            faults[0].contains("ready.service: a port of vsock"),
-            "{faults:?}"
-        );
-    }
-}
-
-#[test]
-fn units_that_are_not_supported_are_named() {
-    for (unit, part) in [
-        (
-            r#"{"name":"x.service","enabled":true,"contents":"[Service]\n"}"#,
-            "x.service: units of systemd do not run",
-        ),
-        (
-            r#"{"name":"x.service","enabled":true}"#,
-            "x.service: there is no such unit",
-        ),
-        (
-            r#"{"name":"sshd.service","dropins":[{"name":"a.conf"}]}"#,
-            "sshd.service: dropins are not",
-        ),
-        (
-            r#"{"name":"playbook.service","contents":"x","enabled":true}"#,
-            "playbook.service: there is no ansible",
-        ),
-        (
-            r#"{"name":"../x.container","contents":"x"}"#,
-            "../x.container: no name of a unit",
-        ),
-        (r#"{"name":"x"}"#, "x: no name of a unit"),
-        (
-            r#"{"name":"a.mount","contents":"[Mount]\nWhat=a\n"}"#,
-            "a.mount: What= and Where=",
-        ),
-        (
-            r#"{"name":"a.mount","contents":"[Mount]\nWhat=a\nWhere=/usr\nType=virtiofs\n"}"#,
-            "a.mount: a tag of",
-        ),
-        (
-            r#"{"name":"a.mount","contents":"[Mount]\nWhat=a\nWhere=b\n"}"#,
-            "a.mount: a source",
-        ),
-    ] {
-        let (plan, faults) = plan(&format!(r#""systemd":{{"units":[{unit}]}}"#));
-        assert!(plan.units.is_empty(), "{unit}");
-        let line = format!("systemd.units[0]: {part}");
-        assert!(
-            faults.iter().any(|f| f.starts_with(&line)),
-            "{line}: {faults:?}"
         );
     }
 }
