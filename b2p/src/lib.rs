@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The client of PID 1 and the helpers that PID 1 runs: what parses rich formats, draws
-//! pictures or talks to the network runs here, never in PID 1.
+//! Client of PID 1 and helpers that PID 1 runs. Parsers of rich formats, charts and network
+//! protocols run here, never in PID 1.
 //!
 //! [`applets::APPLETS`] lists every command and the function behind it: read it first.
 

@@ -48,7 +48,7 @@ pub struct Config {
     /// Variables that the profile on the data disk exports, for the engine and for sessions;
     /// names without duplicates.
     pub environment: Vec<(String, String)>,
-    /// Services that start at boot (true) or do not (false), whatever the service table says;
+    /// Services that start at boot (true) or do not (false), regardless of the service table;
     /// names without duplicates.
     pub services: Vec<(String, bool)>,
     /// True if a shell runs before any service.

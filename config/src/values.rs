@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Parsers of simple values. None of them lets a control character through.
+//! Parsers of simple values. All of them refuse control characters.
 
 use std::str::FromStr;
 

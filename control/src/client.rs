@@ -17,8 +17,8 @@ use crate::{MAX_ANSWER_BYTES, Request, outcome};
 
 /// Pause before the next attempt to connect.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
-/// Time for which a socket that nobody listens on is tried again: PID 1 that is executed again after a crash
-/// listens within milliseconds.
+/// Time for which a connection that is refused is tried again: after a crash, PID 1 listens again within
+/// milliseconds.
 const RESTART_LIMIT: Duration = Duration::from_secs(1);
 
 /// Longest notice, in bytes. The rest of a longer one is dropped (recv(2)).
@@ -75,12 +75,12 @@ pub fn ask(path: &Path, request: &Request, timeout: Duration) -> Result<String, 
     exchange(path, request, timeout).map(|(_, rest)| rest)
 }
 
-/// Client that PID 1 tells of changes of its report.
+/// Client that PID 1 notifies of changes of its report.
 #[derive(Debug)]
 pub struct Follower(OwnedFd);
 
 impl Follower {
-    /// Connects. The first notice comes at once, so that a client that reads the report after each
+    /// Connects. PID 1 sends the first notice at once, so that a client that reads the report after each
     /// notice misses no change.
     ///
     /// # Errors
@@ -147,7 +147,7 @@ fn connect_until(path: &Path, deadline: Instant) -> Result<OwnedFd, RequestError
             Ok(()) => return Ok(fd),
             // The queue is full. No poll(2) tells when it has room again (connect(2)).
             Err(errno @ (Errno::EAGAIN | Errno::EINTR)) => (errno, deadline),
-            // The name is that of a socket that nobody listens on.
+            // No process listens on the socket.
             Err(errno @ Errno::ECONNREFUSED) => (errno, restarted),
             Err(errno) => return Err(errno.into()),
         };

@@ -42,7 +42,7 @@ pub struct Server {
     clients: Vec<OwnedFd>,
     /// Clients that follow the report.
     followers: Vec<OwnedFd>,
-    /// Report at the last notice. Empty after a client has begun to follow, so that its first notice comes
+    /// Report at the last notice. Empty after a client has begun to follow, so that the first notice is sent
     /// at once.
     noticed: String,
     /// Returns true for the user ids that may send requests.
@@ -145,7 +145,7 @@ impl Server {
     /// Receives from every client. Returns the clients that have sent a packet, with their
     /// requests; drops the clients that have closed; keeps the silent ones.
     pub fn requests(&mut self) -> Vec<(PendingClient, Result<Request, InvalidRequest>)> {
-        // A follower has nothing more to say: with a packet as with its end it leaves.
+        // A follower sends nothing more: a packet ends its connection, as a close does.
         self.followers.retain(|client| !has_packet(client));
         let mut requests = Vec::new();
         let mut index = 0;

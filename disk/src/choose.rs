@@ -22,8 +22,8 @@ use crate::{LABELS, UNFINISHED_LABEL};
 pub enum Decision {
     /// Mount this device, which has a file system of this kind.
     Use(String, SignatureKind),
-    /// Format this disk, which requests it, is blank, or has a format in progress; its
-    /// [`FormatState`] tells which.
+    /// Format this disk, which requests it, is blank, or has a format in progress, as
+    /// [`FormatState`] distinguishes.
     Format(String),
     /// Erase the traces of a complete format from this disk, and choose again.
     Sweep(String),
@@ -31,7 +31,7 @@ pub enum Decision {
     NoDisk(String),
 }
 
-/// Decision, and what to tell the user about it.
+/// Decision, and its messages for the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
     /// Action to take.

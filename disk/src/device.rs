@@ -33,7 +33,7 @@ pub struct Device {
     pub truncation: Option<Truncation>,
     /// Progress of a format, for a whole disk.
     pub format_state: FormatState,
-    /// True if the device is blank ([`crate::blank`]). It is tested only if that matters.
+    /// True if the device is blank ([`crate::blank`]). The test runs only if the result matters.
     pub is_blank: bool,
 }
 

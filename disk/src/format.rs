@@ -13,7 +13,7 @@
 //! | done | no record | uses the file system |
 //!
 //! Each step ends in a flush. A format is repeated only while both the format magic and the record
-//! exist, and the file system is not used before both are erased. So a format that is repeated
+//! exist, and the file system is not used before both are erased. A repeated format therefore
 //! destroys nothing but userdata.tar. A file system with the final label is never created again,
 //! unless the power failure has torn the superblock that has the label; neither is one that the
 //! format has not created.

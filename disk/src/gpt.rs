@@ -3,7 +3,7 @@
 //! creating, and growing when the disk has become larger.
 //!
 //! **Growing** must leave a table that the kernel reads, whenever the power fails: the kernel reads
-//! the backup only if its command line has `gpt`. So the entries of the primary table are never
+//! the backup only if its command line has `gpt`. Therefore the entries of the primary table are never
 //! overwritten. Between the table and the first partition there is room for two arrays of entries.
 //! The new array is written to the free place; the header, a single sector, then refers to it.
 

@@ -137,7 +137,7 @@ fn is_meant_partition(device: &Device, selector: &DiskSelector) -> bool {
 }
 
 /// Returns the rejection of a disk that is neither used nor formatted, with its contents. A disk
-/// that the flags mean (`is_meant`) and that cannot be read may be the data disk: the user is told.
+/// that the flags mean (`is_meant`) and that cannot be read may be the data disk: the rejection is a warning then.
 pub(crate) fn describe_unused(device: &Device, is_named: bool, is_meant: bool) -> Rejection {
     if device.is_virtual && !is_named {
         return Rejection::Ignore; // a loop device or the like of the machine itself

@@ -4,7 +4,7 @@
 //!
 //! The kernel ignores a GPT whose usable sectors are not all there (block/partitions/efi.c,
 //! `is_gpt_valid`), and mounts no file system that is larger than its device. Neither is written
-//! to: what is left can be copied back to a disk that is large enough.
+//! to: the remaining data can be copied back to a disk that is large enough.
 
 use std::io;
 

@@ -70,7 +70,7 @@ pub const MACHINE_PHASES: &[Phase] = &[
     Phase { name: "varlink",        when: |config| config.varlink, run: |_| service_table::link_registry(),     why: "programs find the socket of a varlink interface by its name" },
     Phase { name: "machine-id",     when: not_template,            run: |_| identity::write_machine_id(),       why: "programs can tell machines apart" },
     Phase { name: "clock",          when: owns_hardware,           run: |_| identity::correct_clock(),          why: "the clock is not before 2026, so that certificates of today are valid" },
-    Phase { name: "keys",           when: not_template,            run: |s| identity::write_keys(&s.config),    why: "the owner of a key can log in" },
+    Phase { name: "keys",           when: not_template,            run: |s| identity::write_keys(&s.config),    why: "a user with an accepted key can log in" },
     Phase { name: "sessions",       when: always,                  run: prepare_sessions,                       why: "people who log in have a name, a home and an environment" },
 ];
 

@@ -51,7 +51,7 @@ fn load_drivers() -> Result<()> {
 }
 
 /// Waits until the only processor has been idle for most of [`POLL_PAUSE`]. Programs that waited
-/// for the ready line come first, and priority is not enough for that: nothing preempts a driver
+/// for the ready line run first. Priority does not achieve that: nothing preempts a driver
 /// that starts (PREEMPT_VOLUNTARY), for 50 ms each.
 fn wait_until_idle() {
     let idle_now = || idle_time(&fs::read_to_string("/proc/uptime").unwrap_or_default());

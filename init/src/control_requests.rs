@@ -79,8 +79,8 @@ fn note(manager: &mut Manager, name: &Name, input: fn(ServiceId) -> services::In
     Ok(())
 }
 
-/// Loads the file of a user service. A file that is wrong is listed as degraded; a service that
-/// runs and therefore cannot change is not: it is what its user wanted before.
+/// Loads the file of a user service. A file with a fault is listed as degraded. A service that
+/// runs, and therefore cannot change, is not listed: it runs as its user wanted before.
 fn load(state: &mut SystemState, manager: &mut Manager, name: &Name) -> Result<()> {
     let supervisor = manager.supervisor();
     let id = supervisor.find(name.as_str());
@@ -95,7 +95,7 @@ fn load(state: &mut SystemState, manager: &mut Manager, name: &Name) -> Result<(
 }
 
 /// Loads the copies of the file, and of those of users and groups, that the client has put into RAM:
-/// PID 1 waits for no disk. Every service of the user's comes this way, quadlets included.
+/// PID 1 waits for no disk. All user services are loaded in this way, quadlets included.
 ///
 /// # Errors
 /// The name is reserved, the file or those of users and groups cannot be read, or the file has faults.

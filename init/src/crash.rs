@@ -48,8 +48,8 @@ static STARTED_S: AtomicU32 = AtomicU32::new(0);
 /// letter in its argument.
 static SHUTDOWN: AtomicU8 = AtomicU8::new(0);
 
-/// The pause after earlier crashes is over. A crash before that is followed by a second's wait in the
-/// handler: crashes for want of memory come before a pause that needs memory.
+/// True once the pause after earlier crashes is over. After a crash before that, the handler waits for a second:
+/// PID 1 then had no memory for the pause, most likely.
 static HAS_PAUSED: AtomicBool = AtomicBool::new(false);
 
 /// Stack of the signal handlers, since a fault may be an overflow of the usual stack. Part of the
@@ -167,7 +167,7 @@ fn reexec(message: &mut Message) {
     if std::process::id() != 1 {
         return;
     }
-    // A program that has not come to the end of its pause has no memory, most likely.
+    // An execution that has not completed its pause has no memory, most likely.
     if !HAS_PAUSED.load(Ordering::Relaxed)
         && let Some(kind) = reap_for_a_second()
     {

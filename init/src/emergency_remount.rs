@@ -63,7 +63,7 @@ pub fn make_read_only() -> Remount {
 }
 
 /// Returns the disks and partitions that can be written to and are in use neither by another
-/// device (a volume of LVM) nor as swap: those are open exclusively, and not mounted. So is a disk
+/// device (a volume of LVM) nor as swap: those are open exclusively, and not mounted. The same holds for a disk
 /// with a partition in use, whose other partitions are entries of their own.
 fn candidates(block: &Path, swaps: &str) -> Vec<String> {
     let entries = fs::read_dir(block).into_iter().flatten().flatten();

@@ -26,8 +26,8 @@ use crate::power_button::PowerButtons;
 const MAX_SLEEP_MS: Millis = 3_600_000;
 /// Number of descriptors that are usually polled.
 const USUAL_DESCRIPTORS: usize = 32;
-/// Number of orphans that end in one sleep before their ends are waited for by a set of descriptors: it costs
-/// as much as three calls of poll(2), and each wait by it a third of one.
+/// Number of orphans that end in one sleep before PID 1 waits by epoll(7). The creation of the set costs
+/// as much as three calls of poll(2), and each wait then a third of one.
 const ORPHANS_BEFORE_SET: u32 = 8;
 /// Pause after poll(2) has failed for want of memory.
 const POLL_ERROR_PAUSE: Duration = Duration::from_millis(100);
@@ -49,7 +49,7 @@ pub enum Event {
     PowerButton,
     /// A signal requests a shutdown.
     ShutdownSignal(ShutdownKind),
-    /// A signal arrived, whatever its meaning.
+    /// PID 1 received a signal, also SIGCHLD.
     Signal,
 }
 
@@ -70,7 +70,7 @@ struct Wakeup {
     readable: Vec<Readable>,
     /// Requests of the signals.
     requests: Vec<Request>,
-    /// Child that has been reaped, and that PID 1 knows.
+    /// Child that PID 1 knows and has reaped.
     ended: Option<(Pid, ExitStatus)>,
 }
 
@@ -104,8 +104,8 @@ pub struct EventSources {
     pub control: Option<control::Server>,
     /// Children have ended that are not reaped yet.
     pub reap_pending: bool,
-    /// The end of a child that is no service's ends the sleep. Without it, orphans are reaped, and the sleep
-    /// continues.
+    /// True if the end of a child that belongs to no service ends the sleep. Otherwise orphans are reaped, and the
+    /// sleep continues.
     pub wakes_for_orphans: bool,
     /// Child whose exit status is kept, and that status once the child is reaped.
     kept_status: Option<(Pid, Option<ExitStatus>)>,
@@ -146,7 +146,7 @@ impl EventSources {
         }
     }
 
-    /// Keeps a client of the control channel that is to be told of changes.
+    /// Keeps a client of the control channel, which is notified of changes.
     pub fn follow(&mut self, client: PendingClient) {
         if let Some(server) = &mut self.control {
             server.follow(client);
@@ -198,7 +198,7 @@ impl EventSources {
         events
     }
 
-    /// Sleeps until a signal or a button requests a shutdown, `until` at the latest. Reaps nobody.
+    /// Sleeps until a signal or a button requests a shutdown, or until `until`. Reaps no child.
     pub fn wait_for_shutdown(&mut self, until: Millis) -> Option<ShutdownKind> {
         let nobody = Manager::new(Vec::new(), None, |_, _| {});
         self.wakes_for_orphans = true;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The loop that PID 1 spends its life in: sleep, react, move the services.
+//! Event loop of PID 1: sleep until an event, run the reactions, settle the services.
 //!
 //! Work that takes time is done by another process, and every wait for a process has a deadline. One
 //! reaction waits: in a copy of a template, [`crate::boot`] waits at most five seconds for the drivers of
@@ -19,8 +19,8 @@ use crate::state::SystemState;
 /// The loop, with everything that it works on.
 pub struct EventLoop<'a> {
     context: Context<'a>,
-    /// Events whose reaction has to wait for another event, at most one for each reaction. They go
-    /// with the loop: the services of a later loop have not run yet, and find the devices themselves.
+    /// Events whose reaction has to wait for another event, at most one for each reaction. They are
+    /// dropped with the loop: the services of a later loop have not run yet, and find the devices themselves.
     waiting: Vec<(&'static Reaction, Event)>,
 }
 
@@ -50,7 +50,7 @@ impl<'a> EventLoop<'a> {
     }
 
     /// Stops every service and runs until all have ended, or until `deadline`. Reactions run
-    /// meanwhile: what the event sources tell, they tell once.
+    /// meanwhile, because the sources report each event once.
     pub fn stop_services(&mut self, deadline: Millis) {
         self.context.manager.note(now(), Input::StopAll);
         self.settle();
@@ -91,7 +91,7 @@ impl<'a> EventLoop<'a> {
         } = &mut self.context;
         let shutdown = state.scheduled.map(|s| s.at);
         let until = deadline.into_iter().chain(shutdown).min();
-        // The loader of drivers is a child that no service has.
+        // The loader of drivers is a child of PID 1 that belongs to no service.
         sources.wakes_for_orphans = state.loader.has_waiting();
         let events = sources.poll_once(manager, until);
         // Reactions to the ends of services read their reports before clients of the control channel get answers.
@@ -110,7 +110,7 @@ impl<'a> EventLoop<'a> {
         }
     }
 
-    /// Reacts to changes of services and moves the services, until nothing changes any more.
+    /// Reacts to changes of services and settles the services, until nothing changes any more.
     fn settle(&mut self) {
         loop {
             for change in self.context.manager.take_changes() {
@@ -126,7 +126,7 @@ impl<'a> EventLoop<'a> {
         self.save_state();
     }
 
-    /// Tells those clients of the control channel that follow the report of a change.
+    /// Notifies the clients of the control channel that follow the report of a change.
     fn tell_followers(&mut self) {
         let Context {
             state,
@@ -138,7 +138,7 @@ impl<'a> EventLoop<'a> {
         }
     }
 
-    /// Saves what the services are to do, for the program after a crash.
+    /// Saves the requested state of the services, for the execution of PID 1 after a crash.
     fn save_state(&mut self) {
         let Context { state, manager, .. } = &mut self.context;
         if let Some(mut file) = state.state_file.take() {
@@ -232,7 +232,7 @@ mod tests {
         });
         let mut events = EventLoop::new(&mut state, &mut manager, &mut sources);
         while !client.is_finished() {
-            // The deadline is over: each call reads what is there.
+            // The deadline is over: each call handles the events that exist.
             events.stop_services(0);
         }
         std::fs::remove_file(&path).unwrap();

@@ -37,7 +37,7 @@ pub fn tell_ready(context: &mut Context<'_>, _: &Event) {
     }
 }
 
-/// Tells a host that waits on vsock, as a document of Ignition says, once in a boot.
+/// Reports to a host that waits on vsock, which a document of Ignition asks for, once in a boot.
 pub fn tell_ready_by_vsock(context: &mut Context<'_>, _: &Event) {
     let text = fs::read_to_string(READY_VSOCK).unwrap_or_default();
     let Ok(port) = text.trim_end().parse() else {

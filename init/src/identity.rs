@@ -64,9 +64,9 @@ fn random_id() -> io::Result<String> {
     Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
 }
 
-/// Tells podman that a podman-machine on the host publishes ports, if a flag says so. podman refuses
-/// to publish where it is told and no host answers; a marker that is there without the flag is of
-/// another host's tool, and stays.
+/// Writes the markers by which podman learns that a podman-machine on the host publishes ports. With a marker,
+/// podman refuses to publish if no host answers. A marker that exists without the flag belongs to
+/// another tool of the host, and stays.
 ///
 /// # Errors
 /// A marker cannot be written.
@@ -75,8 +75,8 @@ pub fn mark_published_by_host() -> Result<()> {
     markers.try_for_each(|path| replace(path, b"qemu\n", 0o644))
 }
 
-/// Writes the keys of the flags to the file that sshd reads. Without a key a warning is logged:
-/// nobody can log in.
+/// Writes the keys of the flags to the file that sshd reads. Without a key a warning is logged, because
+/// no user can log in.
 ///
 /// # Errors
 /// The file cannot be written.

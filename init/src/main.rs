@@ -43,22 +43,22 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
 }
 
 /// Runs as PID 1. The kernel passes on all words of its command line that it does not know, so
-/// only the arguments of [`crash`] are looked at.
+/// only the arguments of [`crash`] are read.
 fn pid1(args: [&[u8]; 3]) -> ! {
     let before = crash::Crashes::before(args);
     crash::install_handlers(before);
-    // A program before this one may have ignored SIGCHLD, which survives execve(2): the kernel would then reap by
-    // itself, and no end of a service be seen (wait(2), notes).
+    // An earlier program may have ignored SIGCHLD, which survives execve(2): the kernel would then reap children
+    // itself, and PID 1 would see the end of no service (wait(2), NOTES).
     // SAFETY: SIG_DFL is no function.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
     let signals = loop {
         match Signals::block() {
             Ok(signals) => break signals,
-            // Out of memory at the very start: PID 1 waits, and obeys signals meanwhile.
+            // There is no memory at the start: PID 1 waits, and handles signals meanwhile.
             Err(_) => crash::reap_and_wait_a_second(),
         }
     };
-    // From here on Ctrl-Alt-Del is a signal and no reset; not before the signal is blocked
+    // Ctrl-Alt-Del sends a signal from here on instead of a reset. The signal is blocked already
     // (reboot(2), RB_DISABLE_CAD).
     let _ = nix::sys::reboot::set_cad_enabled(false);
     match before.in_a_row {

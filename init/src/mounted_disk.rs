@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The disk that containers are on, as the kernel's list of mounts says.
+//! The disk with the containers, from the kernel's list of mounts.
 
 use std::fs::File;
 use std::io::Read;
@@ -14,7 +14,7 @@ const USUAL_LIST_BYTES: usize = 8 * 1024;
 /// Mount point of the part of the disk that containers are on.
 const CONTAINERS: &[u8] = b"/var/lib/containers";
 
-/// Device of the mount that containers are on, as the kernel's list of mounts says. The list is long, and is read
+/// Device of the mount with the containers, from the kernel's list of mounts. The list is long, and is read
 /// only when it has changed.
 #[derive(Debug, Default)]
 pub struct MountedDisk {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Recovery from a crash of PID 1: the new program takes over what still runs.
+//! Recovery from a crash of PID 1: the new execution takes over the services that still run.
 //!
-//! The state that PID 1 has saved ([`crate::saved_state`]) tells what is to run, and the kernel's cgroups tell
-//! what runs: a process counts if it is a child of PID 1 in the cgroup of the service. A service that has
+//! The saved state ([`crate::saved_state`]) has the services that are requested, and the kernel's cgroups have
+//! those that run: a process counts if it is a child of PID 1 in the cgroup of the service. A service that has
 //! ended meanwhile is reaped and started again by its policy.
 
 use std::os::fd::OwnedFd;
@@ -26,7 +26,7 @@ use crate::state_file::read_inherited;
 use crate::{control_requests, crash, data_disk, rescue, root, shutdown, startup};
 
 /// Pause before the services are taken over, after the second crash in a row, in milliseconds. It
-/// doubles with each further one: a crash loop costs little, and ends by itself.
+/// doubles with each further crash: a crash loop costs little, and ends by itself.
 const PAUSE_MS: Millis = 1_000;
 /// Longest pause, in milliseconds.
 const MAX_PAUSE_MS: Millis = 30_000;
@@ -126,7 +126,7 @@ fn take_over(
     startup::serve(&mut state, &mut sources, &mut manager)
 }
 
-/// Opens the sources of device events again, and looks at devices that have come meanwhile.
+/// Opens the sources of device events again, and examines devices that have appeared meanwhile.
 fn reopen_devices(state: &mut SystemState, sources: &mut EventSources) {
     let uevents = UeventSocket::open();
     state.degraded.set_err("devices", uevents.as_ref());

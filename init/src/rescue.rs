@@ -77,7 +77,7 @@ pub fn serve_until_left(state: &mut SystemState, sources: &mut EventSources) {
 }
 
 /// Returns true if a shell has ended with status 0, or all have ended. A shell whose terminal
-/// cannot be opened ends as well, but nobody has left it.
+/// cannot be opened ends with another status.
 fn is_left(manager: &Manager) -> bool {
     let s = manager.supervisor();
     let has_ended = |id| matches!(s.state(id), State::Done | State::Failed);

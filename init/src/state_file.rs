@@ -21,7 +21,7 @@ pub struct StateFile {
 }
 
 impl StateFile {
-    /// Creates the file; `None` without memory or a descriptor. A crash then loses what is to run.
+    /// Creates the file; `None` without memory or a descriptor. A crash then loses the requested state of the services.
     #[must_use]
     pub fn create() -> Option<StateFile> {
         let file = memfd_create(c"boot2podman", MFdFlags::MFD_CLOEXEC).ok()?;

@@ -3,9 +3,9 @@
 //! disk a host then copies. No driver of a network card is loaded, fw_cfg, which differs between the
 //! machines, is not read, and there is no host key, machine-id or address.
 //!
-//! The service `template` ends in a copy of the memory, or if the preparation fails before the host is told
+//! The service `template` ends in a copy of the memory, or if the preparation fails before its report to the host
 //! ([`crate::service_table`]). A reaction to its end ([`crate::reactions`]) then runs the phases of the boot
-//! that a template leaves out. From then on the machine is one like any other.
+//! that a template leaves out. The machine then has an identity of its own.
 
 use std::fs;
 use std::path::Path;

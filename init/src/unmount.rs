@@ -154,7 +154,7 @@ fn detach_busy(mount: &Mount, owns_machine: bool) -> bool {
     if is_read_only {
         info!("{}: made read-only: it is clean", target.to_string_lossy());
     }
-    // A detached mount goes with its last holder. MNT_FORCE aborts the requests to a dead server
+    // A detached mount ends with its last holder. MNT_FORCE aborts the requests to a dead server
     // (umount(2)), also those of a container's host.
     let force = match mount.kind {
         MountKind::Remote if owns_machine => MntFlags::MNT_FORCE,

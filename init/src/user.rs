@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Name and number of the user who may log in beside root: what the configuration says in place of
-//! what the image has.
+//! Name and number of the user who may log in beside root: those of the configuration replace
+//! those of the image.
 
 use std::path::Path;
 

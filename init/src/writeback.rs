@@ -25,7 +25,7 @@ pub fn call_limit_ms(kind: MountKind) -> i32 {
         // A disk writes data back, for half of the phase's time: one that hangs leaves time for others.
         MountKind::Disk => 15_000,
         MountKind::Stacked => 5_000,
-        // A server that is there answers at once, and takes more and more of what it has not got.
+        // A server that works answers at once, and its amount of missing data decreases.
         MountKind::Remote => 2_000,
     }
 }
@@ -83,7 +83,7 @@ pub fn is_written_back(child: &Child, mut deadline: Deadline) -> bool {
 }
 
 /// Returns the amount of dirty data and of data under writeback, in KiB (proc_meminfo(5)); `None`
-/// if the text does not have both. What a server of NFS has got and not yet stored counts as under writeback.
+/// if the text does not have both. Data that an NFS server has received and not stored yet counts as under writeback.
 fn dirty_kib(meminfo: &str) -> Option<u64> {
     let value = |name: &str| {
         let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Machines of boot2podman on a host.
 //!
-//! No daemon: each running machine has one keeper process, and a machine's state follows from
-//! locks that the kernel holds for the keeper and for QEMU ([`state`]). Text that people and
-//! scripts read is made by pure functions ([`text`]), and is all that there is where unix sockets,
-//! locks and signals are not those of POSIX.
+//! The crate needs no daemon: each running machine has one keeper process, and a machine's state follows from
+//! locks that the kernel holds for the keeper and for QEMU ([`state`]). Pure functions ([`text`]) make the
+//! text that people and scripts read. On a host without the unix sockets, locks and signals of POSIX, the crate
+//! has these functions only.
 
 #[cfg(unix)]
 #[macro_use]

@@ -15,7 +15,7 @@ use crate::Pid;
 use crate::service::{ServiceDef, User};
 
 /// Maximum number of cgroups, the service's included, whose processes are signalled. A fork bomb
-/// must not keep PID 1 from its other work; what is left is killed at the deadline.
+/// must not keep PID 1 from its other work; the remaining processes are killed at the deadline.
 const MAX_CGROUPS: usize = 64;
 /// Maximum number of processes that are signalled, for the same reason.
 const MAX_PROCESSES: usize = 4_096;
@@ -128,8 +128,8 @@ impl Cgroup {
         !self.dir.exists() || is_below(&text, &self.dir)
     }
 
-    /// Removes the cgroup, so that its limits do not apply to the next one of this name. It stays
-    /// if a process is left in it.
+    /// Removes the cgroup, so that its limits do not apply to the next one of this name. The cgroup stays
+    /// if it has a process.
     pub fn remove(&self) {
         let _ = fs::remove_dir(&self.dir);
     }

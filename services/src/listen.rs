@@ -13,7 +13,7 @@ use sys::error::{Doing, Result};
 use crate::service::Socket;
 
 /// The rights of a user for files, until the value is dropped (setfsuid(2)). The directory of a
-/// user's socket is the user's, who may replace any part of its path by a link at any time.
+/// user's socket belongs to the user, who may replace any part of its path by a link at any time.
 struct AsUser;
 
 impl AsUser {

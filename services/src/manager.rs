@@ -96,7 +96,7 @@ impl Manager {
         &self.supervisor
     }
 
-    /// Settles, and returns what is to be done in place of doing it: tests without processes note the
+    /// Settles, and returns the actions without carrying them out: tests without processes note the
     /// outcome themselves.
     #[doc(hidden)]
     pub fn decide(&mut self, now: Millis) -> Vec<Action> {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The descriptors between PID 1 and one service, and what is read from them. Every read is of
-//! bounded length, and none blocks.
+//! Descriptors between PID 1 and one service, and the data that is read from them. Each read has a bounded
+//! length, and does not block.
 
 use std::os::fd::OwnedFd;
 

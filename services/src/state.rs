@@ -170,7 +170,7 @@ pub enum Change {
     /// A stop was requested of a service without a process: it is off. A start that was due, its last end
     /// and its report no longer count, and its socket is not watched.
     Cancelled(ServiceId),
-    /// The service has written another report of what it lacks.
+    /// The service has written a new report, the lines of its degraded file.
     Reported(ServiceId),
 }
 

@@ -204,7 +204,7 @@ impl Supervisor {
         std::mem::take(&mut self.effects.changes)
     }
 
-    /// Moves every service that can move and returns what is to be done: the second phase.
+    /// Starts and stops every service that may change, and returns the actions: the second phase.
     pub fn settle(&mut self, now: Millis) -> Vec<Action> {
         // When a service stops, a service that it needs may become free to stop: the pass is repeated.
         while self.stop_unneeded(now) {}
@@ -258,7 +258,7 @@ impl Supervisor {
         }
     }
 
-    /// Requests the stop of a service because of one that it is bound to: what it has failed or done stays
+    /// Requests the stop of a service because of one that it is bound to. The result of its last run stays
     /// known.
     fn request_stop_of_dependent(&mut self, now: Millis, id: ServiceId) {
         for other in self.ids() {

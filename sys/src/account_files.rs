@@ -19,7 +19,7 @@ const FILES: &[(&str, &[usize])] = &[
     ("shadow", &[]),
     ("subuid", &[]),
     ("subgid", &[]),
-    // The last one: it tells which user there is.
+    // passwd is the last file: it decides which user exists.
     (PASSWD, &[2, 3]),
 ];
 
@@ -43,7 +43,7 @@ fn has(etc: &Path, user: Identity<'_>) -> Result<bool> {
 }
 
 /// Gives the user `was` the name and the number of `is` below `root`, and a home of that name. A user
-/// who is there with both keeps what there is.
+/// who exists with both is not changed.
 ///
 /// # Errors
 /// A file or the home cannot be read or written.
@@ -97,7 +97,7 @@ pub fn owner(etc: &Path, uid: u32) -> Result<Option<String>> {
 }
 
 /// Gives the user `was` the name and the number of `is` in the files of `etc`. A user of that name who
-/// is there already gets the number alone, and `was` stays: a second call changes nothing.
+/// exists already gets the number only, and `was` stays: a second call changes nothing.
 ///
 /// # Errors
 /// A file cannot be read or written.

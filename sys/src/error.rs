@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The error of everything that asks the kernel for something.
+//! Error of a step that calls the kernel.
 //!
-//! A step that fails says what was attempted, on which path, and with which errno, so that
+//! The error names the step, the path and the errno, so that
 //! callers decide by [`Error::errno`] and users read all of it on one line:
 //!
 //! ```

@@ -60,7 +60,7 @@ fn replace_by(path: &Path, write_new: impl Fn(&Path) -> io::Result<()>) -> Resul
         temporary.push(".b2p-new");
         let temporary = Path::new(&temporary);
         let replaced = write_new(temporary).and_then(|()| fs::rename(temporary, path));
-        // What a full file system has taken of the file is given back.
+        // A part of the file that a full file system has stored is freed.
         replaced.inspect_err(|_| drop(fs::remove_file(temporary)))
     };
     write().on(path)
@@ -141,7 +141,7 @@ pub fn open_regular(path: &Path) -> Result<Option<fs::File>> {
 }
 
 /// Opens a regular file to append to it and to read it, or makes it with permission bits `mode`. A
-/// symbolic link is not followed: what is written would be another file's.
+/// symbolic link is not followed, because the data would be written to another file.
 ///
 /// # Errors
 /// The file cannot be opened or made, or is not a regular one; the error says what it is.
@@ -183,7 +183,7 @@ fn not_a_file(kind: &'static str) -> Error {
     Error::invalid(format!("not a file: {kind}"))
 }
 
-/// Opens a regular file, or says what else the path is. The open of a fifo would wait for its
+/// Opens a regular file, or returns the kind of another file. The open of a fifo would wait for its
 /// other end (fifo(7)), that of a terminal could make it the controlling one, and a symbolic
 /// link may lead to a device, to a disk that hangs, or out of the disk that has it.
 fn open(path: &Path) -> io::Result<std::result::Result<fs::File, &'static str>> {

@@ -86,7 +86,7 @@ fn below(printk: &str, wanted: u8) -> u8 {
 
 /// Priority of a warning (syslog(3)).
 pub const WARNING: u8 = 4;
-/// Priority of a normal condition that a person is told of (syslog(3), `LOG_NOTICE`).
+/// Priority of a normal but significant condition (syslog(3), `LOG_NOTICE`).
 pub const NOTICE: u8 = 5;
 
 /// Console level at which a record of every priority is printed: the kernel prints records whose
@@ -117,7 +117,7 @@ pub fn write_service_line(name: &str, line: &[u8]) {
     write_records(7, &format!("{name}: "), line);
 }
 
-/// Writes the records of a text; every line of this program to the log comes through here.
+/// Writes the records of a text. Every line of this program to the log passes this function.
 fn write_records(priority: u8, prefix: &str, text: &[u8]) {
     for record in records(prefix, text) {
         // One write is one record. The kernel prints a record at once only if it ends in a newline;

@@ -86,33 +86,34 @@ pub fn mount_kind(fstype: &str) -> Option<MountKind> {
     }
 }
 
-/// Returns the mounts of `text` that must be unmounted, in order: the last one mounted comes first.
-/// The root is in RAM and stays. A mount in memory is included if it is mounted on one that must
-/// go, which is busy before, as with the /dev/shm of a container; or if it covers one, which has no
-/// path before.
+/// Returns the mounts of `text` that must be unmounted, in order: the last one mounted is the first.
+/// The root is in RAM and stays. A mount in memory is included if its mount point is on a mount of the list,
+/// which is busy until then, as with the /dev/shm of a container; or if it covers such a mount, which has no
+/// path until then.
 #[must_use]
 pub fn to_unmount(text: &[u8]) -> Vec<Mount> {
     let mut rows: Vec<Row> = text.split(|b| *b == b'\n').filter_map(parse).collect();
     rows.retain(|row| row.mount.target != b"/");
     // A mount that was moved may be listed before the one that it is on.
     while mark_holders(&mut rows) {}
-    let going = rows.into_iter().rev().filter(|row| row.goes);
-    going.map(|row| row.mount).collect()
+    let unmounted = rows.into_iter().rev().filter(|row| row.must_unmount);
+    unmounted.map(|row| row.mount).collect()
 }
 
-/// Marks the mounts that must go because others must. Returns true if there are any.
+/// Marks the mounts that must be unmounted before others can be. Returns true if there are any.
 fn mark_holders(rows: &mut [Row]) -> bool {
-    let all_going = rows.iter().filter(|row| row.goes);
-    let parents: HashSet<u64> = all_going.map(|row| row.mount.id).collect();
+    let marked = rows.iter().filter(|row| row.must_unmount);
+    let parents: HashSet<u64> = marked.map(|row| row.mount.id).collect();
     let mut has_marked = false;
     for at in 0..rows.len() {
         let (earlier, rest) = rows.split_at_mut(at);
-        let Some(row) = rest.first_mut().filter(|row| !row.goes) else {
+        let Some(row) = rest.first_mut().filter(|row| !row.must_unmount) else {
             continue;
         };
-        let covers = |other: &Row| other.goes && below(&other.mount.target, &row.mount.target);
-        row.goes = parents.contains(&row.mount.parent) || earlier.iter().any(covers);
-        has_marked |= row.goes;
+        let covers =
+            |other: &Row| other.must_unmount && below(&other.mount.target, &row.mount.target);
+        row.must_unmount = parents.contains(&row.mount.parent) || earlier.iter().any(covers);
+        has_marked |= row.must_unmount;
     }
     has_marked
 }
@@ -145,8 +146,8 @@ fn below(path: &[u8], dir: &[u8]) -> bool {
 /// A line of the list.
 struct Row {
     mount: Mount,
-    /// True if the mount must go; when it is parsed, for its own sake.
-    goes: bool,
+    /// True if the mount must be unmounted. The parser sets this for disks, servers and mount namespaces that have a name.
+    must_unmount: bool,
 }
 
 /// Parses a line: `36 35 98:0 /root /target options optional… - type source super`.
@@ -170,7 +171,7 @@ fn parse(line: &[u8]) -> Option<Row> {
     };
     Some(Row {
         mount,
-        goes: own.is_some(),
+        must_unmount: own.is_some(),
     })
 }
 

@@ -6,7 +6,7 @@ use config::Config;
 /// Prefix of the names of console services.
 pub const CONSOLE_PREFIX: &str = "console-";
 
-/// Exit status by which a helper says that another start is of no use (`EX_CONFIG` of sysexits.h).
+/// Exit status by which a helper reports that another start is of no use (`EX_CONFIG` of sysexits.h).
 /// The row of the helper in the table of services declares the status final.
 pub const EX_CONFIG: u8 = 78;
 

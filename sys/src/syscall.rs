@@ -256,8 +256,8 @@ pub fn in_child_with(descriptors: &[BorrowedFd<'_>], work: impl FnOnce()) -> Opt
     }
 }
 
-/// Closes sockets, of which a child is the last owner. Descriptors that clients have sent, and that nobody has
-/// received, end with a socket, and such an end may wait for ever: for a peer that reads nothing
+/// Closes sockets, of which a child is the last owner. Descriptors that clients have sent, and that were not
+/// received, are closed with a socket, and such an end may wait for ever: for a peer that reads nothing
 /// (SO_LINGER, socket(7)), or for a server of FUSE. A process that ends lingers for none.
 pub fn close_in_child(sockets: Vec<OwnedFd>) {
     if sockets.is_empty() {

@@ -28,7 +28,7 @@ pub const SESSION: &str = "session";
 /// Leaf of what the machine runs as the user.
 pub const CONTAINERS: &str = "containers";
 
-/// Files that are the user's (cgroup-v2.rst, "Model of Delegation"). Those of limits are not: they
+/// Files that the user owns (cgroup-v2.rst, "Model of Delegation"). root owns the files of limits, which
 /// belong to the cgroup above.
 const DELEGATED: &[&str] = &[PROCS, "cgroup.subtree_control", "cgroup.threads"];
 /// File with the processes of a cgroup.
@@ -65,7 +65,7 @@ pub fn leaf(users: &Path, uid: u32, gid: u32, name: &str) -> Result<PathBuf> {
 }
 
 /// Creates a leaf beside the leaf `name` for the calling process, for a user whose own one cannot be
-/// entered: a session that stays where it is would count to sshd. Those of processes that have ended are removed.
+/// entered: a session that stays where it is would count to sshd. Leaves of processes that have ended are removed.
 ///
 /// # Errors
 /// The directory cannot be created or given to the user, or the user has made one of that name that no process
@@ -96,7 +96,7 @@ fn remove_unused(user: &Path, name: &str) {
     }
 }
 
-/// Opens the `cgroup.procs` of a user's leaf below [`USERS`]. The kernel judges a move by who has
+/// Opens the `cgroup.procs` of a user's leaf below [`USERS`]. The kernel checks a move by the credentials of the process that has
 /// opened the file (`cgroup_procs_write` in kernel/cgroup/cgroup.c), so that a child writes "0"
 /// to it after it has become the user. A leaf that cannot be entered is replaced by a [`fresh_leaf`].
 ///

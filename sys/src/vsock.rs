@@ -15,7 +15,7 @@ pub const HOST_CID: u32 = libc::VMADDR_CID_HOST;
 /// Once connected, a vsock stream is read and written as one of `AF_UNIX`.
 ///
 /// # Errors
-/// The errno of socket(2) or connect(2): ENODEV without a device, ECONNRESET where nobody listens.
+/// The errno of socket(2) or connect(2): ENODEV without a device, ECONNRESET where no process listens.
 pub fn connect_to_host(port: u32) -> nix::Result<UnixStream> {
     let flags = SockFlag::SOCK_CLOEXEC;
     let fd: OwnedFd = socket(AddressFamily::Vsock, SockType::Stream, flags, None)?;

@@ -35,8 +35,8 @@ struct Call {
     verb: Option<Verb>,
 }
 
-/// `rc-update add|del NAME [RUNLEVEL]`: who adds a service writes its script at every boot. Returns the
-/// exit status.
+/// Accepts `rc-update add|del NAME [RUNLEVEL]` without effect, because a program that adds a service writes its script at
+/// every boot. Returns the exit status.
 pub fn rc_update(args: &[String]) -> i32 {
     match args.first().map(String::as_str) {
         Some("add" | "del" | "delete" | "-u" | "--update") => 0,

@@ -34,7 +34,7 @@ mod update_timer;
 
 /// Exit status for a lack of privilege (systemctl(1), LSB).
 const NOT_ALLOWED: i32 = 4;
-/// Option by which a user's command tells the one that it runs as root that it has made the links.
+/// Option by which the command of a user reports to its command as root that the links are made.
 const HAS_LINKS: &str = "links-are-made";
 /// Verbs that change nothing: everybody may ask.
 const READING: &[&str] = &[
@@ -95,7 +95,7 @@ fn answered(
     (worst, (!left.is_empty()).then(rest))
 }
 
-/// Runs the command for what is no shim's, and returns the exit status.
+/// Runs a command that no shim answers, and returns the exit status.
 fn answer(control: &ControlClient, table: &'static [Applet], args: &[String]) -> i32 {
     let options = Options::parse(args);
     if options.has("help") {

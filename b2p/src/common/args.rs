@@ -26,7 +26,7 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// Prints `usage`, or what is wrong; returns the exit status.
+/// Prints `usage`, or the fault; returns the exit status.
 #[must_use]
 pub fn usage(command: &str, problem: &Problem, usage: &str) -> i32 {
     match problem {

@@ -26,8 +26,8 @@ const PRIORITY: u8 = 10 << 3 | 6;
 /// Longest line, in bytes: it fits into one record of the kernel log.
 const MAX_LINE: usize = 800;
 
-/// Logs that the person who runs this process did `action`. Never waits: if /dev/log is
-/// missing or full, the line goes to the kernel log.
+/// Logs that the person who runs this process did `action`. The function never waits: if /dev/log is
+/// missing or full, it writes the line to the kernel log.
 pub fn record(action: &str) {
     let line = one_line(&format!("{}: {action}", actor()));
     if send(Path::new(DEV_LOG), &line).is_err() {

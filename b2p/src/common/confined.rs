@@ -62,7 +62,7 @@ impl Tree {
         self
     }
 
-    /// Returns what is at `path`, without following a link there; `None` if there is nothing.
+    /// Returns the kind of the file at `path`, without following a link there; `None` if there is no file.
     ///
     /// # Errors
     /// A directory on the way is missing, is a link of another user, or cannot be searched.
@@ -70,7 +70,7 @@ impl Tree {
         Ok(self.stat(path)?.map(|stat| format_of(&stat)))
     }
 
-    /// Returns owner and permission bits of what is at `path`; `None` if there is nothing.
+    /// Returns owner and permission bits of the file at `path`; `None` if there is no file.
     ///
     /// # Errors
     /// The errors of [`Tree::kind`].
@@ -241,7 +241,7 @@ impl Tree {
         made.on(path)
     }
 
-    /// Opens the directory of `path`, made if `make` says so; returns it with the last name.
+    /// Opens the directory of `path`, and makes it if `make` is true; returns it with the last name.
     fn parent(&self, path: &str, make: bool) -> Result<(OwnedFd, OsString)> {
         let mut names: VecDeque<OsString> = names(OsStr::new(path));
         let last = names.pop_back();

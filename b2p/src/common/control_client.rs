@@ -46,7 +46,7 @@ impl ControlClient {
     }
 }
 
-/// Turns the error into one for users. `command` is what they can repeat with sudo(8).
+/// Converts the error into one for users. `command` is the command that they can repeat with sudo(8).
 #[must_use]
 pub fn explain(error: &RequestError, command: &str) -> Error {
     match error {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The degraded lines of a helper: what it was asked for and could not do.
+//! Degraded lines of a helper: parts of the machine that were requested and do not work.
 //!
-//! A helper that runs as the service NAME leaves them in /run/boot2podman/NAME.degraded, one
-//! line `degraded PART: WHY` for each part; most parts have the name of the service. PID 1 reads the file when the helper has ended, and when a
-//! helper that continues says that it has changed (`init::ready`), and then shows and logs the
-//! lines. Lines that are no longer in the file are taken back: an empty file withdraws all.
+//! A helper that runs as the service NAME writes them to /run/boot2podman/NAME.degraded, one
+//! line `degraded PART: WHY` for each part; most parts have the name of the service. PID 1 reads the file when the
+//! helper has ended, and when a running helper reports that the file has changed (`init::ready`). PID 1 then logs
+//! the new lines, and removes lines that are no longer in the file: an empty file removes all.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -78,7 +78,7 @@ impl Degraded {
     }
 
     /// Replaces the lines by those that are true now, each a part of the machine and a reason, and
-    /// tells PID 1 of a difference: for a helper that runs on.
+    /// notifies PID 1 of a difference. Used by helpers that run for as long as the machine.
     pub fn update<'a>(&mut self, lines: impl IntoIterator<Item = (&'a str, String)>) {
         let lines = lines.into_iter();
         let now: Vec<_> = lines

@@ -7,16 +7,16 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 /// Number of the first descriptor that is passed (`SD_LISTEN_FDS_START`).
 const FIRST: RawFd = 3;
 
-/// Returns descriptor 3 if `LISTEN_PID` and `LISTEN_FDS` say that this process was given
-/// exactly one. May be called once: the descriptor has one owner. Programs that this process starts
+/// Returns descriptor 3 if, by `LISTEN_PID` and `LISTEN_FDS`, this process was given
+/// exactly one. The function may be called once, because the descriptor has one owner. Programs that this process starts
 /// do not inherit it: some run as other users, who could accept clients in its place.
 #[must_use]
 pub fn inherited_socket() -> Option<OwnedFd> {
     let own_pid = std::process::id().to_string();
     let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|v| v == value);
     let passed = is("LISTEN_PID", &own_pid) && is("LISTEN_FDS", "1");
-    // SAFETY: nothing has been opened as 3 by this process: the descriptor was open when it
-    // was started, as LISTEN_FDS says, nobody else owns it, and it is taken once.
+    // SAFETY: the descriptor was open when this process was started (LISTEN_FDS), has no other owner, and is taken
+    // once.
     passed.then(|| unsafe { take(FIRST) })?
 }
 
@@ -25,7 +25,7 @@ pub fn inherited_socket() -> Option<OwnedFd> {
 /// # Safety
 /// The descriptor has no other owner.
 unsafe fn take(number: RawFd) -> Option<OwnedFd> {
-    // SAFETY: integers; then a descriptor that is open, and by the caller's word nobody's.
+    // SAFETY: integers; then a descriptor that is open, and has no other owner (the requirement of this function).
     unsafe {
         let is_open = libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) == 0;
         is_open.then(|| OwnedFd::from_raw_fd(number))
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn programs_that_are_started_later_do_not_inherit_it() {
-        // SAFETY: dup(2) makes a descriptor that nobody owns, and that execve(2) would keep.
+        // SAFETY: dup(2) makes a descriptor without an owner, which execve(2) would keep.
         let (taken, closed) = unsafe { (take(libc::dup(0)), take(-1)) };
         let taken = taken.unwrap();
         // SAFETY: integers.

@@ -24,7 +24,7 @@ pub fn open(pid: i32) -> Option<OwnedFd> {
 #[must_use]
 pub fn ended_within(pid: u32, limit: Duration) -> bool {
     let Some(fd) = open(pid.cast_signed()) else {
-        return true; // The wait(2) that follows reports what is wrong.
+        return true; // The wait(2) that follows reports the fault.
     };
     let deadline = Instant::now() + limit;
     loop {

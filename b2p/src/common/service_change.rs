@@ -121,7 +121,7 @@ pub fn change(env: &Environment, verb: Verb, name: Name) -> Result<String> {
     change_while(env, verb, name, &|| true)
 }
 
-/// Changes one service, and waits for the result as long as `is_wanted` says so, which is asked each second.
+/// Changes one service, and waits for the result as long as `is_wanted`, which is called each second, returns true.
 ///
 /// # Errors
 /// The change fails as in [`change`], or the result is not wanted any more: PID 1 continues with the change.
@@ -272,8 +272,8 @@ fn needs(env: &Environment, name: &str) -> Vec<String> {
     needs.map(str::to_owned).collect()
 }
 
-/// Sleeps until PID 1 tells of a change of its report, for `limit_ms` at most. The first call follows
-/// the report, whose first notice comes at once: no change is missed between two looks.
+/// Sleeps until PID 1 sends a notice that its report has changed, for `limit_ms` at most. The first call follows
+/// the report. Its first notice is sent at once, so that no change is missed between two reads.
 fn sleep_until_change(env: &Environment, follower: &mut Option<Follower>, limit_ms: u64) {
     let Some(followed) = follower else {
         *follower = env.control.follow().ok();

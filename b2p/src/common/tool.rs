@@ -65,7 +65,7 @@ pub fn run_with_input(
 }
 
 fn run_into_memory(command: &mut Command, input: Stdio, limit: Duration) -> Result<Finished> {
-    // A file without a name, unlike a pipe, takes all output while nobody reads it.
+    // A file without a name, unlike a pipe, takes all output without a reader.
     let mut output = memory_file()?;
     let mut child = command
         .stdin(input)

@@ -7,7 +7,7 @@ use super::{Gpt, is_header, read_table};
 use crate::bytes::{ReadAt, le64, read_at};
 
 /// Reads a primary table that is intact and describes a larger disk, with the size of that disk in
-/// bytes; `None` if the table is invalid, or the disk is as large as it says.
+/// bytes; `None` if the table is invalid, or the disk is as large as the table states.
 ///
 /// # Errors
 /// The disk cannot be read.

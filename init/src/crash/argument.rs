@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Arguments by which a program that crashes tells the new one what has happened.
+//! Arguments by which a crashed execution of PID 1 reports to the next one.
 
 use std::ffi::CStr;
 

@@ -22,7 +22,7 @@ const STANDARD_FALLBACKS: [(&CStr, libc::c_int); 3] = [
 /// Descriptor of the file with the saved state ([`crate::saved_state`]), which the new program
 /// inherits.
 pub const STATE_FD: libc::c_int = 200;
-/// Descriptors below this number are looked at: pipes among them are inherited.
+/// Descriptors below this number are examined: pipes among them are inherited.
 const MAX_DESCRIPTORS: libc::c_int = 1024;
 
 /// Opens those of the descriptors 0, 1 and 2 that are closed. Otherwise the next file that is
@@ -42,8 +42,8 @@ pub fn open_standard() {
     }
 }
 
-/// Lets the new program inherit the saved state and all pipes: with nobody at their other ends, writing
-/// would kill the services (SIGPIPE, pipe(7)).
+/// Lets the new program inherit the saved state and all pipes: without a reader, a write would kill the services
+/// (SIGPIPE, pipe(7)).
 pub(super) fn keep_descriptors() {
     for fd in 3..MAX_DESCRIPTORS {
         // SAFETY: integers, and a structure that lives here.
@@ -62,7 +62,7 @@ pub(super) fn keep_descriptors() {
 /// can have that number.
 #[must_use]
 pub fn keep_state(file: OwnedFd) -> Option<OwnedFd> {
-    // SAFETY: integers. A descriptor that dup3(2) has made is nobody's yet.
+    // SAFETY: integers. A new descriptor of dup3(2) has no owner yet.
     unsafe {
         let is_free = libc::fcntl(STATE_FD, libc::F_GETFD) < 0;
         let made = is_free && libc::dup3(file.as_raw_fd(), STATE_FD, libc::O_CLOEXEC) >= 0;
@@ -70,12 +70,12 @@ pub fn keep_state(file: OwnedFd) -> Option<OwnedFd> {
     }
 }
 
-/// Returns the descriptors that the program before has left, close-on-exec again. Called before
-/// this program opens any that is not.
+/// Returns the descriptors that the earlier execution has left, close-on-exec again. The function is called before
+/// this one opens a descriptor that is not close-on-exec.
 #[must_use]
 pub fn inherited() -> Vec<OwnedFd> {
-    // SAFETY: integers. Every descriptor of this program is close-on-exec, so one that is not is
-    // nobody's yet.
+    // SAFETY: integers. Every descriptor of this program is close-on-exec, so one that is not has no
+    // owner yet.
     let take = |fd| unsafe {
         let is_inherited = libc::fcntl(fd, libc::F_GETFD) == 0;
         is_inherited.then(|| {

@@ -24,7 +24,7 @@ pub const LOGS: &[Entry] = &[
         },
         ..Entry::DEFAULT
     },
-    // conmon sends there what a container with `--log-driver journald` prints, and reports no error
+    // conmon sends the output of a container with `--log-driver journald` to this socket, and reports no error
     // if there is no socket.
     Entry {
         def: ServiceDef {

@@ -24,7 +24,7 @@ pub(super) const GO_ENV: &[&str] = &["GOGC=400", "GOMEMLIMIT=128MiB"];
 /// services that name it in `needs` still wait. A late service continues to run.
 pub const SERVICES: &[Entry] = &[
     // `b2p data` ends e2fsck(8) after two minutes. Formatting may take longer than `late_ms`: the services
-    // that are ordered after this one then start without the disk, and their state is in RAM.
+    // that are ordered after this one then start without the disk, and keep their files in RAM.
     Entry {
         def: ServiceDef {
             name: DATA,
@@ -214,7 +214,7 @@ pub const SERVICES: &[Entry] = &[
     Entry {
         def: ServiceDef {
             name: USER_SERVICES,
-            why: "the owner's services, quadlets, kube files and compose projects run (docs/guide/services.md)",
+            why: "user services, quadlets, kube files and compose projects run (docs/guide/services.md)",
             argv: &[B2P, "user-services"],
             after: ENGINE_PREREQUISITES,
             late_ms: 60_000,

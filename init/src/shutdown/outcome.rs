@@ -28,7 +28,7 @@ impl Outcome {
         }
     }
 
-    /// Result of a phase that did not come to its end; `cut_short` is true if a second request has ended it.
+    /// Returns the result of a phase that did not complete; `cut_short` is true if a second request has ended it.
     pub(super) fn unfinished(cut_short: bool) -> Outcome {
         match cut_short {
             true => Outcome::CutShort,

@@ -22,7 +22,7 @@ use crate::state::{Action, Change, Input, ServiceId, State};
 use crate::{Millis, Pid, listen};
 
 impl Manager {
-    /// Does what `action` says, and notes the answer to it.
+    /// Carries out `action`, and notes its outcome.
     pub(super) fn act(&mut self, now: Millis, action: Action) {
         match action {
             Action::Spawn(id) => self.spawn(now, id),
@@ -31,7 +31,7 @@ impl Manager {
                 if let Some(io) = self.io.get_mut(id.index()) {
                     io.watched = false;
                 }
-                // Else a client has connected, and the service starts.
+                // In another state, a client has connected, and the service starts.
                 if self.supervisor.state(id) == State::Off {
                     self.changes.push(Change::Cancelled(id));
                 }
@@ -168,7 +168,7 @@ impl Manager {
         }
     }
 
-    /// Kills what is left in the cgroup of a service, unless its kill mode is its first process.
+    /// Kills the remaining processes in the cgroup of a service, unless its kill mode is its first process.
     fn clean(&self, id: ServiceId) {
         let def = self.supervisor.definition(id);
         let def = def.filter(|d| d.kill != KillMode::Process);

@@ -22,7 +22,7 @@ impl fmt::Display for FileErrors {
 
 impl std::error::Error for FileErrors {}
 
-/// A fault and its place: `<file>:<line>: what is wrong: what would be right`.
+/// Fault with its place, as `<file>:<line>: <fault>: <correct form>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileError {
     /// Name of the service, as far as a terminal can show it.

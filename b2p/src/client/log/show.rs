@@ -175,7 +175,7 @@ fn earlier_boot(
     result
 }
 
-/// Shows records as they are logged, until nobody reads the output.
+/// Shows records as they are logged, until the reader of the output has closed it.
 fn follow(ring: &mut Ring, screen: &mut Screen, out: &mut (impl Write + AsFd)) -> io::Result<()> {
     loop {
         if reader_gone(ring.as_fd(), out.as_fd())? {

@@ -94,7 +94,7 @@ impl Summary {
     }
 }
 
-/// Sends until the count, the deadline or a signal ends it; returns true if a reply came.
+/// Sends until the count, the deadline or a signal ends the run; returns true if a reply was received.
 fn run(socket: &Socket, options: &Options<'_>) -> Result<bool> {
     let stop = Stop::new().doing("signal handlers")?;
     let (begin, mut summary) = (Instant::now(), Summary::default());
@@ -142,7 +142,7 @@ fn wait(stop: &Stop, socket: &Socket, until: Instant) -> bool {
     stop.wait(&[(socket.as_fd(), PollFlags::POLLIN)], Some(deadline))
 }
 
-/// Takes the replies that have come.
+/// Reads the replies that have arrived.
 fn receive(socket: &Socket, options: &Options<'_>, begin: Instant, summary: &mut Summary) {
     while let Some(reply) = socket.receive() {
         summary.received += 1;

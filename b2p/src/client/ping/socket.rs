@@ -98,7 +98,7 @@ impl Socket {
         sent.map(drop).doing("send")
     }
 
-    /// Returns the next reply that has come.
+    /// Returns the next reply that has arrived.
     pub fn receive(&self) -> Option<Reply> {
         let mut bytes = vec![0; MAX_MESSAGE];
         let mut control = nix::cmsg_space!(i32);

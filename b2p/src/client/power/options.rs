@@ -67,7 +67,7 @@ pub fn parse(name: &str, args: &[String], now: u32) -> Result<Action, Problem> {
                 options.delay = Some(delay(time, now).ok_or_else(|| wrong_time(time))?);
                 has_time = true;
                 if options.is_shutdown {
-                    break; // The rest is a message to terminals, which nobody reads.
+                    break; // The rest is a message for terminals, which is not sent.
                 }
             }
         }

@@ -40,7 +40,7 @@ impl Targets<'_> {
             let mut names = names.to_vec();
             // `systemctl start` of a service of the machine has it do its work once more.
             names.retain(|name| !units::is_one(name) || !is_active(name));
-            // Of units that are only wanted, an end is nobody's failure.
+            // The failure of a unit that is only wanted (systemd.unit(5), Wants=) is no failure of the command.
             targets.request(&wanted);
             targets.apply(Verb::Start, &names)
         })
@@ -65,7 +65,7 @@ impl Targets<'_> {
                 return targets.apply(Verb::Restart, &names);
             }
             if targets.options.has("no-block") {
-                // A start that comes before the stop has begun would take that back.
+                // A start before the stop has begun would cancel the stop.
                 return [
                     targets.apply(Verb::Stop, &dependents),
                     targets.apply(Verb::Restart, &names),
@@ -211,7 +211,7 @@ fn service_names(names: &[String]) -> Vec<control::Name> {
         .collect()
 }
 
-/// Adds the services that start with a service, those that come first at the begin.
+/// Adds the services that start with a service, in the order of their starts.
 fn add_wanted(service: &str, wanted: &mut Vec<String>) {
     let links = units::links_of(service);
     for name in links.wants.into_iter().chain(links.needs) {

@@ -176,7 +176,7 @@ impl View<'_> {
         has_command || self.key("Service", "Type") == Some("notify-reload")
     }
 
-    /// Returns what the unit's first process tells.
+    /// Returns the state that the unit's first process reports.
     pub fn told(&self) -> state::State {
         match (&self.unit, self.service) {
             (Some(_), Some(service)) => {

@@ -74,8 +74,8 @@ fn route(options: &Options, mut connection: Connection) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Returns the interface whose service answers a call. The description of an interface comes from
-/// the service of that interface, and facts about the machine's services from the resolver.
+/// Returns the interface whose service answers a call. The service of an interface
+/// describes the interface, and the resolver answers calls about the machine's services.
 fn interface_of(call: &Call) -> &str {
     let described = call
         .parameters

@@ -43,7 +43,7 @@ const COMMANDS: &[Command] = &[
 /// Runs `varlink …` and returns the exit status.
 #[must_use]
 pub fn main(args: &[String]) -> i32 {
-    // A person who ends `call -m` with Ctrl-C has seen enough: no failure.
+    // `call -m` continues until Ctrl-C, which is no failure.
     let always = Arc::new(AtomicBool::new(true));
     let _ = signal_hook::flag::register_conditional_shutdown(SIGINT, 0, always);
     match run(args) {
