@@ -56,7 +56,7 @@ pub fn main() -> i32 {
 }
 
 /// Copies the files to `target`, in place of those of an earlier run, and removes the ones that
-/// podman complains about. Returns the names of the others, and what is wrong.
+/// podman complains about. Returns the names of the others, and the faults.
 fn install(
     source: &Path,
     target: &Path,

@@ -2,7 +2,7 @@
 //! `b2p template`: waits until this memory is that of another machine.
 //!
 //! Before that the programs that a first client needs are read into memory, and podman has answered.
-//! The kernel tells of the copy: a virtual machine that continues from a memory has another generation
+//! The kernel reports the copy: a virtual machine that continues from a memory has another generation
 //! in its vmgenid device, by which the kernel seeds its random numbers anew
 //! (`drivers/virt/vmgenid.c`, and `add_vmfork_randomness` in `drivers/char/random.c`).
 
@@ -53,8 +53,8 @@ pub fn main() -> i32 {
     }
 }
 
-/// Prepares the memory, tells the host, and waits for the copy. An error means that the host was not
-/// told.
+/// Prepares the memory, reports to the host, and waits for the copy. An error means that the host has no
+/// report.
 fn wait() -> Result<()> {
     for program in PROGRAMS {
         // Another version of OpenSSH has other programs.
@@ -86,7 +86,7 @@ fn ping() -> io::Result<UnixStream> {
     }
 }
 
-/// Waits for a record of the kernel's log; returns true if it tells of the copy.
+/// Waits for a record of the kernel's log; returns true if the record reports the copy.
 fn is_forked(ring: &mut Ring) -> bool {
     match ring.read() {
         Next::Record(record) => is_of_fork(&record),

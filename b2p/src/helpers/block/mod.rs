@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Block devices: their drivers, what is on them, and how long to wait for them. Every helper
+//! Block devices: their drivers, their contents, and how long to wait for them. Every helper
 //! that looks for a disk, a CD or a USB stick uses these modules.
 
 pub mod async_probe;

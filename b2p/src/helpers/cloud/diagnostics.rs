@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Diagnostics of a configuration: what is not supported, for the log; what was asked for and
+//! Diagnostics of a configuration: settings that are not supported, for the log; settings that were requested and
 //! could not be done, for the degraded lines.
 
 use std::fmt::Display;

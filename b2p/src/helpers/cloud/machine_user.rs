@@ -21,7 +21,7 @@ use crate::common::paths::Paths;
 use crate::common::users::numbers::{Kind, Numbers};
 use crate::helpers::data::kept::{numbers, user as kept};
 
-/// Applies what a document says of the machine's user, and reports what cannot be. Returns the name of
+/// Applies the settings of a document for the machine's user, and reports those that fail. Returns the name of
 /// the machine's user. The users themselves are added later.
 pub fn apply(users: &[User], removed: &[String], diagnostics: &mut Diagnostics) -> String {
     let sources = config_sources::read_raw();

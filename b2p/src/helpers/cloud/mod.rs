@@ -75,7 +75,7 @@ pub fn main(args: &[String]) -> i32 {
     report("cloud", &diagnostics)
 }
 
-/// Logs the diagnostics, and reports what has failed as degraded lines of `service`; returns the
+/// Logs the diagnostics, and reports failures as degraded lines of `service`; returns the
 /// exit status.
 fn report(service: &str, diagnostics: &Diagnostics) -> i32 {
     let (unsupported, failed) = (&diagnostics.unsupported, &diagnostics.failed);

@@ -58,7 +58,7 @@ const NO_ACTION: &[&str] = &[
     "doas",
 ];
 
-/// Parses the list; an item may be a name alone. The name `default` stands for that of `default`.
+/// Parses the list; an item may be a name alone. The name `default` means the user of the parameter `default`.
 pub fn parse_all(node: &Node, default: &str, diagnostics: &mut Diagnostics) -> Vec<User> {
     let users = match node {
         Node::Map(_) => std::slice::from_ref(node),

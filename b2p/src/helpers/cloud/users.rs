@@ -107,7 +107,7 @@ fn claim(files: &mut Files, wanted: &mut users::User) -> Option<String> {
     Some(why)
 }
 
-/// Names what is on the disk and not the user's: the home, or containers of an earlier number.
+/// Names directories on the disk that do not belong to the user: the home, or containers of an earlier number.
 fn named(name: &str, account: &Account, numbers: &Numbers, diagnostics: &mut Diagnostics) {
     let (uid, home) = (account.uid, &account.home);
     let owner = fs::metadata(home).map_or(uid, |metadata| metadata.uid());
@@ -207,8 +207,8 @@ fn applicable(user: &User, machine_user: &str) -> users::User {
     }
 }
 
-/// Writes the files that have changed, and before them the record of numbers: homes and stores come later.
-/// A disk that takes no record is reported, and keeps nobody from a log-in.
+/// Writes the files that have changed, and before them the record of numbers; homes and stores follow.
+/// A disk that refuses the record is reported; users can log in all the same.
 fn write_files(before: &Files, after: &Files, diagnostics: &mut Diagnostics) -> Result<()> {
     diagnostics.record(numbers::write(&Paths::default(), &after.numbers));
     let texts = |f: &Files| {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! YAML as the files of cloud-init use it, parsed into a small tree. saphyr-parser has the
 //! grammar and yields events; the size, depth and number of nodes are bounded here, because the
-//! file may come from anyone. Anchors and aliases are refused: a few lines of them expand to
+//! file may be of unknown origin. Anchors and aliases are refused: a few lines of them expand to
 //! more than fits into memory.
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
@@ -132,7 +132,7 @@ impl Node {
         self.as_bool()
     }
 
-    /// Names what is not among `known`, and values that are lists or maps; returns true if there is none.
+    /// Names settings that are not among `known`, and values that are lists or maps; returns true if there is none.
     pub fn has_only(&self, known: &[&str], place: &str, diagnostics: &mut Diagnostics) -> bool {
         let mut is_right = matches!(self, Node::Map(_));
         for (name, value) in self.map(place, diagnostics) {

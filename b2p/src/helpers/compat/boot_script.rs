@@ -136,7 +136,7 @@ fn copy(
     }
 }
 
-/// Starts a process that continues reading the output of what the script left in the background,
+/// Starts a process that continues to read the output of the script's background processes,
 /// which SIGPIPE would end otherwise.
 fn relay_in_background(reader: PipeReader) {
     let cat = Command::new("/usr/bin/cat").stdin(reader).spawn();

@@ -12,7 +12,7 @@
 //! - [`mount_virtiofs`], for podman machine 6: keeps podman's policy where a mount hides it.
 //! - [`shims`], for podman machine and Lima: answers commands of systemd that have nothing to do here.
 //! - [`sysctl`], for Lima's boot script: `--system`, which busybox does not know.
-//! - [`lima`], for Lima's boot.sh: writes a file that tells it not to wait for systemd.
+//! - [`lima`], for Lima's boot.sh: writes a file that keeps it from waiting for systemd.
 
 pub mod boot_script;
 pub mod environment_d;

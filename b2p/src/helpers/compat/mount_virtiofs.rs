@@ -108,7 +108,7 @@ fn fill(root: &Tree, user: &PodmanUser, file: &str, bytes: &[u8], hosts: bool) -
     Ok(())
 }
 
-/// Decides by what the host and the home have. A file that its user changed stays.
+/// Decides by the files of the host and of the home. A file that the user changed stays.
 fn change(hosts: bool, home: Option<&[u8]>, shipped: &[u8]) -> Change {
     match (hosts, home) {
         (false, None) => Change::Write,

@@ -45,7 +45,7 @@ pub fn main(args: &[String]) -> i32 {
     }
 }
 
-/// Makes what the files ask for below `prefix`.
+/// Makes the entries of the files whose paths are below `prefix`.
 ///
 /// # Errors
 /// A file cannot be read, or a line cannot be carried out; the others are.

@@ -64,7 +64,7 @@ fn environment(paths: &Paths) -> Result<()> {
     export(paths, "environment", lines.on(profile)?.as_bytes())
 }
 
-/// Exports the names of the services that the disk has something for. Whether it is what the
+/// Exports the names of the services for which the disk has a file. Whether it is what the
 /// service expects, the service reports.
 fn services_on_disk(paths: &Paths) -> Result<()> {
     let is_on_disk = |service: &&&str| {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Repairs a file system before it is mounted: e2fsck in preen mode, which repairs what is safe
+//! Repairs a file system before it is mounted: e2fsck in preen mode, which makes the repairs that are safe
 //! to repair and stops at the rest (e2fsck(8)).
 
 use std::path::Path;

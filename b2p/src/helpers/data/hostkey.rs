@@ -77,7 +77,7 @@ struct Key {
 #[derive(Debug, PartialEq, Eq)]
 struct Refusal {
     why: Error,
-    /// True if sshd could not use what the file has. False if nobody knows: the disk failed, or
+    /// True if sshd could not use the content of the file. False if this is unknown: the disk failed, or
     /// memory, time or a program was missing, and another boot may find a good key.
     is_judged: bool,
 }
@@ -117,7 +117,7 @@ fn read(path: &Path, judge: Judge) -> Result<Option<Key>, Refusal> {
 }
 
 /// Lets ssh-keygen load the key, sign with it, and verify the signature: a key of which only the
-/// secret part is damaged loads, and no client takes what it signs.
+/// secret part is damaged loads, and no client accepts its signatures.
 fn ask_ssh_keygen(private: &[u8]) -> Result<String, Refusal> {
     judged_by_ssh_keygen(private, &Path::new(sys::paths::RUNTIME_DIR).join("hostkey"))
 }

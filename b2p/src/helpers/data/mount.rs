@@ -70,7 +70,7 @@ fn has_files(dir: &Path, depth: usize) -> bool {
 /// Mounts the file system.
 ///
 /// # Errors
-/// The kernel refuses the mount; the error adds what the errno usually means.
+/// The kernel refuses the mount; the error adds the usual meaning of the errno.
 pub fn mount(path: &Path, name: &str, kind: SignatureKind, paths: &Paths) -> Result<()> {
     let target = paths.data_disk();
     fs::create_dir_all(&target).on(&target)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `b2p auto-update`: runs `podman auto-update` for root and for every user who has containers. podman decides what
-//! is newer, pulls it, has the units restarted ([`crate::helpers::unit_bus`]), and goes back to the old image if
+//! is newer, pulls it, has the units restarted ([`crate::helpers::unit_bus`]), and returns to the old image if
 //! the new one does not become ready.
 
 use std::time::Duration;

@@ -3,8 +3,8 @@
 //! and it ends when no container with a health check is left.
 //!
 //! podman leaves the clock to systemd's timers (libpod/healthcheck_linux.go) and does
-//! everything else itself in `podman healthcheck run`: what is healthy, how often a check may
-//! fail, what is done then. So the service calls that command on time. The runtime reports a
+//! everything else itself in `podman healthcheck run`: the result, how often a check may
+//! fail, the action then. The service therefore calls that command on time. The runtime reports a
 //! new container by a hook (oci-hooks(5)), which is `b2p health-hook`: it writes the id to the
 //! socket that PID 1 holds. podman is asked for the check only if it has recorded one in
 //! `healthcheck.log`, right after the hook: the question costs as much as a quarter of a

@@ -8,7 +8,7 @@ use log::error;
 /// Priority of a report (RFC 3164): facility daemon (3) and error (3).
 const PRIORITY: u8 = 3 << 3 | 3;
 
-/// Writes to the machine's log. podman shows nothing of what a hook prints, only its arguments, which
+/// Writes to the machine's log. podman does not show the output of a hook, only its arguments, which
 /// name the log (`hooks.d/start.json`); a user cannot write to the kernel's log.
 pub fn report(text: &str) {
     let record = format!("<{PRIORITY}>podman[{}]: {text}", std::process::id());

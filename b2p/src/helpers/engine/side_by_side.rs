@@ -10,7 +10,7 @@ use std::thread;
 const MAX_AT_ONCE: usize = 4;
 
 /// Does `work` for each of `all`: first for root, then for the others side by side. `done` gets the results, one
-/// at a time in the order in which they come.
+/// at a time in the order of the list.
 pub fn each<T: Sync, R: Send>(
     all: &[T],
     uid: impl Fn(&T) -> u32,

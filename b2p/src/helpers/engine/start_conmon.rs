@@ -7,7 +7,7 @@
 //! longer: `podman rm -f` of the container that has filled the disk fails. The watch over the store says
 //! that it is full. podman passes its own level on, and has no setting for conmon's.
 //!
-//! The output of a unit's container goes to the machine's log as well, by the path that journald would have:
+//! The output of a unit's container is added to the machine's log as well, by the path that journald would have:
 //! `journalctl -u` shows it. podman's own log remains, from which `podman logs` reads.
 
 use std::ffi::OsString;
@@ -52,7 +52,7 @@ fn make_quiet(arguments: &mut [OsString]) {
     }
 }
 
-/// Adds the journal to the logs of a container whose output goes to a file.
+/// Adds the journal to the logs of a container whose output is written to a file.
 fn log_twice(arguments: &mut Vec<OsString>) {
     let is_file = |value: &OsString| value.to_string_lossy().starts_with("k8s-file:");
     let mut pairs = arguments.windows(2);

@@ -71,7 +71,7 @@ struct Container {
 /// Containers that have been sent their stop signal, by the pids of their first processes.
 type Signalled = HashMap<i32, (Container, OwnedFd)>;
 
-/// Stops all containers; PID 1 kills what is left. The exit status is 1 if podman may start another
+/// Stops all containers; PID 1 kills the remaining processes. The exit status is 1 if podman may start another
 /// container meanwhile.
 pub fn main() -> i32 {
     let covered = cover_podman();

@@ -23,7 +23,7 @@ use crate::common::listen_fds;
 
 /// Longest number of a process in a file, in bytes.
 const MAX_PID_BYTES: u64 = 32;
-/// Variables that tell of the socket (sd_listen_fds(3)).
+/// Variables that describe the socket (sd_listen_fds(3)).
 const LISTEN: [&str; 2] = ["LISTEN_FDS", "LISTEN_PID"];
 
 /// Becomes podman; returns the exit status if it cannot.

@@ -203,7 +203,7 @@ fn download(url: &str, max: u64, to: &mut dyn Write) -> Result<()> {
     Ok(())
 }
 
-/// Copies until the end, or until more than `max` bytes have come; returns their number.
+/// Copies until the end, or until more than `max` bytes are read; returns their number.
 ///
 /// # Errors
 /// A read or a write fails.

@@ -83,7 +83,7 @@ pub fn commit(new: &Files, dir: &Path) -> Result<Files> {
     Ok(place)
 }
 
-/// Completes a move that a power cut has interrupted, and removes what is left of one that had not begun.
+/// Completes a move that a power cut has interrupted, and removes the files of one that had not begun.
 ///
 /// # Errors
 /// An interrupted move cannot be judged or completed. Its image, the only one, stays for the next attempt.

@@ -168,7 +168,7 @@ fn find_on_media(name: &str, wait: Wait) -> Result<Files> {
     find::find(name, wait)
 }
 
-/// Completes or removes what a power cut has left of extensions that were being kept.
+/// Completes or removes extensions whose move to the disk was interrupted by a power cut.
 fn sweep() -> Result<()> {
     if !keep::new_dir(Path::new(ON_DISK)).exists() {
         return Ok(());

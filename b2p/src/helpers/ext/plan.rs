@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Order in which extensions are added: those that one needs come first. Pure.
+//! Order in which extensions are added: an extension follows those that it needs. Pure.
 
 use sys::error::{Doing, Error, Result};
 

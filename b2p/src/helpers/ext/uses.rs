@@ -53,7 +53,7 @@ pub fn of(target: &Path, services: &[&str]) -> Result<Vec<String>> {
 }
 
 /// Returns true if a descriptor, the program or a directory of the process is below `target`. Links are
-/// read and not followed: what they lead to may be a disk that hangs.
+/// read and not followed: they may lead to a disk that hangs.
 fn has_open(process: &Path, target: &Path) -> bool {
     let fds = fs::read_dir(process.join("fd"))
         .into_iter()

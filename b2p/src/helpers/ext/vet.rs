@@ -168,7 +168,7 @@ fn is_foreign(place: &Path) -> bool {
     !places::is_inside(place) || places::is_reserved(place) || places::leads_to_reserved(place)
 }
 
-/// Returns true if a name comes before a `..` in the target of a link.
+/// Returns true if a name precedes a `..` in the target of a link.
 fn goes_back(target: &Path) -> bool {
     let mut components = target.components();
     let mut has_name = false;
@@ -191,7 +191,7 @@ fn place_fault(place: &Path, root: &Root<'_>) -> Option<String> {
 }
 
 /// Refuses a program that would run in place of one of the machine: by its name, or because its
-/// directory comes first in PATH.
+/// directory is the first in PATH.
 fn program_fault(place: &Path, root: &Root<'_>) -> Option<String> {
     let (dir, name) = places::program(place)?;
     if places::is_reserved_program(name) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Applies a plan. Every boot does it again: what is there already stays as it is.
+//! Applies a plan, at every boot: files that exist already stay as they are.
 
 use std::path::Path;
 use std::time::Instant;
@@ -91,7 +91,7 @@ impl Ids {
         }
     }
 
-    /// Returns the attributes that a row names, and those of `other` for what it does not name.
+    /// Returns the attributes that a row names, and those of `other` in place of the missing ones.
     fn attributes(&self, node: &Node, mode: Option<u32>, other: Attributes) -> Result<Attributes> {
         let uid = number(&self.passwd, &node.user, other.uid).doing("user.name")?;
         let gid = number(&self.group, &node.group, other.gid).doing("group.name")?;

@@ -26,7 +26,7 @@ const OF_FILES: Attributes = Attributes {
     gid: 0,
 };
 
-/// Has PID 1 tell the host on a port of vsock, at the moment of the ready line.
+/// Requests that PID 1 reports to the host on a port of vsock, at the time of the ready line.
 fn wait_on_vsock(port: u32) -> Result<()> {
     Drivers::of_the_machine().load(uevent::is_vsock);
     sys::files::replace(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The document as a tree, read member by member. Each reader names a value of another kind by its
-//! path, such as `storage.files[2].mode`; members that nobody reads are named as well.
+//! path, such as `storage.files[2].mode`; members without a reader are named as well.
 
 use serde_json::{Map, Value};
 use sys::error::{Error, Result};
@@ -19,7 +19,7 @@ const MAX_DEPTH: usize = 32;
 /// Test for another format.
 type IsFormat = fn(&[u8]) -> bool;
 
-/// Formats in which people have a configuration, and what is right in their place.
+/// Other formats that a user may provide, and the message about each.
 #[rustfmt::skip]
 const OTHER_FORMATS: &[(IsFormat, &str)] = &[
     (<[u8]>::is_empty,                             "nothing is there"),
@@ -222,7 +222,7 @@ impl<'a> Object<'a> {
         number
     }
 
-    /// Names each member that has a value and that nobody has read.
+    /// Names each member that has a value and was not read.
     pub fn finish(self, diagnostics: &mut Diagnostics) {
         for (name, value) in self.members.into_iter().flatten() {
             if !self.read.contains(&name.as_str()) && !is_empty(value) {

@@ -65,7 +65,7 @@ fn keep(kept: &Path, bytes: &[u8]) -> Result<()> {
     atomic_file::replace(kept, bytes, 0o600).doing("the document is not there at the next boot")
 }
 
-/// Asks for the document; the whole answer has come by `deadline`.
+/// Requests the document, and reads the whole answer until `deadline`.
 fn ask(mut stream: UnixStream, deadline: Instant) -> Result<Vec<u8>> {
     stream
         .set_write_timeout(Some(TIMEOUT))

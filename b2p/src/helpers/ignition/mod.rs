@@ -2,7 +2,7 @@
 //! `b2p ignition`: configures the machine by a document of Ignition 3 (docs/guide/ignition.md), as
 //! podman machine sends one. PID 1 runs the helper where there is a source, before the services
 //! that depend on users, keys or files. Ignition itself runs at the first boot alone; here, where
-//! /etc is in RAM, the document is applied at every boot and finds what is there already.
+//! /etc is in RAM, the document is applied at every boot, and existing files are left as they are.
 //!
 //! [`source`] finds the document. [`plan`] parses it, with [`document`], [`data_url`], [`users`],
 //! [`storage`] and [`units`], and changes nothing. [`apply`] and [`apply_units`] apply it.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Places from which the document comes; the first that has one counts.
+//! Sources of the document; the first source that has one counts.
 
 use std::fs::{self, File};
 use std::io::Read;

@@ -27,7 +27,7 @@ const QUADLET_KINDS: &[&str] = &[
     "build",
 ];
 
-/// Unit by which podman machine is told that the machine is ready.
+/// Unit that reports to podman machine that the machine is ready.
 const READY: &str = "ready.service";
 /// Address in its command where the host waits on vsock (socat(1)); the port follows.
 const READY_ADDRESS: &str = "VSOCK-CONNECT:2:";
@@ -58,7 +58,7 @@ const RUNNING: &[(&str, &str)] = &[
     ("sshd.socket",                 "b2p.sshd=off"),
 ];
 
-/// Units that are known and not supported, and what is right here.
+/// Units that are known and not supported, and the replacement of each here.
 #[rustfmt::skip]
 const UNSUPPORTED: &[(&str, &str)] = &[
     ("playbook.service",            "there is no ansible: a container with ansible-playbook, or cloud-init's runcmd"),
@@ -98,7 +98,7 @@ enum UnitError {
     Unsupported(&'static str),
     /// The unit is to be off, which a flag does.
     Runs(&'static str),
-    /// The command that tells the host by vsock has no port.
+    /// The command that reports to the host by vsock has no port.
     ReadyPort,
     /// A mount unit has no source or no target.
     MountKeys,
@@ -233,7 +233,7 @@ fn known_unit(name: &str, is_off: bool) -> Option<Result<(), UnitError>> {
     unsupported.map(|(_, right)| Err(UnitError::Unsupported(right)))
 }
 
-/// Returns what stands for a unit of this kind.
+/// Returns the replacement of a unit of this kind.
 fn of_kind(kind: &str, row: &Row<'_>, failed: &mut impl FnMut(UnitError)) -> Vec<Unit> {
     let dir = match kind {
         "service" => SERVICES,
@@ -285,7 +285,7 @@ fn is_unit_name(name: &str) -> bool {
     !name.starts_with('.') && name.len() <= 255 && name.bytes().all(is_valid)
 }
 
-/// Returns the port of a unit that tells the host by vsock; `None` if it does not.
+/// Returns the port of a unit that reports to the host by vsock; `None` for another unit.
 fn ready_port(text: &str) -> Option<Result<u32, UnitError>> {
     let (_, rest) = text.split_once(READY_ADDRESS)?;
     let digits = rest.find(|c: char| !c.is_ascii_digit());

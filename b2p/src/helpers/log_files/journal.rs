@@ -183,7 +183,7 @@ impl<D: Disk> Journal<D> {
         self.due
     }
 
-    /// Writes what is due. Returns a warning for the kernel log if lines are lost: at most
+    /// Writes the lines that are due. Returns a warning for the kernel log if lines are lost: at most
     /// one every ten minutes, and none because of such a warning.
     pub fn tick(&mut self, now: u64) -> Option<String> {
         if self.due.is_some_and(|due| due <= now) {

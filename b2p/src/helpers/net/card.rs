@@ -250,7 +250,7 @@ impl Card {
         self.act(actions) | servers_changed
     }
 
-    /// Takes what has arrived and what is due; returns true if an address or a name server
+    /// Handles the messages that have arrived and the work that is due; returns true if an address or a name server
     /// changed.
     pub fn work(&mut self, now: Millis) -> bool {
         let mut changed = false;
@@ -267,7 +267,7 @@ impl Card {
         changed | self.act(due.unwrap_or_default()) | self.advertised.expire(now)
     }
 
-    /// Does what the client asks for; returns true if the address changed.
+    /// Carries out the requests of the client; returns true if the address changed.
     fn act(&mut self, actions: Vec<Action>) -> bool {
         let mut changed = false;
         for action in actions {

@@ -12,7 +12,7 @@ use super::lease::Lease;
 use super::packet::ClientMessage;
 
 /// Times between two tries of the same message, in milliseconds; the last one repeats. RFC
-/// 2131 starts at 4 s, but a link that has just come up loses the first packet too often.
+/// 2131 starts at 4 s, but a link that is up for a short time loses the first packet too often.
 const RETRIES: &[Millis] = &[500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000];
 /// Number of DHCPREQUESTs without an answer, of an offer or of the old address, after which the client sends
 /// DHCPDISCOVER.
@@ -92,7 +92,7 @@ impl Client {
         self.lease.as_ref().map(|(l, _)| l)
     }
 
-    /// Takes a change of the carrier. A link that comes up again may lead to another network:
+    /// Takes a change of the carrier. A link that is up again may lead to another network:
     /// the old address is asked for again, and kept until a server refuses.
     pub fn set_carrier(&mut self, up: bool, now: Millis, random: u32) -> Vec<Action> {
         match (up, &self.state) {
@@ -116,7 +116,7 @@ impl Client {
         }
     }
 
-    /// Does what is due at `now`.
+    /// Does the work that is due at `now`.
     pub fn on_deadline(&mut self, now: Millis, random: u32) -> Vec<Action> {
         if self.deadline().is_none_or(|at| at > now) {
             return Vec::new();

@@ -4,14 +4,14 @@
 //!
 //! A machine that forwards for its containers is a router: a neighbour that sends it packets
 //! for 10.88.0.2 reaches every port of that container, published or not, and the name server
-//! on the bridge; netavark leaves that open. So packets that come in by a card for the private
+//! on the bridge; netavark leaves that open. Therefore packets that arrive by a card for the private
 //! network of a bridge are dropped, before published ports are looked up: packets for those,
 //! and answers to containers, have an address of the card as their destination by then. The
 //! rules exist only while there are such bridges, so a machine without containers loads no
 //! driver for them. `b2p.routed=on` turns them off.
 //!
 //! A container that is taken over would guess at the machine's ssh server, or keep it busy. New
-//! packets for it that come in by a bridge are dropped where they would be delivered to the
+//! packets for it that arrive by a bridge are dropped where they would be delivered to the
 //! machine (hook `input`): ssh to other hosts, and to containers, is forwarded and stays. The rule
 //! is set with the first bridge and names no bridge, so that one that is made later is never without
 //! it. `b2p.container_ssh=on` turns it off.

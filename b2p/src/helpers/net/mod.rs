@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `b2p net`, the network service: a process of its own, so that PID 1 never parses what
-//! comes from the network.
+//! `b2p net`, the network service: a process of its own, so that PID 1 never parses
+//! data from the network.
 //!
 //! The service brings up every Ethernet card, now and when one appears, gives it its static
 //! address or keeps a DHCP lease for it, and writes resolv.conf. It sleeps in poll(2) between

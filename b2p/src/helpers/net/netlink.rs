@@ -2,7 +2,7 @@
 //! Addresses, by rtnetlink(7): a message names the address that is meant, while the ioctls
 //! of netdevice(7) always mean the first one of a card. So addresses that the machine's user
 //! has added are left alone. The kernel is also given the lifetime of an address: if this
-//! program is gone by then, the address still goes with the lease.
+//! program is gone by then, the address is still removed with the lease.
 
 use std::io;
 use std::net::Ipv4Addr;

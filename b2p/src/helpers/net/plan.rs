@@ -63,7 +63,7 @@ impl Plan {
     }
 
     /// Returns true if the card `name` follows the plan where `open` cards are in use: a
-    /// static address without a device goes to the first card only.
+    /// static address without a device is that of the first card only.
     #[must_use]
     pub fn covers(&self, name: &str, open: usize) -> bool {
         match self {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Tables of routes that are an interface's own, and rules that lead to them, by rtnetlink(7). A rule comes
-//! before the main table, where the most specific route takes precedence, regardless of its origin.
+//! Tables of routes that are an interface's own, and rules that lead to them, by rtnetlink(7). A rule precedes
+//! the main table, where the most specific route takes precedence, regardless of its origin.
 
 use std::io;
 use std::net::IpAddr;

@@ -19,19 +19,19 @@ pub enum Output {
     File(String, Mode),
 }
 
-/// Treatment of what a file holds.
+/// Treatment of the content of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// New output replaces the bytes at its place.
     Overwrite,
-    /// New output comes after the content.
+    /// New output is appended to the content.
     Append,
     /// The content is removed first.
     Truncate,
 }
 
 impl Output {
-    /// Reads a value. What the journal, the console and a terminal would get goes to the log.
+    /// Reads a value. Output for the journal, the console or a terminal is written to the log.
     ///
     /// # Errors
     /// The value is none of these; the error says what would be right.

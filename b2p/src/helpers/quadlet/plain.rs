@@ -68,7 +68,7 @@ pub fn has_files(owner: &Owner) -> bool {
         .any(|name| name.ends_with(".service"))
 }
 
-/// Returns what a process with the rights of the owner reads.
+/// Returns the text that a process with the rights of the owner reads.
 ///
 /// # Errors
 /// The process cannot be started, is not done in time, or fails; a directory has too many entries.

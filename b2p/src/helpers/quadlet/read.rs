@@ -20,7 +20,7 @@ use super::{NAME, disk_units, generator, host, words};
 /// memory.
 const MAX_USER_BYTES: usize = 4 << 20;
 
-/// Units of one owner: what is loaded, and what is wrong.
+/// Units of one owner: those that are loaded, and the faults of the others.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
     pub definitions: Vec<Definition>,
@@ -45,7 +45,7 @@ struct Texts {
 }
 
 impl Texts {
-    /// Adds what a generator has printed; later texts replace earlier ones.
+    /// Adds the output of a generator; later texts replace earlier ones.
     fn add(&mut self, output: &str) {
         for (name, text) in unit::split_output(output) {
             if name == plain::WANTED {

@@ -20,7 +20,7 @@ pub struct Word {
 }
 
 impl Word {
-    /// Adds what a backslash and the characters after it stand for.
+    /// Adds the value of a backslash and the characters after it.
     fn push_escaped(&mut self, chars: &mut Peekable<Chars<'_>>) {
         let rest = chars.clone();
         if let Some(c) = escaped(chars) {

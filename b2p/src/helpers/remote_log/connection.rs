@@ -128,7 +128,7 @@ impl Connection {
         }
     }
 
-    /// Reads and drops what the receiver sends: nothing, as a rule.
+    /// Reads and drops data of the receiver, which usually sends none.
     ///
     /// # Errors
     /// The receiver has closed the connection, or refuses datagrams (ECONNREFUSED).

@@ -155,7 +155,7 @@ impl<'a> Forwarder<'a> {
         wait == Wait::End || stop.wait(&self.sources(wait), deadline(wait))
     }
 
-    /// Returns what is awaited besides the end.
+    /// Returns the descriptors to poll besides the end.
     fn sources(&self, wait: Wait) -> Vec<Source<'_>> {
         let events = match wait {
             Wait::Connection => PollFlags::POLLIN | PollFlags::POLLOUT,
@@ -237,7 +237,7 @@ impl<'a> Forwarder<'a> {
         Ok(None)
     }
 
-    /// Sends what is there, for at most [`DRAIN_TIMEOUT`].
+    /// Sends the remaining records, for at most [`DRAIN_TIMEOUT`].
     fn finish(&mut self) {
         let end = now() + DRAIN_TIMEOUT;
         while self.connection.is_some() && now() < end {

@@ -106,7 +106,7 @@ fn mount_one(folder: &SharedFolder, shares: &HostShares) -> Result<String> {
     }
 }
 
-/// Reads what the host shares, and loads drivers only if a folder is missing.
+/// Reads the list of the host's folders, and loads drivers only if a folder is missing.
 fn read_shares(folders: &[SharedFolder]) -> HostShares {
     let complete = |shares: &HostShares| folders.iter().all(|f| shares.find(&f.tag).is_ok());
     let shares = HostShares::read(Path::new(uevent::SYSFS));

@@ -119,7 +119,7 @@ pub fn mount(folder: &SharedFolder, transport: Transport) -> Result<String> {
     Ok(format!("mounted by {fs_type}{read_only}"))
 }
 
-/// Adds to the errno of a mount what it means for a shared folder.
+/// Adds to the errno of a mount its meaning for a shared folder.
 fn explained(outcome: io::Result<()>) -> Result<()> {
     let errno = outcome.as_ref().err().and_then(io::Error::raw_os_error);
     match errno.map(Errno::from_raw) {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Decisions on who is served: made from what is known of connections, without a system call.
+//! Decisions which clients are served, from facts about connections and without a system call.
 //!
 //! A client of ssh sends its identification string at once (RFC 4253, section 4.2), so a silent
 //! connection is served only while few others are. Where all slots are taken, the one whose client
 //! does not answer is ended for a newer client: a client that logs in answers within a round
 //! trip, and does not wait for those that do not answer. Among those that wait, a source from
 //! which a login has succeeded comes first in three of four turns: an attacker may have more addresses
-//! than there are slots, and none of them is one of these. Then comes a source with few sessions,
+//! than there are slots, and none of them is one of these. The next is a source with few sessions,
 //! there a program with few, then one of the newest connections: the clients of old ones have
 //! given up, or never meant to log in.
 
@@ -116,7 +116,7 @@ pub struct Session {
     pub is_working: bool,
     /// Time for which sshd has waited for an answer of its client; 0 if it does not wait.
     pub unanswered: Millis,
-    /// True if it was told to end.
+    /// True if the session was requested to end.
     pub is_ending: bool,
 }
 
@@ -129,7 +129,7 @@ pub enum Step {
     End(usize),
 }
 
-/// Connections that wait, and what was decided last.
+/// Connections that wait, and the last decision.
 pub struct Admission {
     limits: Limits,
     queue: Queue,
@@ -144,7 +144,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Returns one where nobody waits.
+    /// Returns an admission without connections.
     #[must_use]
     pub fn new(limits: Limits) -> Admission {
         Admission {
@@ -216,7 +216,7 @@ impl Admission {
         is_late.then(|| self.queue.remove(id).map(|_| id))?
     }
 
-    /// Returns true if nobody waits.
+    /// Returns true if no connection waits.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.queue.len() == 0

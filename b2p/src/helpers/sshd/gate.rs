@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The edge of [`super::admission`]: sockets and processes. A turn costs what has happened, however
+//! System calls of [`super::admission`]: sockets and processes. A turn costs its events only, however
 //! many connections wait: epoll(7) reports changes alone.
 
 use std::collections::BTreeMap;
@@ -362,7 +362,7 @@ fn accept(listener: &TcpListener) -> Accepted {
     }
 }
 
-/// Judges what has arrived; `None` if the client has gone away.
+/// Classifies the data that has arrived; `None` if the client has closed the connection.
 fn peek(stream: &TcpStream) -> Option<Hello> {
     let mut bytes = [0; hello::LONGEST];
     let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;

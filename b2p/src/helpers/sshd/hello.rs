@@ -13,7 +13,7 @@ const PREFIX: &[u8] = b"SSH-";
 /// Identification string of a client, which names its software, as a number.
 pub type Software = u64;
 
-/// Judgement on what a client has said.
+/// Classification of a client's first data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hello {
     /// Less than an identification string, or no byte: more may arrive.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One sshd for one connection, as inetd would run it, and what the kernel knows of the two.
+//! One sshd for one connection, as inetd would run it, and the kernel's facts about the two.
 
 use std::fs;
 use std::io;
@@ -18,7 +18,7 @@ use super::limit;
 pub const SSHD: &str = "/usr/sbin/sshd";
 /// Time in milliseconds that sshd has for its end, before it is killed.
 const MAX_END_TIME: Millis = 2_000;
-/// Time in milliseconds for which sshd is believed to work on what has arrived.
+/// Time in milliseconds for which sshd is assumed to work on data that has arrived.
 const MAX_WORK: Millis = 500;
 /// Time in milliseconds for which a session that starts is believed to work.
 const MAX_START: Millis = 5_000;
@@ -31,7 +31,7 @@ pub struct Session {
     since: Millis,
     /// The connection. It shows which side is to send next, and its end ends the session.
     stream: TcpStream,
-    /// Time at which the session was told to end.
+    /// Time at which the session was requested to end.
     end_requested: Option<Millis>,
     /// True if sshd worked at the last review.
     was_working: bool,
@@ -141,7 +141,7 @@ impl Session {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
-    /// Kills a session that was told to end and does not.
+    /// Kills a session that was requested to end and has not.
     pub fn kill_overdue(&self, now: Millis) {
         if self
             .end_requested

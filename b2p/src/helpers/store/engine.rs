@@ -23,14 +23,14 @@ const SQLITE: &[u8] = b"SQLite format 3\0";
 const BOLT: [u8; 4] = 0xed0c_daed_u32.to_le_bytes();
 /// Offset of that number.
 const BOLT_OFFSET: usize = 16;
-/// Time after the start before podman is asked: clients of the new machine come first.
+/// Time after the start before podman is asked: clients of the new machine are served first.
 const QUIET: Duration = Duration::from_secs(15);
 /// Time between two questions while podman fails.
 const AGAIN: Duration = Duration::from_secs(25);
 /// Time limit of a question.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// podman's stores, and what is known of them.
+/// podman's stores, and the faults of each.
 pub struct Engine {
     /// Store of root's containers.
     root: PathBuf,

@@ -105,7 +105,7 @@ impl StoreWatch {
         }
     }
 
-    /// Returns what the store lacks.
+    /// Returns the resource that the store lacks.
     fn lack(&self, usage: &Usage) -> Lack {
         match (usage.lacks_inodes(), &self.reserve) {
             (true, _) => Lack::Inodes,
@@ -142,7 +142,7 @@ impl StoreWatch {
         }
     }
 
-    /// Pauses who writes on, and gives the last part of the reserve back when nobody does. A program
+    /// Pauses containers that continue to write, and frees the last part of the reserve when none does. A program
     /// that is in no container is not paused; it may still write until an error stops it.
     fn pause_and_give_last(&mut self, lack: Lack) {
         let Some(reserve) = self.reserve.as_ref().filter(|r| r.last.is_made()) else {

@@ -79,7 +79,7 @@ impl Paused {
         self.write().unwrap_or_else(|e| warn!("store: {e}"));
     }
 
-    /// Forgets containers that are gone, and returns what a degraded line says of the others.
+    /// Forgets containers that are gone, and returns the text about the others for a degraded line.
     pub fn reason(&mut self) -> String {
         self.cgroups.retain(|cgroup| cgroup.exists());
         let names: Vec<_> = self.cgroups.iter().filter_map(|c| name(c)).collect();

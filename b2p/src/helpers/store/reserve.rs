@@ -60,7 +60,7 @@ impl Reserve {
         self.last.check().and_then(|()| self.first.check())
     }
 
-    /// Makes what is missing of the reserve, the last part first.
+    /// Makes the missing parts of the reserve, the last part first.
     ///
     /// # Errors
     /// No room is left, or the disk fails; the part is removed. Or what is there is another's, and stays.

@@ -18,8 +18,8 @@ use std::time::Duration;
 use nix::sys::statvfs::statvfs;
 use sys::error::{Doing, Result};
 
-/// Time between two looks at a store with much room. Nothing tells of a file system that fills
-/// (fanotify(7) tells of errors of the file system alone), and a look is one system call.
+/// Time between two looks at a store with much room. The kernel does not report a file system that fills
+/// (fanotify(7) reports errors of the file system only), and a look is one system call.
 pub const LOOK: Duration = Duration::from_secs(30);
 /// Time between two looks at a store that is nearly full.
 const LOOK_CLOSELY: Duration = Duration::from_secs(5);
@@ -106,7 +106,7 @@ fn kept_blocks(path: &Path) -> u64 {
 }
 
 /// Returns true if a store of this usage is full, where it was or was not full before. Between the
-/// two limits nothing changes, so that a line does not come and go.
+/// two limits nothing changes, so that a line does not appear and vanish repeatedly.
 #[must_use]
 pub fn is_full(usage: &Usage, was_full: bool, reserve: u64) -> bool {
     let share = usage.free_share();

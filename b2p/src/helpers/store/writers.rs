@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Containers, by what they write: from the counters of their cgroups (cgroup-v2.rst), and those of
+//! Containers by the amount that they write: from the counters of their cgroups (cgroup-v2.rst), and those of
 //! conmon, which writes their logs and is in another cgroup.
 
 use std::collections::BTreeMap;

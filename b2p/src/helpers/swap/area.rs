@@ -34,7 +34,7 @@ pub fn swap_on(path: &Path, priority: Option<u8>) -> Result<String> {
     Ok(format!("{} MiB on {}", bytes >> 20, path.display()))
 }
 
-/// Adds to the errno of swapon(2) what it usually means.
+/// Adds to the errno of swapon(2) its usual meaning.
 fn explained(outcome: io::Result<()>) -> Result<()> {
     let errno = outcome.as_ref().err().and_then(io::Error::raw_os_error);
     match errno.map(Errno::from_raw) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `b2p swap`: turns swap on where flags ask for it. PID 1 runs it once.
+//! `b2p swap`: turns on the swap that flags ask for. PID 1 runs it once.
 //!
 //! zram is set up before swap on disks. A disk is read and never written: a device that holds no
 //! swap area is not made one. Swap that is on already is left alone, so that the helper may run
@@ -32,7 +32,7 @@ pub fn main() -> i32 {
     degraded.report()
 }
 
-/// Returns for each kind of swap, named as in the flag, what was turned on.
+/// Turns on each kind of swap. Returns the kind, named as in the flag, with the area or the error.
 fn turn_on_all(config: &Config) -> Vec<(String, Result<String>)> {
     let mut outcomes = Vec::new();
     if !config.swap_allowed {

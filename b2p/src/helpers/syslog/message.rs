@@ -78,7 +78,7 @@ fn without_time(bytes: &[u8]) -> &[u8] {
     }
 }
 
-/// Returns true if `text` has the form of `pattern`: `0` stands for a digit or a space, `A` and
+/// Returns true if `text` has the form of `pattern`: `0` matches a digit or a space, `A` and
 /// `a` for letters.
 fn has_form(text: &[u8], pattern: &[u8]) -> bool {
     let alike = |(t, p): (&u8, &u8)| match p {

@@ -81,7 +81,7 @@ struct Service {
 }
 
 impl Service {
-    /// Relays until SIGTERM; what was sent before it is relayed as well.
+    /// Relays until SIGTERM; messages that were sent before are relayed as well.
     fn run(&mut self, stop: &Stop) {
         // Where PID 1 has not set it, the sender is known from the next datagram on.
         let _ = setsockopt(&self.socket, sockopt::PassCred, &true);

@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(text.lines().last(), Some(said));
     }
 
-    /// A message that is too long for a datagram comes as a descriptor (JOURNAL_NATIVE_PROTOCOL).
+    /// A message that is too long for a datagram is passed as a descriptor (JOURNAL_NATIVE_PROTOCOL).
     #[test]
     fn what_has_no_bytes_is_counted() {
         let file = File::options().write(true).open("/dev/null");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Steps of the system clock by whomever, as the kernel tells of them (timerfd_create(2),
+//! Steps of the system clock by any process, as the kernel reports them (timerfd_create(2),
 //! `TFD_TIMER_CANCEL_ON_SET`).
 
 use std::os::fd::{AsFd, BorrowedFd};

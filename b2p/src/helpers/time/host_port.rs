@@ -57,7 +57,7 @@ impl HostPort {
         self.epoll.0.as_fd()
     }
 
-    /// Reads what the host has written, and returns the last time in it.
+    /// Reads the lines of the host, and returns the last time in them.
     pub fn read(&mut self) -> Option<Ms> {
         let mut edge = [EpollEvent::empty()];
         let _ = self.epoll.wait(&mut edge, EpollTimeout::ZERO);

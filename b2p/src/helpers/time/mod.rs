@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `b2p time`, the time service: keeps the system clock right where the kernel alone does not.
+//! `b2p time`, the time service: corrects the system clock where the kernel alone does not.
 //!
 //! A virtual machine whose host slept, that was paused, or that was restored from a snapshot
 //! continues with the clock that it had. A clock that ran on meanwhile shows it: the host's own
 //! clock where the hypervisor exports it (ptp_kvm), else the hardware clock. The clocks are
-//! compared every eight seconds, and `podman-machine` tells the time at once ([`host_port`]); a machine
+//! compared every eight seconds, and `podman-machine` sends the time at once ([`host_port`]); a machine
 //! that is not virtual never sleeps without its kernel, and is not woken. Time servers are queried only where `ntpserver=`, `ip=` or
 //! DHCP names some.
 
@@ -105,7 +105,7 @@ struct Keeper {
     failures: u32,
     /// Watch for a new file of servers.
     inotify: Inotify,
-    /// Port on which the host tells the time.
+    /// Port on which the host sends the time.
     host_port: Option<HostPort>,
     /// Watch for steps of the clock.
     changes: ClockChanges,
@@ -181,7 +181,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Sets the clock to what the host says on its port.
+    /// Sets the clock to the time that the host sends on its port.
     fn hear_host(&mut self) {
         let Some(host) = self.host_port.as_mut().and_then(HostPort::read) else {
             return;

@@ -27,7 +27,7 @@ const LOCALTIME: &str = "/etc/localtime";
 /// since the kernel did, in milliseconds.
 const MAX_BOOT_TIME: Ms = 5_000;
 
-/// Sets what the flags ask for, and returns the exit status: 0 even if a zone cannot be set,
+/// Applies the flags, and returns the exit status: 0 even if a zone cannot be set,
 /// which is reported.
 pub fn main() -> i32 {
     // PID 1 has reported what is wrong with the flags.

@@ -51,7 +51,7 @@ const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 /// Connection, and the number of its user.
 type Client = (u32, Arc<UnixStream>);
 
-/// Connections, which are told of each other's jobs.
+/// Connections, which are notified of each other's jobs.
 #[derive(Clone, Default)]
 struct Clients {
     list: Arc<Mutex<Vec<Client>>>,
@@ -163,7 +163,7 @@ fn may_connect(uid: u32, users: &[u32]) -> bool {
     }
 }
 
-/// Reads calls until the client closes the connection, or sends what is no message.
+/// Reads calls until the client closes the connection, or sends data that is no message.
 fn talk(
     uid: u32,
     stream: &Arc<UnixStream>,

@@ -10,7 +10,7 @@ use crate::common::service_change::{Verb, ask, change_all, change_while};
 use crate::common::service_env::Environment;
 use crate::helpers::quadlet::dependents;
 
-/// Changes a service and those that follow it, and waits as long as `is_wanted` says so. The result is that of the
+/// Changes a service and those that follow it, and waits as long as `is_wanted` returns true. The result is that of the
 /// service itself.
 ///
 /// # Errors

@@ -31,14 +31,14 @@ use crate::helpers::block::wait;
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(180);
 /// Seconds for the boot disk to appear: it may be on a slow bus.
 const DISK_LIMIT_SECONDS: u16 = 60;
-/// Time for the disk to tell whether the trial has been ended.
+/// Time limit for the disk's answer whether the trial has been ended.
 const DECISION_LIMIT: Duration = Duration::from_secs(10);
 /// Time for a `b2p upgrade` that runs to read and verify the new version, from a slow medium as well.
 const UPGRADE_LIMIT: Duration = Duration::from_secs(600);
 /// Part of the line about a trial that has been ended.
 const DECIDED: &str = "its trial has been ended by `b2p upgrade`, and what that chose stays";
 
-/// Does what the role of the running slot requires.
+/// Keeps or ends a trial, by the role of the running slot.
 pub fn main(client: &ControlClient) -> i32 {
     let config = sys::config_sources::read().0;
     let Some(Slot { name, role }) = config.slot else {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! GRUB's environment block (grub-core/lib/envblk.c): 1024 bytes, a first line, lines
-//! `name=value`, then `#` to the end. The boot menu defines what the names mean
+//! `name=value`, then `#` to the end. The boot menu defines the meaning of the names
 //! (`initramfs/src/boot/slots.rs`).
 //!
 //! All lines are kept in the first 512 bytes and the file is written in place, so that a power

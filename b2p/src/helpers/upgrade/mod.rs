@@ -2,7 +2,7 @@
 //! `b2p upgrade`: installs a new version beside the one that runs, on a disk of `make disk`.
 //! docs/guide/upgrade.md describes it for users, `initramfs/src/boot/slots.rs` is the boot menu.
 //!
-//! The steps, and what a power cut in each of them leaves:
+//! The steps, and the state that a power cut in each of them leaves:
 //!
 //! 1. The new version is read and verified, all of it: everything is as before.
 //! 2. The running slot becomes `good` in grubenv, one sector: either of two slots that work.

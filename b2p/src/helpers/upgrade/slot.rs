@@ -97,7 +97,7 @@ fn write_synced(to: &Path, bytes: &[u8]) -> Result<()> {
     file.sync_all().on(to)
 }
 
-/// Writes everything to the partition, and has what is read next come from there.
+/// Writes everything to the partition, and drops the cache, so that the next read is one of the disk.
 fn drop_cache(partition: &str) -> Result<()> {
     let whole = scan::open_writable(partition, libc::O_EXCL)?;
     let dropped = whole.sync_all().and_then(|()| ioctl::drop_cache(&whole));

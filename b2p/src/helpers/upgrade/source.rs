@@ -24,7 +24,7 @@ const HEAD_BYTES: usize = 40 * 1024;
 /// Bytes at the start of a kernel that include its header.
 const KERNEL_HEAD: usize = 4 * 1024;
 
-/// A version that could be read; [`Source::verify`] tells whether it is intact.
+/// A version that could be read; [`Source::verify`] checks that it is intact.
 #[derive(Debug)]
 pub struct Source {
     dir: PathBuf,

@@ -10,7 +10,7 @@ use super::super::yaml::Node;
 /// Start of diagnostics.
 const PLACE: &str = "network-config: config";
 
-/// Returns `ethernets` of version 2 for `config` of version 1; what has no counterpart is named.
+/// Returns `ethernets` of version 2 for `config` of version 1, and names settings without a counterpart.
 pub fn ethernets(config: &Node, diagnostics: &mut Diagnostics) -> Node {
     let (mut cards, mut servers) = (Vec::new(), Vec::new());
     for item in config.list(PLACE, diagnostics) {

@@ -17,7 +17,7 @@ use crate::common::atomic_file;
 const MAX_BYTES: u64 = 4 << 20;
 /// Longest file of /etc that is left in the place of one of the image, in bytes.
 const MAX_USED_BYTES: u64 = 64 << 20;
-/// End of the name of what is put aside.
+/// End of the names of files that are put aside.
 const ASIDE: &str = ".unusable";
 /// Depth of directories that are searched.
 const MAX_DEPTH: usize = 8;
@@ -110,7 +110,7 @@ pub fn unreadable(root: &Path, path: &str) -> Option<String> {
     }
 }
 
-/// Gives what is at the path another name beside it. Returns that name.
+/// Renames the file at the path to a free name beside it, and returns that name.
 ///
 /// # Errors
 /// The file cannot be renamed.

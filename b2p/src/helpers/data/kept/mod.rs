@@ -33,7 +33,7 @@ use crate::common::registry_files;
 const DIR: &str = "kept";
 /// Directory in it for the work directories of overlays, which must be on the same file system.
 const WORK: &str = ".work";
-/// File in it with what the image had.
+/// File in it with the record of the image's files.
 const RECORD: &str = "shipped";
 /// Longest record that is read, in bytes.
 const MAX_RECORD: u64 = 4 << 20;
@@ -95,7 +95,7 @@ fn trees(etc: Etc) -> &'static [Tree] {
     }
 }
 
-/// Mounts the directories. Of one that fails, the machine has what is in RAM.
+/// Mounts the directories. Where a mount fails, the machine uses the directory in RAM.
 ///
 /// # Errors
 /// Some cannot be mounted, or files of the image cannot take the place of old ones; the others are
@@ -150,7 +150,7 @@ fn mount_one(paths: &Paths, disk: &Path, tree: &Tree) -> Result<()> {
     ))
 }
 
-/// Gives the place of files that nobody changed to those of the image, and records those.
+/// Replaces unchanged files by those of the image, and records the image's files.
 fn give_way(paths: &Paths, disk: &Path, trees: &[Tree]) -> Result<()> {
     let record = disk.join(RECORD);
     let text = sys::files::read_whole(&record, MAX_RECORD)?.unwrap_or_default();
@@ -188,7 +188,7 @@ fn give_way(paths: &Paths, disk: &Path, trees: &[Tree]) -> Result<()> {
     combine(errors)
 }
 
-/// Replaces a file of the disk that nobody changed by the one of the image; logs that a changed one stays.
+/// Replaces an unchanged file of the disk by that of the image; logs that a changed file stays.
 fn update(
     paths: &Paths,
     disk: &Path,
@@ -208,7 +208,7 @@ fn update(
     Ok(())
 }
 
-/// Puts aside what is in the place of a file of the image and is none, so that the image's counts.
+/// Renames an entry in the place of a file of the image that is not a file, so that the file of the image is used.
 fn put_odd_aside(disk: &Path, path: &str) -> Result<()> {
     let account_file = Path::new(path).strip_prefix(ETC.path).ok();
     let is_account_file = account_file

@@ -23,7 +23,7 @@ const MAX_OF_ROOT: usize = 16;
 const MAX_OF_OTHERS: usize = 48;
 /// Time for a hook to send the id after it has connected.
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// Time for which nobody is accepted after descriptors or memory were short: the kernel would report the
+/// Time for which no client is accepted after descriptors or memory were short: the kernel would report the
 /// connections that wait again and again.
 const SHORTAGE_PAUSE: Duration = Duration::from_secs(1);
 /// Length of an id.
@@ -43,7 +43,7 @@ pub struct Clients {
     open: Vec<Client>,
     /// Users and ids of clients that have sent all.
     complete: Vec<(u32, String)>,
-    /// Time until which nobody is accepted.
+    /// Time until which no client is accepted.
     paused_until: Option<Instant>,
 }
 
@@ -68,7 +68,7 @@ impl Clients {
         }
     }
 
-    /// Notes an error of accept(2): nobody waits, the client has gone away, or there is a shortage.
+    /// Notes an error of accept(2): no client waits, the client has gone away, or there is a shortage.
     fn note_error(&mut self, why: &io::Error, now: Instant) {
         use ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
         if !matches!(why.kind(), WouldBlock | ConnectionAborted | Interrupted) {
@@ -140,7 +140,7 @@ impl Clients {
 }
 
 impl Client {
-    /// Reads once, without waiting. Returns false at the end of what the client sends.
+    /// Reads once, without waiting. Returns false at the end of the client's data.
     fn read(&mut self) -> bool {
         let mut bytes = [0; ID_BYTES];
         let room = ID_BYTES - self.sent.len();

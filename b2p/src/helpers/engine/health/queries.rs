@@ -55,7 +55,7 @@ impl Queries {
         }
     }
 
-    /// Asks the next questions, and returns the answers that have come.
+    /// Starts the next queries, and returns the answers that have arrived.
     pub fn advance(&mut self) -> Vec<(Container, Schedule)> {
         let mut answers = Vec::new();
         let now = Instant::now();
@@ -144,7 +144,7 @@ impl Query {
     }
 }
 
-/// Reads what a podman that has ended has written, up to a bound. Another process may still hold the
+/// Reads the output of a podman that has ended, up to a bound. Another process may still hold the
 /// pipe, and is not waited for.
 pub fn read_now(mut stdout: ChildStdout) -> Option<String> {
     fcntl(&stdout, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).ok()?;

@@ -24,7 +24,7 @@ const LEAF: u8 = 0x0d;
 /// Values of a row that are text or bytes, as which podman writes its JSON; `None` for each that is not.
 pub type Row = Vec<Option<String>>;
 
-/// A database that nobody writes to.
+/// A database without a writer.
 pub struct Database {
     file: File,
     page_size: usize,
@@ -35,7 +35,7 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens a database, and waits until nobody writes to it.
+    /// Opens a database, and waits until it has no writer.
     ///
     /// # Errors
     /// The errno of open(2) or read(2); the file is no database, or has its log elsewhere.

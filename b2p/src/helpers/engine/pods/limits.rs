@@ -5,7 +5,7 @@
 use serde_json::Value;
 use sys::error::{Error, Result};
 
-/// A file of a cgroup, and what is written to it.
+/// A file of a cgroup, and its new content.
 pub type Setting = (String, String);
 
 /// Returns what sets the limits.

@@ -51,7 +51,7 @@ pub fn value(env: &[(String, String)], name: &str) -> Option<String> {
     found.map(|(_, value)| value.clone())
 }
 
-/// Returns what a message of sd_notify(3) says, the main process first.
+/// Returns the events of a message of sd_notify(3), that of the main process first.
 pub fn message(text: &str) -> Vec<Event> {
     let pid = text
         .lines()

@@ -24,7 +24,7 @@ struct Waiting {
     since: Millis,
     /// The client's software, once its identification string has arrived.
     software: Option<Software>,
-    /// Memory in bytes of what it has sent.
+    /// Memory in bytes of its unread data.
     weight: u32,
 }
 
@@ -154,7 +154,7 @@ pub struct Queue {
     /// the silent.
     newest_identified: BTreeSet<(Id, Source)>,
     newest_silent: BTreeSet<(Id, Source)>,
-    /// Connections by the memory of what they have sent, and its sum in bytes.
+    /// Connections by the memory of their unread data, and its sum in bytes.
     heaviest: BTreeSet<(u32, Id)>,
     weight: u64,
 }
@@ -217,7 +217,7 @@ impl Queue {
         Some(Client { source, software })
     }
 
-    /// Notes the memory in bytes of what a connection has sent.
+    /// Notes the memory in bytes of a connection's unread data.
     pub fn weigh(&mut self, id: Id, bytes: u32) {
         let Some(one) = self.waiting.get_mut(&id) else {
             return;
@@ -246,7 +246,7 @@ impl Queue {
         self.waiting.get(&id).map(|one| (id, one.since))
     }
 
-    /// Returns the silent connection that comes first: the newest of the source with the fewest
+    /// Returns the silent connection that is the next: the newest of the source with the fewest
     /// sessions.
     pub fn first_silent(&self, loads: &Loads) -> Option<Id> {
         let newest = self.newest_silent.iter().rev();
@@ -292,7 +292,7 @@ impl Queue {
         self.groups.get(&source)?.identified.last().copied()
     }
 
-    /// Returns the oldest connection; a silent one comes before one with an identification string.
+    /// Returns the oldest connection; a silent one precedes one with an identification string.
     pub fn oldest(&self) -> Option<Id> {
         let any = || self.waiting.first_key_value().map(|(id, _)| *id);
         self.silent.first().copied().or_else(any)

@@ -99,7 +99,7 @@ fn detach_keys(text: &str) -> Vec<u8> {
 }
 
 impl Session {
-    /// Copies both ways until podman's stream ends or the client is gone, and tells the client the exit status.
+    /// Copies both ways until podman's stream ends or the client is gone, and sends the client the exit status.
     fn run(self, raw: Raw) {
         let Raw {
             early,

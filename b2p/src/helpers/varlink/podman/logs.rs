@@ -80,7 +80,7 @@ fn first_line(logs: Vec<(String, Body)>) -> Outcome<Value> {
     Ok(last_line())
 }
 
-/// Sends the pieces of all logs as they come, until each has ended. A log that fails does not end the others. The
+/// Sends the pieces of all logs as they arrive, until each has ended. A log that fails does not end the others. The
 /// log that was read stands last, so that one that is written all the time hides no other.
 fn merged(mut logs: Vec<(String, Body)>, exchange: &mut Exchange<'_>) -> Outcome<()> {
     let mut outcome = Ok(());
