@@ -61,7 +61,7 @@ pub fn be_quiet() {
     QUIET.store(true, Ordering::Relaxed);
 }
 
-/// Writes a line to standard error, which has nobody to tell where that fails.
+/// Writes a line to standard error. A failure of that is ignored, because it cannot be reported.
 pub fn message(text: Arguments<'_>) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, bail};
 use std::process::Command;
 
-/// Runs a program, and returns its output. The error of a program that fails is what it says.
+/// Runs a program, and returns its output. The error of a program that fails is its message.
 pub fn output(command: &mut Command) -> Result<String> {
     log::debug!("run {command:?}");
     let name = command.get_program().to_string_lossy().into_owned();

@@ -96,7 +96,7 @@ pub fn clone(matches: &ArgMatches) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Copies what the next start passes to the guest, or removes from the disk.
+/// Copies the files that the next start passes to the guest, or removes from the disk.
 fn copy_marks(machine: &Machine, draft: &Path) -> Result<()> {
     let document = machine.file(quadlet::FILE);
     if document.exists() {
@@ -164,13 +164,13 @@ pub fn rename(matches: &ArgMatches) -> Result<ExitCode> {
         return Err(Fault::new(text).into());
     }
     copy_hosts(&machine, &machine.dir, new)?;
-    // The directory decides how a machine is called; what comes before it may come twice.
+    // The name of the directory is the name of the machine; the steps before its rename may be repeated.
     let fixed = (config.ssh_port, config.ssh_port_fixed);
     renamed(&mut config, new);
     (config.ssh_port, config.ssh_port_fixed) = fixed;
     machine.save(&config)?;
     let target = Machine::at(&dirs, new);
-    // Before the name goes: nothing would lead from the new one to the connections of the old one.
+    // This step precedes the rename: afterwards nothing leads to the connections of the old name.
     if let Ok(places) = Places::of_environment() {
         clients::rename(&places, &machine, &target)?;
     }
@@ -246,7 +246,7 @@ pub fn export(matches: &ArgMatches) -> Result<ExitCode> {
     draft::make(&draft)?;
     let part = beside(&file);
     let written = pack(&machine, &draft, &part, matches.get_flag("with-key")).and_then(|()| {
-        // Another one may have come meanwhile.
+        // Another machine may have been created meanwhile.
         ensure!(!file.exists(), "{}: exists already", file.display());
         fs::rename(&part, &file).with_context(|| format!("rename {}", part.display()))
     });

@@ -30,8 +30,8 @@ enum Stage {
     Done,
 }
 
-/// Creation that is under way. Each change of the stage is one step with the action that it tells of:
-/// a signal comes before or after both, and after it no step is made any more.
+/// Creation in progress. A change of the stage and its action are one step:
+/// a signal is handled before or after both, and no step follows it.
 pub struct Creation {
     /// Directories of all machines.
     pub dirs: Dirs,
@@ -75,7 +75,7 @@ impl Creation {
         draft::path(&self.dirs, &self.machine.name, std::process::id())
     }
 
-    /// Makes the directory of a draft, unless a signal has come: nothing would remove it after that.
+    /// Makes the directory of a draft, unless a signal was received: nothing would remove it after that.
     pub fn make_draft(&self, draft: &Path) -> Result<()> {
         let _stage = self.stage();
         draft::make(draft)
@@ -114,7 +114,7 @@ impl Creation {
         *self.stage() = Stage::Done;
     }
 
-    /// Removes what was made.
+    /// Removes the files that were made.
     pub fn undo(&self) -> Result<()> {
         self.undo_stage(&mut self.stage())
     }

@@ -54,7 +54,7 @@ pub struct Request {
     pub shell: Shell,
     /// True for one JSON object in place of lines.
     pub json: bool,
-    /// True on Windows, where Compose converts paths only if it is told to.
+    /// True on Windows, where Compose converts paths only if a variable asks for it.
     pub windows: bool,
     /// Variable of the hosts without proxy and its value, with `--no-proxy`.
     pub no_proxy: Option<(&'static str, String)>,
@@ -238,7 +238,7 @@ fn with_address(hosts: &str) -> String {
     }
 }
 
-/// Returns the lines of the changes and the hint, or an object with null for what is unset.
+/// Returns the lines of the changes and the hint, or an object with null for variables to unset.
 fn text(request: &Request, changes: &[Change]) -> Result<String, Fault> {
     if request.json {
         let entry = |change: &Change| match change {

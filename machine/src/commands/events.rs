@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `events`: what the keepers of machines tell, as it happens.
+//! `events`: prints the events that the keepers of machines report.
 
 use super::{dirs, json_flag, many_names, state};
 use crate::keeper::control;

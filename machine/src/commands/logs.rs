@@ -85,7 +85,7 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
     }
 }
 
-/// Prints a file from an offset on, and returns its length; `None` if nobody reads it any more. A file that is shorter
+/// Prints a file from an offset on, and returns its length; `None` if the output has no reader any more. A file that is shorter
 /// was begun anew.
 fn print_from(path: &Path, at: u64) -> Result<Option<u64>> {
     let mut file = match File::open(path) {
@@ -98,7 +98,7 @@ fn print_from(path: &Path, at: u64) -> Result<Option<u64>> {
     Ok(copied.map(|copied| at + copied))
 }
 
-/// Prints what is added to a log; sleeps in between.
+/// Prints additions to a log, and sleeps in between.
 fn follow(path: &Path, mut at: u64) -> Result<ExitCode> {
     File::options()
         .append(true)

@@ -79,7 +79,7 @@ pub fn engine_version(socket: &Path, limit: Duration) -> Result<String> {
 fn version_of(answer: &str) -> Option<String> {
     let (_, body) = answer.split_once("\r\n\r\n")?;
     let body: serde_json::Value = serde_json::from_str(body).ok()?;
-    // The guest's word goes to the user's terminal.
+    // The guest's text is written to the user's terminal.
     Some(vmm::without_controls(body["Version"].as_str()?))
 }
 

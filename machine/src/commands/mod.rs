@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Commands. Each has its part of the command line beside what it does.
+//! Commands. Each file has the parser of its part of the command line beside its action.
 
 pub mod autostart;
 pub mod connect;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `ports`: what a machine publishes on the host.
+//! `ports`: ports that a machine publishes on the host.
 
 use super::{dirs, inspect_text, machine, one_name, set, state};
 use crate::fault::Fault;

@@ -36,7 +36,7 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Takes the lock of the cache, while nobody brings an image into it.
+/// Takes the lock of the cache, while no command adds an image to it.
 fn empty_cache(dirs: &Dirs) -> Result<fs::File> {
     dirs.create()?;
     let file = lock::open(&dirs.cache().join("lock"))?;
@@ -46,7 +46,7 @@ fn empty_cache(dirs: &Dirs) -> Result<fs::File> {
     Ok(file)
 }
 
-/// Removes what nobody uses, and names it.
+/// Removes unused images, and names them.
 fn prune(dirs: &Dirs, dry: bool) -> Result<()> {
     for path in draft::abandoned(dirs) {
         println!("{}: of an interrupted command", path.display());

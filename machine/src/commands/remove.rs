@@ -104,7 +104,7 @@ pub fn remove(dirs: &Dirs, machine: &Machine) -> Result<()> {
 /// Removes a machine whose lock this process holds.
 pub fn remove_held(dirs: &Dirs, machine: &Machine) -> Result<()> {
     kill_one(machine)?;
-    // Before the name goes: afterwards nothing would lead here, and another machine may have it.
+    // This step precedes the removal of the name: afterwards nothing leads here, and another machine may have the name.
     remove_all(&machine.run)?;
     if let Ok(places) = Places::of_environment()
         && let Err(error) = clients::disconnect(&places, machine)

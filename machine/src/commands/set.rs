@@ -15,7 +15,7 @@ use serde_json::json;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Setting: name, what it takes, how it is applied. An option of this name and `NAME=VALUE` are the
+/// Setting: its name, the form of its values, the function that applies it. An option of this name and `NAME=VALUE` are the
 /// same.
 struct Setting {
     name: &'static str,

@@ -168,7 +168,7 @@ fn start_again(dirs: &Dirs, machine: &Machine, limit: Duration) -> String {
     }
 }
 
-/// Sets the image of a machine that is off, and the one to which it goes back. This process holds its lock.
+/// Sets the image of a machine that is off, and the image that a failed upgrade restores. This process holds its lock.
 fn set_image(machine: &Machine, image: &str, previous: Option<&str>) -> Result<()> {
     let mut config = machine.config()?;
     image.clone_into(&mut config.image);

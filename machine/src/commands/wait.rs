@@ -83,7 +83,7 @@ pub fn wait(matches: &ArgMatches) -> Result<ExitCode> {
         };
         let text = match (off, &outcome) {
             (false, Outcome::Up) => return Ok(ExitCode::SUCCESS),
-            // The state tells whether QEMU has ended with its keeper.
+            // The state shows whether QEMU has ended with its keeper.
             (true, Outcome::Ended { .. }) | (_, Outcome::Gone) => continue,
             (true, Outcome::Timeout) => {
                 let (name, seconds) = (&machine.name, limit.unwrap_or_default().as_secs());

@@ -112,7 +112,7 @@ pub trait Driver: Sync {
     /// Returns the programs without which no machine starts.
     fn programs(&self) -> &'static [Program];
 
-    /// Judges what the host has for this driver, besides the programs. A kernel is one to try.
+    /// Checks the host's support for this driver, besides the programs. A kernel is one to try.
     fn findings(&self, kernel: Option<&Path>) -> Vec<Finding>;
 
     /// Describes the host as the memory of a template depends on it, one part per entry.
@@ -197,7 +197,7 @@ pub trait Vm: Send {
     /// Loads memory and disk into a machine that was started by [`Start::Load`].
     fn load(&mut self, tag: &str) -> Result<()>;
 
-    /// Removes what was kept.
+    /// Removes the kept files.
     fn remove(&mut self, tag: &str) -> Result<()>;
 
     /// Makes the data disk larger.

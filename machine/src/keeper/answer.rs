@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Answer of the guest's API, which may be endless, or come a byte at a time: its size and its time have limits.
+//! Answer of the guest's API, which may be endless, or arrive byte by byte: its size and its time have limits.
 
 use anyhow::{Context, Result};
 use std::io::{ErrorKind, Read};

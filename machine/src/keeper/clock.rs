@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The guest's clock: it stands still while the processors do, and is told the time when they run
+//! The guest's clock: it stands still while the processors do, and gets the host's time when they run
 //! again. `b2p time` reads the line `time <milliseconds since 1970>` from the port
 //! `org.boot2podman.host.0`.
 

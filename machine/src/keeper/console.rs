@@ -58,7 +58,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// Reads what is new, and returns what it means.
+    /// Reads new lines, and returns their events.
     fn read(&mut self) -> Vec<Event> {
         let mut bytes = Vec::new();
         let read = File::open(&self.path).and_then(|mut file| {

@@ -31,7 +31,7 @@ pub fn write(machine: &Machine, record: &EndRecord) {
     }
 }
 
-/// Records that QEMU has ended, before anybody is told: until this process has ended too, its lock is
+/// Records that QEMU has ended, before clients are notified: until this process has ended too, its lock is
 /// held, and the record tells its last moments from a start.
 pub fn stopped(machine: &Machine) {
     if let Err(error) = machine.save_run_record(&RunRecord::new(State::Stopped)) {
@@ -39,7 +39,7 @@ pub fn stopped(machine: &Machine) {
     }
 }
 
-/// Records the end of QEMU, and tells the followers. `status` is known for a child.
+/// Records the end of QEMU, and notifies the followers. `status` is known for a child.
 pub(super) fn end(mut keeper: Keeper, status: Option<ExitStatus>) {
     let forced = keeper.stop.is_some_and(|stop| stop.step != Step::Button);
     let (clean, why) = match (keeper.suspended, keeper.killed) {

@@ -81,7 +81,7 @@ impl Keeper {
             Event::Request(request, client) => self.request(&request, client),
             Event::Looked(boot, look, bound) => {
                 self.looks -= 1;
-                // The ports of an earlier boot are gone, and so are those who asked for them.
+                // The ports of an earlier boot are gone, and so are the containers that requested them.
                 if boot == self.boot {
                     self.looked(look, bound);
                 }
@@ -117,7 +117,7 @@ impl Keeper {
         }
     }
 
-    /// Handles a resume: tells the guest the time, because its clock has stood still, and restores the
+    /// Handles a resume: sends the guest the time, because its clock has stood still, and restores the
     /// state. A guest whose API has not answered in this boot is not running yet.
     pub(super) fn resumed(&mut self) {
         self.clock.tell();

@@ -99,7 +99,7 @@ struct Keeper {
     child: Option<Child>,
     events: Sender<Event>,
     tunnel: Arc<Tunnel>,
-    /// Connections that are told what happens.
+    /// Connections that are notified of events.
     followers: Vec<Box<dyn Write>>,
     stop: Option<Stop>,
     /// Number of restarts of the guest that this keeper has seen.

@@ -53,7 +53,7 @@ impl Keeper {
         answer(&client, done);
     }
 
-    /// Lets the processors stand still. The state is right before the answer, QEMU's event comes later.
+    /// Stops the processors. The state is written before the answer; QEMU's event follows.
     fn pause(&mut self) -> Result<()> {
         self.vm.pause()?;
         if self.record.phase == State::Running {
@@ -108,7 +108,7 @@ impl Keeper {
         self.machine.save(&self.config)
     }
 
-    /// Publishes the ports that the user has configured; those that cannot be are told.
+    /// Publishes the ports that the user has configured, and reports those that cannot be published.
     pub(super) fn publish_configured(&mut self) -> Vec<String> {
         let forwards = self.config.ports.clone();
         let failed = forwards.into_iter().filter_map(|forward| {

@@ -42,7 +42,7 @@ pub enum Purpose {
     Adopt,
 }
 
-/// Keeps a machine until its QEMU ends. Progress goes to standard output as JSON lines.
+/// Keeps a machine until its QEMU ends. Progress is written to standard output as JSON lines.
 pub fn run(machine: &Machine, purpose: Purpose) -> Result<()> {
     close_inherited();
     // The keeper belongs to no terminal. Fails if it leads a process group, and has no terminal then.
@@ -79,7 +79,7 @@ pub fn run(machine: &Machine, purpose: Purpose) -> Result<()> {
     Ok(())
 }
 
-/// Closes what the command that started this keeper has inherited: a process that waits for the end of
+/// Closes the descriptors that the command that started this keeper has inherited: a process that waits for the end of
 /// such a pipe, as bats(1) does for its descriptor 3, would wait for the end of the machine. This function must be
 /// called before this process opens a file.
 fn close_inherited() {

@@ -312,7 +312,7 @@ mod tests {
             let (told, waits) = mpsc::channel();
             let guest = thread::spawn(move || {
                 let mut client = listener.accept().expect("a client").0;
-                // The answer comes after the limit, whatever the host does meanwhile.
+                // The answer arrives after the limit, whatever the load of the host is.
                 let lates = waits.recv().map_or(0, |()| 1);
                 let _ = client.write_all(answer.as_bytes());
                 let _ = client.shutdown(Shutdown::Write);

@@ -25,7 +25,7 @@ pub struct CommandLock {
 }
 
 impl CommandLock {
-    /// Takes the lock `path` for a command, which others are told while they wait. Returns `None` if
+    /// Takes the lock `path` for a command, whose name others print while they wait. Returns `None` if
     /// the file is not, or no longer, there under its name: its machine was removed or renamed.
     pub fn take(path: &Path, command: &str) -> Result<Option<Self>> {
         let Some(file) = open_if_there(path)? else {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Drafts: directories in which a command puts a machine together. A draft has its process in its name,
-//! so that the remains of a process that was killed can be told from work that is under way.
+//! so that the remains of a killed process differ from work in progress.
 
 use super::dirs::{make_private, remove_all};
 use super::{Dirs, Machine, files};

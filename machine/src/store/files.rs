@@ -29,7 +29,7 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
     sync_dir(dir)
 }
 
-/// Replaces a file that has not got this content already: what has it needs no room on the disk.
+/// Replaces a file unless it has this content already, because an equal file needs no room on the disk.
 pub fn update(path: &Path, content: &[u8]) -> Result<()> {
     match fs::read(path).is_ok_and(|old| old == content) {
         true => Ok(()),

@@ -92,7 +92,7 @@ fn url_name(sha256: &str) -> String {
     format!("url-{sha256}")
 }
 
-/// Returns the image of a URL that was fetched before. What the sum stands for does not change.
+/// Returns the image of a URL that was fetched before: the content of a sum does not change.
 fn known(cache: &Path, source: &Source) -> Option<Image> {
     let Source::Url { sha256, .. } = source else {
         return None;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Places that images come from: the values of `--image`.
+//! Sources of images: the values of `--image`.
 
 use super::fetch::without_user;
 use crate::fault::{Fault, PRE_CREATE};

@@ -24,10 +24,10 @@ const PAUSE: Duration = Duration::from_millis(10);
 const READ: i16 = libc::F_RDLCK as i16;
 /// Kind of a lock for writing.
 const WRITE: i16 = libc::F_WRLCK as i16;
-/// Kind of a lock that nobody holds.
+/// Kind of a lock without a holder.
 const UNLOCKED: i16 = libc::F_UNLCK as i16;
 
-/// Opens the file of a lock, and keeps what the holder has written in it.
+/// Opens the file of a lock, and keeps the holder's text in it.
 pub fn open(path: &Path) -> Result<File> {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);
@@ -80,7 +80,7 @@ pub fn hand_over(path: &Path) -> Result<File> {
 }
 
 /// Takes a lock of a directory that a child inherits, unless another process has it. While it is held, systemd-tmpfiles(8)
-/// does not remove what is old in the directory (tmpfiles.d(5), "Age").
+/// does not remove old files in the directory (tmpfiles.d(5), "Age").
 pub fn hand_over_dir(path: &Path) -> Result<File> {
     let dir = File::open(path).with_context(|| path.display().to_string())?;
     if dir.try_lock().is_ok() {
@@ -169,7 +169,7 @@ pub fn holder(path: &Path) -> Result<Option<i32>> {
 
 /// Waits until no process holds a POSIX lock on the file for its life.
 pub fn wait_free(path: &Path) -> Result<()> {
-    // A process that waits takes a read lock, by which others tell it from the holder.
+    // A process that waits takes a read lock, by which others distinguish it from the holder.
     match existing(path)? {
         Some(file) => lock(&file, path, READ),
         None => Ok(()),

@@ -226,20 +226,20 @@ impl Machine {
         Ok(standing(locks, self.run_record().as_ref(), saved))
     }
 
-    /// Tells whether QEMU has ended, and its end is recorded.
+    /// Returns true if QEMU has ended, and its end is recorded.
     pub fn is_off(&self) -> Result<bool> {
         let off = [State::Stopped, State::Saved].map(Standing::Known);
         Ok(off.contains(&self.standing()?))
     }
 
-    /// Reads what the keeper says.
+    /// Reads the record of the keeper.
     #[must_use]
     pub fn run_record(&self) -> Option<RunRecord> {
         let text = fs::read_to_string(self.run_file("run.json")).ok()?;
         serde_json::from_str(&text).ok()
     }
 
-    /// Reads what the keeper that runs says. A keeper must not, as for [`Machine::locks`].
+    /// Reads the record of the running keeper. A keeper must not call this, as for [`Machine::locks`].
     #[must_use]
     pub fn live_record(&self) -> Option<RunRecord> {
         let keeper = self.locks().ok()?.keeper?;
@@ -255,7 +255,7 @@ impl Machine {
         now.filter(|&port| port > 0).unwrap_or(config.ssh_port)
     }
 
-    /// Writes what the keeper says.
+    /// Writes the record of the keeper.
     pub fn save_run_record(&self, record: &RunRecord) -> Result<()> {
         let text = serde_json::to_string_pretty(record)?;
         files::replace(&self.run_file("run.json"), text.as_bytes())

@@ -102,7 +102,7 @@ impl Share {
     }
 }
 
-/// Returns what the machine will find wrong with fw_cfg entries, in its words.
+/// Returns the fault that the machine will report in fw_cfg entries, with the same text.
 #[must_use]
 pub fn problem(entries: &[(String, String)]) -> Option<String> {
     let entries: Vec<config::FwCfg<'_>> = entries

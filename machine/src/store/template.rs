@@ -129,7 +129,7 @@ mod tests {
         for other in [
             at(|_| (), "8.0"),
             at(|c| c.image = "sha256-0".into(), "7.2"),
-            // KVM came or went, and the setting leaves the choice to the host.
+            // KVM appeared or vanished, and the setting leaves the choice to the host.
             on(&MachineConfig::new("box"), ["7.2", "Tcg"]),
             at(|c| c.driver = "other".into(), "7.2"),
             at(|c| c.cpus = 1, "7.2"),

@@ -44,7 +44,7 @@ const NAMES: &[(&str, Shell)] = &[
 ];
 
 impl Shell {
-    /// Returns the shell of `--shell`: a name that is not known stands for a POSIX shell.
+    /// Returns the shell of `--shell`: an unknown name means a POSIX shell.
     #[must_use]
     pub fn named(name: &str) -> Shell {
         match name {
@@ -218,7 +218,7 @@ fn quoted(shell: Shell, value: &str) -> String {
 
 /// Returns the escape of a character in double quotes of a POSIX shell.
 ///
-/// Single quotes protect what is special in double quotes, because a word with a backslash can be
+/// Single quotes protect characters that are special in double quotes, because a word with a backslash can be
 /// taken for a pattern before it is evaluated. A pattern and a second blank are written by printf(1)
 /// when the line is evaluated, so that the line contains neither.
 fn posix(c: char, previous: char) -> Option<String> {

@@ -94,7 +94,7 @@ fn directive(
     directive
 }
 
-/// Reads a number or `*`, which stands for the next value.
+/// Reads a number or `*`, which takes the next value.
 fn number(
     chars: &mut std::iter::Peekable<std::str::Chars<'_>>,
     values: &mut std::slice::Iter<'_, Val<'_>>,
