@@ -13,7 +13,7 @@ use crate::common::service_loading::{reload, start_timers};
 /// turns off, then those that quadlets have become. Returns the exit status.
 pub fn main(env: &Environment) -> i32 {
     let boot = BootStart::read();
-    // A request that comes before the boot has started the services waits for that: this run does both.
+    // A request before the boot has started the services waits for them: this run does both.
     if quadlet::take_reload_request() && !boot.is_first() {
         quadlet::load(env, &boot);
         return 0;

@@ -78,7 +78,7 @@ pub fn main(program: &str, args: &[String]) -> i32 {
 fn find(program: &str, args: &[String]) -> Option<&'static Shim> {
     let has = |word: &&str| *word == program || args.iter().any(|arg| arg == word);
     let fits = |shim: &&Shim| {
-        // Of systemctl a row answers nothing else than what it has: neither other units nor `stop`.
+        // A row of systemctl answers its own verbs and units only: neither other units nor `stop`.
         let is_known =
             |arg: &str| arg.starts_with('-') || shim.words.contains(&arg) || VERBS.contains(&arg);
         let is_whole = program != "systemctl" || args.iter().all(|arg| is_known(arg));

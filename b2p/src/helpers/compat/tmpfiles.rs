@@ -111,7 +111,7 @@ fn make(root: &Tree, line: &Line<'_>, config: &Config) -> Result<()> {
     match *line {
         Line::Directory(path, mode) => root.directory(path, Attributes { mode, uid, gid }),
         Line::Link(path, _, false) if root.kind(path)?.is_some() => Ok(()),
-        // A link to a socket of nobody's would take docker's command away.
+        // A link to a socket without a listener would break docker's command.
         Line::Link(path, target, _) if !leads_somewhere(target, config) => Err(Error::invalid(
             format!("{path}: stays as it is: {target} is not there"),
         )),

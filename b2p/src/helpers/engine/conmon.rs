@@ -107,7 +107,7 @@ fn owns_namespace(dir: &Path, uid: u32) -> bool {
 }
 
 fn is_child_of_own(namespace: &File) -> bool {
-    // SAFETY: an open descriptor; the answer is a descriptor that nobody else owns.
+    // SAFETY: an open descriptor; the answer is a descriptor without another owner.
     let parent = unsafe {
         let fd = libc::ioctl(namespace.as_raw_fd(), NS_GET_PARENT as _);
         (fd >= 0).then(|| <File as std::os::fd::FromRawFd>::from_raw_fd(fd))

@@ -110,7 +110,7 @@ fn make(container: &Path, settings: &[Setting]) -> Result<()> {
     remove_empty(pod);
     for _ in 0..ATTEMPTS {
         made(pod)?;
-        // From here on the pod's cgroup is not empty, and nobody removes it.
+        // From here on the pod's cgroup is not empty, and cannot be removed.
         match made(container) {
             Err(e) if e.errno() == Some(Errno::ENOENT) => {}
             done => {

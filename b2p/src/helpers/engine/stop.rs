@@ -151,7 +151,7 @@ fn signal_once(signalled: &mut Signalled, pid: i32, describe: impl FnOnce() -> C
     if signalled.get(&pid).is_some_and(|(_, fd)| !ready(&[fd], 0)) {
         return true;
     }
-    // Before the description: the signal goes to this process or to none.
+    // The descriptor is opened before the description is read: the signal reaches this process or none.
     let Some(fd) = pidfd::open(pid) else {
         return !Path::new("/proc").join(pid.to_string()).exists();
     };

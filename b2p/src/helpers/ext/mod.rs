@@ -132,7 +132,7 @@ fn each(names: &[&str], verb: &str, act: impl Fn(&str) -> Result<String>) -> i32
 /// Adds the extensions of the flags. One that cannot be added does not fail the helper.
 fn boot(env: &Environment) -> i32 {
     sys::kmsg::init_logger(log::LevelFilter::Info);
-    // PID 1 has reported what is wrong with the flags.
+    // PID 1 has reported the faults of the flags.
     let (config, _) = sys::config_sources::read();
     let wait = Wait::ForMedium {
         seconds: config.waitusb.as_ref().map_or(0, |w| w.seconds),

@@ -251,7 +251,7 @@ mod tests {
         row.node.overwrite = true;
         write(&row).unwrap();
         assert_eq!(read(), "other\ntwo\n");
-        // Without a content, what is appended is there once.
+        // Without a content, the appended text is written once.
         (row.content, row.append) = (None, vec![content("two\n"), content("three\n")]);
         write(&row).unwrap();
         write(&row).unwrap();

@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(mode & 0o7777, 0o600);
         // Later boots.
         assert_eq!(document(refused(), &kept).unwrap(), b"{\"a\":1}");
-        // Another machine's document takes its place; what is none does not.
+        // The document of another machine replaces it; data that is no document does not.
         let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
         assert_eq!(told(answer, &kept).unwrap(), b"{}");
         assert!(told(b"HTTP/1.0 404 Not Found\r\n\r\nno", &kept).is_err());

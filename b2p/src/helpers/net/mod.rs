@@ -129,7 +129,7 @@ struct Service {
 impl Service {
     fn run(&mut self) -> Result<std::convert::Infallible> {
         let links = netlink::subscribe().doing("netlink")?;
-        // Not before READY=1: each address of a card that comes up is several changes of routes.
+        // This follows READY=1: each address of a new card causes several changes of routes.
         let mut routes = None;
         let clock = clock_set_timer().doing("timerfd")?;
         let resolv = Path::new(RESOLV_CONF);
@@ -222,7 +222,7 @@ impl Service {
         }
         // A container that ends is thirty messages within a fifth of a second, and a scan of all links costs
         // 2 ms of instructions: one scan for all messages that arrive together. Until the machine has
-        // an address, a card whose link comes up is not kept waiting.
+        // an address, a card whose link is new does not wait.
         let kernel = fds.iter().take(1 + usize::from(routes.is_some()));
         if self.ready
             && kernel

@@ -41,7 +41,7 @@ pub fn listen(index: u32) -> io::Result<OwnedFd> {
     // SAFETY: integers only; the result is checked before it is owned.
     let fd = unsafe { libc::socket(libc::AF_PACKET, kind, 0) };
     check(fd)?;
-    // SAFETY: just created and owned by nobody else.
+    // SAFETY: a new descriptor, which has no other owner.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     filter(&fd)?;
     let addr = address(index, libc::ETH_P_IP);
@@ -139,7 +139,7 @@ pub fn solicit(index: u32) -> io::Result<()> {
     // SAFETY: integers only; the result is checked before it is owned.
     let fd = unsafe { libc::socket(libc::AF_INET6, kind, libc::IPPROTO_ICMPV6) };
     check(fd)?;
-    // SAFETY: just created and owned by nobody else.
+    // SAFETY: a new descriptor, which has no other owner.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     let hops: libc::c_int = 255; // else routers take it for one from another link
     let size = size_of::<libc::c_int>() as libc::socklen_t;

@@ -34,7 +34,7 @@ impl Service {
         if plans.is_empty() {
             plans.push(plan);
         }
-        // PID 1 has reported what is wrong with the flags.
+        // PID 1 has reported the faults of the flags.
         let (config, _) = sys::config_sources::read();
         Service {
             plans,

@@ -122,7 +122,7 @@ fn route_refusal(route: &Route, lease: &Lease, around: &Surroundings) -> Option<
     let own = lease.network();
     let by = route.gateway;
     if !by.is_unspecified() && !own.contains(by) {
-        // A route to the router itself comes first (`card::all_routes`).
+        // A route to the router itself precedes it (`card::all_routes`).
         let to_router = Network::new(by, 32);
         if let Some(why) = target_refusal(&to_router, &own, around) {
             return Some(format!("the way to its router: {why}"));

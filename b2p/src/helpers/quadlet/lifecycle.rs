@@ -343,7 +343,7 @@ impl Lifecycle {
         match self.stage {
             _ if ignored => {}
             Stage::Pre | Stage::Start | Stage::Post => self.fail(failure, now),
-            // As in systemd, what is left of `ExecStop=` does not run.
+            // As in systemd, the remaining commands of `ExecStop=` do not run.
             Stage::Stop => self.next = self.commands().len(),
             // The unit runs on as it was.
             Stage::Reload => {

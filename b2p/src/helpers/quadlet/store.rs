@@ -141,7 +141,7 @@ pub(super) fn offer(env: &Environment, report: &Report<'_>, definition: &Definit
                 .map_err(|why| Error::invalid(why.to_string()))
         })
     {
-        // PID 1 lists what it refuses as degraded, and is asked again the next time.
+        // PID 1 lists refused services as degraded; the next run requests them again.
         service_files::unstage(&env.loaded_files, &name);
         warn!("{PART}: {name}: {why}");
     }

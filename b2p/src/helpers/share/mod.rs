@@ -34,7 +34,7 @@ const TOTAL_LIMIT: Duration = Duration::from_secs(15);
 
 /// Mounts every folder. A folder that cannot be mounted does not fail the helper.
 pub fn main() -> i32 {
-    // PID 1 has reported what is wrong with the flags.
+    // PID 1 has reported the faults of the flags.
     let (config, _) = sys::config_sources::read();
     let mut degraded = Degraded::of("share");
     for line in mount_and_report(config.shares) {

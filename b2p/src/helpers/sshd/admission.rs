@@ -254,7 +254,7 @@ impl Admission {
         let loads = Loads::of(sessions.iter().map(|s| s.client));
         let known = self.known.iter();
         let Some(first) = self.queue.first_identified(&loads, known, self.turn) else {
-            // The silent share the processors with nobody.
+            // A silent connection is served only while no session works.
             let is_quiet = working == 0 && sessions.len() < self.limits.silent;
             let silent = self.queue.first_silent(&loads).filter(|_| is_quiet);
             return silent.and_then(|id| self.start(id));

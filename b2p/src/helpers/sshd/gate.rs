@@ -200,7 +200,7 @@ impl Gate {
     fn reap(&mut self) {
         let mut bytes = [0; 64];
         while self.children.read(&mut bytes).is_ok_and(|n| n > 0) {}
-        // A process that is not reaped yet tells its cgroup.
+        // procfs has the cgroup of a process that is not reaped yet.
         let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         while let Ok(status) = waitid(Child::All, ended) {
             let Some(pid) = status.pid() else { return }; // Nobody has ended.

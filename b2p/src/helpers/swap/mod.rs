@@ -20,7 +20,7 @@ use crate::helpers::block::scan;
 
 /// Turns on everything that flags ask for. Swap that is missing does not fail the helper.
 pub fn main() -> i32 {
-    // PID 1 has reported what is wrong with the flags.
+    // PID 1 has reported the faults of the flags.
     let (config, _) = sys::config_sources::read();
     let mut degraded = Degraded::of("swap");
     for (wanted, outcome) in turn_on_all(&config) {

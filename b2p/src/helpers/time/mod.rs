@@ -67,7 +67,7 @@ const RTC_PROBES: u32 = 150;
 
 /// Runs until it is killed, and returns the exit status if it cannot.
 pub fn main() -> i32 {
-    // PID 1 has reported what is wrong with the flags.
+    // PID 1 has reported the faults of the flags.
     let (config, _) = sys::config_sources::read();
     let keeper = Keeper::new(&config);
     if keeper.is_ok() {

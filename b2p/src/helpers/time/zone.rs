@@ -30,7 +30,7 @@ const MAX_BOOT_TIME: Ms = 5_000;
 /// Applies the flags, and returns the exit status: 0 even if a zone cannot be set,
 /// which is reported.
 pub fn main() -> i32 {
-    // PID 1 has reported what is wrong with the flags.
+    // PID 1 has reported the faults of the flags.
     let (config, _) = sys::config_sources::read();
     let zone = config.tz.as_deref().map(set_zone);
     let clock = (!config.utc).then(correct_local_time);

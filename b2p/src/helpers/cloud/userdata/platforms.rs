@@ -40,7 +40,7 @@ fn the_user_of_proxmox_takes_the_place_of_core() {
     assert!(!plain.replaces_core && plain.users[0].account.name == "core");
     let root = good("user: root\ndisable_root: False\nchpasswd:\n  expire: False\n");
     assert!(!root.replaces_core && root.users[0].account.groups.is_empty());
-    // Settings of the user, and what is no user.
+    // Settings of the user, and an entry that is no user.
     let map = good("user: {name: ann, shell: /bin/sh}\nusers: [default, {name: eve}]\n");
     let names: Vec<_> = map.users.iter().map(|u| &*u.account.name).collect();
     assert_eq!(names, ["ann", "ann", "eve"]);

@@ -140,7 +140,7 @@ fn advance(watched: &mut Watched) -> bool {
         if let Some(status) = check.podman.try_wait().ok().flatten() {
             let output = check.podman.stdout.take().and_then(read_now);
             let output = output.unwrap_or_default();
-            // A startup check that fails has exit status 0; its text is all that tells.
+            // A startup check that fails has exit status 0; only its text reports the failure.
             let passed = status.success() && !output.contains("starting");
             watched.schedule.record(passed);
             watched.due = now + watched.schedule.next_delay(now - watched.since);

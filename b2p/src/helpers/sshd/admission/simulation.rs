@@ -101,7 +101,7 @@ impl Machine {
 
     fn connect(&mut self, peer: Peer, now: Millis) {
         let mut surplus = self.connect_once(peer, now);
-        // One comes again for each that is closed, but not for ever within a tick.
+        // A client connects again for each one that is closed, but not endlessly within a tick.
         for _ in 0..16 {
             let Some(closed) = surplus.and_then(|id| self.peers.remove(&id)) else {
                 return;
