@@ -4,8 +4,10 @@
 use super::hash::sha256;
 use crate::fault::{Fault, PRE_CREATE};
 use anyhow::{Context, Result};
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Fetches a file that has this sum.
 pub fn fetch_checked(url: &str, to: &Path, expected: &str) -> Result<()> {
@@ -21,29 +23,64 @@ pub fn fetch_checked(url: &str, to: &Path, expected: &str) -> Result<()> {
     Ok(())
 }
 
+/// Limits of a server that sends nothing, or without end: the sum protects the content, and not the time and the disk.
+struct Limits {
+    bytes: u64,
+    /// Seconds without a byte.
+    stall: u32,
+}
+
+/// Images have some hundred megabytes.
+const LIMITS: Limits = Limits {
+    bytes: 4 << 30,
+    stall: 60,
+};
+
 /// Fetches a URL with curl(1), which knows proxies and certificates.
 pub fn fetch(url: &str, to: &Path) -> Result<()> {
+    fetch_within(url, to, &LIMITS)
+}
+
+/// Returns the command that writes a URL to its standard output.
+fn curl(url: &str, limits: &Limits) -> Command {
     let mut curl = Command::new("curl");
-    curl.args([
-        "--fail",
-        "--location",
-        "--silent",
-        "--show-error",
-        "--output",
-    ]);
-    let output = curl
-        .arg(to)
-        .arg("--")
-        .arg(url)
-        .output()
+    curl.args(["--fail", "--location", "--show-error"]);
+    curl.args(["--connect-timeout", "30", "--speed-limit", "1"]);
+    curl.args(["--speed-time", &limits.stall.to_string()]);
+    curl.args(["--max-filesize", &limits.bytes.to_string()]);
+    // curl draws on standard error, where the reason of a failure is then, too.
+    let (progress, errors) = match io::stderr().is_terminal() {
+        true => ("--progress-bar", Stdio::inherit()),
+        false => ("--silent", Stdio::piped()),
+    };
+    curl.args([progress, "--", url]);
+    curl.stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(errors);
+    curl
+}
+
+fn fetch_within(url: &str, to: &Path, limits: &Limits) -> Result<()> {
+    let mut child = curl(url, limits)
+        .spawn()
         .context("curl, which fetches images")?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let why = said.trim().replace('\n', "; ");
-        let text = format!("Error: cannot fetch {}: {why}", without_user(url));
-        return Err(Fault::with_status(text, PRE_CREATE).into());
+    let from = child.stdout.take().context("no output")?;
+    let mut file = File::create(to).with_context(|| to.display().to_string())?;
+    let copied = io::copy(&mut from.take(limits.bytes + 1), &mut file);
+    if !matches!(copied, Ok(len) if len <= limits.bytes) {
+        child.kill()?;
     }
-    Ok(())
+    let output = child.wait_with_output()?;
+    let copied = copied.with_context(|| format!("write {}", to.display()))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let why = match (copied > limits.bytes, output.status.success(), said.trim()) {
+        (true, ..) => format!("it has more than {} bytes", limits.bytes),
+        (false, true, _) => return Ok(()),
+        (false, false, "") => format!("curl: {}", output.status),
+        (false, false, said) => said.replace('\n', "; "),
+    };
+    let text = format!("Error: cannot fetch {}: {why}", without_user(url));
+    Err(Fault::with_status(text, PRE_CREATE).into())
 }
 
 /// Returns a URL for people, without a name and password before its host (RFC 3986, 3.2.1).
@@ -62,6 +99,43 @@ pub(super) fn without_user(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
+    use std::net::TcpListener;
+    use std::thread;
+
+    /// Fetches from a server that answers with a head, and then sends the body without end, or nothing for an empty one.
+    fn fetched(body: &'static [u8]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let url = format!("http://{}/x", listener.local_addr().expect("address"));
+        let server = thread::spawn(move || {
+            let mut client = listener.accept().expect("a client").0;
+            let _ = client.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+            match body {
+                [] => drop(client.read_to_end(&mut Vec::new())),
+                body => while client.write_all(body).is_ok() {},
+            }
+        });
+        let dir = tempfile::tempdir().expect("a directory");
+        let limits = Limits {
+            bytes: 100_000,
+            stall: 1,
+        };
+        let error = fetch_within(&url, &dir.path().join("f"), &limits).expect_err("refused");
+        server.join().expect("no panic");
+        error.to_string()
+    }
+
+    #[test]
+    fn a_server_has_limits() {
+        let error = fetched(b"0123456789");
+        // A curl of 8.4 and later ends by itself.
+        assert!(
+            error.contains("100000 bytes") || error.contains("(63)"),
+            "{error}"
+        );
+        let error = fetched(b"");
+        assert!(error.contains("(28)"), "{error}");
+    }
 
     #[test]
     fn a_password_is_not_shown() {
