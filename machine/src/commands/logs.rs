@@ -5,11 +5,13 @@ use super::{dirs, machine, one_name, state};
 use crate::fault::Fault;
 use crate::keeper::console::tail;
 use crate::state::State;
+use crate::store::lock;
 use crate::store::watch::Watch;
 use anyhow::{Context, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom};
+use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -122,6 +124,9 @@ pub fn console_command() -> Command {
         .arg(one_name())
 }
 
+/// Key that ends the connection of a terminal, as in telnet(1): ^].
+const ESCAPE: u8 = 0x1d;
+
 /// Runs `console`, until the machine ends or this command is interrupted.
 pub fn console(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
@@ -129,13 +134,87 @@ pub fn console(matches: &ArgMatches) -> Result<ExitCode> {
     if matches!(state(&dirs, &machine)?, State::Stopped | State::Saved) {
         return Err(Fault::new("Host is not running").into());
     }
+    // QEMU has one client at a time, and a second one would wait for its end without a word.
+    let Some(_place) = lock::place(&machine.run_file("console.lock"), 1)? else {
+        let name = &machine.name;
+        let text = format!("Error: another `podman-machine console` is connected to \"{name}\"");
+        return Err(Fault::new(text).into());
+    };
     let path = machine.run_file("con.sock");
     let mut output = UnixStream::connect(&path).with_context(|| path.display().to_string())?;
     let mut input = output.try_clone()?;
+    let is_terminal = io::stdin().is_terminal();
+    if is_terminal {
+        eprintln!("Connected to \"{}\": ^] ends the connection", machine.name);
+    }
+    let raw = is_terminal.then(Raw::begin).transpose()?;
     thread::spawn(move || {
-        let _ = io::copy(&mut io::stdin().lock(), &mut input);
-        let _ = input.shutdown(Shutdown::Write);
+        let end = pass_keys(&mut io::stdin().lock(), &mut input, is_terminal);
+        // The end of the input is not that of the output: QEMU would take it for the end of the client.
+        if end.is_ok_and(|asked| asked) {
+            let _ = input.shutdown(Shutdown::Both);
+        }
     });
-    io::copy(&mut output, &mut io::stdout().lock()).context("the console")?;
+    let copied = io::copy(&mut output, &mut io::stdout().lock());
+    drop(raw);
+    copied.context("the console")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Passes bytes on; returns true at the key that ends the connection, which a terminal alone has.
+fn pass_keys(from: &mut impl Read, to: &mut impl Write, is_terminal: bool) -> io::Result<bool> {
+    let mut part = [0; 1024];
+    loop {
+        let len = from.read(&mut part)?;
+        let keys = part.get(..len).unwrap_or_default();
+        let end = keys.iter().position(|&key| is_terminal && key == ESCAPE);
+        to.write_all(&keys[..end.unwrap_or(len)])?;
+        match (end, len) {
+            (Some(_), _) => return Ok(true),
+            (None, 0) => return Ok(false),
+            (None, _) => {}
+        }
+    }
+}
+
+/// Terminal of this command without its own treatment of keys, until the value is dropped: ^C is the guest's.
+struct Raw(Termios);
+
+impl Raw {
+    fn begin() -> Result<Self> {
+        let before = tcgetattr(io::stdin()).context("the terminal")?;
+        let mut raw = before.clone();
+        cfmakeraw(&mut raw);
+        tcsetattr(io::stdin(), SetArg::TCSANOW, &raw).context("the terminal")?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_ends_the_connection_of_a_terminal() {
+        for (keys, is_terminal, passed, asked) in [
+            ("ab\x1dc", true, "ab", true),
+            ("ab\x1dc", false, "ab\x1dc", false),
+            ("\x03", true, "\x03", false),
+            ("", true, "", false),
+        ] {
+            let mut out = Vec::new();
+            let end = pass_keys(&mut keys.as_bytes(), &mut out, is_terminal).expect("passed");
+            assert_eq!(
+                (out.as_slice(), end),
+                (passed.as_bytes(), asked),
+                "{keys:?}"
+            );
+        }
+    }
 }
