@@ -2,7 +2,7 @@
 //! `clone`, `rename`, `export`: machines that are off, as files.
 
 use super::create;
-use super::{autostart, dirs, snapshot, state};
+use super::{autostart, dirs, interrupt, snapshot, state};
 use crate::clients::{self, Places};
 use crate::fault::Fault;
 use crate::keeper::tunnel::host_alias;
@@ -245,6 +245,7 @@ pub fn export(matches: &ArgMatches) -> Result<ExitCode> {
     let draft = draft::path(&dirs, name, std::process::id());
     draft::make(&draft)?;
     let part = beside(&file);
+    interrupt::removes(part.clone())?;
     let written = pack(&machine, &draft, &part, matches.get_flag("with-key")).and_then(|()| {
         // Another machine may have been created meanwhile.
         ensure!(!file.exists(), "{}: exists already", file.display());

@@ -176,6 +176,7 @@ fn make(
     let started = lifecycle::start_held(dirs, machine, limit, &mut spawn);
     if started.is_err() {
         creation.undo()?;
+        eprintln!("({}) the machine is removed again", machine.name);
     }
     started
 }

@@ -2,18 +2,14 @@
 //! Creation of a machine that a signal undoes. Undone is what this process has made: a machine of the
 //! same name that another command has made meanwhile is left alone.
 
-use super::{follow, remove};
+use super::{follow, interrupt, remove};
 use crate::keeper::Purpose;
 use crate::store::command_lock::CommandLock;
 use crate::store::dirs::remove_all;
 use crate::store::image::Image;
 use crate::store::{Dirs, Machine, draft, template};
 use anyhow::{Context, Result};
-use nix::libc;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use std::fs;
-use std::mem::MaybeUninit;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Child;
@@ -48,11 +44,7 @@ impl Creation {
             machine: machine.clone(),
             stage: Mutex::new(Stage::Draft),
         });
-        // A signal that is ignored stays ignored: nohup(1) ignores SIGHUP, and a shell ignores SIGINT for background jobs.
-        let asked = [SIGINT, SIGTERM, SIGHUP]
-            .into_iter()
-            .filter(|&signal| !is_ignored(signal));
-        let mut signals = Signals::new(asked).context("signals")?;
+        let mut signals = interrupt::signals()?;
         let undone = Arc::clone(&creation);
         thread::spawn(move || {
             if let Some(signal) = signals.forever().next() {
@@ -140,19 +132,6 @@ impl Creation {
             Stage::Done => Ok(()),
         }
     }
-}
-
-/// Tells whether this process was started with a signal ignored.
-fn is_ignored(signal: i32) -> bool {
-    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: sigaction(2) changes nothing without a new action, and writes the present one to `action`, which is large
-    // enough; all zeroes is a value of the type, for the case of an error.
-    #[allow(unsafe_code)]
-    let action = unsafe {
-        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
-        action.assume_init()
-    };
-    action.sa_sigaction == libc::SIG_IGN
 }
 
 /// Removes a draft that may be written at the moment: under another name nothing is added to it.

@@ -14,6 +14,7 @@ pub mod flags;
 pub mod follow;
 pub mod import;
 pub mod inspect_text;
+pub mod interrupt;
 pub mod lifecycle;
 pub mod list;
 pub mod logs;

@@ -79,11 +79,10 @@ fn image_of(dirs: &Dirs, name: &str) -> Option<String> {
     }
     let path = dirs.cache().join(name).join(DESCRIPTION);
     let saved: Saved = serde_json::from_str(&files::read_text(&path).ok()?).ok()?;
-    let mut parts = saved.hardware.iter();
-    parts.find_map(|part| Some(part.strip_prefix("image ")?.to_owned()))
+    saved.image().map(str::to_owned)
 }
 
-/// Returns the images in the cache that no configuration names, and their templates. A machine may name several, as
+/// Returns the images in the cache that no configuration and no snapshot names, and their templates. A machine may name several, as
 /// `upgrade` keeps the one before, so its whole text counts; a configuration that cannot be read
 /// might name any.
 fn unused(dirs: &Dirs) -> Result<Vec<String>> {
@@ -99,6 +98,10 @@ fn unused(dirs: &Dirs) -> Result<Vec<String>> {
             return Err(Fault::new(text).into());
         }
         texts.push(text);
+        // Memory of a snapshot goes on with its image alone.
+        let snapshots = fs::read_dir(machine.file("snapshots"));
+        let snapshots = snapshots.into_iter().flatten().flatten();
+        texts.extend(snapshots.filter_map(|entry| files::read_text(&entry.path()).ok()));
     }
     let entries = fs::read_dir(dirs.cache()).with_context(|| dirs.cache().display().to_string())?;
     let names = entries

@@ -147,6 +147,7 @@ fn restore(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
     // Stopped machine that boots from the restored disk.
     match memory.filter(|saved| saved.tag == tag) {
         Some(saved) => {
+            keep_image(machine, &saved)?;
             machine.set_saved(&saved)?;
             println!(
                 "Machine \"{}\" is at \"{name}\": `start` continues from there.",
@@ -159,6 +160,17 @@ fn restore(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
         ),
     }
     Ok(())
+}
+
+/// Gives a machine that was upgraded since the snapshot the image of that time, without which the memory cannot go on.
+fn keep_image(machine: &Machine, saved: &Saved) -> Result<()> {
+    let mut config = machine.config()?;
+    let image = saved.image().unwrap_or(&config.image).to_owned();
+    if image == config.image || !machine.cache.join(&image).is_dir() {
+        return Ok(());
+    }
+    config.image = image;
+    machine.save(&config)
 }
 
 /// Writes the size of the restored disk into the configuration: the disk may have grown since the snapshot.
@@ -192,7 +204,7 @@ fn remove(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
 }
 
 fn ask(machine: &Machine, request: &Value) -> Result<Value> {
-    let answer = control::ask(&machine.run_file(control::SOCKET), request)?;
+    let answer = control::ask_long(&machine.run_file(control::SOCKET), request)?;
     match answer["error"].as_str() {
         Some(error) => Err(anyhow!("{error}")),
         None => Ok(answer),

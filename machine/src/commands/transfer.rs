@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::scp_text::{self, Options, Place};
-use super::{dirs, state};
+use super::{dirs, interrupt, state};
 use crate::fault::{FAILURE, Fault};
 use crate::keeper::tunnel::host_alias;
 use crate::state::State;
@@ -152,6 +152,7 @@ impl SshConfig {
                 };
                 let path = dirs.runtime.join(format!("scp-{}", std::process::id()));
                 let text = both.iter().map(read).collect::<Result<String>>()?;
+                interrupt::removes(path.clone())?;
                 fs::write(&path, text).with_context(|| path.display().to_string())?;
                 Ok(SshConfig::Joined(path))
             }

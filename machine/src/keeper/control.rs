@@ -17,6 +17,8 @@ pub const SOCKET: &str = "keeper.sock";
 const MAX_REQUEST_BYTES: u64 = 16 << 20;
 /// Time that a client has for its request, and the keeper for a line of the answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// Time that a keeper has for its answer. It may wait for another request, and for a look at the guest.
+const ANSWER: Duration = Duration::from_secs(60);
 /// Pause after a client that could not be accepted.
 const SHORTAGE: Duration = Duration::from_secs(1);
 
@@ -83,8 +85,14 @@ pub fn open(socket: &Path, request: &Value) -> Result<BufReader<UnixStream>> {
     Ok(BufReader::new(stream))
 }
 
-/// Sends a request and returns the one line of the answer.
+/// Sends a request and returns the one line of the answer. A keeper that stands still, as on a file system that hangs, is an
+/// error.
 pub fn ask(socket: &Path, request: &Value) -> Result<Value> {
+    ask_within(socket, request, ANSWER)
+}
+
+/// Sends a request whose answer comes when memory and disk are saved.
+pub fn ask_long(socket: &Path, request: &Value) -> Result<Value> {
     answer(open(socket, request)?)
 }
 
@@ -92,7 +100,7 @@ pub fn ask(socket: &Path, request: &Value) -> Result<Value> {
 pub fn ask_within(socket: &Path, request: &Value, limit: Duration) -> Result<Value> {
     let stream = open(socket, request)?;
     stream.get_ref().set_read_timeout(Some(limit))?;
-    answer(stream)
+    answer(stream).with_context(|| format!("no answer of the keeper within {} s", limit.as_secs()))
 }
 
 fn answer(mut stream: BufReader<UnixStream>) -> Result<Value> {

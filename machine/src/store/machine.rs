@@ -25,6 +25,9 @@ pub const LIFE: &str = "qemu.life";
 /// Time that a QEMU that ends has for its last calls.
 const LAST_CALLS: Duration = Duration::from_secs(10);
 
+/// Greetings of a QEMU after which it is not waited for any more: it may end and start in between.
+const MOST_GREETINGS: u32 = 3;
+
 /// Link in the machine's directory to its runtime directory. Commands of another environment find a
 /// machine that runs by it.
 const RUN_LINK: &str = "run";
@@ -181,6 +184,7 @@ impl Machine {
     /// the runtime directory leads to, is an error: its disk is in use, and nobody can ask it for anything.
     pub fn lone_qemu(&self) -> Result<Option<i32>> {
         let life = self.file(LIFE);
+        let mut greetings = 0;
         loop {
             if let Some(pid) = self.qemu()? {
                 return Ok(Some(pid));
@@ -192,9 +196,11 @@ impl Machine {
             let socket = self.run_file("qmp.sock");
             // QEMU removes its socket and its pid file before it gives up the lock; the keeper's file stays.
             let was_here = self.run_file("keeper.pid").exists();
-            let is_known =
-                greeting::greets(&socket)? || was_here && lock::is_given_back(&life, LAST_CALLS)?;
-            if !is_known {
+            let greets = greeting::greets(&socket)?;
+            greetings += u32::from(greets);
+            let is_known = greets || was_here && lock::is_given_back(&life, LAST_CALLS)?;
+            // One that greets has locked its pid file: somebody has removed that.
+            if !is_known || greetings > MOST_GREETINGS {
                 return Err(self.lost(&life).into());
             }
         }

@@ -44,6 +44,15 @@ pub struct Saved {
     pub at: u64,
 }
 
+impl Saved {
+    /// Returns the image of which the memory is, by its name in the cache.
+    #[must_use]
+    pub fn image(&self) -> Option<&str> {
+        let mut parts = self.hardware.iter();
+        parts.find_map(|part| part.strip_prefix("image "))
+    }
+}
+
 impl Machine {
     /// Returns the memory from which the next start continues.
     pub fn saved(&self) -> Result<Option<Saved>> {

@@ -2,7 +2,11 @@
 //! Machines that seem to run: this process holds the locks of their keeper and QEMU.
 
 use std::fs::{self, File, Permissions};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
+use std::process::Stdio;
+use std::time::Duration;
 
 use machine::state::State;
 use machine::store::record::{Forward, RunRecord};
@@ -151,4 +155,91 @@ fn a_machine_is_called_by_its_directory_and_stray_files_are_none() {
     assert_eq!(host.run("podman-machine ls -q").1, "box2\nmoved\n");
     let (status, _, errors) = host.run("podman-machine prune");
     assert_eq!((status, errors.as_str()), (0, ""));
+}
+
+#[test]
+fn a_console_outlives_its_input_and_is_one() {
+    let host = Host::new();
+    let machine = machine(&host, "box2");
+    let _locks = runs(&machine);
+    let listener = UnixListener::bind(machine.run_file("con.sock")).unwrap();
+    let mut first = host.command("podman-machine console box2");
+    let first = first
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut guest = listener.accept().unwrap().0;
+    let (status, _, errors) = host.run("podman-machine console box2");
+    assert_eq!(
+        (status, errors.as_str()),
+        (
+            1,
+            "Error: another `podman-machine console` is connected to \"box2\"\n"
+        )
+    );
+    // QEMU takes the end of the input for the end of the client.
+    guest
+        .set_read_timeout(Some(Duration::from_millis(500)))
+        .unwrap();
+    let end = guest.read(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(end, Err(ErrorKind::WouldBlock));
+    guest.write_all(b"hello\n").unwrap();
+    drop(guest);
+    let out = first.wait_with_output().unwrap();
+    assert_eq!(
+        (out.status.code(), out.stdout.as_slice()),
+        (Some(0), b"hello\n".as_slice())
+    );
+}
+
+#[test]
+fn an_image_of_a_snapshot_is_kept() {
+    let host = Host::new();
+    let id = |digit: &str| format!("sha256-{}", digit.repeat(64));
+    for digit in ["1", "2"] {
+        fs::create_dir_all(host.path().join("store/cache").join(id(digit))).unwrap();
+    }
+    let snapshots = host.path().join("store/machines/box2/snapshots");
+    fs::create_dir(&snapshots).unwrap();
+    fs::write(
+        snapshots.join("a.json"),
+        format!("{{\"hardware\": [\"image {}\"]}}", id("1")),
+    )
+    .unwrap();
+    host.run("podman-machine rm -f torn");
+    let (status, out, _) = host.run("podman-machine prune");
+    assert_eq!((status, out), (0, format!("{}  0 MB\n", id("2"))));
+}
+
+#[test]
+fn a_copy_that_is_interrupted_leaves_no_file() {
+    let host = Host::new();
+    let machines = ["box2", "box10"].map(|name| machine(&host, name));
+    let _locks: Vec<_> = machines.iter().map(runs).collect();
+    for machine in &machines {
+        fs::write(machine.file("ssh_config"), "").unwrap();
+    }
+    let scp = host.path().join("scp");
+    fs::write(&scp, "#!/bin/sh\n: >begun\nsleep 5\n").unwrap();
+    fs::set_permissions(&scp, Permissions::from_mode(0o755)).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let mut copy = host.command("podman-machine scp box2:/a box10:/b");
+    copy.env("PATH", format!("{}:{path}", host.path().display()));
+    let mut copy = copy.spawn().unwrap();
+    let joined = || {
+        let entries = fs::read_dir(host.path().join("pm")).unwrap().flatten();
+        let names = entries.map(|entry| entry.file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with("scp-")).count()
+    };
+    tests::eventually(Duration::from_secs(30), || {
+        anyhow::ensure!(host.path().join("begun").exists(), "scp does not run");
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(joined(), 1);
+    let pid = nix::unistd::Pid::from_raw(copy.id().try_into().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert_eq!(copy.wait().unwrap().code(), Some(128 + 15));
+    assert_eq!(joined(), 0);
 }

@@ -72,9 +72,11 @@ fn a_start_without_ssh_ends_with_its_words() -> Result<()> {
     fs::write(host.path().join("bin/ssh"), script)?;
     let line = "create --accel tcg --cpus 1 --memory 256M --disk 1G --image usual box";
     let said = host.fails(line)?;
-    let first = said.lines().next().unwrap_or_default();
+    let line = said
+        .lines()
+        .find(|line| line.contains("API does not answer"));
     ensure!(
-        first.contains("API does not answer") && first.ends_with("Permission denied (publickey)."),
+        line.is_some_and(|line| line.ends_with("Permission denied (publickey).")),
         "{said}"
     );
     host.nothing_left()
