@@ -29,12 +29,15 @@ pub enum Step {
 }
 
 impl Contest {
-    /// Notes that a port was asked for a second time. It is wanted: what was given back before is over.
-    pub fn asked_again(&mut self, port: &Forward) {
+    /// Notes that a port was asked for a second time. What was given back before is over: returns true if it was, since
+    /// podman then restarts the container that had the port, and binds the port of one of root before it asks.
+    pub fn asked_again(&mut self, port: &Forward) -> bool {
+        let before = self.given_back.len();
         self.given_back.retain(|(other, _)| !other.same_port(port));
         if !self.ports.iter().any(|other| other.same_port(port)) {
             self.ports.push(port.clone());
         }
+        self.given_back.len() < before
     }
 
     /// Notes that a port was given back, by one of two containers. Returns false for a port that one alone had.
@@ -115,9 +118,9 @@ mod tests {
     #[test]
     fn a_port_that_the_next_container_wants_stays() {
         let mut contest = Contest::default();
-        contest.asked_again(&port());
+        assert!(!contest.asked_again(&port()), "the first one has it");
         assert!(contest.given_back(&port()));
-        contest.asked_again(&port());
+        assert!(contest.asked_again(&port()), "a restart");
         // The container is not bound yet.
         assert_eq!(contest.looked(&port(), Some(false)), Step::Keep);
     }

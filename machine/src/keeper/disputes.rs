@@ -35,7 +35,9 @@ impl Keeper {
             .and_then(|forward| ports::of_guest(forward, &self.config));
         match port {
             Ok(port) if self.is_of_guest(&port) => {
-                self.contest.asked_again(&port);
+                if self.contest.asked_again(&port) {
+                    return answer(&client, self.publish(port));
+                }
                 if self.looks >= MOST_LOOKS {
                     return answer(&client, Err(taken(&port)));
                 }
