@@ -21,8 +21,9 @@ use crate::progress::{Step, megabytes};
 use crate::sandbox::Sandbox;
 use crate::{fsutil, kernel, paths, programs, stamp, sums, tools};
 
-/// Targets that each build makes, in this order.
-const TARGETS: &[&str] = &["iso", "disk", "oci", "machine"];
+/// Targets that each build makes, in this order, with their arguments: of the extensions, one of a package and
+/// one with users and kernel modules.
+const TARGETS: &[&str] = &["iso", "disk", "oci", "machine", "ext runc nfs"];
 
 /// Variables of the caller, or of the cargo that runs this program, that are not passed on; nor
 /// are cargo's own.
@@ -219,8 +220,9 @@ fn environment(host: &Environment, config: &BuildConfig, dir: &str) -> Vec<Strin
 fn argv<'a>(host: &Environment, target: &'a str) -> Vec<&'a str> {
     let shell = ["sh", "-c", "umask $0 && exec \"$@\"", host.umask];
     let cargo = ["cargo", "run", "--quiet", "--release"];
-    let initramfs = ["--package", "initramfs", "--", target];
-    [&shell[..], &cargo, &initramfs].concat()
+    let initramfs = ["--package", "initramfs", "--"];
+    let target: Vec<&str> = target.split(' ').collect();
+    [&shell[..], &cargo, &initramfs, &target].concat()
 }
 
 fn run(command: &mut Command, target: &str, dir: &Path) -> Result<()> {
@@ -298,6 +300,13 @@ mod tests {
             "trixie"
         );
         assert_eq!(other_release(""), "trixie");
+    }
+
+    #[test]
+    fn a_target_has_arguments() {
+        let argv = argv(&THIS_HOST, "ext runc nfs");
+        assert!(argv.ends_with(&["--", "ext", "runc", "nfs"]), "{argv:?}");
+        assert!(TARGETS.iter().any(|target| target.starts_with("ext ")));
     }
 
     #[test]

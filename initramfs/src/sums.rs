@@ -12,7 +12,7 @@ use crate::paths::SHA256SUMS;
 use crate::{fsutil, paths, stamp};
 
 /// Directories of extensions under `out/`: those without modules, and those of each kernel.
-const EXTENSIONS: &[&str] = &["ext", "cloud/ext", "generic/ext"];
+const EXTENSIONS: &[&str] = &["ext", "cloud/ext", "generic/ext", "slim/ext"];
 
 /// Files that are listed if they exist.
 pub const FILES: &[&str] = &[
@@ -49,7 +49,8 @@ pub fn write(out: &Path) -> Result<()> {
 }
 
 /// Writes the checksums of the extensions in each of their directories: images, manifests and bills
-/// of materials. The list of `out/` has the hash of these lists, so that one signature holds for all.
+/// of materials. The list of `out/` has the hash of these lists, so that one signature holds for all, and is
+/// written anew.
 ///
 /// # Errors
 /// A file cannot be read, or a list cannot be written.
@@ -63,7 +64,7 @@ pub fn write_extensions(out: &Path) -> Result<()> {
         files.sort();
         fsutil::replace_text(&dir.join(SHA256SUMS), &lines(&files)?)?;
     }
-    Ok(())
+    write(out)
 }
 
 /// Returns one line of sha256sum(1) for each file, with the file's name and no directory.
@@ -111,10 +112,18 @@ mod tests {
             fs::write(extensions.join(name), name)?;
         }
         write_extensions(dir.path())?;
-        write(dir.path())?;
         let sums = fs::read_to_string(extensions.join(SHA256SUMS))?;
         assert_eq!(sums.lines().count(), 3, "{sums}");
         assert!(check()?);
+        // One is made once more, and one for another kernel.
+        fs::write(extensions.join("a.erofs"), "another")?;
+        let slim = dir.path().join("slim/ext");
+        fs::create_dir_all(&slim)?;
+        fs::write(slim.join("b.erofs"), "b")?;
+        write_extensions(dir.path())?;
+        assert!(check()?);
+        let sums = fs::read_to_string(dir.path().join(SHA256SUMS))?;
+        assert!(sums.contains("  slim/ext/SHA256SUMS\n"), "{sums}");
         fs::write(dir.path().join(paths::VMLINUZ), "another")?;
         assert!(!check()?);
         Ok(())

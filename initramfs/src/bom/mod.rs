@@ -105,7 +105,7 @@ pub fn collect(
 /// Returns the kernel's component: the package of Debian's image, or of the sources that the slim
 /// kernel is compiled from. Nothing else is unpacked of a kernel's dependencies, and packages
 /// without a version in their name are empty.
-fn kernel(linux: &PackageTree) -> Result<Vec<Component>> {
+pub(crate) fn kernel(linux: &PackageTree) -> Result<Vec<Component>> {
     let is_kernel = |p: &Fetched| {
         let rest = p.name.strip_prefix("linux-image-");
         let rest = rest.or(p.name.strip_prefix("linux-source-"));

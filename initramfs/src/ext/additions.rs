@@ -15,7 +15,7 @@ use crate::fetch::{BuildConfig, PackageTree};
 use crate::modules::{self, name_of};
 use crate::progress::Step;
 use crate::tree::Tree;
-use crate::{image, kernel, overlay, paths};
+use crate::{image, overlay, paths};
 
 /// Additions that are requested for an extension.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl Additions {
     }
 
     /// Adds the modules, with the release of their kernel, and the files with their services. Returns a
-    /// hash of the modules; empty without any.
+    /// hash of the modules, which is empty without any, and the kernel that they are from.
     ///
     /// # Errors
     /// The kernel has no such module, or a file cannot be read.
@@ -97,16 +97,17 @@ impl Additions {
         debian: &PackageTree,
         config: &BuildConfig,
         step: &Step,
-    ) -> Result<String> {
-        let mut key = String::new();
+    ) -> Result<(String, Option<PackageTree>)> {
+        let (mut key, mut kernel) = (String::new(), None);
         let (tree, manifest) = (&mut extension.tree, &mut extension.manifest);
         if !self.modules.is_empty() {
-            let linux = kernel::fetch(config, step)?;
+            let linux = crate::kernel::fetch(config, step)?;
             let machine = modules::prepare(debian, &linux, config.kernel, step)?;
             let dir = machine.of_extension(debian, &linux, &manifest.name, &self.modules)?;
             image::add_directory(tree, &dir, "", &[].into())?;
             key = format!("{} {}", machine.key, self.modules.join(" "));
             manifest.kernel = Some(machine.release);
+            kernel = Some(linux);
         }
         manifest.modules = self.loaded.iter().map(|name| name_of(name)).collect();
         manifest.extensions.clone_from(&self.needs);
@@ -114,7 +115,7 @@ impl Additions {
             overlay::apply(tree, Path::new(&self.files))?;
         }
         manifest.services = services(tree);
-        Ok(key)
+        Ok((key, kernel))
     }
 }
 

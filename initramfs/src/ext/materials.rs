@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Bill of materials of an extension: the packages that its files are from.
+//! Bill of materials of an extension: the packages that its files are from, with the kernel of its modules.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::manifest::Manifest;
 use crate::artifact::Artifact;
 use crate::bom::medium::spdx_name;
-use crate::bom::{ComponentKind, debian_component, spdx, time};
+use crate::bom::{ComponentKind, debian_component, kernel, spdx, time};
 use crate::fetch::{BuildConfig, PackageTree};
 use crate::fsutil;
 use crate::package_metadata::Fetched;
@@ -21,20 +21,23 @@ pub fn path(image: &Path) -> Result<PathBuf> {
     Ok(image.with_file_name(spdx_name(&fsutil::file_name(image)?)))
 }
 
-/// Writes the document of `image`, which has files of the packages that its manifest names, from
-/// `tree`, beside it.
+/// Writes the document of `image`, which has files of the packages that its manifest names, and modules of the
+/// kernel in the second tree, beside it.
 ///
 /// # Errors
 /// A file cannot be read or written.
 pub fn describe(
-    tree: &PackageTree,
+    (tree, linux): (&PackageTree, Option<&PackageTree>),
     config: &BuildConfig,
     image: &Path,
     manifest: &Manifest,
 ) -> Result<()> {
     let component = |p: &Fetched| debian_component(ComponentKind::Debian, tree, p.clone());
     let components = manifest.packages.iter().map(component);
-    let components = components.collect::<Result<Vec<_>>>()?;
+    let mut components = components.collect::<Result<Vec<_>>>()?;
+    if let Some(linux) = linux {
+        components.extend(kernel(linux)?);
+    }
     let name = fsutil::file_name(image)?;
     let document = spdx::Document {
         suite: &config.suite,

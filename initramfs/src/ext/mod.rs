@@ -69,11 +69,12 @@ pub fn make(config: &BuildConfig, request: &Request) -> Result<PathBuf> {
     let fetched = config.fetch_extension(&request.name, &request.packages, &step)?;
     let mut extension = assemble(&debian, &fetched, config, request)?;
     let additions = &request.additions;
-    let modules_key = additions.add_to(&mut extension, &debian, config, &step)?;
+    let (modules_key, linux) = additions.add_to(&mut extension, &debian, config, &step)?;
     ensure_content(&extension)?;
     let step = Step::new("ext", 2, 2);
     let image = request.image_path(config);
-    let document = || materials::describe(&fetched, config, &image, &extension.manifest);
+    let trees = (&fetched, linux.as_ref());
+    let document = || materials::describe(trees, config, &image, &extension.manifest);
     let keys = [&debian.key, &fetched.key, &modules_key];
     if pack(&debian, &extension, &keys.map(String::as_str), &image)? {
         step.note(&format!(

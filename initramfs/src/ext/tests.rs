@@ -142,3 +142,86 @@ fn the_manifest_says_whose_files_it_has() -> Result<()> {
     assert!(!text.contains("libc6"));
     Ok(())
 }
+
+#[test]
+fn the_kernel_of_modules_is_in_the_bill_of_materials() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let tree = |name: &str, package: &str| -> Result<PackageTree> {
+        let root = dir.path().join(name);
+        let docs = root.join("usr/share/doc").join(package);
+        fs::create_dir_all(&docs)?;
+        fs::write(
+            docs.join("copyright"),
+            "Format: 1.0\n\nFiles: *\nLicense: GPL-2\n",
+        )?;
+        let line = format!("{package}\t1.2\t{name}-src\t1.2\tsum\t\t, \n");
+        fs::write(root.join("packages.tsv"), line)?;
+        Ok(PackageTree::of_host(root, String::new()))
+    };
+    let userland = tree("nfs", "nfs-common")?;
+    let linux = tree("linux", "linux-image-6.12.1-cloud-amd64")?;
+    let image = dir.path().join("nfs.erofs");
+    fs::write(&image, "x")?;
+    let manifest = Manifest {
+        packages: package_metadata::packages(&userland.root)?,
+        ..Manifest::default()
+    };
+    let config = BuildConfig::from_env()?;
+    let describe = |linux: Option<&PackageTree>| -> Result<String> {
+        materials::describe((&userland, linux), &config, &image, &manifest)?;
+        Ok(fs::read_to_string(materials::path(&image)?)?)
+    };
+    let kernel = "pkg:deb/debian/linux-image-6.12.1-cloud-amd64@1.2";
+    let (with, without) = (describe(Some(&linux))?, describe(None)?);
+    assert!(
+        with.contains(kernel) && with.contains("pkg:deb/debian/nfs-common@1.2"),
+        "{with}"
+    );
+    assert!(!without.contains(kernel));
+    Ok(())
+}
+
+/// Rows of the guide's table: the name between backticks and the size in MB.
+fn rows_of_the_guide() -> Result<Vec<(String, f64)>> {
+    let path = paths::root().join("docs/guide/extensions.md");
+    let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let rows = text.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [name, _, _, size] = cells.as_slice() else {
+            return None;
+        };
+        let name = name.strip_prefix('`')?.strip_suffix('`')?;
+        let size = size.strip_suffix(" MB")?.parse().ok()?;
+        Some((name.to_owned(), size))
+    });
+    Ok(rows.collect())
+}
+
+/// Sizes change a little with each update of a package.
+const TOLERANCE: f64 = 0.05;
+
+#[test]
+fn the_guide_has_each_extension_with_its_size() -> Result<()> {
+    let rows = rows_of_the_guide()?;
+    let mut named: Vec<&str> = rows.iter().map(|(name, _)| name.as_str()).collect();
+    let mut known: Vec<&str> = KNOWN.iter().map(|known| known.name).collect();
+    named.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(named, known);
+    let dirs = ["ext", "cloud/ext", "generic/ext"].map(|dir| paths::out().join(dir));
+    for (name, stated) in rows {
+        let mut images = dirs.iter().map(|dir| dir.join(format!("{name}.erofs")));
+        // `make ext` has made it or not.
+        let Some(image) = images.find(|image| image.exists()) else {
+            continue;
+        };
+        let bytes = u32::try_from(fsutil::size(&image)?)?;
+        let size = f64::from(bytes) / 1e6;
+        let allowed = TOLERANCE.mul_add(stated, 0.05);
+        assert!(
+            (size - stated).abs() <= allowed,
+            "{name}: {stated} MB in the guide, {size:.2} made"
+        );
+    }
+    Ok(())
+}
