@@ -3,6 +3,8 @@
 //! foreign ones; and the shutdown while a program of one runs. `make test` has made `debug` and
 //! `runc`, `make test-all` the others.
 
+#[path = "ext/again.rs"]
+mod again;
 #[path = "ext/architectures.rs"]
 mod architectures;
 #[path = "ext/compose.rs"]
@@ -131,6 +133,7 @@ fn fill(dir: &Path) -> Result<()> {
     made(dir, "runc")?;
     script(dir, "later")?;
     life::fill(dir)?;
+    again::fill(dir)?;
     hostile::fill(dir)?;
     let hurt = script(dir, "hurt")?;
     let mut bytes = fs::read(&hurt)?;
@@ -188,6 +191,7 @@ fn extensions() -> Result<()> {
     checks.check("while the machine runs", || running(&guest));
     checks.check("and refused while it runs", || refused_later(&guest));
     life::check(&mut checks, &guest);
+    again::check(&mut checks, &guest);
     hostile::check(&mut checks, &guest);
     checks.check("the list", || {
         guest.sh_as("core", "b2p ext list | grep '^debug'")?;

@@ -133,12 +133,18 @@ impl Rule {
         if self.is_known() {
             return Ok(());
         }
-        if self.file().exists() {
+        if self.is_anothers() {
             let reason =
                 "the kernel has another of this name; it stays until -1 is written to its file";
             return Err(Error::invalid(reason)).doing(step);
         }
         fs::write(Path::new(DIR).join("register"), &self.line).doing(step)
+    }
+
+    /// Returns true if the kernel has another rule of this name.
+    #[must_use]
+    pub fn is_anothers(&self) -> bool {
+        self.file().exists() && !self.is_known()
     }
 
     /// Returns true if the kernel has a rule of this name with this interpreter.

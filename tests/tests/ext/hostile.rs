@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::manifests::MANIFESTS;
-use crate::{packed, special};
+use crate::{again, packed, special};
 use anyhow::{Context, Result, ensure};
 use initramfs::ext;
 use initramfs::fetch::BuildConfig;
@@ -252,11 +252,13 @@ pub fn check(checks: &mut Checks, guest: &Guest) {
             let mut rows: Vec<(&str, &str)> = images.chain(manifests).collect();
             rows.extend(special::rows());
             rows.extend(NAMES);
+            rows.extend(again::NEEDY);
             // The check of --keep has it.
             rows.retain(|(name, _)| *name != "h-suid");
             guest.sh("modprobe loop; :")?;
             let before = guest.sh(STATE)?;
             refuses_all(guest, &rows)?;
+            special::refused_by_keep(guest)?;
             let after = guest.sh(STATE)?;
             let changed = before.lines().zip(after.lines()).find(|(a, b)| a != b);
             ensure!(before == after, "{changed:?}");

@@ -240,7 +240,7 @@ fn removed(guest: &Guest) -> Result<()> {
         "b2p ext add living && living",
         "living: 5 files of living 1\nthis is living",
     )?;
-    guest.sh("b2p ext remove living ground").map(drop)
+    guest.sh("b2p ext remove ground living").map(drop)
 }
 
 fn fetched(guest: &Guest) -> Result<()> {

@@ -88,6 +88,7 @@ impl Server {
     }
 
     fn smb(dir: &Path) -> Result<Self> {
+        fs::write(dir.join("smbpasswd"), ACCOUNT)?;
         let program = [
             "smbd",
             "--foreground",
@@ -101,11 +102,16 @@ impl Server {
                  disable netbios = yes\nload printers = no\nlog file = /srv/log\nstate directory = /srv/state\n\
                  cache directory = /srv/state\nlock directory = /srv/state\nprivate dir = /srv/state\n\
                  pid directory = /srv/state\nncalrpc dir = /srv/state/ncalrpc\n\
-                 [share]\npath = /srv/shared\nread only = no\nguest ok = yes\n"
+                 passdb backend = smbpasswd:/srv/smbpasswd\n\
+                 [share]\npath = /srv/shared\nread only = no\nguest ok = yes\n\
+                 [private]\npath = /srv/shared\nread only = no\nvalid users = root\n"
             )
         })
     }
 }
+
+/// Line of smbpasswd(5) for root with the password `password`, of which the second sum is MD4.
+const ACCOUNT: &str = "root:0:XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX:8846F7EAEE8FB117AD06BDD830B7586C:[U          ]:LCT-00000001:\n";
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -165,6 +171,32 @@ fn nfs_and_cifs_on(target: Target) -> Result<()> {
     checks.check("a volume by SMB", || {
         let options =
             "--opt type=cifs --opt device=//10.0.2.2/share --opt o=guest,vers=3.1.1,port=";
+        volume(&guest, &smb, &format!("{options}{}", smb.port))
+    });
+    checks.check("a volume by SMB with a password", || {
+        let options = |password: &str| {
+            format!(
+                "--opt type=cifs --opt device=//10.0.2.2/private --opt o=username=root,password={password},port={}",
+                smb.port
+            )
+        };
+        volume(&guest, &smb, &options("password"))?;
+        let refused = format!(
+            "podman volume create {} other >/dev/null && ! podman volume mount other 2>/tmp/why && \
+             podman volume rm other >/dev/null && grep -c 'Permission denied' /tmp/why",
+            options("wrong")
+        );
+        let said = guest.sh(&refused)?;
+        ensure!(said != "0", "{said}");
+        Ok(())
+    });
+    checks.check("one is removed while the other has its modules", || {
+        guest.sh("modprobe cifs && modprobe nfsv4")?;
+        let both = "for name in nfs cifs; do cut -d: -f1 /lib/modules/*/ext/$name.dep; done | sort | uniq -d | wc -l";
+        ensure!(guest.sh(both)? != "0", "they have no module in common");
+        says(&guest, "b2p ext remove nfs", "nfs: removed")?;
+        says(&guest, "cat /sys/module/cifs/initstate; test -e /sys/module/nfs || echo gone", "live\ngone")?;
+        let options = "--opt type=cifs --opt device=//10.0.2.2/share --opt o=guest,port=";
         volume(&guest, &smb, &format!("{options}{}", smb.port))
     });
     checks.check("the machine ends in order", || {

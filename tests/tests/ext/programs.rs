@@ -2,8 +2,8 @@
 //! Extensions of programs: each does in the machine what it is for.
 
 use crate::life::refuses;
-use crate::says;
 use crate::target::Target;
+use crate::{END, says};
 use anyhow::{Result, ensure};
 use initramfs::packages::Kernel;
 use std::fs;
@@ -54,6 +54,23 @@ pub fn runc(guest: &Guest, dir: &Path) -> Result<()> {
     )
 }
 
+/// Runs a container by runc where crun is the default, as root and as the machine's user.
+fn runc_for_one(guest: &Guest) -> Result<()> {
+    let archive = fs::read(image::archive(guest.vm.dir())?)?;
+    for user in ["root", "core"] {
+        tests::text(&guest.ssh_with(user, "podman load -q", &archive)?)?;
+        let script = format!(
+            "podman info --format '{{{{.Host.OCIRuntime.Name}}}}' && \
+             podman --runtime runc run --name of --network none {} echo it runs && \
+             podman inspect --format '{{{{.OCIRuntime}}}}' of && podman rm of >/dev/null",
+            image::NAME
+        );
+        let said = guest.sh_as(user, &script)?;
+        ensure!(said == "crun\nit runs\nrunc", "{user}: {said}");
+    }
+    Ok(())
+}
+
 /// Repository with a Containerfile, served over HTTP by git's own server.
 const REPOSITORY: &str = "set -e
 cd /tmp && mkdir -p app repos www/cgi-bin && cd app && git init -q
@@ -83,9 +100,7 @@ fn tools(guest: &Guest) -> Result<()> {
     for (script, word) in [
         ("ip -V", "iproute2"),
         ("ss -tln", "LISTEN"),
-        ("tcpdump --version 2>&1", "tcpdump version"),
         ("strace -o /dev/stdout true", "execve(\"/usr/bin/true\""),
-        ("htop --version", "htop "),
         ("vim --version", "Huge version"),
     ] {
         let said = guest.sh_as("core", script)?;
@@ -93,19 +108,34 @@ fn tools(guest: &Guest) -> Result<()> {
     }
     let edit = "echo 'fn one() {}' >/tmp/a.rs; vim -Nu /usr/share/vim/vim91/defaults.vim -es \
         '+syntax on' '+%s/one/two/' \"+put =synIDattr(synID(1,1,1),'name')\" +wq /tmp/a.rs; cat /tmp/a.rs";
-    says(guest, edit, "fn two() {}\nrustKeyword")
+    says(guest, edit, "fn two() {}\nrustKeyword")?;
+    let capture = "timeout 60 tcpdump -n -c 2 -i lo icmp >/tmp/seen 2>/tmp/said & \
+        until grep -q listening /tmp/said; do sleep 0.1; done; ping -c 1 127.0.0.1 >/dev/null; wait; \
+        grep -o 'ICMP echo re[a-z]*' /tmp/seen";
+    says(guest, capture, "ICMP echo request\nICMP echo reply")?;
+    // The table of processes is drawn until a key ends the program.
+    let mut ssh = guest.client("ssh");
+    ssh.env("TERM", "xterm")
+        .args(["-tt", "-l", "core", "guest", "htop"]);
+    let screen = tests::text(&vmm::process::output(ssh, b"q", END)?)?;
+    let has_table = ["PID", "USER", "Command", "/sbin/init", "Load average"];
+    let missing = has_table.iter().find(|word| !screen.contains(**word));
+    ensure!(missing.is_none(), "no {missing:?} in {screen:?}");
+    Ok(())
 }
 
 #[test]
 #[ignore = "large packages to fetch: make test-all"]
 fn tools_and_git() -> Result<()> {
     let dir = disks::dir("ext-tools")?;
-    let machine = machine("ext-tools", &["tools", "git"], "b2p.ext=tools,git", &dir)?;
+    let names = ["tools", "git", "runc"];
+    let machine = machine("ext-tools", &names, "b2p.ext=tools,git,runc", &dir)?;
     let guest = Guest::start(&machine)?;
     let mut checks = Checks::new("ext-tools");
     checks.check("nothing is missing", || nothing_is_missing(&guest));
     checks.check("tools", || tools(&guest));
     checks.check("an image is built from a repository", || git(&guest));
+    checks.check("runc for one container", || runc_for_one(&guest));
     checks.finish(&guest)?;
     drop(guest);
     Ok(fs::remove_dir_all(dir)?)

@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use crate::life::refuses;
 use crate::{packed, script};
 use anyhow::Result;
 use initramfs::ext::{self, Extension};
@@ -14,6 +15,7 @@ use initramfs::fetch::BuildConfig;
 use initramfs::tools;
 use nix::sys::stat::Mode;
 use tar::{Builder, EntryType, Header};
+use tests::Guest;
 
 /// Entry of an image, its extended attribute, and the reason for which it is refused.
 type Special = (
@@ -49,6 +51,12 @@ const IMAGES: &[Special] = &[
 type List = (&'static str, &'static str, &'static str, &'static str);
 
 const LISTS: &[List] = &[
+    (
+        "l-module",
+        "ext/l-module.dep",
+        "x/veth.ko:\n",
+        "its module veth has the name of one of the machine",
+    ),
     (
         "l-path",
         "ext/l-path.dep",
@@ -86,6 +94,29 @@ pub fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
     images.chain(lists).chain(ODD.iter().copied())
 }
 
+/// Expects that `--keep` refuses what is no pair of files for the same reasons, waits for none of them and takes
+/// no room; and that one which is refused keeps nothing of those that it needs.
+pub fn refused_by_keep(guest: &Guest) -> Result<()> {
+    let dir = "/var/lib/boot2podman/ext";
+    guest.sh(&format!(
+        "mkdir -p /tmp/odd && cp -a {dir}/o-* {dir}/n-suid.* {dir}/base.* /tmp/odd/"
+    ))?;
+    let sparse = "cd /tmp/odd && sed 's/^name .*/name o-sparse/' o-fifo.manifest >o-sparse.manifest && \
+        truncate -s 1099511627776 o-sparse.erofs";
+    guest.sh(sparse)?;
+    let rows = ODD
+        .iter()
+        .copied()
+        .chain([("o-sparse", "it has 1099511627776 bytes")]);
+    for (name, reason) in rows.chain([("n-suid", "a set-user-ID")]) {
+        let add = format!("timeout 30 b2p ext add --keep /tmp/odd/{name}.erofs");
+        refuses(guest, &add, &[reason])?;
+    }
+    guest
+        .sh(&format!("! ls {dir}/.new/* 2>/dev/null"))
+        .map(drop)
+}
+
 /// Adds the extensions to the data disk; `later` is the image of a valid one, `release` that of the kernel.
 pub fn fill(dir: &Path, later: &Path, release: &str) -> Result<()> {
     for row in IMAGES {
@@ -95,6 +126,8 @@ pub fn fill(dir: &Path, later: &Path, release: &str) -> Result<()> {
         packed(dir, name, |extension| {
             let path = format!("usr/lib/modules/{release}/{path}");
             extension.tree.bytes(&path, *text, 0o644);
+            let module = format!("usr/lib/modules/{release}/x/veth.ko");
+            extension.tree.bytes(&module, "x", 0o644);
             extension.manifest.kernel = Some(release.to_owned());
             Ok(())
         })?;

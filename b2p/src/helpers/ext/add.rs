@@ -2,21 +2,19 @@
 //! Adds an extension: everything that can be wrong with it is looked for while no other process sees it; then
 //! its image gets its place, its users and links are made, its modules are loaded, and its services start.
 
-use std::fs::{self, File};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::fcntl::{Flock, FlockArg};
 use sys::error::{Doing, Error, Result};
 use sys::image::detached::Detached;
-use sys::paths::EXTENSIONS_DIR;
 
+use super::added::{added, manifest_copy, record, source, target};
 use super::extension_services::Taken;
 use super::find::{self, Files};
 use super::links::{self, Linked};
 use super::manifest::{self, Manifest};
-use super::record::Record;
-use super::{emulators, extension_services, image, kernel_modules, tree, vet};
+use super::{emulators, extension_services, image, kernel_modules, remove, tree, vet};
 use crate::common::service_env::Environment;
 use crate::common::users::{self as accounts};
 use crate::helpers::cloud::users;
@@ -24,113 +22,143 @@ use crate::helpers::cloud::users;
 /// Number of files that are named, of those that were in the root already.
 const NAMED_FILES: usize = 5;
 
-/// Returns the mount point of an extension.
-pub fn target(name: &str) -> PathBuf {
-    Path::new(EXTENSIONS_DIR).join(name)
+/// An extension that has passed every check.
+pub struct Checked {
+    /// Name.
+    pub name: String,
+    /// Files; `None` for one that is part of the root already.
+    pub files: Option<Files>,
+    text: Vec<u8>,
+    /// Mount, which no other process sees; `None` for one that is part of the root already.
+    mounted: Option<Detached>,
 }
 
-/// Returns the record of an extension's changes.
-pub fn record(name: &str) -> Record {
-    Record::at(target(name).with_extension("links"))
-}
-
-/// Returns the copy of the manifest of an added extension.
-pub fn manifest_copy(name: &str) -> PathBuf {
-    target(name).with_extension("manifest")
-}
-
-/// Returns the names of the added extensions.
-pub fn added() -> Vec<String> {
-    let entries = fs::read_dir(EXTENSIONS_DIR).into_iter().flatten().flatten();
-    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let mut names: Vec<String> = names
-        .filter(|name| config::is_extension_name(name) && find::is_mounted(&target(name)))
-        .collect();
-    sys::sort::sort(&mut names);
-    names
-}
-
-/// Refuses users who may not change the root.
-///
-/// # Errors
-/// The user is not root.
-pub fn ensure_root(verb: &str) -> Result<()> {
-    match nix::unistd::geteuid().is_root() {
-        true => Ok(()),
-        false => Err(Error::invalid(format!(
-            "only root may {verb} one: sudo b2p ext {verb}"
-        ))),
-    }
-}
-
-/// Lock of the extensions; `None` in a step of a change whose process has the lock.
-pub struct Lock(Option<Flock<File>>);
-
-/// True while this process, which has one thread, has the lock.
-static IS_LOCKED: AtomicBool = AtomicBool::new(false);
-
-/// Waits until no other process changes extensions, and keeps others from it.
-///
-/// # Errors
-/// The lock cannot be made.
-pub fn lock() -> Result<Lock> {
-    if IS_LOCKED.load(Ordering::Relaxed) {
-        return Ok(Lock(None));
-    }
-    fs::create_dir_all(EXTENSIONS_DIR).on(EXTENSIONS_DIR)?;
-    let path = Path::new(EXTENSIONS_DIR).join(".lock");
-    let file = File::create(&path).on(&path)?;
-    let lock = Flock::lock(file, FlockArg::LockExclusive);
-    let lock = lock.map_err(|(_, errno)| errno).on(path)?;
-    IS_LOCKED.store(true, Ordering::Relaxed);
-    Ok(Lock(Some(lock)))
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        if self.0.is_some() {
-            IS_LOCKED.store(false, Ordering::Relaxed);
+impl Checked {
+    /// Returns the extension that is part of the root with this manifest.
+    pub fn here(name: &str, text: Vec<u8>) -> Checked {
+        Checked {
+            name: name.to_owned(),
+            files: None,
+            text,
+            mounted: None,
         }
     }
 }
 
-/// Checks an extension completely. Returns its mount, which no other process sees.
+/// Accounts and services that the machine has once the extensions checked so far are added.
+pub struct Batch {
+    accounts: accounts::Files,
+    services: Vec<String>,
+}
+
+impl Batch {
+    /// Returns those that the machine has now.
+    ///
+    /// # Errors
+    /// The files of accounts cannot be read.
+    pub fn new() -> Result<Batch> {
+        Ok(Batch {
+            accounts: users::read_files()?,
+            services: Vec::new(),
+        })
+    }
+}
+
+/// Returns true if the extension is part of the root with this manifest, false if none of its name is.
+///
+/// # Errors
+/// Another extension has the name.
+pub fn is_added(name: &str, text: &[u8]) -> Result<bool> {
+    if !find::is_mounted(&target(name)) {
+        return Ok(false);
+    }
+    match fs::read(manifest_copy(name)).unwrap_or_default() == text {
+        true => Ok(true),
+        false => Err(Error::invalid(format!(
+            "another extension of this name is there; `b2p ext remove {name}` or a reboot removes it"
+        ))),
+    }
+}
+
+/// Checks an extension completely, beside those that are added with it.
 ///
 /// # Errors
 /// The first reason for which the extension is refused.
-pub fn open(env: &Environment, files: &Files, manifest: &Manifest<'_>) -> Result<Detached> {
-    image::verify(files, manifest)?;
-    let mounted = image::mount(&files.image())?;
+pub fn check(env: &Environment, files: Files, keep: bool, batch: &mut Batch) -> Result<Checked> {
+    let name = files.name();
+    let text = manifest::read_text(&files.manifest())?;
+    let manifest = image::check_platform(&name, &text)?;
+    let mounted = match is_added(&name, &text)? {
+        // Its files have passed; what is kept must be the same.
+        true if keep => image::open(&files, &manifest).map(|_| None)?,
+        true => None,
+        false => Some(open(env, &files, &manifest, batch)?),
+    };
+    Ok(Checked {
+        name,
+        files: Some(files),
+        mounted,
+        text,
+    })
+}
+
+/// Mounts an image where no other process sees it, and checks all that is in it.
+fn open(
+    env: &Environment,
+    files: &Files,
+    manifest: &Manifest<'_>,
+    batch: &mut Batch,
+) -> Result<Detached> {
+    let mounted = image::mount(&image::open(files, manifest)?)?;
     let root = mounted.path();
     let links = |path: &Path| fs::read_link(path).ok();
+    let of_extensions = links_of_extensions();
     vet::check(
         &tree::read(&root)?,
         &vet::Root {
             links: &links,
-            has: &has_own,
+            has: &|path| has_own(path, &of_extensions),
             name: manifest.value("name"),
             kernel: manifest.value("kernel"),
         },
     )?;
     kernel_modules::check(manifest, &root)?;
     emulators::check(&root)?;
-    let mut files = users::read_files()?;
     for user in manifest.users() {
-        accounts::add_system_user(&mut files, user.name, user.uid)?;
+        accounts::add_system_user(&mut batch.accounts, user.name, user.uid)?;
     }
-    let has_services = manifest.values("service").next().is_some();
-    let taken = has_services.then(|| Taken::ask(env)).transpose()?;
-    let is_taken = |name: &str| taken.as_ref()?.by(name);
-    extension_services::check(manifest, &root, &files, &is_taken)?;
+    let services: Vec<String> = manifest.values("service").map(str::to_owned).collect();
+    let taken = (!services.is_empty())
+        .then(|| Taken::ask(env))
+        .transpose()?;
+    let is_taken = |name: &str| match batch.services.iter().any(|known| known == name) {
+        true => Some("a service of an extension that it needs has this name".to_owned()),
+        false => taken.as_ref()?.by(name),
+    };
+    extension_services::check(manifest, &root, &batch.accounts, &is_taken)?;
+    batch.services.extend(services);
     Ok(mounted)
 }
 
-/// Returns true if the machine has a file here that is neither busybox's nor an extension's.
-fn has_own(path: &Path) -> bool {
+/// Returns the places of links that extensions have made.
+fn links_of_extensions() -> Vec<PathBuf> {
+    let mut places = Vec::new();
+    for name in added() {
+        let changes = record(&name).read().unwrap_or_default();
+        places.extend(changes.iter().map(|c| Path::new("/").join(c.path())));
+    }
+    sys::sort::sort(&mut places);
+    places
+}
+
+/// Returns true if the machine has a file here that is neither busybox's nor one of the links of extensions, which
+/// are sorted.
+fn has_own(path: &Path, of_extensions: &[PathBuf]) -> bool {
     match fs::read_link(path) {
         Ok(target) => {
             let is_busybox = target.file_name().is_some_and(|name| name == "busybox");
-            !is_busybox && !target.starts_with(EXTENSIONS_DIR)
+            let is_theirs = of_extensions.binary_search_by(|place| place.as_path().cmp(path));
+            !is_busybox && is_theirs.is_err()
         }
         Err(_) => path.exists(),
     }
@@ -140,40 +168,38 @@ fn has_own(path: &Path) -> bool {
 /// awaited.
 ///
 /// # Errors
-/// The extension is refused, and nothing has changed; or a step failed, which is named.
-pub fn add(env: &Environment, files: &Files, wait: bool) -> Result<String> {
-    ensure_root("add")?;
-    let _lock = lock()?;
-    let name = files.name();
-    let (target, copy) = (target(&name), manifest_copy(&name));
-    let text = manifest::read_text(&files.manifest())?;
-    let manifest = image::check_platform(files, &text)?;
-    let mounted = find::is_mounted(&target).then(|| fs::read(&copy).unwrap_or_default());
-    match mounted {
-        Some(mounted) if mounted == text => {}
-        Some(_) => {
-            return Err(Error::invalid(format!(
-                "another extension of this name is there; `b2p ext remove {name}` or a reboot removes it"
-            )));
-        }
-        None => {
-            let mounted = open(env, files, &manifest)?;
-            record(&name).remove();
-            fs::create_dir_all(&target).on(&target)?;
-            sys::files::replace(&copy, &text, 0o644)?;
-            mounted.attach(&target)?;
-        }
-    }
+/// A step failed: nothing of it is there, or the error says that it is added.
+pub fn attach(env: &Environment, checked: &Checked, wait: bool) -> Result<String> {
+    let name = checked.name.as_str();
+    let (target, manifest) = (target(name), Manifest::parse(&checked.text)?);
     for user in manifest.users() {
         users::add_system_user(user.name, user.uid)?;
     }
-    let linked = links::make(&target, Path::new("/"), &record(&name))?;
+    let placed = place(checked, &target);
+    let linked = placed.and_then(|()| links::make(&target, Path::new("/"), &record(name)));
+    if linked.is_err() && checked.mounted.is_some() {
+        remove::take_back(name);
+    }
+    let linked = linked.doing("nothing of it is added")?;
     let loaded = kernel_modules::load(&manifest);
     loaded
         .and_then(|()| emulators::register(&target))
         .and_then(|()| extension_services::start(env, &manifest, &target, wait))
         .doing("it is added, but")?;
     Ok(summary(&linked, &manifest))
+}
+
+/// Gives the mount of an extension its place, with its manifest, and with the path of its files for people.
+fn place(checked: &Checked, target: &Path) -> Result<()> {
+    let (Some(mounted), Some(files)) = (&checked.mounted, &checked.files) else {
+        return Ok(());
+    };
+    record(&checked.name).remove();
+    fs::create_dir_all(target).on(target)?;
+    let path = files.image();
+    sys::files::replace(&source(&checked.name), path.as_os_str().as_bytes(), 0o644)?;
+    sys::files::replace(&manifest_copy(&checked.name), &checked.text, 0o644)?;
+    mounted.attach(target)
 }
 
 fn summary(linked: &Linked, manifest: &Manifest<'_>) -> String {
@@ -196,6 +222,32 @@ fn summary(linked: &Linked, manifest: &Manifest<'_>) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::common::testing::Temp;
+
+    #[test]
+    fn links_of_extensions_are_none_of_the_machine() {
+        let temp = Temp::new();
+        let at = |name: &str| temp.path(name);
+        for (name, target) in [
+            ("cc", "gcc-14"),
+            ("vi", "/usr/bin/busybox"),
+            ("awk", "mawk"),
+        ] {
+            std::os::unix::fs::symlink(target, at(name)).unwrap();
+        }
+        fs::write(at("bash"), "").unwrap();
+        let theirs = [at("bash"), at("cc")];
+        for (name, expected) in [
+            ("cc", false),
+            ("vi", false),
+            ("awk", true),
+            // The owner's, in the place of a link.
+            ("bash", true),
+            ("none", false),
+        ] {
+            assert_eq!(has_own(&at(name), &theirs), expected, "{name}");
+        }
+    }
 
     #[test]
     fn what_stays_is_named() {

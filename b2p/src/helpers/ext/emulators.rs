@@ -56,6 +56,7 @@ pub fn check(image: &Path) -> Result<()> {
                 "without the flag F, containers lack the interpreter"
             }
             () if !is_in_image => "its interpreter is not in the image",
+            () if rule.is_anothers() => "the kernel has another rule of this name",
             () => continue,
         };
         let step = format!("rule {} of binfmt_misc", rule.name);

@@ -10,6 +10,7 @@ use control::{Name, Report, Request};
 use sys::error::{Doing, Error, Result};
 use sys::service_names::is_off;
 
+use super::added;
 use super::manifest::Manifest;
 use crate::common::control_client::{self, is_at_rest};
 use crate::common::service_change::{self, Verb};
@@ -71,6 +72,8 @@ pub fn check(
 pub struct Taken {
     /// Name of each service, true for one of a file, and true for one at rest.
     known: Vec<(String, bool, bool)>,
+    /// Services of added extensions, whatever they do.
+    of_extensions: Vec<(String, String)>,
     user_files: PathBuf,
 }
 
@@ -89,6 +92,7 @@ impl Taken {
         });
         Ok(Taken {
             known: known.collect(),
+            of_extensions: added::values("service"),
             user_files: env.user_files.clone(),
         })
     }
@@ -102,6 +106,9 @@ impl Taken {
         let owner = match service {
             Some((_, false, _)) => "a service of the machine has this name",
             _ if has_file => "a service of the owner has this name",
+            _ if self.of_extensions.iter().any(|(_, known)| known == name) => {
+                "a service of another extension has this name"
+            }
             Some((_, true, false)) => "another service of this name runs",
             _ => return None,
         };
@@ -162,7 +169,9 @@ pub fn stop(env: &Environment, manifest: &Manifest<'_>) -> Result<()> {
     let is_known = |name: &Name| report.services.iter().any(|s| s.name == name.as_str());
     let names = manifest.values("service").filter_map(Name::new);
     for name in names.filter(is_known) {
-        service_change::change(env, Verb::Stop, name)?;
+        service_change::change(env, Verb::Stop, name.clone())?;
+        // With its file, it would start at its times.
+        service_files::unstage(&env.loaded_files, &name);
     }
     Ok(())
 }
@@ -180,12 +189,14 @@ mod tests {
         let known = [
             ("sshd", false, false),
             ("old", true, true),
+            ("rests", true, true),
             ("runs", true, false),
         ];
         let taken = Taken {
             known: known
                 .map(|(n, own, rests)| (n.to_owned(), own, rests))
                 .to_vec(),
+            of_extensions: vec![("other".into(), "rests".into())],
             user_files: temp.dir().to_owned(),
         };
         assert_eq!((taken.by("new"), taken.by("old")), (None, None));
@@ -193,6 +204,7 @@ mod tests {
             ("sshd", "of the machine"),
             ("mine", "of the owner"),
             ("runs", "runs"),
+            ("rests", "of another extension"),
         ] {
             assert!(taken.by(name).unwrap().contains(owner), "{name}");
         }

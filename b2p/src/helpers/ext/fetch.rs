@@ -14,11 +14,14 @@ use sys::error::{Doing, Error, Result};
 
 use super::find::Files;
 use super::manifest::{MAX_BYTES, Manifest};
+use super::room::ensure_room;
 
 /// Program that fetches.
 const BUSYBOX: &str = "/usr/bin/busybox";
 /// Seconds for which a server may say nothing.
 const SILENCE: &str = "30";
+/// End of the name of an image that is not complete.
+const PART: &str = "part";
 /// Size of the pieces in which an image is written, in bytes.
 const PIECE: usize = 64 * 1024;
 
@@ -27,7 +30,8 @@ const PIECE: usize = 64 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     base: String,
-    name: String,
+    /// Name of the extension.
+    pub name: String,
     sha256: String,
 }
 
@@ -35,6 +39,17 @@ pub struct Address {
 pub fn is_address(word: &str) -> bool {
     word.split_once("://")
         .is_some_and(|(scheme, _)| scheme.bytes().all(|b| b.is_ascii_alphanumeric()))
+}
+
+/// Returns an address for the terminal and the log: without the user and the password, and without the sum.
+pub fn shown(word: &str) -> String {
+    let (url, _) = word.split_once('#').unwrap_or((word, ""));
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let host = rest.split('/').next().unwrap_or_default();
+    let user = host.rfind('@').map_or(0, |at| at + 1);
+    format!("{scheme}://{}", rest.get(user..).unwrap_or_default())
 }
 
 impl Address {
@@ -45,6 +60,9 @@ impl Address {
     pub fn parse(word: &str, sum: Option<&str>) -> Result<Address> {
         let wrong = |reason: &str| Err(Error::invalid(reason.to_owned()));
         let (url, fragment) = word.split_once('#').unwrap_or((word, ""));
+        if sum.is_some() && !fragment.is_empty() {
+            return wrong("it has two sums: URL#SUM or --sha256 SUM");
+        }
         let given = sum.unwrap_or(fragment.strip_prefix("sha256=").unwrap_or(fragment));
         let is_sum = given.len() == 64 && given.bytes().all(|b| b.is_ascii_hexdigit());
         if !is_sum {
@@ -74,18 +92,45 @@ impl Address {
         })
     }
 
-    /// Fetches manifest and image into the directory `dir`. Nothing stays there after an error.
+    /// Fetches the manifest, which has the SHA-256 given, or is that of an image with it.
+    ///
+    /// # Errors
+    /// The server does not answer, or the sum differs.
+    pub fn manifest(&self) -> Result<Vec<u8>> {
+        let mut text = Vec::new();
+        download(&format!("{}.manifest", self.base), MAX_BYTES, &mut text)?;
+        self.checked_manifest(&text)?;
+        Ok(text)
+    }
+
+    /// Fetches the image of a manifest into the directory `dir`, and writes the manifest beside it. The image has
+    /// another name until it is complete, and no file is written over: one of an extension that is added may be
+    /// mounted. After an error, [`sweep`] removes what was fetched.
     ///
     /// # Errors
     /// The server does not answer, a sum differs, or there is no room.
-    pub fn fetch(&self, dir: &Path) -> Result<Files> {
+    pub fn fetch(&self, dir: &Path, text: &[u8], manifest: &Manifest<'_>) -> Result<Files> {
         fs::create_dir_all(dir).on(dir)?;
         let files = Files::at(&dir.join(&self.name).to_string_lossy())?;
-        let fetched = self.fetch_files(&files);
-        if fetched.is_err() {
-            files.remove();
+        let size = manifest.value("size").parse::<u64>();
+        let size = size.map_err(|_| Error::invalid("its manifest has no size in bytes"))?;
+        ensure_room(dir, size)?;
+        let part = dir.join(format!("{}.{PART}", self.name));
+        let _ = fs::remove_file(&part);
+        let mut writer = Hashed {
+            file: File::create_new(&part).on(&part)?,
+            hash: Sha256::new(),
+        };
+        download(&format!("{}.erofs", self.base), size, &mut writer)?;
+        let (sum, expected) = (hex(&writer.hash.finalize()), manifest.value("sha256"));
+        if sum != expected {
+            return Err(Error::invalid(format!(
+                "the SHA-256 of its image is {sum}, its manifest says {expected}: nothing is kept of it"
+            )));
         }
-        fetched.map(|()| files)
+        sys::files::replace(&files.manifest(), text, 0o644)?;
+        fs::rename(&part, files.image()).on(part)?;
+        Ok(files)
     }
 
     /// Parses a manifest that has the SHA-256 given, or is that of an image with it.
@@ -102,45 +147,17 @@ impl Address {
         }
         manifest
     }
-
-    fn fetch_files(&self, files: &Files) -> Result<()> {
-        let mut text = Vec::new();
-        download(&format!("{}.manifest", self.base), MAX_BYTES, &mut text)?;
-        let (size, image_sum) = {
-            let manifest = self.checked_manifest(&text)?;
-            let size = manifest.value("size").parse::<u64>();
-            let size = size.map_err(|_| Error::invalid("its manifest has no size in bytes"))?;
-            (size, manifest.value("sha256").to_owned())
-        };
-        let image = files.image();
-        let dir = image.parent().unwrap_or(Path::new("/"));
-        ensure_room(dir, size)?;
-        sys::files::replace(&files.manifest(), &text, 0o644)?;
-        let mut writer = Hashed {
-            file: File::create(&image).on(&image)?,
-            hash: Sha256::new(),
-        };
-        download(&format!("{}.erofs", self.base), size, &mut writer)?;
-        let sum = hex(&writer.hash.finalize());
-        if sum != image_sum {
-            return Err(Error::invalid(format!(
-                "the SHA-256 of its image is {sum}, its manifest says {image_sum}: nothing is kept of it"
-            )));
-        }
-        Ok(())
-    }
 }
 
-/// Refuses a file that does not fit into a directory, before it fills the disk or the memory.
-fn ensure_room(dir: &Path, size: u64) -> Result<()> {
-    let stat = nix::sys::statvfs::statvfs(dir).on(dir)?;
-    let free = stat.blocks_available() as u64 * stat.fragment_size() as u64;
-    match size > free {
-        true => Err(Error::invalid(format!(
-            "it has {size} bytes, {} has room for {free}",
-            dir.display()
-        ))),
-        false => Ok(()),
+/// Removes the files in a directory that are not those of the extensions `added`.
+pub fn sweep(dir: &Path, added: &[String]) {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()) {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let is_part = path.extension().is_none_or(|end| end == PART);
+        if is_part || !added.contains(&name.into_owned()) {
+            let _ = fs::remove_file(&path);
+        }
     }
 }
 
@@ -188,6 +205,7 @@ fn download(url: &str, max: u64, to: &mut dyn Write) -> Result<()> {
         let _ = child.kill();
     }
     let output = child.wait_with_output().on(BUSYBOX)?;
+    let url = shown(url);
     let copied = copied.doing(format!("write {url}"))?;
     if copied > max {
         return Err(Error::invalid(format!("{url} has more than {max} bytes")));
@@ -198,7 +216,7 @@ fn download(url: &str, max: u64, to: &mut dyn Write) -> Result<()> {
         let said = said
             .unwrap_or("wget: no answer")
             .replace(char::is_control, " ");
-        return Err(Error::invalid(said)).doing(url.to_owned());
+        return Err(Error::invalid(said)).doing(url);
     }
     Ok(())
 }
@@ -224,7 +242,7 @@ pub fn copy(mut from: impl Read, max: u64, to: &mut dyn Write) -> std::io::Resul
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::common::testing::why;
+    use crate::common::testing::{Temp, why};
 
     #[test]
     fn an_address_has_a_name_and_a_sum() {
@@ -268,8 +286,21 @@ mod tests {
                 "{url}"
             );
         }
+        let both = Address::parse(&format!("https://host/debug#{sum}"), Some(&sum));
+        assert!(why(both).contains("it has two sums"));
         assert!(is_address("http://x/y") && !is_address("debug") && !is_address("/http://x"));
         assert!(is_address("file:///x") && is_address("HTTP://x/y"));
+    }
+
+    #[test]
+    fn an_address_is_shown_without_its_password() {
+        for (word, expected) in [
+            ("debug", "debug"),
+            ("https://host/a@b/x#0a", "https://host/a@b/x"),
+            ("http://me:p@w@host:1/x", "http://host:1/x"),
+        ] {
+            assert_eq!(shown(word), expected);
+        }
     }
 
     #[test]
@@ -279,6 +310,20 @@ mod tests {
         assert_eq!(taken, b"abc");
         assert!(copy(&b"abcd"[..], 3, &mut taken).unwrap() > 3);
         assert_eq!(taken, b"abc");
+    }
+
+    #[test]
+    fn what_belongs_to_no_added_extension_goes() {
+        let temp = Temp::new();
+        let names = ["a.erofs", "a.manifest", "a.part", "b.erofs", "b.manifest"];
+        names
+            .iter()
+            .for_each(|n| fs::write(temp.path(n), "").unwrap());
+        sweep(temp.dir(), &["a".into()]);
+        let entries = fs::read_dir(temp.dir()).unwrap().flatten();
+        let mut left: Vec<_> = entries.map(|e| e.file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["a.erofs", "a.manifest"]);
     }
 
     #[test]

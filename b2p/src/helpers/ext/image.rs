@@ -2,8 +2,11 @@
 //! Verification and mount of extension images. A mount is visible to other processes only after `vet` has accepted the
 //! image.
 
-use std::fs;
-use std::path::Path;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use log::info;
@@ -20,6 +23,8 @@ use crate::common::tool;
 /// Loader of the C library, which knows its version (ld.so(8)).
 const LOADER: &str = ARCH.loader;
 const OSRELEASE: &str = "/proc/sys/kernel/osrelease";
+/// Remedy for an image that is not that of its manifest.
+const DAMAGED: &str = "damaged or changed; copy it again";
 /// Time limit of the loader.
 const LOADER_LIMIT: Duration = Duration::from_secs(10);
 /// Time limit of sha256sum(1): a gigabyte on a slow disc. A read of a medium that is gone may never return, so that
@@ -30,7 +35,7 @@ const SHA256_LIMIT: Duration = Duration::from_secs(600);
 ///
 /// # Errors
 /// The manifest is wrong, or the extension is not for this machine.
-pub fn check_platform<'a>(files: &Files, manifest: &'a [u8]) -> Result<Manifest<'a>> {
+pub fn check_platform<'a>(name: &str, manifest: &'a [u8]) -> Result<Manifest<'a>> {
     let manifest = Manifest::parse(manifest)?;
     let has_library = |name: &str| Path::new(ARCH.libraries).join(name).exists();
     let platform = Platform {
@@ -38,7 +43,7 @@ pub fn check_platform<'a>(files: &Files, manifest: &'a [u8]) -> Result<Manifest<
         kernel: &kernel_release()?,
         has_library: &has_library,
     };
-    manifest.check(&files.name(), &platform)?;
+    manifest.check(name, &platform)?;
     Ok(manifest)
 }
 
@@ -61,13 +66,15 @@ fn loader_version(line: &str) -> Option<String> {
     Some(version.trim_end_matches('.').to_owned())
 }
 
-/// Checks that the image is the one for which the manifest was made.
+/// Opens the image if it is the one for which the manifest was made: what is hashed is the open file, whatever is
+/// put in its place.
 ///
 /// # Errors
 /// The size or the sum differs, or the image cannot be read.
-pub fn verify(files: &Files, manifest: &Manifest<'_>) -> Result<()> {
-    match difference(files, manifest)? {
-        None => Ok(()),
+pub fn open(files: &Files, manifest: &Manifest<'_>) -> Result<File> {
+    let file = open_sized(files, manifest)?;
+    match other_sum(&file, manifest)? {
+        None => Ok(file),
         Some(why) => Err(Error::invalid(why)),
     }
 }
@@ -77,26 +84,56 @@ pub fn verify(files: &Files, manifest: &Manifest<'_>) -> Result<()> {
 /// # Errors
 /// The image cannot be read, which says nothing of its content.
 pub fn difference(files: &Files, manifest: &Manifest<'_>) -> Result<Option<String>> {
-    let (path, hint) = (files.image(), "damaged or changed; copy it again");
-    let metadata = fs::metadata(&path).on(&path)?;
-    if let Some(kind) = sys::files::kind(metadata.file_type()) {
-        return Ok(Some(format!("{}: not a file: {kind}", path.display())));
+    match open_sized(files, manifest) {
+        Ok(file) => other_sum(&file, manifest),
+        Err(why) if why.errno().is_none() => Ok(Some(why.to_string())),
+        Err(why) => Err(why),
     }
-    let (size, expected) = (metadata.len().to_string(), manifest.value("size"));
-    if size != expected {
-        return Ok(Some(format!(
-            "it has {size} bytes, its manifest says {expected}: {hint}"
-        )));
+}
+
+/// Opens the image if it is a file of the size that the manifest says; a fifo is not waited for.
+///
+/// # Errors
+/// The image is none, has another size, or cannot be opened.
+pub fn open_sized(files: &Files, manifest: &Manifest<'_>) -> Result<File> {
+    let path = files.image();
+    let of_kind = |metadata: &Metadata| match sys::files::kind(metadata.file_type()) {
+        Some(kind) => Err(Error::invalid(format!(
+            "{}: not a file: {kind}",
+            path.display()
+        ))),
+        None => Ok(()),
+    };
+    of_kind(&fs::metadata(&path).on(&path)?)?;
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(libc::O_NONBLOCK);
+    let file = options.open(&path).on(&path)?;
+    let metadata = file.metadata().on(&path)?;
+    of_kind(&metadata)?;
+    match size_fault(metadata.len(), manifest) {
+        Some(why) => Err(Error::invalid(why)),
+        None => Ok(file),
     }
-    let (sum, expected) = (sha256(&path)?, manifest.value("sha256"));
+}
+
+/// Returns how the size of an image differs from that in the manifest.
+pub fn size_fault(size: u64, manifest: &Manifest<'_>) -> Option<String> {
+    let (size, expected) = (size.to_string(), manifest.value("size"));
+    (size != expected)
+        .then(|| format!("it has {size} bytes, its manifest says {expected}: {DAMAGED}"))
+}
+
+fn other_sum(file: &File, manifest: &Manifest<'_>) -> Result<Option<String>> {
+    let (sum, expected) = (sha256(file)?, manifest.value("sha256"));
     Ok((sum != expected)
-        .then(|| format!("its SHA-256 is {sum}, its manifest says {expected}: {hint}")))
+        .then(|| format!("its SHA-256 is {sum}, its manifest says {expected}: {DAMAGED}")))
 }
 
 /// Returns the SHA-256 of a file, by busybox.
-fn sha256(path: &Path) -> Result<String> {
-    let args = ["sha256sum", &path.to_string_lossy()];
-    let finished = tool::run("/usr/bin/busybox", &args, SHA256_LIMIT)?;
+fn sha256(file: &File) -> Result<String> {
+    let mut command = Command::new("/usr/bin/busybox");
+    command.arg("sha256sum").env_clear();
+    let finished = tool::run_with_input(&mut command, Some(file.try_clone()?), SHA256_LIMIT)?;
     let sum = finished.output.split_ascii_whitespace().next();
     let is_sum = |sum: &&str| sum.len() == 64 && sum.bytes().all(|b| b.is_ascii_hexdigit());
     match sum.filter(is_sum).filter(|_| finished.code == Some(0)) {
@@ -105,17 +142,19 @@ fn sha256(path: &Path) -> Result<String> {
     }
 }
 
-/// Creates a detached mount (fsmount(2)). Its set-user-ID programs and device nodes have no effect. Once it is
+/// Creates a detached mount (fsmount(2)) of an open image. Its set-user-ID programs and device nodes have no effect. Once it is
 /// attached, the mount stays until the extension is removed, and its loop device with it.
 ///
 /// # Errors
-/// The kernel refuses the image.
-pub fn mount(image: &Path) -> Result<Detached> {
+/// The kernel refuses the image, or there is no loop device.
+pub fn mount(image: &File) -> Result<Detached> {
     if !Path::new("/dev/loop-control").exists() {
         // For an image in RAM; the kernel reads one on a disk without a loop device.
         load_loop_driver();
     }
-    match Detached::erofs(image, Path::new("/loop.ko")) {
+    // Not by the name of the file: another may have it by now.
+    let path = PathBuf::from(format!("/proc/self/fd/{}", image.as_raw_fd()));
+    match Detached::erofs(&path, Path::new("/loop.ko")) {
         Err(why) if why.errno() == Some(Errno::EINVAL) => Err(Error::invalid(format!(
             "foreign: {why}: no image that this kernel reads"
         ))),

@@ -11,6 +11,8 @@ use log::{info, warn};
 use sys::error::{Doing, Error, Result};
 
 use super::find::Files;
+use super::manifest::Manifest;
+use super::room::ensure_room;
 use super::{fetch, image, manifest};
 use crate::common::atomic_file;
 use crate::common::paths::Paths;
@@ -37,32 +39,35 @@ pub fn new_dir(dir: &Path) -> PathBuf {
     dir.join(NEW)
 }
 
-/// Copies an extension into the directory of the new ones.
+/// Copies an extension into the directory of the new ones, if its image has the size that its manifest says.
 ///
 /// # Errors
-/// A file cannot be read or written; nothing stays then.
+/// The extension is not for this machine, a file cannot be read or written, or there is no room; nothing stays then.
 pub fn copy(files: &Files, dir: &Path) -> Result<Files> {
+    let text = manifest::read_text(&files.manifest())?;
+    let manifest = image::check_platform(&files.name(), &text)?;
+    copy_checked(files, &text, &manifest, dir)
+}
+
+fn copy_checked(files: &Files, text: &[u8], manifest: &Manifest<'_>, dir: &Path) -> Result<Files> {
     let new_dir = new_dir(dir);
     fs::create_dir_all(&new_dir).on(&new_dir)?;
     let new = Files::at(&new_dir.join(files.name()).to_string_lossy())?;
     new.remove();
-    let pairs = [
-        (files.manifest(), new.manifest()),
-        (files.image(), new.image()),
-    ];
+    let source = image::open_sized(files, manifest)?;
+    let size = source.metadata().on(files.image())?.len();
+    ensure_room(&new_dir, size)?;
+    let (path, to) = (new.manifest(), new.image());
     let copy = || {
-        for (from, to) in &pairs {
-            let (source, mut target) = (File::open(from).on(from)?, File::create(to).on(to)?);
-            // Not fs::copy, whose copy_file_range(2) the static libc of the image lacks.
-            fetch::copy(source, u64::MAX, &mut target).on(to)?;
-        }
-        Ok(())
+        fs::write(&path, text).on(&path)?;
+        // Not fs::copy, whose copy_file_range(2) the static libc of the image lacks.
+        fetch::copy(source, size, &mut File::create(&to).on(&to)?).on(&to)
     };
-    let copied: Result<()> = copy();
+    let copied = copy();
     if copied.is_err() {
         new.remove();
     }
-    copied.map(|()| new)
+    copied.map(|_| new)
 }
 
 /// Moves a complete pair from the directory of the new ones to its place.
@@ -89,7 +94,7 @@ pub fn commit(new: &Files, dir: &Path) -> Result<Files> {
 /// An interrupted move cannot be judged or completed. Its image, the only one, stays for the next attempt.
 pub fn recover(dir: &Path, name: &str) -> Result<()> {
     recover_with(dir, name, |new, text| {
-        image::difference(new, &manifest::Manifest::parse(text)?)
+        image::difference(new, &Manifest::parse(text)?)
     })
     .doing("a move that a power cut has interrupted; `add` tries it again")
 }
@@ -128,6 +133,7 @@ fn recover_with(
         return Ok(());
     }
     fs::rename(new.image(), place.image()).on(place.image())?;
+    atomic_file::sync(dir).on(dir)?;
     info!("ext: {name}: its image is in its place, where a cut had interrupted it");
     Ok(())
 }
@@ -136,7 +142,7 @@ fn recover_with(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::common::testing::Temp;
+    use crate::common::testing::{Temp, why};
     use nix::errno::Errno;
 
     fn pair(dir: &Path, content: &str) -> Files {
@@ -151,13 +157,16 @@ mod tests {
         files
     }
 
+    /// Copies an extension, whatever machine it is for.
+    fn copied(files: &Files, dir: &Path) -> Result<Files> {
+        let text = manifest::read_text(&files.manifest())?;
+        copy_checked(files, &text, &Manifest::parse(&text)?, dir)
+    }
+
     /// Returns the image, and true if the manifest is its own.
     fn content(files: &Files) -> (String, bool) {
         let text = fs::read(files.manifest()).unwrap();
-        let size = manifest::Manifest::parse(&text)
-            .unwrap()
-            .value("size")
-            .to_owned();
+        let size = Manifest::parse(&text).unwrap().value("size").to_owned();
         let image = fs::read_to_string(files.image()).unwrap();
         (image.clone(), size == image.len().to_string())
     }
@@ -169,18 +178,18 @@ mod tests {
         let old = pair(&dir, "old");
         let from = pair(&temp.path("from"), "newer");
         // Before the first rename, also with half an image.
-        let new = copy(&from, &dir).unwrap();
+        let new = copied(&from, &dir).unwrap();
         fs::write(new.image(), "ne").unwrap();
         recover(&dir, "a").unwrap();
         assert_eq!(content(&old), ("old".into(), true));
         assert!(!new.manifest().exists() && !new.image().exists());
         // Between the two renames.
         let difference = |new: &Files, text: &[u8]| {
-            let manifest = manifest::Manifest::parse(text)?;
+            let manifest = Manifest::parse(text)?;
             let size = fs::metadata(new.image()).on("image")?.len().to_string();
             Ok((size != manifest.value("size")).then(|| "another size".to_owned()))
         };
-        let new = copy(&from, &dir).unwrap();
+        let new = copied(&from, &dir).unwrap();
         fs::rename(new.manifest(), old.manifest()).unwrap();
         // A disk that does not answer for once says nothing of the image.
         let fails = recover_with(&dir, "a", |_, _| Err(Errno::EIO.into()));
@@ -194,14 +203,14 @@ mod tests {
         recover_with(&dir, "a", difference).unwrap();
         assert_eq!(content(&old), ("newer".into(), true));
         // An image that is not the one of the manifest is no part of an interrupted move.
-        let new = copy(&from, &dir).unwrap();
+        let new = copied(&from, &dir).unwrap();
         fs::remove_file(new.manifest()).unwrap();
         fs::write(new.image(), "ne").unwrap();
         recover_with(&dir, "a", difference).unwrap();
         assert_eq!(content(&old), ("newer".into(), true));
         assert!(!new.image().exists());
         let from = pair(&temp.path("from"), "the newest");
-        let kept = commit(&copy(&from, &dir).unwrap(), &dir).unwrap();
+        let kept = commit(&copied(&from, &dir).unwrap(), &dir).unwrap();
         recover(&dir, "a").unwrap();
         assert_eq!(content(&kept), ("the newest".into(), true));
     }
@@ -227,7 +236,27 @@ mod tests {
         let dir = temp.path("ext");
         let from = pair(&temp.path("from"), "x");
         fs::remove_file(from.image()).unwrap();
-        assert!(copy(&from, &dir).is_err());
+        assert!(copied(&from, &dir).is_err());
         assert_eq!(fs::read_dir(new_dir(&dir)).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_no_image_of_its_size_is_not_copied() {
+        let temp = Temp::new();
+        let dir = temp.path("ext");
+        let from = pair(&temp.path("from"), "x");
+        let replace = |make: &dyn Fn(&Path)| {
+            fs::remove_file(from.image()).unwrap();
+            make(&from.image());
+            let refused = why(copied(&from, &dir).map(drop));
+            assert_eq!(fs::read_dir(new_dir(&dir)).unwrap().count(), 0);
+            refused
+        };
+        let fifo = |path: &Path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(replace(&fifo).contains("not a file: a fifo"));
+        let device = |path: &Path| std::os::unix::fs::symlink("/dev/zero", path).unwrap();
+        assert!(replace(&device).contains("not a file: a device"));
+        let sparse = |path: &Path| File::create(path).unwrap().set_len(1 << 40).unwrap();
+        assert!(replace(&sparse).contains("it has 1099511627776 bytes, its manifest says 1"));
     }
 }

@@ -12,8 +12,8 @@ use nix::kmod::{DeleteModuleFlags, delete_module};
 use sys::error::{Doing, Error, Result};
 use sys::modules::{DepEntry, LISTS, MAX_LIST, Modules, module_name, parse_dep};
 
-use super::image;
 use super::manifest::Manifest;
+use super::{added, image};
 
 /// Directory of the modules of each kernel.
 const MODULES: &str = "usr/lib/modules";
@@ -48,22 +48,17 @@ pub fn check(manifest: &Manifest<'_>, root: &Path) -> Result<()> {
     let of = |root: &Path| root.join(MODULES).join(kernel);
     let (dir, own_dir) = (of(Path::new("/")), of(root));
     let own = of_image(manifest, root);
-    let is_own = |path: &str| {
-        let mut parts = Path::new(path).components();
-        parts.all(|part| matches!(part, Component::Normal(_)))
-            && fs::symlink_metadata(own_dir.join(path)).is_ok_and(|m| m.is_file())
-    };
-    if let Some(entry) = own.iter().find(|entry| !is_own(&entry.path)) {
-        let reason = format!(
-            "its list of modules has {:?}, which is no file of it",
-            entry.path
-        );
-        return Err(Error::invalid(reason));
-    }
+    ensure_own_files(&own, &own_dir)?;
     let read = |name: &str| fs::read_to_string(dir.join(name)).unwrap_or_default();
     let builtin = read("modules.builtin").lines().map(module_name).collect();
+    let machine = parse_dep(&read("modules.dep"));
+    if let Some(name) = shadowed(&own, &machine, &builtin) {
+        return Err(Error::invalid(format!(
+            "its module {name} has the name of one of the machine"
+        )));
+    }
     let has_file = |path: &str| dir.join(path).exists() || own_dir.join(path).exists();
-    let index = index(parse_dep(&read("modules.dep")), own);
+    let index = index(machine, own);
     for name in manifest.modules() {
         if let Some(missing) = missing(name, &index, &builtin, &has_file) {
             return Err(Error::invalid(format!(
@@ -72,6 +67,33 @@ pub fn check(manifest: &Manifest<'_>, root: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Refuses a list that names something else than files of the image.
+fn ensure_own_files(own: &[DepEntry], dir: &Path) -> Result<()> {
+    let is_own = |path: &str| {
+        let mut parts = Path::new(path).components();
+        parts.all(|part| matches!(part, Component::Normal(_)))
+            && fs::symlink_metadata(dir.join(path)).is_ok_and(|m| m.is_file())
+    };
+    match own.iter().find(|entry| !is_own(&entry.path)) {
+        None => Ok(()),
+        Some(entry) => Err(Error::invalid(format!(
+            "its list of modules has {:?}, which is no file of it",
+            entry.path
+        ))),
+    }
+}
+
+/// Returns the name of a module that the machine has as another file, or in its kernel. One that is Debian's
+/// own in both has the same path, and the machine's counts.
+fn shadowed(own: &[DepEntry], machine: &[DepEntry], builtin: &BTreeSet<String>) -> Option<String> {
+    let is_other = |entry: &&DepEntry| {
+        let mut machine = machine.iter();
+        builtin.contains(&entry.name)
+            || machine.any(|known| known.name == entry.name && known.path != entry.path)
+    };
+    own.iter().find(is_other).map(|entry| entry.name.clone())
 }
 
 /// Returns the path of a list of modules in an image.
@@ -138,12 +160,29 @@ pub fn load(manifest: &Manifest<'_>) -> Result<()> {
     Error::join(errors)
 }
 
-/// Returns the modules of an added extension that are loaded, without those that stay: drivers of the
-/// machine's devices, such as its screen, and what these depend on.
-pub fn loaded(manifest: &Manifest<'_>, image: &Path) -> Vec<Loaded> {
-    let own = of_image(manifest, image);
-    let loaded = own.iter().filter_map(|entry| of_kernel(&entry.name));
+/// Returns the modules of an added extension that are loaded, without those that stay: those that the machine or
+/// another extension has as well, drivers of the machine's devices, such as its screen, and what these depend on.
+pub fn loaded(name: &str, manifest: &Manifest<'_>) -> Vec<Loaded> {
+    let own = of_image(manifest, &added::target(name));
+    if own.is_empty() {
+        return Vec::new();
+    }
+    let dir = Path::new("/").join(MODULES).join(manifest.value("kernel"));
+    let dep = fs::read_to_string(dir.join("modules.dep")).unwrap_or_default();
+    let mut others = parse_dep(&dep);
+    for other in added::added().iter().filter(|other| *other != name) {
+        let text = fs::read(added::manifest_copy(other)).unwrap_or_default();
+        if let Ok(manifest) = Manifest::parse(&text) {
+            others.extend(of_image(&manifest, &added::target(other)));
+        }
+    }
+    let alone = own.iter().filter(|entry| is_alone(entry, &others));
+    let loaded = alone.filter_map(|entry| of_kernel(&entry.name));
     without_drivers(loaded.collect(), &has_device)
+}
+
+fn is_alone(entry: &DepEntry, others: &[DepEntry]) -> bool {
+    others.iter().all(|other| other.name != entry.name)
 }
 
 fn without_drivers(mut modules: Vec<Loaded>, has_device: &dyn Fn(&str) -> bool) -> Vec<Loaded> {
@@ -259,6 +298,21 @@ mod tests {
             let found = missing(name, &index, &builtin, &has_file);
             assert_eq!(found.as_deref(), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn modules_of_the_machine_and_of_others_stay_theirs() {
+        let own = parse_dep("x/veth.ko:\nkernel/nfs.ko: kernel/sunrpc.ko\nkernel/sunrpc.ko:\n");
+        let builtin = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
+        let machine = |text: &str| shadowed(&own, &parse_dep(text), &builtin(&[]));
+        assert_eq!(machine("kernel/net/veth.ko:\n"), Some("veth".to_owned()));
+        // The machine's image has become larger.
+        assert_eq!(machine("kernel/sunrpc.ko:\n"), None);
+        let in_kernel = shadowed(&own, &[], &builtin(&["nfs"]));
+        assert_eq!(in_kernel, Some("nfs".to_owned()));
+        let others = parse_dep("kernel/net/veth.ko:\nkernel/sunrpc.ko:\nkernel/cifs.ko:\n");
+        let alone = own.iter().filter(|entry| is_alone(entry, &others));
+        assert_eq!(alone.map(|e| e.name.as_str()).collect::<Vec<_>>(), ["nfs"]);
     }
 
     #[test]

@@ -4,9 +4,9 @@
 use std::fs;
 
 use sha2::{Digest, Sha256};
-use sys::error::Result;
+use sys::error::{Error, Result};
 
-use super::add::{added, manifest_copy};
+use super::added::{self, added, manifest_copy};
 use super::find::{self, Files, Wait};
 use super::image;
 use super::manifest::{self, Manifest};
@@ -37,6 +37,7 @@ const TEXTS: &[&str] = &["suite", "architecture", "libc", "kernel", "sha256"];
 
 /// An extension as it is shown.
 struct Shown {
+    /// Files; those that it was added from, if it is added.
     files: Files,
     is_added: bool,
     text: Vec<u8>,
@@ -46,17 +47,20 @@ struct Shown {
 
 impl Shown {
     fn of(files: Files) -> Shown {
-        let is_added = added().contains(&files.name());
-        let text = match is_added {
-            true => fs::read(manifest_copy(&files.name())).map_err(Into::into),
-            false => manifest::read_text(&files.manifest()),
+        let name = files.name();
+        let is_added = added().contains(&name);
+        let (files, text) = match is_added {
+            true => {
+                let text = fs::read(manifest_copy(&name)).map_err(Into::into);
+                (source_of(&name).unwrap_or(files), text)
+            }
+            false => (files.clone(), manifest::read_text(&files.manifest())),
         };
-        let checked = text.and_then(|text| {
-            image::check_platform(&files, &text)?;
-            Ok(text)
-        });
-        let (text, fault) = match checked {
-            Ok(text) => (text, None),
+        let (text, fault) = match text {
+            Ok(text) => {
+                let fault = fault(&files, &text, is_added).map(|why| printable(&why.to_string()));
+                (text, fault)
+            }
             Err(why) => (Vec::new(), Some(printable(&why.to_string()))),
         };
         Shown {
@@ -79,8 +83,22 @@ impl Shown {
         }
     }
 
+    /// Returns the size of the image that is added, or would be.
     fn size(&self) -> Option<u64> {
-        fs::metadata(self.files.image()).ok().map(|m| m.len())
+        let stated = self.manifest().and_then(|m| m.value("size").parse().ok());
+        stated.or_else(|| size_of(&self.files))
+    }
+
+    /// Returns the added extensions that need this one.
+    fn needed_by(&self) -> Vec<String> {
+        let name = self.files.name();
+        let mut others = Vec::new();
+        for (other, need) in added::values("needs") {
+            if self.is_added && need == name {
+                others.push(other);
+            }
+        }
+        others
     }
 
     fn row(&self) -> Vec<Cell> {
@@ -115,10 +133,22 @@ impl Shown {
             ("manifest_sha256", Json::text(&self.manifest_sum())),
         ];
         pairs.extend(TEXTS.iter().map(|key| (*key, Json::text(value(key)))));
-        for (key, name) in LISTS {
+        let list = |key: &str| -> Vec<&str> {
             let values = manifest.iter().flat_map(|m| m.values(key));
-            pairs.push((name, values.map(Json::text).collect()));
-        }
+            values.collect()
+        };
+        pairs.extend(LISTS.iter().map(|(key, name)| (*name, texts(&list(key)))));
+        let mut extensions = list("needs");
+        let mut libraries = extensions.clone();
+        extensions.retain(|need| config::is_extension_name(need));
+        libraries.retain(|need| !config::is_extension_name(need));
+        let needed_by = self.needed_by();
+        let needed_by: Vec<&str> = needed_by.iter().map(String::as_str).collect();
+        pairs.extend([
+            ("needs_libraries", texts(&libraries)),
+            ("needs_extensions", texts(&extensions)),
+            ("needed_by", texts(&needed_by)),
+        ]);
         Json::Object(pairs)
     }
 
@@ -151,14 +181,40 @@ impl Shown {
                 facts.push((name, values.join(", ")));
             }
         }
+        facts.push(("needed-by", self.needed_by().join(", ")));
         facts.retain(|(_, value)| !value.is_empty());
         let line = |(key, value): &(&str, String)| format!("{key}: {}\n", printable(value));
         facts.iter().map(line).collect()
     }
 }
 
+fn texts(values: &[&str]) -> Json {
+    values.iter().map(|value| Json::text(value)).collect()
+}
+
 fn printable(text: &str) -> String {
-    text.replace(char::is_control, " ")
+    text.replace(manifest::is_unprintable, " ")
+}
+
+/// Returns the reason for which an extension would be refused, as far as it is known without its hash. One that
+/// is added is only looked at by its manifest.
+fn fault(files: &Files, text: &[u8], is_added: bool) -> Option<Error> {
+    let manifest = match image::check_platform(&files.name(), text) {
+        Ok(manifest) => manifest,
+        Err(why) => return Some(why),
+    };
+    let size = size_of(files).filter(|_| !is_added)?;
+    image::size_fault(size, &manifest).map(Error::invalid)
+}
+
+fn size_of(files: &Files) -> Option<u64> {
+    fs::metadata(files.image()).ok().map(|m| m.len())
+}
+
+/// Returns the files that an added extension was added from.
+fn source_of(name: &str) -> Option<Files> {
+    let path = fs::read_to_string(added::source(name)).ok()?;
+    Files::at(&path).ok()
 }
 
 /// Returns all extensions: those on the media, and those that were added from elsewhere.
@@ -166,7 +222,7 @@ fn all() -> Vec<Shown> {
     let mut files = find::all(Wait::No);
     for name in added() {
         if files.iter().all(|known| known.name() != name) {
-            files.extend(Files::at(&super::add::target(&name).to_string_lossy()));
+            files.extend(Files::at(&added::target(&name).to_string_lossy()));
         }
     }
     files.into_iter().map(Shown::of).collect()
@@ -209,7 +265,7 @@ fn find_shown(name: &str) -> Result<Shown> {
         true => Files::at(name)?,
         false if added().iter().any(|known| known == name) => {
             let found = find::find(name, Wait::No);
-            found.or_else(|_| Files::at(&super::add::target(name).to_string_lossy()))?
+            found.or_else(|_| Files::at(&added::target(name).to_string_lossy()))?
         }
         false => find::find(name, Wait::No)?,
     };

@@ -98,7 +98,7 @@ impl<'a> Manifest<'a> {
         };
         let mut manifest = Manifest { lines: Vec::new() };
         for (number, line) in (1..).zip(text.split('\n')) {
-            if line.is_empty() || line.starts_with('#') && !line.contains(char::is_control) {
+            if line.is_empty() || line.starts_with('#') && !line.contains(is_unprintable) {
                 continue;
             }
             let pair = manifest.parse_line(line);
@@ -108,10 +108,10 @@ impl<'a> Manifest<'a> {
         manifest.check_format()?;
         // The user may add comments: only fewer lines than stated are too few.
         let stated = match manifest.value("lines") {
-            "" => Ok(0),
-            number => number.parse::<usize>(),
+            "" => Some(0),
+            number => number.parse::<usize>().ok(),
         };
-        let is_short = stated.is_ok_and(|stated| stated > text.lines().count());
+        let is_short = stated.is_none_or(|stated| stated > text.lines().count());
         if !text.ends_with('\n') || is_short {
             return Err(Error::invalid("its manifest is truncated: copy it again"));
         }
@@ -176,7 +176,7 @@ impl<'a> Manifest<'a> {
         if line.ends_with('\r') {
             return wrong("it ends in CR LF, not LF: copy it again, without a conversion".into());
         }
-        if line.contains(char::is_control) {
+        if line.contains(is_unprintable) {
             return wrong("there is a control character".into());
         }
         let pair = line.split_once(' ').filter(|(_, value)| !value.is_empty());
@@ -280,6 +280,11 @@ impl<'a> Manifest<'a> {
     pub fn packages(&self) -> String {
         self.values("package").collect::<Vec<_>>().join(", ")
     }
+}
+
+/// Returns true for control characters, also the tab, and for those that change the direction of writing.
+pub fn is_unprintable(c: char) -> bool {
+    c.is_control() || sys::printable::is_control(c)
 }
 
 /// Parses `NAME` or `NAME NUMBER`.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Order in which extensions are added: an extension follows those that it needs. Pure.
+//! Order in which extensions are added, those that one needs first, and removed, those last. Pure.
 
 use sys::error::{Doing, Error, Result};
 
@@ -46,6 +46,23 @@ fn visit(
     Ok(())
 }
 
+/// Returns the extensions in the order in which they are removed: each comes before those that it needs. `needs` has
+/// pairs of an added extension and of one that it needs.
+pub fn removal<'a>(names: &[&'a str], needs: &[(String, String)]) -> Vec<&'a str> {
+    let mut left = names.to_vec();
+    let mut order = Vec::new();
+    while !left.is_empty() {
+        let is_needed = |name: &&str| {
+            let by = |(other, need): &(String, String)| need == name && left.contains(&&**other);
+            needs.iter().any(by)
+        };
+        // In a circle, which no addition makes, the first one comes first.
+        let next = left.iter().position(|name| !is_needed(name)).unwrap_or(0);
+        order.push(left.remove(next));
+    }
+    order
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +92,16 @@ mod tests {
             Ok(["d", "b", "c", "a"].map(str::to_owned).to_vec())
         );
         assert_eq!(order("added", &mut needs), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_needed_one_is_removed_last() {
+        let pairs = [("a", "b"), ("b", "d"), ("x", "d"), ("y", "y")];
+        let needs = pairs.map(|(other, need)| (other.to_owned(), need.to_owned()));
+        assert_eq!(removal(&["d", "b", "a"], &needs), ["a", "b", "d"]);
+        assert_eq!(removal(&["d", "none"], &needs), ["d", "none"]);
+        assert_eq!(removal(&["y", "y", "d"], &needs), ["d", "y", "y"]);
+        assert!(removal(&[], &needs).is_empty());
     }
 
     #[test]

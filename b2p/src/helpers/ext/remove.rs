@@ -5,15 +5,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use log::info;
+use log::{info, warn};
 use nix::mount::{MntFlags, umount2};
 use sys::error::{Doing, Error, Result};
 
-use super::add::{added, ensure_root, lock, manifest_copy, record, target};
-use super::find::Files;
+use super::added::{RAM, added, ensure_root, lock, manifest_copy, record, source, target, values};
+use super::find::{self, Files};
 use super::manifest::Manifest;
 use super::record::Record;
-use super::{RAM, emulators, extension_services, kernel_modules, links, runtime, uses};
+use super::{emulators, extension_services, kernel_modules, links, runtime, uses};
 use crate::common::service_env::Environment;
 
 /// Removes an extension from the root.
@@ -34,18 +34,13 @@ pub fn remove(env: &Environment, name: &str) -> Result<()> {
     let text = sys::files::read_bounded(&manifest_copy(name), super::manifest::MAX_BYTES)
         .on(manifest_copy(name))?;
     let manifest = Manifest::parse(&text)?;
-    let others: Vec<&String> = all.iter().filter(|other| *other != name).collect();
-    ensure_unused(name, &manifest, &others)?;
-    let others: Vec<(PathBuf, Record)> = others
-        .iter()
-        .map(|other| (target(other), record(other)))
-        .collect();
+    ensure_unused(name, &manifest)?;
+    let others = others_of(name, &all);
     if let Err(why) = take_out(env, name, &manifest, &others) {
         put_back(env, name, &manifest).doing(format!("{why}; what it had is not there again"))?;
         return Err(why).doing("it stays added");
     }
-    let _ = fs::remove_file(manifest_copy(name));
-    let _ = fs::remove_dir(target(name));
+    forget(name);
     if let Ok(fetched) = Files::at(&Path::new(RAM).join(name).to_string_lossy()) {
         fetched.remove();
     }
@@ -63,14 +58,50 @@ fn take_out(
     let target = target(name);
     extension_services::stop(env, manifest)?;
     // Its services may have used its modules.
-    let modules = kernel_modules::loaded(manifest, &target);
+    let modules = kernel_modules::loaded(name, manifest);
     if let Some(user) = kernel_modules::user(&modules) {
         return Err(Error::invalid(format!("in use by {user}")));
     }
     emulators::unregister(&target)?;
     kernel_modules::unload(&modules)?;
     links::remove(&target, Path::new("/"), &record(name), others)?;
-    unmount(&target)
+    unmount(&target)?;
+    // A rule that another has as well, whose interpreter was this one's.
+    for (other, _) in others {
+        if let Err(why) = emulators::register(other) {
+            warn!("ext: {why}");
+        }
+    }
+    Ok(())
+}
+
+/// Returns the images and records of the added extensions besides one.
+fn others_of(name: &str, all: &[String]) -> Vec<(PathBuf, Record)> {
+    let others = all.iter().filter(|other| *other != name);
+    others.map(|other| (target(other), record(other))).collect()
+}
+
+/// Takes an extension out of the root of which a part could not be made; nothing uses it yet.
+pub fn take_back(name: &str) {
+    let others = others_of(name, &added());
+    let removed = links::remove(&target(name), Path::new("/"), &record(name), &others);
+    // The descriptor of the mount is still open, so that it would be busy.
+    let flags = MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW;
+    let unmounted = || match find::is_mounted(&target(name)) {
+        true => umount2(&target(name), flags).on(target(name)),
+        false => Ok(()),
+    };
+    match removed.and_then(|()| unmounted()) {
+        Ok(()) => forget(name),
+        Err(why) => warn!("ext: {name}: {why}"),
+    }
+}
+
+fn forget(name: &str) {
+    for file in [manifest_copy(name), source(name)] {
+        let _ = fs::remove_file(file);
+    }
+    let _ = fs::remove_dir(target(name));
 }
 
 /// Makes the extension whole again, where something has begun to use it since it was looked at.
@@ -87,15 +118,11 @@ fn unmount(target: &Path) -> Result<()> {
 }
 
 /// Refuses the removal of an extension that another one, a process, a container or the kernel uses.
-fn ensure_unused(name: &str, manifest: &Manifest<'_>, others: &[&String]) -> Result<()> {
-    let needs = |other: &&&String| {
-        let text = fs::read(manifest_copy(other)).unwrap_or_default();
-        Manifest::parse(&text).is_ok_and(|m| m.needed_extensions().any(|need| need == name))
-    };
-    let needed_by = others.iter().find(needs);
-    let needed_by = needed_by.map(|other| format!("the extension {other}, which needs it"));
+fn ensure_unused(name: &str, manifest: &Manifest<'_>) -> Result<()> {
+    let needed_by = values("needs").into_iter().find(|(_, need)| need == name);
+    let needed_by = needed_by.map(|(other, _)| format!("the extension {other}, which needs it"));
     let services: Vec<&str> = manifest.values("service").collect();
-    let loaded = kernel_modules::loaded(manifest, &target(name));
+    let loaded = kernel_modules::loaded(name, manifest);
     // With services, it is known once these have stopped.
     let of_modules = || kernel_modules::user(&loaded).filter(|_| services.is_empty());
     let user = needed_by

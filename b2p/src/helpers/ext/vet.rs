@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
 use sys::error::{Doing, Error, Result};
-use sys::printable::{is_control, printable_text};
+use sys::printable::printable_text;
 
+use super::manifest::is_unprintable;
 use super::places::{self, PROGRAM_DIRS};
 use super::resolve::{Links, Lost, resolve};
 use super::tree::{Entry, Kind};
@@ -65,7 +66,7 @@ pub fn check(entries: &[Entry], root: &Root<'_>) -> Result<()> {
 
 fn fault(entry: &Entry, root: &Root<'_>, links: &Links<'_>) -> Option<String> {
     let name = entry.path.to_str().unwrap_or("\0");
-    if name.contains(is_control) {
+    if name.contains(is_unprintable) {
         return Some("its name is not one printable line of UTF-8".into());
     }
     if let Some(fault) = attribute_fault(&entry.attributes) {

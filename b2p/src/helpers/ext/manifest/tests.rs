@@ -78,6 +78,10 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("later true", "size 1", "line 11: size is there twice"),
     ("later true", "later", "line 11: a word"),
     ("later true", "later \x1b", "line 11: there is a control"),
+    ("later true", "later a\tb", "line 11: there is a control"),
+    ("lsof 4", "lsof \u{202e}4", "line 13: there is a control"),
+    ("# x", "# \u{2066}x", "line 1: there is a control"),
+    ("later true", "lines abc", "truncated"),
 ];
 
 #[test]
