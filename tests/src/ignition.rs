@@ -71,6 +71,8 @@ pub const DOCUMENT: &str = r#"{"ignition":{"version":"3.2.0","config":{"replace"
     {"path":"/var/lib/systemd/linger/core","mode":420,"contents":{"verification":{}}},
     {"path":"/etc/systemd/zram-generator.conf","mode":420,"contents":{"source":"data:,%5Bzram0%5D%0Azram-size%3D64%0A"}},
     {"path":"/etc/environment.d/podman-machine-ssl.conf","mode":420,"contents":{"source":"data:,SSL_CERT_DIR%3D/etc/containers/certs.d%0A"}},
+    {"path":"/etc/hostname","mode":420,"contents":{"source":"data:,crate%0A"}},
+    {"path":"/etc/sysctl.d/90-tested.conf","mode":420,"contents":{"source":"data:,vm.swappiness%20%3D%2013%0A"}},
     {"path":"/srv/packed","mode":2541,"user":{"id":1700},"group":{"name":"media"},
       "contents":{"compression":"gzip","source":"data:;base64,GZ"},"append":[{"source":"data:,more%0A"}]}],
   "links":[{"path":"/usr/local/bin/docker","target":"/usr/bin/podman","overwrite":true,"hard":false},
@@ -117,15 +119,19 @@ pub fn is_applied(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// Expects that the service of the document has run, with its drop-in.
+/// Expects that the service of the document has run, with its drop-in, and that its name and setting count.
 ///
 /// # Errors
 /// The service has not run, or not yet.
 pub fn service_ran(guest: &Guest) -> Result<()> {
     let script =
-        "systemctl is-active hello; cat /run/hello; readlink /etc/systemd/system/later.service";
+        "systemctl is-active hello; cat /run/hello; readlink /etc/systemd/system/later.service
+        hostname; cat /etc/hostname; grep -c crate /etc/hosts; cat /proc/sys/vm/swappiness";
     let said = guest.sh(script)?;
-    ensure!(said == "active\nhello world\n/dev/null", "{said}");
+    ensure!(
+        said == "active\nhello world\n/dev/null\ncrate\ncrate\n1\n13",
+        "{said}"
+    );
     Ok(())
 }
 

@@ -4,11 +4,17 @@
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
+
+use sys::error::{Doing, Error, Result};
 
 use super::conf_files;
 use crate::common::terminal::print_error;
+use crate::common::tool;
 
 const BUSYBOX: &str = "/usr/bin/busybox";
+/// Time limit of one file.
+const LIMIT: Duration = Duration::from_secs(10);
 /// Directories of settings, of which a later one takes precedence (sysctl(8), `--system`).
 const DIRS: &[&str] = &["/usr/lib/sysctl.d", "/run/sysctl.d", "/etc/sysctl.d"];
 const LAST_FILE: &str = "/etc/sysctl.conf";
@@ -21,6 +27,18 @@ pub fn main(args: &[String]) -> i32 {
     let why = Command::new(BUSYBOX).arg("sysctl").args(arguments).exec();
     print_error(&format!("sysctl: {BUSYBOX}: {why}"));
     1
+}
+
+/// Applies one file of settings.
+///
+/// # Errors
+/// A setting is refused, or there is none of that name.
+pub fn load(path: &str) -> Result<()> {
+    let done = tool::run(BUSYBOX, &["sysctl", "-p", path], LIMIT)?;
+    match done.code {
+        Some(0) => Ok(()),
+        _ => Err(Error::invalid(done.last_lines)).on(path),
+    }
 }
 
 /// Returns busybox's arguments; `None` if no file has a setting.

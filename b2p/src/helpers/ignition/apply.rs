@@ -57,6 +57,10 @@ pub fn apply(plan: &Plan, config: &Config, deadline: Instant, diagnostics: &mut 
     }
     for row in &plan.storage.files {
         named(&row.node, file(&root, row, &ids, config.etc), diagnostics);
+        if let Some(right) = known_paths::unread(&row.node.path) {
+            let (row, path) = (&row.node.row, &row.node.path);
+            diagnostics.failed(format_args!("{row}: {path} has no effect: {right}"));
+        }
     }
     for row in &plan.storage.links {
         named(&row.node, link(&root, row, &ids, config), diagnostics);
@@ -144,9 +148,15 @@ fn file(root: &Tree, row: &File, ids: &Ids, etc: Etc) -> Result<()> {
             None => bytes = appended(bytes, &part),
         }
     }
-    if let Some(Handler::Content(change)) = known_paths::handler(path) {
-        let existing = root.read(path, MAX_APPENDED_TO)?.unwrap_or_default();
-        return root.replace(path, &change(&existing, &bytes), attributes);
+    match known_paths::handler(path) {
+        Some(Handler::Content(change, judge)) => {
+            let existing = root.read(path, MAX_APPENDED_TO)?.unwrap_or_default();
+            let bytes = change(&existing, &bytes);
+            root.replace(path, &bytes, attributes)?;
+            return judge(&bytes).on(path);
+        }
+        Some(Handler::Text(act)) => return act(&String::from_utf8_lossy(&bytes)).on(path),
+        _ => {}
     }
     if exists && whole.is_some() && !node.overwrite {
         let existing = root.read(path, MAX_APPENDED_TO)?.unwrap_or_default();

@@ -1,21 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Files and links that other programs would act on, and that need an action of their own here.
+//! Files and links that other programs would act on: those that need an action of their own here, and those
+//! that nobody reads.
 
 use std::path::Path;
+use std::time::Duration;
 
 use config::{Config, ZramSize};
 use sys::error::{Doing, Error, Result};
 use sys::files::replace;
 
-use crate::helpers::compat::{environment_d, tmpfiles};
+use crate::common::{tool, users};
+use crate::helpers::cloud::apply as cloud;
+use crate::helpers::compat::{environment_d, sysctl, tmpfiles};
 use crate::helpers::swap::zram;
 use crate::helpers::time::zone;
+
+/// Program that loads a module with those that it needs.
+const MODPROBE: &str = "/usr/sbin/modprobe";
+/// Time limit of one module.
+const LOAD_LIMIT: Duration = Duration::from_secs(10);
 
 /// Action on a path.
 #[derive(Clone, Copy)]
 pub enum Handler {
-    /// The file gets this content, made of the existing one and the document's.
-    Content(fn(&[u8], &[u8]) -> Vec<u8>),
+    /// The file gets this content, made of the existing one and the document's, and is then judged.
+    Content(fn(&[u8], &[u8]) -> Vec<u8>, fn(&[u8]) -> Result<()>),
+    /// The action on the document's content takes the place of the file.
+    Text(fn(&str) -> Result<()>),
     /// The link is replaced by this action on its target.
     Link(fn(&str, &Config) -> Result<()>),
     /// The file at this path takes effect after it was written.
@@ -25,8 +36,9 @@ pub enum Handler {
 /// Paths and their actions, and why.
 #[rustfmt::skip]
 const HANDLERS: &[(&str, Handler, &str)] = &[
-    ("/etc/subuid",    Handler::Content(with_other_users), "podman machine sends one user's line, without its end; --userns=auto needs that of `containers`"),
-    ("/etc/subgid",    Handler::Content(with_other_users), "the same"),
+    ("/etc/subuid",    Handler::Content(with_other_users, one_owner), "podman machine sends one user's line, without its end; --userns=auto needs that of `containers`"),
+    ("/etc/subgid",    Handler::Content(with_other_users, one_owner), "the same"),
+    ("/etc/hostname",  Handler::Text(hostname),            "the kernel's name, that of the DHCP client and /etc/hosts follow, and a flag takes precedence"),
     ("/etc/localtime", Handler::Link(set_zone),            "the flag tz= takes precedence, and /etc/timezone has the name as well"),
     ("/etc/tmpfiles.d/podman-docker.conf",     Handler::AfterWrite(docker_socket),   "the link from docker's socket to the user's API"),
     ("/etc/systemd/zram-generator.conf",       Handler::AfterWrite(compressed_swap), "`podman machine init --swap`"),
@@ -35,10 +47,96 @@ const HANDLERS: &[(&str, Handler, &str)] = &[
     ("/etc/environment.d/default-env.conf",    Handler::AfterWrite(environment),     "proxies for pulls"),
 ];
 
+/// Directories whose files `*.conf` have an action, and why.
+#[rustfmt::skip]
+const DIRECTORIES: &[(&str, Handler, &str)] = &[
+    ("/etc/sysctl.d/",       Handler::AfterWrite(sysctl::load),  "systemd-sysctl reads them at boot"),
+    ("/etc/modules-load.d/", Handler::AfterWrite(load_modules),  "systemd-modules-load reads them at boot"),
+];
+
+/// Files that podman machine writes and that another one stands for.
+const SILENT: &[&str] = &[
+    "/etc/systemd/system.conf.d/podman-machine-ssl.conf",
+    "/etc/systemd/system.conf.d/default-env.conf",
+    "/etc/systemd/user.conf.d/default-env.conf",
+];
+
+/// Starts of paths that no program of this machine reads, and what is right here.
+#[rustfmt::skip]
+const UNREAD: &[(&str, &str)] = &[
+    ("/etc/NetworkManager/",         "there is no NetworkManager; the flag b2p.net= is right"),
+    ("/etc/sysconfig/network",       "there are no such scripts; the flag b2p.net= is right"),
+    ("/etc/systemd/network/",        "there is no systemd-networkd; the flag b2p.net= is right"),
+    ("/etc/systemd/resolved.conf",   "there is no systemd-resolved; the flag b2p.net= is right"),
+    ("/etc/systemd/timesyncd.conf",  "there is no systemd-timesyncd; the flag ntpserver= is right"),
+    ("/etc/chrony",                  "there is no chrony; the flag ntpserver= is right"),
+    ("/etc/systemd/system.conf",     "there is no systemd; variables of every podman are in /etc/environment.d"),
+    ("/etc/systemd/user.conf",       "there is no systemd; variables of every podman are in /etc/environment.d"),
+    ("/etc/systemd/journald.conf",   "there is no journald; the flags syslog and b2p.rsyslog= are right"),
+    ("/etc/cron",                    "there is no cron; `at` in a file of /var/lib/boot2podman/services is right"),
+];
+
 /// Returns the action of a path.
 pub fn handler(path: &str) -> Option<Handler> {
     let row = HANDLERS.iter().find(|(known, ..)| *known == path);
-    row.map(|(_, handler, _)| *handler)
+    let is_in = |dir: &str| {
+        let name = path.strip_prefix(dir);
+        name.is_some_and(|name| name.ends_with(".conf") && !name.contains('/'))
+    };
+    let directory = || DIRECTORIES.iter().find(|(dir, ..)| is_in(dir));
+    row.or_else(directory).map(|(_, handler, _)| *handler)
+}
+
+/// Returns what is right in place of a file that nobody reads.
+pub fn unread(path: &str) -> Option<&'static str> {
+    let row = UNREAD.iter().find(|(start, _)| path.starts_with(start));
+    row.filter(|_| !SILENT.contains(&path))
+        .map(|(_, right)| *right)
+}
+
+/// Fails if two users of subuid(5) have a number in common: each could read the files of the other's containers.
+fn one_owner(text: &[u8]) -> Result<()> {
+    let text = String::from_utf8_lossy(text);
+    let name = |line: &str| line.split(':').next().unwrap_or_default().to_owned();
+    let lines: Vec<_> = text
+        .lines()
+        .filter_map(|l| Some((name(l), users::range(l)?)))
+        .collect();
+    for (at, (name, range)) in lines.iter().enumerate() {
+        let mut others = lines.iter().skip(at + 1);
+        let other =
+            others.find(|(other, of_other)| other != name && users::overlap(*range, *of_other));
+        if let Some((other, _)) = other {
+            let why = format!(
+                "numbers of {name} are those of {other}, too; ranges of their own are right"
+            );
+            return Err(Error::invalid(why));
+        }
+    }
+    Ok(())
+}
+
+/// Names the machine.
+fn hostname(text: &str) -> Result<()> {
+    let mut lines = text.lines().map(str::trim);
+    let name = lines.find(|line| !line.is_empty() && !line.starts_with('#'));
+    let missing = || Error::invalid("a line with a name is right");
+    cloud::hostname(name.ok_or_else(missing)?)
+}
+
+/// Loads the modules of a file of modules-load.d(5).
+fn load_modules(path: &str) -> Result<()> {
+    let text = sys::files::read_text(path)?;
+    let names = text.lines().map(str::trim);
+    let names = names.filter(|line| !line.is_empty() && !line.starts_with(['#', ';']));
+    let load = |name: &str| {
+        let done = tool::run(MODPROBE, &["--", name], LOAD_LIMIT)?;
+        match done.code {
+            Some(0) => Ok(()),
+            _ => Err(Error::invalid(format!("{name}: {}", done.last_lines))),
+        }
+    };
+    Error::join(names.filter_map(|name| load(name).err()).collect()).on(path)
 }
 
 /// Returns the new lines of subuid(5), and the existing ones of other names.
@@ -126,6 +224,67 @@ mod tests {
     }
 
     #[test]
+    fn ranges_of_two_users_that_overlap_are_named() {
+        let of = |core: &str| format!("core:{core}\neve:1100000:65536\ncore:1:5\n\nx\n");
+        for (core, fits) in [
+            ("100000:1000000", true),
+            ("100000:1000001", false),
+            ("1165536:1", true),
+            ("1165535:1", false),
+            ("1100001:2", false),
+            ("18446744073709551615:18446744073709551615", true),
+        ] {
+            let judged = one_owner(of(core).as_bytes());
+            assert_eq!(judged.is_ok(), fits, "{core}");
+            let why = judged
+                .map_err(|why| why.to_string())
+                .err()
+                .unwrap_or_default();
+            assert!(
+                fits || why.starts_with("numbers of core are those of eve"),
+                "{why}"
+            );
+        }
+    }
+
+    #[test]
+    fn files_that_nobody_reads_are_named_and_those_of_podman_machine_are_not() {
+        for path in SILENT {
+            assert_eq!(unread(path), None);
+        }
+        for (path, part) in [
+            (
+                "/etc/NetworkManager/system-connections/a.nmconnection",
+                "b2p.net=",
+            ),
+            ("/etc/systemd/system.conf.d/a.conf", "/etc/environment.d"),
+            ("/etc/chrony.conf", "ntpserver="),
+            ("/etc/cron.d/a", "`at`"),
+        ] {
+            assert!(
+                unread(path).is_some_and(|right| right.contains(part)),
+                "{path}"
+            );
+        }
+        for path in [
+            "/etc/systemd/system/a.service",
+            "/etc/motd",
+            "/srv/etc/chrony",
+        ] {
+            assert_eq!(unread(path), None, "{path}");
+        }
+        for (path, is_known) in [
+            ("/etc/sysctl.d/a.conf", true),
+            ("/etc/sysctl.d/a", false),
+            ("/etc/sysctl.d/a/b.conf", false),
+            ("/etc/modules-load.d/a.conf", true),
+            ("/etc/hostname", true),
+        ] {
+            assert_eq!(handler(path).is_some(), is_known, "{path}");
+        }
+    }
+
+    #[test]
     fn zones_absolute_and_relative() {
         for (target, name) in [
             ("/usr/share/zoneinfo/Europe/Berlin", Some("Europe/Berlin")),
@@ -151,6 +310,9 @@ mod tests {
 
     #[test]
     fn every_path_has_one_row_and_a_reason() {
+        for (path, _, why) in DIRECTORIES {
+            assert!(path.ends_with('/') && !why.is_empty());
+        }
         for (path, _, why) in HANDLERS {
             let rows = HANDLERS.iter().filter(|(other, ..)| other == path);
             assert!(rows.count() == 1 && path.starts_with('/') && !why.is_empty());

@@ -14,7 +14,7 @@ const MAX_PATH: usize = 1024;
 #[rustfmt::skip]
 const RESERVED: &[(&str, &str)] = &[
     ("/dev",                  "the kernel's devices"),
-    ("/proc",                 "the kernel's processes and settings; a file in /etc/sysctl.d is not read either"),
+    ("/proc",                 "the kernel's processes and settings; a file in /etc/sysctl.d sets them"),
     ("/sys",                  "the kernel's devices and settings"),
     ("/run/boot2podman",      "the machine's own state; kernel flags set it"),
     ("/usr/lib/boot2podman",  "the machine's own programs"),
