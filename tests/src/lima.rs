@@ -6,6 +6,9 @@
 //! `pkg/cidata/cidata.TEMPLATE.d`, `pkg/hostagent/requirements.go`). Names, places and steps are
 //! Lima's, because those must match.
 
+use crate::Guest;
+use anyhow::{Result, ensure};
+
 /// The instance that a disk is made for.
 pub struct Instance<'a> {
     /// Name of its user.
@@ -227,6 +230,9 @@ if command -v systemctl >/dev/null 2>&1; then
     printf '[Service]\nDelegate=yes\n' >/etc/systemd/system/user@.service.d/lima.conf
     systemctl daemon-reload
 fi
+sed -i '/#LIMA-START/,/#LIMA-END/d' /etc/environment 2>/dev/null || true
+printf '#LIMA-START\nLIMA_TESTED="a b"\nhttp_proxy=http://192.0.2.1:3128\n#LIMA-END\n' >>/etc/environment
+loginctl terminate-user ann
 echo net.ipv4.ip_unprivileged_port_start=0 >/etc/sysctl.d/99-lima-test.conf
 sysctl --system
 systemctl start systemd-logind.service
@@ -249,6 +255,18 @@ rc-update add lima-guestagent default
 rc-service --ifstarted lima-guestagent restart
 rc-service --ifstopped lima-guestagent start
 "#;
+
+/// Expects that what [`FULL_MODE`] writes to /etc/environment is in the user's sessions and in podman.
+///
+/// # Errors
+/// A variable is missing.
+pub fn environment_counts(guest: &Guest, user: &str) -> Result<()> {
+    let script = "echo $LIMA_TESTED; bash -lc 'echo $http_proxy'
+        grep -c http_proxy=http /usr/share/containers/containers.conf";
+    let said = crate::text(&guest.ssh_alone(user, script)?)?;
+    ensure!(said.trim() == "a b\nhttp://192.0.2.1:3128\n1", "{said:?}");
+    Ok(())
+}
 
 /// The agent's script of Lima 1.0, whose settings are in the environment of rc-service alone, and the
 /// checks of that version, which compare files.

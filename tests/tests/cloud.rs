@@ -6,7 +6,7 @@ use std::fs;
 use std::time::Duration;
 use tests::disks::{self, Image, seed};
 use tests::ignition;
-use tests::lima::{AGENT_OF_1_0, FULL_MODE, Instance, boot_done, probe};
+use tests::lima::{AGENT_OF_1_0, FULL_MODE, Instance, boot_done, environment_counts, probe};
 use tests::{Checks, Guest, eventually, image, keyless};
 use vmm::{Bus, Disk};
 
@@ -124,6 +124,7 @@ fn lima() -> Result<()> {
         run(FULL_MODE)?;
         eventually(SCRIPTS, || is("cat /run/agent-started", started))?;
         is("cat /proc/sys/net/ipv4/ip_unprivileged_port_start", "0")?;
+        environment_counts(&guest, "ann")?;
         // The next boot of the host: the agent runs already, and is restarted.
         run(FULL_MODE)?;
         eventually(SCRIPTS, || {
@@ -272,7 +273,7 @@ fn everything() -> Result<()> {
     checks.check(
         "a name, an address, servers and a gateway for the card",
         || {
-            equals(&guest, "hostname", "box")?;
+            equals(&guest, "hostname", "crate")?;
             let all = guest.sh("ip -4 addr show dev lan; ip route; cat /etc/resolv.conf")?;
             for part in [
                 "10.0.2.15/25",

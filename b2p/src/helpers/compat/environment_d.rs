@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Variables of environment.d(5), such as the proxies of podman machine's host, for every podman of
-//! the machine: a line of containers.conf(5), which each podman reads at its start.
+//! Variables of environment.d(5) and of /etc/environment, such as the proxies of podman machine's and of Lima's
+//! host, for every podman of the machine: a line of containers.conf(5), which each podman reads at its start.
 
 use std::path::Path;
 
@@ -10,6 +10,8 @@ use sys::error::Result;
 use super::conf_files;
 use crate::common::{podman_defaults, user_text};
 
+/// File with variables, to which those of the directory are preferred.
+pub const ENVIRONMENT: &str = "/etc/environment";
 /// Directory of the files.
 const DIR: &str = "/etc/environment.d";
 /// End of the line with the variables.
@@ -22,15 +24,25 @@ const MAX_BYTES: u64 = 64 * 1024;
 /// # Errors
 /// A file cannot be read, or podman's cannot be written.
 pub fn apply() -> Result<()> {
-    let mut all = Vec::new();
+    let mut all = read(Path::new(ENVIRONMENT))?;
+    // That of a program is its own.
+    all.retain(|(name, _)| name != "PATH");
     for path in conf_files(Path::new(DIR)) {
-        let text = user_text::read(&path, MAX_BYTES)?.unwrap_or_default();
-        all.extend(variables(&String::from_utf8_lossy(&text)));
+        all.extend(read(&path)?);
     }
     match podman_defaults::edit(|text| with_env(text, &all)) {
         Err(e) if e.errno() == Some(Errno::ENOENT) => Ok(()), // There is no podman.
         edited => edited,
     }
+}
+
+/// Returns the variables of a file; none if there is no file.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn read(path: &Path) -> Result<Vec<(String, String)>> {
+    let text = user_text::read(path, MAX_BYTES)?.unwrap_or_default();
+    Ok(variables(&String::from_utf8_lossy(&text)))
 }
 
 /// Returns the lines `NAME=value`, without the quotes of a value. Other lines do not count.

@@ -11,6 +11,7 @@
 //! - [`environment_d`] and [`tmpfiles`], for podman machine: variables for podman, and links.
 //! - [`mount_virtiofs`], for podman machine 6: keeps podman's policy where a mount hides it.
 //! - [`shims`], for podman machine and Lima: answers commands of systemd that have nothing to do here.
+//! - [`session_environment`], for Lima: variables of /etc/environment for sessions.
 //! - [`sysctl`], for Lima's boot script: `--system`, which busybox does not know.
 //! - [`lima`], for Lima's boot.sh: writes a file that keeps it from waiting for systemd.
 
@@ -20,6 +21,7 @@ pub mod legacy_state;
 pub mod lima;
 pub mod mount_virtiofs;
 pub mod profile;
+pub mod session_environment;
 pub mod shims;
 pub mod sysctl;
 pub mod tmpfiles;

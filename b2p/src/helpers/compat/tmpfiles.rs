@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use config::{Config, Podman, Rootless};
+use sys::account_files;
 use sys::error::{Doing, Error, Result};
 use sys::paths::{USER_PODMAN_SOCKET, USER_RUNTIME_DIRS};
 
@@ -22,8 +23,8 @@ const MAX_BYTES: u64 = 1 << 20;
 enum Line<'a> {
     /// Link to a target; true if it takes the place of what exists.
     Link(&'a str, &'a str, bool),
-    /// Directory.
-    Directory(&'a str, u32),
+    /// Directory with mode, user and group; what a line leaves out stays as it is.
+    Directory(&'a str, Option<u32>, Option<&'a str>, Option<&'a str>),
 }
 
 /// `systemd-tmpfiles --create [--prefix=PATH]`; returns the exit status.
@@ -71,9 +72,15 @@ fn apply(root: &Tree, text: &str, prefix: Option<&str>, config: &Config) -> Resu
     let is_wanted = |path: &str| prefix.is_none_or(|p| Path::new(path).starts_with(p));
     let mut errors = Vec::new();
     let lines = text.lines().map(str::trim);
-    for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
+    // A line of another path may be of any kind.
+    let path = |line: &str| {
+        line.split_whitespace()
+            .nth(1)
+            .map_or_else(String::new, str::to_owned)
+    };
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    for line in lines.filter(|line| is_wanted(&path(line))) {
         let outcome = match parse(line) {
-            Ok(Line::Link(path, ..) | Line::Directory(path, _)) if !is_wanted(path) => Ok(()),
             Ok(line) => make(root, &line, config),
             Err(why) => Err(why),
         };
@@ -88,15 +95,18 @@ fn parse(line: &str) -> Result<Line<'_>> {
         fields.next().unwrap_or_default(),
         fields.next().unwrap_or_default(),
     );
-    let mode = fields.next().filter(|mode| *mode != "-");
-    let argument = fields.nth(3).unwrap_or_default();
+    let mut given = || fields.next().filter(|field| *field != "-");
+    let (mode, user, group) = (given(), given(), given());
+    let argument = fields.nth(1).unwrap_or_default();
     match kind {
         _ if !path.starts_with('/') => {}
         "L" | "L+" if !argument.is_empty() => {
             return Ok(Line::Link(path, argument, kind == "L+"));
         }
-        "d" | "D" => match mode.map_or(Ok(0o755), |mode| u32::from_str_radix(mode, 8)) {
-            Ok(mode) if mode <= 0o7777 => return Ok(Line::Directory(path, mode)),
+        "d" | "D" => match mode.map(|mode| u32::from_str_radix(mode, 8)).transpose() {
+            Ok(mode) if mode.is_none_or(|mode| mode <= 0o7777) => {
+                return Ok(Line::Directory(path, mode, user, group));
+            }
             _ => {}
         },
         _ => {}
@@ -109,7 +119,16 @@ fn parse(line: &str) -> Result<Line<'_>> {
 fn make(root: &Tree, line: &Line<'_>, config: &Config) -> Result<()> {
     let (mode, uid, gid) = (0o755, 0, 0);
     match *line {
-        Line::Directory(path, mode) => root.directory(path, Attributes { mode, uid, gid }),
+        Line::Directory(path, of_line, user, group) => {
+            let existing = root.attributes(path)?;
+            let other = existing.unwrap_or(Attributes { mode, uid, gid });
+            let attributes = Attributes {
+                mode: of_line.unwrap_or(other.mode),
+                uid: number("/etc/passwd", user, other.uid)?,
+                gid: number("/etc/group", group, other.gid)?,
+            };
+            root.directory(path, attributes)
+        }
         Line::Link(path, _, false) if root.kind(path)?.is_some() => Ok(()),
         // A link to a socket without a listener would break docker's command.
         Line::Link(path, target, _) if !leads_somewhere(target, config) => Err(Error::invalid(
@@ -117,6 +136,17 @@ fn make(root: &Tree, line: &Line<'_>, config: &Config) -> Result<()> {
         )),
         Line::Link(path, target, _) => root.symlink(path, target, Attributes { mode, uid, gid }),
     }
+}
+
+/// Returns the number of a name, or the number that is given, or `other`.
+fn number(file: &str, name: Option<&str>, other: u32) -> Result<u32> {
+    let Some(name) = name else { return Ok(other) };
+    if let Ok(number) = name.parse() {
+        return Ok(number);
+    }
+    let text = sys::files::read_text(file)?;
+    let found = account_files::present(&text, name).map(|identity| identity.uid);
+    found.ok_or_else(|| Error::invalid(format!("{name}: not in {file}")))
 }
 
 /// Returns true if the directory of an absolute target exists, or if the target is the socket of the
@@ -149,9 +179,16 @@ mod tests {
         assert_eq!(parse("L /a - - - - b"), Ok(Line::Link("/a", "b", false)));
         assert_eq!(
             parse("d /a 0700 root root -"),
-            Ok(Line::Directory("/a", 0o700))
+            Ok(Line::Directory(
+                "/a",
+                Some(0o700),
+                Some("root"),
+                Some("root")
+            ))
         );
-        assert_eq!(parse("d /a"), Ok(Line::Directory("/a", 0o755)));
+        assert_eq!(parse("d /a"), Ok(Line::Directory("/a", None, None, None)));
+        let argument = parse("L /a 0755 7 - 10d b");
+        assert_eq!(argument, Ok(Line::Link("/a", "b", false)));
         for line in [
             "x /a",
             "L /a",
@@ -179,6 +216,26 @@ mod tests {
         assert!(temp.path("run/ab").symlink_metadata().is_err());
         let nowhere = "L+ /run/a - - - - /run/user/7777/podman/podman.sock\n";
         assert!(why(apply(&root, nowhere, None, &config)).contains("stays as it is"));
+    }
+
+    #[test]
+    fn a_line_of_another_path_fails_nothing_and_a_directory_keeps_its_owner() {
+        let temp = Temp::new();
+        let root = Tree::open(temp.dir()).unwrap();
+        let config = Config::default();
+        let text = "z /x\nQ\nd /a - - - 10d\n";
+        apply(&root, text, Some("/run/docker.sock"), &config).unwrap();
+        assert!(apply(&root, text, None, &config).is_err());
+        fs::create_dir(temp.path("d")).unwrap();
+        if nix::unistd::geteuid().is_root() {
+            apply(&root, "d /d 0700 7 8\nd /d\nd /d - 9\n", None, &config).unwrap();
+            let seen = root
+                .attributes("/d")
+                .unwrap()
+                .map(|a| (a.mode & 0o7777, a.uid, a.gid));
+            assert_eq!(seen, Some((0o700, 9, 8)));
+        }
+        assert!(why(apply(&root, "d /e - no-such-user\n", None, &config)).contains("not in"));
     }
 
     #[test]
