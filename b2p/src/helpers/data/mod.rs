@@ -150,6 +150,8 @@ fn use_disk(
             .unwrap_or_else(|why| report.degraded(format_args!("kept files: {why}")));
         if options.are_of_the_machine() {
             make_user(&config).unwrap_or_else(|why| report.degraded(format_args!("user: {why}")));
+            kept::user::make_home(&Path::new("/home").join(&config.user), config.uid)
+                .unwrap_or_else(|why| report.degraded(format_args!("user: {why}")));
         }
     }
     overlay_support::record(kind, paths).unwrap_or_else(|why| warn!("data: {why}"));

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use config::Config;
 use log::info;
+use sys::account_files;
 use sys::error::{Doing, Error, Result};
 
 use super::DIR;
@@ -106,7 +107,12 @@ pub fn hand_over(paths: &Paths, config: &Config) -> Result<()> {
         let metadata = fs::symlink_metadata(homes.join(name)).ok();
         metadata.filter(fs::Metadata::is_dir).map(|m| m.uid())
     };
-    let plan = plan(&record, &user, owner);
+    let link = fs::symlink_metadata(homes.join(&user.name)).is_ok_and(|m| m.is_symlink());
+    let plan = match link {
+        // What is behind it is not on this disk, or is anybody's.
+        true => Plan::default(),
+        false => plan(&record, &user, owner),
+    };
     if plan != Plan::default() {
         record.include(&user.name, plan.from.iter().chain([&user.uid]));
         write(paths, &record)?;
@@ -114,8 +120,45 @@ pub fn hand_over(paths: &Paths, config: &Config) -> Result<()> {
     }
     // A flag that names another user ends what a document has said.
     record.document.take_if(|document| *document != user);
+    let others: Vec<u32> = record
+        .uids
+        .iter()
+        .copied()
+        .filter(|uid| *uid != user.uid)
+        .collect();
+    if link && !others.is_empty() {
+        record.include(&user.name, [&user.uid]);
+        finish(paths, record, &user)?;
+        return Err(behind_link(&user, &others));
+    }
     (record.names, record.uids) = (vec![user.name.clone()], vec![user.uid]);
     finish(paths, record, &user)
+}
+
+fn behind_link(user: &User, others: &[u32]) -> Error {
+    let User { name, uid } = user;
+    Error::invalid(format!(
+        "/home/{name} is a link: what it leads to may have files of {others:?}, which stay as they are, and {name} \
+         has the number {uid}; a directory in its place is handed over"
+    ))
+}
+
+/// Makes the user's home, once the homes are mounted, if nothing is there: someone has removed it.
+///
+/// # Errors
+/// The home cannot be made, or something else is in its place.
+pub fn make_home(home: &Path, uid: u32) -> Result<()> {
+    let Ok(metadata) = fs::symlink_metadata(home) else {
+        info!("data: {} is made anew", home.display());
+        return account_files::make_private(home, uid);
+    };
+    let why = match (metadata.is_symlink(), home.is_dir()) {
+        (_, true) => return Ok(()),
+        (true, false) => "a link that leads to no directory",
+        (false, false) => "no directory",
+    };
+    let right = "the next boot makes a home where nothing is";
+    Err(Error::invalid(format!("{why}; {right}"))).on(home)
 }
 
 fn carry_out(homes: &Path, user: &User, plan: &Plan) -> Result<()> {

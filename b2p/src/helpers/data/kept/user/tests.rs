@@ -256,6 +256,53 @@ fn a_power_cut_leaves_no_half_of_a_home() {
 }
 
 #[test]
+fn a_home_that_is_gone_is_made_and_what_is_none_is_named() {
+    let temp = Temp::new();
+    let home = temp.path("core");
+    let me = nix::unistd::geteuid().as_raw();
+    for _ in 0..2 {
+        make_home(&home, me).unwrap();
+        assert!(home.is_dir());
+    }
+    fs::remove_dir(&home).unwrap();
+    fs::write(&home, "x").unwrap();
+    assert!(why(make_home(&home, me)).contains("no directory"));
+    fs::remove_file(&home).unwrap();
+    std::os::unix::fs::symlink("elsewhere", &home).unwrap();
+    assert!(why(make_home(&home, me)).contains("a link that leads to no"));
+    fs::create_dir(temp.path("elsewhere")).unwrap();
+    make_home(&home, me).unwrap();
+    assert!(home.is_symlink());
+}
+
+#[test]
+fn numbers_behind_a_link_are_named_in_each_boot() {
+    let temp = Temp::new();
+    let paths = Paths::below(temp.dir());
+    let homes = paths.data_disk().join(DIR).join("home");
+    fs::create_dir_all(homes.join("ann")).unwrap();
+    std::os::unix::fs::symlink("/srv/core", homes.join("core")).unwrap();
+    fs::write(record(&paths), "core:1000\nhome core,ann 1000\n").unwrap();
+    let boot = |uid| {
+        let config = Config {
+            uid,
+            ..Config::default()
+        };
+        hand_over(&paths, &config)
+    };
+    boot(1000).unwrap();
+    for _ in 0..2 {
+        let said = why(boot(501));
+        assert!(
+            said.contains("is a link") && said.contains("[1000]"),
+            "{said}"
+        );
+    }
+    assert!(homes.join("core").is_symlink() && homes.join("ann").is_dir());
+    assert!(why(boot(1000)).contains("[501]"));
+}
+
+#[test]
 fn a_home_of_a_number_whose_containers_stay_comes_back_at_once() {
     if !nix::unistd::geteuid().is_root() {
         return;
