@@ -118,7 +118,7 @@ fn tools(guest: &Guest) -> Result<()> {
     ssh.env("TERM", "xterm")
         .args(["-tt", "-l", "core", "guest", "htop"]);
     let screen = tests::text(&vmm::process::output(ssh, b"q", END)?)?;
-    let has_table = ["PID", "USER", "Command", "/sbin/init", "Load average"];
+    let has_table = ["PID", "USER", "Command", "sshd", "Load average"];
     let missing = has_table.iter().find(|word| !screen.contains(**word));
     ensure!(missing.is_none(), "no {missing:?} in {screen:?}");
     Ok(())
