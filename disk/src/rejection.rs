@@ -79,6 +79,11 @@ pub(crate) fn rejection_of_unused(device: &Device, used: &Device) -> Rejection {
     if device.parent_disk.is_some() || used.parent_disk.as_ref() == Some(&device.name) {
         return Rejection::Ignore;
     }
+    if let Err(why) = &device.signatures
+        && why.kind() == std::io::ErrorKind::TimedOut
+    {
+        return Rejection::Warn(format!("cannot be read: {why}"));
+    }
     match wants_format(device) {
         Err(rejection) => rejection,
         Ok(true) => Rejection::Log(format!(

@@ -325,6 +325,12 @@ fn other_disks_are_reported_beside_the_data_disk() {
         signatures: Err(std::io::Error::other("bad sector").into()),
         ..device("sdd", Vec::new())
     };
+    let silent = Device {
+        signatures: Err(
+            std::io::Error::new(std::io::ErrorKind::TimedOut, "it does not answer").into(),
+        ),
+        ..device("sde", Vec::new())
+    };
     let own = device("vda", vec![found(SignatureKind::Gpt, "", "")]);
     let windows = device("sda", vec![found(SignatureKind::Dos, "", "")]);
     let image = Device {
@@ -332,17 +338,22 @@ fn other_disks_are_reported_beside_the_data_disk() {
         ..device("loop0", vec![found(SignatureKind::Erofs, "", "")])
     };
     let data = part("vda1", "vda", "boot2podman-data");
-    let choice = auto(&[own, data, windows, asks("sdb"), refused, unreadable, image]);
+    let others = [windows, asks("sdb"), refused, unreadable, silent, image];
+    let choice = auto(&[vec![own, data], others.to_vec()].concat());
     assert_eq!(choice.decision, uses("vda1"));
     let notes = [
         "sdd: cannot be read: bad sector",
+        "sde: cannot be read: it does not answer",
         "sda: it holds dos",
         "sdb: it asks to be formatted, but vda1 is the data disk",
     ];
     assert_eq!(choice.notes, notes);
     assert_eq!(
         choice.degraded,
-        ["sdc: not formatted: its userdata.tar is broken at byte 512: a link"]
+        [
+            "sdc: not formatted: its userdata.tar is broken at byte 512: a link",
+            "sde: cannot be read: it does not answer",
+        ]
     );
 }
 

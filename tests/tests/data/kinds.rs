@@ -7,7 +7,7 @@ use std::fs;
 use tests::disks::inspect::{self, Ext};
 use tests::disks::make::{self, Fs, Layout};
 use tests::disks::{self, MIB, taken, userdata};
-use tests::{Checks, Guest, machine_of};
+use tests::{BOOT_LIMIT, Checks, Guest, machine_of};
 use vmm::Disk;
 
 /// Boots the row with this name and examines the disk afterwards. The disk has grown since it was
@@ -152,6 +152,42 @@ fn none_may_be_written() -> Result<()> {
         guest.vm.wait_exit(END).map(drop)
     });
     checks.check("as they were", || same(&all));
+    checks.finish(&guest)?;
+    Ok(fs::remove_dir_all(dir)?)
+}
+
+/// A disk that does not answer, before the data disk and with the same driver.
+#[test]
+fn a_disk_that_does_not_answer_delays_no_other() -> Result<()> {
+    let dir = disks::dir("silent")?;
+    let silent = disks::Image::blank(&dir, "silent", 64)?;
+    let label = "boot2podman-data";
+    let data = make::disk(&dir, "healthy", Layout::Whole, Fs::Ext4, label)?;
+    let machine = tests::machine("data-silent")?
+        .disk(Disk::raw(silent.file()))
+        .disk(Disk::raw(data.file()));
+    let vm = machine.start()?;
+    // The firmware reads each disk. A byte a second is no answer to the kernel, which comes next.
+    vm.wait_console("Linux version", BOOT_LIMIT)?;
+    let mut limits = serde_json::json!({ "device": "disk0" });
+    for limit in ["bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"] {
+        limits[limit] = u8::from(limit == "bps").into();
+    }
+    vm.qmp_with("block_set_io_throttle", &limits)?;
+    let ready = vm.wait_ready(BOOT_LIMIT)?;
+    let guest = Guest::wrap(vm, ready)?;
+    let mut checks = Checks::new("silent");
+    checks.check("the other disk is used", || on(&guest, "/dev/vdb"));
+    checks.check("it is named", || {
+        missing(&guest, &["vda: cannot be read: it does not answer"])
+    });
+    checks.check("off", || {
+        guest.vm.power_button()?;
+        guest.vm.wait_exit(END).map(drop)
+    });
+    checks.check("what is on the data disk afterwards", || {
+        Ext::on(&data)?.clean()
+    });
     checks.finish(&guest)?;
     Ok(fs::remove_dir_all(dir)?)
 }

@@ -49,7 +49,7 @@ pub fn find(filter: Filter) -> Option<LabelledDevice> {
 
 /// Finds such a file system on a disk or partition.
 pub fn find_on_disks(filter: Filter) -> Option<LabelledDevice> {
-    let names = scan::names();
+    let names = scan::answering_names();
     let found = among(names.iter().map(String::as_str), filter);
     found.unwrap_or_else(|why| {
         warn!("{why}");

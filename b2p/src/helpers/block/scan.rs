@@ -4,7 +4,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use disk::signature::SignatureKind;
 use disk::truncation::truncation;
 use sys::error::{Doing, Result};
 
+use super::answers::Answers;
 use super::ioctl;
 
 /// Directory of all block devices in sysfs.
@@ -28,20 +29,24 @@ const CLASS_BLOCK: &str = "/sys/class/block";
 /// Devices that never hold data: memory, floppies, optical drives, flash chips.
 const EXCLUDED: &[&str] = &["ram", "zram", "fd", "sr", "mtdblock"];
 
+/// Smallest read of a disk, in bytes: no disk has larger sectors.
+const PROBE_BYTES: usize = 4096;
+
 /// Attempts to open a disk that is being added, and the pause between two.
 const OPEN_ATTEMPTS: usize = 50;
 const OPEN_PAUSE: Duration = Duration::from_millis(10);
 
 /// Reads the facts about every device. Only `FormatPolicy::Blank` reads whole disks to find out
-/// whether they are blank.
+/// whether they are blank. A disk that does not answer, and its partitions, are devices that cannot be read.
 #[must_use]
-pub fn scan(policy: FormatPolicy) -> Vec<Device> {
+pub fn scan(policy: FormatPolicy, answers: &mut Answers) -> Vec<Device> {
     let mountinfo = fs::read_to_string(sys::mountinfo::PATH).unwrap_or_default();
     let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
     // The open of a disk waits until the kernel has read its partition table (block/genhd.c,
     // disk_scan_partitions): only then all its partitions are there.
-    names().iter().for_each(|disk| wait_until_opens(disk));
-    let adopted: Vec<String> = names().iter().filter_map(|n| adopt_partition(n)).collect();
+    let disks = answering_disks(answers);
+    disks.iter().for_each(|disk| wait_until_opens(disk));
+    let adopted: Vec<String> = disks.iter().filter_map(|n| adopt_partition(n)).collect();
     let mut names = names();
     names.extend(adopted);
     sys::sort::sort_by(&mut names, |a, b| compare(a, b));
@@ -51,11 +56,53 @@ pub fn scan(policy: FormatPolicy) -> Vec<Device> {
         let Some(size) = size(&name).filter(|s| *s > 0) else {
             continue; // a drive without a medium, a loop device without a file
         };
-        let mut device = describe(&name, size, policy);
+        let is_silent = answers.awaits(&disk_of(&name));
+        let mut device = describe(&name, size, policy, is_silent);
         device.in_use = user_of(&name, &mountinfo, &swaps);
         devices.push(device);
     }
     devices
+}
+
+/// Returns the whole disks that answer.
+fn answering_disks(answers: &mut Answers) -> Vec<String> {
+    let is_disk = |name: &String| !is_partition(name) && size(name).is_some_and(|s| s > 0);
+    let mut disks = names();
+    disks.retain(is_disk);
+    answers.wait_for(&disks, read_ends);
+    disks.retain(|disk| !answers.awaits(disk));
+    disks
+}
+
+/// Reads the first and the last bytes of a disk, where its partition tables are. Any outcome is an answer.
+fn read_ends(name: &str) {
+    let size = size(name).unwrap_or(0);
+    let mut bytes = [0; PROBE_BYTES];
+    if let Ok(source) = open(name, size) {
+        for offset in [0, size.saturating_sub(PROBE_BYTES as u64)] {
+            let _ = source.file.read_at(&mut bytes, offset);
+        }
+    }
+}
+
+/// Returns the names of the devices that may hold data, without those on disks that do not answer.
+#[must_use]
+pub fn answering_names() -> Vec<String> {
+    let disks = answering_disks(&mut Answers::default());
+    let mut names = names();
+    names.retain(|name| disks.contains(&disk_of(name)));
+    names
+}
+
+/// Returns the name of the disk that a partition is on; that of a disk is its own.
+fn disk_of(name: &str) -> String {
+    let real = fs::canonicalize(sysfs_dir(name)).unwrap_or_default();
+    let parent = real.parent().and_then(Path::file_name);
+    let disk = parent.filter(|_| is_partition(name));
+    disk.map_or_else(
+        || name.to_owned(),
+        |disk| disk.to_string_lossy().into_owned(),
+    )
 }
 
 /// Returns the names of all devices that may hold data.
@@ -70,9 +117,6 @@ pub fn names() -> Vec<String> {
 
 /// Opens a whole disk and closes it again. A disk is in sysfs before it can be opened (ENXIO).
 fn wait_until_opens(disk: &str) {
-    if is_partition(disk) || size(disk).is_none_or(|s| s == 0) {
-        return;
-    }
     for _ in 0..OPEN_ATTEMPTS {
         match open(disk, 0) {
             Err(e) if e.raw_os_error() == Some(libc::ENXIO) => std::thread::sleep(OPEN_PAUSE),
@@ -86,9 +130,6 @@ fn wait_until_opens(disk: &str) {
 /// damaged. Nothing is written; the table is repaired when the partition is used. A disk that holds something
 /// else keeps an older table at its end, which does not count.
 fn adopt_partition(disk: &str) -> Option<String> {
-    if is_partition(disk) {
-        return None;
-    }
     let source = open(disk, size(disk).filter(|s| *s > 0)?).ok()?;
     let table = disk::gpt::read(&source, sector_size(disk)).ok()??;
     let mut partitions = table.partitions().into_iter();
@@ -140,13 +181,10 @@ fn is_numbered(name: &str, kind: &str) -> bool {
     number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
-fn describe(name: &str, size: u64, policy: FormatPolicy) -> Device {
+fn describe(name: &str, size: u64, policy: FormatPolicy, is_silent: bool) -> Device {
     let real = fs::canonicalize(sysfs_dir(name)).unwrap_or_default();
     let number = attribute(name, "partition").and_then(|t| t.parse::<u32>().ok());
-    let parent_disk = number.and_then(|_| {
-        let parent = real.parent()?.file_name()?;
-        Some(parent.to_string_lossy().into_owned())
-    });
+    let parent_disk = number.map(|_| disk_of(name));
     let mut device = Device {
         name: name.to_owned(),
         size,
@@ -161,7 +199,14 @@ fn describe(name: &str, size: u64, policy: FormatPolicy) -> Device {
         is_blank: false,
         parent_disk,
     };
-    if let Err(e) = read_content(&mut device, number, policy) {
+    let read = match is_silent {
+        true => Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "it does not answer",
+        )),
+        false => read_content(&mut device, number, policy),
+    };
+    if let Err(e) = read {
         device.signatures = Err(e.into());
     }
     device
@@ -193,7 +238,10 @@ fn read_content(device: &mut Device, number: Option<u32>, policy: FormatPolicy) 
 }
 
 /// Opens a device for reading, without waiting for a medium.
-fn open(name: &str, size: u64) -> io::Result<SizedFile> {
+///
+/// # Errors
+/// The errno of open(2).
+pub fn open(name: &str, size: u64) -> io::Result<SizedFile> {
     let flags = libc::O_NONBLOCK | libc::O_CLOEXEC;
     let file = OpenOptions::new()
         .read(true)

@@ -2,7 +2,7 @@
 //! Searches for the data disk, and waits for it only as long as one may appear.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use config::DiskSelector;
 use disk::choose::{Choice, Decision, choose};
@@ -10,9 +10,16 @@ use disk::device::Device;
 
 use super::options::Options;
 use super::trigger::Trigger;
+use crate::helpers::block::answers::Answers;
 use crate::helpers::block::drivers::Drivers;
 use crate::helpers::block::scan;
 use crate::helpers::block::wait::DeviceWait;
+
+/// Time for which the boot waits for disks that do not answer, where no other disk is the data disk: the kernel
+/// itself gives up on a SCSI disk after 30 seconds (drivers/scsi/sd.h, `SD_TIMEOUT`).
+const ANSWERS_LIMIT: Duration = Duration::from_secs(30);
+/// Pause between two looks at disks that do not answer.
+const ANSWERS_PAUSE: Duration = Duration::from_secs(1);
 
 /// Number of the kernel's last uevent (Documentation/ABI/testing/sysfs-kernel-uevents).
 const UEVENT_SEQNUM: &str = "/sys/kernel/uevent_seqnum";
@@ -21,6 +28,8 @@ const UEVENT_SEQNUM: &str = "/sys/kernel/uevent_seqnum";
 pub struct Search<'a> {
     options: &'a Options,
     wait: DeviceWait,
+    answers: Answers,
+    began: Instant,
     seqnum: u64,
 }
 
@@ -36,6 +45,8 @@ impl Search<'_> {
         Search {
             options,
             wait: DeviceWait::begin(minimum, trigger == Trigger::Boot, drivers),
+            answers: Answers::default(),
+            began: Instant::now(),
             seqnum: 0,
         }
     }
@@ -57,12 +68,17 @@ impl Search<'_> {
             self.seqnum = seqnum.trim().parse().unwrap_or(0);
             let devices = match self.options.selector {
                 DiskSelector::Off => Vec::new(), // No disk is even read.
-                _ => scan::scan(self.options.policy),
+                _ => scan::scan(self.options.policy, &mut self.answers),
             };
             let choice = self.choose_by(&devices, &self.options.selector);
             // A data disk is used without a look at disks on slow buses; a disk is formatted
             // only if none of those is one.
             if !matches!(choice.decision, Decision::Use(..)) && self.load_slow_drivers() {
+                continue;
+            }
+            let has_data = matches!(choice.decision, Decision::Use(..) | Decision::Sweep(_));
+            if !has_data && self.awaits_answers() {
+                std::thread::sleep(ANSWERS_PAUSE);
                 continue;
             }
             let is_over = remaining.is_zero() || self.awaited_is_there(&devices);
@@ -72,6 +88,14 @@ impl Search<'_> {
             self.wait.sleep(remaining);
             self.wait.drivers.load_new_slow_disks();
         }
+    }
+
+    /// Returns true while a disk that may be the data disk does not answer, for [`ANSWERS_LIMIT`] at most, or its
+    /// driver is still being loaded. No other disk is formatted meanwhile.
+    fn awaits_answers(&mut self) -> bool {
+        let is_early = self.began.elapsed() < ANSWERS_LIMIT;
+        self.options.selector != DiskSelector::Off
+            && ((is_early && self.answers.awaits_any()) || self.wait.drivers.are_waiting())
     }
 
     fn choose_by(&self, devices: &[Device], selector: &DiskSelector) -> Choice {

@@ -6,6 +6,7 @@ use disk::device::Device;
 use disk::signature::{Signature, SignatureKind};
 use sys::error::{Error, Result};
 
+use crate::helpers::block::answers::Answers;
 use crate::helpers::block::{scan, wait};
 
 /// Content that a device must have.
@@ -38,8 +39,9 @@ impl Content {
 /// # Errors
 /// The device does not exist, or does not have this content.
 pub fn find(disk: &DiskSelector, wait_seconds: u16, content: Content) -> Result<Device> {
+    let mut answers = Answers::default();
     let look = || {
-        let devices = scan::scan(FormatPolicy::Never);
+        let devices = scan::scan(FormatPolicy::Never, &mut answers);
         select(&devices, disk, content)
             .map(|device| device.cloned())
             .transpose()
