@@ -2,7 +2,6 @@
 //! `make image`: the stages in order. Each stage is a module of its own and does nothing if its
 //! inputs have not changed.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -113,9 +112,8 @@ pub fn assemble(debian: &PackageTree, modules: &Modules) -> Result<Tree> {
     userland::marker::move_out_of_containers(&mut tree)?;
     add_directory(
         &mut tree,
-        &modules.root(),
+        &modules.userland(),
         &format!("usr/lib/modules/{}", modules.release),
-        &modules.not_in_userland()?,
     )?;
     ldcache::add(debian.arch, &mut tree)?;
     apparmor::add(debian, &mut tree, &paths::cache().join(".tmp.apparmor"))?;
@@ -139,21 +137,13 @@ pub fn base(debian: &PackageTree) -> Result<Tree> {
     Ok(tree)
 }
 
-/// Adds the files below a directory, without those in `left_out`.
-pub fn add_directory(
-    tree: &mut Tree,
-    from: &Path,
-    to: &str,
-    left_out: &BTreeSet<PathBuf>,
-) -> Result<()> {
+/// Adds the files below a directory.
+pub fn add_directory(tree: &mut Tree, from: &Path, to: &str) -> Result<()> {
     for entry in fs::read_dir(from).with_context(|| format!("read {}", from.display()))? {
         let entry = entry?;
         let path = format!("{to}/{}", entry.file_name().to_string_lossy());
-        if left_out.contains(&entry.path()) {
-            continue;
-        }
         match entry.file_type()?.is_dir() {
-            true => add_directory(tree, &entry.path(), &path, left_out)?,
+            true => add_directory(tree, &entry.path(), &path)?,
             false => tree.file(&path, &entry.path(), 0o644),
         }
     }

@@ -20,6 +20,7 @@ mod extension;
 mod files;
 mod hardware;
 pub mod patch;
+mod userland;
 
 use files::{depmod, restore_all, unpack_all};
 
@@ -33,18 +34,6 @@ pub const EARLY: &[&str] = &["crc32c_generic", "erofs", "overlay"];
 /// Modules in the initrd that are loaded only where they are needed: the first if the image cannot be
 /// mounted directly, the others if there is no userland, for the power button.
 const ON_DEMAND: &[&str] = &["loop", "evdev", "button"];
-
-/// Files beside the modules that the userland is without: nothing in the machine reads them. modprobe(8)
-/// of a container reads the other lists.
-const UNREAD: &[(&str, &str)] = &[
-    ("modules.order", "input of depmod, which runs on the host"),
-    ("modules.builtin.modinfo", "the same; modinfo(8)"),
-    ("modules.symbols", "text of the next, for people"),
-    (
-        "modules.symbols.bin",
-        "aliases `symbol:…`, which only drivers of DVB cards request",
-    ),
-];
 
 /// Names of modules, separated by spaces, and the reason for them.
 type Row = (&'static str, &'static str);
@@ -296,7 +285,7 @@ pub fn prepare(
         "table",
         names(kernel, linux.arch).collect::<Vec<_>>().join(" "),
     );
-    inputs.add("format", patch::FORMAT);
+    inputs.add("format", format!("{} userland 1", patch::FORMAT));
     let key = inputs.finish();
     let dir = paths::cache_of(kernel).join("modules");
     stamp::make(&dir, &key, |to| {
@@ -312,7 +301,8 @@ pub fn prepare(
             &index.closure(names(kernel, linux.arch))?,
             to,
         )?;
-        depmod(debian, &release, &to.join("usr"), None)
+        depmod(debian, &release, &to.join("usr"), None)?;
+        userland::make(debian, &release, to)
     })?;
     Ok(Modules {
         dir,
@@ -343,6 +333,11 @@ impl Modules {
         self.dir.join("usr/lib/modules").join(&self.release)
     }
 
+    /// Returns the directory with the modules and lists of the userland image.
+    pub fn userland(&self) -> PathBuf {
+        userland::directory(&self.dir, &self.release)
+    }
+
     /// Returns the same modules as their packages have them, signed, in a directory of their own.
     ///
     /// # Errors
@@ -356,13 +351,6 @@ impl Modules {
             key,
             ..self.clone()
         })
-    }
-
-    /// Returns the host's paths of the files that the userland is without: lists that nothing reads,
-    /// and the early modules, which the kernel has from the initrd before there is a userland.
-    pub fn not_in_userland(&self) -> Result<BTreeSet<PathBuf>> {
-        let lists = UNREAD.iter().map(|(name, _)| self.root().join(name));
-        Ok(lists.chain(self.early()?).collect())
     }
 
     /// Returns the host's paths of the early modules, in the order of loading.
@@ -379,14 +367,20 @@ impl Modules {
     /// Returns the host's paths of the named modules and their dependencies, each after those it
     /// depends on.
     pub fn closure(&self, names: &[&str]) -> Result<Vec<PathBuf>> {
-        let read = |name: &str| {
-            let path = self.root().join(name);
-            fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
-        };
-        let index = Index::parse(&read("modules.dep")?, &read("modules.builtin")?);
-        let paths = index.closure(names.iter().copied())?;
+        let paths = closure_in(&self.root(), names)?;
         Ok(paths.iter().map(|path| self.root().join(path)).collect())
     }
+}
+
+/// Returns the paths of the named modules and their dependencies below a directory with an index, each after
+/// those it depends on.
+fn closure_in(root: &Path, names: &[&str]) -> Result<Vec<String>> {
+    let read = |name: &str| {
+        let path = root.join(name);
+        fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+    };
+    let index = Index::parse(&read("modules.dep")?, &read("modules.builtin")?);
+    index.closure(names.iter().copied())
 }
 
 #[cfg(test)]

@@ -104,7 +104,7 @@ impl Additions {
             let linux = crate::kernel::fetch(config, step)?;
             let machine = modules::prepare(debian, &linux, config.kernel, step)?;
             let dir = machine.of_extension(debian, &linux, &manifest.name, &self.modules)?;
-            image::add_directory(tree, &dir, "", &[].into())?;
+            image::add_directory(tree, &dir, "")?;
             key = format!("{} {}", machine.key, self.modules.join(" "));
             manifest.kernel = Some(machine.release);
             kernel = Some(linux);

@@ -13,7 +13,7 @@ use crate::fetch::PackageTree;
 use crate::tools;
 
 /// Files that depmod and PID 1 read beside the modules.
-const LISTS: &[&str] = &[
+pub(super) const LISTS: &[&str] = &[
     "modules.order",
     "modules.builtin",
     "modules.builtin.modinfo",

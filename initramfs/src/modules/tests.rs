@@ -48,40 +48,39 @@ fn each_kernel_must_have_what_its_rows_name_and_no_more() {
 }
 
 #[test]
-fn the_userland_is_without_early_modules_and_unread_lists_but_has_those_that_are_read() -> Result<()>
-{
+fn the_userland_is_without_early_modules_and_made_lists() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let modules = Modules {
-        dir: dir.path().to_path_buf(),
-        kernel: Kernel::Cloud,
-        release: "1".into(),
-        key: String::new(),
-    };
-    fs::create_dir_all(modules.root())?;
+    let from = dir.path().join("usr/lib/modules/1");
+    fs::create_dir_all(from.join("kernel/lib"))?;
     let dep = "kernel/erofs.ko: kernel/lib/libcrc32c.ko\nkernel/overlay.ko:\nkernel/loop.ko:\n\
                kernel/lib/libcrc32c.ko:\n";
-    fs::write(modules.root().join("modules.dep"), dep)?;
-    fs::write(
-        modules.root().join("modules.builtin"),
-        "kernel/crc32c_generic.ko\n",
-    )?;
-    let left_out = modules.not_in_userland()?;
-    let contains = |name: &str| left_out.contains(&modules.root().join(name));
+    fs::write(from.join("modules.dep"), dep)?;
+    fs::write(from.join("modules.builtin"), "kernel/crc32c_generic.ko\n")?;
     for name in [
         "kernel/erofs.ko",
-        "kernel/overlay.ko",
         "kernel/lib/libcrc32c.ko",
-        "modules.order",
-    ] {
-        assert!(contains(name), "{name}");
-    }
-    for name in [
+        "kernel/overlay.ko",
         "kernel/loop.ko",
-        "modules.dep",
-        "modules.dep.bin",
-        "modules.alias.bin",
     ] {
-        assert!(!contains(name), "{name}");
+        fs::write(from.join(name), name)?;
     }
+    let to = userland::directory(dir.path(), "1");
+    let early = userland::link(&from, &to)?;
+    assert_eq!(
+        early,
+        [
+            "kernel/lib/libcrc32c.ko",
+            "kernel/erofs.ko",
+            "kernel/overlay.ko"
+        ]
+    );
+    let builtin = fs::read_to_string(to.join("modules.builtin"))?;
+    assert_eq!(
+        builtin,
+        "kernel/crc32c_generic.ko\nkernel/lib/libcrc32c.ko\nkernel/erofs.ko\nkernel/overlay.ko\n"
+    );
+    assert_eq!(fs::read(to.join("kernel/loop.ko"))?, b"kernel/loop.ko");
+    assert!(!to.join("kernel/overlay.ko").exists() && !to.join("kernel/lib").exists());
+    assert!(!to.join("modules.dep").exists(), "depmod(8) makes it");
     Ok(())
 }
