@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crate::archive;
 use crate::fetch::PackageTree;
 use crate::stamp::Inputs;
-use crate::tree::{Node, Source, Tree};
+use crate::tree::{Node, Tree};
 use crate::{fsutil, tools};
 
 /// Options of mkfs.erofs for the userland. lz4hc is the fastest to unpack, which is most of what
@@ -97,10 +97,7 @@ pub fn key(tree: &Tree, packages: &[&str], compression: Compression) -> String {
             path,
             format!("{:o} {} {}", entry.mode, entry.uid, entry.gid),
         );
-        match &entry.node {
-            Node::File(Source::Bytes(bytes)) => inputs.add("bytes", bytes),
-            node => inputs.add("node", format!("{node:?}")),
-        };
+        inputs.add("node", format!("{:?}", entry.node));
     }
     inputs.finish()
 }

@@ -109,7 +109,6 @@ fn make_small_initrd(parts: &Parts, step: &Step) -> Result<()> {
 /// files.
 pub fn assemble(debian: &PackageTree, modules: &Modules) -> Result<Tree> {
     let mut tree = base(debian)?;
-    userland::marker::move_out_of_containers(&mut tree)?;
     add_directory(
         &mut tree,
         &modules.userland(),

@@ -162,20 +162,25 @@ fn over_etc_containers(guest: &Guest, folder: &Folder) -> Result<()> {
     );
     let said = guest.sh_as("core", &script)?;
     ensure!(said == "1", "{said}");
-    publishes_under(guest, mount)
+    publishes_under(guest, folder, mount)
 }
 
-/// Expects that podman asks the host to publish a port while a folder hides the marker of podman 5. No host
-/// answers here, so podman refuses, and the error names the request.
-fn publishes_under(guest: &Guest, mount: &str) -> Result<()> {
+/// Expects that podman asks the host to publish a port although the folder has no marker of podman 5. No host
+/// answers here, so podman refuses, and the error names the request. What the machine writes is not in the folder.
+fn publishes_under(guest: &Guest, folder: &Folder, mount: &str) -> Result<()> {
     let name = image::NAME;
     let script = format!(
-        "{mount} && echo qemu | sudo tee /etc/podman-machine >/dev/null && test ! -e /etc/containers/podman-machine && \
-         ! sudo podman run --rm -p 18080:80 {name} true; \
-         sudo rm /etc/podman-machine; sudo umount /etc/containers"
+        "echo qemu | sudo tee /etc/podman-machine >/dev/null; \
+         {mount} && grep qemu /etc/containers/podman-machine && grep -c reject /etc/containers/policy.json && \
+         sudo podman network create kept && sudo umount /etc/containers && {mount} && \
+         sudo podman network exists kept && ! sudo podman run --rm -p 18080:80 {name} true; \
+         sudo rm /etc/podman-machine; sudo podman network rm kept; sudo umount /etc/containers"
     );
     let said = guest.sh_as("core", &format!("({script}) 2>&1"))?;
     ensure!(said.contains("/services/forwarder/expose"), "{said}");
+    let written =
+        folder.path.join("networks").exists() || folder.path.join("podman-machine").exists();
+    ensure!(!written, "the machine wrote to the host's folder");
     Ok(())
 }
 

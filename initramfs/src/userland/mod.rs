@@ -11,7 +11,6 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-pub mod marker;
 pub mod table;
 
 use crate::elf;

@@ -2,15 +2,26 @@
 //! `mount.virtiofs`, which mount(8) runs for a folder of the host. podman machine 6 mounts its user's
 //! `~/.config/containers` over `/etc/containers`, and podman 5 finds a policy and registries only
 //! there and in homes: where the host's folder lacks one of the files, the homes get that of the image.
+//!
+//! podman 5 looks there for its marker of a machine whose host publishes ports as well, and a marker in the host's
+//! folder would make a machine of the host. A file system in RAM over `/etc/containers` therefore has the marker, and
+//! links to the entries of the folder. (An overlay fails with ESTALE where the host replaces a file,
+//! fs/overlayfs/super.c, `ovl_revalidate_real`.)
 
+use std::ffi::OsStr;
 use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
 use log::{info, warn};
-use sys::error::Result;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use sys::error::{Doing, Result};
 
+use crate::common::atomic_file;
 use crate::common::confined::{Attributes, Tree};
+use crate::common::paths::Paths;
 use crate::common::terminal::print_error;
 use crate::helpers::engine::PodmanUser;
 
@@ -20,6 +31,13 @@ const MACHINE: &str = "/etc/containers";
 const USERS: &str = ".config/containers";
 /// Files without which podman pulls no image, or none with a short name.
 const FILES: &[&str] = &["policy.json", "registries.conf"];
+/// Markers of a machine whose host publishes ports: of podman 5, in [`MACHINE`], and of podman 6.
+const MARKERS: &[&str] = &["/etc/containers/podman-machine", "/etc/podman-machine"];
+/// Mount point of the folder.
+const FOLDER: &str = "/run/boot2podman/host-containers";
+/// Directory in the state with the networks, where the folder has none.
+const NETWORKS: &str = "networks";
+
 /// Longest file that is read, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -42,19 +60,95 @@ pub fn main(args: &[String]) -> i32 {
         true => FILES.iter().filter_map(|file| shipped(file)).collect(),
         false => Vec::new(),
     };
-    let mut mount = Command::new("/usr/bin/mount");
-    let status = mount.args(["-i", "-t", "virtiofs"]).args(args).status();
-    let status = match status {
-        Ok(status) => status.code().unwrap_or(1),
-        Err(why) => {
-            print_error(&format!("mount.virtiofs: {why}"));
-            1
-        }
+    let marker = is_machine.then(marker).flatten();
+    let status = match &marker {
+        Some(marker) => mount_under(args, marker),
+        None => mount_by_program(args),
     };
     if status == 0 && !shipped.is_empty() {
         fill_homes(&shipped);
     }
     status
+}
+
+/// Runs mount(8) without helpers; returns its exit status.
+fn mount_by_program(args: &[String]) -> i32 {
+    let mut mount = Command::new("/usr/bin/mount");
+    let status = mount.args(["-i", "-t", "virtiofs"]).args(args).status();
+    match status {
+        Ok(status) => status.code().unwrap_or(1),
+        Err(why) => {
+            print_error(&format!("mount.virtiofs: {why}"));
+            1
+        }
+    }
+}
+
+/// Returns the content of the marker, if the machine has one.
+fn marker() -> Option<Vec<u8>> {
+    let read = |path: &&str| sys::files::read_bounded(Path::new(path), MAX_BYTES).ok();
+    MARKERS.iter().find_map(read)
+}
+
+/// Mounts the folder elsewhere, and a file system in RAM with the marker and links to the folder's entries in
+/// its place. Where that fails, the folder is mounted alone.
+fn mount_under(args: &[String], marker: &[u8]) -> i32 {
+    let mut args = args.to_vec();
+    if let Err(why) = fs::create_dir_all(FOLDER) {
+        warn!("mount.virtiofs: {FOLDER}: {why}");
+        return mount_by_program(&args);
+    }
+    // The folder of an earlier mount, which umount(8) of the links has left.
+    while umount2(FOLDER, MntFlags::MNT_DETACH).is_ok() {}
+    if let Some(target) = args.get_mut(1) {
+        FOLDER.clone_into(target);
+    }
+    let status = mount_by_program(&args);
+    if status != 0 {
+        return status;
+    }
+    let none = None::<&str>;
+    let outcome = link_folder(&Paths::default(), marker).or_else(|why| {
+        warn!("mount.virtiofs: ports are published in the machine alone: {why}");
+        mount(Some(FOLDER), MACHINE, none, MsFlags::MS_BIND, none).doing("mount the folder")
+    });
+    match outcome {
+        Ok(()) => 0,
+        Err(why) => {
+            print_error(&format!("mount.virtiofs: {why}"));
+            1
+        }
+    }
+}
+
+/// Mounts the file system with the links. Networks that the machine makes are state of the machine where the folder
+/// has none.
+fn link_folder(paths: &Paths, marker: &[u8]) -> Result<()> {
+    let flags = MsFlags::MS_NODEV | MsFlags::MS_NOSUID;
+    let options = Some("mode=755,size=1m");
+    mount(Some("containers"), MACHINE, Some("tmpfs"), flags, options)
+        .doing(format!("mount a tmpfs on {MACHINE}"))?;
+    let networks = paths.state_dir().join(NETWORKS);
+    atomic_file::directory(&networks, 0o755, 0)?;
+    let made = link_all(Path::new(FOLDER), &networks, Path::new(MACHINE), marker);
+    if made.is_err() {
+        let _ = umount2(MACHINE, MntFlags::MNT_DETACH);
+    }
+    made
+}
+
+/// Fills a directory with the marker, links to the entries of `folder`, and one to the networks.
+fn link_all(folder: &Path, networks: &Path, dir: &Path, marker: &[u8]) -> Result<()> {
+    let link = |from: &Path, name: &OsStr| match symlink(from, dir.join(name)) {
+        Err(why) if why.kind() != ErrorKind::AlreadyExists => Err(why).on(dir.join(name)),
+        _ => Ok(()),
+    };
+    sys::files::replace(&dir.join("podman-machine"), marker, 0o644)?;
+    for entry in fs::read_dir(folder).on(folder)? {
+        let entry = entry.on(folder)?;
+        link(&entry.path(), &entry.file_name())?;
+    }
+    link(networks, OsStr::new(NETWORKS))
 }
 
 /// Returns a file that the mount is about to hide.

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use config::{Config, ZramSize};
 use sys::error::{Doing, Error, Result};
-use sys::files::replace;
 
 use crate::common::{tool, users};
 use crate::helpers::cloud::apply as cloud;
@@ -43,7 +42,6 @@ const HANDLERS: &[(&str, Handler, &str)] = &[
     ("/etc/tmpfiles.d/podman-docker.conf",     Handler::AfterWrite(docker_socket),   "the link from docker's socket to the user's API"),
     ("/etc/systemd/zram-generator.conf",       Handler::AfterWrite(compressed_swap), "`podman machine init --swap`"),
     ("/etc/environment.d/podman-machine-ssl.conf", Handler::AfterWrite(environment), "certificates for pulls, of podman machine before 6.0"),
-    ("/etc/containers/podman-machine",         Handler::AfterWrite(marker),          "podman of the image looks for podman 6's marker, and podman machine before 6.0 writes the old one alone"),
     ("/etc/environment.d/default-env.conf",    Handler::AfterWrite(environment),     "proxies for pulls"),
 ];
 
@@ -158,12 +156,6 @@ fn with_other_users(existing: &[u8], new: &[u8]) -> Vec<u8> {
 /// Makes the links of tmpfiles.d(5) that lead to a socket that exists.
 fn docker_socket(_: &str) -> Result<()> {
     tmpfiles::create(Some("/run/docker.sock"))
-}
-
-/// Writes the same marker where podman 6 looks for it.
-fn marker(path: &str) -> Result<()> {
-    let kind = sys::files::read_text(path)?;
-    replace(Path::new("/etc/podman-machine"), kind.as_bytes(), 0o644)
 }
 
 fn environment(_: &str) -> Result<()> {
