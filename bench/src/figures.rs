@@ -122,6 +122,13 @@ pub const PID1: &[Figure] = &[
     alone("own", "of that their own", Unit::Small),
 ];
 
+/// The figure of a quadlet.
+pub const QUADLET: &[Figure] = &[alone(
+    "container",
+    "PID 1 to the first instruction of a quadlet's container",
+    Unit::Time,
+)];
+
 /// Returns the difference that means nothing for a figure of PID 1 alone: how many pages of a file
 /// are mapped around a fault (64 KiB at once), a page or two, one wake-up.
 pub fn grain(name: &str) -> u64 {

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::figures::{self, BYTES, FIGURES, Figure, Figures, PID1};
+use crate::figures::{self, BYTES, FIGURES, Figure, Figures, PID1, QUADLET};
 
 /// Relative change of a median below which it counts as noise.
 pub const MOVED: f64 = 0.02;
@@ -28,6 +28,9 @@ pub struct Bench {
     /// Figures of PID 1 alone, by candidate.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pid1: BTreeMap<String, Figures>,
+    /// Figures of a quadlet, by system.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub quadlet: BTreeMap<String, Figures>,
 }
 
 /// Reads a bench.json; `None` if the file does not exist.
@@ -59,6 +62,8 @@ pub fn moved(old: &Bench, new: &Bench) -> Vec<String> {
     let mut all = each(&known, "", &old.cases, &new.cases);
     let known: Vec<&Figure> = PID1.iter().collect();
     all.extend(each(&known, "pid1 ", &old.pid1, &new.pid1));
+    let known: Vec<&Figure> = QUADLET.iter().collect();
+    all.extend(each(&known, "quadlet ", &old.quadlet, &new.quadlet));
     all
 }
 
@@ -170,6 +175,8 @@ mod tests {
         let mut figures = accepted.cases.values().flat_map(|f| f.keys());
         assert!(!accepted.cases.is_empty() && !accepted.pid1.is_empty());
         assert!(figures.all(|name| name == BYTES.name || figures::named(FIGURES, name).is_some()));
+        let mut figures = accepted.quadlet.values().flat_map(|f| f.keys());
+        assert!(figures.all(|name| figures::named(QUADLET, name).is_some()));
         let mut figures = accepted.pid1.values().flat_map(|f| f.keys());
         assert!(figures.all(|name| figures::named(PID1, name).is_some()));
     }

@@ -124,7 +124,9 @@ impl Parts {
         let mut layer = userland::select_from(&self.others, peer.picks)?;
         layer.remove_all(peer.without);
         layer.remove_common(base);
-        overlay::apply(&mut layer, &files(peer.name).join("root"))?;
+        for name in peer.above.iter().chain([&peer.name]) {
+            overlay::apply(&mut layer, &files(name).join("root"))?;
+        }
         for (path, target) in peer.links {
             layer.link(path, target);
         }

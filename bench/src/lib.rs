@@ -4,7 +4,7 @@
 //!
 //! Read [`peers`] first, the table of what is compared. [`image`] makes their initrds, [`disk`] the
 //! data disk, [`boot`] boots one once, [`reading`] parses its console. [`pid1`] measures PID 1
-//! alone. [`figures`] are the columns; [`report`], [`svg`] and [`guard`] are the output.
+//! alone, [`quadlet`] the start of a quadlet. [`figures`] are the columns; [`report`], [`svg`] and [`guard`] are the output.
 
 pub mod boot;
 pub mod disk;
@@ -13,6 +13,7 @@ pub mod guard;
 pub mod image;
 pub mod peers;
 pub mod pid1;
+pub mod quadlet;
 pub mod reading;
 pub mod report;
 pub mod svg;

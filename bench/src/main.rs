@@ -11,7 +11,7 @@ use bench::figures::{self, Figures};
 use bench::guard::{self, Bench};
 use bench::image::Parts;
 use bench::peers::{self, OURS, PEERS};
-use bench::{boot, disk, pid1, report, svg};
+use bench::{boot, disk, pid1, quadlet, report, svg};
 use initramfs::fetch::BuildConfig;
 use initramfs::programs::{self, Target};
 use initramfs::progress::Step;
@@ -38,7 +38,7 @@ fn asked() -> Result<Asked> {
     let var = |name| std::env::var(name).unwrap_or_default();
     let (case, runs) = (var("CASE"), var("RUNS"));
     let mut cases = peers::order();
-    cases.push(pid1::NAME);
+    cases.extend([quadlet::NAME, pid1::NAME]);
     let named = case.split([',', ' ']).filter(|c| !c.is_empty());
     for name in named.clone() {
         if !cases.contains(&name) {
@@ -128,10 +128,22 @@ impl Bed {
             all.pid1 = pid1::measure(&Artifacts { kernel, initrd }, runs, &self.dir, step)?;
             return Ok(());
         }
+        if name == quadlet::NAME {
+            all.quadlet.clear();
+            let initrd = self.parts.initrd(&peers::QUADLET, step)?;
+            let candidates = quadlet::candidates(&self.ours, initrd, &peers::QUADLET);
+            let disk = quadlet::disk(self.disk()?, &self.dir)?;
+            all.quadlet = quadlet::measure(&candidates, &disk, runs, &self.dir, step)?;
+            return Ok(());
+        }
         all.cases.remove(name);
         let figures = self.measure(name, runs, step)?;
         all.cases.insert(name.to_owned(), figures);
         Ok(())
+    }
+
+    fn disk(&self) -> Result<&Path> {
+        self.disk.as_deref().context("no data disk was made")
     }
 
     fn measure(&self, name: &str, runs: usize, step: &Step) -> Result<Figures> {
@@ -146,7 +158,7 @@ impl Bed {
                 (Artifacts { kernel, initrd }, peer.append)
             }
         };
-        let disk = self.disk.as_deref().context("no data disk was made")?;
+        let disk = self.disk()?;
         let mut readings = Vec::new();
         for run in 1..=runs {
             let began = Instant::now();

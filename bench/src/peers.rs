@@ -7,6 +7,8 @@
 pub struct Peer {
     /// Name for `CASE=`, in the tables, and of its directory in bench/peers/.
     pub name: &'static str,
+    /// Directories in bench/peers/ of which its own is laid over.
+    pub above: &'static [&'static str],
     /// Description.
     pub what: &'static str,
     /// Files from the packages: path, reason.
@@ -131,10 +133,25 @@ const SYSTEMD_WANTS: &[(&str, &str)] = &[
     ),
 ];
 
+/// Words on the kernel's command line: cards keep their names, and the console gets no status.
+const SYSTEMD_FLAGS: &str = "net.ifnames=0 systemd.show_status=0";
+
+/// The peer of `CASE=quadlet`.
+pub const QUADLET: Peer = Peer {
+    name: "quadlet",
+    above: &["systemd"],
+    what: "the same systemd with podman's generator and one quadlet, without the probe",
+    picks: SYSTEMD,
+    without: SYSTEMD_WITHOUT,
+    links: SYSTEMD_WANTS,
+    append: SYSTEMD_FLAGS,
+};
+
 /// Every peer.
 pub const PEERS: &[Peer] = &[
     Peer {
         name: "shell",
+        above: &[],
         what: "a shell script as PID 1, in the way of Tiny Core and boot2podman: busybox ash",
         picks: &[],
         without: &[],
@@ -143,14 +160,16 @@ pub const PEERS: &[Peer] = &[
     },
     Peer {
         name: "systemd",
+        above: &[],
         what: "systemd with journald, udev and networkd; nothing that such a host can do without",
         picks: SYSTEMD,
         without: SYSTEMD_WITHOUT,
         links: SYSTEMD_WANTS,
-        append: "net.ifnames=0 systemd.show_status=0",
+        append: SYSTEMD_FLAGS,
     },
     Peer {
         name: "busybox",
+        above: &[],
         what: "busybox init",
         picks: &[],
         without: &[],
@@ -159,6 +178,7 @@ pub const PEERS: &[Peer] = &[
     },
     Peer {
         name: "openrc",
+        above: &[],
         what: "OpenRC under its own openrc-init, in parallel",
         picks: &[
             ("usr/sbin/openrc-init", "PID 1"),
@@ -178,6 +198,7 @@ pub const PEERS: &[Peer] = &[
     },
     Peer {
         name: "runit",
+        above: &[],
         what: "runit",
         picks: &[
             ("usr/sbin/runit", "PID 1"),
@@ -192,6 +213,7 @@ pub const PEERS: &[Peer] = &[
     },
     Peer {
         name: "finit",
+        above: &[],
         what: "finit, without plugins",
         picks: &[
             ("usr/sbin/finit", "PID 1"),
@@ -218,7 +240,8 @@ mod tests {
     #[test]
     fn each_peer_has_its_files_and_no_name_is_taken_twice() {
         let mut names = order();
-        for peer in PEERS {
+        names.push(QUADLET.name);
+        for peer in PEERS.iter().chain([&QUADLET]) {
             let root = image::files(peer.name).join("root");
             assert!(root.is_dir(), "{}", root.display());
             assert!(!peer.what.is_empty());

@@ -45,10 +45,7 @@ pub fn finished(console: &str) -> Option<Result<(), String>> {
 pub fn read(console: &str) -> Result<Reading> {
     let mut all = BTreeMap::new();
     for (name, sign) in STAMPS {
-        let head = console.lines().find_map(|l| Some(l.split_once(sign)?.0));
-        let stamp = head.and_then(stamp);
-        let stamp = stamp.with_context(|| format!("the console has no stamped line {sign:?}"))?;
-        all.insert((*name).to_owned(), stamp);
+        all.insert((*name).to_owned(), moment(console, sign)?);
     }
     let line = |sign: &str| console.lines().find_map(|l| Some(l.split_once(sign)?.1));
     let time = |sign: &str| line(sign).and_then(|t| t.trim().parse::<u64>().ok());
@@ -70,6 +67,13 @@ pub fn read(console: &str) -> Result<Reading> {
         );
     }
     Ok(Reading(all))
+}
+
+/// Returns the time stamp in microseconds of the first line with this text.
+pub(crate) fn moment(console: &str, sign: &str) -> Result<u64> {
+    let head = console.lines().find_map(|l| Some(l.split_once(sign)?.0));
+    let stamp = head.and_then(stamp);
+    stamp.with_context(|| format!("the console has no stamped line {sign:?}"))
 }
 
 /// Returns the time stamp at the start of a line of the kernel's log, `[    1.715065] `, in

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! bench.md: the table, and the picture beside it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::figures::{BYTES, FIGURES, Figures};
+use crate::figures::{BYTES, FIGURES, Figures, QUADLET};
 use crate::guard::Bench;
 use crate::pid1::table;
 
@@ -23,7 +24,22 @@ pub fn markdown(bench: &Bench, order: &[&str]) -> String {
         let cells: Vec<String> = cases.iter().map(|(_, all)| figure.cell(all)).collect();
         let _ = writeln!(text, "| {} | {} |", figure.heading(), cells.join(" | "));
     }
-    text + &table::markdown(&bench.pid1)
+    text + &quadlet(&bench.quadlet) + &table::markdown(&bench.pid1)
+}
+
+/// Returns the table of a quadlet; empty if nothing was measured.
+fn quadlet(all: &BTreeMap<String, Figures>) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
+    let names: Vec<&str> = all.keys().map(String::as_str).collect();
+    let mut text = format!("\n## A quadlet\n\n| | {} |\n", names.join(" | "));
+    let _ = writeln!(text, "|---|{}", "---:|".repeat(names.len()));
+    for figure in QUADLET {
+        let cells: Vec<String> = all.values().map(|of| figure.cell(of)).collect();
+        let _ = writeln!(text, "| {} | {} |", figure.heading(), cells.join(" | "));
+    }
+    text
 }
 
 /// Returns the cases, those in `order` first.
@@ -52,5 +68,26 @@ mod tests {
         let row = "| to sshd's banner, ms | 10.0 (9.0 to 11.0) | 1.0 (0.0 to 2.0) |\n";
         assert!(text.contains(row), "{text}");
         assert!(text.contains("| processes at rest | - | - |\n"), "{text}");
+        assert!(!text.contains("quadlet"), "{text}");
+    }
+
+    #[test]
+    fn a_quadlet_has_a_table_of_its_own() {
+        let spread = |at| Spread {
+            min: at,
+            median: at,
+            max: at,
+        };
+        let of = |at| [("container".to_owned(), spread(at))].into();
+        let bench = Bench {
+            quadlet: [("a".to_owned(), of(1_000)), ("z".to_owned(), of(2_500))].into(),
+            ..Bench::default()
+        };
+        let text = markdown(&bench, &[]);
+        let row = "first instruction of a quadlet's container, ms | 1.0 | 2.5 |\n";
+        assert!(
+            text.contains("| | a | z |\n") && text.contains(row),
+            "{text}"
+        );
     }
 }
