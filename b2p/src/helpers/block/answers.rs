@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sys::syscall::{self, Child};
 
-/// Time limit for all answers, in milliseconds. A disk whose driver is loaded has answered the kernel before.
+/// Time limit for all answers. A disk whose driver is loaded has answered the kernel before.
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Children that ask disks, one for each disk.

@@ -116,18 +116,18 @@ impl Drivers {
         if !uevent::without_driver(sysfs, filter).any(|(_, alias)| modules.knows(&alias)) {
             return false;
         }
-        let load = || {
+        let mut load = || {
             let mut load_once = || uevent::coldplug(sysfs, modules, filter) > 0;
             (0..MAX_ROUNDS).take_while(|_| load_once()).for_each(drop);
         };
-        match syscall::in_child(load) {
+        match syscall::in_child(&mut load) {
             Some(child) if child.exited_within(LOAD_MS) => {}
             Some(child) => {
                 warn!("a driver waits for a device that does not answer: it delays no other");
                 self.waiting.push(child);
                 self.waiting.extend(probe_others(sysfs, filter));
             }
-            None => return false,
+            None => load(),
         }
         true
     }

@@ -124,12 +124,12 @@ fn mount_under(args: &[String], marker: &[u8]) -> i32 {
 /// Mounts the file system with the links. Networks that the machine makes are state of the machine where the folder
 /// has none.
 fn link_folder(paths: &Paths, marker: &[u8]) -> Result<()> {
+    let networks = paths.state_dir().join(NETWORKS);
+    atomic_file::directory(&networks, 0o755, 0)?;
     let flags = MsFlags::MS_NODEV | MsFlags::MS_NOSUID;
     let options = Some("mode=755,size=1m");
     mount(Some("containers"), MACHINE, Some("tmpfs"), flags, options)
         .doing(format!("mount a tmpfs on {MACHINE}"))?;
-    let networks = paths.state_dir().join(NETWORKS);
-    atomic_file::directory(&networks, 0o755, 0)?;
     let made = link_all(Path::new(FOLDER), &networks, Path::new(MACHINE), marker);
     if made.is_err() {
         let _ = umount2(MACHINE, MntFlags::MNT_DETACH);
