@@ -4,6 +4,7 @@
 use super::{END, loud, missing, off, on, same, whole};
 use anyhow::{Context, Result, ensure};
 use std::fs;
+use std::path::Path;
 use tests::disks::inspect::{self, Ext};
 use tests::disks::make::{self, Fs, Layout};
 use tests::disks::{self, MIB, taken, userdata};
@@ -156,17 +157,14 @@ fn none_may_be_written() -> Result<()> {
     Ok(fs::remove_dir_all(dir)?)
 }
 
-/// A disk that does not answer, before the data disk and with the same driver.
-#[test]
-fn a_disk_that_does_not_answer_delays_no_other() -> Result<()> {
-    let dir = disks::dir("silent")?;
-    let silent = disks::Image::blank(&dir, "silent", 64)?;
-    let label = "boot2podman-data";
-    let data = make::disk(&dir, "healthy", Layout::Whole, Fs::Ext4, label)?;
-    let machine = tests::machine("data-silent")?
-        .disk(Disk::raw(silent.file()))
-        .disk(Disk::raw(data.file()));
-    let vm = machine.start()?;
+/// Boots a machine whose first disk stops answering once the kernel runs.
+fn beside_a_silent_disk(name: &str, dir: &Path, more: Option<&disks::Image>) -> Result<Guest> {
+    let silent = disks::Image::blank(dir, "silent", 64)?;
+    let machine = tests::machine(name)?.disk(Disk::raw(silent.file()));
+    let vm = match more {
+        Some(disk) => machine.disk(Disk::raw(disk.file())).start()?,
+        None => machine.start()?,
+    };
     // The firmware reads each disk. A byte a second is no answer to the kernel, which comes next.
     vm.wait_console("Linux version", BOOT_LIMIT)?;
     let mut limits = serde_json::json!({ "device": "disk0" });
@@ -175,10 +173,19 @@ fn a_disk_that_does_not_answer_delays_no_other() -> Result<()> {
     }
     vm.qmp_with("block_set_io_throttle", &limits)?;
     let ready = vm.wait_ready(BOOT_LIMIT)?;
-    let guest = Guest::wrap(vm, ready)?;
+    Guest::wrap(vm, ready)
+}
+
+/// A disk that does not answer, before the data disk and with the same driver.
+#[test]
+fn a_disk_that_does_not_answer_delays_no_other() -> Result<()> {
+    let dir = disks::dir("silent")?;
+    let label = "boot2podman-data";
+    let data = make::disk(&dir, "healthy", Layout::Whole, Fs::Ext4, label)?;
+    let guest = beside_a_silent_disk("data-silent", &dir, Some(&data))?;
     let mut checks = Checks::new("silent");
     checks.check("the other disk is used", || on(&guest, "/dev/vdb"));
-    checks.check("it is named", || {
+    checks.check("the silent one is named", || {
         missing(&guest, &["vda: cannot be read: it does not answer"])
     });
     checks.check("off", || {
@@ -187,6 +194,23 @@ fn a_disk_that_does_not_answer_delays_no_other() -> Result<()> {
     });
     checks.check("what is on the data disk afterwards", || {
         Ext::on(&data)?.clean()
+    });
+    checks.finish(&guest)?;
+    Ok(fs::remove_dir_all(dir)?)
+}
+
+#[test]
+fn a_disk_that_does_not_answer_keeps_no_machine_from_its_boot() -> Result<()> {
+    let dir = disks::dir("silent-alone")?;
+    let guest = beside_a_silent_disk("data-silent-alone", &dir, None)?;
+    let mut checks = Checks::new("silent alone");
+    checks.check("in RAM, and nobody can overlook it", || loud(&guest));
+    checks.check("it is named", || {
+        missing(&guest, &["vda: cannot be read: it does not answer"])
+    });
+    checks.check("off", || {
+        guest.vm.power_button()?;
+        guest.vm.wait_exit(END).map(drop)
     });
     checks.finish(&guest)?;
     Ok(fs::remove_dir_all(dir)?)
