@@ -127,13 +127,6 @@ impl Modules {
         })
     }
 
-    /// Returns true if the index has a module for a name or an alias.
-    pub fn knows(&mut self, name: &str) -> bool {
-        self.read_index();
-        let wanted = normal(name);
-        self.is_builtin(&wanted) || self.dep(&wanted).is_some() || !self.resolve(name).is_empty()
-    }
-
     /// Reads the index once; a missing file counts as empty.
     fn read_index(&mut self) {
         if std::mem::replace(&mut self.read, true) {

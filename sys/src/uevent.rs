@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use log::{debug, warn};
 use nix::errno::Errno;
@@ -249,23 +249,19 @@ fn is_one_of(table: &[(&str, &str)], alias: &str) -> bool {
 /// Loads the driver of every device below `sys` that `wanted` selects. Returns the number of
 /// devices that had none and got one; those may have found further devices.
 pub fn coldplug(sys: &Path, modules: &mut Modules, wanted: fn(&str) -> bool) -> usize {
-    without_driver(sys, wanted)
-        .filter(|(_, alias)| load_driver(modules, alias))
-        .count()
-}
-
-/// Returns the directory in sysfs and the modalias of every device below `sys` that `wanted` selects and that
-/// has no driver when the iterator arrives at it. Most devices have a driver that is built in.
-pub fn without_driver(
-    sys: &Path,
-    wanted: fn(&str) -> bool,
-) -> impl Iterator<Item = (PathBuf, String)> {
-    let devices = entries(&sys.join("bus")).into_iter();
-    let devices = devices.flat_map(|bus| entries(&bus.join("devices")));
-    devices.filter_map(move |device| {
-        let alias = alias(&device).filter(|alias| wanted(alias))?;
-        (!device.join("driver").exists()).then_some((device, alias))
-    })
+    let mut given = 0;
+    for bus in entries(&sys.join("bus")) {
+        for device in entries(&bus.join("devices")) {
+            let Some(alias) = alias(&device) else {
+                continue;
+            };
+            // A device with a driver needs no other, and most have one built in.
+            if wanted(&alias) && !device.join("driver").exists() {
+                given += usize::from(load_driver(modules, &alias));
+            }
+        }
+    }
+    given
 }
 
 /// Returns the modalias of a device: in a file of its own or, for cards on the mmc bus, only in the
@@ -293,7 +289,7 @@ pub fn load_driver(modules: &mut Modules, alias: &str) -> bool {
     outcome.is_ok()
 }
 
-fn entries(dir: &Path) -> Vec<PathBuf> {
+fn entries(dir: &Path) -> Vec<std::path::PathBuf> {
     let Ok(read) = fs::read_dir(dir) else {
         return Vec::new();
     };

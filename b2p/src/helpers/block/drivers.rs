@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Loads the drivers of disks and CD drives, which no other part of the boot waits for.
 
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::Path;
 
 use log::{info, warn};
 use sys::modules::Modules;
-use sys::syscall::Child;
 use sys::{config_sources, syscall, uevent};
 
 use super::firmware;
@@ -15,12 +13,6 @@ use super::firmware;
 /// a disk on it; or a USB host, a bridge, a disk. The module loader waits for what a driver
 /// looks for (kernel/module/main.c, async_synchronize_full).
 const MAX_ROUNDS: usize = 4;
-
-/// Time limit for the drivers of one call, in milliseconds. A disk that does not answer keeps its driver in the
-/// function that initializes it: virtio_blk reads the partition table there.
-const LOAD_MS: i32 = 5_000;
-/// Time limit for the devices that a driver did not get to, in milliseconds.
-const PROBE_MS: i32 = 2_000;
 
 /// Selects devices by their modalias.
 type Filter = fn(&str) -> bool;
@@ -31,8 +23,6 @@ pub struct Drivers {
     modules: Option<Modules>,
     /// Devices on slow buses whose drivers were loaded; `None` before that.
     slow: Option<Filter>,
-    /// Children whose drivers still wait for a device.
-    waiting: Vec<Child>,
 }
 
 impl Drivers {
@@ -51,14 +41,7 @@ impl Drivers {
         Drivers {
             modules: modules.inspect_err(|why| warn!("data: {why}")).ok(),
             slow: None,
-            waiting: Vec::new(),
         }
-    }
-
-    /// Returns true while a driver waits for a device that does not answer.
-    pub fn are_waiting(&mut self) -> bool {
-        self.waiting.retain(|child| !child.exited_within(0));
-        !self.waiting.is_empty()
     }
 
     /// Loads the drivers of disks that are known as soon as their driver is loaded.
@@ -107,67 +90,13 @@ impl Drivers {
     }
 
     /// Loads the drivers of the devices that `filter` selects; returns false if there was
-    /// nothing to load. A child loads them, because a driver may wait for its device for ever.
+    /// nothing to load.
     pub fn load(&mut self, filter: Filter) -> bool {
-        let sysfs = Path::new(uevent::SYSFS);
         let Some(modules) = &mut self.modules else {
             return false;
         };
-        if !uevent::without_driver(sysfs, filter).any(|(_, alias)| modules.knows(&alias)) {
-            return false;
-        }
-        let mut load = || {
-            let mut load_once = || uevent::coldplug(sysfs, modules, filter) > 0;
-            (0..MAX_ROUNDS).take_while(|_| load_once()).for_each(drop);
-        };
-        match syscall::in_child(&mut load) {
-            Some(child) if child.exited_within(LOAD_MS) => {}
-            Some(child) => {
-                warn!("a driver waits for a device that does not answer: it delays no other");
-                self.waiting.push(child);
-                self.waiting.extend(probe_others(sysfs, filter));
-            }
-            None => load(),
-        }
-        true
-    }
-}
-
-/// Has the kernel look for the drivers of devices that have none: a driver that waits for its first device has
-/// not got to the others. Returns the children that wait as well.
-fn probe_others(sysfs: &Path, filter: Filter) -> Vec<Child> {
-    let others = uevent::without_driver(sysfs, filter);
-    let children = others.filter_map(|(device, _)| probe(&device));
-    let mut children: Vec<Child> = children.collect();
-    let deadline = Instant::now() + Duration::from_millis(PROBE_MS as u64);
-    children.retain(|child| {
-        let left = deadline.saturating_duration_since(Instant::now());
-        !child.exited_within(i32::try_from(left.as_millis()).unwrap_or(0))
-    });
-    children
-}
-
-/// Has a child write the name of a device to `drivers_probe` of its bus (Documentation/ABI/testing/sysfs-bus).
-fn probe(device: &Path) -> Option<Child> {
-    let file = probe_file(device)?;
-    let name = device.file_name()?.to_str()?;
-    syscall::in_child(|| {
-        let _ = std::fs::write(&file, name);
-    })
-}
-
-/// Returns the file of the bus: `…/bus/virtio/devices/virtio1` -> `…/bus/virtio/drivers_probe`.
-fn probe_file(device: &Path) -> Option<PathBuf> {
-    Some(device.parent()?.parent()?.join("drivers_probe"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_bus_has_a_file_for_devices_without_a_driver() {
-        let file = probe_file(Path::new("/sys/bus/virtio/devices/virtio1"));
-        assert_eq!(file, Some("/sys/bus/virtio/drivers_probe".into()));
+        let sysfs = Path::new(uevent::SYSFS);
+        let mut load_once = || uevent::coldplug(sysfs, modules, filter) > 0;
+        (0..MAX_ROUNDS).take_while(|_| load_once()).count() > 0
     }
 }

@@ -90,12 +90,10 @@ impl Search<'_> {
         }
     }
 
-    /// Returns true while a disk that may be the data disk does not answer, for [`ANSWERS_LIMIT`] at most, or its
-    /// driver is still being loaded. No other disk is formatted meanwhile.
+    /// Returns true while a disk that may be the data disk does not answer, for [`ANSWERS_LIMIT`] at most. No other
+    /// disk is formatted meanwhile.
     fn awaits_answers(&mut self) -> bool {
-        let is_early = self.began.elapsed() < ANSWERS_LIMIT;
-        self.options.selector != DiskSelector::Off
-            && ((is_early && self.answers.awaits_any()) || self.wait.drivers.are_waiting())
+        self.began.elapsed() < ANSWERS_LIMIT && self.answers.awaits_any()
     }
 
     fn choose_by(&self, devices: &[Device], selector: &DiskSelector) -> Choice {
