@@ -53,9 +53,11 @@ pub use shell::Shell;
 /// system call that it sleeps in are among them.
 pub const CRASH_BYTES: usize = 512;
 
-/// Script for a guest: PID 1 crashes by a fault of its own, as [`ns::Running::crash`] makes it.
+/// Script for a guest: PID 1 crashes by a fault of its own, as [`ns::Running::crash`] makes it. The bytes are one
+/// write: PID 1 may wake up and crash between two, and busybox's dd repeats for ever a write that returns 0, as one to
+/// the memory of a program does that is gone (proc_pid_mem(5)).
 pub const CRASH: &str =
     "until read -r all < /proc/1/syscall && [ \"$all\" != running ]; do :; done;
      all=${all% *};
-     dd if=/dev/zero of=/proc/1/mem bs=1 count=512 seek=$((${all##* })) conv=notrunc 2>/dev/null;
+     dd if=/dev/zero of=/proc/1/mem bs=512 count=1 oflag=seek_bytes seek=$((${all##* })) conv=notrunc 2>/dev/null;
      kill -CONT 1";
