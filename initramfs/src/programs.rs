@@ -176,6 +176,11 @@ fn link_flags() -> Vec<String> {
     // lld takes no member out of libc.a for them, and the call would jump to address 0.
     let mut options = vec!["-T", "sys/link.ld", "--no-eh-frame-hdr", "--build-id=none"];
     options.push("--undefined=getrandom");
+    if lld {
+        // One copy of functions whose instructions are the same. Rust gives no function an address
+        // of its own (reference, "Function pointer types").
+        options.push("--icf=all");
+    }
     if musl_reads_relr(&version) {
         // Relocations as a bitmap (DT_RELR), instead of 24 bytes for each.
         options.extend(match lld {
