@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Files of users and groups. With `b2p.etc=all` they are on the data disk, for which PID 1 waits for a
-//! limited time.
+//! Files of users and groups. With `b2p.etc=all` these files are on the data disk, for which PID 1
+//! waits for a limited time.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::bounded::bounded_read;
 /// Number of bytes of a file that are read.
 const MAX_BYTES: u64 = 1 << 20;
 /// Time limit for a disk to answer, in milliseconds. PID 1 does nothing else meanwhile; a disk that
-/// works answers within a fraction of it on a busy host.
+/// works answers within a fraction of the limit on a busy host.
 const LIMIT_MS: i32 = 5000;
 
 /// Returns the text of a file; an empty one if there is none.

@@ -58,8 +58,8 @@ pub const USERLAND_PHASES: &[Phase] = &[
 
 /// Phases that configure this machine; the services start after these phases. A template is a virtual
 /// machine whose memory a host copies. A template skips the phases with `not_template`, which create the
-/// identity of a machine, or touch what differs between copies: network cards and fw_cfg. Each copy runs all
-/// phases of this table ([`crate::reactions`]).
+/// identity of a machine, or touch the parts that differ between copies: network cards and fw_cfg. Each copy
+/// runs all phases of this table ([`crate::reactions`]).
 #[rustfmt::skip]
 pub const MACHINE_PHASES: &[Phase] = &[
     Phase { name: "devices",        when: not_template,            run: open_uevents_and_load_drivers,          why: "fw_cfg, power buttons and network cards get their drivers, and later uevents are received" },

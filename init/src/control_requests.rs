@@ -80,7 +80,7 @@ fn note(manager: &mut Manager, name: &Name, input: fn(ServiceId) -> services::In
 }
 
 /// Loads the file of a user service. A file with a fault is listed as degraded. A service that
-/// runs, and therefore cannot change, is not listed: it runs as its user wanted before.
+/// runs, and therefore cannot change, is not listed: the service runs as its earlier file defines.
 fn load(state: &mut SystemState, manager: &mut Manager, name: &Name) -> Result<()> {
     let supervisor = manager.supervisor();
     let id = supervisor.find(name.as_str());
@@ -94,11 +94,11 @@ fn load(state: &mut SystemState, manager: &mut Manager, name: &Name) -> Result<(
     loaded
 }
 
-/// Loads the copies of the file, and of those of users and groups, that the client has put into RAM:
-/// PID 1 waits for no disk. All user services are loaded in this way, quadlets included.
+/// Loads the copies of the file, and of the files of users and groups, that the client has put into
+/// RAM: PID 1 waits for no disk. All user services are loaded in this way, quadlets included.
 ///
 /// # Errors
-/// The name is reserved, the file or those of users and groups cannot be read, or the file has faults.
+/// The name is reserved, the file or a file of users or groups cannot be read, or the file has faults.
 pub fn load_file(manager: &mut Manager, name: &Name) -> Result<()> {
     if service_table::is_reserved(name.as_str()) {
         let why = LoadError::Definition(name.as_str().to_owned(), DefinitionError::NameTaken);

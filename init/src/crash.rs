@@ -3,8 +3,8 @@
 //!
 //! The kernel panics when PID 1 ends. A Rust panic and a fault signal therefore execute the
 //! program again, which keeps the pid, the children and every running service; the new program
-//! takes them over ([`crate::recovery`]). Nothing of the handlers allocates or takes a lock: with
-//! `panic=abort` and in a signal handler it is the last code of its program.
+//! takes them over ([`crate::recovery`]). The handlers neither allocate nor take a lock: with
+//! `panic=abort` and in a signal handler their code is the last of its program.
 #![expect(unsafe_code, reason = "signal handlers, exec without allocation")]
 
 use std::cell::UnsafeCell;
@@ -52,14 +52,14 @@ static SHUTDOWN: AtomicU8 = AtomicU8::new(0);
 /// PID 1 then had no memory for the pause, most likely.
 static HAS_PAUSED: AtomicBool = AtomicBool::new(false);
 
-/// Stack of the signal handlers, since a fault may be an overflow of the usual stack. Part of the
-/// program, because there may be no memory for it.
+/// Stack of the signal handlers, since a fault may be an overflow of the usual stack. The stack is
+/// part of the program, because there may be no memory to allocate.
 struct SignalStack(UnsafeCell<[u8; 32 * 1024]>);
-// SAFETY: only the kernel uses it, and only for a handler.
+// SAFETY: only the kernel uses the stack, and only for a handler.
 unsafe impl Sync for SignalStack {}
 static SIGNAL_STACK: SignalStack = SignalStack(UnsafeCell::new([0; 32 * 1024]));
 
-/// Records that a shutdown has begun: it continues after a crash.
+/// Records that a shutdown has begun; the shutdown continues after a crash.
 pub fn set_shutdown(kind: ShutdownKind) {
     SHUTDOWN.store(kind.letter(), Ordering::Relaxed);
 }
@@ -69,7 +69,8 @@ pub fn set_paused() {
     HAS_PAUSED.store(true, Ordering::Relaxed);
 }
 
-/// Installs the panic hook and the handlers of fault signals; `before` is what has happened so far.
+/// Installs the panic hook and the handlers of fault signals; `before` is the record of earlier
+/// crashes.
 pub fn install_handlers(before: Crashes) {
     CRASHES.store(before.in_a_row, Ordering::Relaxed);
     SHUTDOWN_CRASHES.store(before.in_shutdown, Ordering::Relaxed);
@@ -129,8 +130,8 @@ extern "C" fn on_fault(signal: libc::c_int, info: *const libc::siginfo_t, _: *co
     }
 }
 
-/// Returns true if a fault of this program raised the signal. Any other is from another process,
-/// and means nothing.
+/// Returns true if a fault of this program raised the signal. Any other signal is from another
+/// process, and has no effect.
 ///
 /// Other processes can send no `si_code` of 0 or above, nor `SI_TKILL` (kernel/signal.c,
 /// do_rt_sigqueueinfo), but the kernel sends some for them: fcntl(2) with `F_SETSIG` any signal

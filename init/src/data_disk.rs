@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The data disk as PID 1 knows it: by the reports of `b2p data`, which finds, formats and
-//! mounts the disk.
+//! The data disk, known to PID 1 by the reports of `b2p data`, which finds, formats and mounts the
+//! disk.
 
 use std::path::Path;
 
@@ -71,8 +71,8 @@ pub fn is_present(name: &str) -> bool {
     Path::new(CLASS_BLOCK).join(name.replace('/', "!")).exists()
 }
 
-/// Returns where the state directory is: the device of the data disk, or `ram`. A run of `b2p data` that is
-/// late may have mounted the disk and not have reported it: the kernel's list of mounts decides.
+/// Returns the place of the state directory: the device of the data disk, or `ram`. A late run of `b2p
+/// data` may have mounted the disk without a report yet: the kernel's list of mounts decides.
 #[must_use]
 pub fn place(state: &mut SystemState) -> String {
     let reported = state.data_device().map(str::to_owned);

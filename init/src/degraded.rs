@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! List of the parts of the machine that were requested and do not work.
 //!
-//! Each line belongs to the part of the machine that it is about: a service, a phase of the boot,
-//! a flag. A part that is judged anew replaces its lines by those that are true now
-//! ([`DegradedList::set`]); the log names the lines that are gone as well as those that are new.
+//! Each line belongs to one part of the machine: a service, a phase of the boot, a flag. A new
+//! check of a part replaces its lines by the lines that are true now ([`DegradedList::set`]); the
+//! log names the removed lines as well as the new ones.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -18,9 +18,9 @@ use sys::paths::DEGRADED;
 pub struct Degraded {
     /// Part of the machine.
     pub what: String,
-    /// Reason, and what would be right.
+    /// Reason, and the state or value that would be right.
     pub why: String,
-    /// Part that takes the line back: mostly `what` itself, or the service that reports it.
+    /// Part that takes the line back: mostly `what` itself, or the service that reports `what`.
     origin: String,
 }
 
@@ -45,7 +45,8 @@ pub struct DegradedList {
 }
 
 impl DegradedList {
-    /// Adds a line to those of `what` unless the list has it, and logs it on every console.
+    /// Adds a line to the lines of `what` unless the list has the line, and logs the line on every
+    /// console.
     pub fn add(&mut self, what: &str, why: impl Display) {
         let line = Degraded::new(what, what, &why);
         if !self.lines.contains(&line) {

@@ -2,9 +2,10 @@
 //! Configuration that becomes known while the machine boots. Host name, keys and user change at once;
 //! services start and stop accordingly.
 //!
-//! `b2p data` copies that of the data disk to [`DISK_CONFIG_DIR`], in RAM, before it ends. `b2p cloud`
-//! and `b2p ignition` write what follows from a document to [`DOCUMENT_CONFIG`]. PID 1 applies it when
-//! the end of the helper is noted and before any service that waits for the helper starts.
+//! `b2p data` copies the configuration of the data disk to [`DISK_CONFIG_DIR`], in RAM, before it
+//! ends. `b2p cloud` and `b2p ignition` write the configuration of a document to [`DOCUMENT_CONFIG`].
+//! PID 1 applies a configuration when the end of the helper is noted and before any service that waits
+//! for the helper starts.
 
 use std::path::Path;
 
@@ -35,7 +36,7 @@ pub fn apply(context: &mut Context<'_>, _: &Event) {
     change(context, config, "what is on the data disk");
 }
 
-/// Applies what `b2p cloud` or `b2p ignition` has found.
+/// Applies the configuration that `b2p cloud` or `b2p ignition` has found.
 pub fn apply_document(context: &mut Context<'_>, _: &Event) {
     if Path::new(DOCUMENT_CONFIG).exists() {
         change(context, config_sources::read().0, "a document of the host");
@@ -50,7 +51,7 @@ fn change(context: &mut Context<'_>, config: Config, source: &str) {
     }
     info!("{source} changes the configuration");
     log::set_max_level(kmsg::level_filter(state.config.loglevel));
-    // A user whom the source names is there before the services that run as the user.
+    // A user named by the source exists before the services that run as the user.
     apply_identity(state, &before);
     revise(context, &before);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Disks that are in use although no mount shows it: by a mount namespace that a process which
 //! cannot be killed keeps, a clone of a mount inside an overlay, a swap file, a loop device below
-//! another. The kernel makes all file systems read-only past all that (SysRq u,
+//! another. The kernel makes all file systems read-only in spite of these uses (SysRq u,
 //! Documentation/admin-guide/sysrq.rst), which leaves them clean.
 
 use std::fs;

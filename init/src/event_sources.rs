@@ -236,7 +236,7 @@ impl EventSources {
     }
 
     /// Returns true if the child of the last [`EventSources::keep_status_of`] has ended with status 0, false
-    /// if it has ended in any other way; `None` while it runs.
+    /// if the child has ended in any other way; `None` while the child runs.
     pub fn outcome(&self, child: &Child) -> Option<bool> {
         if !child.exited_within(0) {
             return None;
@@ -259,7 +259,7 @@ impl EventSources {
     }
 
     /// Sleeps until an event, or until `until` at the latest. An orphan is reaped without leaving the sleep,
-    /// so that it costs neither a new list of descriptors nor a look at every service.
+    /// and so costs neither a new list of descriptors nor a check of every service.
     fn sleep(&self, manager: &Manager, until: Option<Millis>) -> Wakeup {
         let watched = self.watched(manager);
         let fds = || watched.iter().map(|(_, fd)| *fd);

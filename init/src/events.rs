@@ -16,10 +16,10 @@ use crate::saved_state::SavedState;
 use crate::shutdown;
 use crate::state::SystemState;
 
-/// The loop, with everything that it works on.
+/// The event loop, and the data that it works on.
 pub struct EventLoop<'a> {
     context: Context<'a>,
-    /// Events whose reaction has to wait for another event, at most one for each reaction. They are
+    /// Events whose reaction has to wait for another event, at most one for each reaction. The events are
     /// dropped with the loop: the services of a later loop have not run yet, and find the devices themselves.
     waiting: Vec<(&'static Reaction, Event)>,
 }

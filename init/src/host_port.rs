@@ -20,7 +20,7 @@ use crate::event_sources::Event;
 
 /// Directory of the ports (drivers/char/virtio_console.c).
 const PORTS: &str = "/sys/class/virtio-ports";
-/// Name of the port, which Fedora CoreOS gave it.
+/// Name of the port, chosen by Fedora CoreOS.
 const NAME: &str = "org.fedoraproject.port.0";
 /// The line that podman machine waits for.
 const LINE: &[u8] = b"Ready\n";

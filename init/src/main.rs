@@ -2,9 +2,9 @@
 //! PID 1 of boot2podman, and the applets that are the same binary under other names. The boot
 //! itself is [`init::boot`]: read that first.
 //!
-//! The entry point is C's `main` and not Rust's, whose preparations end the program if they fail:
-//! the standard library opens /dev/null for standard descriptors that are closed, and allocates a
-//! signal stack (std/src/sys/pal/unix/mod.rs, `init`). PID 1 must not end.
+//! The entry point is C's `main` and not Rust's, since a failure in the preparations of Rust's
+//! `main` ends the program: the standard library opens /dev/null for standard descriptors that are
+//! closed, and allocates a signal stack (std/src/sys/pal/unix/mod.rs, `init`). PID 1 must not end.
 #![cfg_attr(not(test), no_main)]
 #![expect(unsafe_code, reason = "C's main and its arguments, a disposition")]
 
@@ -17,7 +17,7 @@ use sys::signals::Signals;
 /// Entry point, called by the kernel or by another program.
 ///
 /// # Safety
-/// C's start code calls it, once, with the arguments and a NULL.
+/// C's start code calls the function, once, with the arguments and a NULL.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     let argc = usize::try_from(argc).unwrap_or(0);

@@ -29,7 +29,7 @@ pub fn load_followers(modules: &mut Modules) {
     for prefetch in PREFETCH {
         if modules.has_loaded(prefetch.first) {
             for name in prefetch.followers {
-                // A program that needs the module requests it again, and gets the error.
+                // A program that needs the module requests the module again, and gets the error.
                 let outcome = modules.load(name);
                 debug!("with {}: {name}: {outcome:?}", prefetch.first);
             }

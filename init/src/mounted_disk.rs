@@ -15,7 +15,7 @@ const USUAL_LIST_BYTES: usize = 8 * 1024;
 const CONTAINERS: &[u8] = b"/var/lib/containers";
 
 /// Device of the mount with the containers, from the kernel's list of mounts. The list is long, and is read
-/// only when it has changed.
+/// only after a change.
 #[derive(Debug, Default)]
 pub struct MountedDisk {
     list: Option<File>,

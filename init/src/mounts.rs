@@ -48,7 +48,7 @@ const fn entry(
     }
 }
 
-/// Mounts in the rootfs, before anything else; they move to the new root.
+/// Mounts in the rootfs, before anything else; these mounts move to the new root.
 #[rustfmt::skip]
 const API: &[Mount] = &[
     entry("/dev",  "devtmpfs", NOSUID.union(NOEXEC), "mode=0755,size=2m", false, "the kernel makes the device nodes; there is no udev"),
@@ -106,8 +106,8 @@ pub fn mount_api() -> Result<()> {
     mount_all(API)
 }
 
-/// Mounts /proc again if it was unmounted: without it PID 1 knows neither the processes
-/// nor the mounts.
+/// Mounts /proc again if it was unmounted: without /proc PID 1 knows neither the processes nor the
+/// mounts.
 ///
 /// # Errors
 /// /proc cannot be mounted.
@@ -190,7 +190,7 @@ fn mount_entry(entry: &Mount) -> nix::Result<()> {
     if already_mounted(entry) {
         return Ok(());
     }
-    // Below /sys no directory can be created: the kernel has it or has not.
+    // Below /sys no directory can be created: the kernel makes the directory, or has none.
     let _ = fs::create_dir_all(entry.target);
     let (fstype, data) = (Some(entry.fstype), Some(entry.data));
     let data = data.filter(|options| !options.is_empty());
@@ -242,8 +242,8 @@ fn create_links() {
     }
 }
 
-/// Creates a link in place of whatever has its name: devtmpfs has a node /dev/ptmx, and only the
-/// one of devpts has the right permissions.
+/// Creates a link in place of any file of its name: devtmpfs has a node /dev/ptmx, and only the
+/// node of devpts has the right permissions.
 fn replace_link(path: &str, target: &str) {
     let _ = fs::remove_file(path);
     symlink(target, path).unwrap_or_else(|e| warn!("link {path}: {e}"));

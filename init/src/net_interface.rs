@@ -9,8 +9,8 @@ use sys::net::{SYS_CLASS_NET, ethernet_interfaces};
 /// Name of early drivers in a degraded line.
 pub const DRIVERS: &str = "drivers";
 
-/// Returns why no interface of this machine can get what `net` asks for; `None` if one can, or
-/// if `net` asks for nothing.
+/// Returns the reason if no interface of this machine can get the configuration of `net`; `None` if
+/// one can, or if `net` is empty.
 #[must_use]
 pub fn missing_interface(net: &Net) -> Option<String> {
     if *net == Net::Off {

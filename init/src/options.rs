@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Options of `init run`: those of tini, dumb-init and catatonit, distinguished by name where they
-//! differ.
+//! Options of `init run`: the options of tini, dumb-init and catatonit, distinguished by name where
+//! they differ.
 
 use std::ffi::c_int;
 

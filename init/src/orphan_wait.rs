@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Descriptors of one sleep as a set in the kernel (epoll(7)), for a sleep in which many orphans end.
 //!
-//! poll(2) enters every descriptor into a queue and takes each out again, at each call; epoll_wait(2) looks at
-//! those alone that are ready. The set lives no longer than the list that it is made of: a descriptor that is
-//! closed meanwhile would stay in a set for as long as a child has a copy of it.
+//! poll(2) enters every descriptor into a queue and takes each out again, at each call; epoll_wait(2) examines
+//! only the descriptors that are ready. The set lives no longer than the list that it is made of: a descriptor
+//! that is closed meanwhile would stay in a set for as long as a child has a copy of the descriptor.
 
 use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;

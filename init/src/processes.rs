@@ -47,8 +47,8 @@ fn process_name(pid: u32) -> Option<String> {
 }
 
 /// Returns the name in a line of proc_pid_stat(5), unless the process is a kernel thread or has ended. The first
-/// thread of a process is a zombie while others still end: they hold the program and the files of the process,
-/// and so the disk that these are on (kernel/exit.c, delay_group_leader).
+/// thread of a process is a zombie while other threads still end: the latter hold the program and the files of
+/// the process, and so the disk of these files (kernel/exit.c, delay_group_leader).
 fn user_process(stat: &str) -> Option<&str> {
     let (head, tail) = stat.rsplit_once(')')?;
     let name = head.split_once('(')?.1;

@@ -5,7 +5,7 @@
 //! database and the layers of containers have a limit each, so that a container that fills its layer
 //! can be removed, and a user can still log in. All limits together leave room for the programs that
 //! run and for the pages of the userland, which the kernel drops first and reads again at once. Without
-//! these pages the kernel kills processes for want of memory, although files have taken it.
+//! these pages the kernel kills processes for lack of memory, although files use most of the memory.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -73,9 +73,10 @@ const FILE_SYSTEMS: &[Tmpfs] = &[
 ];
 
 /// Directories of the file systems: mode, and the place in the root to which each is bound, in this
-/// order; none for those of the overlay. podman writes its list of layers before it removes one;
-/// its other lists are written after that, when there is room. The directory of the layers itself
-/// cannot be a mount: podman unmounts it when it is idle (containers/storage, overlay: Cleanup).
+/// order; none for the directories of the overlay. podman writes its list of layers before it
+/// removes a layer; its other lists are written after the removal, when there is room. The
+/// directory of the layers itself cannot be a mount: an idle podman unmounts it
+/// (containers/storage, overlay: Cleanup).
 #[rustfmt::skip]
 const DIRECTORIES: &[(&str, u32, Option<&str>)] = &[
     ("root/upper",           0o755,  None),
@@ -87,7 +88,7 @@ const DIRECTORIES: &[(&str, u32, Option<&str>)] = &[
     ("podman/db",            0o700,  Some("var/lib/containers/db")),
     ("podman/layers",        0o700,  Some("var/lib/containers/storage/overlay-layers")),
 ];
-/// Link to podman's database, in its place in the root. SQLite follows it and has its journal
+/// Link to podman's database, in its place in the root. SQLite follows the link and has its journal
 /// beside the database (sqlite3, os_unix.c: unixFullPathname).
 const DATABASE: (&str, &str) = ("var/lib/containers/storage/db.sql", "../db/db.sql");
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Reactions of PID 1 to events, in one table: [`REACTIONS`].
 //!
-//! Services that wait for an event start after all reactions to it: the supervisor notes an
-//! event first and acts on it later.
+//! Services that wait for an event start after all reactions to the event: the supervisor first
+//! notes an event and later acts on it.
 
 use std::path::Path;
 
@@ -39,7 +39,7 @@ pub enum Trigger {
     /// The service of this name has ended, or could not be started, and is not restarted.
     Ended(&'static str),
     /// A service is ready, late, has ended, is started again, cannot have its socket, or has written a report;
-    /// or a start of it was cancelled.
+    /// or a start of the service was cancelled.
     ServiceChanged,
     /// All gates of the ready line are ready, have failed, or are late.
     NoGatePending,
@@ -53,7 +53,7 @@ pub enum Trigger {
     FoldersChanged,
     /// A CD drive appeared, or may have, because uevents were lost.
     NewCdDrive,
-    /// A port to the host has its name, or may have it, because uevents were lost.
+    /// A port to the host has its name, or may have its name, because uevents were lost.
     NewHostPort,
     /// A disk or a partition vanished, or may have, because uevents were lost.
     DiskRemoved,
@@ -227,7 +227,7 @@ fn is_data_candidate(context: &Context<'_>, event: &Event) -> When {
     now_or_never(is_new && context.state.data_device().is_none())
 }
 
-/// Returns `Now` if the data disk is gone: it is the one that vanished, or sysfs has it no longer.
+/// Returns `Now` if the data disk is gone: the event names it, or sysfs has no such disk.
 fn is_data_disk(context: &Context<'_>, event: &Event) -> When {
     let device = context.state.data_device();
     let Some(name) = device.and_then(|device| device.strip_prefix("/dev/")) else {
@@ -350,7 +350,7 @@ fn update_network_degraded(context: &mut Context<'_>, _: &Event) {
     let missing = missing_interface(&context.state.config.net);
     let supervisor = context.manager.supervisor();
     let id = supervisor.find(NET);
-    // The service itself reports what is wrong once it has started or failed.
+    // The service itself reports its faults once it has started or failed.
     let has_outcome =
         |id: &ServiceId| matches!(supervisor.state(*id), State::Up { .. } | State::Failed);
     match (missing, id.filter(has_outcome)) {

@@ -28,8 +28,8 @@ const MAX_DEGRADED_BYTES: u64 = 16 * 1024;
 const SSH_PORT: u16 = 22;
 /// Time limit for the addresses of the interfaces, in milliseconds.
 const ADDRESS_MS: i32 = 500;
-/// Console log level after the boot (sysctl kernel.printk): warnings still break into what a
-/// person types; notices (each sudo is one) and less are in the log alone.
+/// Console log level after the boot (sysctl kernel.printk): warnings still interrupt the input line
+/// of a terminal; notices (each sudo is one) and less are in the log alone.
 const CONSOLE_LEVEL: u8 = 5;
 
 /// Returns true if every gate of the ready line is ready, has failed, or is late.
@@ -39,7 +39,7 @@ pub fn no_gate_pending(manager: &Manager) -> bool {
     s.ids().all(|id| s.readiness(id) != Readiness::Pending)
 }
 
-/// Starts the services that belong to the boot, or those that come after it.
+/// Starts the services of the boot, or the services that follow the ready line.
 pub fn start_services(manager: &mut Manager, config: &Config, after_ready: bool) {
     for id in manager.supervisor().ids() {
         let def = manager.supervisor().definition(id);
@@ -51,7 +51,7 @@ pub fn start_services(manager: &mut Manager, config: &Config, after_ready: bool)
     }
 }
 
-/// Starts the services that come after the ready line.
+/// Starts the services that follow the ready line.
 pub fn start_after_ready(context: &mut Context<'_>, _: &Event) {
     start_services(context.manager, &context.state.config, true);
 }
@@ -86,7 +86,7 @@ pub fn update_degraded_of_event(context: &mut Context<'_>, event: &Event) {
     }
 }
 
-/// Replaces the degraded lines of a service that is started again by those of its report, if it has one: a
+/// Replaces the degraded lines of a restarted service by the lines of its report, if there is a report: a
 /// start that fails each time.
 fn report_failed_start(context: &mut Context<'_>, id: ServiceId) {
     let Some(def) = context.manager.supervisor().definition(id) else {
@@ -192,7 +192,7 @@ pub fn announce(context: &mut Context<'_>, _: &Event) {
 
 /// Returns the first address of the interfaces. A child asks the kernel, whose answer waits for the lock of all
 /// interfaces (net/core/rtnetlink.c, `rtnl_lock`): a driver that brings a card up and waits for its hardware
-/// holds it.
+/// holds the lock.
 fn first_address() -> Option<IpAddr> {
     let ask = || {
         let addresses = net::interface_addresses().into_iter();

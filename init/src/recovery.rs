@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Recovery from a crash of PID 1: the new execution takes over the services that still run.
 //!
-//! The saved state ([`crate::saved_state`]) has the services that are requested, and the kernel's cgroups have
-//! those that run: a process counts if it is a child of PID 1 in the cgroup of the service. A service that has
-//! ended meanwhile is reaped and started again by its policy.
+//! The saved state ([`crate::saved_state`]) has the requested services, and the kernel's cgroups have the
+//! running services: a process counts if it is a child of PID 1 in the cgroup of the service. A service that
+//! has ended meanwhile is reaped and started again by its policy.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -25,8 +25,8 @@ use crate::state::SystemState;
 use crate::state_file::read_inherited;
 use crate::{control_requests, crash, data_disk, rescue, root, shutdown, startup};
 
-/// Pause before the services are taken over, after the second crash in a row, in milliseconds. It
-/// doubles with each further crash: a crash loop costs little, and ends by itself.
+/// Pause before the services are taken over, after the second crash in a row, in milliseconds. The
+/// pause doubles with each further crash: a crash loop costs little, and ends by itself.
 const PAUSE_MS: Millis = 1_000;
 /// Longest pause, in milliseconds.
 const MAX_PAUSE_MS: Millis = 30_000;
@@ -55,7 +55,7 @@ pub fn run(signals: Signals, crashes: u8, shutdown: Option<ShutdownKind>) -> ! {
     let saved = SavedState::parse(&text);
     let lines = saved.iter().flat_map(|saved| &saved.degraded);
     lines.for_each(|line| state.degraded.restore(line));
-    // Nobody waits for the loader of these drivers any more; they are loaded anew.
+    // The loader of these drivers belonged to the earlier execution; the drivers are loaded anew.
     state.degraded.set(DRIVERS, []);
     let crash = crash_line(crashes, pause);
     state.degraded.set("init", [("init", crash.as_str())]);

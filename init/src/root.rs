@@ -8,7 +8,7 @@
 //!        └─ overlay                 becomes /
 //! ```
 //! The overlay is *mounted over* the rootfs and never is the rootfs: pivot_root(2) refuses when
-//! the current root is the rootfs (crun#1507). podman's own overlay must not lie on an overlay
+//! the current root is the rootfs (crun#1507). podman's own overlay must not be on an overlay
 //! (containerd#2071), so container storage is a bind mount of a tmpfs itself.
 
 use std::fs;
@@ -48,7 +48,7 @@ const MOUNT_POINTS_OPTIONS: &str = "mode=0700,size=64k";
 
 /// Mounts that move to the new root, with everything below them.
 const MOVED_MOUNTS: &[&str] = &["/dev", "/proc", "/sys", "/run"];
-/// Files of the initrd that the userland uses where they are, so that each exists once.
+/// Files of the initrd that the userland uses in place, so that each exists once.
 const BIND_MOUNTS: &[(&str, &str)] = &[
     ("/init", "usr/lib/boot2podman/init"),
     ("/init", "usr/libexec/podman/catatonit"),
@@ -76,7 +76,7 @@ pub fn detect_container() {
     IN_CONTAINER.store(has_userland(), Ordering::Relaxed);
 }
 
-/// Sets what [`detect_container`] found out before a crash.
+/// Restores the result of [`detect_container`] from before a crash.
 pub fn restore_container(in_container: bool) {
     IN_CONTAINER.store(in_container, Ordering::Relaxed);
 }
@@ -138,13 +138,13 @@ pub fn load_button_modules(verify: &mut bool) -> Result<()> {
 /// Assembles the root and switches to it.
 ///
 /// # Errors
-/// A step fails. Unless it is one of the switch itself, the root is still the rootfs.
+/// A step fails. After the failure of a step before the switch, the root is still the rootfs.
 pub fn assemble() -> Result<()> {
     for dir in [LOWER_DIR, RAM_DIR, ROOT_DIR] {
         fs::create_dir_all(dir).on(dir)?;
     }
     image::mount_image(IMAGE, LOWER_DIR, Path::new(LOOP_MODULE))?;
-    // A tmpfs over the mount points: they vanish with it, and its mounts with them.
+    // A tmpfs over the mount points: its end removes them, and with them the mounts below.
     mount_on(
         "ram",
         RAM_DIR,
@@ -207,8 +207,8 @@ fn switch_root() -> Result<()> {
     Ok(())
 }
 
-/// Deletes the files of the unpacked initrd that are not in use, and returns the number of bytes
-/// that this frees.
+/// Deletes the files of the unpacked initrd that are not in use, and returns the number of freed
+/// bytes.
 fn free_initrd(old_root: OwnedFd) -> u64 {
     match fstat(&old_root) {
         Ok(root) => delete_tree(old_root, root.st_dev),

@@ -56,8 +56,8 @@ pub fn base(path: &[u8]) -> &[u8] {
     path.rsplit(|b| *b == b'/').next().unwrap_or(path)
 }
 
-/// Writes a message in one piece. The standard library's streams have buffers that would be the
-/// larger half of this mode.
+/// Writes a message in one piece. The buffers of the standard library's streams would be the larger
+/// half of this mode.
 fn tell(fd: c_int, parts: &[&str]) {
     let text = parts.concat();
     // SAFETY: a live buffer. An error cannot be reported anywhere.
@@ -173,7 +173,7 @@ fn reaps() -> bool {
     on != 0 || std::process::id() == 1
 }
 
-/// The signal mask as it was found, and the signals that this process waits for.
+/// The inherited signal mask, and the signals that this process waits for.
 struct Taken {
     found: libc::sigset_t,
     mine: libc::sigset_t,
@@ -215,7 +215,7 @@ impl Taken {
         }
     }
 
-    /// Restores the mask for the command: as it was found, or empty, as dumb-init does.
+    /// Restores the mask for the command: the inherited mask, or an empty one, as dumb-init does.
     fn give_back(&self, clean: bool) {
         // SAFETY: live sets; a disposition that was there before.
         unsafe {
@@ -239,8 +239,8 @@ fn leave_terminal() -> &'static [c_int] {
     }
 }
 
-/// Sets group or session, terminal and signals, and executes the program. A terminal that this
-/// process may not pass on is no reason not to run.
+/// Sets group or session, terminal and signals, and executes the program. The program also runs if
+/// this process may not pass on its terminal.
 fn become_command(name: &str, o: &Options, taken: &Taken, command: *const *const c_char) -> ! {
     // SAFETY: integers, and the arguments that `main` was given.
     unsafe {
@@ -266,7 +266,7 @@ fn become_command(name: &str, o: &Options, taken: &Taken, command: *const *const
     }
 }
 
-/// Makes the passed sockets the command's, if they were this process's (sd_listen_fds(3)).
+/// Passes on to the command the sockets that were passed to this process (sd_listen_fds(3)).
 fn pass_sockets() {
     const PID: &str = "LISTEN_PID";
     let parent = std::os::unix::process::parent_id().to_string();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! State that survives a crash of PID 1: what the services are to do, and what the machine has gone
-//! through. PID 1 saves it in a file in memory ([`crate::state_file`]).
+//! State that survives a crash of PID 1: the requests for services, and the past events of the
+//! machine. PID 1 saves the state in a file in memory ([`crate::state_file`]).
 
 use control::ShutdownKind;
 use services::{Intent, Manager, Millis, Pid};
@@ -11,14 +11,14 @@ use crate::state_file::MAX_BYTES;
 /// First line of the file.
 const TITLE: &str = "boot2podman services";
 
-/// Service as it was saved.
+/// Saved record of a service.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SavedService<'a> {
     /// Name of the service.
     pub name: &'a str,
     /// State that the service is to have.
     pub intent: Intent,
-    /// Process that it had.
+    /// Main process of the service.
     pub pid: Option<Pid>,
 }
 
@@ -31,9 +31,9 @@ pub struct SavedState<'a> {
     pub ready: Option<Millis>,
     /// Signatures of modules are verified.
     pub verify_modules: bool,
-    /// The host was told that the machine is ready, by a virtio port.
+    /// The machine has reported by a virtio port to the host that it is ready.
     pub host_told: bool,
-    /// The host was told by vsock.
+    /// The machine has reported by vsock to the host that it is ready.
     pub vsock_told: bool,
     /// Shutdown that was requested for later.
     pub scheduled: Option<ScheduledShutdown>,

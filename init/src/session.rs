@@ -17,7 +17,7 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin";
 
 /// Socket of docker's clients, a link.
 const DOCKER_SOCKET: &str = "/run/docker.sock";
-/// Socket of root's podman, beside it.
+/// Socket of root's podman, in the same directory.
 const ROOT_SOCKET: &str = "podman/podman.sock";
 
 /// Writes the environment of sessions.

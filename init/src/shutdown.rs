@@ -54,7 +54,7 @@ const PHASES: &[Phase] = &[
     Phase { name: "unmount",    when: has_mounts_or_swap, within_ms: 30_000, run: run_unmount,     why: "file systems are clean; a file server that is gone does not stop the shutdown" },
 ];
 
-/// Time between two looks at a child and at the data that it writes, in milliseconds.
+/// Time between two checks of a child and of the data that it writes, in milliseconds.
 const CHILD_POLL_MS: Millis = 20;
 /// Exit status of a child whose program cannot be executed, as in system(3).
 const EXEC_FAILED: i32 = 127;
@@ -235,7 +235,7 @@ fn terminate(context: &mut ShutdownContext<'_>) -> Outcome {
     syscall::signal_all_processes(libc::SIGTERM);
     syscall::signal_all_processes(libc::SIGCONT);
     wait_until_none(context);
-    // Programs that have not ended have had their time, unless a request cut it short.
+    // The time of programs that have not ended is over, unless a request cut it short.
     match context.cut_short {
         true => Outcome::CutShort,
         false => Outcome::Done,

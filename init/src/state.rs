@@ -30,7 +30,7 @@ pub struct PhaseTime {
 pub struct ScheduledShutdown {
     /// Kind of shutdown.
     pub kind: ShutdownKind,
-    /// Time at which it begins.
+    /// Time at which the shutdown begins.
     pub at: Millis,
 }
 
@@ -54,9 +54,9 @@ pub struct SystemState {
     pub started: Millis,
     /// Time of the ready line.
     pub ready: Option<Millis>,
-    /// True if the host was told by a virtio port that the machine is ready.
+    /// True if the machine has reported by a virtio port to the host that it is ready.
     pub host_told: bool,
-    /// True if a host that waits on vsock was told.
+    /// True if the machine has reported by vsock to a host that it is ready.
     pub vsock_told: bool,
     /// Phases of the boot that have run.
     pub phases: Vec<PhaseTime>,
@@ -68,7 +68,8 @@ pub struct SystemState {
     pub verify_modules: bool,
     /// Drivers that are to be loaded.
     pub loader: DriverLoader,
-    /// Child that still loads early drivers ([`sys::uevent::is_early`]), until the event loop takes it.
+    /// Child that still loads early drivers ([`sys::uevent::is_early`]), until the event loop takes the
+    /// child.
     pub early_drivers: Option<Child>,
     /// Index of kernel modules; `None` without a userland.
     pub modules: Option<Modules>,
@@ -78,8 +79,8 @@ pub struct SystemState {
     pub mounted_disk: MountedDisk,
     /// File that the state is saved in, for the program after a crash.
     pub state_file: Option<StateFile>,
-    /// Socket that gets uevents since before the first pass over sysfs, until the event
-    /// loop takes it.
+    /// Socket that gets uevents since before the first pass over sysfs, until the event loop takes
+    /// the socket.
     pub uevents: Option<UeventSocket>,
 }
 

@@ -37,9 +37,9 @@ const MAX_FILES: usize = 1024;
 
 const SYS_BLOCK: &str = "/sys/block";
 
-/// Unmounts everything that is on a disk or on another machine; logs the mounts that stay busy. Switches
-/// swap files off and detaches loop devices, unless they are those of a container's host. Returns true if
-/// every file system on a disk is unmounted or read-only.
+/// Unmounts every file system that is on a disk or on another machine; logs the mounts that stay busy.
+/// Switches swap files off and detaches loop devices, unless they belong to a container's host.
+/// Returns true if every file system on a disk is unmounted or read-only.
 #[must_use]
 pub fn unmount_all() -> bool {
     let owns_machine = syscall::in_initial_namespaces();
@@ -73,7 +73,8 @@ pub fn unmount_all() -> bool {
 }
 
 /// Logs the file systems whose umount(2) still writes data back, and returns the number of those on disks. The
-/// kernel's list of mounts has them no longer: it drops a mount first (fs/namespace.c, `do_umount`).
+/// kernel's list of mounts has no entry for these file systems: umount(2) first drops the entry
+/// (fs/namespace.c, `do_umount`).
 fn count_unwritten(unfinished: &[(Mount, Child)]) -> usize {
     let mut disks = 0;
     for (mount, _) in unfinished.iter().filter(|(_, c)| !c.exited_within(0)) {
@@ -86,8 +87,9 @@ fn count_unwritten(unfinished: &[(Mount, Child)]) -> usize {
     disks
 }
 
-/// Unmounts what can be unmounted now, and detaches loop devices if they are the machine's own.
-/// Returns true if anything went. Calls that exceed their limit continue, and are added to `unfinished`.
+/// Unmounts the file systems that are not busy, and detaches loop devices if they are the machine's own.
+/// Returns true if anything was unmounted or detached. Calls that exceed their limit continue, and are
+/// added to `unfinished`.
 fn unmount_round(owns_machine: bool, unfinished: &mut Vec<(Mount, Child)>) -> bool {
     let count_loops = || loops_in_use(Path::new(SYS_BLOCK)).len();
     let loops_before = count_loops();
@@ -111,7 +113,7 @@ fn unmount_round(owns_machine: bool, unfinished: &mut Vec<(Mount, Child)>) -> bo
 }
 
 /// Removes all binfmt_misc entries. With the flag F the kernel keeps an interpreter open, and so
-/// the file system that it is on: an overlay of a container mostly, which no mount shows any more
+/// its file system: mostly an overlay of a container, which no mount shows any more
 /// (Documentation/admin-guide/binfmt-misc.rst).
 fn close_binfmt_interpreters() {
     let _ = fs::write("/proc/sys/fs/binfmt_misc/status", "-1");
@@ -128,8 +130,8 @@ pub fn nothing_to_do() -> bool {
     to_unmount(&mountinfo).is_empty() && swaps.lines().count() <= 1
 }
 
-/// Takes file systems on disks out of the tree, which writes them back unless a process holds
-/// them. PID 1 calls this function itself if no child can be made.
+/// Detaches file systems on disks from the tree, which writes back each unless a process holds it.
+/// PID 1 calls this function itself if no child can be made.
 pub fn detach_all() {
     for mount in remaining_mounts() {
         if mount.kind != MountKind::Remote {
@@ -186,8 +188,8 @@ fn remount(target: &CStr, flags: MsFlags) -> nix::Result<()> {
     mount(none, target, none, flags, none)
 }
 
-/// Returns the flags that make a mount read-only, and with it the file system, unless that is a container's
-/// host's, which continues writing to it (mount(2), `MS_REMOUNT | MS_BIND`).
+/// Returns the flags that make a mount and its file system read-only; of a container's host, only the
+/// mount, since the host continues writing to the file system (mount(2), `MS_REMOUNT | MS_BIND`).
 fn remount_flags(owns_machine: bool) -> MsFlags {
     let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
     match owns_machine {
@@ -196,8 +198,8 @@ fn remount_flags(owns_machine: bool) -> MsFlags {
     }
 }
 
-/// Switches swap files off: each holds its file system (swapoff(2)). Swap partitions hold
-/// nothing, and switching them off takes time if they are in use.
+/// Switches swap files off: each holds its file system (swapoff(2)). Swap partitions hold no file
+/// system, and their switch takes time if they are in use.
 fn swap_off() {
     let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
     let is_file = |line: &&str| line.contains(" file") || line.contains("\tfile");
@@ -210,8 +212,8 @@ fn swap_off() {
     }
 }
 
-/// Detaches loop devices: the mount that a device's file is on is busy as long as the device is
-/// in use (loop(4)). A device that is busy is freed when its last user goes, so errors are ignored.
+/// Detaches loop devices: the mount of a device's file is busy as long as the device is in use
+/// (loop(4)). The kernel frees a busy device when its last user closes it, so errors are ignored.
 fn detach_loops() {
     for name in loops_in_use(Path::new(SYS_BLOCK)) {
         if let Ok(device) = fs::File::open(Path::new("/dev").join(name)) {

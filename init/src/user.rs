@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Name and number of the user who may log in beside root: those of the configuration replace
+//! Name and number of the user who may log in beside root: the values of the configuration replace
 //! those of the image.
 
 use std::path::Path;
@@ -30,8 +30,8 @@ pub fn make(config: &Config) -> Result<()> {
     make_private(&store, config.uid)
 }
 
-/// Makes the runtime directory of a user whom the data disk or a document names. The helper that has
-/// read it has made the user and the home, which may be on a disk that hangs.
+/// Makes the runtime directory of a user that the data disk or a document names. The helper that has
+/// read the configuration has made the user and the home, which may be on a disk that hangs.
 ///
 /// # Errors
 /// The helper has not made the user, or the directory cannot be made.

@@ -15,7 +15,7 @@ use sys::clock::now;
 use sys::mountinfo::{self, Mount, MountKind};
 use sys::syscall::{self, Child};
 
-/// Time between two looks at a child and at the data that it writes, in milliseconds.
+/// Time between two checks of a child and of the data that it writes, in milliseconds.
 const POLL_MS: i32 = 20;
 
 /// Time limit for one call, in milliseconds. For umount(2), the time counts from the last decrease of dirty data.
@@ -93,8 +93,8 @@ fn dirty_kib(meminfo: &str) -> Option<u64> {
 }
 
 /// Writes back every file system that is on a disk or has a server. sync(2) would write back all file systems
-/// one after the other, and wait for ever for one that is gone. Returns true if all disks are written; returns
-/// only when they are.
+/// one after the other, and wait for ever for a disk that is gone. Waits until all disks are written; returns
+/// true if no write has failed.
 #[must_use]
 pub fn sync_all() -> bool {
     // Without a list of mounts every file system may be on a disk.
@@ -108,7 +108,7 @@ pub fn sync_all() -> bool {
         match syscall::in_child(|| syscall::exit(i32::from(!sync_any(&mounts, sync_mount)))) {
             Some(child) if is_disk => on_disks.push(child),
             Some(child) => remote.push((mounts, child)),
-            // Without memory for a child, this one accepts that a dead disk may block it.
+            // Without memory for a child, this process accepts that a dead disk may block it.
             None if is_disk => is_written &= sync_any(&mounts, sync_mount),
             None => {}
         }

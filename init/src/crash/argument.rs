@@ -25,7 +25,7 @@ pub struct Crashes {
 }
 
 impl Crashes {
-    /// Returns what has happened before this program, from its first three arguments.
+    /// Returns the record of earlier crashes, from the first three arguments of this program.
     #[must_use]
     pub fn before(args: [&[u8]; 3]) -> Crashes {
         let [name, crash_argument, third] = args;

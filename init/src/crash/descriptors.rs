@@ -58,8 +58,8 @@ pub(super) fn keep_descriptors() {
     }
 }
 
-/// Gives the file of the saved state the number by which the new program finds it; `None` if no descriptor
-/// can have that number.
+/// Gives the file of the saved state the number by which the new program finds the file; `None` if no
+/// descriptor can have that number.
 #[must_use]
 pub fn keep_state(file: OwnedFd) -> Option<OwnedFd> {
     // SAFETY: integers. A new descriptor of dup3(2) has no owner yet.
@@ -71,11 +71,11 @@ pub fn keep_state(file: OwnedFd) -> Option<OwnedFd> {
 }
 
 /// Returns the descriptors that the earlier execution has left, close-on-exec again. The function is called before
-/// this one opens a descriptor that is not close-on-exec.
+/// this execution opens a descriptor that is not close-on-exec.
 #[must_use]
 pub fn inherited() -> Vec<OwnedFd> {
-    // SAFETY: integers. Every descriptor of this program is close-on-exec, so one that is not has no
-    // owner yet.
+    // SAFETY: integers. Every descriptor of this program is close-on-exec, so any other descriptor
+    // has no owner yet.
     let take = |fd| unsafe {
         let is_inherited = libc::fcntl(fd, libc::F_GETFD) == 0;
         is_inherited.then(|| {

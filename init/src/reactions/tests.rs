@@ -254,7 +254,7 @@ impl Lines {
         run(&mut context, event);
     }
 
-    /// Notes what happens to a service, and updates its degraded lines as the loop does.
+    /// Notes an event of a service, and updates its degraded lines as the loop does.
     fn note(&mut self, input: services::Input) {
         self.note_at(200_000, input);
     }

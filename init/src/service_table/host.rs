@@ -25,9 +25,9 @@ pub const HOST: &[Entry] = &[
         when: wants_ignition,
         ..Entry::DEFAULT
     },
-    // After it has reported to the host, `b2p template` waits without a time limit. It returns only in a copy of the
-    // memory. A template that continued by itself would create a host key, and all of its copies would have the same
-    // key.
+    // After it has reported to the host, `b2p template` waits without a time limit. The wait returns only in a copy
+    // of the memory. A template that continued by itself would create a host key, and all of its copies would have
+    // the same key.
     Entry {
         def: ServiceDef {
             name: TEMPLATE,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Services of the log: the sockets of other systems, whose messages are added to it, its files and
-//! its receiver.
+//! Services of the log: the sockets of other systems, whose messages are added to the log, its
+//! files and its receiver.
 
 use services::ServiceDef;
 use sys::paths::{B2P, LOG_DIR};

@@ -39,7 +39,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// A service that exists in every machine, as it is defined.
+    /// A service that exists in every machine, without adaptation.
     const DEFAULT: Entry = Entry {
         def: ServiceDef::DEFAULT,
         when: |_, _| true,
@@ -149,7 +149,8 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
 }
 
 /// Returns true if a row of the table has this name or, for a row per terminal, this prefix. The condition of the
-/// row does not matter: reactions refer to services by these names, so that a user service must not have one.
+/// row does not matter: reactions refer to services by these names, so a user service must not have a reserved
+/// name.
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
     entries().any(|entry| match entry.per_terminal {
@@ -158,8 +159,8 @@ pub fn is_reserved(name: &str) -> bool {
     })
 }
 
-/// Services that run in a template. The others create the identity of a machine or depend on it, so each copy starts
-/// them.
+/// Services that run in a template. The other services create the identity of a machine or depend on the identity,
+/// so each copy starts them.
 const OF_TEMPLATE: [&str; 3] = [names::DATA, names::PODMAN, names::TEMPLATE];
 
 fn exists(entry: &Entry, config: &Config, platform: &Platform) -> bool {

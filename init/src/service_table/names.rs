@@ -38,13 +38,13 @@ pub const TEMPLATE: &str = "template";
 /// Loads the files of user services.
 pub const USER_SERVICES: &str = "user-services";
 
-/// Services that must come before a service that uses files of the data disk.
+/// Services that precede a service that uses files of the data disk.
 pub const DATA_DISK: &[&str] = &[DATA];
-/// Services that must come before a service that depends on keys, users or trusted
-/// certificates: the data disk, cloud-init's disk and Ignition all configure these.
+/// Services that precede a service that depends on keys, users or trusted certificates: the data
+/// disk, cloud-init's disk and Ignition all configure these.
 pub const CONFIGURATION: &[&str] = &[DATA, CLOUD, IGNITION];
-/// Services that must come before a service that starts or runs containers: configuration,
-/// bootsync.sh, and the folders and programs that containers use.
+/// Services that precede a service that starts or runs containers: configuration, bootsync.sh, and
+/// the folders and programs that containers use.
 pub const ENGINE_PREREQUISITES: &[&str] = &[
     DATA, CLOUD, IGNITION, REGISTRIES, BOOTSYNC, SHARE, EXTENSIONS,
 ];

@@ -21,7 +21,7 @@ pub(super) const GO_ENV: &[&str] = &["GOGC=400", "GOMEMLIMIT=128MiB"];
 /// Services of the machine. The ready line waits for every gate (`gates_ready`) until the gate
 /// is ready, has failed or is late. `late_ms` begins when the services in `after` no longer delay the
 /// service. The ready line and the services that name a late service in `after` stop waiting for it; the
-/// services that name it in `needs` still wait. A late service continues to run.
+/// services that name the late service in `needs` still wait. A late service continues to run.
 pub const SERVICES: &[Entry] = &[
     // `b2p data` ends e2fsck(8) after two minutes. Formatting may take longer than `late_ms`: the services
     // that are ordered after this one then start without the disk, and keep their files in RAM.

@@ -25,7 +25,7 @@ fn every_entry_is_complete_and_acyclic() {
         assert!(def.after.iter().all(|other| exists(other)), "{name}");
         // Services that are `after` each other would wait for ever.
         assert!(!dependencies(&defs, name).contains(&name), "{name}");
-        // A service starts after everything that the services which need it are ordered after.
+        // A needed service starts after every service in the `after` list of its dependents.
         let needed = defs.iter().filter(|other| def.needs.contains(&other.name));
         for other in needed {
             assert!(other.after.iter().all(|name| def.after.contains(name)));
