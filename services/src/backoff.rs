@@ -41,8 +41,8 @@ impl Backoff {
         self.failures
     }
 
-    /// Returns true if the loop is to be reported: after 8, 16, 32, 64, … ends in a row, so that
-    /// a night of it is a few lines in the log.
+    /// Returns true if the loop is to be reported: after 8, 16, 32, 64, … ends in a row, so that a
+    /// night of restarts is a few lines in the log.
     #[must_use]
     pub fn looping(&self) -> bool {
         let times = self.failures / LOOP;

@@ -13,7 +13,7 @@ const DAY: Seconds = 86_400;
 /// Number of days that are searched: 29 February on one weekday recurs within 40 years.
 const MAX_DAYS: Seconds = 366 * 41;
 
-/// Names of the weekdays, as far as they must be given.
+/// Obligatory beginnings of the names of the weekdays.
 const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 /// Ends of the names of the weekdays.
 const WEEKDAY_ENDS: [&str; 7] = ["day", "sday", "nesday", "rsday", "day", "urday", "day"];
@@ -44,7 +44,7 @@ pub struct Calendar {
 impl Calendar {
     /// Parses the words of an expression: `[WEEKDAYS] [*-MONTHS-DAYS] HOURS:MINUTES[:00]`, or one of the names
     /// hourly, daily, weekly, monthly and yearly. Each part is `*`, a number, a range `a..b`, or a list of
-    /// those, each with a step `/n` if it has one. Returns `None` for any other text.
+    /// numbers and ranges, each with an optional step `/n`. Returns `None` for any other text.
     #[must_use]
     pub fn parse(words: &[&str]) -> Option<Calendar> {
         if let [name] = words
@@ -127,7 +127,8 @@ fn has(set: u64, n: Seconds) -> bool {
 /// Returns the time in UTC for a local time that is near `near`, or later.
 fn to_utc(time: Seconds, near: Seconds, local: &impl Fn(Seconds) -> Seconds) -> Seconds {
     let offset = |utc: Seconds| local(utc) - utc;
-    // The zone may change between `near` and the result: the offset is that of the result, if it has one.
+    // The zone may change between `near` and the result: the offset is that of the result, if the result
+    // has an offset.
     let before = time - offset(near);
     let after = time - offset(before);
     match local(after) == time {

@@ -24,13 +24,13 @@ const MAX_PROCESSES: usize = 4_096;
 #[derive(Debug)]
 pub struct Cgroup {
     dir: PathBuf,
-    /// User whose cgroups this is one of.
+    /// User that the cgroup belongs to.
     user: Option<User>,
 }
 
 impl Cgroup {
-    /// Returns the cgroup of a service: in the directory of all services, or in that of its user,
-    /// beside it, where containers that the service starts are the user's.
+    /// Returns the cgroup of a service: in the directory of all services, or in the neighbouring
+    /// directory of its user, where containers that the service starts are the user's.
     #[must_use]
     pub fn of(services: &Path, def: &ServiceDef) -> Cgroup {
         let user = def.user.filter(|user| user.uid != 0);
@@ -43,11 +43,11 @@ impl Cgroup {
     }
 
     /// Creates the cgroup, sets its limits, and opens the directory by which a process enters.
-    /// A limit that cannot be set is logged, and the service starts without it.
+    /// A limit that cannot be set is logged, and the service starts without the limit.
     ///
     /// # Errors
-    /// The directory cannot be created or opened: a service of root then runs in PID 1's cgroup, one of another
-    /// user does not start.
+    /// The directory cannot be created or opened: a service of root then runs in PID 1's cgroup, a service of
+    /// another user does not start.
     pub fn open(&self, limits: &[(&str, &str)]) -> Result<File> {
         let leaf = self.create()?;
         for (file, value) in limits {
@@ -103,7 +103,7 @@ impl Cgroup {
     /// the meantime (`cgroup.kill`, since Linux 5.14).
     pub fn kill(&self) {
         match write_existing(&self.dir.join("cgroup.kill"), "1") {
-            // Without the cgroup there never was a process in it.
+            // A cgroup that was never made has had no process.
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
                 warn!("{}: cgroup.kill: {e}", self.dir.display());
             }
@@ -120,16 +120,16 @@ impl Cgroup {
         all.take(MAX_PROCESSES).collect()
     }
 
-    /// Returns true if the process is in the cgroup or in one below, even if it has ended and is
-    /// not reaped; true if there are no cgroups.
+    /// Returns true if the process is in the cgroup or in a descendant, even if the process has
+    /// ended and is not reaped; true if there are no cgroups.
     #[must_use]
     pub fn holds(&self, pid: Pid) -> bool {
         let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
         !self.dir.exists() || is_below(&text, &self.dir)
     }
 
-    /// Removes the cgroup, so that its limits do not apply to the next one of this name. The cgroup stays
-    /// if it has a process.
+    /// Removes the cgroup, so that its limits do not apply to the next cgroup of this name. A cgroup with
+    /// a process stays.
     pub fn remove(&self) {
         let _ = fs::remove_dir(&self.dir);
     }

@@ -22,7 +22,8 @@ pub enum Stage {
     Session,
     /// Join the cgroup.
     Cgroup,
-    /// Join the cgroup of a user other than root, who may have made it unfit for processes.
+    /// Join the cgroup of a user other than root. The user may have made the cgroup unfit for
+    /// processes.
     UserCgroup,
     /// Open the terminal.
     Terminal,
@@ -323,17 +324,18 @@ fn check(result: i32) -> Result<i32, Errno> {
 /// Sets the default disposition of all 64 signals, then an empty mask. In the other order a
 /// pending signal would run PID 1's handler.
 fn reset_signals() -> Result<(), Errno> {
-    // The system call is made directly: the wrapper in libc refuses the two or three signals
-    // that it keeps for threads, and an ancestor may have left those ignored.
-    // SAFETY: a zeroed kernel_sigaction (four words) is SIG_DFL without flags. The kernel refuses
-    // SIGKILL and SIGSTOP, whose disposition is the default anyway.
+    // The system call is made directly: the wrapper in libc refuses the two or three signals that
+    // it keeps for threads, and an ancestor may have left these signals ignored. SAFETY: a zeroed
+    // kernel_sigaction (four words) is SIG_DFL without flags. The kernel refuses SIGKILL and
+    // SIGSTOP, whose disposition is the default anyway.
     unsafe {
         let default = [0u64; 4];
         for sig in 1..=64 {
             let none = std::ptr::null_mut::<u64>();
             libc::syscall(libc::SYS_rt_sigaction, sig, default.as_ptr(), none, 8);
         }
-        // Directly again: musl's sigprocmask() leaves those signals as they are.
+        // The call is direct again: musl's sigprocmask() does not change the signals that are kept
+        // for threads.
         let empty = 0u64;
         let none = std::ptr::null_mut::<u64>();
         let set = libc::SIG_SETMASK;

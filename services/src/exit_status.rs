@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Exit statuses and the names of signals.
 //!
-//! nix's `WaitStatus` cannot represent real-time signals and loses such a status (waitid(2)
-//! appears to fail with EINVAL, and then with ECHILD), so the two numbers are kept as they are.
+//! nix's `WaitStatus` cannot represent real-time signals and loses such a status (waitid(2) appears
+//! to fail with EINVAL, and then with ECHILD), so the two numbers are kept unchanged.
 
 use std::fmt;
 

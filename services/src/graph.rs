@@ -44,8 +44,8 @@ pub fn needs(definitions: &[&ServiceDef]) -> Vec<Set> {
     closure(definitions, |def| [def.needs, &[]])
 }
 
-/// Returns for each service the set of services for which its start waits: those that it needs and
-/// those that it is ordered after, directly or indirectly, with the conventions of [`needs`].
+/// Returns for each service the set of services for which its start waits: its `needs` and its
+/// `after`, direct and indirect, with the conventions of [`needs`].
 #[must_use]
 pub fn predecessors(definitions: &[&ServiceDef]) -> Vec<Set> {
     closure(definitions, |def| [def.needs, def.after])

@@ -3,7 +3,7 @@
 
 use crate::Pid;
 
-/// State that a service is to have, for a supervisor that takes it over.
+/// State that a service is to have, for a supervisor that takes the service over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intent {
     /// The service is not to run.
@@ -21,7 +21,8 @@ pub enum Intent {
 pub struct Running {
     /// The process.
     pub pid: Pid,
-    /// The process has yet to report that it is ready, by a descriptor that is still open.
+    /// The process has not yet reported that it is ready; the descriptor for the report is still
+    /// open.
     pub will_report: bool,
 }
 

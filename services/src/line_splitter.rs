@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Cuts the output of a service into lines of bounded length.
 
-/// Maximum length of a line in bytes: with its prefix it fits one record of the kernel log
+/// Maximum length of a line in bytes: a line with its prefix fits one record of the kernel log
 /// (`PRINTK_MESSAGE_MAX` in kernel/printk/internal.h is 2048, `LOG_LINE_MAX` less).
 pub const MAX_LINE: usize = 900;
 
@@ -12,8 +12,8 @@ pub struct LineSplitter {
 }
 
 impl LineSplitter {
-    /// Takes `bytes` and calls `each` for every line that they complete, empty lines included:
-    /// the rate limit counts them.
+    /// Takes `bytes` and calls `each` for every completed line, empty lines included: the rate
+    /// limit counts them.
     pub fn feed(&mut self, bytes: &[u8], mut each: impl FnMut(&[u8])) {
         for &byte in bytes {
             if byte != b'\n' {

@@ -61,8 +61,8 @@ fn bind(def: &Socket, path: &Path) -> Result<OwnedFd> {
     };
     let fd = socket::socket(AddressFamily::Unix, kind, flags, None).doing("socket")?;
     if def.datagram {
-        // Before the first datagram: the kernel records the sender when it sends (unix(7),
-        // SO_PASSCRED).
+        // Before the first datagram: the kernel records the sender at the time of sendmsg(2)
+        // (unix(7), SO_PASSCRED).
         socket::setsockopt(&fd, sockopt::PassCred, &true).doing("SO_PASSCRED")?;
     }
     let address = UnixAddr::new(path).doing("address")?;

@@ -2,8 +2,8 @@
 //! Descriptors, processes and cgroups of the services, under the supervisor's control.
 //!
 //! The manager works in the supervisor's two phases. [`Manager::readable`], [`Manager::exited`],
-//! [`Manager::tick`] and [`Manager::note`] record what happened; [`Manager::settle`] starts and
-//! stops services. A caller that reacts to changes runs this loop:
+//! [`Manager::tick`] and [`Manager::note`] record events; [`Manager::settle`] starts and stops
+//! services. A caller that reacts to changes runs this loop:
 //!
 //! ```text
 //! loop {
@@ -90,7 +90,8 @@ impl Manager {
         }
     }
 
-    /// Returns the state machine that decides what runs. Inputs reach it by [`Manager::note`].
+    /// Returns the state machine that starts and stops services. Inputs reach the state machine by
+    /// [`Manager::note`].
     #[must_use]
     pub fn supervisor(&self) -> &Supervisor {
         &self.supervisor
@@ -130,7 +131,7 @@ impl Manager {
         self.io.iter().map(ServiceIo::deadline).fold(first, sooner)
     }
 
-    /// Records a request or an observation; the next [`Manager::settle`] acts on it.
+    /// Records a request or an observation; the next [`Manager::settle`] acts on the record.
     pub fn note(&mut self, now: Millis, input: Input) {
         let changes = self.supervisor.note(now, input);
         changes.iter().for_each(|change| self.log(*change));
@@ -188,7 +189,7 @@ impl Manager {
         }
     }
 
-    /// Notes the end of a process. Returns false if it was no service's.
+    /// Notes the end of a process. Returns false if the process belonged to no service.
     pub fn exited(&mut self, now: Millis, pid: Pid, status: ExitStatus) -> bool {
         let Some(id) = self.supervisor.find_by_pid(pid) else {
             return false;

@@ -39,8 +39,8 @@ pub struct Message {
     pub status: Option<String>,
 }
 
-/// Most children that end with descriptors of senders at the same time. Beyond it the socket waits: the end
-/// of a file of a user's own server takes as long as that server likes.
+/// Most children that end with descriptors of senders at the same time. Beyond this number the socket
+/// waits: the close of a file of a user's own server takes as long as that server chooses.
 const MAX_DISCARDS: usize = 16;
 /// Time in which a child receives a datagram, in milliseconds.
 const DISCARD_MS: u16 = 1_000;
@@ -87,7 +87,7 @@ impl Notify {
         self.paused_until.is_none() && self.discards.iter().filter(is_alive).count() < MAX_DISCARDS
     }
 
-    /// Time at which [`Notify::tick`] is due, if the socket waits for it.
+    /// Time at which [`Notify::tick`] is due, if the socket waits for a tick.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
         self.paused_until
@@ -120,7 +120,8 @@ impl Notify {
         Some(parse(seen.pid, bytes.get(..seen.length).unwrap_or(&[])))
     }
 
-    /// Has a child receive the next datagram, and end with its descriptors; `None` if it could not.
+    /// Makes a child that receives the next datagram, and ends with its descriptors; `None` if the
+    /// child failed.
     fn discard(&mut self) -> Option<()> {
         self.discards.retain(|child| !child.exited_within(0));
         let (done, report) = pipe2(OFlag::O_CLOEXEC).ok()?;
@@ -152,10 +153,10 @@ fn again<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
     }
 }
 
-/// A datagram, as the kernel describes it.
+/// A datagram, as described by the kernel.
 struct Received {
     length: usize,
-    /// The sender's process; 0 if it is unknown.
+    /// The sender's process; 0 for an unknown sender.
     pid: Pid,
     /// The sender has passed descriptors, for which there was no room.
     has_descriptors: bool,
@@ -168,7 +169,7 @@ fn receive_descriptors(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> nix::Result<
     receive_into(socket, bytes, &mut control, 0).map(drop)
 }
 
-/// Receives a datagram without its descriptors, or looks at it with `MSG_PEEK`.
+/// Receives a datagram without its descriptors, or only reads it with `MSG_PEEK`.
 fn receive_from(
     socket: BorrowedFd<'_>,
     bytes: &mut [u8],
@@ -277,7 +278,8 @@ mod tests {
         let mut notify = Notify::bind(&path).expect("a socket");
         let client = UnixDatagram::unbound().expect("a socket");
         client.connect(&path).expect("connected");
-        // An end of a pair that only the message holds: its peer sees the end when it is closed.
+        // An end of a pair that only the message holds: its peer sees the end when the message is
+        // dropped.
         let (peer, passed) = UnixDatagram::pair().expect("a pair");
         for count in [0, 1, 253] {
             let descriptors = vec![passed.as_raw_fd(); count];
@@ -319,7 +321,7 @@ mod tests {
         (server, stream)
     }
 
-    /// Binds a socket, and sends it a connection that lingers.
+    /// Binds a socket, and sends to the socket a connection that lingers.
     fn with_lingering(name: &str) -> (Notify, UnixDatagram, std::net::TcpListener) {
         let path = std::env::temp_dir().join(format!("b2p-{name}-{}", std::process::id()));
         let notify = Notify::bind(&path).expect("a socket");

@@ -6,7 +6,7 @@ use crate::Millis;
 
 /// Number of lines that a service may log at once.
 const BURST: u64 = 500;
-/// Number of lines per second that it may log from then on.
+/// Number of lines per second that a service may log after the first ones.
 const LINES_PER_SECOND: u64 = 50;
 /// Number of lines for which there must be room before any line passes again after one was
 /// dropped. Otherwise there would be a report for every line.
@@ -14,8 +14,8 @@ const RESUME_LINES: u64 = LINES_PER_SECOND;
 /// Milliseconds of the budget that a line costs.
 const COST: Millis = 1_000 / LINES_PER_SECOND;
 
-/// Budget of one service, stored as the moment at which it is full again: an idle service needs
-/// no timer.
+/// Budget of one service, stored as the moment at which the budget is full again: an idle service
+/// needs no timer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RateLimit {
     full_at: Millis,
@@ -23,7 +23,7 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// Returns true if one more line may pass; otherwise counts it as dropped.
+    /// Returns true if one more line may pass; otherwise counts the line as dropped.
     pub fn pass(&mut self, now: Millis) -> bool {
         let spent = self.full_at.saturating_sub(now) / COST;
         if self.dropped > 0 || spent >= BURST {
@@ -47,7 +47,7 @@ impl RateLimit {
         self.exceeded().then_some(room_at)
     }
 
-    /// Returns the number of dropped lines and resets it, once there is room again.
+    /// Returns the number of dropped lines and resets the number, once there is room again.
     pub fn take_dropped(&mut self, now: Millis) -> Option<u64> {
         self.deadline().filter(|at| *at <= now)?;
         // The report is a line as well.

@@ -16,11 +16,11 @@ use crate::{ExitStatus, Pid};
 /// Maximum number of children that one call reaps: a storm of orphans must not keep PID 1 from
 /// its other work.
 const MAX_REAPED: usize = 4096;
-/// Number of attempts at waitid(2) if it fails.
+/// Number of attempts at a failing waitid(2).
 const MAX_TRIES: u32 = 8;
 
-/// Reaps every child that has ended, and calls `each` for it, which sends no signals. SIGCHLD coalesces,
-/// so one signal may stand for any number of children. Returns true if more may have ended.
+/// Reaps every child that has ended, and calls `each` for the child. `each` sends no signals. SIGCHLD
+/// coalesces, so one signal may stand for any number of children. Returns true if more may have ended.
 #[must_use]
 pub fn drain(mut each: impl FnMut(Pid, ExitStatus)) -> bool {
     drain_until(|pid, status| {

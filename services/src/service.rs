@@ -37,8 +37,8 @@ pub enum KillMode {
     /// The first process is signalled; when that ends, or does not end in time, the processes that are
     /// left in the cgroup are killed.
     Mixed,
-    /// Every process of the cgroup. When the first process ends, in whatever way, those that are
-    /// left are killed before the next start.
+    /// Every process of the cgroup. When the first process ends, in any way, the others are killed
+    /// before the next start.
     Cgroup,
 }
 
@@ -66,8 +66,8 @@ pub struct Socket {
     pub path: &'static str,
     /// Permission bits.
     pub mode: u32,
-    /// User who owns the socket. Where that is not root, the directory of the socket is the
-    /// user's, and PID 1 does nothing there that the user may not do.
+    /// Owner of the socket. For a user other than root, the directory of the socket is the user's,
+    /// and PID 1 does nothing there that the user may not do.
     pub uid: u32,
     /// Group that owns the socket.
     pub gid: u32,
@@ -81,7 +81,7 @@ pub struct Socket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tty {
     /// Path of the device, such as `/dev/ttyS0`. `/dev/console` cannot be a controlling terminal
-    /// (tty_open() in drivers/tty/tty_io.c skips tty_open_proc_set_tty() for it).
+    /// (tty_open() in drivers/tty/tty_io.c skips tty_open_proc_set_tty() for this device).
     pub path: &'static str,
 }
 
@@ -90,7 +90,7 @@ pub struct Tty {
 pub struct ServiceDef {
     /// Name in logs, in the cgroup tree and to users.
     pub name: &'static str,
-    /// Purpose of the service: what the machine has by it.
+    /// Purpose of the service: a sentence that holds once the service is ready.
     pub why: &'static str,
     /// Program (an absolute path) and arguments.
     pub argv: &'static [&'static str],
@@ -98,12 +98,12 @@ pub struct ServiceDef {
     pub env: &'static [&'static str],
     /// Names of services that must be ready before this one starts.
     pub needs: &'static [&'static str],
-    /// Names of services that start before this one if they start at all: each is ready, has
-    /// failed or is late first. `late_ms` of this service counts from then on. The names must not
-    /// form a cycle.
+    /// Names of services that start before this service if they start at all: each is first ready,
+    /// failed or late. `late_ms` of this service counts from then on. The names must not form a
+    /// cycle.
     pub after: &'static [&'static str],
-    /// Names of services whose end is also the end of this one, which starts again if they do (BindsTo=
-    /// of systemd.unit(5)). The names are also among `needs`.
+    /// Names of services whose end is also the end of this service, which starts again if they do
+    /// (BindsTo= of systemd.unit(5)). The names are also among `needs`.
     pub binds: &'static [&'static str],
     /// Condition under which the service is ready.
     pub ready: ReadyWhen,
@@ -116,7 +116,7 @@ pub struct ServiceDef {
     /// systemd.service(5)). No status has that meaning by itself: s6's 125 is podman's and docker's
     /// for any error of theirs (podman-run(1)).
     pub final_statuses: &'static [u8],
-    /// Exit statuses with which the service has done its work, whatever its restart policy.
+    /// Exit statuses with which the service has done its work, under any restart policy.
     pub done_statuses: &'static [u8],
     /// Socket that PID 1 binds for the service.
     pub socket: Option<Socket>,

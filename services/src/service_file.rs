@@ -87,9 +87,9 @@ pub struct Parsed<'a> {
     pub env: Vec<&'a str>,
     /// Names of services.
     pub needs: Vec<&'a str>,
-    /// Names of services that start before this one, if they start at all.
+    /// Names of services that start before this service, if they start at all.
     pub after: Vec<&'a str>,
-    /// Names of services that this one needs and is bound to.
+    /// Names of services that this service needs and is bound to.
     pub binds: Vec<&'a str>,
     /// Files of the service's cgroup and the values that are written to them.
     pub limits: Vec<(&'a str, &'a str)>,
@@ -120,7 +120,7 @@ impl Seen {
         index.is_some_and(|n| self.0 & 1 << n != 0)
     }
 
-    /// Adds the nth key. Returns false if it may occur once and has occurred.
+    /// Adds the nth key. Returns false for the second occurrence of a key that may occur once.
     fn add(&mut self, n: usize, repeatable: bool) -> bool {
         let first = self.0 & 1 << n == 0;
         self.0 |= 1 << n;
@@ -231,7 +231,7 @@ impl<'a> Parsed<'a> {
         })
     }
 
-    /// Checks and completes what depends on more than one line.
+    /// Checks and completes the values that depend on more than one line.
     fn complete(&mut self, seen: Seen) -> Result<(), Fault> {
         if !seen.contains("exec") {
             return Err(Fault::MissingExec);

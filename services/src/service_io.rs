@@ -67,14 +67,14 @@ impl ServiceIo {
         self.listen.as_ref().filter(|_| self.watched)
     }
 
-    /// The read end of the output pipe, unless it is left unread now.
+    /// The read end of the output pipe, unless PID 1 leaves the pipe unread now.
     pub(crate) fn watched_output(&self) -> Option<&OwnedFd> {
         let output = self.output.as_ref();
         let output = output.filter(|_| self.unread_until.is_none());
         output.map(|(read, _)| read)
     }
 
-    /// Returns the socket, which is no longer listened on; `sys::syscall::close_in_child` closes it.
+    /// Returns the socket, which is no longer watched, for `sys::syscall::close_in_child`.
     pub(crate) fn take_socket(&mut self) -> Option<OwnedFd> {
         self.watched = false;
         self.listen.take()
@@ -141,7 +141,7 @@ impl ServiceIo {
         any
     }
 
-    /// Logs one line, if the rate limit allows it.
+    /// Logs one line, within the rate limit.
     pub(crate) fn log_line(&mut self, now: Millis, name: &str, line: &[u8], sink: Sink) {
         log_within(&mut self.rate, now, name, line, sink);
     }
@@ -185,7 +185,7 @@ impl ServiceIo {
         ExecReport::Failed(failures)
     }
 
-    /// Reads the readiness descriptor. Returns the process if it wrote a newline.
+    /// Reads the readiness descriptor. Returns the process if the process wrote a newline.
     pub(crate) fn read_ready(&mut self) -> Option<Pid> {
         let end = self.ready.as_ref()?;
         let mut bytes = [0u8; 64];
@@ -203,7 +203,7 @@ impl ServiceIo {
     }
 }
 
-/// Passes a line to `sink` if the rate allows it. An empty line costs as much as another, and is
+/// Passes a line to `sink` within the rate limit. An empty line costs as much as another, and is
 /// not logged.
 fn log_within(rate: &mut RateLimit, now: Millis, name: &str, line: &[u8], sink: Sink) {
     if rate.pass(now) && !line.is_empty() {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One service in the supervisor: definition, state, and the transitions that concern it alone.
+//! One service in the supervisor: definition, state, and the transitions that concern this service
+//! alone.
 
 use crate::backoff::Backoff;
 use crate::definition_error::DefinitionError;
@@ -40,8 +41,8 @@ pub(crate) struct ServiceRecord {
     pub(crate) since: Millis,
     /// A stop was requested, and waits for the services that need this one.
     pub(crate) stop_requested: bool,
-    /// The service waits for those that it is ordered after; its time to become ready has not
-    /// begun.
+    /// The service waits for the services that it is ordered after; its time to become ready has
+    /// not begun.
     blocked_by_after: bool,
     pub(crate) backoff: Backoff,
     /// Deadline for becoming ready; `None` once the service is ready or was reported late.
@@ -181,7 +182,8 @@ impl ServiceRecord {
         }
     }
 
-    /// Has a service that runs end and start again: one to which it is bound has ended, and starts again.
+    /// Ends a running service for a new start: a service to which it is bound has ended, and starts
+    /// again.
     pub(crate) fn begin_again(&mut self, now: Millis, out: &mut Effects) {
         if !self.stop_requested {
             self.terminate(now, true, out);
@@ -205,8 +207,8 @@ impl ServiceRecord {
         }
     }
 
-    /// Notes that a client waits at the socket. Without a service that this one needs (`needs_ready`), the client
-    /// waits for that one first: the socket is watched again once it is ready.
+    /// Notes that a client waits at the socket. If a needed service is not ready (`needs_ready`), the client
+    /// first waits for the needed service: the socket is watched again once that service is ready.
     pub(crate) fn on_connection(&mut self, now: Millis, needs_ready: bool, out: &mut Effects) {
         if self.state != State::Armed {
             return;
@@ -231,7 +233,7 @@ impl ServiceRecord {
         }
     }
 
-    /// Notes that the program runs (`execed`), or that it reported to be ready.
+    /// Notes that the program runs (`execed`), or that the program reported to be ready.
     pub(crate) fn on_exec_or_ready(&mut self, now: Millis, execed: bool, out: &mut Effects) {
         let counts = match self.def.ready {
             ReadyWhen::Exec => execed,

@@ -19,7 +19,7 @@ pub struct ServiceStatus {
     pub restarts: u32,
     /// Exit status of the last process.
     pub last: Option<ExitStatus>,
-    /// Time of the first request to start it.
+    /// Time of the first request to start the service.
     pub asked: Option<Millis>,
     /// Time at which the first process existed.
     pub spawned: Option<Millis>,

@@ -84,7 +84,7 @@ impl Failure {
     }
 
     /// Returns true if the child ends because of the failure. A service of root in the wrong cgroup is
-    /// better than none: it may be the only way to log in.
+    /// better than none: the service may be the only way to log in.
     #[must_use]
     pub fn fatal(self) -> bool {
         self.stage != Stage::Cgroup

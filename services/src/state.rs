@@ -8,7 +8,7 @@ use crate::{ExitStatus, Millis, Pid};
 pub struct ServiceId(usize);
 
 impl ServiceId {
-    /// Returns the id of the service at `index`; a supervisor ignores an id it does not have.
+    /// Returns the id of the service at `index`; a supervisor ignores an id that it does not have.
     #[must_use]
     pub const fn new(index: usize) -> ServiceId {
         ServiceId(index)
@@ -151,10 +151,10 @@ pub enum Change {
     /// The service became ready: up, armed, or done in the case of a one-shot.
     Ready(ServiceId),
     /// The service is not ready within its `late_ms`: the ready line and the services that name it in
-    /// `after` no longer wait for it.
+    /// `after` no longer wait.
     Late(ServiceId),
-    /// The process ended, or could not be created, and the service stays down. A one-shot
-    /// that succeeds is also `Ready`, after this.
+    /// The process ended, or could not be created, and the service stays down. A one-shot that
+    /// succeeds is also `Ready`, after this change.
     Ended(ServiceId, ExitStatus),
     /// The process ended, or could not be created, or the socket could not be bound, and the
     /// service starts again after so many milliseconds; 0 after a healthy run.
@@ -167,14 +167,14 @@ pub enum Change {
     Looping(ServiceId, u32, Millis),
     /// The socket of the service could not be bound, several times in a row; the service stays down.
     Unbindable(ServiceId),
-    /// A stop was requested of a service without a process: it is off. A start that was due, its last end
-    /// and its report no longer count, and its socket is not watched.
+    /// A stop was requested of a service without a process: the service is off. A start that was due, its
+    /// last end and its report no longer count, and its socket is not watched.
     Cancelled(ServiceId),
     /// The service has written a new report, the lines of its degraded file.
     Reported(ServiceId),
 }
 
-/// Output of [`Supervisor::settle`](crate::Supervisor::settle): what the manager is to do.
+/// Output of [`Supervisor::settle`](crate::Supervisor::settle): a task for the manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Start the process; the answer is `Spawned` or `SpawnFailed`.

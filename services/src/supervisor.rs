@@ -3,7 +3,7 @@
 //!
 //! Inputs are handled in two steps, as in dinit ("two-phase transition", service.h):
 //!
-//! - [`Supervisor::note`] records what happened and returns the resulting [`Change`]s. A note starts no
+//! - [`Supervisor::note`] records an input and returns the resulting [`Change`]s. A note starts no
 //!   `Waiting` service, and terminates a service that others need in two cases: its restart is requested,
 //!   or a service to which it is bound has ended and starts again.
 //! - [`Supervisor::settle`] then moves every service that can move, and returns the
@@ -16,8 +16,8 @@
 //!
 //! - No input in any state panics, and an input that does not fit the state changes nothing.
 //! - Except for `StopAll` and `Tick`, which concern every service, a note changes only the service
-//!   that the input names, the services that it needs (start, restart), the services that need
-//!   it (stop), and those that are bound to it, with what needs them (end).
+//!   that the input names, the services that it needs (start, restart), the services that need it
+//!   (stop), and the services that are bound to it, with their dependents (end).
 //! - Settling twice without a note in between does nothing the second time, and settling makes
 //!   no service ready: readiness is always noted, hence always seen as a change first.
 //! - A service has at most one process, and the end of that process is one change.
@@ -29,8 +29,8 @@
 //! - A stop cancels a delay or a start, and reaches a process only when no active service needs
 //!   the service.
 //! - A restart is neither lost nor done twice.
-//! - A service that is ordered after others waits while one of them is starting and not late. One that is
-//!   ready, has failed, is late, was not started or is unknown delays nothing.
+//! - A service that is ordered after others waits while one of them is starting and not late. A service
+//!   that is ready, has failed, is late, was not started or is unknown delays no other service.
 
 use crate::graph::Set;
 use crate::service::{ReadyWhen, ServiceDef};
@@ -59,7 +59,7 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Creates the table; every service is off, or failed if it can never start.
+    /// Creates the table; every service is off, or failed if the service can never start.
     #[must_use]
     pub fn new(definitions: Vec<ServiceDef>) -> Supervisor {
         let needs = graph::needs(&definitions.iter().collect::<Vec<_>>());
@@ -238,7 +238,8 @@ impl Supervisor {
         self.end_bound(now, id);
     }
 
-    /// Ends the services that are bound to one that has ended: they start again with it, or stop.
+    /// Ends the services that are bound to a service that has ended: they start again with it, or
+    /// stop.
     fn end_bound(&mut self, now: Millis, ended: ServiceId) {
         let Some((name, ready)) = self.definition(ended).map(|def| (def.name, def.ready)) else {
             return;
@@ -258,8 +259,8 @@ impl Supervisor {
         }
     }
 
-    /// Requests the stop of a service because of one that it is bound to. The result of its last run stays
-    /// known.
+    /// Requests the stop of a service because of a service that it is bound to. The result of its last run
+    /// stays known.
     fn request_stop_of_dependent(&mut self, now: Millis, id: ServiceId) {
         for other in self.ids() {
             if other == id || self.needs_transitively(other, id) {
@@ -341,8 +342,8 @@ impl Supervisor {
         }
     }
 
-    /// Returns true if services ordered after `name` need not wait for it: it is ready, has
-    /// failed, is late, was not started, or is unknown.
+    /// Returns true if services ordered after `name` need not wait: the service `name` is ready,
+    /// has failed, is late, was not started, or is unknown.
     fn after_is_satisfied_by(&self, name: &str) -> bool {
         let pending = |r: &ServiceRecord| {
             let starting = matches!(
@@ -355,7 +356,7 @@ impl Supervisor {
         !record.is_some_and(pending)
     }
 
-    /// Returns true if the services that `id` needs are ready, so that it may start.
+    /// Returns true if the services that `id` needs are ready, so that `id` may start.
     fn needs_are_ready(&self, id: ServiceId) -> bool {
         let ready = |need: ServiceId| self.state(need).satisfies_dependents();
         let needs = self.definition(id).map_or(&[][..], |def| def.needs);

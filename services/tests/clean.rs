@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Children of a parent whose signals, descriptors, limits and variables are all wrong: they
-//! inherit none of that. The test is a separate program, since those belong to the whole process.
+//! Children of a parent whose signals, descriptors, limits and variables are all wrong: a child
+//! inherits none of these. The test is a separate program, since these properties belong to the
+//! whole process.
 #![expect(unsafe_code, reason = "system calls that make the parent strange")]
 #![expect(clippy::unwrap_used, reason = "a test")]
 
@@ -174,8 +175,8 @@ fn another_definition_applies() {
     assert_eq!(text, "1\n/bin:/usr/bin a=b\n0027\n/usr\n64\n128\n");
 }
 
-/// The socket is 3 and the readiness pipe has its defined number, whatever numbers they and the
-/// report pipe had before.
+/// The socket is 3 and the readiness pipe has its defined number, for any earlier numbers of the
+/// socket and the two pipes.
 fn descriptors_have_their_numbers() {
     let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
     for number in (4..40).chain([60, 255]) {
@@ -337,7 +338,8 @@ fn steps_that_fail_are_named() {
     );
     let both = [(Cgroup, libc::ENOTDIR), (Exec, libc::ENOENT)];
     assert_eq!(failed(&gone, wrong_group()), both);
-    // A service of another user does not start in that of its parent, of whatever number the user is.
+    // A service of another user does not start in the cgroup of its parent, for any number of the
+    // user.
     let of_user = ServiceDef {
         user: Some(SOMEBODY),
         ..gone

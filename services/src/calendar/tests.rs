@@ -123,7 +123,8 @@ fn zone(utc: Seconds) -> Seconds {
 #[test]
 fn changes_of_the_zone() {
     let next = |text: &str, after: Seconds| parse(text).unwrap().next(after, zone).unwrap();
-    // 02:30 does not exist on 29 March: an hour later, 03:30 in summer time, stands for it.
+    // 02:30 does not exist on 29 March: an hour later, 03:30 in summer time, replaces the missing
+    // time.
     let spring = next("02:30", at(2026, 3, 28, 12, 0));
     assert_eq!(spring, at(2026, 3, 29, 1, 30));
     assert_eq!(next("02:30", spring), at(2026, 3, 30, 0, 30));

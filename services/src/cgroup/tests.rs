@@ -9,7 +9,7 @@ const DEMO: ServiceDef = ServiceDef {
     ..ServiceDef::DEFAULT
 };
 
-/// Creates a directory that looks like a cgroup with one below it.
+/// Creates a directory that looks like a cgroup with a child cgroup.
 fn tree(name: &str) -> PathBuf {
     let root = std::env::temp_dir().join(format!("group-{name}-{}", std::process::id()));
     let _ = fs::remove_dir_all(&root);

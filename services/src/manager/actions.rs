@@ -98,8 +98,8 @@ impl Manager {
         self.note(now, answer);
     }
 
-    /// Binds the socket of a service that has one, if it is not bound yet or its name was
-    /// removed, so that no client could connect.
+    /// Binds the socket of a service, if the service has a socket that is not bound yet, or whose
+    /// name was removed so that no client could connect.
     fn bind(&mut self, id: ServiceId) -> Result<()> {
         let socket = self.supervisor.definition(id).and_then(|d| d.socket);
         if let (Some(socket), Some(io)) = (socket, self.io.get_mut(id.index()))
@@ -133,7 +133,7 @@ impl Manager {
     }
 
     /// Binds the notify socket for the first service that uses it, and again if its name was
-    /// removed. Returns its path if the service uses it.
+    /// removed. Returns the path of the socket if the service uses it.
     pub(super) fn bind_notify(&mut self, def: &ServiceDef) -> Option<&'static str> {
         if def.ready != ReadyWhen::Notify {
             return None;
@@ -181,11 +181,12 @@ impl Manager {
         self.cgroups.as_deref().map(|dir| Cgroup::of(dir, def))
     }
 
-    /// Opens the leaf of a service, if there are cgroups. Without one a service of root runs all the same, in
-    /// PID 1's.
+    /// Opens the leaf of a service, if there are cgroups. Without a leaf, a service of root runs in PID 1's
+    /// cgroup.
     ///
     /// # Errors
-    /// The service is that of another user, and its leaf cannot be made or opened: the user may have made it unfit.
+    /// The service is that of another user, and its leaf cannot be made or opened: the user may have made the leaf
+    /// unfit.
     fn open_cgroup(&self, def: &ServiceDef) -> Result<Option<fs::File>> {
         let Some(leaf) = self.cgroup(def).map(|group| group.open(def.limits)) else {
             return Ok(None);

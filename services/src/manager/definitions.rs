@@ -61,7 +61,7 @@ impl Manager {
             cgroup.remove();
         }
         match self.io.get_mut(id.index()) {
-            // The output pipe stays: processes of an earlier life may still write to it.
+            // The output pipe stays: processes of earlier runs may still write to it.
             Some(io) => close_in_child(io.take_socket().into_iter().collect()),
             None => self.io.push(ServiceIo::default()),
         }

@@ -28,8 +28,8 @@ impl InheritedPipes {
         InheritedPipes(named.collect())
     }
 
-    /// Takes both ends of the pipe to which the process writes its output. Nobody else reads that
-    /// pipe: PID 1 made it.
+    /// Takes both ends of the pipe to which the process writes its output. The pipe has no other
+    /// reader: PID 1 made it.
     fn take_output(&mut self, pid: Pid) -> Option<(OwnedFd, OwnedFd)> {
         let link = |fd: u8| fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok();
         let mut written = [1, 2].into_iter().filter_map(link);
@@ -39,7 +39,7 @@ impl InheritedPipes {
         Some((read, write))
     }
 
-    /// Takes the read end of the pipe by which the process is to report that it is ready. `None` if it has done so:
+    /// Takes the read end of the pipe by which the process is to report that it is ready. `None` after the report:
     /// PID 1 keeps the pipe no longer.
     fn take_ready(&mut self, def: &ServiceDef, pid: Pid) -> Option<OwnedFd> {
         let ReadyWhen::Fd(fd) = def.ready else {
@@ -79,7 +79,7 @@ impl Manager {
             let (output, ready) = (pipes.take_output(pid), pipes.take_ready(&def, pid));
             will_report = ready.is_some();
             io.adopt(pid, output, ready);
-            // Nobody else listens any more.
+            // No other process listens any more.
             self.bind_notify(&def);
         }
         let process = process.map(|pid| Running { pid, will_report });

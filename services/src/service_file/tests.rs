@@ -119,7 +119,7 @@ fn the_ways_to_be_ready() {
     assert!(ready("ready fd 3\nsocket /run/s").is_err());
 }
 
-/// Every wrong file is refused with its line and what would be right.
+/// Every wrong file is refused with its line and the form that would be right.
 #[test]
 fn what_is_wrong_is_told() {
     let table = [

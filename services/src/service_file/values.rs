@@ -220,8 +220,8 @@ fn is_limit(file: &str) -> bool {
         })
 }
 
-/// Returns true if the path is below a directory in RAM: PID 1 itself binds the socket and looks whether it is
-/// there, and would wait for a disk or a server that does not answer.
+/// Returns true if the path is below a directory in RAM: PID 1 itself binds the socket and checks that the
+/// socket exists, and would wait for a disk or a server that does not answer.
 fn is_in_memory(path: &str) -> bool {
     let in_ram = ["/run/", "/dev/", "/tmp/"].iter();
     let names = in_ram.filter_map(|dir| path.strip_prefix(dir));

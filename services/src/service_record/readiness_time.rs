@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Time that a service has to become ready. Every attempt has one, also that after a crash of a
-//! service that was ready: services that are ordered after it must not wait for ever.
+//! Time that a service has to become ready. Every attempt has such a time, also the attempt after a
+//! crash of a ready service: services that are ordered after the service must not wait for ever.
 
 use super::ServiceRecord;
 use crate::Millis;
@@ -15,7 +15,8 @@ impl ServiceRecord {
         }
     }
 
-    /// Starts the time to become ready, unless it runs, or the service is late and was reported so.
+    /// Starts the time to become ready, unless the time runs already, or the service is late and
+    /// was reported as late.
     pub(super) fn await_ready(&mut self, now: Millis) {
         if self.late_at.is_none() && !self.late {
             self.late_at = Some(self.late_deadline(now));

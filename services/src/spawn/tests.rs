@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Tests of what a child inherits and of the records that it writes.
+//! Tests of the inheritance of a child and of the records that it writes.
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::child::write_digits;

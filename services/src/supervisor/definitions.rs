@@ -33,7 +33,7 @@ impl Supervisor {
     /// Checks that [`Supervisor::add`] would accept a service called `name` now.
     ///
     /// # Errors
-    /// The reason why it would not.
+    /// The reason why [`Supervisor::add`] would refuse the service.
     pub fn may_add(&self, name: &str) -> Result<(), DefinitionError> {
         let capacity = graph::MAX_SERVICES.min(self.builtin + MAX_USER_SERVICES);
         match self.find(name) {

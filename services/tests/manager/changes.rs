@@ -5,7 +5,7 @@ use super::*;
 use services::ExitStatus;
 use services::state::Change;
 
-/// A one-shot, and a service that is ordered after it.
+/// A one-shot, and a service that is ordered after the one-shot.
 fn pair() -> World {
     let first = ServiceDef {
         argv: &["/bin/true"],

@@ -120,7 +120,7 @@ impl World {
         self.m.settle_all(now());
     }
 
-    /// Waits for one event, at most `limit` milliseconds, and notes it.
+    /// Waits for one event, at most `limit` milliseconds, and notes the event.
     fn wait(&mut self, limit: Millis) {
         self.turns += 1;
         let until_deadline = |at: Millis| at.saturating_sub(now()) + 1;

@@ -35,7 +35,7 @@ fn forked_is_ready_when_its_program_runs_and_not_before() {
     w.stop_all();
 }
 
-/// The manager may see the end of a process before it has read the reason.
+/// The manager may see the end of a process before the reason is read.
 #[test]
 fn the_reason_comes_before_the_end() {
     let mut w = World::new(vec![ServiceDef {

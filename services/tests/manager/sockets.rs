@@ -36,7 +36,7 @@ fn a_datagram_wakes_its_service() {
     w.until("reached", |_| client.send_to(b"again\n", path).is_ok());
     w.until("read again", |_| was_logged("log: again"));
     w.stop_all();
-    // Nobody reads the socket any more, so it refuses: as soon as `head` has ended, which may
+    // The socket has no reader any more, so it refuses: as soon as `head` has ended, which may
     // outlive its shell for a moment.
     w.until("refused", |_| client.send_to(b"late\n", path).is_err());
     fs::remove_file(path).unwrap();

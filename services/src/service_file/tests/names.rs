@@ -24,7 +24,8 @@ fn sizes_and_names_are_bounded() {
     assert!(parse("demo", b"exec /x\0", "", "").is_err());
 }
 
-/// A user's logins are in one cgroup, and what the machine runs as the user is in another.
+/// A user's logins are in one cgroup, and the processes that the machine runs as the user are in
+/// another.
 #[test]
 fn a_users_service_has_no_cgroup_of_the_machine() {
     for name in ["session", "containers"] {

@@ -44,7 +44,8 @@ fn it_stops_with_a_service_that_ends_for_good() {
     }
 }
 
-/// The end of a one-shot is what the service waits for: it starts then, and ends with a stop alone.
+/// A service that is bound to a one-shot starts at the end of the one-shot, and ends only by a
+/// stop.
 #[test]
 fn it_starts_when_a_one_shot_has_done_its_work() {
     let mut s = Supervisor::new(vec![
@@ -66,7 +67,7 @@ fn it_starts_when_a_one_shot_has_done_its_work() {
     s.handle(5, Input::Execed(11));
     let actions = s.handle(9, Input::Stop(POD));
     assert_eq!(actions, [Action::Terminate(WEB, 11)]);
-    // One that fails starts again, and the service still waits for it.
+    // A failed one-shot starts again, and the service still waits for it.
     s.handle(10, Input::Exited(11, EXIT_0));
     s.handle(20_000, Input::Start(WEB));
     s.handle(20_000, Input::Spawned(POD, 12));

@@ -82,7 +82,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..120)
 }
 
-/// Model of the manager: the actions that it was given, and their outcome so far.
+/// Model of the manager: the actions of the supervisor, and their outcome so far.
 struct World {
     s: Supervisor,
     now: Millis,

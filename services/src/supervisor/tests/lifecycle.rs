@@ -102,7 +102,7 @@ fn a_client_waits_for_what_the_service_needs() {
     assert_eq!(actions, [Action::Unwatch(id(1)), Action::Spawn(id(1))]);
 }
 
-/// The stop of `web` waits for the service that needs it.
+/// The stop of `web` waits for the service that needs `web`.
 #[test]
 fn a_client_holds_up_no_stop() {
     let mut s = web_armed();

@@ -44,7 +44,8 @@ fn definition(name: &'static str, needs: &'static [&'static str]) -> ServiceDef 
     }
 }
 
-/// A one-shot, a service that needs it, one with a socket, and one that is started once.
+/// A one-shot, a service that needs the one-shot, a service with a socket, and a service that is
+/// started once.
 fn machine() -> Supervisor {
     Supervisor::new(vec![
         ServiceDef {

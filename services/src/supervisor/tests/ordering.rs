@@ -89,8 +89,8 @@ fn one_that_runs_again_keeps_those_that_run() {
     assert!(s.state(API).pid().is_some());
 }
 
-/// A service that reports readiness, one that is ordered after it, and one with a socket that
-/// reports readiness as well.
+/// A service that reports readiness, a service that is ordered after it, and a service with a
+/// socket that reports readiness as well.
 fn reporting() -> Supervisor {
     let notify = |name| ServiceDef {
         ready: ReadyWhen::Notify,

@@ -70,7 +70,7 @@ fn a_restart_is_not_before_its_time() {
     }
 }
 
-/// The end of a service, and what becomes of it by its definition.
+/// The end of a service, and the resulting state by its definition.
 #[test]
 #[rustfmt::skip]
 fn what_becomes_of_one_that_ended() {

@@ -116,7 +116,7 @@ fn a_restart_is_one_end_and_one_start() {
     let (pid, started) = (200, 22);
     assert_eq!(s.state(id(0)), State::Up { pid, started });
     assert_eq!(s.restarts(id(0)), 0, "requested, so none of its own");
-    // Services that need it were left alone.
+    // The dependents of the service continue.
     assert_eq!(
         s.state(id(1)),
         State::Up {
@@ -148,7 +148,8 @@ fn a_restart_of_what_waits_is_a_start_now() {
     assert_eq!(s.handle(5_000, Input::Tick), []);
 }
 
-/// `systemctl reset-failed` is about the failure alone: a stop would end what needs the service.
+/// `systemctl reset-failed` resets the failure alone: a stop would end the services that need the
+/// service.
 #[test]
 fn a_failure_is_forgotten_and_what_needs_the_service_runs_on() {
     let mut s = Supervisor::new(vec![

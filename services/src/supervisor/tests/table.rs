@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The table itself: definitions that can never start, and definitions that are added or
-//! revised while it runs.
+//! The table itself: definitions that can never start, and definitions that are added or revised
+//! while the supervisor runs.
 
 use super::definitions::{MAX_ADDED, MAX_USER_SERVICES};
 use super::*;

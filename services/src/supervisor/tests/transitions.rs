@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Table of every state and every input, phase by phase: the state, the changes and whether a
-//! stop is requested after the note; the state and the actions after settling. A new state or
-//! input does not compile before it has its place in here.
+//! stop is requested after the note; the state and the actions after settling. A new state or input
+//! does not compile without a row of the table.
 
 use super::*;
 use crate::service::KillMode;
@@ -13,7 +13,7 @@ const DEPENDENT: ServiceId = ServiceId::new(2);
 const STATUS: ExitStatus = ExitStatus::Exited(3);
 const NOT_RUN: ExitStatus = ExitStatus::Exited(126);
 
-/// The service that is tested, one that it needs, and one that needs it.
+/// The tested service, a service that it needs, and a service that needs it.
 fn definitions() -> Vec<ServiceDef> {
     vec![
         ServiceDef {
@@ -26,8 +26,8 @@ fn definitions() -> Vec<ServiceDef> {
 }
 
 /// A supervisor in which `TESTED` is in `state` and settling alone changes nothing: a `Waiting`
-/// service waits for one that has failed, and with `stop_requested` a stopping service still
-/// needs it.
+/// service waits for a failed service, and with `stop_requested` a stopping service still needs the
+/// tested one.
 pub(super) fn supervisor(state: State, stop_requested: bool) -> Supervisor {
     let mut s = Supervisor::new(definitions());
     s.records[NEED.index()].state = match state {
@@ -187,7 +187,7 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
             I::Start(_) | I::Restart(_) => kept,
             I::Stop(_) | I::StopAll if stop_requested => same,
             I::Stop(_) | I::StopAll => {
-                // The manager tells of it: [`Change::Cancelled`].
+                // The manager reports the stop: [`Change::Cancelled`].
                 let requested = kept.stop_requested(true);
                 requested
                     .settled(S::Off)
@@ -292,7 +292,7 @@ fn check(state: State, stop_requested: bool, input: Input) {
     let expected = expected(state, stop_requested, input);
     assert_eq!(outcome, expected, "{state:?}, {stop_requested}, {input:?}");
     assert_eq!(s.settle(NOW), [], "{state:?}, {input:?}: settled");
-    // Only a tick handles what is due.
+    // Only a tick handles due deadlines.
     let due = matches!(
         outcome.settled,
         State::Stopping { kill_at: 50, .. } | State::Delayed { until: 50 }
@@ -326,7 +326,7 @@ fn every_event_for_one_that_is_to_stop() {
     assert_eq!(cases, 4 * 14);
 }
 
-/// A service whose stop is requested stops with the last service that needs it.
+/// A service whose stop is requested stops with its last dependent.
 #[test]
 fn the_last_dependent_takes_it_along() {
     let stoppable = |s: &State| s.active() && !matches!(s, State::Stopping { .. });
