@@ -46,7 +46,7 @@ pub(crate) fn ssh_key(builder: &mut Builder, text: &str) -> Result<(), Problem> 
     Ok(())
 }
 
-/// Applies `ip=`. An invalid host name in it leaves the address valid.
+/// Applies `ip=`. An invalid host name in the value leaves the address valid.
 pub(crate) fn ip(builder: &mut Builder, text: &str) -> Result<(), Problem> {
     let ip = net::ip(text)?;
     builder.config.net = ip.net;

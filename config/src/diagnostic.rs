@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Diagnostics: what is wrong with the input, each on one line that a user can act on.
+//! Diagnostics: the faults of the input, each on one line that a user can act on.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ const MAX_QUOTED: usize = 64;
 /// Source of a flag, from the lowest precedence to the highest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// Data disk: `/var/lib/boot2podman/config`, and `hostname` beside it.
+    /// Data disk: `/var/lib/boot2podman/config`, and `hostname` in the same directory.
     Disk,
     /// Document of Ignition, or cloud-init's user-data.
     Document,
@@ -63,7 +63,7 @@ pub(crate) enum Problem {
     },
     /// Host name is longer than Linux takes, or no host name after its first dot.
     Cut { to: String },
-    /// Flag is needed before the data disk is mounted, and was read from it.
+    /// Flag is needed before the data disk is mounted, but was read from the disk.
     TooLate,
     /// Opened double quote took the rest of the command line.
     UnclosedQuote,
@@ -84,14 +84,14 @@ impl Problem {
 }
 
 /// One fault of the input. Its `Display` is one line, `flag (source): fault`, of at most
-/// [`MAX_DIAGNOSTIC_BYTES`] printable ASCII bytes. It names the flag, its source, the fault and
-/// the values that would be right.
+/// [`MAX_DIAGNOSTIC_BYTES`] printable ASCII bytes. The line names the flag, its source, the fault
+/// and the values that would be right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     pub(crate) source: Source,
-    /// Flag as it was written, made printable by [`quoted`].
+    /// Text of the flag, made printable by [`quoted`].
     pub(crate) flag: String,
-    /// Values that the flag takes; empty if they would not help.
+    /// Values that the flag takes; empty if a list of them would not help.
     pub(crate) allowed: &'static str,
     /// Line number from 1 in a value of several lines; 0 for other values.
     pub(crate) line: usize,

@@ -7,11 +7,11 @@ use crate::diagnostic::Problem;
 /// Applies a value to the configuration, or returns its fault.
 type Apply = fn(&mut Builder, &str) -> Result<(), Problem>;
 
-/// One flag: its documentation, and the function that applies it.
+/// One flag: its documentation, and the function that applies the value.
 pub struct Flag {
     /// Name on the command line. In fw_cfg the name has no `b2p.`.
     pub name: &'static str,
-    /// Values that it takes, the default first; `<…>` stands for a text.
+    /// Values that the flag takes, the default first; `<…>` stands for a text.
     pub values: &'static str,
     /// Value in force without the flag; empty if there is none.
     pub default: &'static str,
@@ -23,9 +23,11 @@ pub struct Flag {
     pub value_optional: bool,
     /// Flag for the same setting, if this one is only another name.
     pub alias_of: Option<&'static str>,
-    /// True if the value is left out of diagnostics, because it may be a secret by mistake.
+    /// True if diagnostics do not show the value, because a user may have written a secret by
+    /// mistake.
     pub secret: bool,
-    /// True if the flag is needed before the data disk is mounted, so that it has no effect there.
+    /// True if the flag is needed before the data disk is mounted, so that the flag has no effect
+    /// on that disk.
     pub before_data_disk: bool,
     pub(crate) apply: Apply,
 }

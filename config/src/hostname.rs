@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Host names, from whatever source: the longest part of one that Linux takes.
+//! Host names from any source: the longest part of a name that Linux takes.
 
 /// Longest host name in bytes (`HOST_NAME_MAX`, limits.h).
 pub const MAX: usize = 64;
@@ -7,7 +7,7 @@ pub const MAX: usize = 64;
 const MAX_LABEL: usize = 63;
 
 /// Returns `text` if it is a host name (RFC 1123, 2.1) of at most [`MAX`] bytes; a dot at its end is
-/// dropped. If it is longer, or if a later label is none of a host name, the first label is
+/// dropped. If the name is longer, or if a later label is invalid in a host name, the first label is
 /// returned: the name of the machine itself, without its domain. A first label that is too long is
 /// cut. `None` if the first label has other characters.
 #[must_use]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Keywords that flags take as their values, and what each of them means.
+//! Keywords that flags take as their values, and the meaning of each.
 
 use crate::settings::{Console, Etc, Ignition, Loglevel, Modules, Podman, Role, Rootless, Slot};
 use crate::storage::FormatPolicy;

@@ -5,11 +5,12 @@
 //! SMBIOS and the configuration on the data disk as raw bytes. It returns a [`Config`] and a list
 //! of [`Diagnostic`]s. The crate is pure and total: no system calls, no panics, and a result for
 //! every input. An invalid flag is reported and leaves its setting at the default, because the
-//! machine must boot whatever was typed.
+//! machine must boot with any input.
 //!
-//! Start reading at [`FLAGS`], the table of every flag with the function that applies it. `reader`
-//! loops over the table; `cmdline` splits a command line as the kernel does; `values`, `net`,
-//! `share`, `swap`, `rsyslog` and `sshkey` parse values; `compat` has the flags of Tiny Core.
+//! [`FLAGS`] is the file to read first: the table of every flag with the function that applies it.
+//! `reader` loops over the table; `cmdline` splits a command line as the kernel does; `values`,
+//! `net`, `share`, `swap`, `rsyslog` and `sshkey` parse values; `compat` has the flags of Tiny
+//! Core.
 //!
 //! Precedence: default < data disk < SMBIOS < fw_cfg < command line; within one source the later
 //! flag wins. Repeatable flags are joined from all sources.

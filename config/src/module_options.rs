@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Parameters of kernel modules on the command line: `module.parameter=value`. The kernel applies
-//! those of built-in code; for loaded modules they are passed to init_module(2)
+//! the parameters of built-in code; the parameters of loaded modules are passed to init_module(2)
 //! (Documentation/admin-guide/kernel-parameters.rst).
 
 use crate::cmdline::tokens;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Parsers of `b2p.net=`, and of `ip=` as the kernel reads it
+//! Parsers of `b2p.net=`, and of `ip=` in the kernel's syntax
 //! (Documentation/admin-guide/nfs/nfsroot.rst, net/ipv4/ipconfig.c).
 
 use std::net::Ipv4Addr;
@@ -68,8 +68,8 @@ fn static_address(text: &str) -> Result<Net, Problem> {
     })
 }
 
-/// Parses the kernel's `ip=`. An address makes the configuration static whatever `<autoconf>` is,
-/// and an empty field or 0.0.0.0 is an absent one, as in the kernel.
+/// Parses the kernel's `ip=`. An address makes the configuration static for any `<autoconf>`, and
+/// an empty field or 0.0.0.0 is an absent one, as in the kernel.
 pub(crate) fn ip(text: &str) -> Result<Ip<'_>, Problem> {
     if !text.contains(':') && !text.contains('.') {
         let net = autoconf(text, None)?;

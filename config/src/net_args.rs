@@ -37,7 +37,7 @@ impl Net {
         }
     }
 
-    /// Returns the name of the one interface that the setting is for, if it names one.
+    /// Returns the name of the one interface of the setting, if the setting names an interface.
     #[must_use]
     pub fn device(&self) -> Option<&str> {
         match self {

@@ -6,11 +6,11 @@ use crate::flag::Flag;
 use crate::flags::FLAGS;
 use crate::sshkey;
 
-/// Flag as it occurs in a source.
+/// Occurrence of a flag in a source.
 pub(crate) struct Occurrence<'a> {
     pub flag: &'static Flag,
     pub source: Source,
-    /// Name as it was written.
+    /// Name in the text of the source.
     pub name: &'a [u8],
     pub value: Option<&'a [u8]>,
     /// Line number from 1 in a value of several lines; 0 for other values.
@@ -46,7 +46,7 @@ impl Occurrence<'_> {
     }
 }
 
-/// Returns a flag's name as it is written in its source.
+/// Returns a flag's name in the form of its source.
 pub(crate) fn full_name(source: Source, name: &[u8]) -> String {
     let name = quoted(name);
     match source {

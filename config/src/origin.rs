@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Origin of every setting, for users who ask why a setting has its value. PID 1 does not use it.
+//! Origin of every setting, for users who ask why a setting has its value. PID 1 does not use this
+//! module.
 
 use crate::diagnostic::Source;
 use crate::flag::Flag;
@@ -8,10 +9,10 @@ use crate::reader::{Assignment, HOSTNAME_FILE, Reader};
 use crate::settings::Net;
 use crate::sources::Sources;
 
-/// Flag in force and the source that it was read from.
+/// Flag in force and its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// Full text of the flag as it was written. A value that may be a secret is left out.
+    /// Full text of the flag, unchanged. A value that may be a secret is left out.
     pub flag: String,
     /// Source of the flag.
     pub source: Source,

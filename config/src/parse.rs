@@ -7,8 +7,9 @@ use crate::settings::Config;
 use crate::sources::{FwCfg, Sources};
 
 impl Sources<'_> {
-    /// Returns the configuration, and what was wrong with the flags in their order: at most
-    /// [`MAX_DIAGNOSTICS`] and one that counts the others. Any input gives a configuration.
+    /// Returns the configuration, and the faults of the flags in their order: at most
+    /// [`MAX_DIAGNOSTICS`] and one diagnostic that counts the others. Any input gives a
+    /// configuration.
     ///
     /// [`MAX_DIAGNOSTICS`]: crate::MAX_DIAGNOSTICS
     #[must_use]

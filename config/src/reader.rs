@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Reader: finds the flags in every source, applies them, and records what was wrong.
+//! Reader: finds the flags in every source, applies them, and records the faults.
 
 use crate::builder::Builder;
 use crate::cmdline::{self, Token};
@@ -24,7 +24,7 @@ pub(crate) struct Assignment {
     /// Name of the setting ([`Flag::setting`]).
     pub setting: &'static str,
     pub source: Source,
-    /// Flag that set it, as written.
+    /// Unchanged text of the flag that set the value.
     pub flag: String,
 }
 
@@ -139,8 +139,8 @@ impl Reader {
         });
     }
 
-    /// Reads every line of an entry as one value. The lines inside a PEM block are skipped: they
-    /// hold no flag, and may be secret.
+    /// Reads every line of an entry as one value. The lines inside a PEM block hold no flag and may
+    /// be secret, and are therefore skipped.
     fn read_lines(&mut self, flag: &'static Flag, source: Source, name: &[u8], value: &[u8]) {
         let has_lines = value.contains(&b'\n') || source == Source::FwCfg;
         let mut in_pem = false;
@@ -232,8 +232,8 @@ impl Reader {
         (!flag.repeatable).then(|| earlier.flag.clone())
     }
 
-    /// Reports an unclosed quote if a flag of this system has it or was swallowed by it. Other
-    /// unclosed quotes are the kernel's own matter.
+    /// Reports an unclosed quote if the quote begins in a flag of this system or encloses one.
+    /// Other unclosed quotes are the kernel's own matter.
     fn report_unclosed_quote(&mut self, token: &Token<'_>) {
         let has_flag = |text: &[u8]| text.windows(4).any(|four| four == b"b2p.");
         let mut flags = FLAGS.iter();

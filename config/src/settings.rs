@@ -66,7 +66,7 @@ pub struct Config {
     /// Time to wait for a slow disk (Tiny Core `waitusb=`).
     pub waitusb: Option<WaitUsb>,
     /// Time zone (Tiny Core `tz=`): a POSIX TZ string or the name of a zoneinfo file. Printable
-    /// ASCII, never absolute and without `..`, so that it stays below zoneinfo.
+    /// ASCII, never absolute and without `..`, so that the file is below zoneinfo.
     pub tz: Option<String>,
     /// True if the hardware clock keeps UTC; false by Tiny Core's `noutc`.
     pub utc: bool,
@@ -191,7 +191,7 @@ impl Config {
 pub struct Slot {
     /// `a` or `b`.
     pub name: char,
-    /// Reason why it was booted.
+    /// Reason for the boot of this slot.
     pub role: Role,
 }
 
@@ -206,7 +206,7 @@ impl Slot {
 pub enum Role {
     /// Slot is the confirmed one, or was selected in the boot menu.
     Confirmed,
-    /// Slot has a new version; the other slot boots again if it does not become ready.
+    /// Slot has a new version; the other slot boots again if the new version does not become ready.
     Trial,
     /// Other slot has a new version that did not become ready.
     Fallback,
@@ -226,12 +226,12 @@ pub struct Proxy {
 /// Folder of the host that is mounted in the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SharedFolder {
-    /// Mount tag that the host gives it: printable ASCII without colons, at most 36 bytes
-    /// (virtio, 5.11.4).
+    /// Mount tag, given by the host: printable ASCII without colons, at most 36 bytes (virtio,
+    /// 5.11.4).
     pub tag: String,
     /// Mount point: absolute, without `.` and `..`, and no directory of the system.
     pub path: String,
-    /// True if it is mounted read-only.
+    /// True if the folder is mounted read-only.
     pub read_only: bool,
 }
 
@@ -303,7 +303,7 @@ pub enum Etc {
     Containers,
     /// The whole of /etc.
     All,
-    /// No part: each boot begins with what the image ships.
+    /// No part: each boot begins with the files of the image.
     Ram,
 }
 

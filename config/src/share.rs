@@ -11,12 +11,12 @@ const MAX_TAG: usize = 36;
 /// Maximum length of a path in bytes, less than Linux `PATH_MAX`.
 const MAX_PATH: usize = 1024;
 
-/// Tag of the folder in which macOS gives Rosetta, as vfkit and podman machine name it.
+/// Tag of the folder with macOS's Rosetta, named by vfkit and podman machine.
 const ROSETTA_TAG: &str = "rosetta";
 /// Mount point of that folder.
 pub const ROSETTA_PATH: &str = "/run/boot2podman/rosetta";
 
-/// Directories that the machine needs as they are: no folder is mounted on them or below them.
+/// Directories that the machine needs unchanged: no folder is mounted on or below any of these.
 const RESERVED_TREES: &[&str] = &[
     "/bin",
     "/boot",
@@ -47,7 +47,7 @@ pub(crate) fn share(builder: &mut Builder, text: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Applies `b2p.rosetta=`: adds Apple's folder, or removes it.
+/// Applies `b2p.rosetta=`: adds or removes Apple's folder.
 pub(crate) fn rosetta(builder: &mut Builder, is_on: bool) {
     let shares = &mut builder.config.shares;
     shares.retain(|other| other.path != ROSETTA_PATH);

@@ -30,7 +30,7 @@ pub struct Sources<'a> {
     pub hostname: &'a [u8],
     /// Variables that the profile on the data disk exports, one `NAME=value` per line.
     pub environment: &'a [u8],
-    /// Services of the boot scripts on the data disk, one name per line. They start at boot
-    /// unless a flag says otherwise.
+    /// Services of the boot scripts on the data disk, one name per line. These services start at
+    /// boot unless a flag turns them off.
     pub hooks: &'a [u8],
 }

@@ -80,8 +80,8 @@ fn split_word(line: &str) -> (&str, &str) {
     line.split_once([' ', '\t']).unwrap_or((line, ""))
 }
 
-/// Returns the text after the options in front of a key. They end at the first space outside of
-/// double quotes, in which `\"` is a quote.
+/// Returns the text after the options in front of a key. The options end at the first space outside
+/// of double quotes, in which `\"` is a quote.
 fn after_options(line: &str) -> &str {
     let mut in_quote = false;
     let mut escaped = false;
@@ -96,8 +96,8 @@ fn after_options(line: &str) -> &str {
     ""
 }
 
-/// Checks that the strings of the blob fill it exactly, so that a truncated key is found even if
-/// it is valid base64.
+/// Checks that the strings of the blob fill it exactly, so that a truncated key is found even in
+/// valid base64.
 fn check_blob(key_type: &str, strings: usize, base64: &str) -> Result<(), Problem> {
     if base64.is_empty() {
         return Err(Problem::invalid(

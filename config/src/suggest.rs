@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Suggestion of the valid word that a misspelt one resembles.
 
-/// Maximum length of a word that gets a suggestion, in bytes. It bounds the time.
+/// Maximum length of a word that gets a suggestion, in bytes. The limit bounds the time.
 const MAX_WORD_BYTES: usize = 32;
 
 /// Returns the candidate that `word` resembles most, if any does: at most three letters and half of

@@ -236,8 +236,8 @@ pub(crate) fn wait_usb(text: &str) -> Result<WaitUsb, Problem> {
     Ok(WaitUsb { seconds, disk })
 }
 
-/// Parses `b2p.http_proxy=` and `b2p.https_proxy=`. The value is for other programs; it must only be safe in a line, in a
-/// shell and in sshd's configuration.
+/// Parses `b2p.http_proxy=` and `b2p.https_proxy=`. The value is for other programs, and need only be safe in a line,
+/// in a shell and in sshd's configuration.
 pub(crate) fn proxy(text: &str) -> Result<String, Problem> {
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     if !rest.is_empty() && is_plain(text) {
@@ -336,7 +336,7 @@ pub fn is_extension_name(text: &str) -> bool {
     text.len() <= MAX_EXTENSION_NAME && is_service_name(text)
 }
 
-/// Parses the name of a kernel module. The kernel has `_` for every `-` in it.
+/// Parses the name of a kernel module. The kernel has `_` for every `-` of a name.
 pub(crate) fn module(text: &str) -> Option<String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     let valid = (1..=MAX_MODULE).contains(&text.len()) && text.bytes().all(allowed);

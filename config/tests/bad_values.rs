@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Values that a flag refuses, and what its diagnostic says.
+//! Values that a flag refuses, and the text of its diagnostic.
 
 mod common;
 

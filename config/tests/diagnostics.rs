@@ -51,7 +51,7 @@ fn a_flag_twice_says_which_one_won() {
     let (config, diagnostics) = read("ip=off b2p.net=dhcp");
     assert_eq!(config.net, Net::Dhcp { device: None });
     assert_eq!(diagnostics.len(), 1);
-    // An equal value is no mistake, however it is spelt.
+    // An equal value is no mistake, even in another spelling.
     for line in [
         "b2p.rescue b2p.rescue=yes",
         "b2p.net=off ip=none",

@@ -108,7 +108,7 @@ fn bare_flags_and_only_they_go_without_a_value() {
 #[test]
 fn rows_are_well_formed() {
     for (at, flag) in FLAGS.iter().enumerate() {
-        // A name without `b2p.` belongs to one setting, because fw_cfg has it so.
+        // A name without `b2p.` belongs to one setting, because names of fw_cfg have no prefix.
         let mut others = FLAGS.iter().skip(at + 1);
         let alias = |other: &Flag| other.alias_of == Some(flag.name);
         assert!(

@@ -93,7 +93,7 @@ fn net() -> impl Strategy<Value = Net> {
         device.prop_map(|device| Net::Dhcp { device }),
         Just(Net::Off),
         static_address.prop_map(|(addr, prefix, gateway, mut dns, device)| {
-            // Only ip= names an interface, and it names two servers at most.
+            // Only ip= names an interface, and ip= has at most two servers.
             if device.is_some() {
                 dns.truncate(2);
             }
