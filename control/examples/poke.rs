@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Misbehaving client of the control channel. Tests run it inside a machine, where it must cost
-//! PID 1 next to nothing.
+//! Misbehaving client of the control channel. Tests run the client inside a machine, where it must
+//! cost PID 1 next to nothing.
 //!
 //! `poke silent N` opens N connections and sends nothing until it is killed. `poke flood MS`
-//! connects, sends random bytes of random length and disconnects, as often as it can for MS
+//! connects, sends random bytes of random length and disconnects, as often as possible for MS
 //! milliseconds. `poke say TEXT` sends TEXT unchanged and prints the answer.
 
 use std::os::fd::{AsRawFd, OwnedFd};

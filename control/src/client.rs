@@ -92,7 +92,8 @@ impl Follower {
     /// Takes all notices that have arrived. Returns false if there was none.
     ///
     /// # Errors
-    /// [`RequestError::NoAnswer`] if PID 1 has closed the connection: it shuts down, or was executed again.
+    /// [`RequestError::NoAnswer`] if PID 1 has closed the connection: PID 1 shuts down, or was executed
+    /// again.
     pub fn take_notices(&self) -> Result<bool, RequestError> {
         let mut taken = false;
         loop {
@@ -145,7 +146,7 @@ fn connect_until(path: &Path, deadline: Instant) -> Result<OwnedFd, RequestError
     loop {
         let (errno, until) = match connect(fd.as_raw_fd(), &address) {
             Ok(()) => return Ok(fd),
-            // The queue is full. No poll(2) tells when it has room again (connect(2)).
+            // The queue is full. poll(2) does not report the end of a full queue (connect(2)).
             Err(errno @ (Errno::EAGAIN | Errno::EINTR)) => (errno, deadline),
             // No process listens on the socket.
             Err(errno @ Errno::ECONNREFUSED) => (errno, restarted),

@@ -29,8 +29,8 @@ pub use shutdown_kind::ShutdownKind;
 
 /// Path of PID 1's socket.
 pub const PATH: &str = "/run/boot2podman/control";
-/// Directory for the definitions of user services that PID 1 is asked to load. It is in RAM,
-/// because PID 1 must not wait for a disk.
+/// Directory for the definitions of user services that PID 1 is asked to load. The directory is in
+/// RAM, because PID 1 must not wait for a disk.
 pub const SERVICES: &str = "/run/boot2podman/services";
 /// Files of users and groups that definitions refer to, and names of their copies in [`SERVICES`], which
 /// are no names of services: with `b2p.etc=all` the files are on a disk.
@@ -47,7 +47,7 @@ pub const CHANGED: &str = "changed\n";
 /// Last line of an answer that was truncated.
 pub const CUT: &str = "cut\n";
 
-/// Returns the answer that refuses a request. It is one line, whatever `why` contains.
+/// Returns the answer that refuses a request. The answer is one line for any `why`.
 #[must_use]
 pub fn refusal(why: &str) -> String {
     let mut out = String::from("no ");

@@ -113,7 +113,7 @@ pub struct Service<'a> {
     pub name: &'a str,
     /// Present state.
     pub state: State,
-    /// Time when it entered that state.
+    /// Time when the service entered that state.
     pub since: Option<u64>,
     /// Process id.
     pub pid: Option<u64>,
@@ -121,22 +121,22 @@ pub struct Service<'a> {
     pub restarts: Option<u64>,
     /// End of its last process.
     pub last: Option<LastExit>,
-    /// Time when it was first requested.
+    /// Time of the first request for the service.
     pub asked: Option<u64>,
-    /// Time when its first process was started.
+    /// Time when the first process of the service was started.
     pub spawned: Option<u64>,
-    /// Time when it was first ready.
+    /// Time when the service was first ready.
     pub ready: Option<u64>,
-    /// Time when it is restarted, or killed.
+    /// Time when the service is restarted, or killed.
     pub next: Option<u64>,
-    /// Time that it may take to become ready, in milliseconds.
+    /// Time that the service may take to become ready, in milliseconds.
     pub late: Option<u64>,
-    /// Time that it may take to terminate, in milliseconds.
+    /// Time that the service may take to terminate, in milliseconds.
     pub grace: Option<u64>,
-    /// Number of the user as whom it runs; root if there is none.
+    /// Number of the user of the service; root if there is none.
     pub user: Option<u64>,
-    /// True if a file of the user defines it; false for a service of the image. The key in the
-    /// text is `own`.
+    /// True if a file of the user defines the service; false for a service of the image. The key in
+    /// the text is `own`.
     pub is_user_service: bool,
 }
 
@@ -168,7 +168,7 @@ impl<'a> Service<'a> {
 pub struct Degraded<'a> {
     /// Name of the part, without a colon.
     pub what: &'a str,
-    /// Reason, and what would be right.
+    /// Reason, and the state or value that would be right.
     pub why: &'a str,
 }
 
@@ -177,7 +177,7 @@ pub struct Degraded<'a> {
 pub struct Shutdown {
     /// Power off, reboot or halt.
     pub kind: ShutdownKind,
-    /// Time of the shutdown; in the past once it has begun.
+    /// Time of the shutdown; in the past once the shutdown has begun.
     pub at: u64,
 }
 

@@ -16,7 +16,7 @@ const MAX_DELAY_S: u32 = 31_536_000;
 pub struct Name(String);
 
 impl Name {
-    /// Returns `text` as a name, if it has the form of one.
+    /// Returns `text` as a name, if the text has the form of a name.
     #[must_use]
     pub fn new(text: &str) -> Option<Name> {
         Name::is_valid(text).then(|| Name(text.to_owned()))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Server end of the channel, for PID 1: it never waits, and no client costs more than one
+//! Server end of the channel, for PID 1: the server never waits, and no client costs more than one
 //! descriptor.
 
 use std::fs;
@@ -164,7 +164,7 @@ impl Server {
 
 /// Followers of the report.
 impl Server {
-    /// Answers a client, and keeps it as a follower.
+    /// Answers a client, and keeps the client as a follower.
     pub fn follow(&mut self, client: PendingClient) {
         if self.followers.len() >= MAX_FOLLOWERS {
             let why = format!("{MAX_FOLLOWERS} clients follow already");
@@ -182,9 +182,9 @@ impl Server {
         !self.followers.is_empty()
     }
 
-    /// Sends each follower a notice if the report, without the time at which it is made, is another one
-    /// than at the last call. A follower whose buffer is full has notices that it has not read, and needs no
-    /// further one; none costs PID 1 a wait or memory.
+    /// Sends each follower a notice if the report, without the time of its creation, differs from that of
+    /// the last call. A follower whose buffer is full has unread notices, and needs no further one; no
+    /// follower costs PID 1 a wait or memory.
     pub fn notice(&mut self, report: String) {
         if report == self.noticed {
             return;
@@ -220,7 +220,7 @@ fn has_packet(client: &OwnedFd) -> bool {
 
 fn receive(client: &OwnedFd) -> Received {
     let mut packet = [0; MAX_REQUEST_BYTES];
-    // MSG_TRUNC gives the length of the whole packet, even if it does not fit (recv(2)).
+    // MSG_TRUNC gives the length of the whole packet, even if the packet does not fit (recv(2)).
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
     match recv(client.as_raw_fd(), &mut packet, flags) {
         Err(Errno::EAGAIN | Errno::EINTR) => Received::Nothing,
@@ -251,7 +251,7 @@ pub fn answer(client: PendingClient, text: &str) {
     }
 }
 
-/// Returns `text` if it fits into `max_bytes`, or else its first lines that leave room for
+/// Returns `text` if its length is within `max_bytes`, or else its first lines that leave room for
 /// [`CUT`].
 fn whole_lines(text: &str, max_bytes: usize) -> &str {
     if text.len() <= max_bytes {

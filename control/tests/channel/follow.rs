@@ -5,7 +5,7 @@ use control::{Follower, MAX_FOLLOWERS};
 
 use super::*;
 
-/// Connects followers, one after the other, and returns what each of them got.
+/// Connects followers, one after the other, and returns the result of each.
 fn follow(server: &mut Server, path: &Path, count: usize) -> Vec<Result<Follower, RequestError>> {
     let one = |server: &mut Server| {
         let path = path.to_owned();
@@ -49,7 +49,8 @@ fn followers_hear_of_changes_and_are_bounded() {
     assert_eq!(readable(&server), MAX_FOLLOWERS as i32 - 1);
     assert!(server.requests().is_empty() && readable(&server) == 0);
     let new = follow(&mut server, &dir.path(), 1).remove(0).unwrap();
-    // Its first notice comes even if the report is the one that others know.
+    // A new follower gets its first notice even if other followers have a notice of the same
+    // report.
     server.notice(String::from("c"));
     assert_eq!(new.take_notices(), Ok(true));
     assert_eq!(followers[0].take_notices(), Ok(true));

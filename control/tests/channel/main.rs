@@ -79,7 +79,7 @@ fn readable(server: &Server) -> i32 {
     wait_readable(server, PollTimeout::ZERO)
 }
 
-/// Does what PID 1 does at one wake-up. Returns the number of requests.
+/// Handles the channel as PID 1 does at one wake-up. Returns the number of requests.
 fn poll_once(server: &mut Server, reply: &str) -> usize {
     server.accept(0);
     let requests = server.requests();
