@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The user who may log in beside root: the files of /etc that name the user, another name or number
-//! for the user in them, and the home.
+//! for the user in these files, and the home.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -19,7 +19,7 @@ const FILES: &[(&str, &[usize])] = &[
     ("shadow", &[]),
     ("subuid", &[]),
     ("subgid", &[]),
-    // passwd is the last file: it decides which user exists.
+    // passwd is the last file, since passwd decides which user exists.
     (PASSWD, &[2, 3]),
 ];
 
@@ -42,8 +42,8 @@ fn has(etc: &Path, user: Identity<'_>) -> Result<bool> {
     Ok(present(&passwd, user.name) == Some(user))
 }
 
-/// Gives the user `was` the name and the number of `is` below `root`, and a home of that name. A user
-/// who exists with both is not changed.
+/// Gives the user `was` the name and the number of `is` below `root`, and a home of that name. An
+/// existing user with both is not changed.
 ///
 /// # Errors
 /// A file or the home cannot be read or written.
@@ -96,8 +96,8 @@ pub fn owner(etc: &Path, uid: u32) -> Result<Option<String>> {
     Ok(name)
 }
 
-/// Gives the user `was` the name and the number of `is` in the files of `etc`. A user of that name who
-/// exists already gets the number only, and `was` stays: a second call changes nothing.
+/// Gives the user `was` the name and the number of `is` in the files of `etc`. An existing user of
+/// that name gets the number only, and `was` stays: a second call changes nothing.
 ///
 /// # Errors
 /// A file cannot be read or written.
@@ -116,8 +116,8 @@ pub fn change(etc: &Path, was: Identity<'_>, is: Identity<'_>, replace: Replace<
     })
 }
 
-/// Returns the text of a file of /etc with the user `is` in place of `was`; a file that names no users
-/// as it is.
+/// Returns the text of a file of /etc with the user `is` in place of `was`; unchanged for a file that
+/// names no users.
 #[must_use]
 pub fn text_with(file: &str, text: &str, was: Identity<'_>, is: Identity<'_>) -> String {
     let row = FILES.iter().find(|(name, _)| *name == file);
@@ -154,9 +154,9 @@ fn change_file(
     replace(path, after.as_bytes(), mode, group)
 }
 
-/// Changes the user in the text of an account file: the name where it is a whole field or a whole
-/// item of a list, and at the end of the path of a home; the number in these fields of the lines
-/// that begin with the name.
+/// Changes the user in the text of an account file: the name as a whole field or a whole item of a
+/// list, and at the end of the path of a home; the number in these fields of the lines that begin
+/// with the name.
 fn changed(text: &str, was: Identity<'_>, is: Identity<'_>, numbers: &[usize]) -> String {
     let home = format!("/home/{}", was.name);
     let number = was.uid.to_string();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Sources of the configuration: the kernel command line, QEMU's fw_cfg where that is too short,
-//! OEM strings of SMBIOS where a host offers only those, and the data disk's files once they have
-//! been copied.
+//! Sources of the configuration: the kernel command line, QEMU's fw_cfg where the command line is
+//! too short, OEM strings of SMBIOS where a host offers no other source, and the data disk's files
+//! after the copy to RAM.
 
 use std::fs;
 use std::path::Path;

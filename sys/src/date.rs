@@ -57,7 +57,7 @@ mod tests {
         ] {
             assert_eq!(rfc3339(seconds), date);
         }
-        // Times in microseconds reach no more days than these.
+        // Times in microseconds reach no further days.
         let _ = (
             civil_from_days(i64::MAX / 86_400),
             civil_from_days(i64::MIN / 86_400),

@@ -2,7 +2,7 @@
 //! Error of a step that calls the kernel.
 //!
 //! The error names the step, the path and the errno, so that
-//! callers decide by [`Error::errno`] and users read all of it on one line:
+//! callers decide by [`Error::errno`] and users read the whole error on one line:
 //!
 //! ```
 //! use sys::error::{Doing, Error};
@@ -26,8 +26,8 @@ use nix::errno::Errno;
 /// The result of a step that may fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A step that failed: what was attempted, on which path, and why. One pointer, because every
-/// function that can fail returns it.
+/// Failed step: its name, its path, and the reason. The size is one pointer, because every function
+/// that can fail returns this type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error(Box<Parts>);
 
@@ -43,7 +43,7 @@ struct Parts {
 enum Cause {
     /// The kernel refused a system call (errno(3)).
     Errno(Errno),
-    /// The input is not what the step needs; the text says what would be right.
+    /// The input does not fit the step; the text names the input that would be right.
     Invalid(Cow<'static, str>),
     /// A step within this one failed.
     Step(Error),
@@ -52,7 +52,8 @@ enum Cause {
 }
 
 impl Error {
-    /// An error without an errno: `reason` says what is wrong and what would be right.
+    /// Returns an error without an errno: `reason` names the fault and the input that would be
+    /// right.
     #[must_use]
     pub fn invalid(reason: impl Into<Cow<'static, str>>) -> Error {
         Error::of(Cause::Invalid(reason.into()))
@@ -168,7 +169,7 @@ impl From<io::Error> for Error {
     }
 }
 
-/// Says what a step was doing when it failed.
+/// Adds the name of the failed step to an error.
 pub trait Doing<T> {
     /// Names the step, as a noun or a command: `mount erofs`, `host name box`.
     ///

@@ -11,8 +11,8 @@ use nix::errno::Errno;
 use crate::error::{Doing, Error, Result};
 use crate::links;
 
-/// A way to replace a file: path, content, permission bits, and the group if it is not that of the
-/// process. PID 1 has [`replace_at_once`]; a helper may wait until the file is on its disk.
+/// A way to replace a file: path, content, permission bits, and the group if it differs from that
+/// of the process. PID 1 has [`replace_at_once`]; a helper may wait until the file is on its disk.
 pub type Replace<'a> = &'a dyn Fn(&Path, &[u8], u32, Option<u32>) -> Result<()>;
 
 /// Longest text that [`read_text`] returns, in bytes.
@@ -66,7 +66,7 @@ fn replace_by(path: &Path, write_new: impl Fn(&Path) -> io::Result<()>) -> Resul
     write().on(path)
 }
 
-/// Writes a file in place of what an earlier attempt has left.
+/// Writes a file in place of the remains of an earlier attempt.
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let _ = fs::remove_file(path);
     let mut file = fs::OpenOptions::new()
@@ -89,12 +89,12 @@ pub fn read_bounded(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Returns a whole regular file, or `None` if there is none: for files in whose place a user may have
-/// put anything. A symbolic link is followed if it stays on its disk ([`links`]).
+/// Returns a whole regular file, or `None` if there is none: for paths at which a user may have put
+/// any kind of file. A symbolic link is followed if its target is on the same disk ([`links`]).
 ///
 /// # Errors
-/// The file cannot be read, is longer than `max_bytes`, or is not a regular one; the error says
-/// what it is.
+/// The file cannot be read, is longer than `max_bytes`, or is not a regular one; the error names
+/// its kind.
 pub fn read_whole(path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>> {
     let Some(file) = open_regular(path)? else {
         return Ok(None);
@@ -144,7 +144,7 @@ pub fn open_regular(path: &Path) -> Result<Option<fs::File>> {
 /// symbolic link is not followed, because the data would be written to another file.
 ///
 /// # Errors
-/// The file cannot be opened or made, or is not a regular one; the error says what it is.
+/// The file cannot be opened or made, or is not a regular one; the error names its kind.
 pub fn open_appended(path: &Path, mode: u32) -> io::Result<fs::File> {
     let opened = fs::OpenOptions::new()
         .read(true)
@@ -184,8 +184,8 @@ fn not_a_file(kind: &'static str) -> Error {
 }
 
 /// Opens a regular file, or returns the kind of another file. The open of a fifo would wait for its
-/// other end (fifo(7)), that of a terminal could make it the controlling one, and a symbolic
-/// link may lead to a device, to a disk that hangs, or out of the disk that has it.
+/// other end (fifo(7)), the open of a terminal could make it the controlling one, and a symbolic
+/// link may lead to a device, to a disk that hangs, or out of its disk.
 fn open(path: &Path) -> io::Result<std::result::Result<fs::File, &'static str>> {
     let opened = fs::OpenOptions::new()
         .read(true)
@@ -243,7 +243,7 @@ mod tests {
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
-        // A user's group may read it, and the writer stays the owner.
+        // A user's group may read the file, and the writer stays the owner.
         let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
         replace_for_group(&path, b"three", 0o640, gid.as_raw()).unwrap();
         let metadata = fs::metadata(&path).unwrap();

@@ -60,7 +60,8 @@ pub fn rising_edges(chip: &Path, line: u32) -> Result<File> {
     // SAFETY: the kernel reads and writes one structure of this size and layout, which lives on.
     let result = unsafe { libc::ioctl(chip_file.as_raw_fd(), GET_LINE as _, &raw mut request) };
     Errno::result(result).doing(format!("{}: line {line}", chip.display()))?;
-    // SAFETY: the kernel has just opened this descriptor for the request, and nothing else owns it.
+    // SAFETY: the kernel has just opened this descriptor for the request, and the descriptor has no
+    // other owner.
     let fd = unsafe { OwnedFd::from_raw_fd(request.fd) };
     fcntl(&fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).doing("O_NONBLOCK")?;
     Ok(File::from(fd))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The host name, and the files that name it.
+//! The host name, and the files that contain the name.
 
 use std::path::Path;
 
@@ -45,7 +45,7 @@ const MACHINE_HOSTS: &str = "10.0.2.2 host.containers.internal host.docker.inter
     10.0.2.100 gateway.containers.internal\n";
 
 /// Returns a hosts(5) in which the name resolves without any DNS. podman copies the file into
-/// containers and adds to it.
+/// containers and adds lines to the copy.
 fn hosts(name: &str) -> String {
     let short = name.split('.').next().unwrap_or(name);
     let names = if short == name {

@@ -47,8 +47,8 @@ struct LoopConfig {
     reserved: [u64; 8],
 }
 
-/// Checks the image at `path` and mounts it on `target`; `loop_module` is the file of the loop
-/// driver.
+/// Checks the image at `path` and mounts the image on `target`; `loop_module` is the file of the
+/// loop driver.
 ///
 /// # Errors
 /// The image is damaged, or the kernel refuses a step.
@@ -102,7 +102,8 @@ pub fn mount_erofs_file(
     match mount_erofs(path, target, extra_flags) {
         Ok(()) => debug!("{path}: mounted without a loop device"),
         Err(Errno::ENOTBLK) => {
-            // The device stays open until it is mounted: its last close detaches the file.
+            // The device stays open until the mount: the last close of the device detaches the
+            // file.
             let (device, _open) = attach_loop(path, loop_module)?;
             mount_erofs(&device, target, extra_flags)
                 .doing(format!("mount erofs {path} by {device}"))?;

@@ -13,8 +13,8 @@ use nix::poll::PollFlags;
 use crate::poll::poll_one;
 use crate::printable::printable_text;
 
-/// Maximum length of a record's message in bytes. With its prefix, the longest service name
-/// included, printk keeps it whole (`LOG_LINE_MAX`, 976 on older kernels).
+/// Maximum length of a record's message in bytes. printk keeps whole a message of this length and
+/// its prefix, the longest service name included (`LOG_LINE_MAX`, 976 on older kernels).
 const MAX_RECORD_BYTES: usize = 900;
 
 /// Mark at the beginning of a record that continues the message of the record before.
@@ -29,8 +29,8 @@ struct Kmsg {
     file: OnceLock<File>,
 }
 
-/// Opens `/dev/kmsg` as the sink of the `log` crate. Without it (no /dev, or a namespace that may
-/// not write there), messages go to standard error.
+/// Opens `/dev/kmsg` as the sink of the `log` crate. Without this file (no /dev, or a namespace
+/// that may not write there), messages are written to standard error.
 pub fn init_logger(level: LevelFilter) {
     if let Ok(file) = OpenOptions::new().write(true).open("/dev/kmsg") {
         let _ = SINK.file.set(file);
@@ -56,7 +56,7 @@ pub fn level_filter(level: Loglevel) -> LevelFilter {
     }
 }
 
-/// Writes a message whatever the log level is: the ready line, degraded lines, a crash.
+/// Writes a message at any log level: the ready line, degraded lines, a crash.
 pub fn write(priority: u8, text: &str) {
     write_records(priority, "boot2podman: ", text.as_bytes());
 }
@@ -73,7 +73,7 @@ pub fn ensure_console_priority(wanted: u8) -> u8 {
     below(&printk, wanted)
 }
 
-/// Computes a printed priority: it must be below the console level, the first number of
+/// Computes a printed priority, which must be below the console level, the first number of
 /// `kernel.printk`.
 fn below(printk: &str, wanted: u8) -> u8 {
     let level = printk
@@ -120,8 +120,8 @@ pub fn write_service_line(name: &str, line: &[u8]) {
 /// Writes the records of a text. Every line of this program to the log passes this function.
 fn write_records(priority: u8, prefix: &str, text: &[u8]) {
     for record in records(prefix, text) {
-        // One write is one record. The kernel prints a record at once only if it ends in a newline;
-        // otherwise it waits for a continuation (LOG_CONT, printk.c).
+        // One write is one record. The kernel prints a record at once only if the record ends in a
+        // newline; otherwise the kernel waits for a continuation (LOG_CONT, printk.c).
         let line = format!("<{priority}>{record}\n");
         let file = SINK.file.get();
         if file.is_none_or(|mut file| file.write(line.as_bytes()).is_err()) {
@@ -131,7 +131,7 @@ fn write_records(priority: u8, prefix: &str, text: &[u8]) {
 }
 
 /// Writes to standard error as a last resort; an error cannot be reported. A stopped terminal or a
-/// full pipe takes nothing, and the caller does not wait for it.
+/// full pipe takes nothing, and the caller does not wait.
 fn stderr(line: &[u8]) {
     let stderr = std::io::stderr();
     if poll_one(stderr.as_fd(), PollFlags::POLLOUT, 0) {
@@ -142,8 +142,8 @@ fn stderr(line: &[u8]) {
 /// Returns the records of a text: one for each line, and more for a line that is too long for one.
 ///
 /// A text may hold words from outside: the name of a container or a file, the answer of a server.
-/// Whatever a terminal would obey is written as `\xNN`, and each record but the first begins with a
-/// mark, so that none looks like the beginning of another message.
+/// Control characters of a terminal are written as `\xNN`, and each record but the first begins
+/// with a mark, so that none looks like the beginning of another message.
 fn records(prefix: &str, text: &[u8]) -> Vec<String> {
     let lines = text.split(|b| *b == b'\n');
     let lines = lines.map(|line| printable_text(line.strip_suffix(b"\r").unwrap_or(line)));
@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(records("a: ", b"\n\nx\n"), ["a: x"]);
     }
 
-    /// Whatever a message holds from outside, no terminal obeys it, and no record but the first
+    /// Text from outside in a message has no effect on a terminal, and no record but the first
     /// begins as a message does.
     #[test]
     fn no_text_from_outside_speaks_as_pid_1() {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Symbolic links in the place of a file of the user's, which are followed as long as they stay on
-//! their disk.
+//! Symbolic links in the place of a user's file, which are followed if their target is on the same
+//! disk.
 //!
-//! A link may lead to a device, to a share that hangs, or into /proc. openat2(2) resolves it without
-//! leaving the mount that the link is on, and without magic links.
+//! A link may lead to a device, to a share that hangs, or into /proc. openat2(2) resolves the link
+//! without leaving the mount that the link is on, and without magic links.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
-/// Opens what the symbolic link at `path` leads to. An absolute link may begin with the path of the
+/// Opens the target of the symbolic link at `path`. An absolute link may begin with the path of the
 /// mount, such as `/var/lib/boot2podman/…` on the data disk.
 ///
 /// # Errors

@@ -3,8 +3,8 @@
 //!
 //! The index (`modules.dep`, `modules.alias`, `modules.softdep`, `modules.builtin`, as
 //! depmod(8) writes them) is read when the first module is asked for. PID 1 loads modules in a
-//! child, so it never holds the index itself, which would be a third of its memory. The same
-//! code is `/sbin/modprobe`, for the kernel's requests and for people. Extensions add modules, with
+//! child, and so never holds the index itself, which would be a third of its memory. The same code
+//! is `/sbin/modprobe`, for the kernel's requests and for people. Extensions add modules, with
 //! lists of their own.
 //!
 //! **Signatures.** Debian signs its modules with ECDSA P-384, and checking one signature takes
@@ -12,8 +12,8 @@
 //! therefore has each module without its signature and without calls of the function tracer,
 //! and with a record of both. If the kernel insists on signatures (lockdown,
 //! `module.sig_enforce`), or `b2p.modules=verified` asks for them, [`mod@restore`] makes Debian's
-//! own file from it, bit for bit. The price is the taint flag E. The initrd that holds the modules
-//! is as trusted as PID 1 itself.
+//! own file from the stripped one, bit for bit. The price is the taint flag E. The initrd that
+//! holds the modules is as trusted as PID 1 itself.
 
 use std::ffi::CString;
 use std::fs;
@@ -45,8 +45,8 @@ const DAMAGED: Errno = Errno::EBADMSG;
 pub const LISTS: &[&str] = &["dep", "alias", "softdep"];
 /// Longest such list, in bytes: those of all modules that Debian has for one kernel are shorter.
 pub const MAX_LIST: u64 = 4 << 20;
-/// Most modules that wait for one that they need. depmod(8) names all that a module needs, also those that
-/// others of them need: two of them wait, and a few more for those of modules.softdep.
+/// Most modules that wait for one that they need. depmod(8) names all modules that a module needs, direct
+/// and indirect: two modules wait, and a few more for the modules of modules.softdep.
 const MAX_WAITING: usize = 32;
 
 /// Index of the modules of one kernel.
@@ -88,7 +88,7 @@ pub enum LoadError {
     Unknown,
     /// The blacklist contains the module.
     Blacklisted,
-    /// The file cannot be read, or the kernel refuses it.
+    /// The file cannot be read, or the kernel refuses the module.
     Refused(String, Errno),
 }
 
@@ -165,7 +165,7 @@ impl Modules {
     pub fn load_with_params(&mut self, name: &str, parameters: &str) -> Result<(), LoadError> {
         self.read_index();
         if !parameters.is_empty() {
-            // The parameters take the form that they have on the command line.
+            // The parameters take the form of the command line.
             let more = parameters.split(' ').map(|p| format!(" {name}.{p}"));
             self.line.extend(more.flat_map(String::into_bytes));
         }
@@ -235,7 +235,7 @@ impl Modules {
         self.builtin.iter().any(|b| b == name)
     }
 
-    /// Returns true if this process has loaded the module, and no process before it.
+    /// Returns true if this process, and no earlier one, has loaded the module.
     pub fn has_loaded(&self, name: &str) -> bool {
         self.loaded.iter().any(|l| l == name)
     }
@@ -253,7 +253,8 @@ impl Modules {
 }
 
 /// Returns the lines that extensions add to a list of the index at `dir`: files `ext/<name>.<list>`
-/// (docs/guide/extensions.md). They follow those of the machine, whose modules therefore stay.
+/// (docs/guide/extensions.md). These lines follow the lines of the machine, whose modules therefore
+/// stay.
 fn of_extensions(dir: &Path, list: &str) -> String {
     let entries = fs::read_dir(dir.join("ext"))
         .into_iter()
@@ -275,8 +276,8 @@ fn list_text(path: &Path) -> String {
     }
 }
 
-/// Returns true if the kernel has initialized the module: it reads and checks a module completely
-/// before it lists it as live.
+/// Returns true if the kernel has initialized the module: the kernel reads and checks a module
+/// completely before sysfs shows the module as live.
 fn live(name: &str) -> bool {
     let state = fs::read_to_string(format!("/sys/module/{name}/initstate"));
     state.is_ok_and(|s| s.trim() == "live")
@@ -286,7 +287,7 @@ fn live(name: &str) -> bool {
 /// error. Sets `verify` if the kernel turns out to require signatures.
 ///
 /// # Errors
-/// The file cannot be read, its record is damaged, or the kernel refuses it.
+/// The file cannot be read, its record is damaged, or the kernel refuses the module.
 pub fn insmod(path: &Path, options: &str, verify: &mut bool) -> Result<(), Errno> {
     let errno = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
     debug!("module {} {options}", path.display());

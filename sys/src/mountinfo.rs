@@ -7,7 +7,7 @@ use std::collections::HashSet;
 /// The list of the mounts of this process.
 pub const PATH: &str = "/proc/self/mountinfo";
 
-/// Kind of a mount: the loss if it stays mounted, and how long its unmounting may take.
+/// Kind of a mount: the loss without an unmount, and the time that the unmount may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MountKind {
     /// On a disk: must be unmounted, or at least remounted read-only, to be clean.
@@ -23,7 +23,7 @@ pub enum MountKind {
 pub struct Mount {
     /// Number of the mount.
     pub id: u64,
-    /// Number of the mount that it is on.
+    /// Number of the parent mount.
     pub parent: u64,
     /// Mount point, unescaped.
     pub target: Vec<u8>,
@@ -35,7 +35,7 @@ pub struct Mount {
     pub device: (u32, u32),
 }
 
-/// File systems in memory, or views of the kernel's state: they end with the machine.
+/// File systems in memory, or views of the kernel's state, which end with the machine.
 /// fs/filesystems.c calls most of them "nodev".
 const IN_MEMORY: &[&str] = &[
     "autofs",
@@ -94,7 +94,7 @@ pub fn mount_kind(fstype: &str) -> Option<MountKind> {
 pub fn to_unmount(text: &[u8]) -> Vec<Mount> {
     let mut rows: Vec<Row> = text.split(|b| *b == b'\n').filter_map(parse).collect();
     rows.retain(|row| row.mount.target != b"/");
-    // A mount that was moved may be listed before the one that it is on.
+    // A mount that was moved may be listed before its parent.
     while mark_holders(&mut rows) {}
     let unmounted = rows.into_iter().rev().filter(|row| row.must_unmount);
     unmounted.map(|row| row.mount).collect()
@@ -137,7 +137,7 @@ fn is_at(line: &[u8], target: &[u8]) -> bool {
     })
 }
 
-/// Returns true if `path` is `dir` or below it.
+/// Returns true if `path` is `dir` or below `dir`.
 fn below(path: &[u8], dir: &[u8]) -> bool {
     let rest = path.strip_prefix(dir);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
@@ -259,8 +259,8 @@ mod tests {
 
     #[test]
     fn what_is_mounted_on_a_disk_goes_before_it() {
-        // podman leaves the /dev/shm of a container where it has no room to clean up; the bind mount
-        // of the disk has a copy of it. 50 was mounted elsewhere and moved.
+        // podman leaves the /dev/shm of a container if there is no room to clean up; the bind mount
+        // of the disk has a copy of that mount. 50 was mounted elsewhere and moved.
         let text = "\
 24 22 0:21 / /run rw - tmpfs tmpfs rw
 30 22 254:1 / /mnt/data rw shared:5 - ext4 /dev/vda1 rw

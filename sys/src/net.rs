@@ -13,7 +13,7 @@ use nix::ifaddrs::InterfaceAddress;
 /// Directory of sysfs that lists network interfaces.
 pub const SYS_CLASS_NET: &str = "/sys/class/net";
 
-/// `ARPHRD_ETHER` (if_arp.h), as the file `type` shows it.
+/// `ARPHRD_ETHER` (if_arp.h), in the form of the file `type`.
 const ETHERNET: &str = "1";
 
 /// Returns name and index of every Ethernet interface with a device behind it, by index:
@@ -66,10 +66,10 @@ fn usable_ip(address: &InterfaceAddress) -> Option<IpAddr> {
     v4.or_else(|| v6().filter(|a| !a.is_unicast_link_local()).map(IpAddr::V6))
 }
 
-/// Brings an interface up, leaving its other flags as they are.
+/// Brings an interface up, without a change of its other flags.
 ///
 /// # Errors
-/// No interface has this name, or the caller may not configure it.
+/// No interface has this name, or the caller may not configure the interface.
 pub fn set_up(device: &str) -> io::Result<()> {
     let mut ifr = ifreq(device);
     ioctl(libc::SIOCGIFFLAGS, &mut ifr)?;
@@ -78,7 +78,7 @@ pub fn set_up(device: &str) -> io::Result<()> {
     ioctl(libc::SIOCSIFFLAGS, &mut ifr)
 }
 
-/// Renames an interface; since Linux 6.2 it may be up.
+/// Renames an interface; since Linux 6.2 the interface may be up.
 ///
 /// # Errors
 /// No interface has the old name, or another one has the new name.
@@ -103,7 +103,7 @@ unsafe impl IoctlArgument for libc::rtentry {}
 /// # Errors
 /// The kernel refuses the request, or no socket can be opened.
 pub fn ioctl<T: IoctlArgument>(request: libc::c_ulong, argument: &mut T) -> io::Result<()> {
-    // A UDP socket on port 0: nothing is sent or received on it.
+    // A UDP socket on port 0, which neither sends nor receives.
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     // SAFETY: a live structure of a type that such a request takes.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), request as _, argument as *mut T) };

@@ -14,11 +14,11 @@ macro_rules! runtime {
 /// Directory of the state of this boot.
 pub const RUNTIME_DIR: &str = runtime!();
 
-/// Binary of PID 1 as the userland sees it.
+/// Binary of PID 1 in the userland.
 pub const INIT: &str = "/usr/lib/boot2podman/init";
 /// Binary of the client and of every helper.
 pub const B2P: &str = "/usr/bin/b2p";
-/// Private host key of sshd; sshd_config names it.
+/// Private host key of sshd, named in sshd_config.
 pub const HOST_KEY: &str = "/etc/ssh/ssh_host_ed25519_key";
 /// Directory of the log files on the data disk.
 pub const LOG_DIR: &str = "/var/lib/boot2podman/log";
@@ -60,7 +60,7 @@ pub const DISK_CONFIG_DIR: &str = runtime!("kept");
 /// Flags that follow from Ignition or cloud-init, one a line. `b2p data` writes those that the disk
 /// remembers, `b2p ignition` and `b2p cloud` write those of this boot.
 pub const DOCUMENT_CONFIG: &str = runtime!("document");
-/// Keys that may log in from this boot on; sshd_config names it.
+/// Keys that may log in from this boot on; the path is in sshd_config.
 pub const AUTHORIZED_KEYS: &str = runtime!("authorized_keys");
 /// Fragment of sshd_config with the environment of a session.
 pub const SESSION_SSHD_CONFIG: &str = runtime!("session/sshd.conf");
@@ -69,7 +69,8 @@ pub const SESSION_PROFILE: &str = runtime!("session/profile.sh");
 /// Socket on which an OCI hook reports that a container has started.
 pub const HEALTH_SOCKET: &str = runtime!("health.sock");
 
-/// Directory of what `b2p cloud` keeps of a seed; it exists once a seed was read.
+/// Directory of the parts of a seed that `b2p cloud` keeps; the directory exists once a seed was
+/// read.
 pub const CLOUD_DIR: &str = runtime!("cloud");
 /// Mount point of the device that carries cloud-init's seed.
 pub const CLOUD_SEED: &str = runtime!("cloud/cidata");
@@ -80,7 +81,7 @@ pub const CLOUD_SEED_DEVICES: &str = runtime!("cidata");
 pub const IGNITION_DEVICES: &str = runtime!("ignition-devices");
 /// Mount point of a device with the label `ignition`.
 pub const IGNITION_MEDIUM: &str = runtime!("ignition-medium");
-/// Document that the host gave over vsock, which it does at the first boot only.
+/// Document that the host sent over vsock, at the first boot only.
 pub const IGNITION_KEPT: &str = "/var/lib/boot2podman/ignition.json";
 /// File with the port, in decimal, on which the host waits for the ready line by vsock.
 pub const READY_VSOCK: &str = runtime!("ready-vsock");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Text from outside as a terminal and the kernel log may see it.
+//! Printable form of text from outside, for a terminal and the kernel log.
 
 /// Calls `each` with every character of `bytes` that a terminal may see, and with `\xNN` for
 /// every other byte: one that is not UTF-8, or that could move the cursor.

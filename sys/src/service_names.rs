@@ -10,9 +10,9 @@ pub const CONSOLE_PREFIX: &str = "console-";
 /// The row of the helper in the table of services declares the status final.
 pub const EX_CONFIG: u8 = 78;
 
-/// Returns the number of seconds in which a machine is ready, unless it hangs: the time limits of the
-/// services that the ready line waits for, one after the other, and a reserve. `waitusb=` counts for the
-/// data disk and for the extensions.
+/// Returns the number of seconds in which a machine is ready, unless the boot hangs: the time limits of
+/// the services that the ready line waits for, one after the other, and a reserve. `waitusb=` counts for
+/// the data disk and for the extensions.
 #[must_use]
 pub fn ready_limit_seconds(config: &Config) -> u64 {
     let slow_disk = config.waitusb.as_ref().map_or(0, |wait| wait.seconds);
@@ -26,7 +26,7 @@ pub const RESCUE_PREFIX: &str = "rescue-";
 /// and the user's scripts.
 pub const CONFIGURED_ON_DISK: &[&str] = &[REGISTRIES, "bootsync", "bootlocal"];
 
-/// Service that starts others at times. `b2p user-services` starts it if there is any.
+/// Service that starts others at times. `b2p user-services` starts the service if there is a timer.
 pub const TIMERS: &str = "timers";
 
 /// Service that runs `podman auto-update`, at times.

@@ -59,7 +59,7 @@ const RECORDS_PER_READ: usize = 4;
 /// Number of reads in a row at most.
 const MAX_READS: usize = 32;
 
-/// Signals that faults raise: blocked, they would kill PID 1 silently.
+/// Signals that faults raise. A blocked one would kill PID 1 silently.
 pub const FAULT_SIGNALS: &[Signal] = &[
     Signal::SIGFPE,
     Signal::SIGILL,

@@ -30,7 +30,7 @@ pub fn getrandom_nonblocking(bytes: &mut [u8]) -> bool {
 /// ordinary policy.
 pub fn set_sched_idle(pid: libc::pid_t) {
     // SAFETY: a valid structure. The system call is made itself, because musl's function refuses: POSIX
-    // defines it for processes, and Linux for threads.
+    // defines the call for processes, and Linux for threads.
     unsafe {
         let parameters: libc::sched_param = std::mem::zeroed();
         libc::syscall(
@@ -67,8 +67,8 @@ pub fn in_initial_user_namespace() -> bool {
     map.is_empty() || map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
-/// Returns true if this is the machine's own init, and not a namespace's, which may have the right
-/// to undo the machine's settings.
+/// Returns true in the machine's own init, and false in the init of a namespace, which may have the
+/// right to undo the machine's settings.
 #[must_use]
 pub fn in_initial_namespaces() -> bool {
     is_pid_namespace_initial() == Some(true) && in_initial_user_namespace()
@@ -221,8 +221,8 @@ impl AsFd for Child {
 /// Runs `work` in a child that has only the standard descriptors and the log's; `None` if there
 /// could be none. For calls that may take long or never return, which PID 1 must not wait for.
 ///
-/// The child may outlive what its parent closes: with a copy of a listening socket, clients of a
-/// service that is gone would connect and wait for ever.
+/// The child may outlive descriptors that its parent closes: with a copy of a listening socket,
+/// clients of a service that is gone would connect and wait for ever.
 pub fn in_child(work: impl FnOnce()) -> Option<Child> {
     in_child_with(&[], work)
 }
@@ -232,8 +232,8 @@ pub fn in_child_with(descriptors: &[BorrowedFd<'_>], work: impl FnOnce()) -> Opt
     let kept = descriptors.iter().copied().chain(crate::kmsg::descriptor());
     let closed = ranges_without(kept.map(|fd| fd.as_raw_fd().unsigned_abs()).collect());
     // SAFETY: PID 1 is single-threaded, so the child's copy of the heap and of every lock is
-    // consistent; it ends here, whatever `work` does, and drops no owner of a closed descriptor but
-    // those that `work` itself owns. The kernel has written the descriptor before the parent continues.
+    // consistent; the child ends here in any case, and drops no owner of a closed descriptor but the
+    // owners in `work` itself. The kernel has written the descriptor before the parent continues.
     unsafe {
         let (pid, pidfd) = fork_with_pidfd();
         if pid == 0 {
@@ -278,8 +278,8 @@ pub fn close_in_child(sockets: Vec<OwnedFd>) {
 
 /// Forks, and returns the pid and the child's pidfd by one call (clone(2), `CLONE_PIDFD`): after fork(2), a
 /// pidfd_open(2) that fails would leave a child at work that the caller takes for none. In the child the pid is 0;
-/// on an error it is -1. By clone(2), because a container's seccomp filter may refuse clone3(2), whose flags it
-/// cannot see.
+/// on an error the pid is -1. The call is clone(2), because a container's seccomp filter may refuse clone3(2),
+/// whose flags it cannot see.
 ///
 /// # Safety
 /// The process has one thread, as for fork(2).

@@ -38,7 +38,7 @@ pub enum Uevent {
     BlockRemoved(String),
     /// A shared folder has its tag, or is gone.
     SharedFolder,
-    /// A CD drive appeared. Whether it has a medium is not known.
+    /// A CD drive appeared, with or without a medium.
     CdDrive,
     /// A port to the host has its name (drivers/char/virtio_console.c, VIRTIO_CONSOLE_PORT_NAME).
     HostPort,
@@ -55,7 +55,7 @@ impl UeventSocket {
     /// that appears in between.
     ///
     /// # Errors
-    /// No descriptor or memory is left, or the namespace does not permit it.
+    /// No descriptor or memory is left, or the namespace does not permit the socket.
     pub fn open() -> Result<UeventSocket, Errno> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let protocol = SockProtocol::NetlinkKObjectUEvent;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! An unwinder that finds no frames, in place of the C library's.
 //!
-//! With `panic=abort` nothing is ever unwound, and `init::crash` prints no backtrace. std's
-//! default panic hook could print one, and brings along everything for it (DWARF, zlib, a
-//! demangler, a C++ unwinder): 280 kB of 680 in PID 1, never run. std reaches all of it by one
-//! call, `_Unwind_Backtrace`, with the function that looks at a frame. The one below never calls
-//! that function, and the link-time optimiser sees that: the rest is dropped.
+//! With `panic=abort` nothing is ever unwound, and `init::crash` prints no backtrace. std's default
+//! panic hook could print a backtrace, and links all code for that purpose (DWARF, zlib, a
+//! demangler, a C++ unwinder): 280 kB of 680 in PID 1, never run. std reaches this code by one
+//! call, `_Unwind_Backtrace`, with the function that looks at a frame. The `_Unwind_Backtrace`
+//! below never calls that function, so the link-time optimiser drops the rest.
 //!
 //! The family of functions is complete, since one missing member would bring the library's object
 //! with all of them. Functions that std does not call cost nothing. Should a later std use
@@ -19,7 +19,7 @@
 
 use std::ffi::{c_int, c_void};
 
-/// Makes cargo link again when the linker script changes; the program does not contain it.
+/// Makes cargo link again when the linker script changes; the program does not contain the script.
 const _: &[u8] = include_bytes!("../link.ld");
 
 /// `_URC_END_OF_STACK`: there is no further frame.

@@ -25,7 +25,7 @@ use crate::error::{Doing, Error, Result};
 pub const USERS: &str = "/sys/fs/cgroup/user";
 /// Leaf of sessions.
 pub const SESSION: &str = "session";
-/// Leaf of what the machine runs as the user.
+/// Leaf of the processes that the machine runs as the user.
 pub const CONTAINERS: &str = "containers";
 
 /// Files that the user owns (cgroup-v2.rst, "Model of Delegation"). root owns the files of limits, which
@@ -64,8 +64,8 @@ pub fn leaf(users: &Path, uid: u32, gid: u32, name: &str) -> Result<PathBuf> {
     }
 }
 
-/// Creates a leaf beside the leaf `name` for the calling process, for a user whose own one cannot be
-/// entered: a session that stays where it is would count to sshd. Leaves of processes that have ended are removed.
+/// Creates a leaf beside the leaf `name` for the calling process, for a user whose own leaf cannot be entered:
+/// without a leaf, a session would count to sshd. Leaves of processes that have ended are removed.
 ///
 /// # Errors
 /// The directory cannot be created or given to the user, or the user has made one of that name that no process
@@ -97,8 +97,8 @@ fn remove_unused(user: &Path, name: &str) {
 }
 
 /// Opens the `cgroup.procs` of a user's leaf below [`USERS`]. The kernel checks a move by the credentials of the process that has
-/// opened the file (`cgroup_procs_write` in kernel/cgroup/cgroup.c), so that a child writes "0"
-/// to it after it has become the user. A leaf that cannot be entered is replaced by a [`fresh_leaf`].
+/// opened the file (`cgroup_procs_write` in kernel/cgroup/cgroup.c), so that a child writes "0" to the file after the
+/// change to the user. A leaf that cannot be entered is replaced by a [`fresh_leaf`].
 ///
 /// # Errors
 /// No leaf can be created, or the file cannot be opened.
@@ -130,8 +130,8 @@ fn open(leaf: &Path) -> Result<File> {
 }
 
 /// Returns the cgroup at or below `dir` that can contain processes, or `None` if there is none down to a
-/// depth of eight. `podman run --cgroups=split` enables controllers below the cgroup that it is called from,
-/// and such a cgroup contains none (cgroup-v2.rst, "No Internal Process Constraint").
+/// depth of eight. `podman run --cgroups=split` enables controllers below the cgroup of its caller, and such
+/// a cgroup contains no process (cgroup-v2.rst, "No Internal Process Constraint").
 #[must_use]
 pub fn leaf_of(mut dir: PathBuf) -> Option<PathBuf> {
     for _ in 0..MAX_DEPTH {
@@ -144,14 +144,14 @@ pub fn leaf_of(mut dir: PathBuf) -> Option<PathBuf> {
     None
 }
 
-/// Returns false for a cgroup that takes threads alone, or nothing because one beside it does (cgroup-v2.rst,
-/// "Threads").
+/// Returns false for a cgroup that takes only threads, or nothing because a sibling takes threads
+/// (cgroup-v2.rst, "Threads").
 fn has_domain(dir: &Path) -> bool {
     let kind = fs::read_to_string(dir.join("cgroup.type")).unwrap_or_default();
     !matches!(kind.trim_ascii(), "threaded" | "domain invalid")
 }
 
-/// Creates a cgroup and gives it to the user.
+/// Creates a cgroup that belongs to the user.
 fn delegate(dir: &Path, uid: u32, gid: u32) -> Result<()> {
     fs::create_dir_all(dir).on(dir)?;
     chown(dir, Some(uid), Some(gid)).on(dir)?;
@@ -183,7 +183,7 @@ mod tests {
     use super::*;
     use std::os::unix::fs::MetadataExt;
 
-    /// Returns the user who runs the test, and a directory that looks like a cgroup of theirs.
+    /// Returns the user of the test process, and a directory that looks like a cgroup of that user.
     fn users(name: &str) -> (PathBuf, u32, u32) {
         let dir = std::env::temp_dir().join(format!("b2p-users-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);

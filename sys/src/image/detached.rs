@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Mounts that no other process sees until they are attached (fsopen(2), fsmount(2), move_mount(2)):
-//! an image of unknown origin is looked at before it has a place.
+//! an image of unknown origin is examined before its mount is visible.
 #![expect(unsafe_code, reason = "nix has no wrapper for fsopen(2) and its kin")]
 
 use std::ffi::{CStr, CString};
@@ -24,7 +24,7 @@ const FSMOUNT_CLOEXEC: libc::c_long = 1;
 const ATTRIBUTES: libc::c_long = 1 | 2 | 4;
 const MOVE_MOUNT_F_EMPTY_PATH: libc::c_long = 4;
 
-/// A mount without a place. It ends with its value unless it is attached.
+/// Mount that no mount point shows. A mount that is not attached ends with its value.
 #[derive(Debug)]
 pub struct Detached(OwnedFd);
 
@@ -50,10 +50,10 @@ impl Detached {
         PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()))
     }
 
-    /// Attaches the mount at `target`, where everybody sees it.
+    /// Attaches the mount at `target`, visible to every process.
     ///
     /// # Errors
-    /// The kernel refuses it.
+    /// The kernel refuses the mount.
     pub fn attach(&self, target: &Path) -> Result<()> {
         let path = c_string(target).on(target)?;
         // SAFETY: both strings end in NUL and outlive the call.

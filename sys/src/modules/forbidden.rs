@@ -20,7 +20,7 @@ pub(super) fn is_forbidden(path: &Path) -> bool {
 }
 
 /// Decides by the kernel command line and the sysctl kernel.modules_disabled (kernel/module/main.c,
-/// blacklisted: the last list counts, and names are compared as they are).
+/// blacklisted: the last list counts, and names are compared byte by byte).
 fn reason(line: &[u8], disabled: &[u8], name: &str) -> Option<&'static str> {
     let words = line.split(u8::is_ascii_whitespace);
     let mut lists = words.filter_map(|word| word.strip_prefix(b"module_blacklist="));

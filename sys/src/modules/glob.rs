@@ -2,7 +2,7 @@
 //! Patterns of modules.alias.
 
 /// Matches as fnmatch(3) does for modules.alias: `*`, `?`, `[a-z]`. The matcher only backtracks to
-/// the last star, so that no modalias can make it slow.
+/// the last star, so that no modalias makes the match slow.
 pub fn glob_match(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None;

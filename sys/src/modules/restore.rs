@@ -2,7 +2,8 @@
 //! Original bytes of a module that the image builder changed.
 //!
 //! The builder cuts off the signature, turns calls of the function tracer into no-ops, and appends
-//! a record of both (`initramfs/src/modules/patch.rs`). The kernel ignores what follows an ELF file.
+//! a record of both (`initramfs/src/modules/patch.rs`). The kernel ignores the bytes after an ELF
+//! file.
 //!
 //! ```text
 //! module | signature | changes | length of the changes: u32 | MAGIC
@@ -24,11 +25,11 @@ pub const CALL: [u8; 5] = [0xe8, 0, 0, 0, 0];
 /// Size in bytes of a relocation with addend (elf(5), `Elf64_Rela`); `r_info` is at 8.
 pub const RELOCATION: usize = 24;
 
-/// The record of a module is not consistent with it.
+/// The record of a module is not consistent with the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damaged;
 
-/// Restores the original bytes of a module. A file without a record is left as it is.
+/// Restores the original bytes of a module. A file without a record is not changed.
 ///
 /// # Errors
 /// The record is damaged; the content of `file` is then undefined.

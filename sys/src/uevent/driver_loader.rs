@@ -54,7 +54,8 @@ impl DriverLoader {
         }
     }
 
-    /// Loads the drivers of the waiting devices by `in_child`. Without a child they wait on.
+    /// Loads the drivers of the waiting devices by `in_child`. Without a child the devices continue
+    /// to wait.
     fn start<F>(&mut self, modules: &mut Modules, in_child: F)
     where
         F: FnOnce(&mut dyn FnMut()) -> Option<syscall::Child>,
