@@ -28,6 +28,8 @@ pub mod finding;
 #[cfg(unix)]
 pub mod keeper;
 #[cfg(unix)]
+pub mod owner;
+#[cfg(unix)]
 pub mod state;
 #[cfg(unix)]
 pub mod store;

@@ -47,7 +47,13 @@ impl Keeper {
                     number: 0,
                 });
             }
-            Ok(port) => answer(&client, self.publish(port)),
+            Ok(port) => {
+                let published = self.publish(port.clone());
+                if let (Err(error), Some(owner)) = (&published, port.owner()) {
+                    eprintln!("{error:#}: {owner}");
+                }
+                answer(&client, published);
+            }
             Err(error) => answer(&client, Err(error)),
         }
     }

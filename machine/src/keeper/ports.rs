@@ -5,6 +5,7 @@
 //! ":80", "protocol": "tcp"}` and waits for the answer; `unexpose` has no `remote`. The text of a
 //! failure reaches the user of `podman run`.
 
+use crate::owner::{self, Owner};
 use crate::store::config::MachineConfig;
 use crate::store::record::Forward;
 use anyhow::{Result, anyhow, bail};
@@ -100,6 +101,15 @@ impl Forward {
             Err(error) => format!("{what}: bind: {error}"),
             Ok(()) => format!("{what}: {other}"),
         }
+    }
+}
+
+impl Forward {
+    /// Returns the owner of this port on the host, where it is taken.
+    #[must_use]
+    pub fn owner(&self) -> Option<Owner> {
+        let address = self.address.parse().ok()?;
+        owner::of(&self.protocol, address, self.port)
     }
 }
 

@@ -5,7 +5,7 @@ use super::{Keeper, control, life, ports};
 use crate::state::State;
 use crate::store::config::MachineConfig;
 use crate::store::record::Forward;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 use std::os::unix::net::UnixStream;
 
@@ -48,7 +48,7 @@ impl Keeper {
             "guest-expose" => return self.guest_expose(request, client),
             "guest-unexpose" => self.guest_unexpose(request),
             "configure" => self.configure(request),
-            other => Err(anyhow::anyhow!("no request {other:?}")),
+            other => Err(anyhow!("no request {other:?}")),
         };
         answer(&client, done);
     }
@@ -112,7 +112,7 @@ impl Keeper {
     pub(super) fn publish_configured(&mut self) -> Vec<String> {
         let forwards = self.config.ports.clone();
         let failed = forwards.into_iter().filter_map(|forward| {
-            let error = self.publish(forward).err()?;
+            let error = self.publish_own(forward).err()?;
             Some(format!("ports: {error:#}"))
         });
         failed.collect()
@@ -144,7 +144,20 @@ impl Keeper {
     }
 
     fn expose(&mut self, request: &Value) -> Result<()> {
-        self.publish(ports::parse(request, &self.config.publish_on)?)
+        self.publish_own(ports::parse(request, &self.config.publish_on)?)
+    }
+
+    /// Publishes a port for the user, who is told who has one that is taken. The guest is not: it would learn of the host's
+    /// processes.
+    fn publish_own(&mut self, forward: Forward) -> Result<()> {
+        let port = forward.clone();
+        self.publish(forward).map_err(|error| {
+            let known = self.record.forwards.iter().any(|own| own.same_port(&port));
+            match port.owner().filter(|_| !known) {
+                Some(owner) => anyhow!("{error:#}: {owner}"),
+                None => error,
+            }
+        })
     }
 
     pub(super) fn publish(&mut self, forward: Forward) -> Result<()> {

@@ -31,17 +31,31 @@ fn a_port_of_ssh_is_taken() -> Result<()> {
     host.create()?;
     let taken = TcpListener::bind("127.0.0.1:0")?;
     let port = taken.local_addr()?.port();
-    // A port that the user has chosen: an error that names it.
+    // A port that the user has chosen: an error that names it, and its owner.
     host.ok(&format!("set box ssh-port={port}"))?;
     let error = host.fails("start box")?;
+    let own = format!("(pid {}) has it", std::process::id());
     ensure!(
-        error.contains(&format!("port {port} of 127.0.0.1")) && !error.contains('\n'),
+        error.contains(&format!("port {port} of 127.0.0.1"))
+            && error.contains(&own)
+            && !error.contains('\n'),
         "{error}"
     );
     is(&host, "Stopped")?;
     drop(taken);
     host.ok("start box")?;
     has_port(&host, port)?;
+    // The owner is another machine.
+    host.ok(&CREATE.replace("usual box", &format!("usual --ssh-port {port} two")))?;
+    let error = host.fails("start two")?;
+    ensure!(error.contains("machine \"box\" (pid "), "{error}");
+    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let error = host.fails(&format!("ports add box {}", taken.local_addr()?.port()))?;
+    ensure!(
+        error.contains("address already in use on the host: ") && error.contains(&own),
+        "{error}"
+    );
+    drop(taken);
     host.ok("stop box")?;
     // One of the last start: the next start has another one, and everybody is told.
     host.ok("set box ssh-port=0")?;

@@ -8,6 +8,7 @@ use super::proxy::{self, Proxies};
 use super::settings;
 use super::shares::{Attempt, Served};
 use crate::driver::{Announce, Launched, Start};
+use crate::owner;
 use crate::store::Machine;
 use crate::store::config::MachineConfig;
 use crate::store::image::Image;
@@ -17,7 +18,7 @@ use crate::store::{files, logfile, quadlet};
 use anyhow::{Context, Result, anyhow};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use std::fs;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
@@ -126,17 +127,25 @@ fn free_port(config: &MachineConfig) -> Result<u16> {
     let bind = |port| TcpListener::bind(("127.0.0.1", port)).and_then(|socket| socket.local_addr());
     let kept = bind(config.ssh_port);
     let address = match config.ssh_port_fixed {
-        true => kept.with_context(|| {
-            format!(
-                "port {} of 127.0.0.1, which --ssh-port asks for",
-                config.ssh_port
-            )
-        })?,
+        true => kept.map_err(|error| fixed_port(config, &error))?,
         false => kept
             .or_else(|_| bind(0))
             .context("a free port of 127.0.0.1")?,
     };
     Ok(address.port())
+}
+
+/// Describes the port of the user's choice that is not free.
+fn fixed_port(config: &MachineConfig, error: &std::io::Error) -> anyhow::Error {
+    let (name, port) = (&config.name, config.ssh_port);
+    let why = match owner::of("tcp", Ipv4Addr::LOCALHOST, port) {
+        Some(owner) => owner.to_string(),
+        None => error.to_string(),
+    };
+    anyhow!(
+        "port {port} of 127.0.0.1, which --ssh-port asks for: {why}; without a port of its own \
+         (ssh-port=0) machine \"{name}\" takes any free one"
+    )
 }
 
 fn attempt(
