@@ -2,9 +2,9 @@
 //! Requests of the guest for ports, which any process of a container can send. A port that another container has
 //! published is refused, and stays the other's.
 
-use super::contest::{LOOKS, Step};
 use super::requests::answer;
 use super::{Event, Keeper, bound, ports};
+use crate::store::contest::{LOOKS, Step};
 use crate::store::record::Forward;
 use anyhow::{Result, anyhow};
 use serde_json::Value;
@@ -35,7 +35,7 @@ impl Keeper {
             .and_then(|forward| ports::of_guest(forward, &self.config));
         match port {
             Ok(port) if self.is_of_guest(&port) => {
-                if self.contest.asked_again(&port) {
+                if self.asked_again(&port) {
                     return answer(&client, self.publish(port));
                 }
                 if self.looks >= MOST_LOOKS {
@@ -66,17 +66,40 @@ impl Keeper {
             return Ok(());
         }
         // podman names no port of the guest here, and asks for that of the host (`requestMachinePorts`).
-        if !self.contest.given_back(&port) {
+        if !self.record.contest.given_back(&port) {
             return self.take_back(&port);
         }
+        self.write_record();
+        self.look_after(port, 0);
+        Ok(())
+    }
+
+    /// Notes that a port was asked for a second time ([`crate::store::contest::Contest::asked_again`]).
+    fn asked_again(&mut self, port: &Forward) -> bool {
+        let before = self.record.contest.clone();
+        let is_restart = self.record.contest.asked_again(port);
+        if self.record.contest != before {
+            self.write_record();
+        }
+        is_restart
+    }
+
+    /// Goes on with the looks for ports that were given back to a keeper which was killed.
+    pub(super) fn look_again(&mut self) {
+        for port in self.record.contest.look_again() {
+            self.look_after(port, 0);
+        }
+    }
+
+    /// Looks at the guest for a port that was given back.
+    fn look_after(&mut self, port: Forward, number: u32) {
         if self.looks < MOST_LOOKS {
             self.look(Look {
                 port,
                 client: None,
-                number: 0,
+                number,
             });
         }
-        Ok(())
     }
 
     /// Returns true for a port that the guest has published, as it was.
@@ -111,7 +134,7 @@ impl Keeper {
             Some(true) => answer(&client, Err(taken(&look.port))),
             // podman refuses a container whose port is taken in the guest.
             Some(false) | None => {
-                self.contest.asked_again(&look.port);
+                self.asked_again(&look.port);
                 answer(&client, self.publish(look.port));
             }
         }
@@ -119,18 +142,16 @@ impl Keeper {
 
     /// Goes on after a look for a port that was given back.
     fn looked_after(&mut self, port: Forward, bound: Option<bool>, number: u32) {
-        match self.contest.looked(&port, bound) {
+        let step = self.record.contest.looked(&port, bound);
+        self.write_record();
+        match step {
             Step::Keep => {}
             Step::TakeBack => {
                 if let Err(error) = self.take_back(&port) {
                     eprintln!("{error:#}");
                 }
             }
-            Step::Look => self.look(Look {
-                port,
-                client: None,
-                number: number + 1,
-            }),
+            Step::Look => self.look_after(port, number + 1),
         }
     }
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The loop of a keeper: events, and the steps of a stop.
 
-use super::contest::Contest;
 use super::{Event, Keeper, Step, Stop, end, sd_notify, tunnel};
 use crate::driver::VmEvent;
 use crate::state::State;
+use crate::store::contest::Contest;
 use crate::store::logfile;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -139,7 +139,7 @@ impl Keeper {
         for forward in std::mem::take(&mut self.record.forwards) {
             let _ = self.vm.withdraw(&forward);
         }
-        self.contest = Contest::default();
+        self.record.contest = Contest::default();
         self.tunnel.reset();
         self.is_adopted = false;
         self.boot += 1;

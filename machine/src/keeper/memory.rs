@@ -85,6 +85,7 @@ pub(super) fn describe(
         tag: tag.to_owned(),
         hardware: vm.hardware(machine)?,
         forwards: record.forwards.clone(),
+        contest: record.contest.clone(),
         degraded: record.degraded.clone(),
         template: false,
         ready_on_disk: record.ready_on_disk,
@@ -115,6 +116,7 @@ pub(super) fn load(
     record.ready = !saved.template;
     record.ready_on_disk = saved.ready_on_disk;
     record.degraded.clone_from(&saved.degraded);
+    record.contest.clone_from(&saved.contest);
     for forward in &saved.forwards {
         match launched.vm.publish(forward) {
             Ok(()) => record.forwards.push(forward.clone()),

@@ -9,7 +9,6 @@ pub mod answer;
 mod bound;
 mod clock;
 pub mod console;
-mod contest;
 pub mod control;
 mod disputes;
 mod end;
@@ -29,7 +28,6 @@ use crate::store::Machine;
 use crate::store::config::MachineConfig;
 use crate::store::record::RunRecord;
 use clock::Clock;
-use contest::Contest;
 use disputes::Look;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -120,8 +118,6 @@ struct Keeper {
     suspended: bool,
     /// Port of the guest's time service.
     clock: Clock,
-    /// Ports that two containers of this boot have asked for.
-    contest: Contest,
     /// Looks at the guest that are under way.
     looks: usize,
 }

@@ -2,7 +2,6 @@
 //! Start of a keeper: it starts QEMU, or adopts one.
 
 use super::clock::Clock;
-use super::contest::Contest;
 use super::tunnel::{self, Tunnel};
 use super::{Event, Keeper, console, control, end, memory};
 use crate::driver::{self, Driver, Launched, Start, Vm};
@@ -184,13 +183,13 @@ fn begin(
         killed: false,
         suspended: false,
         clock: Clock::connect(&machine.run_file("host.sock")),
-        contest: Contest::default(),
         looks: 0,
     };
     if orphan && let Err(error) = keeper.compare_ports() {
         eprintln!("ports: {error:#}");
     }
     keeper.listen(sender, requests)?;
+    keeper.look_again();
     Ok((keeper, events))
 }
 

@@ -1,33 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Records that a keeper writes: `run.json` while it runs, `last.json` at the end.
 
+use super::contest::Contest;
 use crate::state::State;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
-/// Published port: a key of the table of forwards.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Forward {
-    /// `tcp` or `udp`.
-    pub protocol: String,
-    /// Address of the host.
-    pub address: String,
-    /// Port of the host.
-    pub port: u16,
-    /// Port of the guest.
-    pub guest: u16,
-}
-
-impl fmt::Display for Forward {
-    /// Writes `tcp 127.0.0.1:8080 to port 80`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {}:{} to port {}",
-            self.protocol, self.address, self.port, self.guest
-        )
-    }
-}
+pub use super::forward::Forward;
 
 /// Record of a running machine. A reader compares `keeper` with the holder of the keeper's lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +39,9 @@ pub struct RunRecord {
     /// Published ports.
     #[serde(default)]
     pub forwards: Vec<Forward>,
+    /// Ports that two containers of this boot have asked for.
+    #[serde(default, skip_serializing_if = "Contest::is_empty")]
+    pub contest: Contest,
 }
 
 impl RunRecord {
@@ -79,6 +60,7 @@ impl RunRecord {
             notes: Vec::new(),
             trouble: None,
             forwards: Vec::new(),
+            contest: Contest::default(),
         }
     }
 }

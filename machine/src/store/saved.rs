@@ -8,6 +8,7 @@
 //! `complete`, such a snapshot is of no use, and the next start removes it.
 
 use super::Machine;
+use super::contest::Contest;
 use super::files;
 use super::record::Forward;
 use anyhow::{Context, Result};
@@ -31,6 +32,9 @@ pub struct Saved {
     /// Published ports.
     #[serde(default)]
     pub forwards: Vec<Forward>,
+    /// Ports that two containers have asked for.
+    #[serde(default, skip_serializing_if = "Contest::is_empty")]
+    pub contest: Contest,
     /// Degraded lines of the boot.
     #[serde(default)]
     pub degraded: Vec<String>,
@@ -152,6 +156,7 @@ mod tests {
             forwards: Vec::new(),
             degraded: Vec::new(),
             template: false,
+            contest: Contest::default(),
             ready_on_disk: true,
             at: 1,
         };

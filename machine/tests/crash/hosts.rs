@@ -49,6 +49,7 @@ fn a_port_of_ssh_is_taken() -> Result<()> {
     host.ok(&CREATE.replace("usual box", &format!("usual --ssh-port {port} two")))?;
     let error = host.fails("start two")?;
     ensure!(error.contains("machine \"box\" (pid "), "{error}");
+    host.ok("rm -f two")?;
     let taken = TcpListener::bind("127.0.0.1:0")?;
     let error = host.fails(&format!("ports add box {}", taken.local_addr()?.port()))?;
     ensure!(

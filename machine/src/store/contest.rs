@@ -4,14 +4,15 @@
 //! `teardownNetNS`). A port that was asked for twice is therefore taken back only when nothing in the guest is bound
 //! to it any more: podman, conmon(8) and pasta(1) hold a published port as long as its container runs.
 
-use crate::store::record::Forward;
+use super::forward::Forward;
+use serde::{Deserialize, Serialize};
 
 /// Looks at the guest after a port was given back, until nothing is bound to it. podman gives a port back before conmon,
 /// which is bound to it, ends.
 pub const LOOKS: u32 = 5;
 
 /// Ports that were asked for twice, and those of them that were given back once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contest {
     ports: Vec<Forward>,
     given_back: Vec<(Forward, u32)>,
@@ -29,6 +30,21 @@ pub enum Step {
 }
 
 impl Contest {
+    /// Returns true if no port was asked for twice.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ports.is_empty() && self.given_back.is_empty()
+    }
+
+    /// Returns the ports that were given back, for which a keeper that has adopted QEMU begins to look at the guest anew.
+    pub fn look_again(&mut self) -> Vec<Forward> {
+        for (_, looks) in &mut self.given_back {
+            *looks = LOOKS;
+        }
+        let ports = self.given_back.iter().map(|(port, _)| port.clone());
+        ports.collect()
+    }
+
     /// Notes that a port was asked for a second time. What was given back before is over: returns true if it was, since
     /// podman then restarts the container that had the port, and binds the port of one of root before it asks.
     pub fn asked_again(&mut self, port: &Forward) -> bool {
