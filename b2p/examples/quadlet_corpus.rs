@@ -5,10 +5,10 @@
 //! quadlet_corpus PODMAN/test/e2e TABLE -- GENERATOR [ARGUMENT...]
 //! ```
 //!
-//! A case is a quadlet file whose comments say what the generator makes of it. Here they are asked of the
-//! program that `b2p unit-run` would run: its words, after quotes and specifiers. The table has a line for
-//! each case: name, what becomes of it (`runs`, `refused` by the generator, or why it does not run), and how
-//! many expectations hold of how many.
+//! A case is a quadlet file whose comments are expectations about the generator's output. Here the
+//! expectations are checked against the program that `b2p unit-run` would run: its words, after quotes and
+//! specifiers. The table has a line for each case: name, outcome (`runs`, `refused` by the generator, or
+//! the reason why the case does not run), the number of expectations that hold, and of all expectations.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -85,7 +85,7 @@ fn cases(dir: &Path) -> Vec<String> {
     names
 }
 
-/// Returns the further files that a case has beside it, from the table of podman's test program.
+/// Returns the further files of a case, from the table of podman's test program.
 fn needs(source: &str, case: &str) -> Vec<String> {
     let line = source
         .lines()
@@ -96,7 +96,8 @@ fn needs(source: &str, case: &str) -> Vec<String> {
     names.filter(|n| !n.is_empty()).map(str::to_owned).collect()
 }
 
-/// Copies a case and what it needs into a directory of its own, which it returns.
+/// Copies a case and the files that it needs into a directory of its own, and returns the
+/// directory.
 fn copied(corpus: &Path, case: &str, needs: &[String]) -> PathBuf {
     let dir = std::env::temp_dir().join(PLACE);
     let _ = fs::remove_dir_all(&dir);

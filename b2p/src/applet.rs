@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Shape of a row of [`crate::applets::APPLETS`]. The commands know it, and get the table when they
-//! are called.
+//! Shape of a row of [`crate::applets::APPLETS`]. The commands use this type, and get the table as
+//! an argument.
 
 use crate::common::control_client::ControlClient;
 
@@ -25,21 +25,21 @@ pub struct Applet {
 /// Kind of an applet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Command for people, at a terminal or in scripts; help lists it. `ext boot`, which PID 1
+    /// Command for people, at a terminal or in scripts, listed by help. `ext boot`, which PID 1
     /// runs as a service, sets up its log itself.
     Client,
-    /// Service of PID 1 that may run for as long as the machine; it logs to the kernel log.
+    /// Service of PID 1 that may run for as long as the machine and logs to the kernel log.
     Service,
-    /// Work of PID 1's services, boot or shutdown that is done once; it logs to the kernel log.
+    /// Work of PID 1's services, boot or shutdown that is done once and logs to the kernel log.
     OneShot,
     /// Program that parses all its arguments and opens its own log: a command with the name and the options of another
-    /// program, a hook, or a service whose output PID 1 logs. It has no `--help` of b2p.
+    /// program, a hook, or a service whose output PID 1 logs. Such a program has no `--help` of b2p.
     Raw,
 }
 
 /// Call of one applet.
 pub struct Invocation<'a> {
-    /// Client of PID 1's control socket; it connects for each request.
+    /// Client of PID 1's control socket, which connects for each request.
     pub control: &'a ControlClient,
     /// All applets, for help.
     pub table: &'static [Applet],

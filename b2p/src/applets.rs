@@ -2,7 +2,7 @@
 //! Table of the applets of the multi-call program b2p.
 //!
 //! `b2p NAME ARGUMENTS` runs the row NAME of [`APPLETS`]; a link of that name to the program
-//! does the same. Rows of kind [`Kind::Client`] are what `b2p help` lists.
+//! does the same. `b2p help` lists the rows of kind [`Kind::Client`].
 
 use Kind::{Client, OneShot, Raw, Service};
 
@@ -329,7 +329,7 @@ pub fn run(control: &ControlClient, name: &str, arguments: &[String]) -> i32 {
     let superfluous = arguments.first().filter(|_| applet.arguments.is_empty());
     match applet.kind {
         Kind::Raw => (applet.run)(&call),
-        // `b2p log` parses `--help` itself, because it may be the value of an option.
+        // `b2p log` parses `--help` itself, because the word may be the value of an option.
         _ if asks_help && applet.name != "log" => help::command(applet),
         // `b2p containers-stop` ends all containers, `b2p reload` reloads all files: a word that an applet
         // does not expect is a mistake.

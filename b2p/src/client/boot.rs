@@ -14,7 +14,7 @@ use crate::common::terminal::{Colour, Terminal, print, print_error};
 const FILE_WIDTH: usize = 100;
 /// Narrowest width of the bars that has room for the remark about the kernel, in columns.
 const REMARK_WIDTH: usize = 40;
-/// Part of the time until ready by which the scale continues after it: one half.
+/// Part of the time until ready by which the scale continues after the ready line: one half.
 const AFTER_READY: u64 = 2;
 
 /// Runs `b2p boot [--json]` and returns the exit status.
@@ -55,7 +55,7 @@ enum RowResult {
     Done,
     /// Neither ready nor failed.
     Pending,
-    /// Failed before it was ready.
+    /// Failed before the service was ready.
     Failed,
 }
 
@@ -124,7 +124,7 @@ fn rows<'a>(report: &Report<'a>) -> Vec<Row<'a>> {
     rows
 }
 
-/// Returns the row of a service, or `None` if it was never asked for.
+/// Returns the row of a service, or `None` if the service was never requested.
 fn service_row<'a>(service: &Service<'a>, now: u64) -> Option<Row<'a>> {
     let asked = service.asked?;
     let start = service.spawned.or(service.ready);
@@ -194,7 +194,7 @@ fn chart_width(name_width: usize, terminal: &Terminal) -> usize {
     width.saturating_sub(numbers_width + 1)
 }
 
-/// Returns the bar in its colour, and the mark after it dimmed.
+/// Returns the bar in its colour, and the mark after the bar dimmed.
 fn paint_bar(bar: &str, colour: Colour, terminal: &Terminal) -> String {
     let bar = bar.trim_end();
     let body = bar.trim_end_matches(MARKS);

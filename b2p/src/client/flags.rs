@@ -34,7 +34,7 @@ pub fn main(args: &[String]) -> i32 {
     0
 }
 
-/// A flag and the values that it was given.
+/// A flag and its values.
 type Setting = (&'static Flag, Vec<Origin>);
 
 fn flags_text(settings: &[Setting], terminal: &Terminal) -> String {
@@ -66,7 +66,7 @@ fn flag_rows((flag, origins): &Setting) -> Vec<Vec<Cell>> {
     origins.iter().enumerate().map(row).collect()
 }
 
-/// Returns the source of a value, and the name of the flag there if it is another one.
+/// Returns the source of a value, and the name of the flag in that source if the name differs.
 fn source(flag: &Flag, origin: &Origin) -> String {
     let source = origin.source.name();
     let name = origin.flag.split('=').next().unwrap_or_default();

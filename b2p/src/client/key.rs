@@ -14,7 +14,7 @@ use crate::common::terminal::{print, print_error};
 use crate::common::{atomic_file, audit, sshkey, tool, user_text};
 use crate::helpers::data::report::{EarlierRun, earlier_run};
 
-/// File of added keys, on the data disk if there is one; sshd_config names it.
+/// File of added keys, on the data disk if there is one, named in sshd_config.
 const ADDED_KEYS: &str = "/var/lib/boot2podman/authorized_keys";
 /// Longest file of keys that a key is added to, in bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;

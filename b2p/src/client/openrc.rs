@@ -29,7 +29,7 @@ const FILES: &str = "/run/boot2podman/openrc";
 /// A request of rc-service(8).
 #[derive(Debug, PartialEq, Eq)]
 struct Call {
-    /// State in which alone the request counts: true if it runs.
+    /// State in which alone the request counts: true if the service runs.
     only_if_started: Option<bool>,
     name: Name,
     verb: Option<Verb>,

@@ -2,8 +2,8 @@
 //! `poweroff`, `reboot`, `halt`, `shutdown`: for people, and for the kernel's
 //! orderly_poweroff() (kernel/reboot.c).
 //!
-//! PID 1 is asked on the control channel, which can schedule a shutdown. If PID 1 does not
-//! answer there, it is sent the signal that every init knows.
+//! PID 1 is asked on the control channel, which can schedule a shutdown. If PID 1 does not answer
+//! there, the program sends the signal that every init knows.
 
 mod options;
 

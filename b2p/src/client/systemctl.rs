@@ -140,8 +140,8 @@ fn as_root(args: &[String], has_links: bool) -> i32 {
     NOT_ALLOWED
 }
 
-/// Returns the user whose units the command is about: root, or with `--user` the one who has called sudo(8),
-/// or whom `--machine=NAME@` names.
+/// Returns the user whose units the command concerns: root, or with `--user` the caller of sudo(8) or the
+/// NAME of `--machine=NAME@`.
 fn owner(options: &Options) -> Result<Owner> {
     if !options.has("user") {
         return Ok(Owner::default());

@@ -53,8 +53,8 @@ fn print_parts() -> i32 {
     }
 }
 
-/// Returns the bill of materials as a table. It does not drop columns: licences are long, and a
-/// terminal that is too narrow breaks the lines.
+/// Returns the bill of materials as a table. The table does not drop columns: licences are long,
+/// and a terminal that is too narrow breaks the lines.
 fn table(parts: &str, terminal: &Terminal) -> String {
     let cells = |line: &str| {
         let colours = [Some(Colour::Dim), None, None, None];

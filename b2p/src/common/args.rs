@@ -11,7 +11,7 @@ use super::terminal::print_error;
 pub enum Problem {
     /// The user asks for help.
     Help,
-    /// An argument is wrong; the text names it and what would be right.
+    /// An argument is wrong; the text names the argument and the value that would be right.
     Wrong(String),
 }
 
@@ -64,7 +64,7 @@ pub enum Arg<'a> {
 }
 
 impl Arg<'_> {
-    /// Returns the problem that this argument is for a command that does not know it.
+    /// Returns the problem of a command that does not know this argument.
     #[must_use]
     pub fn unknown(&self) -> Problem {
         match self {
@@ -136,13 +136,14 @@ impl<'a> Args<'a> {
         Arg::Short(first)
     }
 
-    /// Returns the value of the option that [`Args::next_arg`] has just returned, if it is a
+    /// Returns the value of the option that [`Args::next_arg`] has just returned, if the value is a
     /// number: the rest of the argument, or the next one.
     pub fn optional_number(&mut self) -> Option<&'a str> {
         self.optional(|arg| !arg.is_empty() && arg.bytes().all(|b| b.is_ascii_digit()))
     }
 
-    /// Returns the value of the option that [`Args::next_arg`] has just returned, if it fits.
+    /// Returns the value of the option that [`Args::next_arg`] has just returned, if the value
+    /// fits.
     pub fn optional(&mut self, fits: impl Fn(&str) -> bool) -> Option<&'a str> {
         if let Some(joined) = self.remainder {
             let value = joined.strip_prefix('=').unwrap_or(joined);

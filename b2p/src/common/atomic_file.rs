@@ -8,8 +8,8 @@ use std::path::Path;
 
 use sys::error::{Doing, Result};
 
-/// Replaces the file at `path` by `bytes` with permission bits `mode`: writes a temporary file,
-/// fsyncs it, renames it, and fsyncs the directory.
+/// Replaces the file at `path` by `bytes` with permission bits `mode`: writes, fsyncs and renames a
+/// temporary file, and fsyncs the directory.
 ///
 /// # Errors
 /// The file cannot be written; the previous one is unchanged then.
@@ -17,8 +17,8 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     replace_as(path, bytes, mode, None)
 }
 
-/// Replaces a file as [`replace`] does, and gives it to a user and a group. The new name has them from the
-/// first moment: a power cut after the rename leaves no file that its readers cannot open.
+/// Replaces a file as [`replace`] does, with a user and a group as owners. The new name has the owners
+/// from the first moment: a power cut after the rename leaves no file that its readers cannot open.
 ///
 /// # Errors
 /// The file cannot be written, or the owner cannot be set; the previous one is unchanged then.
@@ -52,15 +52,16 @@ fn write(temporary: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -
     if let Some((uid, gid)) = owner {
         fchown(&file, Some(uid), Some(gid))?;
     }
-    // Last the bits: chown(2) takes those of set-user-ID away. The umask has no say in them.
+    // The permission bits are set last, because chown(2) clears the set-user-ID bits. The umask has
+    // no effect on fchmod(2).
     file.set_permissions(fs::Permissions::from_mode(mode))?;
     file.write_all(bytes)?;
     file.sync_all()
 }
 
-/// Makes a directory with permission bits `mode` and `owner` as user and group, and fsyncs it
-/// and its parent. The directory has its name last: a power cut leaves none with another owner,
-/// which would stay. A directory that exists is left as it is.
+/// Makes a directory with permission bits `mode` and `owner` as user and group, and fsyncs the
+/// directory and its parent. The directory gets its name last: after a power cut, none has another
+/// owner, which would stay. An existing directory is not changed.
 ///
 /// # Errors
 /// The directory cannot be made.
@@ -143,7 +144,7 @@ mod tests {
         assert_eq!(mode(), 0o700);
         directory(&path, 0o755, own).unwrap();
         assert_eq!(mode(), 0o700, "it is left as it is");
-        // As a path with an empty last component has it.
+        // Form of a path with an empty last component.
         directory(&temp.path("kept").join(""), 0o755, own).unwrap();
         let file = temp.path("file");
         fs::write(&file, "mine").unwrap();

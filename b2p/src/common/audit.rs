@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Audit trail: what people do with root rights leaves a line in the log, with the facility
-//! AUTHPRIV, as sudo(8) and sshd(8) do.
+//! Audit trail: each action of a person with root rights leaves a line in the log, with the
+//! facility AUTHPRIV, as sudo(8) and sshd(8) do.
 //!
 //! ```text
 //! ann (uid 1000, sudo, pts/0): key add SHA256:HyzfGRXMa3JOAVDQCtWZaAu8V1VAYE8UXzTCLW/6bGg
@@ -23,11 +23,11 @@ const KMSG: &str = "/dev/kmsg";
 const PROGRAM: &str = "b2p";
 /// Priority of the lines: AUTHPRIV (10) and info (6), which no console shows.
 const PRIORITY: u8 = 10 << 3 | 6;
-/// Longest line, in bytes: it fits into one record of the kernel log.
+/// Longest line, in bytes, which fits into one record of the kernel log.
 const MAX_LINE: usize = 800;
 
-/// Logs that the person who runs this process did `action`. The function never waits: if /dev/log is
-/// missing or full, it writes the line to the kernel log.
+/// Logs that the person who runs this process did `action`. The function never waits, and writes the
+/// line to the kernel log if /dev/log is missing or full.
 pub fn record(action: &str) {
     let line = one_line(&format!("{}: {action}", actor()));
     if send(Path::new(DEV_LOG), &line).is_err() {
@@ -50,7 +50,7 @@ fn send(path: &Path, line: &str) -> Result<()> {
     Ok(())
 }
 
-/// Names the person: user, number, `sudo` if root rights come from it, and terminal.
+/// Names the person: user, number, `sudo` if sudo(8) gave the root rights, and terminal.
 fn actor() -> String {
     let uid = getuid();
     let sudo = env::var("SUDO_USER").ok().zip(env::var("SUDO_UID").ok());

@@ -40,7 +40,7 @@ pub struct Rule {
 /// Parses a file of binfmt.d(5): a rule on each line, `#` and `;` begin a comment.
 ///
 /// # Errors
-/// A line is no rule; the error says what would be right.
+/// A line is no rule; the error gives the form that would be right.
 pub fn parse(text: &str) -> Result<Vec<Rule>> {
     let lines = (1..).zip(text.lines().map(str::trim));
     let rules = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with(['#', ';']));
@@ -89,7 +89,7 @@ impl Rule {
         })
     }
 
-    /// Returns true if a program of this machine or a script may have what the rule recognizes.
+    /// Returns true if the rule may match a program of this machine or a script.
     pub fn takes_own_programs(&self) -> bool {
         let machine = match ARCH.name {
             "aarch64" => libc::EM_AARCH64,
@@ -122,8 +122,8 @@ impl Rule {
         Path::new(DIR).join(&self.name)
     }
 
-    /// Gives the rule to the kernel, unless it has it. With the flag F, the kernel opens the
-    /// interpreter now, and containers need none of their own.
+    /// Gives the rule to the kernel, unless the kernel has the rule. With the flag F, the kernel
+    /// opens the interpreter now, and containers need none of their own.
     ///
     /// # Errors
     /// The kernel has no binfmt_misc, has another rule of this name, or refuses this one.
@@ -166,7 +166,7 @@ impl Rule {
     }
 }
 
-/// Mounts the kernel's directory of rules unless it is mounted.
+/// Mounts the kernel's directory of rules, unless it is mounted already.
 fn mount() -> Result<()> {
     if Path::new(DIR).join("register").exists() {
         return Ok(());
@@ -264,7 +264,8 @@ mod tests {
         };
         let takes = |line: &str| Rule::parse(line).unwrap().takes_own_programs();
         assert!(!takes(&elf(other, "\\xff")) && takes(&elf(own, "\\xff")));
-        // A mask that leaves the architecture out, one byte of the header, what follows it, and scripts.
+        // A mask that leaves the architecture out, one byte of the header, the bytes after the header,
+        // and scripts.
         assert!(takes(&elf(other, "\\x00")));
         for line in [
             ":x:M::\\x7fELF::/x:F",

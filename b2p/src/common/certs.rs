@@ -17,8 +17,8 @@ const LINE_LENGTH: usize = 64;
 
 /// Returns the bundle with the certificates of all `files` (names and contents) behind its own,
 /// each once, and a line for each file that is refused. A file with anything but certificates is
-/// refused as a whole: half of it would be a surprise, and a private key must not be copied to
-/// where everybody can read it.
+/// refused as a whole: half of it would be a surprise, and a private key must not be copied to a
+/// file that every user can read.
 pub fn join(bundle: &str, files: &[(String, Vec<u8>)]) -> (String, Vec<String>) {
     let mut text = bundle.to_owned();
     let mut refused = Vec::new();
@@ -31,7 +31,7 @@ pub fn join(bundle: &str, files: &[(String, Vec<u8>)]) -> (String, Vec<String>) 
     (text, refused)
 }
 
-/// Returns the bundle with `certificates` that it does not have yet appended.
+/// Returns the bundle with those of `certificates` appended that it lacks.
 pub fn with(bundle: &str, certificates: &[String]) -> String {
     let mut text = bundle.to_owned();
     if !text.is_empty() && !text.ends_with('\n') {

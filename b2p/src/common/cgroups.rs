@@ -22,7 +22,7 @@ pub fn of_service(name: &str) -> Option<PathBuf> {
 }
 
 /// Returns the part of a path that is the cgroup of a service, which is below that of all services; a process of
-/// it may be in a leaf.
+/// the service may be in a leaf.
 fn part_of_service<'a>(own: &'a str, name: &str) -> Option<&'a str> {
     let ends = own.match_indices('/').map(|(at, _)| at).chain([own.len()]);
     let mut paths = ends.filter_map(|end| own.get(..end)).skip(2);

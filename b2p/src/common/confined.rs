@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Files below one directory, changed by root on behalf of the machine's user, without leaving
-//! the path that is named: a directory of another user may have symbolic links that lead anywhere.
-//! A link counts only if it is root's own (as /var/run is); each step is relative to an open
-//! directory, so that nothing can be replaced in between.
+//! Files below one directory, changed by root on behalf of the machine's user, without leaving the
+//! named path: a directory of another user may have symbolic links that lead anywhere. Only a link
+//! of root's own is followed (as /var/run is); each step is relative to an open directory, so that
+//! nothing can be replaced in between.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -121,7 +121,7 @@ impl Tree {
     /// before the content, as xfs and btrfs may, a power cut would leave an empty file.
     ///
     /// # Errors
-    /// A directory is in its place, or it cannot be written.
+    /// A directory is in its place, or the file cannot be written.
     pub fn replace(&self, path: &str, bytes: &[u8], attributes: Attributes) -> Result<()> {
         let (dir, name) = self.parent(path, true)?;
         let temporary = temporary(&name);
@@ -146,7 +146,7 @@ impl Tree {
     /// Removes a file or link, if there is one.
     ///
     /// # Errors
-    /// A directory is in its place, or the kernel refuses it.
+    /// A directory is in its place, or the kernel refuses the removal.
     pub fn remove(&self, path: &str) -> Result<()> {
         let (dir, name) = self.parent(path, false)?;
         match unlinkat(&dir, name.as_os_str(), UnlinkatFlags::NoRemoveDir) {
@@ -158,7 +158,7 @@ impl Tree {
     /// Makes a directory, or gives the one that exists these attributes.
     ///
     /// # Errors
-    /// Another kind of file is in its place, or the kernel refuses it.
+    /// Another kind of file is in its place, or the kernel refuses the directory.
     pub fn directory(&self, path: &str, attributes: Attributes) -> Result<()> {
         let (dir, name) = self.parent(path, true)?;
         match mkdirat(&dir, name.as_os_str(), Mode::S_IRWXU) {
@@ -171,7 +171,7 @@ impl Tree {
         }
     }
 
-    /// Makes a directory and those above it, unless they exist.
+    /// Makes a directory and its missing ancestors.
     ///
     /// # Errors
     /// Another kind of file is in the place of one, or a link of another user.
@@ -198,7 +198,7 @@ impl Tree {
     /// Makes a symbolic link, in the place of a file or link in one step.
     ///
     /// # Errors
-    /// A directory is in its place, or it cannot be made.
+    /// A directory is in its place, or the link cannot be made.
     pub fn symlink(&self, path: &str, target: &str, attributes: Attributes) -> Result<()> {
         let make = |dir: &OwnedFd, temporary: &OsStr| {
             symlinkat(target, dir, temporary)?;
@@ -241,7 +241,8 @@ impl Tree {
         made.on(path)
     }
 
-    /// Opens the directory of `path`, and makes it if `make` is true; returns it with the last name.
+    /// Opens the directory of `path`, making it if `make` is true; returns the directory and the
+    /// last name.
     fn parent(&self, path: &str, make: bool) -> Result<(OwnedFd, OsString)> {
         let mut names: VecDeque<OsString> = names(OsStr::new(path));
         let last = names.pop_back();
@@ -313,7 +314,7 @@ fn names(path: &OsStr) -> VecDeque<OsString> {
     components.filter_map(name).collect()
 }
 
-/// Name of a new file until it takes the place of `name`, within NAME_MAX.
+/// Name of a new file until the rename to `name`, within NAME_MAX.
 fn temporary(name: &OsStr) -> OsString {
     let mut bytes = name.to_owned().into_vec();
     bytes.truncate(200);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use control::{Follower, Report, Request, RequestError, State};
 use sys::error::Error;
 
-/// Time that PID 1 may take to answer; it answers in the next turn of its event loop.
+/// Time that PID 1 may take to answer, usually in the next turn of its event loop.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Client of the control channel.
@@ -46,7 +46,8 @@ impl ControlClient {
     }
 }
 
-/// Converts the error into one for users. `command` is the command that they can repeat with sudo(8).
+/// Converts the error into one for users. `command` is the command that a user can repeat with
+/// sudo(8).
 #[must_use]
 pub fn explain(error: &RequestError, command: &str) -> Error {
     match error {

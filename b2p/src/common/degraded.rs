@@ -36,7 +36,7 @@ impl Degraded {
         }
     }
 
-    /// Adds a reason and logs it as `NAME: WHY`; a reason that is there already does neither.
+    /// Adds a reason and logs the line `NAME: WHY`, unless the list has the reason.
     pub fn warn(&mut self, why: impl Display) {
         if self.add(&why) {
             warn!("{}: {}", self.service, one_line(&why.to_string()));
@@ -55,7 +55,7 @@ impl Degraded {
         self.lines.is_empty()
     }
 
-    /// Adds a reason without logging it; returns true if it is a new one.
+    /// Adds a reason without a log line; returns true if the reason is new.
     pub fn add(&mut self, why: impl Display) -> bool {
         let line = (self.service.clone(), one_line(&why.to_string()));
         let new = !self.lines.contains(&line);
@@ -65,7 +65,7 @@ impl Degraded {
         new
     }
 
-    /// Writes the file and returns the helper's exit status: 1 if it cannot be written.
+    /// Writes the file and returns the helper's exit status: 1 if the file cannot be written.
     #[must_use]
     pub fn report(&self) -> i32 {
         match self.write(Path::new(RUNTIME_DIR)) {

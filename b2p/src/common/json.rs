@@ -17,7 +17,7 @@ pub enum Json {
 }
 
 impl Json {
-    /// Returns a text, or null if it is empty.
+    /// Returns a text, or null for an empty one.
     #[must_use]
     pub fn text(text: &str) -> Json {
         match text {

@@ -8,8 +8,8 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 const FIRST: RawFd = 3;
 
 /// Returns descriptor 3 if, by `LISTEN_PID` and `LISTEN_FDS`, this process was given
-/// exactly one. The function may be called once, because the descriptor has one owner. Programs that this process starts
-/// do not inherit it: some run as other users, who could accept clients in its place.
+/// exactly one. The function may be called once, because the descriptor has one owner. Programs that this process
+/// starts do not inherit the descriptor: some run as other users, who could accept clients in place of this process.
 #[must_use]
 pub fn inherited_socket() -> Option<OwnedFd> {
     let own_pid = std::process::id().to_string();
@@ -20,7 +20,7 @@ pub fn inherited_socket() -> Option<OwnedFd> {
     passed.then(|| unsafe { take(FIRST) })?
 }
 
-/// Takes a descriptor by its number and makes it close-on-exec; `None` if it is not open.
+/// Takes a descriptor by its number and makes it close-on-exec; `None` for a closed one.
 ///
 /// # Safety
 /// The descriptor has no other owner.

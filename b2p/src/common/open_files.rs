@@ -7,7 +7,7 @@
 
 use nix::errno::Errno;
 
-/// Raises the soft limit to the hard one; programs that are started later inherit it.
+/// Raises the soft limit to the hard one; programs that are started later inherit the limit.
 ///
 /// # Errors
 /// The errno of prlimit(2).

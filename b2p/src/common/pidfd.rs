@@ -12,15 +12,15 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 /// `None` if there is no such process.
 #[must_use]
 pub fn open(pid: i32) -> Option<OwnedFd> {
-    // SAFETY: integers only; the descriptor is owned once it is known to be one.
+    // SAFETY: integers only; a number is owned once it is known to be a descriptor.
     unsafe {
         let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0);
         (fd >= 0).then(|| OwnedFd::from_raw_fd(fd as i32))
     }
 }
 
-/// Waits until the child `pid` has ended, for at most `limit`, and returns true if it has.
-/// The child is not reaped.
+/// Waits until the child `pid` has ended, for at most `limit`, and returns true if the child has
+/// ended. The child is not reaped.
 #[must_use]
 pub fn ended_within(pid: u32, limit: Duration) -> bool {
     let Some(fd) = open(pid.cast_signed()) else {

@@ -23,7 +23,7 @@ pub fn read() -> Result<String> {
     read_text(CONTAINERS_CONF)
 }
 
-/// Replaces the defaults by what `change` makes of them, if that differs.
+/// Replaces the defaults by the result of `change`, if that differs.
 ///
 /// # Errors
 /// The file cannot be read or written.
@@ -39,7 +39,7 @@ pub fn edit(change: impl FnOnce(&str) -> String) -> Result<()> {
     }
 }
 
-/// Returns the text with a line at the beginning of a section, which is added if it is missing.
+/// Returns the text with a line at the beginning of a section, which is added if the text has none.
 #[must_use]
 pub fn with_line(text: &str, section: &str, line: &str) -> String {
     let mut lines: Vec<&str> = text.lines().collect();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Judgement of a private key that sshd is to use: all of it is read, because sshd does not start
-//! with a key that it cannot load, and no client takes a key whose halves do not match.
+//! Judgement of a private key that sshd is to use: the whole key is read, because sshd does not
+//! start with a key that it cannot load, and no client accepts a key whose halves do not match.
 //!
-//! Keys of type ed25519, which the machine makes itself, are parsed and computed here. Others are
-//! those of a user, and OpenSSH's own programs judge them.
+//! Keys of type ed25519, which the machine makes itself, are parsed and computed here. Keys of
+//! other types belong to a user, and are judged by OpenSSH's own programs.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -18,7 +18,7 @@ const ED25519: &[u8] = b"ssh-ed25519";
 /// Block size of the cipher "none", which the padding fills up to.
 const BLOCK_SIZE: usize = 8;
 
-/// A key as far as it could be judged.
+/// Result of the judgement of a key.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// A whole ed25519 key, and its line for a `.pub` file.

@@ -22,7 +22,7 @@ use crate::common::units;
 const DEFAULT_LATE_MS: u64 = 30_000;
 /// Time for a stop, in milliseconds, if PID 1 names none.
 const DEFAULT_GRACE_MS: u64 = 10_000;
-/// Time that PID 1 may take beyond these, in milliseconds.
+/// Time that PID 1 may take beyond the time limits of the service, in milliseconds.
 const MARGIN_MS: u64 = 5_000;
 
 /// Longest time between two looks, in milliseconds: the client may have closed its connection.
@@ -35,7 +35,7 @@ pub enum Verb {
     Start,
     /// Stops the service.
     Stop,
-    /// Stops the service and starts it again.
+    /// Stops the service and starts the service again.
     Restart,
 }
 
@@ -78,7 +78,7 @@ pub fn change_all(
     changes.into_iter().map(wait).collect()
 }
 
-/// A change that was asked for, and the state of the service before it.
+/// A requested change, and the earlier state of the service.
 #[derive(Clone, Debug)]
 struct Change {
     verb: Verb,
@@ -113,7 +113,7 @@ pub fn is_known(env: &Environment, report: &Report<'_>, name: &Name) -> bool {
     status::find(report, name.as_str()).is_some() || service_files::exists(&env.user_files, name)
 }
 
-/// Changes one service, waits for the result, and returns it in words.
+/// Changes one service, waits for the result, and returns the result in words.
 ///
 /// # Errors
 /// PID 1 refuses the change, or the service does not reach the state that was asked for.
@@ -184,7 +184,7 @@ fn load_before(env: &Environment, change: &mut Change) -> Result<()> {
         wait(env, &stop)?;
         change.was_at_rest = true;
     }
-    // PID 1 keeps the texts of all files that it has read: it reads none twice.
+    // PID 1 keeps the texts of all files that it has read, and reads none twice.
     let is_read = change.instance.is_some() && !differs();
     match change.was_at_rest && !is_read {
         true => load(env, &change.name),
@@ -192,7 +192,7 @@ fn load_before(env: &Environment, change: &mut Change) -> Result<()> {
     }
 }
 
-/// Looks at the status after each change until the result is known, or the time for it is over.
+/// Reads the status after each change until the result is known, or the time limit is over.
 fn wait(env: &Environment, change: &Change) -> Result<String> {
     wait_while(env, change, &|| true)
 }
@@ -236,7 +236,8 @@ fn wait_while(env: &Environment, change: &Change, is_wanted: &dyn Fn() -> bool) 
     }
 }
 
-/// Returns the service that a service waits for and that has failed. The service starts once it is started.
+/// Returns the service that a service waits for and that has failed. The dependent service starts once the
+/// failed one is started.
 fn failed_need<'a>(
     env: &Environment,
     report: &Report<'a>,
@@ -252,8 +253,8 @@ fn failed_need<'a>(
     failed.map(|s| s.name)
 }
 
-/// Returns true for a unit that begins, and for one that waits for such a unit: it has the time that its
-/// `TimeoutStartSec=` says, without which it may pull an image for as long as it takes.
+/// Returns true for a unit that begins, and for one that waits for such a unit: a unit has the time of
+/// its `TimeoutStartSec=`, and without that key may pull an image for any time.
 fn goes_on(env: &Environment, report: &Report<'_>, service: &Service<'_>) -> bool {
     match service.state {
         State::Spawning | State::Starting => true,
@@ -286,7 +287,7 @@ fn sleep_until_change(env: &Environment, follower: &mut Option<Follower>, limit_
     let mut fds = [PollFd::new(followed.as_fd(), PollFlags::POLLIN)];
     // A signal only makes the next look earlier.
     let _ = poll(&mut fds, timeout);
-    // The connection ends where PID 1 is executed again; it is followed once more then.
+    // The connection ends when PID 1 is executed again; the client then follows PID 1 once more.
     if followed.take_notices().is_err() {
         *follower = None;
     }

@@ -53,7 +53,7 @@ pub fn differs(user_files: &Path, loaded_files: &Path, name: &Name) -> bool {
 /// Checks that PID 1 would accept the user's file.
 ///
 /// # Errors
-/// The file cannot be read, or lines of it are wrong; the error lists all of them.
+/// The file cannot be read, or has wrong lines, all of which the error lists.
 pub fn check(user_files: &Path, name: &Name) -> Result<()> {
     let text = read(user_files, name)?;
     let [passwd, group] = ACCOUNT_COPIES.map(|(path, _)| read_account_file(path));
@@ -76,8 +76,8 @@ pub fn has_times(loaded_files: &Path, name: &Name) -> bool {
     parsed.is_ok_and(|parsed| parsed.at.is_some())
 }
 
-/// Copies the user's file to the directory from which PID 1 reads it, in one step, and those of users
-/// and groups before it.
+/// Copies the user's file, in one step, to the directory from which PID 1 reads it, after copies of
+/// the files of users and groups.
 ///
 /// # Errors
 /// A file cannot be read, or a copy cannot be written.

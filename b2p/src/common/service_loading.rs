@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Files of user services: PID 1 reads copies of them, each when it is asked to.
+//! Files of user services: PID 1 reads a copy of each file on request.
 
 use control::{Name, Report, Request};
 use sys::error::Result;
@@ -11,10 +11,10 @@ use crate::common::service_files;
 use crate::common::status::with_name;
 use crate::common::terminal::{print, print_error};
 
-/// Copies the user's file to where PID 1 reads it, and has PID 1 read it.
+/// Copies the user's file to the directory of PID 1's copies, and asks PID 1 to read the copy.
 ///
 /// # Errors
-/// The file cannot be read, or PID 1 refuses it.
+/// The file cannot be read, or PID 1 refuses the file.
 pub fn load(env: &Environment, name: &Name) -> Result<()> {
     service_files::stage(&env.user_files, &env.loaded_files, name)?;
     let answer = env.control.ask(&Request::Load(name.clone()));
@@ -29,7 +29,7 @@ pub fn load(env: &Environment, name: &Name) -> Result<()> {
     Ok(())
 }
 
-/// Starts the service that starts others at their times, unless a flag turns it off.
+/// Starts the service that starts others at their times, unless a flag turns that service off.
 pub fn start_timers(env: &Environment) {
     let config = sys::config_sources::read().0;
     if let Some(name) = Name::new(TIMERS).filter(|_| !is_off(&config, TIMERS)) {

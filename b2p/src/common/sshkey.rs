@@ -21,10 +21,10 @@ pub const LAST_LINE: &str = "-----END OPENSSH PRIVATE KEY-----\n";
 const KEY_TYPE: &str = "ssh-ed25519";
 /// Length of OpenSSH's lines of base64 (its sshbuf_dtob64()).
 const LINE_LENGTH: usize = 70;
-/// Block size of the cipher "none": the private half is padded to a multiple of it.
+/// Block size of the cipher "none": the private half is padded to a multiple of this size.
 const BLOCK_SIZE: usize = 8;
 
-/// Texts of the two files of a key. The private one is wiped from memory when it is dropped.
+/// Texts of the two files of a key. The drop of the value wipes the private text from memory.
 pub struct KeyPair {
     /// Private key without a passphrase.
     pub private: Zeroizing<String>,
@@ -122,7 +122,7 @@ fn push_string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend(bytes);
 }
 
-/// Returns one public key in the form in which sshd reads it from an authorized_keys file.
+/// Returns one public key in the form of an authorized_keys file.
 ///
 /// # Errors
 /// `text` is not exactly one public key, of a type that sshd knows.

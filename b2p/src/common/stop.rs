@@ -13,10 +13,10 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{flag, low_level::pipe};
 use sys::clock::{Millis, now};
 
-/// Longest sleep, in milliseconds: what fits into poll(2)'s timeout.
+/// Longest sleep, in milliseconds, which fits into poll(2)'s timeout.
 const MAX_SLEEP: u64 = 3_600_000;
 
-/// A descriptor, and the events that it is awaited for.
+/// A descriptor, and the awaited events.
 pub type Source<'a> = (BorrowedFd<'a>, PollFlags);
 
 /// Request to end: SIGTERM or SIGINT, which from now on no longer kill the process.
@@ -24,7 +24,7 @@ pub type Source<'a> = (BorrowedFd<'a>, PollFlags);
 pub struct Stop {
     /// Readable once a signal has arrived.
     arrived: UnixStream,
-    /// True while a signal ends the process where it is.
+    /// True while a signal ends the process at once.
     exit_at_once: Arc<AtomicBool>,
 }
 
@@ -58,9 +58,8 @@ impl Stop {
         }
     }
 
-    /// Runs a step that may take long and holds nothing that is worth keeping: a signal
-    /// ends the process during it, with exit status 0. Returns `None` if a signal has
-    /// arrived before.
+    /// Runs a step that may take long and holds no state that is worth keeping: a signal during the
+    /// step ends the process, with exit status 0. Returns `None` if a signal has arrived before.
     pub fn exit_during<T>(&self, step: impl FnOnce() -> T) -> Option<T> {
         self.exit_at_once.store(true, Ordering::SeqCst);
         let result = (!self.wait(&[], Some(0))).then(step);

@@ -123,13 +123,14 @@ pub fn width(text: &str) -> usize {
     text.chars().map(columns).sum()
 }
 
-/// Writes to the standard output. Errors are ignored: a reader that has closed it needs no more.
+/// Writes to the standard output. Errors are ignored: a reader that has closed the output needs no
+/// more.
 pub fn print(text: &str) {
     let mut out = std::io::stdout();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Writes a line to the standard error, if it is open.
+/// Writes a line to the standard error. Errors are ignored, also of a closed one.
 pub fn print_error(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
@@ -144,7 +145,8 @@ pub fn print_plain_error(text: &str) {
     print_error(&plain(text));
 }
 
-/// Returns text with its control characters escaped, except line ends: nothing in it drives the terminal.
+/// Returns text with its control characters escaped, except line ends, so that the text does not drive
+/// the terminal.
 #[must_use]
 pub fn plain(text: &str) -> String {
     let lines = text.split('\n').map(|line| printable_text(line.as_bytes()));

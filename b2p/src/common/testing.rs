@@ -20,7 +20,7 @@ pub const DIR: &str = "B2P_TEST_DIR";
 /// Longest that a test waits for another process.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A directory of one test, removed with it.
+/// Directory of one test. The drop of the value removes the directory.
 pub struct Temp(PathBuf);
 
 impl Temp {
@@ -40,7 +40,7 @@ impl Temp {
         &self.0
     }
 
-    /// Path of `name` in it.
+    /// Path of `name` in the directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
@@ -72,7 +72,7 @@ pub fn nonblocking(fd: &OwnedFd) {
     unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
 }
 
-/// Waits until `condition` holds; panics with `what` if it does not.
+/// Waits until `condition` holds; panics with `what` after the time limit.
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
@@ -122,7 +122,7 @@ impl Running {
         tasks.map(count).sum()
     }
 
-    /// Waits until the process sleeps: what its file shows was written a moment ago.
+    /// Waits until the process sleeps, because the state in its file may be outdated.
     pub fn settle(&self) {
         let mut before = 0;
         wait_until("the process wakes all the time", || {

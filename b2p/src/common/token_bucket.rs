@@ -42,7 +42,7 @@ impl TokenBucket {
         self.content >= 1000
     }
 
-    /// Returns how long it takes until there is a token, in milliseconds.
+    /// Returns the time until there is a token, in milliseconds.
     #[must_use]
     pub fn wait(&self) -> u64 {
         let missing = 1000_u64.saturating_sub(self.content);

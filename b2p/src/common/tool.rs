@@ -28,7 +28,7 @@ pub struct Finished {
     pub output: String,
 }
 
-/// Runs `program` with a fixed environment; kills it after `limit`.
+/// Runs `program` with a fixed environment, and kills the program after `limit`.
 ///
 /// # Errors
 /// The program cannot be started, or has not ended after `limit`.
@@ -42,7 +42,7 @@ pub fn run(program: &str, arguments: &[&str], limit: Duration) -> Result<Finishe
     run_command(&mut command, limit)
 }
 
-/// Runs `command` with its own environment and user; kills it after `limit`.
+/// Runs `command` with its own environment and user, and kills the command after `limit`.
 ///
 /// # Errors
 /// The program cannot be started, or has not ended after `limit`.

@@ -24,14 +24,14 @@ pub struct Files {
     pub numbers: Numbers,
 }
 
-/// A user as it is asked for.
+/// Request for a user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct User {
     /// Login name.
     pub name: String,
     /// Number; by default the current one, that of an earlier boot, or the next free one.
     pub uid: Option<u32>,
-    /// Comment field of passwd(5); the current one stays if this is empty.
+    /// Comment field of passwd(5); an empty text leaves the current one.
     pub gecos: String,
     /// Home directory; by default the current one, or `/home/NAME`.
     pub home: Option<String>,
@@ -67,7 +67,7 @@ const SUBORDINATE_COUNT: u64 = 65_536;
 const SUBORDINATE_END: u64 = 2_147_483_647;
 
 /// Adds a user, or changes the one of that name; a second call changes nothing. A user that
-/// asks for the number of another is put before it in passwd(5): programs that look up the
+/// requests the number of another is put before the other in passwd(5): programs that look up the
 /// number find the name that was added last.
 ///
 /// # Errors
@@ -121,7 +121,7 @@ fn set_memberships(files: &mut Files, user: &User, uid: u32) {
 }
 
 /// Adds a user for a program, with a group of its own, no home directory and no subordinate
-/// ids. A user of this name that exists is left as it is.
+/// ids. An existing user of this name is not changed.
 ///
 /// # Errors
 /// The number is another's, the user has another number, or no number is free.
@@ -180,7 +180,8 @@ pub fn add_group(files: &mut Files, name: &str, gid: Option<u32>) -> Result<()> 
     Ok(())
 }
 
-/// Removes a user, also as a member of groups. The user's own group stays: files may have it.
+/// Removes a user, also as a member of groups. The user's own group stays, since files may belong
+/// to it.
 pub fn remove(files: &mut Files, name: &str) {
     for text in [
         &mut files.passwd,
@@ -240,8 +241,8 @@ fn with_line(text: &str, name: &str, line: &str, precedes: impl Fn(&str) -> bool
 }
 
 impl Files {
-    /// Returns the number that the name had in an earlier boot, if it is free, or one from `first` on that
-    /// nobody has had.
+    /// Returns the number that the name had in an earlier boot, if that number is free, or one from
+    /// `first` on that no name has had.
     fn own_or_free(&self, kind: Kind, name: &str, first: u32) -> Option<u32> {
         let text = match kind {
             Kind::User => &self.passwd,
@@ -252,7 +253,7 @@ impl Files {
         own.or_else(|| free_number(text, first, |number| self.numbers.is_taken(kind, number)))
     }
 
-    /// Returns the groups with `name` as a member of `group`, which is made if it is missing.
+    /// Returns the groups with `name` as a member of `group`, which is made if there is none.
     fn with_member(&self, group: &str, name: &str) -> String {
         let groups = &self.group;
         let is_member = |line: &str| {

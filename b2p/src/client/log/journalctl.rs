@@ -92,7 +92,7 @@ fn of_unit(unit: &str, owner: &Owner) -> Result<Vec<String>, Problem> {
     }
 }
 
-/// Command line as far as it is read.
+/// Part of the command line that is read so far.
 struct Line<'a> {
     options: Options,
     /// Units, and true for those of the user.
@@ -223,7 +223,7 @@ fn time(text: &str) -> Result<i64, Problem> {
     })
 }
 
-/// Returns the user whose units `--user` names: the one who has called sudo(8), or that of this process.
+/// Returns the user whose units `--user` names: the caller of sudo(8), or the user of this process.
 pub fn user() -> Owner {
     let passwd = sys::files::read_text("/etc/passwd").unwrap_or_default();
     let uid = std::env::var("SUDO_UID")

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Output of `b2p log`: from the ring, from the files what the ring has lost, and what
-//! is logged from now on.
+//! Output of `b2p log`: the records of the ring, the records of the files that the ring has lost,
+//! and new records.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -29,7 +29,7 @@ pub struct Here {
     pub offset: i64,
 }
 
-/// Shows what `options` asks for. Records after `present` are shown only where following.
+/// Shows the records that `options` selects. Records after `present` are shown only in a follow.
 ///
 /// # Errors
 /// The errno of write(2); a reader that has gone (EPIPE) is not an error.
@@ -175,7 +175,7 @@ fn earlier_boot(
     result
 }
 
-/// Shows records as they are logged, until the reader of the output has closed it.
+/// Shows records as they are logged, until the reader has closed the output.
 fn follow(ring: &mut Ring, screen: &mut Screen, out: &mut (impl Write + AsFd)) -> io::Result<()> {
     loop {
         if reader_gone(ring.as_fd(), out.as_fd())? {
@@ -228,7 +228,7 @@ impl Screen {
         self.numbered(record.seq, us, record.priority, record.text);
     }
 
-    /// Shows a record of this boot, after a line about those that are missing before it.
+    /// Shows a record of this boot, after a line about the missing records before it.
     fn numbered(&mut self, seq: u64, us: i64, priority: Priority, text: &[u8]) {
         let missing = seq.saturating_sub(self.expected);
         if missing > 0 && self.style.format == Format::Plain {
@@ -248,8 +248,8 @@ impl Screen {
         }
     }
 
-    /// Shows a line of a file of this boot if it is a record that is not shown yet, and
-    /// that the ring, which begins at number `before`, does not have.
+    /// Shows a line of a file of this boot if the line is a record that is not shown yet, and that
+    /// the ring, which begins at number `before`, does not have.
     fn missing(&mut self, line: &Line<'_>, before: u64) {
         if let Line::Record {
             seq: Some(seq),
@@ -274,7 +274,7 @@ impl Screen {
         }
     }
 
-    /// Shows a mark as it is in the file.
+    /// Shows the text of a mark, unchanged.
     fn mark(&mut self, text: &[u8]) {
         let mut whole = String::new();
         record::printable(text, |c| whole.push_str(c));

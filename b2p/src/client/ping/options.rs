@@ -50,7 +50,7 @@ pub struct Options<'a> {
 /// Reads the arguments.
 ///
 /// # Errors
-/// The argument that is wrong, and what would be right.
+/// The wrong argument, and the value that would be right.
 pub fn parse(arguments: &[String], ipv6: Option<bool>) -> Result<Options<'_>, Problem> {
     let mut options = Options {
         host: "",

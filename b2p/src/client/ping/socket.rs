@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The kernel's ping socket: it fills in identifier and checksum, and delivers the replies to
-//! this socket alone (net/ipv4/ping.c).
+//! The kernel's ping socket. The kernel fills in identifier and checksum, and delivers the replies
+//! to this socket alone (net/ipv4/ping.c).
 
 use std::ffi::OsString;
 use std::io::IoSliceMut;
@@ -33,7 +33,7 @@ pub struct Reply {
     pub bytes: usize,
     /// Number of the packet, modulo 65,536.
     pub number: u16,
-    /// Hops that it had left.
+    /// Remaining hops of the reply.
     pub ttl: Option<i32>,
     /// Time at which the request was sent, since the begin of the run.
     pub sent: Option<Duration>,
@@ -88,7 +88,7 @@ impl Socket {
         self.peer
     }
 
-    /// Sends packet `number`, with the time since the begin if there is room for it.
+    /// Sends packet `number`, with the time since the begin if the packet has room.
     ///
     /// # Errors
     /// The errno of send(2).

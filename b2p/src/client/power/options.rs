@@ -105,7 +105,7 @@ impl Options {
         }
     }
 
-    /// Takes a long option; returns `None` if it is unknown.
+    /// Takes a long option; returns `None` for an unknown one.
     fn long(&mut self, option: &str) -> Option<()> {
         match option {
             "poweroff" => self.kind = ShutdownKind::PowerOff,
@@ -120,10 +120,10 @@ impl Options {
         Some(())
     }
 
-    /// Takes a short option; returns `None` if it is unknown.
+    /// Takes a short option; returns `None` for an unknown one.
     fn short(&mut self, letter: char) -> Option<()> {
         match (letter, self.is_shutdown) {
-            // systemd's shutdown -h powers off; on sysvinit it is "halt or power off".
+            // systemd's shutdown -h powers off; sysvinit's -h means "halt or power off".
             ('h' | 'P', true) | ('p', false) => self.kind = ShutdownKind::PowerOff,
             ('r', true) => self.kind = ShutdownKind::Reboot,
             ('H', true) => self.kind = ShutdownKind::Halt,

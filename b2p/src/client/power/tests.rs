@@ -124,7 +124,7 @@ impl Effects for Fake {
     }
 }
 
-/// Performs what `line` asks for. Returns whether there is a line for the user, and the calls.
+/// Performs the request in `line`. Returns true if there is a line for the user, and the calls.
 fn performed(
     answer: Result<(), RequestError>,
     line: &str,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Verbs of systemctl(1) that change the state of units. As there, nothing is printed where they succeed.
+//! Verbs of systemctl(1) that change the state of units. Like those of systemd, verbs print nothing if
+//! they succeed.
 
 use control::{Report, Request};
 use sys::error::{Error, Result};
@@ -21,14 +22,14 @@ const NOT_FOUND: i32 = 5;
 pub struct Targets<'a> {
     /// Environment of the services of the machine.
     pub env: &'a Environment,
-    /// User whose units they are.
+    /// User whose units change.
     pub owner: &'a Owner,
     /// Command line.
     pub options: &'a Options,
 }
 
 impl Targets<'_> {
-    /// Starts units, and those that they want.
+    /// Starts units, and the units that they want.
     pub fn start(&self, report: &Report<'_>) -> i32 {
         self.each(report, "start", |targets, names| {
             let mut wanted = Vec::new();
@@ -38,7 +39,7 @@ impl Targets<'_> {
             let is_active = |name: &String| units::is_active(report, name);
             wanted.retain(|name| !names.contains(name) && !is_active(name));
             let mut names = names.to_vec();
-            // `systemctl start` of a service of the machine has it do its work once more.
+            // `systemctl start` of a service of the machine runs the service once more.
             names.retain(|name| !units::is_one(name) || !is_active(name));
             // The failure of a unit that is only wanted (systemd.unit(5), Wants=) is no failure of the command.
             targets.request(&wanted);
@@ -138,7 +139,8 @@ impl Targets<'_> {
         change(self, &names).max(status)
     }
 
-    /// Returns the service of a unit, which is made if it is an instance of a template; `None` for a target.
+    /// Returns the service of a unit, and makes the service of an instance of a template; `None` for a
+    /// target.
     fn service(&self, report: &Report<'_>, word: &str, verb: &str) -> Result<Option<String>> {
         let view = units::find(report, self.owner, word);
         if let Some(service) = view.service {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `systemctl enable` and `disable`: links by which a target wants a unit file. A quadlet's own section
-//! `[Install]` decides about it, and systemd refuses to enable one as well.
+//! `systemctl enable` and `disable`: links by which a target wants a unit file. A quadlet is enabled by
+//! its own section `[Install]`, and systemd refuses to enable a quadlet as well.
 
 use std::fs;
 use std::path::PathBuf;

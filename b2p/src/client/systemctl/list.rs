@@ -109,8 +109,8 @@ fn table<const N: usize>(
     head.into_iter().chain(lines).collect()
 }
 
-/// Runs `list-dependencies`: the units that a unit needs and wants, as a tree; with `--reverse` those that need
-/// or want it.
+/// Runs `list-dependencies`: the units that a unit needs and wants, as a tree; with `--reverse` the units that
+/// need or want that unit.
 pub fn dependencies(report: &Report<'_>, owner: &Owner, options: &Options) -> i32 {
     let all = units::all(report, owner);
     for name in &options.names {

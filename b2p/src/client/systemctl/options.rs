@@ -39,8 +39,8 @@ const SHORT: &[(char, &str)] = &[
     ('l', "full"),
 ];
 
-/// Options that have a command do less, do it later, or do it elsewhere. Without effect, they would have the
-/// command change this machine now.
+/// Options that reduce the work of a command, postpone the work, or move it elsewhere. A command that
+/// ignored such an option would change this machine now.
 const NOT_HERE: &[&str] = &["dry-run", "global", "host", "image", "root", "when"];
 
 /// Command line.

@@ -16,7 +16,7 @@ use crate::common::units as amounts;
 use crate::common::usage;
 use crate::helpers::quadlet::specifiers::Owner;
 
-/// Keys of a unit that are shown as they are.
+/// Keys of a unit that are shown unchanged.
 const UNIT_KEYS: &[(&str, &str)] = &[
     ("Unit", "Requires"),
     ("Unit", "Wants"),
@@ -195,7 +195,7 @@ pub fn cgroup(service: &Service<'_>) -> String {
     }
 }
 
-/// Returns when the unit entered its state, by the clock as it is now.
+/// Returns the time when the unit entered its state, by the present clock.
 fn times(report: &Report<'_>, view: &View<'_>) -> Vec<(&'static str, String)> {
     let since = view.service.and_then(|s| s.since).filter(|at| *at > 0);
     let (Some(since), Some(now)) = (since, report.machine.now) else {
@@ -250,7 +250,7 @@ pub fn status(report: &Report<'_>, owner: &Owner, options: &Options) -> i32 {
     status
 }
 
-/// Returns the state of a unit as `systemctl status` shows it.
+/// Returns the state of a unit in the form of `systemctl status`.
 fn details(report: &Report<'_>, view: &View<'_>) -> String {
     let (active, _) = view.states();
     let mark = match active {

@@ -127,9 +127,9 @@ fn kill_one(view: &View<'_>, whom: Option<&str>, number: Signal) -> Result<()> {
     Ok(())
 }
 
-/// Returns the processes that a signal is for, of `all` those of the service's cgroup. The first process of a
-/// unit is not one of its own; its main process is the one that `unit` names, if the service has it: the file
-/// with the number is its owner's.
+/// Returns the processes that a signal is for, of `all` processes of the service's cgroup. The first process
+/// of a unit is not one of its own; its main process is the one that `unit` names, if the service has that
+/// process: the file with the number is its owner's.
 fn signalled(
     whom: Option<&str>,
     first: Option<u64>,
@@ -166,7 +166,7 @@ mod tests {
             (None, Some(12), &[11, 12]),
             (Some("main"), Some(12), &[12]),
             (Some("main"), None, &[10]),
-            // What a user has written for the main process: another's, the first one, none.
+            // Number that a user has written for the main process: another's, the first one, none.
             (Some("main"), Some(1_234), &[]),
             (Some("main"), Some(10), &[]),
             (Some("main"), Some(-1), &[]),

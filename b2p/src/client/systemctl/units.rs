@@ -33,9 +33,9 @@ pub struct View<'a> {
     pub name: String,
     /// Service that the unit is.
     pub service: Option<Service<'a>>,
-    /// Text of the unit, if a quadlet or a unit file has become it.
+    /// Text of the unit, if the unit was made from a quadlet or a unit file.
     pub unit: Option<Unit>,
-    /// User whose unit it is.
+    /// Owner of the unit.
     pub owner: Owner,
     /// True for a target that the machine has reached.
     pub is_target: bool,
@@ -222,7 +222,7 @@ impl View<'_> {
         self.key("Unit", "Description").unwrap_or(&self.name)
     }
 
-    /// Returns the file that the unit is, or where systemd would have it.
+    /// Returns the path of the unit's file, or the path that systemd would use.
     pub fn fragment(&self) -> String {
         if self.unit.is_none() {
             return String::new();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Tests of the verbs as a whole, against a PID 1 that answers and notes what it is asked.
+//! Tests of the verbs as a whole, against a PID 1 that answers and records its requests.
 #![allow(clippy::unwrap_used)]
 
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use super::*;
 const REPORT: &str = "machine now=9 ready=5 version=1\n\
     service net up pid=7 since=6\nservice share failed last=exited:1\n";
 
-/// A PID 1 that answers each request with [`REPORT`] until it is dropped.
+/// Fake PID 1 that answers each request with [`REPORT`] until it is dropped.
 struct Fake {
     control: ControlClient,
     root: PathBuf,

@@ -15,8 +15,8 @@ use crate::common::args::{Arg, Args};
 /// Longest call that is passed on, in bytes.
 const LIMIT: usize = 16 << 20;
 
-/// Runs the command: with one service, given by -A, -b or --connect, it copies bytes, so that
-/// upgrades work; without, it asks the resolver for the service of each call.
+/// Runs the command. With one service, given by -A, -b or --connect, the bridge copies bytes, so
+/// that upgrades work; without one, the bridge asks the resolver for the service of each call.
 pub(super) fn main(options: &Options, args: &[String]) -> Result<(), Failure> {
     let mut address = None;
     let mut reader = Args::new(args);

@@ -26,15 +26,16 @@ use super::failure::{self, Failure};
 use super::options::Options;
 use super::{RESOLVER, activated, words};
 
-/// Connection to a service, and the program that was started for it.
+/// Connection to a service, and the program that was started for the connection.
 pub(super) struct Connected {
     pub socket: OwnedFd,
     pub started: Option<Started>,
 }
 
 impl Connected {
-    /// Returns the client, and the program that it is connected to. The end of a bridge is waited
-    /// for, and it ends when the client does: the client is declared, and so dropped, last.
+    /// Returns the client, and the program that it is connected to. The drop of the program waits
+    /// for the end of a bridge, and a bridge ends with the client: the client is declared, and so
+    /// dropped, last.
     pub fn client(self) -> Result<(Option<Started>, Client), Failure> {
         let client = Client::new(self.socket).map_err(Failure::connect)?;
         Ok((self.started, client))
@@ -44,7 +45,7 @@ impl Connected {
 /// Time that a bridge has to end after the end of its input.
 const END: Duration = Duration::from_secs(1);
 
-/// Program that was started; it is ended when the value is dropped.
+/// Program that was started; the drop of the value ends the program.
 pub(super) struct Started {
     child: Child,
     /// True for a service, which does not end with its client.
@@ -175,8 +176,8 @@ fn bridge(command: &str) -> Result<Connected> {
     })
 }
 
-/// Starts a command with a listening socket, and connects to it. The socket has no name after that,
-/// so that no file stays, however this program ends.
+/// Starts a command with a listening socket, and connects to the socket. The name of the socket is
+/// then removed, so that no file stays after any end of this program.
 fn activate(command: &str) -> Result<Connected> {
     let dir = private_dir()?;
     let connected = activate_in(&dir, command);

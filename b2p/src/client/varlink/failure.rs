@@ -35,7 +35,7 @@ impl Failure {
         Failure::new(INVALID_ARGUMENT, text)
     }
 
-    /// The failure to reach a service. The first line is libvarlink's, the cause follows it.
+    /// The failure to reach a service. The first line is libvarlink's, followed by the cause.
     pub fn connect(cause: impl std::fmt::Display) -> Failure {
         let text = format!("Unable to connect: CannotConnect\n{cause}");
         Failure::new(CANNOT_CONNECT, text)

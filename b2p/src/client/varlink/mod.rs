@@ -27,7 +27,7 @@ const RESOLVER: &str = "unix:/run/org.varlink.resolver";
 /// Version that `varlink --version` prints.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// A command of the tool: its name, its synopsis, and the function that runs it.
+/// A command of the tool: its name, its synopsis, and the function that runs the command.
 type Command = (&'static str, fn(&Options, &[String]) -> Result<(), Failure>);
 
 /// Commands of the tool.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Words of a command line, as wordexp(3) divides it: blanks, quotes, backslashes and variables.
+//! Words of a command line by the rules of wordexp(3): blanks, quotes, backslashes and variables.
 //! No shell is run: command substitution and signs of the shell outside of quotes are refused.
 
 use sys::error::{Error, Result};
@@ -80,7 +80,7 @@ impl Words {
         self.done.extend(self.word.take());
     }
 
-    /// Adds the value of a variable, which blanks divide if it is not in quotes.
+    /// Adds the value of a variable, divided at blanks unless the variable is in quotes.
     fn value(&mut self, value: &str, is_quoted: bool) {
         if is_quoted {
             return self.push(value);
@@ -110,8 +110,8 @@ fn escaped<'a>(rest: &'a str, is_quoted: bool, words: &mut Words) -> &'a str {
     &rest[c.len_utf8()..]
 }
 
-/// Returns the name at the start of the text and what follows it; the name is empty for a `$` that
-/// stands for itself.
+/// Returns the name at the start of the text and the rest; the name is empty for a `$` that stands
+/// for itself.
 fn name(text: &str) -> Option<(&str, &str)> {
     let is_name = |name: &str| {
         name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')

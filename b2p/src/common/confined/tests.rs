@@ -61,7 +61,7 @@ fn links_lead_only_where_their_owner_is_trusted() {
         "{refused}"
     );
     assert!(why(tree.read("/link/file", 9)).contains("symbolic link"));
-    // The last name is replaced, whatever the owner of the link is.
+    // The last name is replaced, for any owner of the link.
     tree.replace("/link", b"y", own(0o644)).unwrap();
     assert_eq!(fs::read(temp.path("link")).unwrap(), b"y");
 }

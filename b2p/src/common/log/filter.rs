@@ -13,7 +13,7 @@ pub struct Filter {
     pub max_level: u8,
     /// Names of services and programs; empty for all. Of each list there is one that a record is from.
     pub names: Vec<Vec<String>>,
-    /// The names are those of units: what PID 1 says of a unit is shown as well.
+    /// The names are those of units: PID 1's messages about a unit are shown as well.
     pub of_units: bool,
     /// Earliest and latest time, in microseconds since 1970.
     pub times: (Option<i64>, Option<i64>),

@@ -4,7 +4,7 @@
 //! A line is a record or a mark. Every file begins with the mark of a boot, and each record
 //! has its sequence number, so that no line needs the lines before it to be understood.
 //! Earlier versions wrote no sequence numbers: such lines are read as well, with `None` for
-//! the number. They are never of the boot that runs, which has one version.
+//! the number. Such lines never belong to the running boot, which has one version.
 
 use std::fmt::Write;
 use std::io::{self, BufRead, BufReader};
@@ -64,10 +64,10 @@ pub enum Line<'a> {
         us: i64,
         /// Facility and level.
         priority: Priority,
-        /// Text as `/dev/kmsg` escapes it.
+        /// Text with the escapes of `/dev/kmsg`.
         text: &'a [u8],
     },
-    /// None of these: a person may have edited the file.
+    /// Another line: a person may have edited the file.
     Other,
 }
 
@@ -95,7 +95,7 @@ fn parse_mark(line: &[u8]) -> Option<Line<'_>> {
 fn parse_record(line: &[u8]) -> Option<Line<'_>> {
     let (us, rest) = log_time::parse(line)?;
     let (first, rest) = token(rest.strip_prefix(b" ")?)?;
-    // The name of a priority has a dot in it, a number has none.
+    // The name of a priority has a dot, a number has none.
     let seq = number(first);
     let (name, text) = match seq {
         Some(_) => token(rest)?,
@@ -131,7 +131,7 @@ pub fn oldest_first(dir: &Path) -> Vec<PathBuf> {
     paths.filter(|p| p.exists()).collect()
 }
 
-/// Calls `each` for every complete line of a file, while it returns true.
+/// Calls `each` for every complete line of a file, while `each` returns true.
 ///
 /// # Errors
 /// The file cannot be read, or is not a regular one.
@@ -156,7 +156,7 @@ pub fn lines(path: &Path, mut each: impl FnMut(&[u8]) -> bool) -> io::Result<()>
 }
 
 /// Returns the sequence number after the last record of boot `id` in `files`, which are in
-/// the order of [`oldest_first`]; 0 if they have none.
+/// the order of [`oldest_first`]; 0 if the files have no record of the boot.
 #[must_use]
 pub fn next_seq(files: &[PathBuf], id: &str) -> u64 {
     for path in files.iter().rev() {

@@ -14,7 +14,7 @@ const SECOND: i64 = 1_000_000;
 const STAMP: usize = 27;
 
 /// Returns the microseconds to add to a time of the kernel's log for the time since 1970, by the
-/// clocks as they are now.
+/// present clocks.
 #[must_use]
 pub fn realtime_offset_us() -> i64 {
     clock_us(ClockId::CLOCK_REALTIME) - clock_us(ClockId::CLOCK_MONOTONIC)
@@ -36,7 +36,8 @@ pub fn append_rfc3339(us: i64, out: &mut String) {
     let _ = write!(out, "{}.{micro:06}Z", rfc3339(second));
 }
 
-/// Reads a time that [`append_rfc3339`] wrote at the start of a line; returns it and the rest.
+/// Reads a time that [`append_rfc3339`] wrote at the start of a line; returns the time and the
+/// rest.
 #[must_use]
 pub fn parse(line: &[u8]) -> Option<(i64, &[u8])> {
     let (text, rest) = line.split_at_checked(STAMP)?;
@@ -61,8 +62,7 @@ pub fn parse(line: &[u8]) -> Option<(i64, &[u8])> {
     Some(((days * 86_400 + second) * SECOND + field(20, 26)?, rest))
 }
 
-/// Appends `20:30:38.123`, with the date before it if `dated`, in local time (localtime(3)) or
-/// in UTC.
+/// Appends `20:30:38.123`, after the date if `dated`, in local time (localtime(3)) or in UTC.
 pub fn append_wall_clock(us: i64, dated: bool, utc: bool, out: &mut String) {
     let Some(tm) = calendar(us, utc) else {
         return append_rfc3339(us, out); // the year is too large for tm_year, an int

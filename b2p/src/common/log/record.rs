@@ -99,8 +99,8 @@ impl Record<'_> {
         us.saturating_add(offset)
     }
 
-    /// Reads `priority,sequence,microseconds,flags[,…];text`. The lines ` KEY=value` after it
-    /// describe a device and are left out.
+    /// Reads `priority,sequence,microseconds,flags[,…];text`. The lines ` KEY=value` after the
+    /// first line describe a device and are left out.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Record<'_>> {
         let semicolon = bytes.iter().position(|b| *b == b';')?;

@@ -82,11 +82,11 @@ impl Ring {
     }
 }
 
-/// The boundary between the records of the past and those that are logged after it was opened.
+/// Boundary between the records of the past and the records that are logged after its opening.
 ///
 /// The boundary is a second reader, which the kernel places behind the newest record
-/// (Documentation/ABI/testing/dev-kmsg, `SEEK_END`). A time is no boundary: printk takes it from
-/// `local_clock()`, which runs ahead of CLOCK_MONOTONIC or behind it, further each day.
+/// (Documentation/ABI/testing/dev-kmsg, `SEEK_END`). A time is no boundary: printk takes the time
+/// from `local_clock()`, which runs ahead of or behind CLOCK_MONOTONIC, further each day.
 #[derive(Debug)]
 pub struct Present {
     reader: Ring,

@@ -23,7 +23,7 @@ use crate::common::service_loading::reload;
 mod units;
 mod user_files;
 
-/// A fake PID 1 that answers until it is dropped, and keeps the requests that it got.
+/// A fake PID 1 that answers until it is dropped, and keeps its requests.
 struct Fake {
     env: Environment,
     root: PathBuf,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Numbers that names have had in earlier boots. Files and containers of a data disk belong to numbers, and the
 //! files of /etc, which give a number to each name, are made anew at each boot: the order of a document must not
-//! decide whose they are. Pure.
+//! decide the owner of these files. Pure.
 
 use super::{Account, Files, gid_of, has_number, line_of, name_of};
 
-/// Kind of a number, as the record has it.
+/// Kind of a number in the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Number of a user.
@@ -34,12 +34,12 @@ struct Row {
     number: u32,
 }
 
-/// Numbers that are somebody's.
+/// Numbers with an owner.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Numbers {
     /// Rows by age: the last one of a name has its present number.
     rows: Vec<Row>,
-    /// Users who own a home or a store; nobody need know their names.
+    /// Users who own a home or a store, with or without a known name.
     pub owners: Vec<u32>,
     /// Groups of homes.
     pub owner_groups: Vec<u32>,
@@ -87,7 +87,7 @@ impl Numbers {
         own.map(|row| row.number)
     }
 
-    /// Returns another name than this one whose number it is.
+    /// Returns the name, other than this one, that has the number.
     #[must_use]
     pub fn holder(&self, kind: Kind, number: u32, other_than: &str) -> Option<&str> {
         let mut rows = self.rows.iter();
@@ -112,7 +112,7 @@ impl Numbers {
         rows.map(|row| u64::from(row.number))
     }
 
-    /// Notes a number of a name, unless it is another's.
+    /// Notes a number of a name, unless the number is another's.
     pub fn note(&mut self, kind: Kind, name: &str, number: u32) {
         if self.of(kind, name) == Some(number) || self.holder(kind, number, name).is_some() {
             return;
@@ -123,7 +123,8 @@ impl Numbers {
         self.rows.push(Row { kind, name, number });
     }
 
-    /// Takes the numbers of a home of a disk that has no record of its owner: nobody else has them.
+    /// Takes the numbers of a home of a disk that has no record of its owner: no other name has
+    /// these numbers.
     pub fn adopt(&mut self, files: &Files, name: &str, (uid, gid): (u32, u32)) {
         let is_known =
             self.of(Kind::User, name).is_some() || line_of(&files.passwd, name).is_some();

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Devices on their way that no driver waits for while it is loaded: what sysfs shows of
-//! controllers that look for devices on a queue of their own. Observed in QEMU with Debian's
-//! kernel 6.12; a USB stick may take a second to be asked for its size (usb_storage's
-//! delay_use).
+//! Devices on their way for which the load of a driver does not wait: the state in sysfs of
+//! controllers that look for devices on a queue of their own. Observed in QEMU with Debian's kernel
+//! 6.12; a USB stick may take a second to be asked for its size (usb_storage's delay_use).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +21,7 @@ const SLOT_LIMIT: Duration = Duration::from_millis(300);
 pub struct Probe {
     /// Returns true if sysfs shows that the probe continues.
     is_running: fn(&Path) -> bool,
-    /// Time for which it is waited for, from when the drivers were loaded.
+    /// Time limit of the wait, from the load of the drivers.
     pub limit: Duration,
     /// Reason to wait, for the log.
     pub why: &'static str,
@@ -36,8 +35,8 @@ const fn probe(is_running: fn(&Path) -> bool, limit: Duration, why: &'static str
     }
 }
 
-/// Probes, for each bus in the order in which a device passes them: a device that moves to the
-/// next while they are examined is seen there.
+/// Probes, for each bus in the order in which a device passes them: a device that moves to the next
+/// bus during the examination is seen there.
 #[rustfmt::skip]
 const PROBES: &[Probe] = &[
     probe(nvme,      DEVICE_LIMIT, "an NVMe controller lists its namespaces"),
@@ -57,16 +56,16 @@ pub fn longest(sysfs: &Path) -> Option<&'static Probe> {
     running.max_by_key(|probe| probe.limit)
 }
 
-/// Returns true if the driver of a CD drive still examines it. It does so on a queue of its
-/// own, so that a program that finds the module loaded has not waited for it
-/// (drivers/scsi/sr.c, PROBE_PREFER_ASYNCHRONOUS). No data disk depends on this.
+/// Returns true if the driver of a CD drive still examines it. The driver uses a queue of its own,
+/// so a program that finds the module loaded has not waited for the examination (drivers/scsi/sr.c,
+/// PROBE_PREFER_ASYNCHRONOUS). No data disk depends on this.
 pub fn cd_drive(sysfs: &Path) -> bool {
     let has_driver = sysfs.join("bus/scsi/drivers/sr").exists();
     let mut devices = entries(sysfs.join("bus/scsi/devices"));
     has_driver && devices.any(|d| attribute(&d, "type") == "5" && !has(&d, "block"))
 }
 
-/// Returns the paths in a directory; none if it does not exist.
+/// Returns the paths in a directory; none if there is no directory.
 fn entries(dir: PathBuf) -> impl Iterator<Item = PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten();
     entries.flatten().map(|entry| entry.path())
@@ -138,8 +137,8 @@ fn usb_port(sysfs: &Path) -> bool {
     root_hubs(sysfs).any(|hub| !port_states(&hub).iter().all(settled))
 }
 
-/// Returns true if a hub may still find a device. A port does not show that a plug settles; an
-/// idle hub goes to sleep.
+/// Returns true if a hub may still find a device. A port does not show that a plug settles; an idle
+/// hub suspends itself.
 fn usb_hub(sysfs: &Path) -> bool {
     root_hubs(sysfs).any(|hub| {
         let awake = attribute(&hub.join("power"), "runtime_status") == "active";

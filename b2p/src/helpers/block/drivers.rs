@@ -10,14 +10,14 @@ use sys::{config_sources, syscall, uevent};
 use super::firmware;
 
 /// Rounds in which a driver may reveal devices that need drivers themselves: a controller, then
-/// a disk on it; or a USB host, a bridge, a disk. The module loader waits for what a driver
-/// looks for (kernel/module/main.c, async_synchronize_full).
+/// a disk on it; or a USB host, a bridge, a disk. The module loader waits for the probes of a
+/// driver (kernel/module/main.c, async_synchronize_full).
 const MAX_ROUNDS: usize = 4;
 
 /// Selects devices by their modalias.
 type Filter = fn(&str) -> bool;
 
-/// Loader of drivers; without an index of modules it does nothing.
+/// Loader of drivers; without an index of modules the loader does nothing.
 #[derive(Debug, Default)]
 pub struct Drivers {
     modules: Option<Modules>,
@@ -77,7 +77,7 @@ impl Drivers {
         }
     }
 
-    /// Loads the drivers of slow disks that have appeared since they were loaded last.
+    /// Loads the drivers of slow disks that have appeared since the last load.
     pub fn load_new_slow_disks(&mut self) {
         if let Some(filter) = self.slow {
             self.load(filter);

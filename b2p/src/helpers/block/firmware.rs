@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Number of disks that a PC's BIOS has found. It looks at IDE and SATA before the kernel does,
-//! and as thoroughly.
+//! Number of disks that a PC's BIOS has found. The BIOS examines IDE and SATA before the kernel
+//! does, and as thoroughly.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -23,9 +23,9 @@ const LOADER_QEMU: u8 = 0xb;
 const BOOT_ORDER: &str = "sys/firmware/qemu_fw_cfg/by_name/bootorder/raw";
 
 /// Returns true if the firmware has looked for disks and found none, and false wherever that is
-/// not certain: with UEFI, which does not tell; with a boot loader that skips the kernel's
-/// real-mode part; where a flag keeps that part from asking (`edd=off`); where QEMU looks only
-/// at what it boots from (`-boot strict=on`: SeaBIOS skips the other disks).
+/// not certain: with UEFI, which gives no number; with a boot loader that skips the kernel's
+/// real-mode part; where a flag keeps that part from asking (`edd=off`); where QEMU has the
+/// firmware examine only its boot devices (`-boot strict=on`: SeaBIOS skips the other disks).
 pub fn no_disk(root: &Path) -> bool {
     let is_efi = root.join("sys/firmware/efi").exists();
     let cmdline = fs::read(root.join("proc/cmdline")).unwrap_or_default();

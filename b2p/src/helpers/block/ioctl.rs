@@ -130,7 +130,7 @@ pub fn grow_btrfs(mounted: &File) -> io::Result<()> {
     check(unsafe { libc::ioctl(fd, BTRFS_IOC_RESIZE as _, argument.as_ptr()) })
 }
 
-/// Makes the blocks of an empty file on btrfs stay where they are when they are written.
+/// Makes the blocks of an empty file on btrfs keep their place when they are written.
 pub fn set_no_copy_on_write(file: &File) -> io::Result<()> {
     let flags = FS_NOCOW_FL;
     let fd = file.as_raw_fd();

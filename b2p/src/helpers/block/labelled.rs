@@ -60,7 +60,7 @@ pub fn find_on_disks(filter: Filter) -> Option<LabelledDevice> {
 /// Finds such a file system on one of these disks or partitions.
 ///
 /// # Errors
-/// None of those that can be read has it, and this one cannot be read.
+/// A device cannot be read, and none of the readable ones has such a file system.
 pub fn among<'a>(
     names: impl Iterator<Item = &'a str>,
     filter: Filter,
@@ -111,9 +111,9 @@ pub fn find_on_cds(filter: Filter) -> Option<LabelledDevice> {
     })
 }
 
-/// Returns the device `name` if it has such a file system.
+/// Returns the device `name` if the device has such a file system.
 fn examine(name: &str, mut file: File, filter: Filter) -> io::Result<Option<LabelledDevice>> {
-    // sysfs has the size of a disc only after the drive has told of a change.
+    // sysfs has the size of a disc only after the drive has reported a change.
     let size = file.seek(SeekFrom::End(0))?.min(HEAD_BYTES);
     let signatures = probe(&SizedFile { file, size })?;
     let signature = signatures.into_iter().find(filter);
@@ -126,8 +126,8 @@ fn examine(name: &str, mut file: File, filter: Filter) -> io::Result<Option<Labe
     }))
 }
 
-/// Opens the disc in a drive. The drive is asked first whether it has one: an open without
-/// O_NONBLOCK would wait for it.
+/// Opens the disc in a drive. The drive is asked first whether it has a disc: an open without
+/// O_NONBLOCK would wait for one.
 fn open_cd(name: &str) -> Option<File> {
     let drive = open(name, libc::O_NONBLOCK).ok()?;
     match ioctl::has_disc(&drive) {

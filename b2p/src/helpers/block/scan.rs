@@ -36,8 +36,8 @@ const PROBE_BYTES: usize = 4096;
 const OPEN_ATTEMPTS: usize = 50;
 const OPEN_PAUSE: Duration = Duration::from_millis(10);
 
-/// Reads the facts about every device. Only `FormatPolicy::Blank` reads whole disks to find out
-/// whether they are blank. A disk that does not answer, and its partitions, are devices that cannot be read.
+/// Reads the facts about every device. Only `FormatPolicy::Blank` reads whole disks, to find the blank ones.
+/// A disk that does not answer, and its partitions, are devices that cannot be read.
 #[must_use]
 pub fn scan(policy: FormatPolicy, answers: &mut Answers) -> Vec<Device> {
     let mountinfo = fs::read_to_string(sys::mountinfo::PATH).unwrap_or_default();
@@ -115,7 +115,7 @@ pub fn names() -> Vec<String> {
         .collect()
 }
 
-/// Opens a whole disk and closes it again. A disk is in sysfs before it can be opened (ENXIO).
+/// Opens and closes a whole disk, with repeats: a disk is in sysfs before it can be opened (ENXIO).
 fn wait_until_opens(disk: &str) {
     for _ in 0..OPEN_ATTEMPTS {
         match open(disk, 0) {
@@ -125,8 +125,8 @@ fn wait_until_opens(disk: &str) {
     }
 }
 
-/// Tells the kernel of a data partition that it has not found, and returns its name: the kernel
-/// does not read the partition table at the end of a disk when the one at the beginning is
+/// Tells the kernel of a data partition that the kernel has not found, and returns the name of the partition:
+/// the kernel does not read the partition table at the end of a disk when the one at the beginning is
 /// damaged. Nothing is written; the table is repaired when the partition is used. A disk that holds something
 /// else keeps an older table at its end, which does not count.
 fn adopt_partition(disk: &str) -> Option<String> {
@@ -148,9 +148,10 @@ fn adopt_partition(disk: &str) -> Option<String> {
     Some(name)
 }
 
-/// Tells the kernel of a partition by its first byte and its length, unless it knows it. Another
-/// process that looks at the disk may do the same at the same time (udevd(8), or a second helper
-/// by `adopt_partition`): the kernel refuses the later request with EBUSY, and knows the partition.
+/// Tells the kernel of a partition by its first byte and its length, unless the kernel knows the
+/// partition. Another process that examines the disk may do the same at the same time (udevd(8), or
+/// a second helper by `adopt_partition`): the kernel refuses the later request with EBUSY, and
+/// knows the partition.
 ///
 /// # Errors
 /// The kernel has another partition of that number or in that place, or the request fails.
@@ -214,7 +215,7 @@ fn describe(name: &str, size: u64, policy: FormatPolicy, is_silent: bool) -> Dev
 
 fn read_content(device: &mut Device, number: Option<u32>, policy: FormatPolicy) -> io::Result<()> {
     let partition = device.parent_disk.clone().zip(number);
-    // First the entry in the table, which says what a partition that cannot be read should be.
+    // The entry in the table is first, since it defines an unreadable partition.
     if let Some((disk, number)) = &partition {
         let whole = open(disk, size(disk).unwrap_or(0))?;
         let partitions = partitions(&whole, sector_size(disk))?;
@@ -285,7 +286,7 @@ pub fn attribute(name: &str, attribute: &str) -> Option<String> {
     Some(text.trim().to_owned())
 }
 
-/// Returns the size in bytes; sysfs has it in units of 512, whatever the sector size is.
+/// Returns the size in bytes; sysfs has the size in units of 512, for any sector size.
 #[must_use]
 pub fn size(name: &str) -> Option<u64> {
     attribute(name, "size")?
@@ -301,7 +302,7 @@ pub fn sector_size(disk: &str) -> u32 {
     text.and_then(|t| t.parse().ok()).unwrap_or(512)
 }
 
-/// Returns what uses the device, or `None` if nothing does.
+/// Returns the user of the device, such as a mount, or `None` if there is none.
 fn user_of(name: &str, mountinfo: &str, swaps: &str) -> Option<String> {
     let holders = fs::read_dir(sysfs_dir(name).join("holders"));
     if let Some(holder) = holders.into_iter().flatten().flatten().next() {

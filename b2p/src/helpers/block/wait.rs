@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Waits for devices that the kernel announces, with a time limit, and only as long as sysfs
-//! shows that one may appear. A device that is there, or a machine without a device on its way,
-//! costs no time.
+//! Waits for devices that the kernel announces, with a time limit, and only as long as sysfs shows
+//! that one may appear. A present device, or a machine without a device on its way, costs no time.
 //!
-//! The drivers of ATA and virtio have found their disks when they are loaded
-//! (kernel/module/main.c waits for async_synchronize_full). Those of NVMe, USB and SD continue
-//! looking: [`async_probe`].
+//! The drivers of ATA and virtio have found their disks at the end of their load
+//! (kernel/module/main.c waits for async_synchronize_full). The drivers of NVMe, USB and SD
+//! continue looking: [`async_probe`].
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -18,10 +17,10 @@ use sys::uevent::{SYSFS, UeventSocket};
 use super::async_probe;
 use super::drivers::Drivers;
 
-/// Longest sleep. The kernel announces not everything that ends a wait: a controller that gives
-/// up and a hub that goes to sleep are silent.
+/// Longest sleep. The kernel announces not everything that ends a wait: a controller that gives up
+/// and a hub that suspends itself are silent.
 const MAX_SLEEP: Duration = Duration::from_millis(100);
-/// Time that a CD drive's driver takes to identify it, unless the drive is broken.
+/// Time that a driver takes to identify a CD drive, unless the drive is broken.
 const CD_DRIVE_LIMIT: Duration = Duration::from_secs(3);
 
 /// A wait for devices.
@@ -93,7 +92,7 @@ impl DeviceWait {
     }
 }
 
-/// Waits until every CD drive that has a driver can be asked whether it has a disc.
+/// Waits until every CD drive with a driver can report whether it has a disc.
 pub fn for_cd_drives() {
     let mut wait = DeviceWait::begin(Duration::ZERO, true, Drivers::default());
     wait.reason = "a CD drive is asked what it is";
@@ -107,7 +106,7 @@ pub fn for_cd_drives() {
 }
 
 /// Loads the drivers of all disks, then calls `look` at once and after each new device, until
-/// it returns a value or there is no reason to wait: at least `minimum_seconds`.
+/// `look` returns a value or there is no reason to wait: at least `minimum_seconds`.
 pub fn until<T>(minimum_seconds: u16, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let mut drivers = Drivers::of_the_machine();
     drivers.load_all_disks();

@@ -19,7 +19,7 @@ fn ring(records: &[&str]) -> (Ring, File) {
     (Ring::of(File::from(ours)), kernel)
 }
 
-/// Returns what `b2p log LINE` shows if the kernel started at 00:00:00 UTC.
+/// Returns the output of `b2p log LINE` if the kernel started at 00:00:00 UTC.
 fn show(line: &str, temp: &Temp, records: &[&str]) -> String {
     show_before(line, temp, records, &[])
 }

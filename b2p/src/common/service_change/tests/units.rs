@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 
-/// A unit limits the time of its start itself, and may pull an image for as long as it takes.
+/// A unit limits the time of its start itself, and may pull an image for any time.
 #[test]
 fn for_a_unit_as_long_as_its_start_goes_on() {
     for (script, outcome) in [

@@ -70,7 +70,7 @@ fn a_file_by_the_name_of_a_service_of_the_machine_is_not_taken() {
     fake.own("sshd", "exec /bin/other\n");
     assert!(fake.run(Verb::Restart, "sshd").is_ok());
     assert_eq!(fake.asked(), ["restart sshd"]);
-    // PID 1 refuses it, and says so on the machine's status.
+    // PID 1 refuses the file, and reports the refusal in the machine's status.
     assert_eq!(reload(&fake.env), 0);
     assert_eq!(fake.asked()[1..], ["load sshd"]);
 }
