@@ -205,6 +205,7 @@ fn load_early_drivers(state: &mut SystemState) -> Result<()> {
 }
 
 fn read_all_flags(state: &mut SystemState) -> Result<()> {
+    let copied = config_sources::copy_fw_cfg();
     let (config, diagnostics) = config_sources::read();
     state.config = config;
     log::set_max_level(kmsg::level_filter(state.config.loglevel));
@@ -221,7 +222,7 @@ fn read_all_flags(state: &mut SystemState) -> Result<()> {
         now(),
         state.config.net
     );
-    Ok(())
+    copied
 }
 
 /// Writes the sysctls. In a container, a setting that the kernel refuses keeps the value that the

@@ -3,14 +3,19 @@
 //! too short, OEM strings of SMBIOS where a host offers no other source, and the data disk's files
 //! after the copy to RAM.
 
-use std::fs;
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use config::{Config, Diagnostic, FwCfg, Sources};
+use nix::fcntl::{Flock, FlockArg};
 
+use crate::error::{Doing, Error, Result};
 use crate::files::read_bounded;
-use crate::paths::{DISK_CONFIG_DIR, DOCUMENT_CONFIG, IGNITION_DEVICES};
+use crate::paths::{DISK_CONFIG_DIR, DOCUMENT_CONFIG, FW_CFG_COPY, IGNITION_DEVICES, RUNTIME_DIR};
 
+/// Directory of QEMU's fw_cfg, once its driver is loaded.
+const FW_CFG_DEVICE: &str = "/sys/firmware/qemu_fw_cfg";
 /// Directory of this project's fw_cfg entries (docs/specs/fw_cfg.rst: `opt/<reverse domain>/…`).
 const FW_CFG: &str = "/sys/firmware/qemu_fw_cfg/by_name/opt/org.boot2podman";
 /// Tables of SMBIOS as the kernel found them (dmi_scan.c); readable by root only.
@@ -59,7 +64,10 @@ pub fn read_raw() -> RawSources {
     };
     RawSources {
         cmdline: command_line(),
-        fw_cfg: fw_cfg(Path::new(FW_CFG)),
+        fw_cfg: match Path::new(FW_CFG_COPY).exists() {
+            true => fw_cfg(Path::new(FW_CFG_COPY)),
+            false => fw_cfg(Path::new(FW_CFG)),
+        },
         smbios: read_bounded(Path::new(SMBIOS), MAX_ENTRY_BYTES).unwrap_or_default(),
         disk: kept("config"),
         document: read_bounded(Path::new(DOCUMENT_CONFIG), MAX_ENTRY_BYTES).unwrap_or_default(),
@@ -67,6 +75,52 @@ pub fn read_raw() -> RawSources {
         environment: kept("environment"),
         hooks: kept("hooks"),
     }
+}
+
+/// Copies the entries of fw_cfg, if there are any. Every later reader gets the copy: the device is read byte by byte,
+/// and `b2p ignition` may read from it without the kernel's lock.
+///
+/// # Errors
+/// The copy cannot be written; the entries are read from the device then.
+pub fn copy_fw_cfg() -> Result<()> {
+    let entries = fw_cfg(Path::new(FW_CFG));
+    match entries.is_empty() {
+        true => Ok(()),
+        false => {
+            fs::create_dir_all(RUNTIME_DIR).on(RUNTIME_DIR)?;
+            copy_entries(&entries, Path::new(FW_CFG_COPY)).doing("copy of fw_cfg")
+        }
+    }
+}
+
+/// Makes the directory `copy`, which root alone can read, with all entries or not at all.
+fn copy_entries(entries: &[(String, Vec<u8>)], copy: &Path) -> Result<()> {
+    let new = copy.with_extension("new");
+    let dir = |path: &Path| DirBuilder::new().mode(0o700).create(path).on(path);
+    dir(&new)?;
+    for (name, content) in entries {
+        let entry = new.join(name);
+        dir(&entry)?;
+        fs::write(entry.join("raw"), content).on(&entry)?;
+    }
+    fs::rename(&new, copy).on(copy)
+}
+
+/// Returns true if a program may read flags from fw_cfg at any time, because there is no copy.
+#[must_use]
+pub fn fw_cfg_is_shared() -> bool {
+    Path::new(FW_CFG).exists() && !Path::new(FW_CFG_COPY).exists()
+}
+
+/// Waits until no other helper reads fw_cfg's device, and keeps them from it while the value exists.
+///
+/// # Errors
+/// The machine has no such device.
+pub fn lock_fw_cfg() -> Result<Flock<File>> {
+    let device = File::open(FW_CFG_DEVICE).on(FW_CFG_DEVICE)?;
+    Flock::lock(device, FlockArg::LockExclusive)
+        .map_err(|(_, errno)| Error::from(errno))
+        .on(FW_CFG_DEVICE)
 }
 
 /// Returns true if the host or a disk offers a document of Ignition. Its content is not read: that
@@ -148,4 +202,29 @@ fn fw_cfg(dir: &Path) -> Vec<(String, Vec<u8>)> {
         .collect();
     crate::sort::sort(&mut all);
     all
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_copy_is_what_was_copied() {
+        let temp = std::env::temp_dir().join(format!("b2p-fw-cfg-{}", std::process::id()));
+        fs::create_dir(&temp).unwrap();
+        let entries = [
+            ("hostname", "box"),
+            ("ssh_key", "ssh-rsa A\nssh-rsa B\n"),
+            ("x", ""),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+        let copy = temp.join("fw_cfg");
+        assert_eq!(copy_entries(&entries, &copy), Ok(()));
+        assert_eq!(fw_cfg(&copy), entries);
+        let mode = fs::metadata(&copy).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        fs::remove_dir_all(&temp).unwrap();
+    }
 }

@@ -77,6 +77,8 @@ pub const CLOUD_SEED: &str = runtime!("cloud/cidata");
 /// Names of the devices that carry a seed, one a line, as `b2p data` found them.
 pub const CLOUD_SEED_DEVICES: &str = runtime!("cidata");
 
+/// Copy of this project's entries of QEMU's fw_cfg: a directory for each, with the file raw, as in sysfs.
+pub const FW_CFG_COPY: &str = runtime!("fw_cfg");
 /// Names of the devices with the label `ignition`, one a line, if `b2p data` found any.
 pub const IGNITION_DEVICES: &str = runtime!("ignition-devices");
 /// Mount point of a device with the label `ignition`.

@@ -52,7 +52,7 @@ pub fn is_told_late(socket: &Path) -> Result<()> {
 
 /// A document with what podman machine 5.4 to 6.0 write, in words of its own, and with what a person
 /// adds. `KEY` is replaced by a key.
-pub const DOCUMENT: &str = r#"{"ignition":{"version":"3.2.0","config":{"replace":{"verification":{}}},
+const DOCUMENT: &str = r#"{"ignition":{"version":"3.2.0","config":{"replace":{"verification":{}}},
   "proxy":{},"security":{"tls":{}},"timeouts":{}},
 "passwd":{"groups":[{"name":"media","gid":44000}],"users":[
   {"name":"core","uid":1501,"sshAuthorizedKeys":["KEY"]},{"name":"root","sshAuthorizedKeys":["KEY"]},
@@ -85,6 +85,37 @@ pub const DOCUMENT: &str = r#"{"ignition":{"version":"3.2.0","config":{"replace"
     "dropins":[{"name":"10-whom.conf","contents":"[Service]\nEnvironment=WHOM=world\n"}]},
   {"name":"later.service","mask":true},
   {"name":"web.container","enabled":true,"contents":"[Container]\nImage=localhost/web\n"}]}}"#;
+
+/// Lines of a long file: with it, a document is as long as that of a host with its own certificates.
+const LONG_LINES: usize = 110_000;
+
+/// Adds [`DOCUMENT`] with a long file, and a flag, by fw_cfg. `KEY` is replaced by a key, `GZ` by the word `packed`,
+/// compressed and in base64.
+#[must_use]
+pub fn with_document(machine: Machine, key: &str, packed: &str) -> Machine {
+    let lines: String = (1..=LONG_LINES).map(|n| format!("{n:06}%0A")).collect();
+    let long =
+        format!(r#""files":[{{"path":"/srv/long","contents":{{"source":"data:,{lines}"}}}},"#);
+    let document = DOCUMENT.replace("KEY", key.trim()).replace("GZ", packed);
+    let document = document.replacen(r#""files":["#, &long, 1);
+    machine
+        .fw_cfg("opt/com.coreos/config", document.as_bytes())
+        .fw_cfg("opt/org.boot2podman/blacklist", b"dummy")
+}
+
+/// Fails unless the long file is as it was given, the document was read at once, and the flag counts.
+///
+/// # Errors
+/// The document was read page by page, the file is another, or the flag is not in the copy.
+pub fn was_read_at_once(guest: &Guest) -> Result<()> {
+    let script = format!(
+        "seq -w {LONG_LINES} | cmp - /srv/long; dmesg | grep 'ignition: fw_cfg is read'
+         cat /run/boot2podman/fw_cfg/blacklist/raw; b2p flags | grep -c 'blacklist .*fw_cfg'"
+    );
+    let said = guest.sh(&script)?;
+    ensure!(said == "dummy1", "{said}");
+    Ok(())
+}
 
 /// Script for the guest, and what it prints after the document was applied.
 const STATE: (&str, &str) = (

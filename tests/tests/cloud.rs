@@ -5,9 +5,8 @@ use anyhow::{Result, ensure};
 use std::fs;
 use std::time::Duration;
 use tests::disks::{self, Image, seed};
-use tests::ignition;
 use tests::lima::{AGENT_OF_1_0, FULL_MODE, Instance, boot_done, environment_counts, probe};
-use tests::{Checks, Guest, eventually, image, keyless};
+use tests::{Checks, Guest, eventually, ignition, image, keyless};
 use vmm::{Bus, Disk};
 
 /// Time limit for what runs after the ready line, on a busy host.
@@ -225,9 +224,7 @@ fn everything() -> Result<()> {
         .append("b2p.data=off")
         .disk(Disk::iso(seed::iso(&dir, &entries)?))
         .qemu_args(&["-smbios", "type=1,serial=ds=nocloud"]);
-    let document = ignition::DOCUMENT.replace("KEY", Guest::public_key()?.trim());
-    let document = document.replace("GZ", PACKED);
-    let machine = machine.fw_cfg("opt/com.coreos/config", document.as_bytes());
+    let machine = ignition::with_document(machine, &Guest::public_key()?, PACKED);
     let port = dir.join("port");
     let machine = ignition::with_open_port(machine, &port);
     let guest = Guest::start(&machine)?;
@@ -241,6 +238,9 @@ fn everything() -> Result<()> {
     });
     checks.check("Ignition's document, and again", || {
         ignition::is_applied(&guest)
+    });
+    checks.check("a document of 1 MB, beside a flag", || {
+        ignition::was_read_at_once(&guest)
     });
     checks.check("a service of the document, after the ready line", || {
         eventually(SCRIPTS, || ignition::service_ran(&guest))

@@ -16,7 +16,7 @@ pub const FILE: &str = "quadlet.ign";
 const FW_CFG: &str = "opt/com.coreos/config";
 /// Directory of the files in the machine.
 const TARGET: &str = "/var/lib/boot2podman/quadlet";
-/// Most bytes of all files: a kernel reads 30 kB a second from fw_cfg where the processor is emulated.
+/// Most bytes of all files: where the machine is no PC, the time to read them from fw_cfg grows with their square.
 const MAX_BYTES: usize = 128 << 10;
 /// Extensions of quadlet files, each with the section that a file of it has.
 const QUADLETS: [(&str, &str); 7] = [

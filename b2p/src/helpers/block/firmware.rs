@@ -29,8 +29,14 @@ const BOOT_ORDER: &str = "sys/firmware/qemu_fw_cfg/by_name/bootorder/raw";
 pub fn no_disk(root: &Path) -> bool {
     let is_efi = root.join("sys/firmware/efi").exists();
     let cmdline = fs::read(root.join("proc/cmdline")).unwrap_or_default();
-    let order = fs::read(root.join(BOOT_ORDER)).unwrap_or_default();
-    !is_efi && !has(&cmdline, b"edd=") && !has(&order, b"HALT") && counted_none(&zero_page(root))
+    let strict = || has(&boot_order(root), b"HALT");
+    !is_efi && !has(&cmdline, b"edd=") && counted_none(&zero_page(root)) && !strict()
+}
+
+/// Returns QEMU's boot order. `b2p ignition` may read from the device at this time, without the kernel's lock.
+fn boot_order(root: &Path) -> Vec<u8> {
+    let _alone = sys::config_sources::lock_fw_cfg();
+    fs::read(root.join(BOOT_ORDER)).unwrap_or_default()
 }
 
 fn zero_page(root: &Path) -> Vec<u8> {

@@ -4,13 +4,14 @@
 //! that depend on users, keys or files. Ignition itself runs at the first boot alone; here, where
 //! /etc is in RAM, the document is applied at every boot, and existing files are left as they are.
 //!
-//! [`source`] finds the document. [`plan`] parses it, with [`document`], [`data_url`], [`users`],
+//! [`source`] finds the document, [`fw_cfg`] reads it from QEMU. [`plan`] parses it, with [`document`], [`data_url`], [`users`],
 //! [`storage`] and [`units`], and changes nothing. [`apply`] and [`apply_units`] apply it.
 
 mod apply;
 mod apply_units;
 pub mod data_url;
 pub mod document;
+mod fw_cfg;
 mod host;
 mod known_paths;
 pub mod plan;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Sources of the document; the first source that has one counts.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::Path;
 
 use config::Ignition;
@@ -13,7 +12,7 @@ use sys::paths::{IGNITION_DEVICES, IGNITION_KEPT, IGNITION_MEDIUM};
 use sys_mount::{Mount, MountFlags, Unmount, UnmountFlags};
 
 use super::document::MAX_BYTES;
-use super::host;
+use super::{fw_cfg, host};
 use crate::common::user_text;
 use crate::helpers::block::drivers::Drivers;
 use crate::helpers::block::labelled::{self, LabelledDevice};
@@ -28,7 +27,7 @@ type Source = (&'static str, fn(Ignition) -> Result<Option<Vec<u8>>>);
 /// All sources.
 const SOURCES: &[Source] = &[
     ("fw_cfg opt/com.coreos/config", |_| {
-        fw_cfg(Path::new(IGNITION_FW_CFG))
+        fw_cfg::read(Path::new(IGNITION_FW_CFG))
     }),
     ("SMBIOS", |_| smbios(Path::new(SMBIOS))),
     ("a disk labelled ignition", disk),
@@ -49,18 +48,6 @@ pub fn read(setting: Ignition) -> Result<Option<(Vec<u8>, &'static str)>> {
         }
     }
     Ok(None)
-}
-
-fn fw_cfg(entry: &Path) -> Result<Option<Vec<u8>>> {
-    let raw = entry.join("raw");
-    let file = match File::open(&raw) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        file => file.on(&raw)?,
-    };
-    let mut bytes = Vec::new();
-    let limit = MAX_BYTES as u64 + 1;
-    file.take(limit).read_to_end(&mut bytes).on(&raw)?;
-    Ok(Some(bytes))
 }
 
 /// Returns the OEM string that begins with [`IGNITION_SMBIOS`].
@@ -130,7 +117,6 @@ mod tests {
     #[test]
     fn places_without_a_document() {
         let temp = Temp::new();
-        assert_eq!(fw_cfg(temp.dir()), Ok(None));
         assert_eq!(smbios(&temp.path("DMI")), Ok(None));
         fs::write(temp.path("DMI"), [0; 8]).unwrap();
         assert_eq!(smbios(&temp.path("DMI")), Ok(None));
@@ -144,8 +130,6 @@ mod tests {
     #[test]
     fn places_with_a_document() {
         let temp = Temp::new();
-        fs::write(temp.path("raw"), "{}").unwrap();
-        assert_eq!(fw_cfg(temp.dir()).unwrap().unwrap(), b"{}");
         let strings = b"one\0opt/com.coreos/config={\"a\":1}\0\0";
         let table = [&[11, 5, 0, 1, 2][..], strings].concat();
         fs::write(temp.path("DMI"), table).unwrap();
