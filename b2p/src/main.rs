@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The program `b2p`: the client of PID 1, and the helpers that PID 1 runs.
 //!
-//! [`b2p::applets::APPLETS`] lists everything that it can do.
+//! [`b2p::applets::APPLETS`] lists all commands of the program.
 
 use b2p::applets;
 use b2p::common::control_client::ControlClient;

@@ -6,8 +6,8 @@
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-/// Script in the namespace. It exits before the first command if it is not PID 1 there, or if it
-/// could see the socket of a real PID 1. Unit files of the host are none of it.
+/// Script in the namespace. The script exits before the first command if it is not PID 1 there, or
+/// if it could see the socket of a real PID 1. The namespace has no unit files of the host.
 const PID_1: &str = r#"
 [ $$ = 1 ] && mount -t tmpfs none /run || exit 9
 [ ! -d /etc/systemd ] || mount -t tmpfs none /etc/systemd || exit 9

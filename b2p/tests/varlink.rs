@@ -301,7 +301,7 @@ fn a_bridge_passes_each_call_to_the_service_of_its_interface() {
         "{}",
         text(2)
     );
-    // A pump gives the replies that are still to come when its input has ended.
+    // A pump passes on outstanding replies after the end of its input.
     let output = varlink(&["bridge", "-c", address], &calls[..41]);
     assert_eq!(output.status.code(), Some(0));
     assert!(output.stdout.ends_with(b"}\0"));

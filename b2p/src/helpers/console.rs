@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `b2p console status|shell|rescue`: shows on a console the state of the machine and how to
-//! connect, then, if asked for, a root shell. PID 1 runs it on each console.
+//! connect, then, if asked for, a root shell. PID 1 runs the helper on each console.
 
 use std::fs;
 use std::io::Write;
@@ -57,8 +57,8 @@ fn rescue(control: &ControlClient) -> i32 {
     i32::from(!matches!(started, Some(Ok(_))))
 }
 
-/// Writes text and waits until it has left the machine: the terminal is hung up when this
-/// process ends, and a slow line loses what is left.
+/// Writes text and waits until the text has left the machine: the terminal is hung up when this
+/// process ends, and a slow line loses the rest.
 fn show(text: &str) {
     nix::unistd::alarm::set(DRAIN_LIMIT);
     let mut out = std::io::stdout();
@@ -80,7 +80,7 @@ fn status() -> String {
     )
 }
 
-/// Returns the fingerprint of the host key as ssh shows it, or `None` if there is no key.
+/// Returns the fingerprint of the host key in ssh's form, or `None` if there is no key.
 fn fingerprint(private_key: &Path) -> Option<String> {
     let public = read_bounded(&private_key.with_extension("pub"), MAX_KEY_BYTES).ok()?;
     sshkey::fingerprint(&String::from_utf8_lossy(&public))

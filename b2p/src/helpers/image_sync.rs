@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `b2p image-sync`: writes an image to the disk soon after podman's store lists it.
+//! `b2p image-sync`: writes an image to the disk soon after podman's store lists the image.
 //!
 //! containers/storage writes a layer without an fsync(2), then the list that has the layer, and
-//! renames that list. With `nodelalloc` most of a layer is on the disk when the rename is, but
-//! not what was appended to a block that an earlier commit of the journal had (observed once:
-//! the end of a file was zero). When a list is renamed, everything is therefore synced:
-//! syncfs(2) writes the data first and commits the rename last. Nothing waits for it; between
-//! two lists the helper sleeps.
+//! renames that list. With `nodelalloc` most of a layer is on the disk when the rename is, but not
+//! data that was appended to a block of an earlier commit of the journal (observed once: the end of
+//! a file was zero). When a list is renamed, everything is therefore synced: syncfs(2) writes the
+//! data first and commits the rename last. No other program waits for the sync; between two lists
+//! the helper sleeps.
 //!
 //! `b2p image-sync` also watches over the store ([`crate::helpers::store`]), on a disk and in RAM.
 
@@ -58,8 +58,8 @@ pub fn main() -> i32 {
     }
 }
 
-/// Calls `sync` once it watches, and after each change of a list, as long as `sync` returns
-/// true. Calls `look` then, and again after each time that it returns.
+/// Calls `sync` once the watch is set, and after each change of a list, as long as `sync` returns
+/// true. Calls `look` then, and again after each time that `look` returns.
 fn watch(
     containers: &Path,
     mut sync: impl FnMut() -> bool,

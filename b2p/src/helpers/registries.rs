@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `b2p registries`: gives podman the files of containers-registries.conf.d(5) in
-//! `registries.conf.d/` on the data disk. PID 1 runs it before podman starts; `b2p restart
+//! `registries.conf.d/` on the data disk. PID 1 runs the helper before podman starts; `b2p restart
 //! registries` takes the files again.
 //!
 //! podman refuses every pull while one of the files is wrong, and a file may be wrong in many
 //! ways: a type, `http://` before a location, a registry without one, an alias with a tag.
-//! podman itself is therefore asked about the files, and a file that it names is left out.
+//! podman itself is therefore asked about the files, and a file that podman names is left out.
 
 use std::fs;
 use std::path::Path;
@@ -103,9 +103,9 @@ fn named_file<'a>(complaint: &'a str, target: &Path, names: &[String]) -> Option
     reasons.find_map(|(index, reason)| Some((index, reason?)))
 }
 
-/// Returns podman's complaint about its configuration of registries, if it has one. The command
-/// needs nothing else of podman, no store and no network. podman has no exit status of its own
-/// for "not logged in", so that its text decides.
+/// Returns podman's complaint about its configuration of registries, if any. The command needs
+/// neither podman's store nor a network. podman has no exit status of its own for "not logged in",
+/// so that its text decides.
 fn podman_complaint() -> Option<String> {
     let args = ["login", "--get-login", "nobody.invalid"];
     let finished = match tool::run("/usr/bin/podman", &args, PODMAN_LIMIT) {

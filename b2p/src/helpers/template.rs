@@ -26,9 +26,9 @@ use crate::common::log::ring::{self, Next, Ring};
 
 /// Line for the host: memory and disk can be copied from now on.
 const LINE: &str = "boot2podman: template: waits until a host has copied this memory";
-/// Message of the kernel after it has seeded its random numbers anew.
+/// Message of the kernel after a new seed of its random numbers.
 const FORKED: &[u8] = b"random: crng reseeded due to virtual machine fork";
-/// Hardware clock in seconds since 1970, as if it kept UTC (Documentation/ABI/testing/sysfs-class-rtc).
+/// Hardware clock in seconds since 1970, read as UTC (Documentation/ABI/testing/sysfs-class-rtc).
 const RTC: &str = "/sys/class/rtc/rtc0/since_epoch";
 /// Programs of the first client, besides podman.
 const PROGRAMS: [&str; 3] = [
@@ -95,7 +95,7 @@ fn is_forked(ring: &mut Ring) -> bool {
             poll_one(ring.as_fd(), PollFlags::POLLIN, i32::MAX);
             false
         }
-        // The host may be copying the memory: nothing unique may come into it.
+        // The host may be copying the memory: nothing unique may be in the memory.
         Next::End => loop {
             thread::park();
         },
@@ -107,7 +107,8 @@ fn is_of_fork(record: &Record<'_>) -> bool {
     record.priority.facility() == KERNEL && record.text == FORKED
 }
 
-/// Sets the clock to the hardware clock: it has stood still since the memory was copied.
+/// Sets the system clock, which has stood still since the copy of the memory, to the hardware
+/// clock.
 fn set_clock() -> Result<()> {
     let text = fs::read_to_string(RTC).on(RTC)?;
     let seconds = text.trim().parse().map_err(|_| Error::invalid("no time"));

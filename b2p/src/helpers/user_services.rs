@@ -23,7 +23,7 @@ pub fn main(env: &Environment) -> i32 {
     for name in service_files::list(&env.user_files).0 {
         let waits = service_files::has_times(&env.loaded_files, &name);
         if !waits && sys::service_names::starts_at_boot(&config, name.as_str()) {
-            // A service that cannot be started was reported when it was loaded.
+            // A service that cannot be started was reported at its load.
             let _ = env.control.ask(&Request::Start(name));
         }
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `b2p vsock`: ssh and the podman API for a host without a network to the machine (vsock(7)).
-//! PID 1 runs it where a flag asks for it.
+//! PID 1 runs the helper if a flag requests it.
 //!
-//! Sockets of vsock belong to no namespace, so that a container reaches them, too. Connections
-//! that do not come from the host are closed.
+//! Sockets of vsock belong to no namespace, so that a container reaches them, too. Connections that
+//! are not from the host are closed.
 
 use std::fs::File;
 use std::io;
@@ -45,7 +45,7 @@ const MAX_CONNECTIONS: usize = 256;
 /// Connections that may wait to be accepted on a port.
 const BACKLOG: i32 = 128;
 
-/// Number of connections that did not come from the host.
+/// Number of connections that were not from the host.
 static REFUSED_CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
 
 /// Serves until the machine ends. Returns after a report otherwise: [`EX_CONFIG`] if the host gives no address,
@@ -147,7 +147,7 @@ fn is_shortage(why: Errno) -> bool {
     matches!(why, EMFILE | ENFILE | ENOBUFS | ENOMEM)
 }
 
-/// Accepts one connection and serves it on a thread of its own.
+/// Accepts one connection, and serves it on a thread of its own.
 fn accept(listener: &Listener, connections: &Arc<AtomicUsize>) {
     let fd = match accept4(listener.fd.as_raw_fd(), SockFlag::SOCK_CLOEXEC) {
         Ok(fd) => fd,
@@ -160,7 +160,7 @@ fn accept(listener: &Listener, connections: &Arc<AtomicUsize>) {
             return;
         }
     };
-    // SAFETY: accept4(2) has made the descriptor, and nothing else has it.
+    // SAFETY: accept4(2) has made the descriptor, which has no other owner.
     #[expect(unsafe_code, reason = "a descriptor from a system call")]
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     let peer = getpeername::<VsockAddr>(fd.as_raw_fd()).map(|address| address.cid());
@@ -192,7 +192,7 @@ fn is_host(cid: u32) -> bool {
     cid == HOST_CID
 }
 
-/// Runs sshd as inetd would; it asks for a key as it does on the network.
+/// Runs sshd as inetd would; sshd requires a key as on the network.
 fn run_sshd(connection: OwnedFd) -> io::Result<()> {
     let mut sshd = Command::new("/usr/sbin/sshd");
     sshd.args(["-i", "-e"])

@@ -31,7 +31,7 @@ pub fn sh(script: &str) -> String {
 /// Runs a shell script; returns its output.
 ///
 /// # Errors
-/// The script fails; the error has it with what it has printed.
+/// The script fails; the error has the script and its output.
 fn output_of(script: &str) -> Result<String, String> {
     let output = Command::new("sh").args(["-ec", script]).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
@@ -93,7 +93,8 @@ impl Machine {
         self.device = sh(&format!("losetup -f --show -P {}", image.display()));
     }
 
-    /// Detaches the loop device, and waits for it: its last partition may still be open.
+    /// Detaches the loop device, and waits for the end of the device: its last partition may still
+    /// be open.
     pub fn detach(&self) {
         sh(&format!("sync; losetup -d {}", self.device));
         let attached = format!("losetup -j {} -n", self.image().display());
@@ -146,8 +147,8 @@ impl Machine {
         own.map(|line| format!("{line}\n")).collect()
     }
 
-    /// Returns true for a line about the loop device of another test or program: the helper looks at all
-    /// disks of the host, and reports a format request that it refuses.
+    /// Returns true for a line about the loop device of another test or program: the helper examines all
+    /// disks of the host, and reports a refused format request.
     fn is_of_another(&self, line: &str) -> bool {
         let named = line.strip_prefix("degraded data: ");
         let Some((name, _)) = named.and_then(|rest| rest.split_once(':')) else {

@@ -15,7 +15,7 @@ use machine::{MIB, Machine, can_run, format_request, sh};
 /// Bit of CAP_SYS_RESOURCE in a set of capabilities (capabilities(7)).
 const CAP_SYS_RESOURCE: u32 = 24;
 
-/// Script that makes a file of containers and a host key, and shows what the boot has made.
+/// Script that makes a file of containers and a host key, and shows the files of the boot.
 const FIRST_USE: &str = "\
 echo precious > var/lib/containers/image
 key=var/lib/boot2podman/ssh/ssh_host_ed25519_key
@@ -57,8 +57,8 @@ fn first_boot_second_boot_and_growth() {
     damaged_table(&mut m);
 }
 
-/// Report of a boot with the disk after it has grown. Each attachment may get another loop device:
-/// tests in other processes take and free theirs.
+/// Report of a boot with the grown disk. Each attachment may get another loop device: tests in
+/// other processes take and free theirs.
 fn grown_report(m: &Machine) -> String {
     format!("data={} fs=ext4 size={}", m.partition(), 397 * MIB)
 }
@@ -77,7 +77,7 @@ fn grown(m: &Machine) {
     assert_eq!(has_grown, capabilities >> CAP_SYS_RESOURCE & 1 == 1);
 }
 
-/// Boots with a damaged partition table: the copy at the end serves, and repairs it.
+/// Boots with a damaged partition table: the copy at the end is used, and repairs the table.
 fn damaged_table(m: &mut Machine) {
     let image = m.open_image();
     m.detach();
@@ -94,8 +94,8 @@ fn damaged_table(m: &mut Machine) {
     sh(&format!("e2fsck -fn {}", m.partition()));
 }
 
-/// Each process that looks for a disk tells the kernel of a data partition that it finds in a
-/// table and not in sysfs; another one may do so while the first formats the disk.
+/// Each process that looks for a disk tells the kernel of a data partition that is in a table and
+/// not in sysfs; another one may do so while the first formats the disk.
 #[test]
 fn a_disk_that_others_look_at_is_formatted() {
     if !can_run() {
@@ -129,7 +129,7 @@ fn a_disk_that_others_look_at_is_formatted() {
     }
 }
 
-/// The helper is killed at many moments, and with it the programs that it has started.
+/// The helper is killed at many moments, together with the programs that it has started.
 #[test]
 fn a_format_that_is_cut_is_finished() {
     if !can_run() {
@@ -249,7 +249,7 @@ fn damage_is_mended_or_left_alone() {
     }
     let mut m = Machine::new("damage", 96 * MIB, &format_request());
     let image = m.image();
-    // A copy of the image of a mounted disk is what a power cut leaves.
+    // A copy of the image of a mounted disk has the state after a power cut.
     let cut = format!(
         "echo kept > var/lib/containers/x; sync; echo lost > var/lib/containers/y
          sync -f mnt/data; cp --sparse=always {0} {0}.cut",

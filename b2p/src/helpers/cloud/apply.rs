@@ -32,12 +32,12 @@ const FSTAB_MARK: &str = "# by cloud-config, from here on";
 /// Time limit of a mount.
 const MOUNT_LIMIT: Duration = Duration::from_secs(10);
 
-/// Sets the host name, unless a flag has set it.
+/// Sets the host name, unless a flag names one.
 ///
 /// # Errors
-/// The name is invalid, or the kernel refuses it.
+/// The name is invalid, or the kernel refuses the name.
 pub fn hostname(name: &str) -> Result<()> {
-    // The data disk's configuration does not count: the host takes precedence over it.
+    // The data disk's configuration does not count: the host takes precedence over the disk.
     let mut sources = sys::config_sources::read_raw();
     sources.disk.clear();
     sources.hostname.clear();

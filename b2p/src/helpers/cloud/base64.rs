@@ -4,7 +4,7 @@
 use ::base64::Engine;
 use ::base64::engine::general_purpose::STANDARD;
 
-/// Decodes a text; white space between the letters is ignored. Returns `None` if it is not
+/// Decodes a text; white space between the letters is ignored. Returns `None` if the text is not
 /// base64.
 #[must_use]
 pub fn decode(text: &str) -> Option<Vec<u8>> {

@@ -50,7 +50,7 @@ fn add(lines: &mut Vec<String>, line: &str) {
     }
 }
 
-/// Returns the text as one line that a terminal can show, cut if it is too long.
+/// Returns the text as one line that a terminal can show, cut if too long.
 pub fn printable_line(text: &str) -> String {
     let line = text.replace(char::is_control, " ");
     match line.char_indices().nth(MAX_SHOWN) {

@@ -42,8 +42,8 @@ pub fn write(root: &Tree, file: &File) -> Result<()> {
     root.replace(&file.path, &bytes, attributes)
 }
 
-/// Returns the bytes with `content` as further lines, unless they have these lines: the data disk may keep
-/// the file of an earlier boot.
+/// Returns the bytes with `content` as further lines, unless the bytes have these lines: the data disk may
+/// keep the file of an earlier boot.
 pub fn appended(mut bytes: Vec<u8>, content: &[u8]) -> Vec<u8> {
     if !content.is_empty() && !has_lines(&bytes, content) {
         if !bytes.is_empty() && !bytes.ends_with(b"\n") {
@@ -54,8 +54,8 @@ pub fn appended(mut bytes: Vec<u8>, content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Returns true if whole lines of `bytes` are those of `content`. What is no text counts at the end alone. The
-/// search takes a time that is linear in both, however they repeat themselves.
+/// Returns true if whole lines of `bytes` are those of `content`. Content that is no text counts at the end
+/// alone. The search takes a time that is linear in both, also with repetitions.
 fn has_lines(bytes: &[u8], content: &[u8]) -> bool {
     let lines = |bytes| {
         let text = std::str::from_utf8(bytes).ok()?;

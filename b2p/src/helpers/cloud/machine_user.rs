@@ -55,10 +55,10 @@ struct Document<'a> {
 }
 
 impl Document<'_> {
-    /// Returns the user whom the document makes the machine's, if that is another one: the user of the
-    /// configuration with another number, or the first one of the document where it removes that user.
-    /// A user who is `remembered` from an earlier document stays where this one names the user and not the
-    /// image's, or nobody; otherwise this document has the word, as if there had been no other.
+    /// Returns the user that the document makes the machine's, if that is another one: the user of the
+    /// configuration with another number, or the first user of a document that removes that user. A user
+    /// that is `remembered` from an earlier document stays if this document names that user and not the
+    /// image's, or no user; otherwise this document decides, as if there were no earlier one.
     fn wanted(&self, config: &Config, remembered: bool) -> Option<kept::User> {
         let image = Config::default().user;
         let accounts = self.users.iter().map(|user| &user.account);
@@ -110,8 +110,8 @@ fn change(config: &Config, user: &kept::User, flag: &str, numbers: &Numbers) -> 
         )));
     }
     account_files::change(etc, was, is, &atomic_file::replace_for)?;
-    // Before the disk remembers the name: a user without a home would get that of the former one, with
-    // the keys in it.
+    // Before the disk remembers the name: a user without a home would get that of the former user,
+    // with its keys.
     let homes = Path::new("/home");
     let home = homes.join(&user.name);
     if user.name != config.user && fs::symlink_metadata(&home).is_err() {

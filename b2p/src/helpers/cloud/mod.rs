@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `b2p cloud`: configures the machine by a seed of cloud-init (NoCloud), a disk with the label
-//! `cidata`. A part of cloud-init is supported; docs/guide/cloud.md lists it. PID 1 runs the
-//! helper once, before the services that depend on it, and `b2p cloud scripts`, which runs the
-//! commands, when the machine is ready. Without a seed nothing happens.
+//! `cidata`. A part of cloud-init is supported, which docs/guide/cloud.md lists. PID 1 runs the
+//! helper once, before the services that depend on the seed, and `b2p cloud scripts`, which runs
+//! the commands, when the machine is ready. Without a seed nothing happens.
 //!
-//! [`seed`] finds the disk. [`userdata`], [`network`] and the modules that they use parse it and
-//! change nothing. [`apply`], [`users`] and [`files`] apply it, and may do so again. [`scripts`]
-//! runs the commands.
+//! [`seed`] finds the disk. [`userdata`], [`network`] and the modules that they use parse the seed
+//! and change nothing. [`apply`], [`users`] and [`files`] apply the result, and may do so again.
+//! [`scripts`] runs the commands.
 
 pub(crate) mod apply;
 pub mod base64;
@@ -59,7 +59,7 @@ pub fn main(args: &[String]) -> i32 {
     let deadline = Instant::now() + TIMEOUT;
     let mut diagnostics = Diagnostics::default();
     let seed = match seed::find() {
-        // The usual case: no file is read or written for it.
+        // The usual case neither reads nor writes a file.
         Ok(None) => return 0,
         Ok(Some(device)) => {
             seed::link_by_label(&device);

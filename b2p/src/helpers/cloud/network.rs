@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Parses network-config, as far as it is supported: network cards by their name or MAC address, their new names, DHCP or an IPv4 address. The result are new names, and plans
-//! in the format of `b2p net`.
+//! Parses the supported part of network-config: network cards by their name or MAC address, their new names, DHCP or an
+//! IPv4 address. The result are new names, and plans in the format of `b2p net`.
 
 mod version_1;
 
@@ -26,7 +26,7 @@ pub struct Card {
 pub struct Network {
     /// Current and new names.
     pub renames: Vec<(String, String)>,
-    /// A plan for each card; empty if every card uses DHCP, as it does by default.
+    /// A plan for each card; empty if every card uses DHCP, the default.
     pub plans: Vec<String>,
 }
 
@@ -53,7 +53,7 @@ const KNOWN: &[&str] = &[
 /// Settings without which a card can be left to DHCP.
 const ASKS: &[&str] = &["addresses", "gateway4", "routes", "nameservers"];
 impl Network {
-    /// Adds the new name of a card, unless it keeps its name.
+    /// Adds the new name of a card, unless the card keeps its name.
     fn rename(&mut self, from: &str, to: String) {
         if from != to {
             self.renames.push((from.to_owned(), to));
@@ -207,8 +207,8 @@ impl<'n> CardConfig<'n> {
         }
     }
 
-    /// Returns the name in `set-name`, if the kernel takes it (dev_valid_name), else the current
-    /// one.
+    /// Returns the name in `set-name`, if the kernel accepts that name (dev_valid_name), else the
+    /// current one.
     fn new_name(&mut self, current: &str) -> String {
         let Some(name) = self.node.get_text("set-name") else {
             return current.to_owned();

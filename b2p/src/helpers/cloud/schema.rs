@@ -83,7 +83,7 @@ fn file(node: &Node, diagnostics: &mut Diagnostics) -> Option<File> {
     })
 }
 
-/// Returns whether the content is in base64, and whether it is compressed by gzip(1).
+/// Returns two values: true for content in base64, and true for content compressed by gzip(1).
 fn encoding(name: &str) -> Option<(bool, bool)> {
     Some(match name {
         "text/plain" => (false, false),
@@ -94,7 +94,8 @@ fn encoding(name: &str) -> Option<(bool, bool)> {
     })
 }
 
-/// Returns the content of a file, not decompressed; `None` if it is not base64 where it must be.
+/// Returns the content of a file, not decompressed; `None` if `is_base64` is true and the content
+/// is not base64.
 fn content(node: &Node, is_base64: bool) -> Option<Vec<u8>> {
     let content = match node.get("content") {
         Some(Node::Binary(text)) => base64::decode(text)?,

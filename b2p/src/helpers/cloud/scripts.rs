@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Runs commands: `bootcmd` at every boot before the machine is ready, with a time limit; when it
-//! is ready, one after the other without a limit, the programs in `scripts/per-boot`, and once
+//! Runs commands: `bootcmd` at every boot before the machine is ready, with a time limit; after the
+//! ready line, one after the other without a limit, the programs in `scripts/per-boot`, and once
 //! for each instance those in `scripts/per-instance`, `runcmd`, and user-data that is a program.
 //! Their output is in the log.
 
@@ -65,7 +65,7 @@ fn describe_status(code: Option<i32>) -> String {
     code.map_or("killed".to_owned(), |code| format!("exit status {code}"))
 }
 
-/// Saves what [`main`] needs in RAM, because the seed may have changed by then.
+/// Saves the input of [`main`] in RAM, because the seed may have changed by then.
 ///
 /// # Errors
 /// A file cannot be written.
@@ -82,7 +82,7 @@ pub fn main() -> i32 {
         return 0; // There is no seed.
     };
     let mut diagnostics = Diagnostics::default();
-    // What is wrong in user-data was reported when the machine started.
+    // The faults of user-data were reported when the machine started.
     let data = parse_user_data(&user_data, &mut Diagnostics::default());
     write_files(&data, true, &mut diagnostics);
     let scripts = Path::new(CLOUD_INIT_DIR).join("scripts");
@@ -165,12 +165,11 @@ fn programs(dir: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Returns true if the commands of this instance have not run, and records that they have. The
-/// record is made before they run, so that a command which ends the machine does not end it at
-/// every boot.
+/// Returns true if the commands of this instance have not run, and records the run. The record is
+/// made before the run, so that a command which ends the machine does not end it at every boot.
 fn is_first_run(instance: &[u8]) -> Result<bool> {
-    // Without a data disk the record is not in the state directory: a disk that appears later
-    // must not hide it.
+    // Without a data disk the record is not in the state directory: a disk that appears later must
+    // not hide the record.
     let report = fs::read_to_string(DATA_REPORT);
     let has_disk = report.is_ok_and(|r| r.starts_with("data=/"));
     let dir = Path::new(if has_disk { STATE_DIR } else { CLOUD_DIR });

@@ -6,7 +6,7 @@
 //! 1. on the devices that `b2p data` has noted ([`CLOUD_SEED_DEVICES`]); if that has not run, on
 //!    disks whose driver is loaded quickly;
 //! 2. in CD drives on a bus whose driver is loaded;
-//! 3. on slow buses only if `b2p data` has loaded their drivers because it found no disk, or if
+//! 3. on slow buses only if `b2p data` has loaded their drivers because no disk was found, or if
 //!    the host announces a seed by `ds=nocloud`, on the command line or as the machine's serial
 //!    number in SMBIOS: those drivers take 150 ms and more.
 
@@ -27,7 +27,8 @@ use crate::helpers::block::wait;
 use crate::helpers::compat::lima;
 use crate::helpers::data::is_seed;
 
-/// Serial number of the machine, by which a host may announce a seed; only root can read it.
+/// Serial number of the machine, by which a host may announce a seed; only root can read the
+/// number.
 const SERIAL_NUMBER: &str = "/sys/class/dmi/id/product_serial";
 /// Directory of links to devices by their label.
 const BY_LABEL: &str = "/dev/disk/by-label";
@@ -89,7 +90,7 @@ fn is_announced(cmdline: &str, serial_number: &str) -> bool {
     cmdline.split_whitespace().any(is_nocloud) || is_nocloud(serial_number.trim())
 }
 
-/// Links the device by its label, where boot scripts look for it; nothing else makes the link.
+/// Links the device by its label for boot scripts; no other program makes the link.
 pub fn link_by_label(device: &LabelledDevice) {
     let link = Path::new(BY_LABEL).join(device.label.replace('/', "_"));
     let target = format!("../../{}", device.name);

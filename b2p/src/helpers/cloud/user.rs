@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Parses `users:` of user-data. Passwords are refused; other settings of useradd(8) are taken
-//! as far as they have a meaning here.
+//! Parses `users:` of user-data. Passwords are refused; other settings of useradd(8) are taken if
+//! they have a meaning here.
 
 use super::diagnostics::Diagnostics;
 use super::yaml::Node;
@@ -24,7 +24,7 @@ pub const DEFAULT: &str = "core";
 const DEFAULT_GROUPS: [&str; 4] = ["adm", "wheel", "sudo", "podman"];
 /// Settings that are texts.
 const TEXTS: &[&str] = &["name", "uid", "gecos", "homedir", "home", "shell"];
-/// Longest name of a user, as useradd(8) takes it.
+/// Longest name of a user that useradd(8) accepts.
 const MAX_NAME: usize = 32;
 /// Longest path in passwd(5).
 const MAX_PATH: usize = 255;
@@ -169,7 +169,7 @@ fn add_groups(groups: &mut Vec<String>, place: &str, value: &Node, diagnostics: 
 }
 
 /// Returns the keys in a list, in a map, or in one text with several lines. Lines that are no keys are
-/// counted and not shown: they may be secret.
+/// counted and not shown, since such a line may be secret.
 pub fn keys(place: &str, node: &Node, diagnostics: &mut Diagnostics) -> Vec<String> {
     let texts = node.all_texts().into_iter();
     let valid = ValidKeys::of(texts.flat_map(str::lines));
@@ -206,7 +206,7 @@ pub fn is_path(text: &str) -> bool {
         && !text.split('/').any(|part| part == "..")
 }
 
-/// Returns true for a rule that sudo can read; it complains about others at each use.
+/// Returns true for a rule that sudo can read; sudo complains about others at each use.
 fn is_rule(rule: &str) -> bool {
     let is_valid = |b: u8| b.is_ascii_alphanumeric() || b" =(),:_-/*.!%@+".contains(&b);
     let (hosts, commands) = rule.split_once('=').unwrap_or_default();

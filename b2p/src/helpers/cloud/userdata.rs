@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Parses user-data, as far as it is supported. Names and meanings are those of cloud-init (its
-//! page "Module reference").
+//! Parses the supported part of user-data. Names and meanings are those of cloud-init (its page
+//! "Module reference").
 
 use super::diagnostics::Diagnostics;
 use super::schema::{self, Certs, File, Mount};
@@ -35,8 +35,8 @@ const UNSUPPORTED: &[(&[u8], &str)] = &[
     (b"From ",                  "a MIME message (multipart)"),
 ];
 
-/// Returns the format of a file by its first bytes after white space, whatever their case, as cloud-init
-/// does (`type_from_starts_with`).
+/// Returns the format of a file by its first bytes after white space, in any case, as cloud-init does
+/// (`type_from_starts_with`).
 #[must_use]
 pub fn format(bytes: &[u8]) -> Format<'_> {
     let body = bytes.trim_ascii_start();
@@ -147,7 +147,7 @@ pub fn parse(text: &str) -> (UserData, Diagnostics) {
     (data, diagnostics)
 }
 
-/// Applies a setting; returns false if it is unknown.
+/// Applies a setting; returns false for an unknown one.
 fn apply(data: &mut UserData, name: &str, value: &Node, diagnostics: &mut Diagnostics) -> bool {
     let text = |value: &Node, diagnostics: &mut Diagnostics| {
         value.expect_text(name, diagnostics).map(str::to_owned)
@@ -187,7 +187,7 @@ fn apply(data: &mut UserData, name: &str, value: &Node, diagnostics: &mut Diagno
     true
 }
 
-/// Reports a setting that is not applied, unless it needs no action.
+/// Reports a setting that is not applied, unless the setting needs no action.
 fn diagnose(name: &str, value: &Node, diagnostics: &mut Diagnostics) {
     if NO_ACTION.iter().any(|(known, _)| *known == name) {
         return;

@@ -86,8 +86,8 @@ fn add(user: &User, machine_user: &str, diagnostics: &mut Diagnostics) -> Result
     add_keys(&Tree::open(Path::new("/"))?, &account, &user.keys)
 }
 
-/// Takes the numbers of the home of a user who has no record. Refuses a number that is another's in the
-/// record, and returns the reason: the user gets one of its own.
+/// Takes the numbers of the home of a user without a record. Refuses a number that is another's in the
+/// record, and returns the reason: the user gets a new number.
 fn claim(files: &mut Files, wanted: &mut users::User) -> Option<String> {
     let name = &wanted.name;
     let home = wanted
@@ -225,8 +225,8 @@ fn write_files(before: &Files, after: &Files, diagnostics: &mut Diagnostics) -> 
     Ok(())
 }
 
-/// Makes the home and the runtime directory. An existing home is handed over, if it belongs to a number
-/// that nobody has any more, or that the user had.
+/// Makes the home and the runtime directory. An existing home is handed over, if its owner is a number
+/// without a name, or an earlier number of the user.
 fn make_directories(name: &str, account: &Account, numbers: &Numbers) -> Result<()> {
     let home = Path::new(&account.home);
     let owner = fs::symlink_metadata(home).ok().filter(fs::Metadata::is_dir);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! YAML as the files of cloud-init use it, parsed into a small tree. saphyr-parser has the
-//! grammar and yields events; the size, depth and number of nodes are bounded here, because the
-//! file may be of unknown origin. Anchors and aliases are refused: a few lines of them expand to
-//! more than fits into memory.
+//! YAML of the files of cloud-init, parsed into a small tree. saphyr-parser has the grammar and
+//! yields events; the size, depth and number of nodes are bounded here, because the file may be of
+//! unknown origin. Anchors and aliases are refused: a few lines of these expand to more than fits
+//! into memory.
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 use sys::error::{Doing, Error, Result};
@@ -59,7 +59,7 @@ impl Node {
         self.get(name).and_then(Node::text)
     }
 
-    /// Returns the truth value of a scalar, as YAML 1.1 spells it.
+    /// Returns the truth value of a scalar, in the spellings of YAML 1.1.
     #[must_use]
     pub fn as_bool(&self) -> Option<bool> {
         match self.text()?.to_ascii_lowercase().as_str() {
@@ -69,7 +69,7 @@ impl Node {
         }
     }
 
-    /// Returns every text in the value, whatever lists and maps are around it. Names are none.
+    /// Returns every text in the value, inside any lists and maps. Names do not count.
     #[must_use]
     pub fn all_texts(&self) -> Vec<&str> {
         match self {
@@ -118,7 +118,7 @@ impl Node {
         self.text()
     }
 
-    /// Returns the truth value of a name, if it has one; another value is named.
+    /// Returns the truth value of a name, if there is one; another value is reported.
     pub fn get_bool(&self, name: &str, place: &str, diag: &mut Diagnostics) -> Option<bool> {
         self.get(name)?
             .expect_bool(&format!("{place}: {name}"), diag)
@@ -155,8 +155,8 @@ enum Open {
     Map(Vec<(String, Node)>, Option<String>),
 }
 
-/// Returns the entries of a file that is a map. Where it cannot be parsed as a whole, these are the entries
-/// that can be parsed alone: a new one begins with each line that is not indented.
+/// Returns the entries of a file that is a map. Of a file that cannot be parsed as a whole, returns the
+/// entries that can be parsed alone: a new one begins with each line that is not indented.
 pub fn entries(
     file: &'static str,
     text: &str,
@@ -228,7 +228,7 @@ fn read(file: &str, text: &str, diagnostics: &mut Diagnostics) -> Result<Node> {
     Ok(Node::Null)
 }
 
-/// Takes one event; returns the node that it completes, if it completes one.
+/// Takes one event; returns the node that the event completes, if any.
 fn completed(event: Event<'_>, open: &mut Vec<Open>) -> Result<Option<Node>> {
     Ok(Some(match event {
         Event::Scalar(text, _, _, Some(tag)) if is_binary(&tag) => Node::Binary(text.into_owned()),
@@ -274,7 +274,7 @@ fn is_plain(tag: &Tag) -> bool {
     tag.is_yaml_core_schema() && PLAIN_TAGS.contains(&tag.suffix.as_str())
 }
 
-/// Adds a node to the list or map that it is in; returns a name that the map had already.
+/// Adds a node to its list or map; returns a name that the map had already.
 fn add_child(parent: &mut Open, node: Node) -> Result<Option<String>> {
     let mut repeated = None;
     match parent {

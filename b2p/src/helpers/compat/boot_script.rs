@@ -3,8 +3,8 @@
 //! `bootsync.sh` and `bootlocal.sh` on the data disk, which PID 1 runs as services
 //! (`sys::service_names::CONFIGURED_ON_DISK`).
 //!
-//! The output of a script goes to the log; a failure becomes a degraded line. A script cannot
-//! stop the boot: services that wait for one wait only for a limited time.
+//! The output of a script is logged; a failure becomes a degraded line. A script cannot stop the
+//! boot: services that wait for one wait only for a limited time.
 
 use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::AsFd;
@@ -66,7 +66,7 @@ fn run(path: &Path, copies: &Path, output: &mut impl Write) -> Result<()> {
         .spawn()?;
     drop(command); // It holds the writing ends of the pipe.
     let mut last_line = LastLine::default();
-    // The script's own end counts, not that of the pipe: a process that it left in the
+    // The script's own end counts, not that of the pipe: a process that the script left in the
     // background may hold the pipe open for as long as the machine runs.
     let (mut ended, end_signal) = io::pipe()?;
     let waiter = std::thread::spawn(move || {

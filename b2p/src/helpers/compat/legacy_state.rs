@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! State directories of boot2docker and of the first boot2podman on a data disk.
 //!
-//! Their keys are taken (`data::keys`). Their hooks are not run: they were written for Tiny Core
-//! and docker (`tce-load`, `/usr/local/etc/init.d/docker restart`, a `DOCKER_HOST` in the
-//! profile), and nothing asked for them here. Their certificate authorities are not trusted. To
-//! use one of these files, a user copies it into the state directory; until then a log line
-//! names it.
+//! Their keys are taken (`data::keys`). Their hooks are not run, because these were written for
+//! Tiny Core and docker (`tce-load`, `/usr/local/etc/init.d/docker restart`, a `DOCKER_HOST` in the
+//! profile), and no setting of this system requests them. Their certificate authorities are not
+//! trusted. To use one of these files, a user copies it into the state directory; until then a log
+//! line names the file.
 
 use std::path::Path;
 

@@ -9,9 +9,9 @@ use sys::files::replace;
 /// File on a seed that Lima made.
 pub const MARKER: &str = "lima.env";
 
-/// Program of OpenRC. Unless it exists, Lima's boot.sh waits for systemd's user manager, for
-/// ever, before it runs the scripts of the user. The file is not executable, so that nothing
-/// takes it for OpenRC.
+/// Program of OpenRC. Without this file, Lima's boot.sh waits for systemd's user manager, for ever,
+/// before it runs the scripts of the user. The file is not executable, so that no program mistakes
+/// it for OpenRC.
 const OPENRC_RUN: &str = "/usr/sbin/openrc-run";
 const CONTENT: &[u8] =
     b"# For Lima: there is no systemd to wait for. Of OpenRC there are rc-service and rc-update.\n";

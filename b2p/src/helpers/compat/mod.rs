@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Compatibility with other systems: everything that exists only because a user, a disk or a
-//! program expects what another system had. The flags of Tiny Core are in `config::compat`,
-//! its swap file in `helpers::swap::tcswp`.
+//! program expects a feature of another system. The flags of Tiny Core are in `config::compat`, its
+//! swap file in `helpers::swap::tcswp`.
 //!
 //! - [`boot_script`], for users of boot2docker: runs `bootsync.sh` and `bootlocal.sh` of the data
 //!   disk.

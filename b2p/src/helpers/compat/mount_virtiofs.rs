@@ -174,7 +174,7 @@ fn fill_homes(shipped: &[(&str, Vec<u8>)]) {
     }
 }
 
-/// Gives a home the image's file, or takes it back once the host has one.
+/// Gives a home the image's file, or removes the file once the host has one.
 fn fill(root: &Tree, user: &PodmanUser, file: &str, bytes: &[u8], hosts: bool) -> Result<()> {
     let dir = format!("{}/{USERS}", user.home());
     let path = format!("{dir}/{file}");

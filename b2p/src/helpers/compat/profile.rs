@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `profile` on the data disk, as boot2docker had it: a shell script whose exported variables
-//! are in the environment of the engine and of sessions. It runs once, at boot.
+//! `profile` on the data disk, a feature of boot2docker: a shell script whose exported variables
+//! are in the environment of the engine and of sessions. The script runs once, at boot.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_ENVIRONMENT_BYTES: u64 = 8 << 20;
 /// Variables that a shell sets by itself.
 const SET_BY_SHELL: &[&str] = &["PWD", "OLDPWD", "SHLVL", "_"];
-/// Environment of the script. A variable that it does not change is not exported.
+/// Environment of the script. A variable that the script does not change is not exported.
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"),
     ("HOME", "/root"),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Variables of /etc/environment, which pam_env(8) gives to sessions elsewhere: Lima writes those of its
 //! configuration and of the host there, such as proxies. Here PID 1 writes the environment of sessions from flags,
-//! and sshd reads it for each client; the variables that flags do not set are added.
+//! and sshd reads that file for each client; the variables that flags do not set are added.
 
 use std::path::Path;
 
@@ -55,7 +55,7 @@ fn sshd_with(text: &str, variables: &[(String, String)]) -> String {
     text.lines().map(add).collect()
 }
 
-/// Returns the script of login shells with the variables that it does not export.
+/// Returns the script of login shells with those of the variables added that it does not export.
 fn profile_with(text: &str, variables: &[(String, String)]) -> String {
     let mut text = text.to_owned();
     for (name, value) in variables {

@@ -19,7 +19,7 @@ pub struct Shim {
     pub words: &'static [&'static str],
     /// Action; an error is shown, and the exit status is then 1.
     pub run: fn() -> Result<()>,
-    /// Reason: who sends the command, and why this is the answer.
+    /// Reason: the sender of the command, and the ground for this answer.
     pub why: &'static str,
 }
 
@@ -47,7 +47,7 @@ const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Longest file of certificates that is read, in bytes.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// Verbs of systemctl(1) that a row without one answers: what they ask for or about is so.
+/// Verbs of systemctl(1) that a row without a verb answers: the requested or queried state holds.
 const VERBS: &[&str] = &["enable", "start", "restart", "is-active", "is-enabled"];
 
 /// Runs the row of a command; returns the exit status, or `None` without a row.

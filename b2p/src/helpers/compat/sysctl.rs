@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 const DIRS: &[&str] = &["/usr/lib/sysctl.d", "/run/sysctl.d", "/etc/sysctl.d"];
 const LAST_FILE: &str = "/etc/sysctl.conf";
 
-/// Becomes busybox's sysctl; returns the exit status where it cannot.
+/// Executes busybox's sysctl; returns the exit status of a failure.
 pub fn main(args: &[String]) -> i32 {
     let Some(arguments) = translated(args, || files(Path::new("/"))) else {
         return 0;
@@ -51,7 +51,7 @@ fn translated(args: &[String], files: impl FnOnce() -> Vec<PathBuf>) -> Option<V
     (!files.is_empty()).then(|| options.chain(files).collect())
 }
 
-/// Returns the files in the order in which they apply. Of files with one name, that of the last
+/// Returns the files in the order of their application. Of files with one name, that of the last
 /// directory counts.
 fn files(root: &Path) -> Vec<PathBuf> {
     let below = |path: &str| root.join(path.trim_start_matches('/'));

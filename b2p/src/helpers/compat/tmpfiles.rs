@@ -21,9 +21,9 @@ const MAX_BYTES: u64 = 1 << 20;
 /// A line.
 #[derive(Debug, PartialEq, Eq)]
 enum Line<'a> {
-    /// Link to a target; true if it takes the place of what exists.
+    /// Link to a target; true if the link replaces an existing file.
     Link(&'a str, &'a str, bool),
-    /// Directory with mode, user and group; what a line leaves out stays as it is.
+    /// Directory with mode, user and group; an attribute that a line leaves out is not changed.
     Directory(&'a str, Option<u32>, Option<&'a str>, Option<&'a str>),
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Copies the configuration on the data disk to where PID 1 reads it
+//! Copies the configuration on the data disk to the directory from which PID 1 reads it
 //! ([`sys::paths::DISK_CONFIG_DIR`]): a disk may hang, and PID 1 must not.
 
 use sys::config_sources::MAX_ENTRY_BYTES;
@@ -64,8 +64,8 @@ fn environment(paths: &Paths) -> Result<()> {
     export(paths, "environment", lines.on(profile)?.as_bytes())
 }
 
-/// Exports the names of the services for which the disk has a file. Whether it is what the
-/// service expects, the service reports.
+/// Exports the names of the services for which the disk has a file. The service itself checks the
+/// content of the file.
 fn services_on_disk(paths: &Paths) -> Result<()> {
     let is_on_disk = |service: &&&str| {
         let path = match **service {

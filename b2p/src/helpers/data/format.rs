@@ -55,14 +55,14 @@ struct DeviceTarget {
 pub fn format(device: &Device, paths: &Paths) -> Result<()> {
     let start = Instant::now();
     let mut target = DeviceTarget::claim(device, paths)?;
-    // The disk is claimed now: is it still in the state in which it was chosen?
+    // The disk is claimed now; its state may differ from the state at the choice.
     let (journal, is_fresh) = match target.state()? {
         FormatState::InProgress(journal) => (*journal, false),
         FormatState::Requested(data, signatures) if signatures.is_empty() => {
             (target.new_journal(data.raw)?, true)
         }
         FormatState::Unrelated if device.is_blank && target.is_blank()? => {
-            // From here on the disk requests the format, whatever happens.
+            // From here on the disk requests the format, even after a power cut.
             target.write(0, &request_sector())?;
             target.flush()?;
             let archive = [request_sector(), vec![0; 1024]].concat();
@@ -110,7 +110,7 @@ pub fn sweep(device: &Device) -> Result<()> {
 }
 
 impl DeviceTarget {
-    /// Opens the disk so that nothing else has it or a partition of it.
+    /// Opens the disk exclusively, with all its partitions.
     fn claim(device: &Device, paths: &Paths) -> Result<DeviceTarget> {
         Ok(DeviceTarget {
             name: device.name.clone(),
@@ -211,7 +211,8 @@ impl FormatTarget for DeviceTarget {
     fn add_partition(&mut self, offset: u64, len: u64) -> Result<()> {
         let _ = ioctl::drop_cache(&self.disk);
         let name = device_name::partition(&self.name, 1);
-        // The kernel refuses it while a partition is open, and it may look for no partitions.
+        // The kernel refuses the request while a partition is open, and may be configured without
+        // partitions.
         let _ = ioctl::reread_partition_table(&self.disk);
         let known = scan::ensure_partition(&self.disk, &self.name, 1, (offset, len));
         known.doing("partition").on(self.node())?;
@@ -222,7 +223,7 @@ impl FormatTarget for DeviceTarget {
             let reason = "the kernel has another length for it";
             return Err(self.failed("partition", reason));
         }
-        // As long as the whole disk is claimed, no part of it can be mounted.
+        // As long as the whole disk is claimed, none of its partitions can be mounted.
         self.disk = scan::open_writable(&self.name, 0)?;
         Ok(())
     }

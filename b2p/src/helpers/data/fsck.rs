@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Repairs a file system before it is mounted: e2fsck in preen mode, which makes the repairs that are safe
-//! to repair and stops at the rest (e2fsck(8)).
+//! Repairs a file system before its mount: e2fsck in preen mode, which makes the repairs that are safe to
+//! repair and stops at the rest (e2fsck(8)).
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use sys::error::{Doing, Error, Result};
 
 use crate::common::tool;
 
-/// Time limit of e2fsck. Repairs that it has made by then stay.
+/// Time limit of e2fsck. Earlier repairs stay.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Checks a file system if its superblock asks for it. xfs, btrfs and f2fs replay their own logs
-/// when they are mounted.
+/// Checks a file system if its superblock requests a check. xfs, btrfs and f2fs replay their own
+/// logs at a mount.
 ///
 /// # Errors
 /// The file system is damaged and must not be mounted.
@@ -49,7 +49,7 @@ pub fn check(path: &Path, kind: SignatureKind) -> Result<()> {
 fn judge(code: Option<i32>, last_lines: &str) -> Result<&'static str> {
     let reason = match code {
         Some(0) => return Ok("clean"),
-        // Bit 2 asks for a reboot if the file system is mounted, which it is not.
+        // Bit 2 requests a reboot of a mounted file system; this one is not mounted.
         Some(1..=3) => return Ok("mended"),
         Some(code) if code & 4 != 0 => format!(
             "damaged beyond what is safe to mend by itself ({last_lines}); run `e2fsck -f` on it \

@@ -16,7 +16,7 @@ use sys::error::{Doing, Result};
 
 use crate::helpers::block::{ioctl, scan};
 
-/// Repairs or grows the partition table that the device belongs to, if this system made it.
+/// Repairs or grows the partition table that the device belongs to, if this system made the table.
 ///
 /// # Errors
 /// The disk cannot be read or written. The table is the old or the new one then.
@@ -46,7 +46,7 @@ pub fn partition(device: &Device) -> Result<()> {
     Ok(())
 }
 
-/// Applies operations to a whole disk, and returns it opened for writing.
+/// Applies operations to a whole disk, and returns the disk opened for writing.
 fn apply(name: &str, ops: &[DiskOp]) -> Result<File> {
     let disk = scan::open_writable(name, 0)?;
     for op in ops {
@@ -62,7 +62,7 @@ fn apply(name: &str, ops: &[DiskOp]) -> Result<File> {
 /// Grows a mounted file system to its device.
 ///
 /// # Errors
-/// The kernel refuses it; the file system keeps its size then.
+/// The kernel refuses the change; the file system keeps its size then.
 pub fn filesystem(path: &Path, kind: SignatureKind, mount_point: &Path) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let size = scan::size(&name).unwrap_or(0);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The host key of sshd: that of the disk if it has one, taken by `b2p data`; else a new one,
+//! The host key of sshd: the key of the disk if there is one, taken by `b2p data`; else a new one,
 //! made by `b2p hostkey`, which PID 1 runs between `b2p data` and sshd, and stored on the disk.
 
 use std::fs::{self, File};
@@ -22,8 +22,8 @@ use crate::common::{atomic_file, sshkey, tool, user_text};
 const MAX_KEY_BYTES: u64 = 64 * 1024;
 /// Limit for one run of ssh-keygen, which takes half a second on a slow machine.
 const KEYGEN_LIMIT: Duration = Duration::from_secs(10);
-/// Exit statuses of ssh-keygen for a key that it refuses. Others are those of the linker, and of a
-/// program that a signal ended.
+/// Exit statuses of ssh-keygen for a refused key. Others are those of the linker, and of a program
+/// that a signal ended.
 const KEYGEN_REFUSES: [i32; 2] = [1, 255];
 /// Types of keys that sshd may have without another program.
 const TYPES: [&str; 5] = [
@@ -77,8 +77,8 @@ struct Key {
 #[derive(Debug, PartialEq, Eq)]
 struct Refusal {
     why: Error,
-    /// True if sshd could not use the content of the file. False if this is unknown: the disk failed, or
-    /// memory, time or a program was missing, and another boot may find a good key.
+    /// True if sshd could not use the content of the file. False for an unknown result: the disk failed,
+    /// or memory, time or a program was missing, and another boot may find a good key.
     is_judged: bool,
 }
 
@@ -183,9 +183,9 @@ fn keygen_output(
     }
 }
 
-/// Makes sshd use the disk's key, if there is one. Whatever sshd could not use is renamed, and
-/// the machine gets a new key, which the disk then keeps. A key that could not be judged stays,
-/// and this boot has another one, in RAM.
+/// Makes sshd use the disk's key, if there is one. A file that sshd could not use is renamed, and
+/// the machine gets a new key, which the disk then keeps. A key that could not be judged stays, and
+/// this boot has another one, in RAM.
 ///
 /// # Errors
 /// The key cannot be used, its public half was another's, or sshd's key cannot be written.
@@ -214,7 +214,7 @@ fn install_judged(paths: &Paths, judge: Judge) -> Result<()> {
     check_public(&public(&stored), &key)
 }
 
-/// Replaces the file of the public half if it has another key, or cannot be read.
+/// Replaces the file of the public half if the file has another key, or cannot be read.
 fn check_public(path: &Path, key: &Key) -> Result<()> {
     let why = match read_whole(path, MAX_KEY_BYTES) {
         Ok(None) => return Ok(()),
@@ -239,7 +239,7 @@ fn is_same_key(a: &str, b: &str) -> bool {
     words(a) == words(b)
 }
 
-/// Renames whatever is at `path`, to the first name that is free, and returns the name.
+/// Renames any kind of file at `path` to the first free name, and returns the name.
 fn put_aside(path: &Path) -> Result<PathBuf> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let names = (0..).map(|n| match n {
@@ -254,8 +254,8 @@ fn put_aside(path: &Path) -> Result<PathBuf> {
     Ok(aside)
 }
 
-/// Makes a new key if sshd has none. The private half is written last, because it decides
-/// whether there is a key.
+/// Makes a new key if sshd has none. The private half, whose presence means that there is a key, is
+/// written last.
 fn make(paths: &Paths) -> Result<()> {
     let used = used(paths);
     match read(&used, ask_ssh_keygen) {
@@ -271,11 +271,11 @@ fn make(paths: &Paths) -> Result<()> {
     replace(&used, pair.private.as_bytes(), 0o600)
 }
 
-/// Stores sshd's key on the disk, if that has none. The private half is written last, because it
-/// decides whether there is a key.
+/// Stores sshd's key on the disk, if the disk has none. The private half, whose presence means that
+/// there is a key, is written last.
 ///
 /// # Errors
-/// The disk cannot be written; the machine has its key all the same.
+/// The disk cannot be written; the machine still has its key.
 pub fn store(paths: &Paths) -> Result<()> {
     let (used, stored) = (used(paths), stored(paths));
     match stored.symlink_metadata() {

@@ -17,8 +17,8 @@ use crate::common::paths::Paths;
 use crate::common::{atomic_file, sshkey, user_text};
 use crate::helpers::compat::legacy_state;
 
-/// Archive of keys that a user puts at the start of a disk to have it formatted, and the name
-/// under which it is kept in the root of the file system.
+/// Archive of keys that a user puts at the start of a disk to request its format, and the name of
+/// the archive in the root of the file system.
 pub const USERDATA: &str = "userdata.tar";
 /// Longest file of keys that is read, in bytes.
 const MAX_KEYS_BYTES: u64 = 1 << 20;
@@ -41,7 +41,7 @@ pub fn merge(paths: &Paths) -> Result<()> {
     let Some(bytes) = user_text::read(&stored, MAX_KEYS_BYTES)? else {
         return Ok(());
     };
-    // sshd reads the file as the user that logs in; nothing in it is secret.
+    // sshd reads the file as the user that logs in; its content is public.
     let _ = fs::set_permissions(&stored, fs::Permissions::from_mode(0o644));
     let text = String::from_utf8_lossy(&bytes);
     add(paths, &text)?;
@@ -101,7 +101,7 @@ fn read_archive(file: fs::File) -> Result<String> {
 }
 
 /// Returns the keys of both texts, each once, a line each. Other lines are counted in the log and
-/// not shown: they may be secret.
+/// not shown, since such a line may be secret.
 fn joined(first: &str, second: &str) -> String {
     let valid = ValidKeys::of(first.lines().chain(second.lines()));
     if valid.wrong > 0 {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `b2p data`: finds, formats, checks, grows and mounts the data disk. PID 1 runs it once at boot
-//! and again when a disk appears that could be the data disk. Kernel flags say which disk;
-//! tests say it by options (`--data=… --format=… --wait=…`).
+//! `b2p data`: finds, formats, checks, grows and mounts the data disk. PID 1 runs the helper once
+//! at boot and again when a disk appears that could be the data disk. Kernel flags select the disk,
+//! and in tests options do (`--data=… --format=… --wait=…`).
 //!
-//! The helper is a process of its own because a disk may take any time to answer. The `disk`
-//! crate decides what is done; [`run`] does it, in that order. The result for PID 1 is a file
+//! The helper is a process of its own because a disk may take any time to answer. The `disk` crate
+//! decides the steps, and [`run`] takes them in their order. The result for PID 1 is a file
 //! ([`report`]).
 
 mod cloud_seed;
@@ -161,8 +161,8 @@ fn use_disk(
     report.disk(&path, kind, scan::size(&device.name).unwrap_or(device.size));
 }
 
-/// Gives the machine the user whom a document has named in an earlier boot; a document of this boot, or
-/// a flag, takes precedence.
+/// Gives the machine the user that a document named in an earlier boot; a document of this boot, or a
+/// flag, takes precedence.
 fn remember_user(paths: &Paths) -> Result<()> {
     let Some(flag) = kept::user::remembered(paths)? else {
         return Ok(());
@@ -171,7 +171,7 @@ fn remember_user(paths: &Paths) -> Result<()> {
     sys::files::replace(&path, flag.as_bytes(), 0o644)
 }
 
-/// Makes the user whom the disk names, and the home. PID 1, which writes to no disk, does the rest when
+/// Makes the user that the disk names, and the home. PID 1, which writes to no disk, does the rest when
 /// this helper has ended.
 fn make_user(config: &Config) -> Result<()> {
     let host = config_sources::read_host();

@@ -80,8 +80,8 @@ pub fn mount(path: &Path, name: &str, kind: SignatureKind, paths: &Paths) -> Res
     explained(mounted).doing(format!("mount {}", kind.name()))
 }
 
-/// Sets who may use the reserved blocks of ext: programs with `CAP_SYS_RESOURCE` alone, or uid 0 as well
-/// ([`options`]). Does nothing on another file system, or on one that has become read-only.
+/// Sets the users of the reserved blocks of ext: programs with `CAP_SYS_RESOURCE` alone, or uid 0 as
+/// well ([`options`]). Does nothing on another file system, or on one that has become read-only.
 ///
 /// # Errors
 /// The kernel refuses the change.
@@ -107,19 +107,19 @@ fn explained(outcome: nix::Result<()>) -> Result<()> {
     }
 }
 
-/// Returns the mount options. An ext file system that finds an error in itself stops writing,
-/// whatever its superblock says.
+/// Returns the mount options. An ext file system that finds an error in itself stops writing, with
+/// any superblock.
 ///
 /// nodelalloc: containers/storage writes most of a layer without an fsync, and then with one
-/// that the layer is there. Only where blocks are allocated at once does an fsync (a commit of
-/// the journal, in data=ordered) bring what was written before it to the disk as well; else a
-/// power cut leaves a layer whose files are empty.
+/// that the layer is there. Only where blocks are allocated at once does an fsync (a commit of the
+/// journal, in data=ordered) also write earlier data to the disk; else a power cut leaves a layer
+/// whose files are empty.
 ///
 /// resuid: the blocks that ext keeps for uid 0 (mke2fs(8), `-m`) are for the machine. Other programs
 /// use them as uid 0 or with `CAP_SYS_RESOURCE` (fs/ext4/balloc.c, `ext4_has_free_clusters`). A
-/// container of root's has that uid and not that capability, and what it writes to its layer is
-/// written as uid 0 without the capability (fs/overlayfs/super.c, `ovl_fill_super`). So the uid is
-/// taken from the condition: [`NOBODYS_UID`].
+/// container of root's has that uid and not that capability, and its writes to its layer are made as
+/// uid 0 without the capability (fs/overlayfs/super.c, `ovl_fill_super`). So the uid is taken from
+/// the condition: [`NOBODYS_UID`].
 fn options(kind: SignatureKind, discards: bool) -> String {
     let reserve = format!("errors=remount-ro,resuid={NOBODYS_UID}");
     let own = match kind {
@@ -160,17 +160,17 @@ pub fn bind(paths: &Paths) -> Result<()> {
 /// Makes the directory of the user's storage.
 ///
 /// # Errors
-/// The disk refuses it.
+/// The disk refuses the directory.
 pub fn user_store(paths: &Paths, uid: u32) -> Result<()> {
     let path = format!("containers/user/{uid}");
     directory(&paths.data_disk(), &path, 0o700, uid)
 }
 
-/// Makes a directory on the disk. A symbolic link in its place is followed if it stays on the disk.
+/// Makes a directory on the disk. A symbolic link in its place is followed if its target is on the
+/// disk.
 ///
 /// # Errors
-/// The disk refuses the directory, or has a link there that leads elsewhere: into RAM, and what is written
-/// there is lost.
+/// The disk refuses the directory, or has a link there that leads elsewhere: into RAM, where data is lost.
 fn directory(disk: &Path, path: &str, mode: u32, owner: u32) -> Result<()> {
     let place = disk.join(path);
     atomic_file::directory(&place, mode, owner)?;
@@ -181,8 +181,8 @@ fn directory(disk: &Path, path: &str, mode: u32, owner: u32) -> Result<()> {
     }
 }
 
-/// Binds a directory. A bind mount takes the flags of the mount that it is made from; others are
-/// set by a second call (mount(2), "Remounting an existing mount").
+/// Binds a directory. A bind mount takes the flags of its source mount; others are set by a second
+/// call (mount(2), "Remounting an existing mount").
 fn bind_one(source: &Path, target: &Path, flags: MsFlags) -> nix::Result<()> {
     let none = None::<&str>;
     let bind = |flags| nix::mount::mount(Some(source), target, none, flags, none);
@@ -193,7 +193,7 @@ fn bind_one(source: &Path, target: &Path, flags: MsFlags) -> nix::Result<()> {
     }
 }
 
-/// Unmounts the data disk and the directories of it that are bound elsewhere, the disk last.
+/// Unmounts the data disk and the bind mounts of its directories, the disk last.
 pub fn undo(paths: &Paths) {
     let mountinfo = fs::read_to_string(sys::mountinfo::PATH).unwrap_or_default();
     let device = |target: &Path| device_at(&mountinfo, &target.display().to_string());

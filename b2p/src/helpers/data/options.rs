@@ -17,8 +17,8 @@ pub struct Options {
     pub wait: Option<Wait>,
     /// Root directory of all paths: `/`, or a directory of a test.
     pub root: PathBuf,
-    /// Settings of the command line of a test; of the machine they are read when the disk has
-    /// given its own.
+    /// Settings of the command line of a test; settings of the machine are read after those of the
+    /// disk are known.
     config: Option<Config>,
 }
 
@@ -27,7 +27,7 @@ pub struct Options {
 pub struct Wait {
     /// Time to wait in seconds.
     pub seconds: u16,
-    /// Disk that ends the wait when it appears.
+    /// Disk whose appearance ends the wait.
     pub disk: Option<DiskSelector>,
 }
 
@@ -68,7 +68,7 @@ impl Options {
         }
     }
 
-    /// Returns all settings, with those that the data disk has, if it is there.
+    /// Returns all settings, including those of a mounted data disk.
     pub fn settings(&self) -> Config {
         let own = self.config.clone();
         own.unwrap_or_else(|| sys::config_sources::read().0)

@@ -4,7 +4,7 @@
 //!
 //! podman tries one in the store and keeps the answer for the boot (containers/storage, overlay.go:
 //! checkAndRecordOverlaySupport). Where there is no room, the answer is no, and stays no when there
-//! is room. What is known is therefore written to where podman keeps it.
+//! is room. The known answer is therefore written to podman's file.
 
 use disk::signature::SignatureKind;
 use sys::error::Result;
@@ -12,7 +12,7 @@ use sys::error::Result;
 use crate::common::paths::Paths;
 use crate::helpers::engine::overlay_answer::record_in;
 
-/// Directory of what podman keeps of a boot (storage.conf, runroot).
+/// Directory of podman's state of a boot (storage.conf, runroot).
 const ANSWER_DIR: &str = "/run/containers/storage/overlay";
 
 /// Records the answer for a store on a disk of this kind.

@@ -20,7 +20,7 @@ const SEED_BYTES: usize = 512;
 /// Longest file that is read, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;
 
-/// Transfers all of it; returns the outcome of each part.
+/// Transfers all parts; returns the outcome of each.
 pub fn all(paths: &Paths, trigger: Trigger) -> Vec<(&'static str, Result<()>)> {
     let seed = paths.state_dir().join("random-seed");
     vec![
@@ -73,8 +73,8 @@ fn configuration(paths: &Paths, trigger: Trigger) -> Result<()> {
 }
 
 /// Adds the disk's seed to the kernel's random pool, without credit for its entropy: a copied
-/// disk has a copied seed. A new seed replaces it before a program can read random numbers and
-/// lose the power (random(4)).
+/// disk has a copied seed. A new seed replaces the used one before a program can read random
+/// numbers and lose the power (random(4)).
 fn random_seed(path: &Path, pool: &Path) -> Result<()> {
     if let Some(mut bytes) = read_whole(path, MAX_BYTES)? {
         bytes.truncate(SEED_BYTES);

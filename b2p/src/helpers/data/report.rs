@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The report of `b2p data` for PID 1 (`init::data_disk`), on standard output and in
 //! /run/boot2podman/data: `data=/dev/vda1 fs=ext4 size=1073741824 seq=812` or
-//! `data=ram why=no data disk seq=812`. `seq` is the number of the kernel's last uevent before
-//! the disks were looked at: devices that it announces later have not been seen. Degraded lines
-//! are in data.degraded beside it.
+//! `data=ram why=no data disk seq=812`. `seq` is the number of the kernel's last uevent before the
+//! examination of the disks: devices that the kernel announces later have not been seen. Degraded
+//! lines are in data.degraded in the same directory.
 
 use std::fmt::Display;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::common::degraded::Degraded;
 use crate::common::paths::Paths;
 use crate::common::terminal::print;
 
-/// The report of one run, as far as it is known.
+/// Known part of the report of one run.
 #[derive(Debug)]
 pub struct Report {
     line: String,
@@ -60,7 +60,7 @@ impl Report {
     pub fn finish(&self, paths: &Paths) {
         info!("{}", self.line);
         let line = format!("{} seq={}\n", self.line, self.seqnum);
-        // The report is last: a reader that sees it sees all degraded lines.
+        // The report is last: a reader that sees the report sees all degraded lines.
         self.degraded
             .write(&paths.runtime())
             .and_then(|()| sys::files::replace(&path(paths), line.as_bytes(), 0o644))

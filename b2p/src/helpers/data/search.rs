@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Searches for the data disk, and waits for it only as long as one may appear.
+//! Searches for the data disk, and waits only as long as a disk may appear.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -56,7 +56,7 @@ impl Search<'_> {
         self.seqnum
     }
 
-    /// Decides what to do, and decides again with each device that appears, until a disk can be
+    /// Makes the decision, and makes it again with each device that appears, until a disk can be
     /// used or there is no reason to wait.
     pub fn choose(&mut self) -> (Choice, Vec<Device>) {
         loop {
@@ -133,7 +133,8 @@ impl Search<'_> {
 }
 
 /// Returns true if no disk that appears later changes the decision. A blank disk is formatted only if there
-/// is no data disk, and one may still be on its way; a disk that carries a request was prepared for it.
+/// is no data disk, and a data disk may still be on its way; a disk with a format request was prepared for
+/// the format.
 fn is_final(decision: &Decision, devices: &[Device]) -> bool {
     match decision {
         Decision::Use(..) | Decision::Sweep(_) => true,

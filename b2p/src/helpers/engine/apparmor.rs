@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `apparmor_parser`, as podman calls it. podman takes a kernel's AppArmor for usable where there is
-//! a program of this name, and has it load its default profile for a container that was created
-//! with the profile's name (containers/common, pkg/apparmor, `InstallDefault`). The image contains
-//! the profile compiled (`initramfs/src/apparmor.rs`), and no compiler: of what podman sends, only the
-//! name counts. All other containers get the profile by [`confine`].
+//! `apparmor_parser` for podman. podman takes a kernel's AppArmor for usable where there is a program
+//! of this name, which podman runs to load its default profile for a container that was created with
+//! the profile's name (containers/common, pkg/apparmor, `InstallDefault`). The image contains the
+//! profile compiled (`initramfs/src/apparmor.rs`), and no compiler: of podman's input, only the name
+//! counts. All other containers get the profile by [`confine`].
 
 pub mod confine;
 mod policy;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `b2p auto-update`: runs `podman auto-update` for root and for every user who has containers. podman decides what
-//! is newer, pulls it, has the units restarted ([`crate::helpers::unit_bus`]), and returns to the old image if
-//! the new one does not become ready.
+//! `b2p auto-update`: runs `podman auto-update` for root and for every user with containers. podman finds and pulls
+//! newer images, requests restarts of the units ([`crate::helpers::unit_bus`]), and returns to the old image if a
+//! unit does not become ready with the new one.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ pub fn main() -> i32 {
     degraded.report()
 }
 
-/// Updates the containers of a user, and returns the lines that report what could not be updated.
+/// Updates the containers of a user, and returns the lines that report failed updates.
 fn update(user: &PodmanUser) -> Result<Vec<String>> {
     let args = ["auto-update", "--format", FORMAT];
     let finished = tool::run_command(&mut user.podman(&args), LIMIT)?;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The machine's conmon, and other programs of its engine, told from a program that only has their
-//! name or their arguments.
+//! The machine's conmon, and other programs of its engine, distinguished from a program that only
+//! has their name or their arguments.
 //!
 //! A process chooses its name and its arguments (proc_pid_comm(5), proc_pid_cmdline(5)), so a
 //! container can have any number of processes that look like conmon. The file that a process
-//! executes, and its namespaces, are the kernel's word.
+//! executes, and its namespaces, are known from the kernel.
 #![expect(unsafe_code, reason = "nix has no wrapper for ioctl_nsfs(2)")]
 
 use std::fs::{self, File};
@@ -47,9 +47,9 @@ impl Machine {
         })
     }
 
-    /// Returns the user whose containers the process serves, if it is a conmon of the machine: it
-    /// executes the machine's file, is in no pid namespace of a container's, and its mounts are the
-    /// machine's or those of a user's podman (podman-unshare(1)).
+    /// Returns the user whose containers the process serves, if the process is a conmon of the
+    /// machine: a conmon executes the machine's file, is in no pid namespace of a container's, and
+    /// has the mounts of the machine or of a user's podman (podman-unshare(1)).
     #[must_use]
     pub fn conmon_of(&self, proc: &Path, pid: i32) -> Option<u32> {
         let dir = proc.join(pid.to_string());

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `b2p health`, the service that runs health checks: PID 1 starts it when a container starts,
-//! and it ends when no container with a health check is left.
+//! `b2p health`, the service that runs health checks: PID 1 starts the service when a container
+//! starts, and the service ends when no container with a health check is left.
 //!
 //! podman leaves the clock to systemd's timers (libpod/healthcheck_linux.go) and does
 //! everything else itself in `podman healthcheck run`: the result, how often a check may
 //! fail, the action then. The service therefore calls that command on time. The runtime reports a
-//! new container by a hook (oci-hooks(5)), which is `b2p health-hook`: it writes the id to the
-//! socket that PID 1 holds. podman is asked for the check only if it has recorded one in
-//! `healthcheck.log`, right after the hook: the question costs as much as a quarter of a
-//! container (docs/measured/boot-time.md).
+//! new container by a hook (oci-hooks(5)), `b2p health-hook`, which writes the id to the socket
+//! that PID 1 holds. podman is asked for the check only if podman has recorded one in
+//! `healthcheck.log`, right after the hook: the question costs as much as a quarter of a container
+//! (docs/measured/boot-time.md).
 
 mod clients;
 mod kill;
@@ -38,7 +38,7 @@ pub fn main() -> i32 {
     }
 }
 
-/// Runs `b2p health-hook`: the runtime calls it with the container's state on standard input
+/// Runs `b2p health-hook`, which the runtime calls with the container's state on standard input
 /// (runtime-spec, "State"). The exit status is always 0, because a failure would fail the
 /// container.
 pub fn hook() -> i32 {

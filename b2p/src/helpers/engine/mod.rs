@@ -39,7 +39,7 @@ const PODMAN: &str = "/usr/bin/podman";
 /// Storage of root's containers.
 const ROOT_STORAGE: &str = "/var/lib/containers/storage";
 
-/// A user who may have containers.
+/// User that may have containers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodmanUser {
     /// User id.
@@ -166,7 +166,7 @@ impl PodmanUser {
     }
 }
 
-/// Lets the child join the cgroup whose `cgroup.procs` this is; without one the child fails, because it would
+/// Lets the child join the cgroup of this `cgroup.procs`; without a cgroup the child fails, because it would
 /// count to the machine.
 fn join_cgroup(command: &mut Command, procs: Option<File>) {
     let none = || std::io::Error::from_raw_os_error(libc::EOPNOTSUPP);
@@ -178,8 +178,8 @@ fn join_cgroup(command: &mut Command, procs: Option<File>) {
     }
 }
 
-/// Returns the users who have containers. They are found without podman, which takes 45 MB:
-/// each container has a directory in the storage (containers-storage).
+/// Returns the users with containers. The search does without podman, which takes 45 MB: each
+/// container has a directory in the storage (containers-storage).
 fn users_with_containers() -> Vec<PodmanUser> {
     let passwd = sys::files::read_text("/etc/passwd").unwrap_or_default();
     let storages = fs::read_dir(USER_STORAGES).into_iter().flatten().flatten();

@@ -17,7 +17,7 @@ const ANSWER_DIR: &str = "containers/overlay";
 const YES: &str = "overlay-true";
 
 /// Records the answer for the store at `storage`, if it is on a file system whose directories have the types
-/// of files. The user may have put anything into `runtime_dir`, so it is the user who writes.
+/// of files. The user may have put anything into `runtime_dir`, so the write has the rights of the user.
 ///
 /// # Errors
 /// The file cannot be made.
@@ -37,7 +37,7 @@ fn has_file_types(of: FsType) -> bool {
     [EXT4_SUPER_MAGIC, BTRFS_SUPER_MAGIC, TMPFS_MAGIC].contains(&of)
 }
 
-/// Records a yes in podman's directory of answers. What is there in the file's place stays.
+/// Records a yes in podman's directory of answers. An existing file stays.
 ///
 /// # Errors
 /// The directory or the file cannot be made.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Limits of a whole pod in rootless podman. podman sets them for root, and through systemd; with
-//! cgroupfs and without root it makes no cgroup for a pod (libpod/runtime_pod_linux.go,
-//! `platformMakePod`) and says nothing. Here a container of a pod with limits starts in
-//! `/user/<uid>/pod-<id>/<container>`, and the limits are those of `pod-<id>`.
+//! Limits of a whole pod in rootless podman. podman sets these limits for root, and through
+//! systemd; with cgroupfs and without root podman makes no cgroup for a pod
+//! (libpod/runtime_pod_linux.go, `platformMakePod`), and reports no error. Here a container of a
+//! pod with limits starts in `/user/<uid>/pod-<id>/<container>`, and the limits are those of
+//! `pod-<id>`.
 
 mod database;
 mod limits;
@@ -29,7 +30,7 @@ const DATABASE: &str = "../../../db.sql";
 const ATTEMPTS: usize = 16;
 
 /// Puts a container that starts in `directory` into the cgroup of its pod, if the pod has limits.
-/// Returns the runtime's configuration if it has changed.
+/// Returns a changed configuration of the runtime.
 ///
 /// # Errors
 /// A limit cannot be set; the container does not start then.
@@ -61,7 +62,8 @@ pub fn confine(config: &[u8], directory: &Path) -> Result<Option<Vec<u8>>> {
     Ok(Some(config.to_string().into_bytes()))
 }
 
-/// Returns the ID of a container's pod, and podman's record of it; `None` for one in no pod.
+/// Returns the ID of a container's pod, and podman's record of the pod; `None` for a container in
+/// no pod.
 fn pod_of(database: &Path, container: &str) -> Result<Option<(String, String)>> {
     let database = Database::open(database)?;
     let column = |table: &str, id: &str, column: usize| -> Result<Option<String>> {
@@ -85,8 +87,8 @@ fn settings(record: &str) -> Result<Vec<Setting>> {
     }
 }
 
-/// Returns the cgroup of a container: the configured one, if it is below one of the pod's, else one
-/// below the user's, of which the process `own` is a part.
+/// Returns the cgroup of a container: the configured one, if that is below a cgroup of the pod,
+/// else one below the user's cgroup, to which the process of `own` belongs.
 fn place(config: &Value, own: &str, pod: &str, container: &str) -> Result<String> {
     let configured = config["linux"]["cgroupsPath"].as_str().unwrap_or_default();
     if let Some((above, _)) = configured.rsplit_once('/')

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Work for each user that runs a podman of the user's. Such a podman takes as long as the user likes, whose files it
-//! reads: it does not hold up those of root, and of other users only where several users hang.
+//! Work for each user that runs a podman of the user's. Such a podman reads files of the user, and therefore takes
+//! any time: it does not delay the podman of root, and delays those of other users only if several users hang.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;

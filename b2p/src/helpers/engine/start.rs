@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `b2p containers-start`: starts at boot the containers whose restart policy asks for it.
+//! `b2p containers-start`: starts at boot the containers whose restart policy requests the start.
 //!
 //! podman's own service for this is `podman start --all --filter restart-policy=always`
-//! (podman-restart.service(8)); this one does the same for every user. `unless-stopped` is for
-//! containers that ran when the machine ended. podman forgets at the first start after a boot
-//! which ones a person has stopped, but their times show it: a container that was stopped has
-//! a time of its end after that of its start; one that ran until the machine ended has not,
-//! because neither a power cut nor `b2p containers-stop` lets podman record an end.
+//! (podman-restart.service(8)); this helper does the same for every user. `unless-stopped` is for
+//! containers that ran when the machine ended. podman forgets at the first start after a boot which
+//! containers a person has stopped, but their times show the stop: a container that was stopped has
+//! a time of its end after that of its start; one that ran until the machine ended has not, because
+//! neither a power cut nor `b2p containers-stop` lets podman record an end.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ const QUERY_LIMIT: Duration = Duration::from_secs(120);
 /// Limit for the start of all containers of a user.
 const START_LIMIT: Duration = Duration::from_secs(900);
 
-/// Line that podman prints for each container. The last field is the unit that it belongs to, if any.
+/// Line that podman prints for each container. The last field is the unit of the container, if any.
 const FORMAT: &str = "{{.ID}} {{.State.StartedAt.UnixMilli}} {{.State.FinishedAt.UnixMilli}} {{.HostConfig.RestartPolicy.Name}} {{.Name}} {{index .Config.Labels \"PODMAN_SYSTEMD_UNIT\"}}";
 
 /// A container that is due.
@@ -98,16 +98,15 @@ fn run_podman(user: &PodmanUser, args: &[&str], limit: Duration) -> Result<Strin
     }
 }
 
-/// Returns the error lines of podman's output: `podman start` also prints the ids of the
-/// containers that it has started. podman marks errors by their text alone.
+/// Returns the error lines of podman's output: `podman start` also prints the ids of the started
+/// containers. podman marks errors by their text alone.
 fn error_lines(output: &str) -> Option<String> {
     let lines = output.lines().filter_map(|l| l.strip_prefix("Error: "));
     let lines: Vec<&str> = lines.collect();
     (!lines.is_empty()).then(|| lines.join("; "))
 }
 
-/// Reads a line of [`FORMAT`]; returns the container if it is due. One that belongs to a unit is the unit's to
-/// start.
+/// Reads a line of [`FORMAT`]; returns a container that is due. A container of a unit is started by the unit.
 fn parse_due(line: &str) -> Option<Container> {
     let mut fields = line.splitn(6, ' ');
     let id = fields.next().filter(|id| is_id(id))?;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The step between podman and conmon (`conmon_path` in containers.conf).
 //!
-//! conmon warns of each line that it cannot add to a log on a full disk, by a message to
-//! `/dev/log`, also of those that are left in the pipe of a container that was killed. podman waits five
-//! seconds for conmon's end (libpod, `waitForExitFileAndSync`), and 65,536 empty lines take
-//! longer: `podman rm -f` of the container that has filled the disk fails. The watch over the store says
-//! that it is full. podman passes its own level on, and has no setting for conmon's.
+//! conmon warns of each line that it cannot add to a log on a full disk, by a message to `/dev/log`,
+//! also of the lines that are left in the pipe of a killed container. podman waits five seconds for
+//! conmon's end (libpod, `waitForExitFileAndSync`), and 65,536 empty lines take longer: `podman rm -f`
+//! of the container that has filled the disk fails. The watch over the store reports a full store.
+//! podman passes its own level on, and has no setting for conmon's.
 //!
 //! The output of a unit's container is added to the machine's log as well, by the path that journald would have:
 //! `journalctl -u` shows it. podman's own log remains, from which `podman logs` reads.
@@ -27,7 +27,7 @@ const ERROR: &str = "error";
 const LOG: &str = "-l";
 
 /// Executes conmon with the arguments of this process, of which the last `count` are conmon's;
-/// returns the exit status if it cannot.
+/// returns the exit status of a failure.
 pub fn main(count: usize) -> i32 {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
     let mut arguments = arguments.split_off(arguments.len().saturating_sub(count));
@@ -42,8 +42,8 @@ pub fn main(count: usize) -> i32 {
     1
 }
 
-/// Replaces conmon's own level, and none that it passes to another program
-/// (`--exit-command-arg --log-level --exit-command-arg warning`).
+/// Replaces conmon's own level, and no level in arguments for another program (`--exit-command-arg
+/// --log-level --exit-command-arg warning`).
 fn make_quiet(arguments: &mut [OsString]) {
     for at in 1..arguments.len() {
         if arguments[at - 1] == OPTION && arguments[at] == WARNING {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `b2p start-hook`: prepares each container that starts. podman runs it as a hook of its stage
-//! `precreate` (oci-hooks(5)): it reads the runtime's configuration from standard input, and writes it, changed or not, to
+//! `b2p start-hook`: prepares each container that starts. podman runs the helper as a hook of its stage `precreate`
+//! (oci-hooks(5)): the hook reads the runtime's configuration from standard input, and writes it, changed or not, to
 //! standard output.
 //!
-//! Policy is the administrator's, so that [`apparmor`] is for the containers of root. Limits of
-//! pods hold for root by podman itself, so that [`pods`] is for those of users.
+//! Policy is the administrator's, so [`apparmor`] is for the containers of root. podman itself sets
+//! limits of root's pods, so [`pods`] is for the pods of users.
 
 use std::io::{Read, Write, stdin, stdout};
 

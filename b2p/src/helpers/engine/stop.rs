@@ -57,7 +57,7 @@ const MAX_NAME: usize = 64;
 struct Found {
     pid: i32,
     conmon: i32,
-    /// User whose container it is.
+    /// User of the container.
     uid: u32,
 }
 
@@ -144,10 +144,11 @@ fn in_order(mut found: Vec<Found>) -> (Vec<Found>, Vec<Found>) {
     })
 }
 
-/// Sends a container its stop signal, unless it has been sent it. Returns false if no descriptor is left for a
-/// process that lives.
+/// Sends a container its stop signal, unless this was done before. Returns false if no descriptor is left for
+/// a process that lives.
 fn signal_once(signalled: &mut Signalled, pid: i32, describe: impl FnOnce() -> Container) -> bool {
-    // A pid is used again, but not while the descriptor of its process shows that it lives.
+    // A pid is used again, but not while the descriptor of its process shows that the process
+    // lives.
     if signalled.get(&pid).is_some_and(|(_, fd)| !ready(&[fd], 0)) {
         return true;
     }
@@ -165,11 +166,11 @@ fn signal_once(signalled: &mut Signalled, pid: i32, describe: impl FnOnce() -> C
 
 /// Mounts `b2p` over /usr/bin/podman (mount(2), `MS_BIND`) for the rest of this boot.
 ///
-/// The exit command of each conmon is `/usr/bin/podman container cleanup`: it would restart the
-/// container, or record its end. conmon runs it by its path when the container has ended, and
-/// takes no notice of its exit status; so another program at that path is enough, and no file
-/// of podman's, in memory or on the data disk, is changed. `b2p` under the name podman is
-/// [`podman_cover`]. A podman that runs already continues.
+/// The exit command of each conmon is `/usr/bin/podman container cleanup`, which would restart the
+/// container, or record its end. conmon runs the command by its path when the container has ended,
+/// and ignores the exit status; so another program at that path is enough, and no file of podman's,
+/// in memory or on the data disk, is changed. `b2p` under the name podman is [`podman_cover`]. A
+/// podman that runs already continues.
 fn cover_podman() -> nix::Result<()> {
     let none = None::<&str>;
     mount(Some(B2P), PODMAN, none, MsFlags::MS_BIND, none)
@@ -190,7 +191,7 @@ fn running(proc: &Path, machine: &Machine) -> Vec<Found> {
         comm_and_parent(&stat).map(|(_, parent)| parent)
     };
     let parents: Vec<(i32, i32)> = pids.filter_map(|pid| Some((pid, parent(pid)?))).collect();
-    // Each parent is looked at once, however many children it has.
+    // Each parent is examined once, with any number of children.
     let mut conmons: HashMap<i32, Option<u32>> = HashMap::new();
     let mut found = Vec::new();
     for (pid, conmon) in parents {
@@ -206,7 +207,7 @@ fn running(proc: &Path, machine: &Machine) -> Vec<Found> {
 }
 
 /// Returns true if both processes are in one mount namespace (mount_namespaces(7)), as a conmon and
-/// the exit command that it runs are. The processes of a container are in another.
+/// its exit command are. The processes of a container are in another.
 fn shares_mounts(proc: &Path, pid: i32, conmon: i32) -> bool {
     let namespace = |pid: i32| fs::read_link(proc.join(format!("{pid}/ns/mnt"))).ok();
     let own = namespace(pid);

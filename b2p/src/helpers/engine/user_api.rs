@@ -2,11 +2,11 @@
 //! `b2p podman-user`: the API service of a user's own podman, as the user, on the socket that PID 1
 //! holds.
 //!
-//! podman of a user who has no pause process makes one, which holds the user's namespaces. If
-//! another podman of the user makes it at the same moment, the first one may close the socket
-//! that it was given and end with status 125 (pkg/rootless/rootless_linux.c, `reexec_userns_join`).
-//! With a pause process it joins the namespaces before it does anything else. So the process is
-//! made first, by a podman without a socket, for which the race is harmless.
+//! podman of a user without a pause process makes one, which holds the user's namespaces. If
+//! another podman of the user makes one at the same moment, the first may close its inherited
+//! socket and end with status 125 (pkg/rootless/rootless_linux.c, `reexec_userns_join`). With a
+//! pause process, podman first joins the namespaces. So the pause process is made beforehand, by a
+//! podman without a socket, for which the race is harmless.
 
 use std::fs;
 use std::io;
@@ -26,7 +26,7 @@ const MAX_PID_BYTES: u64 = 32;
 /// Variables that describe the socket (sd_listen_fds(3)).
 const LISTEN: [&str; 2] = ["LISTEN_FDS", "LISTEN_PID"];
 
-/// Becomes podman; returns the exit status if it cannot.
+/// Executes podman; returns the exit status of a failure.
 pub fn main() -> i32 {
     let passwd = sys::files::read_text("/etc/passwd").unwrap_or_default();
     let Some(user) = PodmanUser::with_uid(&passwd, getuid().as_raw()) else {

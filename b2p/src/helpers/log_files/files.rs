@@ -40,7 +40,7 @@ impl Bounds {
     }
 }
 
-/// Storage of the journal: a file that is appended to, and rotated when it is full.
+/// Storage of the journal: a file to which lines are appended, rotated when full.
 pub trait Disk {
     /// Appends as much as there is room for, and returns the number of bytes.
     ///

@@ -30,8 +30,8 @@ pub struct Journal<D> {
     disk: D,
     bounds: Bounds,
     boot: Boot,
-    /// Complete lines for the current file. The first may be the rest of a line of which the
-    /// disk took only a part, so nothing but what was written is ever removed.
+    /// Complete lines for the current file. The first may be the rest of a line of which the disk
+    /// took only a part, so only written bytes are ever removed.
     buffer: Vec<u8>,
     /// Size of the current file, in bytes.
     size: u64,
@@ -41,12 +41,11 @@ pub struct Journal<D> {
     next: u64,
     /// Sequence number after the last record that was offered.
     seen: u64,
-    /// Number of records since `next` that the disk did not take, without the warnings
-    /// about it.
+    /// Number of records since `next` that the disk did not take, without the warnings of the loss.
     refused: u64,
     /// The last failure of the disk.
     failure: Option<io::Error>,
-    /// Time at which the buffer is written; `None` while it is empty.
+    /// Time at which the buffer is written; `None` while the buffer is empty.
     due: Option<u64>,
     /// Pause after the next failure, in milliseconds.
     retry: u64,
@@ -118,8 +117,8 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    /// Writes and rotates where that helps; returns true if `length` bytes can be taken.
-    /// The buffer belongs to the current file as a whole, so it is empty at a rotation.
+    /// Writes and rotates where that helps; returns true if `length` bytes can be taken. The buffer
+    /// belongs to the current file as a whole, and is empty at a rotation.
     fn make_room(&mut self, length: usize, now: u64) -> bool {
         if self.buffer.len() + length > MAX_BUFFER {
             self.write(now);
@@ -205,7 +204,7 @@ impl<D: Disk> Journal<D> {
     /// Writes everything and waits until it is on the disk.
     ///
     /// # Errors
-    /// The disk does not take all of it, or fsync(2) fails.
+    /// The disk does not take all data, or fsync(2) fails.
     pub fn close(&mut self, now: u64) -> io::Result<()> {
         self.paused_until = 0;
         self.write(now);

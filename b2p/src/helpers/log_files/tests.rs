@@ -18,7 +18,7 @@ const NAME: &str = "helpers::log_files::tests::child";
 #[ignore = "the program that the other tests run"]
 fn child() {
     let dir = std::env::var_os(testing::DIR).expect("run by a test");
-    // SAFETY: `Running::start` has put it there, for this function alone.
+    // SAFETY: `Running::start` has put the descriptor there, for this function alone.
     let ring = unsafe { OwnedFd::from_raw_fd(3) };
     let bounds = Bounds::DEFAULT;
     let (folder, size) = Folder::open(Path::new(&dir), bounds).expect("it opens");

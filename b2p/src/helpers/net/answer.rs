@@ -138,7 +138,7 @@ fn classless_is_cut(options: &Options, whole: bool) -> bool {
     !whole && options.get(121).is_some()
 }
 
-/// Returns why no lease may have this route, whatever the networks of the machine are.
+/// Returns the reason why no lease may have this route, with any networks of the machine.
 fn refusal(route: &Route, own: Ipv4Addr) -> Option<String> {
     if route.prefix > 0
         && let Some(range) = ranges::overlapping(&route.to())
@@ -158,7 +158,7 @@ fn refusal(route: &Route, own: Ipv4Addr) -> Option<String> {
 }
 
 /// Reads routes (RFC 3442): prefix length, the bytes of the network that it covers, gateway.
-/// Returns those before anything malformed, and true if nothing is.
+/// Returns the routes before the first malformed one, and true if there is none.
 fn classless_routes(mut data: &[u8]) -> (Vec<Route>, bool) {
     let mut routes = Vec::new();
     while !data.is_empty() {
@@ -187,8 +187,8 @@ fn classless_route(data: &[u8]) -> Option<(Route, &[u8])> {
     Some((route, rest))
 }
 
-/// Reads option 33 (RFC 2132, 5.8): destination and router. The class of a destination tells its
-/// prefix, unless it is a single address.
+/// Reads option 33 (RFC 2132, 5.8): destination and router. The class of a destination gives its
+/// prefix, unless the destination is a single address.
 fn static_routes(options: &mut Options) -> Vec<Route> {
     let data = options.get(33).unwrap_or_default().to_vec();
     if !data.len().is_multiple_of(8) {
@@ -268,7 +268,7 @@ fn mtu(options: &mut Options) -> Option<u16> {
     Some(mtu)
 }
 
-/// Returns the times of a lease; where the server sends none, renewal is due after half of it
+/// Returns the times of a lease; where the server sends none, renewal is due after half of the time
 /// and rebinding after seven eighths (RFC 2131, 4.4.5).
 fn times(options: &mut Options) -> Times {
     let mut seconds = |code| options.fixed(code).map(u32::from_be_bytes);

@@ -2,11 +2,11 @@
 //! Routing rules that keep the private networks of bridges on the bridges.
 //!
 //! In the main table, a route into a part of a bridge's network would take precedence over the bridge's
-//! own: that of a card whose lease has a smaller network, or of a prefix that a router advertises as on the
-//! link, which may have any length (RFC 4861, 4.6.2). What the machine sends to its containers, and to
-//! the ports that they publish, would go to a neighbour. Each bridge has a table with the routes to its
-//! networks alone, which is looked up first. Networks with public addresses are left out: a card may have
-//! a part of them.
+//! own: the route of a card whose lease has a smaller network, or of a prefix that a router advertises as
+//! on the link, which may have any length (RFC 4861, 4.6.2). Packets of the machine to its containers, and
+//! to published ports, would reach a neighbour. Each bridge has a table with the routes to its networks
+//! alone, which is looked up first. Networks with public addresses are left out: a card may have a part of
+//! them.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Bridges of containers beside the cards: what a lease must not reach into, where podman's default
-//! network is, and which of their networks overlap.
+//! Bridges of containers beside the cards: the limits of a lease, the place of podman's default
+//! network, and overlaps of networks.
 
 use log::{error, info};
 
@@ -13,7 +13,7 @@ use super::vetting::Surroundings;
 use super::{Service, firewall, neighbours, podman_conf, routes};
 
 impl Service {
-    /// Tells every card what its lease must not reach into.
+    /// Gives every card the networks and servers that its lease must not reach into.
     pub(super) fn confine_leases(&mut self) {
         let names: Vec<_> = self.cards.iter().map(Card::name).collect();
         let all: Vec<_> = firewall::addresses().collect();
@@ -46,7 +46,7 @@ impl Service {
         self.follow(changed);
     }
 
-    /// Moves podman's default network out of the cards' way before podman makes it.
+    /// Moves podman's default network out of the cards' way before podman makes the bridge.
     fn watch_overlap(&mut self, bridges: &[Reached]) {
         let taken = self.reached();
         let next = overlap::choose(self.default_network, &taken);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One network card: its sockets, its DHCP client, and the lease that is set on it.
+//! One network card: its sockets, its DHCP client, and the lease that is set on the card.
 
 mod setting;
 
@@ -42,7 +42,7 @@ pub struct Card {
     granted: Option<Lease>,
     /// Time of that.
     granted_at: Millis,
-    /// The part of it that is set on the card.
+    /// The part of the lease that is set on the card.
     applied: Option<Lease>,
     /// Networks and servers that the lease must not reach into.
     around: Surroundings,
@@ -52,9 +52,9 @@ pub struct Card {
     refused: BTreeSet<String>,
     /// Reason why the address that the server has granted is not set.
     conflict: Option<String>,
-    /// Carrier when it was last read.
+    /// Carrier at the last reading.
     carrier: Carrier,
-    /// MTU before a lease changed it.
+    /// MTU before the change by a lease.
     original_mtu: Option<i32>,
     /// Name servers that routers advertise.
     advertised: Servers,
@@ -158,8 +158,8 @@ impl Card {
         }
     }
 
-    /// Returns the name servers that routers advertise, without those in the networks of `bridges`; one with
-    /// a link-local address has the card's name with it (RFC 4007, 11).
+    /// Returns the name servers that routers advertise, without those in the networks of `bridges`; a
+    /// link-local address has the card's name appended (RFC 4007, 11).
     #[must_use]
     pub fn advertised_dns(&self, bridges: &BridgeNetworks) -> Vec<String> {
         let name = |a: std::net::Ipv6Addr| match a.is_unicast_link_local() {
@@ -200,7 +200,8 @@ impl Card {
         })
     }
 
-    /// Returns this card as the other cards see it, if it has a lease or a static address.
+    /// Returns the facts about this card for other cards, if this card has a lease or a static
+    /// address.
     #[must_use]
     pub fn neighbour(&self) -> Option<Neighbour> {
         let lease = self.granted.clone().or(self.fixed.clone())?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Kernel settings of a network card (ip-sysctl.rst). They are set on each card as it is found and
-//! on nothing else: `init/src/sysctl.rs` sets what every other interface has, such as a bridge or
-//! a veth of containers.
+//! Kernel settings of a network card (ip-sysctl.rst). The service sets these on each new card and
+//! on no other interface: `init/src/sysctl.rs` has the settings of other interfaces, such as a
+//! bridge or a veth of containers.
 
 use std::fs;
 use std::path::Path;
@@ -53,7 +53,8 @@ pub fn hear_routers(name: &str, hears: bool) {
     );
 }
 
-/// Removes all addresses and routes of IPv6 from the card `name`. It has a link-local address again at once.
+/// Removes all addresses and routes of IPv6 from the card `name`. The card has a link-local address again at
+/// once.
 pub fn flush_ipv6(name: &str) {
     for value in ["1", "0"] {
         write(

@@ -16,8 +16,8 @@ pub struct Carrier {
 }
 
 impl Carrier {
-    /// Returns whether the carrier was lost since, and whether it came up since. Both are
-    /// true for one that was lost and came up between the two readings.
+    /// Returns two values: true if the carrier was lost since, and true if the carrier is up again
+    /// since. Both are true after a loss and a return between the two readings.
     #[must_use]
     pub fn changes_to(&self, later: &Carrier) -> (bool, bool) {
         let lost = self.up && (!later.up || self.down_count != later.down_count);

@@ -167,8 +167,8 @@ impl Client {
         }
     }
 
-    /// Returns true if the last request was to a server that is not this one. Any server may refuse what is
-    /// asked of all of them (RFC 2131, 4.3.2).
+    /// Returns true if the last request was to another server. Any server may refuse a request to all
+    /// servers (RFC 2131, 4.3.2).
     fn is_another(&self, server: Ipv4Addr) -> bool {
         let asked = match (&self.state, &self.lease) {
             (State::Requesting(offer), _) => offer.server,

@@ -5,16 +5,16 @@
 //! A machine that forwards for its containers is a router: a neighbour that sends it packets
 //! for 10.88.0.2 reaches every port of that container, published or not, and the name server
 //! on the bridge; netavark leaves that open. Therefore packets that arrive by a card for the private
-//! network of a bridge are dropped, before published ports are looked up: packets for those,
-//! and answers to containers, have an address of the card as their destination by then. The
-//! rules exist only while there are such bridges, so a machine without containers loads no
-//! driver for them. `b2p.routed=on` turns them off.
+//! network of a bridge are dropped, before published ports are looked up: packets for published
+//! ports, and answers to containers, have an address of the card as their destination by then. The
+//! rules exist only while there are such bridges, so a machine without containers loads no driver
+//! for them. `b2p.routed=on` turns them off.
 //!
 //! A container that is taken over would guess at the machine's ssh server, or keep it busy. New
-//! packets for it that arrive by a bridge are dropped where they would be delivered to the
-//! machine (hook `input`): ssh to other hosts, and to containers, is forwarded and stays. The rule
-//! is set with the first bridge and names no bridge, so that one that is made later is never without
-//! it. `b2p.container_ssh=on` turns it off.
+//! packets for that server that arrive by a bridge are dropped at the delivery to the machine (hook
+//! `input`): ssh to other hosts, and to containers, is forwarded and stays. The rule is set with the
+//! first bridge and names no bridge, so that the rule holds for later bridges from the start.
+//! `b2p.container_ssh=on` turns the rule off.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -63,10 +63,10 @@ impl Firewall {
         }
     }
 
-    /// Brings the rules up to date. netavark removes a bridge with its last container and
-    /// makes it again for the next one: rules for a network that is gone stay until there is a
-    /// new network, so that not every container costs two runs of nft. Returns true if the line of
-    /// [`Firewall::failure`] is another one now.
+    /// Brings the rules up to date. netavark removes a bridge with its last container and makes a
+    /// bridge again for the next one: rules for a removed network stay until there is a new
+    /// network, so that not every container costs two runs of nft. Returns true if the line of
+    /// [`Firewall::failure`] has changed.
     pub fn update(&mut self, cards: &[&str]) -> bool {
         let current = match self.routed {
             true => BTreeSet::new(),
@@ -112,7 +112,7 @@ fn failure(why: &Error) -> String {
     format!("containers are not kept apart from other machines and ssh: {why}")
 }
 
-/// Address, with its interface before it and its prefix length after it.
+/// Interface, address, and prefix length.
 type Assigned = (String, IpAddr, u8);
 
 /// Returns every address of the machine.
@@ -131,8 +131,8 @@ pub fn addresses() -> impl Iterator<Item = Assigned> {
     })
 }
 
-/// Returns true for a bridge that has no card in it, as those of container networks; false for one
-/// with a card, `None` for other interfaces.
+/// Returns true for a bridge without a card, such as those of container networks; false for a
+/// bridge with a card, `None` for other interfaces.
 fn has_no_card(name: &str, cards: &[&str]) -> Option<bool> {
     let ports = Path::new(SYS_CLASS_NET).join(name).join("brif");
     let has_card = || cards.iter().any(|card| ports.join(card).exists());
@@ -146,8 +146,8 @@ fn private_networks(cards: &[&str]) -> BTreeSet<Prefix> {
     sys::sort::inserted(networks.filter(|network| is_private(&network.first)))
 }
 
-/// Returns name and network of every bridge that has an address and no card in it. Every interface
-/// has the link-local network.
+/// Returns name and network of every bridge that has an address and no card. The link-local
+/// network, which every interface has, is left out.
 pub fn bridge_networks(all: impl Iterator<Item = Assigned>, cards: &[&str]) -> Vec<Reached> {
     let is_link_local = |addr: &IpAddr| match addr {
         IpAddr::V4(_) => false,
@@ -211,7 +211,7 @@ pub fn is_private(addr: &IpAddr) -> bool {
 }
 
 /// Returns the rules in nft's language; none without a card or a network. Where a network overlaps a
-/// card's, the card's own addresses in it are the machine's.
+/// card's, the card's own addresses in that network are the machine's.
 fn rules(cards: &[&str], own: &[IpAddr], networks: &BTreeSet<Prefix>) -> String {
     if cards.is_empty() || networks.is_empty() {
         return String::new();

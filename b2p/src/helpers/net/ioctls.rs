@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Routes and MTU of an interface, by the ioctls of netdevice(7): they do all that is needed
-//! here in a tenth of the code that rtnetlink takes.
+//! Routes and MTU of an interface, by the ioctls of netdevice(7), which suffice here with a tenth
+//! of the code that rtnetlink takes.
 #![expect(unsafe_code, reason = "ioctl(2) on ifreq and rtentry")]
 
 use std::io;

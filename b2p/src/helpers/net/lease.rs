@@ -23,7 +23,7 @@ pub struct Lease {
     pub mtu: Option<u16>,
     /// Name of this machine, if the server sent a valid one.
     pub hostname: Option<String>,
-    /// Server that granted the lease; renewals are sent to it.
+    /// Server that granted the lease and gets the renewals.
     pub server: Ipv4Addr,
     /// Times of renewal and expiry.
     pub times: Times,
@@ -47,7 +47,7 @@ impl Lease {
     }
 }
 
-/// Times of a lease, in seconds since it was granted (RFC 2131, 4.4.5).
+/// Times of a lease, in seconds since the grant (RFC 2131, 4.4.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
     /// T1: the server that granted the lease is asked.
@@ -84,7 +84,7 @@ impl Network {
         Network::new(addr, self.prefix) == *self
     }
 
-    /// Returns true if `other` is this network or a part of it.
+    /// Returns true if `other` is this network or a part of this network.
     #[must_use]
     pub fn covers(&self, other: &Network) -> bool {
         self.prefix <= other.prefix && self.contains(other.first)

@@ -2,9 +2,9 @@
 //! `b2p net`, the network service: a process of its own, so that PID 1 never parses
 //! data from the network.
 //!
-//! The service brings up every Ethernet card, now and when one appears, gives it its static
-//! address or keeps a DHCP lease for it, and writes resolv.conf. It sleeps in poll(2) between
-//! events; an idle machine is not woken.
+//! The service brings up every Ethernet card, at its start and when a card appears, sets the static
+//! address or keeps a DHCP lease of each card, and writes resolv.conf. Between events the service
+//! sleeps in poll(2); an idle machine is not woken.
 
 pub mod answer;
 mod bridge_networks;
@@ -70,13 +70,13 @@ use router_limit::RouterLimit;
 use stale_api::StaleApi;
 use start::kernel_hostname;
 
-/// Time after a first message within which further ones are handled together with it.
+/// Time after a first message within which further ones are handled together with the first.
 const COALESCE: Duration = Duration::from_millis(50);
 
 /// Reads of a netlink socket after which the messages are taken for an endless stream.
 const MAX_READS: usize = 1024;
 
-/// Runs until it is killed.
+/// Runs until a signal ends the process.
 pub fn main(args: &[String]) -> ! {
     let plan = Plan::parse(args).unwrap_or_else(|e| {
         println!("{e}");
@@ -91,9 +91,9 @@ pub fn main(args: &[String]) -> ! {
     }
 }
 
-/// The cards of the machine, and what follows from them.
+/// The cards of the machine, and the state that follows from them.
 struct Service {
-    /// A card follows the first plan that covers it.
+    /// The plans; a card follows the first plan that covers it.
     plans: Vec<Plan>,
     hostname: String,
     /// Name and index of every card that the kernel has, planned or not.
@@ -182,7 +182,7 @@ impl Service {
         self.follow(changed);
     }
 
-    /// Sets what every card has, also one without a plan, before it is up.
+    /// Makes the settings of every card, also of a card without a plan, before the card is up.
     fn prepare(&mut self, name: &str, index: u32) {
         card_settings::apply(name, index);
         self.router_limit.forget(name);
@@ -233,12 +233,12 @@ impl Service {
         }
         let advertisements = drain(links);
         routes.map(drain);
-        // The timer never expires: it is readable only if the clock was set.
+        // The timer never expires, and is readable only if the clock was set.
         self.work(clock.wait().is_ok(), &advertisements);
         Ok(())
     }
 
-    /// Lets each card handle what has arrived.
+    /// Lets each card handle its messages.
     fn work(&mut self, clock_set: bool, advertisements: &[router::Advertisement]) {
         if clock_set && self.cards.iter().any(Card::has_lease) {
             info!("network: the clock was set; leases are asked for again");
@@ -272,7 +272,7 @@ impl Service {
             })
     }
 
-    /// Brings up to date what depends on the addresses, if they changed.
+    /// After a change of addresses, updates the state that depends on them.
     fn follow(&mut self, changed: bool) {
         if !changed {
             return;
@@ -287,8 +287,8 @@ impl Service {
             .flat_map(|card| card.advertised_dns(&self.bridge_networks));
         let dns: Vec<_> = leased.chain(advertised).collect();
         let domains: Vec<_> = self.cards.iter().flat_map(Card::domains).collect();
-        // A lease without DNS must not take away what another program provided; what this
-        // service provided, it does.
+        // A lease without DNS must not remove name servers of another program, but removes those of
+        // this service.
         if dns.is_empty() && !self.resolv_is_ours {
             return;
         }
@@ -310,7 +310,7 @@ impl Service {
         }
     }
 
-    /// Takes the name that DHCP has for the machine, if it still has the default name.
+    /// Takes the name that DHCP has for the machine, if the machine still has the default name.
     fn adopt_hostname(&self) {
         let Some(name) = self.cards.iter().find_map(Card::hostname) else {
             return;
@@ -347,8 +347,8 @@ fn clock_set_timer() -> io::Result<TimerFd> {
     Ok(timer)
 }
 
-/// Reads all messages and returns what routers advertised. What the messages say of links is
-/// not needed: sysfs is read after each.
+/// Reads all messages and returns the advertisements of routers. The content of messages about
+/// links is not needed: sysfs is read after each.
 fn drain(fd: &OwnedFd) -> Vec<router::Advertisement> {
     let mut advertisements = Vec::new();
     let mut bytes = [0; 8192];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Names in DHCP options. They are written to resolv.conf and into the kernel as they are, and the
-//! server is not trusted to write anything else there. Pure.
+//! Names in DHCP options. The names are written unchanged to resolv.conf and into the kernel, and
+//! the server is not trusted to write anything else there. Pure.
 
 use super::options::Options;
 
@@ -79,7 +79,7 @@ fn search_list(data: &[u8]) -> Option<Vec<String>> {
     (!names.is_empty()).then_some(names)
 }
 
-/// Returns the name at `start` and the position after it.
+/// Returns the name at `start` and the position after the name.
 fn compressed_name(data: &[u8], start: usize) -> Option<(String, usize)> {
     let (mut at, mut next) = (start, None);
     let mut labels: Vec<&[u8]> = Vec::new();

@@ -40,7 +40,7 @@ pub struct Address {
     pub prefix: u8,
     /// Lifetime in seconds; `u32::MAX` is for ever.
     pub seconds: u32,
-    /// Metric of the route to its network: it orders two cards in one network.
+    /// Metric of the route to its network, which orders two cards in one network.
     pub metric: u32,
 }
 
@@ -113,7 +113,7 @@ pub fn limited(index: u32) -> io::Result<Vec<(Ipv4Addr, u8)>> {
     }
 }
 
-/// Reads ifaddrmsg (family, prefix, flags, scope, card) and the attributes after it.
+/// Reads ifaddrmsg (family, prefix, flags, scope, card) and the attributes that follow.
 fn limited_of(payload: &[u8], index: u32) -> Option<(Ipv4Addr, u8)> {
     let (head, mut attributes) = payload.split_first_chunk::<8>()?;
     let of_card = u32::from_ne_bytes([head[4], head[5], head[6], head[7]]) == index;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Options of a DHCP message (RFC 2131, 4.1; RFC 2132). An option that is longer than 255 bytes
-//! comes in several instances, which are one value together (RFC 3396), and a server that lacks
-//! space uses the fields `file` and `sname` as well (option 52). Pure.
+//! Options of a DHCP message (RFC 2131, 4.1; RFC 2132). An option that is longer than 255 bytes has
+//! several instances, which are one value together (RFC 3396), and a server that lacks space uses
+//! the fields `file` and `sname` as well (option 52). Pure.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,7 +15,7 @@ const PAD: u8 = 0;
 const END: u8 = 255;
 const OVERLOAD: u8 = 52;
 
-/// The options, and what of them could not be read.
+/// The options, and the faults of unreadable ones.
 #[derive(Debug, Default)]
 pub struct Options {
     values: BTreeMap<u8, Vec<u8>>,
@@ -71,7 +71,7 @@ impl Options {
         }
     }
 
-    /// Records that an option is not used as it is.
+    /// Records that an option is not used unchanged.
     pub fn fault(&mut self, code: u8, what: &str) {
         self.faults.push(format!("option {code} {what}"));
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Networks of containers that overlap a card's, of IPv4 and of IPv6. Pure.
 //!
-//! A bridge's route to its network takes precedence over the card's, and neighbours in the part that
-//! both have are then out of reach. podman's default network is moved before podman makes it. For
-//! any other, a degraded line says what overlaps, and the machine itself stays reachable
+//! A bridge's route to its network takes precedence over the card's, and neighbours in the common
+//! part are then out of reach. podman's default network is moved before podman makes the bridge. For
+//! any other, a degraded line names the overlap, and the machine itself stays reachable
 //! (`rules::OwnNetwork`).
 
 use std::net::Ipv4Addr;
@@ -12,8 +12,8 @@ use super::lease::Network;
 use super::prefix::Prefix;
 use crate::common::podman_defaults;
 
-/// podman's default network, which it has without `default_subnet` (containers.conf(5)), and what it
-/// has where that overlaps a card's network. None is in the ranges of `podman network create`.
+/// podman's default network without `default_subnet` (containers.conf(5)), and the replacements
+/// where that network overlaps a card's. None is in the ranges of `podman network create`.
 const CANDIDATES: &[Network] = &[
     Network::new(Ipv4Addr::new(10, 88, 0, 0), 16),
     Network::new(Ipv4Addr::new(10, 87, 0, 0), 16),
@@ -31,7 +31,7 @@ pub const DEFAULT_BRIDGE: &str = "podman0";
 /// A network that an interface leads to.
 pub type Reached = (String, Prefix);
 
-/// Returns podman's default network: the current one as long as nothing overlaps it.
+/// Returns podman's default network: the current one unless a network overlaps it.
 #[must_use]
 pub fn choose(current: Network, taken: &[Reached]) -> Network {
     let overlaps = |net: &Network, other: &Prefix| other.overlaps(&Prefix::from(*net));
@@ -69,7 +69,7 @@ pub fn lines(bridges: &[Reached], cards: &[Reached], next: Network) -> Vec<Strin
     lines
 }
 
-/// Returns the `default_subnet` of containers.conf(5) if it is one that this service sets, else
+/// Returns the `default_subnet` of containers.conf(5) if this service has set that value, else
 /// podman's own default.
 #[must_use]
 pub fn subnet_of(text: &str) -> Network {
@@ -123,7 +123,7 @@ mod tests {
                 &["10.0.0.0/8", "172.16.0.0/12"],
                 "192.168.88.0/24",
             ),
-            // One that is free is kept: containers have addresses in it.
+            // A free network is kept: containers have addresses in it.
             ("10.87.0.0/16", &["10.0.2.0/24"], "10.87.0.0/16"),
             ("10.87.0.0/16", &["10.87.1.0/24"], "10.88.0.0/16"),
             ("10.88.0.0/16", &["0.0.0.0/0"], "10.88.0.0/16"),

@@ -4,8 +4,8 @@
 //! A bridge of containers may get a network that overlaps the card's: the kernel's route for the
 //! bridge then takes precedence, and answers to neighbours leave by the bridge. Each card has a table
 //! with the route to its own network. Packets from the card's own address to its network use this
-//! table, so that who reaches the machine by the card gets its answers by the card, whatever bridges
-//! there are. While a bridge overlaps, so do packets to the servers of the lease.
+//! table, so that a client on the card gets its answers by the card, with any bridges. While a bridge
+//! overlaps, so do packets to the servers of the lease.
 
 use std::net::Ipv4Addr;
 

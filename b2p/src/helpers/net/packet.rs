@@ -22,7 +22,7 @@ const MIN_SIZE: usize = 300;
 /// A message of the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientMessage {
-    /// Transaction that it belongs to.
+    /// Transaction that the message belongs to.
     pub xid: u32,
     /// Hardware address of the card.
     pub mac: [u8; 6],
@@ -34,7 +34,7 @@ pub struct ClientMessage {
     pub requested_addr: Option<Ipv4Addr>,
     /// Server whose offer is taken (option 54).
     pub server: Option<Ipv4Addr>,
-    /// Name of the machine, for servers that put it into the DNS (option 12).
+    /// Name of the machine, for servers that put the name into the DNS (option 12).
     pub hostname: String,
 }
 
@@ -119,8 +119,8 @@ pub fn ip_packet(message: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Returns the DHCP message in an IP packet. The UDP checksum is not verified: between two
-/// ends on one machine it is left to hardware, and there is none.
+/// Returns the DHCP message in an IP packet. The UDP checksum is not verified: between two ends on
+/// one machine the checksum is left to hardware, which there is not.
 #[must_use]
 pub fn udp_payload(bytes: &[u8]) -> Option<&[u8]> {
     let ip = Ipv4Packet::new_checked(bytes).ok()?;

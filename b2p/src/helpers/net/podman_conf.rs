@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! podman's default network, in its configuration. podman reads it with every command; the bridge
-//! is made with the first container.
+//! podman's default network, in its configuration. podman reads the configuration with every
+//! command; the bridge is made with the first container.
 
 use sys::error::Result;
 

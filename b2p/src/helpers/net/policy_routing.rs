@@ -80,7 +80,7 @@ pub fn route(add: bool, index: u32, network: &Prefix) -> Vec<u8> {
     finish(m)
 }
 
-/// Sends messages that add; what is there already stays.
+/// Sends messages that add rules or routes; existing ones stay.
 pub fn add(messages: &[Vec<u8>], what: &str) {
     for message in messages {
         let done = request(message);
@@ -91,7 +91,8 @@ pub fn add(messages: &[Vec<u8>], what: &str) {
     }
 }
 
-/// Returns true if a rule is there already; a kernel that was started without IPv6 has no rules for it.
+/// Returns true if a rule exists already, or the kernel was started without IPv6 and has no rules for
+/// IPv6.
 fn is_there(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EEXIST | libc::EOPNOTSUPP))
 }

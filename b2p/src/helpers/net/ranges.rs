@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use super::lease::Network;
 
-/// The ranges, and what they are for.
+/// The ranges, and their purposes.
 const RESERVED: &[(Network, &str)] = &[
     (
         Network::new(Ipv4Addr::UNSPECIFIED, 8),

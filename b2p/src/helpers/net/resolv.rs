@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! resolv.conf(5): the name servers of all cards in one file, and the programs and containers
-//! that have read it and would not read it again.
+//! resolv.conf(5): the name servers of all cards in one file, and the programs and containers that
+//! have read the file and would not read it again.
 //!
 //! A container on a network with names asks aardvark-dns, which reads the file when it starts
 //! and on SIGHUP (its `serve.rs`; from 1.17 on by itself). A container on podman's default
-//! network has a copy that podman made when the container started. Where the copy is still as
-//! podman wrote it, it is written again, in place, because it is a bind mount.
+//! network has a copy that podman made when the container started. A copy that is still unchanged
+//! is written again, in place, because the copy is a bind mount.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -122,9 +122,9 @@ fn update_copy(file: &PathBuf, before: &str, after: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns the new text of a container's copy if its servers are those of `before`: all of
-/// them, or the IPv4 ones, as podman writes it for a container without IPv6. Its other lines
-/// stay, except for the domains if these were the machine's.
+/// Returns the new text of a container's copy if its servers are those of `before`: all of them, or
+/// the IPv4 ones, which podman writes for a container without IPv6. Its other lines stay, except
+/// for the domains if these were the machine's.
 fn updated(text: &str, before: &str, after: &str) -> Option<String> {
     let own = values(text, "nameserver");
     let all = [before, after].map(|text| values(text, "nameserver"));

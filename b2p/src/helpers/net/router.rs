@@ -21,7 +21,7 @@ const MAX_SERVERS: usize = 4;
 /// Name servers that a router advertised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advertisement {
-    /// Index of the card that received it.
+    /// Index of the card that received the advertisement.
     pub index: u32,
     /// The servers, in the router's order.
     pub servers: Vec<Ipv6Addr>,
@@ -42,7 +42,7 @@ pub fn parse(mut bytes: &[u8]) -> Vec<Advertisement> {
     advertisements
 }
 
-/// Returns payload and type of the first message, and the bytes after it.
+/// Returns payload and type of the first message, and the bytes after the message.
 pub fn message(bytes: &[u8]) -> Option<(&[u8], u16, &[u8])> {
     let length = u32::from_ne_bytes(*bytes.first_chunk()?);
     let length = usize::try_from(length).ok()?;
@@ -79,7 +79,8 @@ fn rdnss(option: &[u8]) -> Option<(Vec<Ipv6Addr>, u32)> {
     let seconds = u32::from_be_bytes(*option.get(4..)?.first_chunk()?);
     let (all, _) = option.get(8..)?.as_chunks::<16>();
     let all = all.iter().map(|address| Ipv6Addr::from(*address));
-    // An address of IPv4 in one of IPv6 leads past what holds for servers of DHCP; ::1 is among them.
+    // An address of IPv4 in one of IPv6 would circumvent the rules for servers of DHCP; ::1 is such
+    // an address.
     let usable = |a: &Ipv6Addr| a.to_ipv4().is_none() && !a.is_multicast();
     Some((all.filter(usable).collect(), seconds))
 }

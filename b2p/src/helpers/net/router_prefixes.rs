@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Prefixes that routers advertise as on the link of a card that is not the first. Such a prefix is a route,
-//! and the more specific route takes precedence, whatever its metric is: one of another length than that of a
-//! link (RFC 4291, 2.5.4) could be half of all addresses or a single host of another card, and one around a server
-//! of a card before it would take that server. The kernel has no setting that refuses them, so they are
-//! removed as soon as the table has changed.
+//! and the more specific route takes precedence, with any metric: a prefix of another length than that of a link
+//! (RFC 4291, 2.5.4) could be half of all addresses or a single host of another card, and a prefix around a server
+//! of an earlier card would take that server. The kernel has no setting that refuses such prefixes, so this
+//! service removes them as soon as the table has changed.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
@@ -55,7 +55,7 @@ struct Line<'a> {
 pub struct RouterPrefixes(BTreeSet<String>);
 
 impl RouterPrefixes {
-    /// Removes what a later card has too much in the kernel's table of routes.
+    /// Removes the excess routes of a later card from the kernel's table of routes.
     pub fn remove(&mut self, table: &str, links: &[Link]) {
         for excess in excess(table, links) {
             let card = links.iter().find(|link| link.index == excess.index);
@@ -71,8 +71,8 @@ impl RouterPrefixes {
     }
 }
 
-/// Returns the routes to on-link prefixes of a card that are no link's, or that cover a server or a gateway of a
-/// card before it.
+/// Returns the routes to on-link prefixes of a card that are no link's, or that cover a server or a gateway of
+/// an earlier card.
 fn excess(table: &str, links: &[Link]) -> Vec<Excess> {
     let lines: Vec<Line<'_>> = table.lines().filter_map(parse).collect();
     let refused = |line: &Line<'_>| {
@@ -172,7 +172,7 @@ mod tests {
             // The links of a name server and of the router of eth0.
             ("2001:db8:9::/64", "00040001", "eth1", true),
             ("fd00::/64", "000c0001", "eth1", true),
-            // Its own default route, the user's route, and what each card has for itself.
+            // Its own default route, the user's route, and the local routes of each card.
             ("::/0", "00450003", "eth1", false),
             ("2000::/3", "00000001", "eth1", false),
             ("fe80::/10", "00040001", "eth1", false),

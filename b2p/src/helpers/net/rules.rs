@@ -2,12 +2,12 @@
 //! Routing rules (ip-rule(8)), by rtnetlink(7).
 //!
 //! A machine that forwards for its containers forwards between its cards as well: without a rule, a
-//! neighbour on one card reaches whatever the other one leads to. Every card is in one
-//! interface group. A packet that arrives by a card and is not for the machine itself is routed by
-//! the main table, but not into this group, and else is dropped. So it reaches containers, and
-//! tunnels of the user, but no card, in IPv4 and IPv6. The rules need no program and no driver,
-//! and hold without this service; nft(8) would need both from the first second on.
-//! `b2p.routed=on` removes them.
+//! neighbour on one card reaches every network behind the other one. Every card is in one interface
+//! group. A packet that arrives by a card and is not for the machine itself is routed by the main
+//! table, but not into this group, and else is dropped. Such a packet reaches containers, and
+//! tunnels of the user, but no card, in IPv4 and IPv6. The rules need no program and no driver, and
+//! hold without this service; nft(8) would need both from the first second on. `b2p.routed=on`
+//! removes them.
 
 use std::fs;
 use std::path::Path;
@@ -19,7 +19,7 @@ use sys::net::SYS_CLASS_NET;
 /// Interface group of all cards; the kernel's default group is 0.
 const CARDS: u32 = 178;
 /// Priorities of the two rules of a card: after the table of local addresses (0), before the main
-/// table (32766). A rule that a user adds without a priority comes before them.
+/// table (32766). A rule that a user adds without a priority precedes both.
 const PRIORITIES: [u32; 2] = [30_000, 30_001];
 /// Types of attributes, and an action (linux/fib_rules.h).
 const FRA_IIFNAME: u16 = 3;
@@ -28,7 +28,7 @@ const FRA_SUPPRESS_IFGROUP: u16 = 13;
 const FR_ACT_TO_TBL: u8 = 1;
 const FR_ACT_BLACKHOLE: u8 = 6;
 
-/// Lets no packet of one card leave by a card, or with `routed` lets it.
+/// Forbids that a packet of one card leaves by a card, or with `routed` permits this.
 ///
 /// # Errors
 /// The kernel refuses the group or a rule.
@@ -40,7 +40,7 @@ pub fn confine(card: &str, routed: bool) -> Result<()> {
         // EEXIST, ENOENT: the rule is, or is not, there already.
         match request(&message) {
             Err(e) if matches!(e.raw_os_error(), Some(libc::EEXIST | libc::ENOENT)) => {}
-            // A kernel that was started without IPv6 has no rules for it.
+            // A kernel that was started without IPv6 has no rules for IPv6.
             Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP) && is_ipv6(&message) => {}
             done => done.doing("routing rules")?,
         }
@@ -65,8 +65,8 @@ fn messages(card: &str, remove: bool) -> Vec<Vec<u8>> {
     families.into_iter().flat_map(both).collect()
 }
 
-/// Returns a message: nlmsghdr, fib_rule_hdr, attributes. The rule holds for what arrives by `card`
-/// and looks into the main table for a route out of `except`, or drops.
+/// Returns a message: nlmsghdr, fib_rule_hdr, attributes. The rule holds for packets that arrive by
+/// `card`, and looks into the main table for a route out of `except`, or drops.
 fn rule(remove: bool, family: u8, priority: u32, card: &str, except: Option<u32>) -> Vec<u8> {
     let (kind, flags) = match remove {
         true => (libc::RTM_DELRULE, 0),

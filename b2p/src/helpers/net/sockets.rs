@@ -129,8 +129,8 @@ pub fn bind_client(device: &str, from: Ipv4Addr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Asks the routers on a link to advertise themselves (RFC 4861, 6.3.7). The kernel does so
-/// when a link comes up, which may be before this service starts.
+/// Asks the routers on a link to advertise themselves (RFC 4861, 6.3.7). The kernel does so when a
+/// link becomes up, which may be before this service starts.
 ///
 /// # Errors
 /// The errno of socket(2), setsockopt(2) or sendto(2).

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! podman's API process, which has read podman's configuration when it began: after a change of the
-//! default network it would still make the former one.
+//! podman's API process, which has read podman's configuration at its start: after a change of the
+//! default network the process would still make the former one.
 //!
-//! A process without clients is restarted. One that serves a client is left alone, and a degraded line
-//! says so until it has ended.
+//! A process without clients is restarted. A process that serves a client is left alone, and a
+//! degraded line reports the process until its end.
 
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

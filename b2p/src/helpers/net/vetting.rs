@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The reach of a lease: a DHCP server is trusted for its own card, and not with what the other
-//! cards and the containers have. Pure.
+//! The reach of a lease: a DHCP server is trusted for its own card, and not with networks of the
+//! other cards and the containers. Pure.
 //!
-//! A route that is more specific than another takes precedence, whatever its metric is (CVE-2024-3661).
-//! A lease therefore has no route into a bridge's or another card's network, and none that leads to
-//! a server of another card. A default route is always set: its metric is that of the card. A
-//! broader route than a bridge's is harmless, because the bridge's own takes precedence. An address is the
-//! machine's own from the moment it is set, whatever routes there are: one that another host has for
-//! this machine, such as a server of a card or a container, would cut the machine off from that host.
+//! A route that is more specific than another takes precedence, with any metric (CVE-2024-3661). A lease
+//! therefore has no route into a bridge's or another card's network, and none that leads to a server of
+//! another card. A default route is always set: its metric is that of the card. A broader route than a
+//! bridge's is harmless, because the bridge's own takes precedence. An address is the machine's own from
+//! the moment it is set, with any routes: the address of another host, such as a server of a card or a
+//! container, would cut the machine off from that host.
 
 use std::net::Ipv4Addr;
 
@@ -29,7 +29,7 @@ pub struct Neighbour {
 pub struct Surroundings {
     /// The other cards.
     pub cards: Vec<Neighbour>,
-    /// Name and network of each bridge without a card in it.
+    /// Name and network of each bridge without a card.
     pub bridges: Vec<(String, Network)>,
     /// Name and address of each interface that is no card.
     pub addresses: Vec<(String, Ipv4Addr)>,
@@ -37,8 +37,8 @@ pub struct Surroundings {
     pub containers: Vec<(String, Ipv4Addr)>,
 }
 
-/// Returns why the address of a lease of the card `index` is not set. A card before it keeps its own
-/// address and its servers.
+/// Returns the reason why the address of a lease of the card `index` is not set. An earlier card
+/// keeps its own address and its servers.
 #[must_use]
 pub fn address_refusal(granted: &Lease, index: u32, around: &Surroundings) -> Option<String> {
     let addr = granted.addr;
@@ -100,8 +100,8 @@ pub fn vet(granted: &Lease, index: u32, around: &Surroundings) -> Lease {
     lease
 }
 
-/// Returns why the network of a lease is not set: in another card's network it would be the more
-/// specific one, and take a server of a card that takes precedence.
+/// Returns the reason why the network of a lease is not set: in another card's network it would be
+/// the more specific one, and take a server of a card that takes precedence.
 fn network_refusal(lease: &Lease, index: u32, around: &Surroundings) -> Option<String> {
     let own = lease.network();
     around
@@ -122,7 +122,7 @@ fn route_refusal(route: &Route, lease: &Lease, around: &Surroundings) -> Option<
     let own = lease.network();
     let by = route.gateway;
     if !by.is_unspecified() && !own.contains(by) {
-        // A route to the router itself precedes it (`card::all_routes`).
+        // A route to the router itself precedes this route (`card::all_routes`).
         let to_router = Network::new(by, 32);
         if let Some(why) = target_refusal(&to_router, &own, around) {
             return Some(format!("the way to its router: {why}"));
@@ -149,7 +149,7 @@ fn target_refusal(to: &Network, own: &Network, around: &Surroundings) -> Option<
 }
 
 /// Returns the bridge whose network has `to` in it. A card in a network that overlaps the bridge's
-/// is said elsewhere (`overlap`), and keeps what is in its own.
+/// is reported elsewhere (`overlap`), and keeps the addresses of its own network.
 fn bridge_of<'a>(to: &Network, own: &Network, around: &'a Surroundings) -> Option<&'a str> {
     let in_bridge =
         |(_, network): &&(String, Network)| network.covers(to) && !network.overlaps(own);
@@ -160,8 +160,8 @@ fn bridge_of<'a>(to: &Network, own: &Network, around: &'a Surroundings) -> Optio
         .map(|(name, _)| name.as_str())
 }
 
-/// Returns the server of a card that a route to `to` would take from it: there is no route of the
-/// card to this server that is more specific.
+/// Returns the server that a route to `to` would take from a card: the card has no more specific
+/// route to this server.
 fn server_taken_by(to: &Network, card: &Neighbour) -> Option<Ipv4Addr> {
     let network = card.lease.network();
     let routes = card.lease.routes.iter().map(Route::to);

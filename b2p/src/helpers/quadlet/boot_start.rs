@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Start of user services by the boot, which happens once: the file tells whether it has, and for which users
-//! it has not, because their quadlets could not be loaded. A run that is ended before leaves no file.
+//! Start of user services by the boot, which happens once: the file exists after the start, and names the
+//! users whose quadlets could not be loaded and did not start. A run that ends before leaves no file.
 
 use std::path::Path;
 
@@ -54,7 +54,7 @@ impl BootStart {
     fn write(&self, path: &Path, failed: &[u32]) {
         let due = failed.iter().filter(|uid| self.is_due(**uid));
         let text: String = due.map(|uid| format!("{uid}\n")).collect();
-        // Without the file the next run starts what was stopped.
+        // Without the file the next run starts stopped services.
         if let Err(why) = sys::files::replace(path, text.as_bytes(), 0o644) {
             warn!("{why}");
         }

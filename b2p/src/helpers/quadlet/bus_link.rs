@@ -2,8 +2,8 @@
 //! Path by which podman of a user other than root finds the socket: `systemd/private` in the user's runtime
 //! directory (coreos/go-systemd, dbus).
 //!
-//! The runtime directory is the user's, and this process is root's: no symbolic link in it is followed, and
-//! only a directory that is made here gets an owner.
+//! The runtime directory is the user's, and this process is root's: no symbolic link in that directory is
+//! followed, and only a directory that is made here gets an owner.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
     use crate::common::testing::Temp;
 
-    /// The user who runs the test.
+    /// The user of the test process.
     fn owner() -> Owner {
         Owner {
             uid: nix::unistd::geteuid().as_raw(),

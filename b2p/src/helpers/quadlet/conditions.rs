@@ -85,7 +85,7 @@ fn property(key: &str, prefix: &str) -> Option<Property> {
 }
 
 /// Returns the conditions of a unit, or its assertions: those whose keys begin with `prefix`. An empty one
-/// withdraws all before it, of whatever kind.
+/// withdraws all earlier ones, of any kind.
 ///
 /// # Errors
 /// A specifier is unknown.
@@ -155,7 +155,7 @@ pub fn holds(condition: &Condition, specifiers: &Specifiers) -> bool {
     }
 }
 
-/// Returns true if the directory is on another file system than the one that has it, or is `/`.
+/// Returns true if the directory is on another file system than its parent, or is `/`.
 fn is_mount_point(path: &Path) -> bool {
     let device = |path: &Path| fs::symlink_metadata(path).ok().map(|m| m.dev());
     match path.parent() {
@@ -223,7 +223,7 @@ mod tests {
             ),
             ("ConditionPathExists=/a\nConditionPathExists=", "", None),
             ("AssertPathExists=/a", "", None),
-            // An empty one withdraws all before it, of whatever kind (systemd.unit(5)).
+            // An empty one withdraws all earlier ones, of any kind (systemd.unit(5)).
             ("ConditionHost=b\nConditionPathExists=", "", None),
             ("ConditionHost=b\nConditionFrob=\nAssertHost=", "", None),
             (

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Units to service files (docs/guide/services.md): what PID 1 has to know of a unit. The commands of
-//! the unit are run by `b2p unit-run`.
+//! Units to service files (docs/guide/services.md): the part of a unit that PID 1 has to know. The
+//! commands of the unit are run by `b2p unit-run`.
 
 mod links;
 
@@ -47,30 +47,30 @@ pub const BOOT_TARGETS: &[&str] = &[
     "timers.target",
 ];
 
-/// A unit, and what becomes of it.
+/// A unit, and the resulting service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Definition {
     /// Name of the unit: `web.service`.
     pub unit: String,
     /// Name of the service.
     pub service: String,
-    /// Services that it needs.
+    /// Services that the unit needs.
     pub needs: Vec<String>,
-    /// Services that it is ordered after.
+    /// Services that the unit is ordered after.
     pub after: Vec<String>,
     /// Services whose end is its own.
     pub binds: Vec<String>,
-    /// Services that start with it.
+    /// Services that start with the unit.
     pub wants: Vec<String>,
     /// Services whose stop and restart are its own.
     pub part_of: Vec<String>,
-    /// Services that are ordered after it, that start it, and that need it, by its own word.
+    /// Services that are ordered after the unit, start it, and need it, by keys of the unit itself.
     before: Vec<String>,
     wanted_by: Vec<String>,
     required_by: Vec<String>,
-    /// Units that it names and that start with it.
+    /// Units that the unit names and that start with it.
     pub pulled: Vec<String>,
-    /// The boot starts it.
+    /// True if the boot starts the unit.
     pub at_boot: bool,
     /// Lines of the service file that depend on no other unit.
     lines: String,
@@ -177,8 +177,8 @@ fn add(list: &mut Vec<String>, name: String) {
     }
 }
 
-/// Returns the service that a unit is or that stands for it; `None` for what has no meaning here, such as
-/// mounts and further targets.
+/// Returns the service that a unit is or that stands for the unit; `None` for a unit without a meaning
+/// here, such as mounts and further targets.
 fn service_of(unit: &str, owner: &Owner) -> Option<String> {
     let target = TARGET_SERVICES.iter().find(|(target, _)| *target == unit);
     match target {

@@ -27,14 +27,14 @@ pub fn runs(report: &Report<'_>, service: &str) -> bool {
     services.any(|s| s.name == service && !is_at_rest(s.state))
 }
 
-/// Returns the services of units that are parts of one of these, which stop with it.
+/// Returns the services of units that are parts of one of these and stop with it.
 #[must_use]
 pub fn parts_of(report: &Report<'_>, names: &[String]) -> Vec<String> {
     following(&all(report), names, false)
 }
 
-/// Returns the services of units that run and need one of these, or are a part of it, directly or not. Those that
-/// depend on others come before them.
+/// Returns the services of units that run and need one of these, or are a part of it, directly or not. Dependents
+/// precede the services that they depend on.
 #[must_use]
 pub fn running_dependents(report: &Report<'_>, names: &[String]) -> Vec<String> {
     let mut list = following(&all(report), names, true);

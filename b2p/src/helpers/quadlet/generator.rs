@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! podman's generator (podman-systemd.unit(5)), which turns quadlet files into units: where they are, and
-//! what it prints.
+//! podman's generator (podman-systemd.unit(5)), which turns quadlet files into units: its directories and
+//! its output.
 
 mod good_files;
 
@@ -37,7 +37,7 @@ const USERS_DIR: &str = "/etc/containers/systemd/users";
 /// Time limits of the generator for the machine's files, and for a user's, which may be fifos.
 const LIMIT: Duration = Duration::from_secs(60);
 const USER_LIMIT: Duration = Duration::from_secs(20);
-/// Exit statuses of the generator: for success, and for faults of files, which it names.
+/// Exit statuses of the generator: for success, and for faults of files, which its messages name.
 const STATUSES: &[i32] = &[0, 1];
 /// Longest output that is read, in bytes.
 const MAX_OUTPUT_BYTES: u64 = 8 << 20;
@@ -122,7 +122,7 @@ fn run_once(owner: &Owner, dirs: Option<&str>) -> Result<(String, String)> {
     output(&mut command, limit, STATUSES).on(GENERATOR)
 }
 
-/// Makes the directory of the data disk one that the generator reads: it follows links.
+/// Makes the generator, which follows links, read the directory of the data disk.
 fn link_disk_dir() -> Result<()> {
     let link = Path::new(DISK_LINK);
     if !Path::new(DISK_DIR).is_dir() || link.exists() {
@@ -177,8 +177,8 @@ pub(super) fn output(
     }
 }
 
-/// Returns the reason why the output of a program is not whole: a signal has killed it, or its exit status is
-/// none of these.
+/// Returns the reason why the output of a program is not whole: a signal has killed the program, or its exit
+/// status is none of `statuses`.
 fn failure(status: ExitStatus, statuses: &[i32], messages: &str) -> Option<String> {
     let why = match status.code() {
         Some(code) if statuses.contains(&code) => return None,

@@ -41,7 +41,8 @@ pub fn memory_bytes() -> u64 {
     total.unwrap_or(0).saturating_mul(1_024)
 }
 
-/// Returns the values of the specifiers of a unit. Its name is in the file that it was made from.
+/// Returns the values of the specifiers of a unit. The file of the unit, as its origin, has the
+/// name.
 #[must_use]
 pub fn specifiers(name: &str, unit: &Unit, user: Owner) -> Specifiers {
     let line = |path: &str| {

@@ -63,7 +63,7 @@ const READ: &[(&str, &[&str])] = &[
     ("Install", &["DefaultInstance", "RequiredBy", "WantedBy"]),
 ];
 
-/// Keys that describe, or ask for what is so here in any case.
+/// Keys that describe the unit, or request a property that holds here in any case.
 const NOT_NEEDED: &[(&str, &[&str])] = &[
     (
         "Unit",
@@ -79,7 +79,7 @@ const NOT_NEEDED: &[(&str, &[&str])] = &[
 
 /// Keys without which the processes would have more rights than their author meant.
 const REFUSED: &[&str] = &["User", "Group", "DynamicUser", "RootDirectory", "RootImage"];
-/// Values with which these keys ask for what is so here in any case.
+/// Values with which these keys request a property that holds here in any case.
 const HARMLESS: &[&str] = &["root", "0", "no", "false", "/"];
 
 /// Limits of resources (systemd.resource-control(5)), and the files of a cgroup that hold them.

@@ -31,7 +31,7 @@ pub struct Lifecycle {
     main: Option<pid_t>,
     /// Time of the next look for the main process that has forked.
     look_at: Option<Millis>,
-    /// The stage waits for processes of the cgroup that are neither of these.
+    /// The stage waits for other processes of the cgroup.
     has_others: bool,
     /// First failure.
     failure: Option<Failure>,
@@ -125,7 +125,7 @@ impl Lifecycle {
         self.steps.pop_front()
     }
 
-    /// Moves on from a stage without a running command. Returns false if it waits.
+    /// Moves on from a stage without a running command. Returns false if the stage waits.
     fn advance(&mut self, now: Millis) -> bool {
         if self.next < self.commands().len() && !self.waits_for_ready() {
             self.steps.push_back(Step::Run(self.stage, self.next));
@@ -230,7 +230,7 @@ impl Lifecycle {
             Stage::Pre | Stage::Start | Stage::Post | Stage::Running => {
                 self.fail(Failure::new("timeout"), now);
             }
-            // The command of the stage is killed; the next stage begins when it has ended.
+            // The command of the stage is killed; the next stage begins when the command has ended.
             Stage::Stop | Stage::StopPost | Stage::Reload => {
                 self.next = self.commands().len();
                 if std::mem::take(&mut self.reloads_itself) {
@@ -345,7 +345,7 @@ impl Lifecycle {
             Stage::Pre | Stage::Start | Stage::Post => self.fail(failure, now),
             // As in systemd, the remaining commands of `ExecStop=` do not run.
             Stage::Stop => self.next = self.commands().len(),
-            // The unit runs on as it was.
+            // The unit continues unchanged.
             Stage::Reload => {
                 self.reloads.1 = failure.status;
                 self.next = self.commands().len();

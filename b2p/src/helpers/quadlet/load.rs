@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Loads the units of all owners, root's first, each whole: what is wrong with the files of
-//! one user concerns no other, and leaves this user's earlier units as they are.
+//! Loads the units of all owners, root's first, each whole: a fault in the files of one user
+//! concerns no other, and leaves this user's earlier units unchanged.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,11 +23,11 @@ use crate::helpers::engine::{PodmanUser, side_by_side};
 
 /// Time limit for the process that holds a user's namespaces.
 const UNSHARE_LIMIT: Duration = Duration::from_secs(60);
-/// Most units of one user other than root, and of all of them together: they leave places in PID 1's table.
+/// Most units of one user other than root, and of all these users together: places in PID 1's table remain.
 const MAX_OF_USER: usize = 96;
 const MAX_OF_USERS: usize = 128;
 
-/// Loads the units of the owners, and starts those that the boot still has to start. Adds what is wrong to
+/// Loads the units of the owners, and starts those that the boot still has to start. Adds faults to
 /// `faults`.
 ///
 /// # Errors
@@ -72,8 +72,8 @@ pub(super) fn all(
     Ok(())
 }
 
-/// Makes services of an instance of a template and of what that names; returns false if the owner has no such
-/// template.
+/// Makes services of an instance of a template and of units that the instance names; returns false if the
+/// owner has no such template.
 ///
 /// # Errors
 /// The template cannot be read, the instance cannot run here, or PID 1 does not answer.
@@ -176,7 +176,7 @@ impl Load<'_> {
         refuse(&mut loaded.definitions, self.faults, why);
     }
 
-    /// Takes out the last units of a user who has too many.
+    /// Takes out the last units of a user with too many.
     fn refuse_too_many(&mut self, owner: &Owner, loaded: &mut Loaded) {
         let most = most_of(owner.uid, self.of_users);
         if loaded.definitions.len() > most {
@@ -204,9 +204,9 @@ fn most_of(uid: u32, of_users: usize) -> usize {
 struct Known {
     /// The service is not one of the machine's own.
     is_user_service: bool,
-    /// User who owns it.
+    /// Owner of the service.
     uid: u64,
-    /// A unit has become it.
+    /// True if the service was made of a unit.
     is_unit: bool,
 }
 
@@ -225,7 +225,7 @@ fn refusal_of_name(name: &str, uid: u32, is_taken: bool, known: Option<Known>) -
     }
 }
 
-/// Reads the units of an owner, and prepares what their podmans share.
+/// Reads the units of an owner, and prepares the shared state of their podmans.
 fn gather(owner: &Owner) -> Result<Loaded> {
     let mut loaded = read::read(owner)?;
     if owner.uid != 0
@@ -237,8 +237,8 @@ fn gather(owner: &Owner) -> Result<Loaded> {
     Ok(loaded)
 }
 
-/// Makes what the podmans of a user share, outside the cgroups of units: directories, and the process that
-/// holds the user's namespaces. Podmans that start side by side would each make one, and fail
+/// Makes the shared state of the podmans of a user, outside the cgroups of units: directories, and the
+/// process that holds the user's namespaces. Podmans that start side by side would each make one, and fail
 /// ([`crate::helpers::engine::user_api`]).
 fn prepare(owner: &Owner) -> Result<()> {
     let passwd = sys::files::read_text("/etc/passwd")?;
@@ -271,8 +271,8 @@ fn refuse(
     definitions.len() < before
 }
 
-/// Takes out the units that need a service that does not exist, directly or indirectly: they would wait for
-/// ever.
+/// Takes out the units that need a service that does not exist, directly or indirectly: such units would
+/// wait for ever.
 fn refuse_without_needs(
     definitions: &mut Vec<Definition>,
     faults: &mut Vec<Fault>,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Quadlets (podman-systemd.unit(5)): podman's generator turns the user's files into units, and these become
 //! services of PID 1 (docs/guide/quadlets.md). `b2p user-services` loads them at boot, and again for
-//! `systemctl daemon-reload`; without a quadlet file it only looks into the directories.
+//! `systemctl daemon-reload`; without a quadlet file the helper only reads the directories.
 
 mod boot_start;
 mod bus_link;
@@ -124,7 +124,7 @@ fn has_files(owner: &Owner) -> bool {
     generator::has_files(owner) || disk_units::has_files(owner) || plain::has_files(owner)
 }
 
-/// Returns root, and then the users who may have quadlets: no file of theirs delays root's.
+/// Returns root, and then the users that may have quadlets: no file of a user delays root's.
 fn owners() -> Vec<Owner> {
     let passwd = sys::files::read_text("/etc/passwd").unwrap_or_default();
     let config = sys::config_sources::read().0;

@@ -15,7 +15,7 @@ pub enum Output {
     Log,
     /// Nowhere.
     Null,
-    /// A file. It is emptied first, written from its begin on as it is, or appended to.
+    /// A file, which is emptied first, written from its begin on, or appended to.
     File(String, Mode),
 }
 
@@ -34,7 +34,7 @@ impl Output {
     /// Reads a value. Output for the journal, the console or a terminal is written to the log.
     ///
     /// # Errors
-    /// The value is none of these; the error says what would be right.
+    /// The value is none of these; the error lists the right ones.
     pub fn parse(text: &str) -> Result<Output, UnitError> {
         let file = |path: &str, mode| match path.starts_with('/') {
             true => Ok(Output::File(path.to_owned(), mode)),
@@ -56,8 +56,8 @@ impl Output {
         }
     }
 
-    /// Opens the targets of standard output and standard error for a process. Where both are the same file, they
-    /// share one place in it (systemd.exec(5), "StandardOutput="): the one would overwrite the other.
+    /// Opens the targets of standard output and standard error for a process. Two outputs to the same file share
+    /// one file offset (systemd.exec(5), "StandardOutput="), because otherwise one would overwrite the other.
     ///
     /// # Errors
     /// A file cannot be opened.

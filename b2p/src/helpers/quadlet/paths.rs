@@ -36,7 +36,7 @@ pub fn starts(name: &str, owner: &Owner) -> PathBuf {
 }
 
 /// Directory of the slots of a user's units that begin, which no other user may enter: a process that can open the file
-/// of a slot can hold it (flock(2)).
+/// of a slot can hold the slot (flock(2)).
 #[must_use]
 pub fn slots(owner: &Owner) -> PathBuf {
     let parent = match owner.uid {
@@ -61,7 +61,7 @@ pub fn template(template: &str, owner: &Owner) -> PathBuf {
 
 /// Returns the name of the service that a unit becomes: `my-app-1` of `My_App@1.service`, and
 /// `core-my-app-1` of one of a user; `None` if there is none. A name that is too long is cut, and its end
-/// is a hash of the whole, so that it stays the same and no other's.
+/// is a hash of the whole, so that the name is stable and unique.
 #[must_use]
 pub fn service_name(unit: &str, owner: &Owner) -> Option<String> {
     let stem = unit.strip_suffix(".service").unwrap_or(unit);

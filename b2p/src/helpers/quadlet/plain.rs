@@ -153,7 +153,7 @@ fn text(dirs: &[PathBuf]) -> Result<String> {
 struct Links {
     /// Units that a boot starts.
     wanted: BTreeSet<String>,
-    /// Texts of drop-ins by the unit that they extend and their own name.
+    /// Texts of drop-ins by the extended unit and their own name.
     drop_ins: BTreeMap<String, BTreeMap<String, String>>,
 }
 
@@ -178,7 +178,8 @@ fn part(out: &mut String, name: &str, text: &str) {
     let _ = writeln!(out, "---{name}---\n{}", text.trim_end());
 }
 
-/// Returns the unit whose links a directory has, and the key that they stand for (systemd.unit(5)).
+/// Returns the unit whose links a directory has, and the key that the links stand for
+/// (systemd.unit(5)).
 fn unit_of_links(name: &str) -> Option<(&str, &str)> {
     let wants = name.strip_suffix(".wants").map(|owner| (owner, "Wants"));
     let requires = || Some((name.strip_suffix(".requires")?, "Requires"));
@@ -201,8 +202,8 @@ fn unit(path: &Path) -> String {
     )
 }
 
-/// Adds the drop-ins of a directory. One of the same name in a directory before counts, also if it is a link to
-/// /dev/null; all are read in the order of their names (systemd.unit(5)).
+/// Adds the drop-ins of a directory. Of drop-ins with one name the one of the earlier directory counts, also if
+/// that is a link to /dev/null; all are read in the order of their names (systemd.unit(5)).
 fn add_drop_ins(texts: &mut BTreeMap<String, String>, dir: &Path) {
     let names = entries(dir).into_iter().filter(|n| n.ends_with(".conf"));
     for name in names {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Units whose files are there, whether they can run or not. `systemctl daemon-reload` ends no unit because
-//! its file is wrong at the moment (systemctl(1)): only one whose file is gone is stopped.
+//! Units with a file, including units that cannot run. `systemctl daemon-reload` ends no unit because its
+//! file is wrong at the moment (systemctl(1)): only one whose file is gone is stopped.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use super::paths::template_of;
 use super::plain::{self, is_off};
 use super::unit::Unit;
 
-/// Units of an owner, and the files that they are made of.
+/// Units of an owner, and the files of these units.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Present {
     units: BTreeSet<String>,
@@ -34,8 +34,8 @@ impl Present {
         present
     }
 
-    /// Returns true if the unit of an earlier load is gone: it is switched off, its file is no more, or the
-    /// file has become a unit of another name.
+    /// Returns true if the unit of an earlier load is gone: the unit is switched off, its file is gone, or
+    /// the file has become a unit of another name.
     pub fn lacks(&self, name: &str, unit: &Unit, exists: impl Fn(&str) -> bool) -> bool {
         let template = template_of(name);
         let mut names = [Some(name), template.as_deref()].into_iter().flatten();
@@ -82,14 +82,14 @@ mod tests {
         let present = Present::of(&BTreeMap::from(texts));
         let exists = |path: &str| path != "/q/gone.container" && path != "/e/gone.service";
         for (name, text, right) in [
-            // The generator has made the unit, and it cannot run here.
+            // The generator has made the unit, which cannot run here.
             ("refused.service", "", false),
             (
                 "web@2.service",
                 "[Unit]\nSourcePath=/q/gone.container\n",
                 false,
             ),
-            // The generator has not made it: its file is wrong, or was lost with others.
+            // The generator has not made the unit: its file is wrong, or was lost with others.
             (
                 "bad.service",
                 "[Unit]\nSourcePath=/q/bad.container\n",

@@ -46,7 +46,7 @@ pub struct Program {
     pub start_limit: Option<(usize, Millis)>,
 }
 
-/// Path that may lead nowhere if it has the prefix `-`.
+/// Path, which with the prefix `-` may lead nowhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OptionalPath {
     /// Path.
@@ -59,7 +59,7 @@ impl Program {
     /// Reads the section of a unit.
     ///
     /// # Errors
-    /// A value is wrong; the error says which key has it, and what would be right.
+    /// A value is wrong; the error names the key, and the value that would be right.
     pub fn of(unit: &Unit, specifiers: &Specifiers) -> Result<Program> {
         let last = |key: &str| unit.last(SERVICE, key);
         let path = |text: &str| optional_path(text, specifiers);
@@ -90,7 +90,7 @@ impl Program {
     }
 }
 
-/// Reads what decides the life of the unit's processes.
+/// Reads the keys that decide the life of the unit's processes.
 fn plan(unit: &Unit, commands: &Commands<Command>) -> Result<Plan> {
     let last = |key: &str| unit.last(SERVICE, key);
     let kind = kind(last("Type"))?;
@@ -99,7 +99,7 @@ fn plan(unit: &Unit, commands: &Commands<Command>) -> Result<Plan> {
         return Err("ExecStart: one command, or more with Type=oneshot".into());
     }
     let remains = last("RemainAfterExit").is_some_and(is_true);
-    // A one-shot that has nothing to do when it is stopped need not stay until then: PID 1 keeps it
+    // A one-shot without commands for its stop need not stay until then: PID 1 keeps the one-shot
     // as done.
     let has_end = !commands.stop.is_empty() || !commands.stop_post.is_empty();
     Ok(Plan {
@@ -155,8 +155,8 @@ fn commands(unit: &Unit, specifiers: &Specifiers, key: &'static str) -> Result<V
     }
 }
 
-/// Reads where output goes: standard error goes where standard output goes, unless the unit says otherwise
-/// (systemd.exec(5)).
+/// Reads the targets of output: standard error has the target of standard output, unless the unit names
+/// another (systemd.exec(5)).
 fn output(unit: &Unit, specifiers: &Specifiers) -> Result<(Output, Output)> {
     let read = |key: &'static str| -> Result<Option<Output>> {
         let text = unit.last(SERVICE, key);

@@ -16,8 +16,8 @@ use super::unit::{self, Unit};
 use super::unit_error::Fault;
 use super::{NAME, disk_units, generator, host, words};
 
-/// Most bytes of the units of a user other than root, with those that instances repeat: they are kept in
-/// memory.
+/// Most bytes of the units of a user other than root, with those that instances repeat. These bytes are
+/// kept in memory.
 const MAX_USER_BYTES: usize = 4 << 20;
 
 /// Units of one owner: those that are loaded, and the faults of the others.

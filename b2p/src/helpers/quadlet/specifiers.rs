@@ -57,7 +57,7 @@ impl Specifiers {
         self.name().split_once('@').unwrap_or((self.name(), ""))
     }
 
-    /// Replaces the specifiers in `text`. A `%` before what is no letter or digit is kept (specifier_printf() of
+    /// Replaces the specifiers in `text`. A `%` that no letter or digit follows is kept (specifier_printf() of
     /// src/shared/specifier.c).
     ///
     /// # Errors

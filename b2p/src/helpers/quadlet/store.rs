@@ -38,7 +38,7 @@ pub(super) fn write(loaded: &Loaded, owner: &Owner) -> Result<()> {
             text.trim_end()
         );
         let path = paths::unit(&definition.service);
-        // The file stays root's: what a user writes into it would take root's memory, and its text is root's.
+        // The file stays root's: data of a user in the file would take root's memory, and its text is root's.
         sys::files::replace_for_group(&path, text.as_bytes(), 0o640, owner.gid)?;
         let path = Path::new(DEFINITIONS).join(&definition.service);
         sys::files::replace(&path, definition.service_file().as_bytes(), 0o600)?;
@@ -98,13 +98,13 @@ pub(super) fn withdraw(
     }
 }
 
-/// Most definitions that PID 1 takes of the units of one user, and of all users, until the machine ends: it keeps
-/// the texts of all, and takes 1000 (`services::supervisor`), of which root has the rest.
+/// Most definitions that PID 1 takes of the units of one user, and of all users, until the machine ends: PID 1
+/// keeps the texts of all, and takes 1000 (`services::supervisor`), of which root has the rest.
 const MAX_CHANGES: (usize, usize) = (300, 500);
 /// File with a line for each of these, which has the number of its user.
 const CHANGES: &str = "/run/boot2podman/units/.changes";
 
-/// Notes a change of a user's unit; returns false if it is one too many.
+/// Notes a change of a user's unit; returns false if the change exceeds the limit.
 fn may_change(path: &Path, uid: u32) -> bool {
     if uid == 0 {
         return true;
@@ -115,8 +115,8 @@ fn may_change(path: &Path, uid: u32) -> bool {
     may && sys::files::replace(path, format!("{text}{uid}\n").as_bytes(), 0o600).is_ok()
 }
 
-/// Has PID 1 read a service file, unless the service runs or PID 1 has read this one: it keeps the texts of
-/// all that it has read.
+/// Asks PID 1 to read a service file, unless the service runs or PID 1 has read this file: PID 1 keeps the
+/// texts of all files that it has read.
 pub(super) fn offer(env: &Environment, report: &Report<'_>, definition: &Definition, uid: u32) {
     let Some(name) = Name::new(&definition.service) else {
         return;

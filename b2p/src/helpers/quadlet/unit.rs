@@ -53,8 +53,8 @@ impl Unit {
         &self.assignments
     }
 
-    /// Returns the values of a key that may occur more than once. An empty value withdraws those before it, but
-    /// no dependency (systemd.unit(5), "Requires=").
+    /// Returns the values of a key that may occur more than once. An empty value withdraws the earlier ones,
+    /// but no dependency (systemd.unit(5), "Requires=").
     #[must_use]
     pub fn all<'a>(&'a self, section: &str, key: &str) -> Vec<&'a str> {
         let mut values = Vec::new();
@@ -68,7 +68,7 @@ impl Unit {
         values
     }
 
-    /// Returns the value of a key of which the last occurrence counts; `None` if it is empty.
+    /// Returns the value of a key of which the last occurrence counts; `None` for an empty value.
     #[must_use]
     pub fn last<'a>(&'a self, section: &str, key: &str) -> Option<&'a str> {
         let last = self.matching(section, key).last();
@@ -111,7 +111,7 @@ fn joined<'a>(first: &'a str, lines: &mut impl Iterator<Item = &'a str>) -> Stri
 }
 
 /// Splits the output of `quadlet --dryrun` into the units: name of the file, and its text. A name with control
-/// characters is none: it is printed and logged.
+/// characters is refused, because names are printed and logged.
 #[must_use]
 pub fn split_output(output: &str) -> Vec<(&str, &str)> {
     let mut headers = Vec::new();

@@ -14,7 +14,7 @@ pub type Result<T> = std::result::Result<T, UnitError>;
 pub enum UnitError {
     /// Reason in the value of a key.
     Key(&'static str, Box<UnitError>),
-    /// A value, and what would be right.
+    /// A value, and the text that would be right.
     Value(String, Cow<'static, str>),
     /// Statement about the unit or one of its values.
     Invalid(Cow<'static, str>),

@@ -49,7 +49,7 @@ fn name(chars: &mut Chars<'_>) -> Option<String> {
 }
 
 /// Reads a value as systemd does (src/basic/env-file.c): quotes, which may have several lines, at its begin and
-/// after another quote, and backslashes. Blanks there and at the end are no part of it.
+/// after another quote, and backslashes. Blanks there and at the end are no part of the value.
 fn value(chars: &mut Chars<'_>) -> String {
     let mut value = String::new();
     // Length of the value up to its last character that is quoted or no blank.

@@ -8,19 +8,19 @@ use std::str::Chars;
 use super::unit::{Assignment, Unit};
 use super::unit_error::{Result, UnitError};
 
-/// A word, and whether a part of it was quoted or escaped.
+/// A word, and true if a part of it was quoted or escaped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Word {
     /// Text without quotes and escapes.
     pub text: String,
     /// True if the word has a quote or an escape: a `;` is then an argument.
     pub is_quoted: bool,
-    /// True if the word has an escape that is unknown, and kept as it is.
+    /// True if the word has an unknown escape, which is kept unchanged.
     has_unknown: bool,
 }
 
 impl Word {
-    /// Adds the value of a backslash and the characters after it.
+    /// Adds the value of a backslash and the following characters.
     fn push_escaped(&mut self, chars: &mut Peekable<Chars<'_>>) {
         let rest = chars.clone();
         if let Some(c) = escaped(chars) {
@@ -33,7 +33,7 @@ impl Word {
     }
 }
 
-/// Splits a value into words. An escape that is unknown is kept as it is (extract_first_word_and_warn() of
+/// Splits a value into words. An unknown escape is kept unchanged (extract_first_word_and_warn() of
 /// src/basic/extract-word.c).
 ///
 /// # Errors
@@ -97,7 +97,8 @@ fn word(chars: &mut Peekable<Chars<'_>>, is_variable: bool) -> Result<Word> {
     }
 }
 
-/// Reads what follows a backslash; `None` for what systemd.syntax(7) does not have.
+/// Reads the characters after a backslash; `None` for an escape that systemd.syntax(7) does not
+/// have.
 fn escaped(chars: &mut Peekable<Chars<'_>>) -> Option<char> {
     let c = chars.next()?;
     Some(match c {

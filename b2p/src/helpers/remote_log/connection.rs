@@ -94,8 +94,8 @@ fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
 }
 
 impl Connection {
-    /// Sends a message; returns false if the kernel does not take all of it now. The same
-    /// message has to be offered again then.
+    /// Sends a message; returns false if the kernel does not take the whole message now. The caller
+    /// then has to offer the same message again.
     ///
     /// # Errors
     /// The errno of send(2): the connection is of no further use.

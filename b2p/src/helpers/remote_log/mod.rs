@@ -2,9 +2,9 @@
 //! `b2p remote-log`, the service that sends the kernel log to a receiver of syslog where
 //! `b2p.rsyslog=` names one (docs/reference/log.md).
 //!
-//! The kernel's ring is the only buffer: a record is read when the one before it has been
-//! sent. A receiver that is slow or away therefore costs records, which are counted, and
-//! neither memory nor the time of anything else in the machine.
+//! The kernel's ring is the only buffer: a record is read when the previous one has been sent. A
+//! receiver that is slow or away therefore costs records, which are counted, and neither memory nor
+//! the time of anything else in the machine.
 
 mod connection;
 pub mod rfc5424;
@@ -84,8 +84,8 @@ struct Forwarder<'a> {
     ring: Ring,
     receiver: LogReceiver,
     connection: Option<Connection>,
-    /// Messages that have been read and not sent: at most a record and the count of those
-    /// that are lost before it.
+    /// Messages that have been read and not sent: at most a record and the count of lost records
+    /// before it.
     queue: VecDeque<Message>,
     /// Sequence number after the last record that was read.
     next: u64,
@@ -142,7 +142,7 @@ impl<'a> Forwarder<'a> {
         self.store_position();
     }
 
-    /// Does what can be done now and sleeps until there is more; returns true at the end.
+    /// Does the present work and sleeps until there is more; returns true at the end.
     fn sleep(&mut self, stop: &Stop) -> bool {
         let Some(connection) = &mut self.connection else {
             return stop.wait(&[], Some(self.retry_at)) || !self.connect(stop);
@@ -218,7 +218,7 @@ impl<'a> Forwarder<'a> {
         Ok(Wait::Nothing)
     }
 
-    /// Sends the queue; returns the reason if something of it is left.
+    /// Sends the queue; returns the reason if messages are left.
     fn send_queue(&mut self) -> io::Result<Option<Wait>> {
         let Some(connection) = &mut self.connection else {
             return Ok(Some(Wait::Nothing));
@@ -270,8 +270,8 @@ fn deadline(wait: Wait) -> Option<Millis> {
     }
 }
 
-/// Formats a record, after the count of those that are lost before it; none for one that
-/// has been sent. `next` is the sequence number that is expected.
+/// Formats a record, after the count of lost records before it; none for a record that has been
+/// sent. `next` is the sequence number that is expected.
 fn messages(
     record: &Record<'_>,
     next: &mut u64,

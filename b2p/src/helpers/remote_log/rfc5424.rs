@@ -3,9 +3,9 @@
 //!
 //! `<30>1 2026-11-23T20:30:38.123456Z box sshd 812 - [meta sequenceId="4712"] Accepted …`
 //!
-//! The crate `syslog` is not used for it: its `Formatter5424` writes the time of the call
-//! instead of the record's, has one program and one process for all messages, and has no
-//! facilities 12 to 15. The tests compare the rest with it.
+//! The crate `syslog` is not used here: its `Formatter5424` writes the time of the call instead of
+//! the record's, has one program and one process for all messages, and has no facilities 12 to 15.
+//! The tests compare the rest with that crate's output.
 
 use std::fmt::Write;
 
@@ -13,17 +13,17 @@ use crate::common::log::log_time;
 use crate::common::log::record::{self, KERNEL, Priority, Record, SYSLOG};
 use crate::helpers::syslog::message;
 
-/// Longest message, in bytes: what every receiver takes in one datagram (RFC 5426, section
-/// 3.2: 1180 bytes over IPv6). A record of 976 bytes (printk's `LOG_LINE_MAX`) fits.
+/// Longest message, in bytes, that every receiver takes in one datagram (RFC 5426, section 3.2:
+/// 1180 bytes over IPv6). A record of 976 bytes (printk's `LOG_LINE_MAX`) fits.
 pub const MAX_MESSAGE: usize = 1180;
 /// Longest HOSTNAME and APP-NAME (RFC 5424, section 6).
 const MAX_HOSTNAME: usize = 255;
 const MAX_APP_NAME: usize = 48;
 /// Largest sequenceId (RFC 5424, section 7.3.1); 1 follows.
 const MAX_SEQUENCE_ID: u64 = 2_147_483_647;
-/// Years 0 to 9999, in microseconds since 1970: what RFC 3339 can express.
+/// Years 0 to 9999, in microseconds since 1970: the range of RFC 3339.
 const TIMESTAMPS: std::ops::Range<i64> = -62_167_219_200_000_000..253_402_300_800_000_000;
-/// Value of a field that is not known (`NILVALUE`).
+/// Value of an unknown field (`NILVALUE`).
 const NIL: &str = "-";
 /// Start of a text that is UTF-8 (RFC 5424, section 6.4). Text that is ASCII has none.
 const BOM: &str = "\u{feff}";
@@ -77,8 +77,8 @@ pub fn lost(count: u64, us: i64, host: &[u8]) -> Vec<u8> {
     format(&header, text.as_bytes())
 }
 
-/// Formats a message of at most [`MAX_MESSAGE`] bytes without control characters; `text` is
-/// escaped as `/dev/kmsg` escapes it.
+/// Formats a message of at most [`MAX_MESSAGE`] bytes without control characters; `text` has the
+/// escapes of `/dev/kmsg`.
 fn format(header: &Header<'_>, text: &[u8]) -> Vec<u8> {
     let mut out = format!("<{}>1 ", header.priority.number());
     match TIMESTAMPS.contains(&header.us) {
@@ -108,8 +108,8 @@ fn format(header: &Header<'_>, text: &[u8]) -> Vec<u8> {
     out.into_bytes()
 }
 
-/// Appends a space and at most `max` bytes of a field of the header, which is printable
-/// ASCII without spaces; `-` if it is empty.
+/// Appends a space and at most `max` bytes of a field of the header, which is printable ASCII
+/// without spaces; `-` for an empty one.
 fn field(bytes: &[u8], max: usize, out: &mut String) {
     out.push(' ');
     let shown = |b: &u8| {
@@ -125,7 +125,7 @@ fn field(bytes: &[u8], max: usize, out: &mut String) {
     }
 }
 
-/// Returns `text` with what is no printable character as `\xNN`, cut to `max` bytes.
+/// Returns `text` with unprintable characters as `\xNN`, cut to `max` bytes.
 fn printable(text: &[u8], max: usize) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     record::unescape(text, &mut bytes);

@@ -23,7 +23,7 @@ const PATIENCE: Option<Duration> = Some(Duration::from_secs(20));
 fn child() {
     let dir = std::env::var_os(testing::DIR).expect("run by a test");
     let dir = Path::new(&dir);
-    // SAFETY: `Running::start` has put it there, for this function alone.
+    // SAFETY: `Running::start` has put the descriptor there, for this function alone.
     let ring = Ring::of(File::from(unsafe { OwnedFd::from_raw_fd(3) }));
     let flag = fs::read_to_string(dir.join("flag")).expect("a test wrote it");
     let receiver = config::parse(flag.as_bytes(), &[]).0.rsyslog;
@@ -69,7 +69,7 @@ impl Service {
     }
 }
 
-/// Returns a message's APP-NAME and what follows MSGID.
+/// Returns a message's APP-NAME and the part after MSGID.
 fn shown(message: &str) -> String {
     let fields: Vec<&str> = message.splitn(7, ' ').collect();
     let text = fields[6]

@@ -61,7 +61,7 @@ impl HostShares {
     /// Returns the transport of the folder with this tag.
     ///
     /// # Errors
-    /// The host does not share it; the error says what would be right.
+    /// The host does not share the folder; the error names the shared ones.
     pub fn find(&self, tag: &str) -> Result<Transport> {
         let has = |tags: &[String]| tags.iter().any(|t| t == tag);
         if has(&self.virtiofs) {

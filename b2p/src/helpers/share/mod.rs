@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `b2p share`: mounts folders that the host shares. PID 1 runs it before the machine is ready
-//! where flags ask for folders, and again when the host adds or removes one.
+//! `b2p share`: mounts folders that the host shares. PID 1 runs the helper before the machine is
+//! ready if flags request folders, and again when the host adds or removes one.
 //!
 //! The device of a tag decides between virtiofs and 9p ([`host_shares`]). A folder that is
-//! mounted already is left alone, so that the helper may run again. A folder that was asked for
-//! and is not there becomes a degraded line.
+//! mounted already is left alone, so that the helper may run again. A requested folder that is
+//! missing becomes a degraded line.
 //!
 //! A request to a server that has ended is never answered, and a process that waits for the
 //! answer cannot be killed (fs/fuse/dev.c, request_wait_answer). Every access to a folder
@@ -56,7 +56,7 @@ pub fn mount_and_report(folders: Vec<SharedFolder>) -> Vec<String> {
     lines
 }
 
-/// Returns for each folder how it was mounted.
+/// Mounts the folders, and returns the result for each.
 fn mount_all(mut folders: Vec<SharedFolder>) -> Vec<(SharedFolder, Result<String>)> {
     sys::sort::sort_by(&mut folders, |a, b| a.path.cmp(&b.path));
     let shares = read_shares(&folders);
@@ -71,8 +71,8 @@ fn mount_all(mut folders: Vec<SharedFolder>) -> Vec<(SharedFolder, Result<String
     outcomes
 }
 
-/// Returns the folders that are in no other one, then those in one other, and so on: a folder inside another
-/// one is mounted after it, and a server that does not answer delays no folder beside its own.
+/// Returns the folders that are in no other one, then those in one other, and so on: an inner folder is
+/// mounted after the outer one, and a server that does not answer delays no folder beside its own.
 fn by_depth(folders: Vec<SharedFolder>) -> Vec<Vec<SharedFolder>> {
     let mut levels: Vec<Vec<SharedFolder>> = Vec::new();
     let paths: Vec<String> = folders.iter().map(|f| f.path.clone()).collect();

@@ -23,13 +23,12 @@ use super::host_shares::Transport;
 
 /// Flags of every folder: its set-user-ID programs and device nodes are not the machine's.
 const RESTRICTED: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV);
-/// Options of 9p over virtio as Linux speaks it. Without a cache no file could be mapped for
-/// writing (Documentation/filesystems/9p.rst). Each user of the machine acts under their own
-/// number (access=user, the default).
+/// Options of 9p over virtio, in Linux's dialect. Without a cache no file could be mapped for
+/// writing (Documentation/filesystems/9p.rst). Each user of the machine acts under their own number
+/// (access=user, the default).
 const PLAN9_OPTIONS: &str = "trans=virtio,version=9p2000.L,cache=mmap";
 
-/// Unmounts the folder, if it is mounted: its device is gone, and an access would fail or wait
-/// for ever.
+/// Unmounts a mounted folder: its device is gone, and an access would fail or wait for ever.
 pub fn unmount(folder: &SharedFolder) {
     if is_mounted(folder) {
         let _ = detach(Path::new(&folder.path));
@@ -90,7 +89,8 @@ fn finish(child: &Child, mut ours: UnixStream, deadline: Instant) -> Option<Resu
     })
 }
 
-/// Mounts the folder, or finds it mounted, and returns how it is mounted; waits for its server.
+/// Mounts the folder, or finds it mounted; waits for its server, and returns a description of the
+/// mount.
 ///
 /// # Errors
 /// The folder cannot be mounted.
@@ -113,7 +113,8 @@ pub fn mount(folder: &SharedFolder, transport: Transport) -> Result<String> {
     };
     let mounted = builder.fstype(fs_type).mount(&folder.tag, &target);
     explained(mounted.map(drop)).doing(format!("mount(2) of {fs_type}"))?;
-    // The first access would wait for a server that has ended: this one does it in the child.
+    // The first access would wait for a server that has ended, and is therefore made here, in the
+    // child.
     statvfs(&target).doing("the server on the host")?;
     let read_only = if folder.read_only { ", read-only" } else { "" };
     Ok(format!("mounted by {fs_type}{read_only}"))
@@ -134,7 +135,7 @@ fn is_mounted(folder: &SharedFolder) -> bool {
     is_mounted_in(folder, &mountinfo)
 }
 
-/// Returns true if the folder is mounted at its path, and nothing is mounted over it
+/// Returns true if the folder is mounted at its path, without a mount over it
 /// (proc_pid_mountinfo(5)).
 fn is_mounted_in(folder: &SharedFolder, mountinfo: &[u8]) -> bool {
     let fields = |line: &[u8]| line.split(|b| *b == b' ').map(unescape).collect();
@@ -158,7 +159,7 @@ fn detach(path: &Path) -> Result<()> {
     umount2(path, flags).doing("the earlier mount stays")
 }
 
-/// Returns the directory at `path`, which is made if it is missing.
+/// Returns the directory at `path`, which is made if necessary.
 ///
 /// # Errors
 /// The directory cannot be made, is a symbolic link, or has entries, which would be hidden.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Rosetta, by which macOS lets machines on Apple's processors run programs of x86-64: a folder of the host
-//! with one program, and a rule of binfmt_misc for it (Apple, "Running Intel Binaries in Linux VMs with
-//! Rosetta").
+//! with one program, and a rule of binfmt_misc for that program (Apple, "Running Intel Binaries in Linux
+//! VMs with Rosetta").
 
 use config::ROSETTA_PATH;
 use sys::arch::ARCH;
@@ -56,7 +56,7 @@ mod tests {
             rule.interpreter.to_str(),
             Some("/run/boot2podman/rosetta/rosetta")
         );
-        // On x86-64 it would take the machine's own.
+        // On x86-64 the rule would match the machine's own programs.
         assert_eq!(rule.takes_own_programs(), ARCH.name == "x86_64");
         assert!(refused().to_string().ends_with(ARCH.name));
     }

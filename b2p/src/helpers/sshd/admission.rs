@@ -4,11 +4,11 @@
 //! A client of ssh sends its identification string at once (RFC 4253, section 4.2), so a silent
 //! connection is served only while few others are. Where all slots are taken, the one whose client
 //! does not answer is ended for a newer client: a client that logs in answers within a round
-//! trip, and does not wait for those that do not answer. Among those that wait, a source from
-//! which a login has succeeded comes first in three of four turns: an attacker may have more addresses
-//! than there are slots, and none of them is one of these. The next is a source with few sessions,
-//! there a program with few, then one of the newest connections: the clients of old ones have
-//! given up, or never meant to log in.
+//! trip, and does not wait for those that do not answer. Among those that wait, a source from which a
+//! login has succeeded is first in three of four turns: an attacker may have more addresses than there
+//! are slots, and none of them is one of these. The next is a source with few sessions, there a
+//! program with few, then one of the newest connections: the clients of old ones have given up, or
+//! never meant to log in.
 
 mod queue;
 
@@ -31,16 +31,16 @@ const OVERDUE: Millis = 10_000;
 const MAX_KNOWN: usize = 64;
 /// Connections of one source that are many: those of the source with the most are closed first.
 const MANY: usize = 8;
-/// Share of the memory for what clients that wait have sent, as a power of 1/2, and its bounds in MiB:
-/// an identification string in each of the connections takes less (a packet has up to 2,304 bytes).
+/// Share of the memory for the data of waiting clients, as a power of 1/2, and its bounds in MiB: an
+/// identification string in each of the connections takes less (a packet has up to 2,304 bytes).
 const UNREAD_SHIFT: u32 = 6;
 const MIN_UNREAD_MIB: u64 = 2;
 const MAX_UNREAD_MIB: u64 = 32;
-/// Time between two sessions that are ended early, in milliseconds: the new one shows within it
-/// that it works.
+/// Time between two sessions that are ended early, in milliseconds: within this time the new
+/// session shows that it works.
 const PACE: Millis = 100;
 
-/// Sizes that bound what clients that are not logged in cost.
+/// Sizes that bound the cost of clients without a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Sessions without a login; each is two processes with about 1.5 MiB of their own.
@@ -53,7 +53,7 @@ pub struct Limits {
     pub waiting: usize,
     /// Connections of one source that wait.
     pub waiting_per_source: usize,
-    /// Memory in bytes of what connections that wait have sent. The kernel has a limit for all of the
+    /// Memory in bytes of the data of waiting connections. The kernel has a limit for all of the
     /// machine's connections (tcp(7), tcp_mem): a tenth of the memory or less.
     pub unread: u64,
 }
@@ -103,18 +103,18 @@ pub struct Client {
     pub software: Option<Software>,
 }
 
-/// A session, as far as it matters here.
+/// Facts about a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Session {
     /// Client.
     pub client: Client,
     /// Time of its start.
     pub since: Millis,
-    /// True if it certainly has no login: a session that starts is none of these, either.
+    /// True if the session certainly has no login; false for a session that starts.
     pub has_no_login: bool,
-    /// True if its processes run, and so it waits for nothing.
+    /// True if the processes of the session run, so that it waits for nothing.
     pub is_working: bool,
-    /// Time for which sshd has waited for an answer of its client; 0 if it does not wait.
+    /// Time for which sshd has waited for an answer of its client; 0 if sshd does not wait.
     pub unanswered: Millis,
     /// True if the session was requested to end.
     pub is_ending: bool,
@@ -135,7 +135,8 @@ pub struct Admission {
     queue: Queue,
     /// Time of the last [`Step::End`].
     last_end: Option<Millis>,
-    /// Connection for which it was: the client that loses the slot may be back before it is free.
+    /// Connection that the slot is for: the client that loses the slot may be back before it is
+    /// free.
     promised: Option<Id>,
     /// Number of decisions for clients that have identified themselves.
     turn: usize,
@@ -188,8 +189,8 @@ impl Admission {
         }
     }
 
-    /// Notes the memory in bytes of what a connection has sent. Returns the connection to close if
-    /// all of them take too much: the one with the most.
+    /// Notes the memory in bytes of the data of a connection. If all connections take too much,
+    /// returns the connection to close: the one with the most.
     #[must_use]
     pub fn weigh(&mut self, id: Id, bytes: u32) -> Option<Id> {
         self.queue.weigh(id, bytes);
@@ -208,7 +209,7 @@ impl Admission {
         self.queue.remove(id);
     }
 
-    /// Returns a connection to close because it has been silent for too long.
+    /// Returns a connection to close after too long a silence.
     #[must_use]
     pub fn expired(&mut self, now: Millis) -> Option<Id> {
         let (id, since) = self.queue.oldest_silent()?;
@@ -235,7 +236,7 @@ impl Admission {
     }
 
     /// Returns how many of so many sessions may work at the same time: where there are many, a
-    /// processor is left to those that come next.
+    /// processor is left to later ones.
     #[must_use]
     pub fn working(&self, sessions: usize) -> usize {
         match self.is_crowded(sessions) {

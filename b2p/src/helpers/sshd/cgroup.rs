@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Limits of the cgroup of sshd (cgroup-v2.rst), which has the listener and the sessions without a
 //! login: a login moves its session to its user's cgroup ([`super::login`]). [`super::admission`]
-//! bounds the number of sessions; here the kernel bounds what they may become.
+//! bounds the number of sessions; here the kernel bounds the processes and memory of sessions.
 
 use std::fs;
 use std::path::Path;
@@ -19,11 +19,11 @@ const SERVICES: &str = "/system/";
 const PROCESSES: usize = 8;
 /// Processes beside those of sessions without a login, such as root's sessions that could not be moved.
 const SPARE_PROCESSES: usize = 64;
-/// Share of the memory, and the least: 1,280 sockets and eight sessions take half of it.
+/// Share of the memory, and the least: 1,280 sockets and eight sessions take half of the least.
 const MEMORY_SHARE: u64 = 4;
 const MIN_MEMORY_MIB: u64 = 64;
 
-/// Sets the limits for the process's own cgroup. What cannot be set is logged.
+/// Sets the limits for the process's own cgroup. A limit that cannot be set is logged.
 pub fn limit(limits: Limits, memory_mib: u64) {
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let Some(own) = of_service(&own) else { return };

@@ -2,8 +2,8 @@
 //! The step between sshd and its sshd-session.
 //!
 //! sshd that runs as inetd's child forks a process that sends the configuration, and becomes
-//! sshd-session, which does not wait for that child: a zombie for each session, as long as it
-//! lasts. `SshdSessionPath` names this program in between.
+//! sshd-session, which does not wait for that child: a zombie for each session, as long as the
+//! session lasts. `SshdSessionPath` names this program in between.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -13,11 +13,11 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
 /// Path of sshd-session(8).
 const SESSION: &str = "/usr/lib/openssh/sshd-session";
-/// Milliseconds that the child may take. The configuration fits into the socket, so that it does
-/// not wait for its reader; else the zombie is the lesser evil.
+/// Milliseconds that the child may take. The configuration fits into the socket, so that the child
+/// does not wait for its reader; else the zombie is the lesser evil.
 const TIMEOUT_MS: usize = 1_000;
 
-/// Reaps the child of sshd, then executes sshd-session; returns the exit status if it cannot.
+/// Reaps the child of sshd, then executes sshd-session; returns the exit status of a failure.
 pub fn exec_session(arguments: &[String]) -> i32 {
     for _ in 0..TIMEOUT_MS {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {

@@ -30,7 +30,7 @@ const MAX_CALLS: usize = 32;
 /// Time in milliseconds between two looks at the sessions while a client waits that has identified
 /// itself: the kernel reports neither a login nor a client that does not answer.
 const REVIEW_INTERVAL: Millis = 100;
-/// Time in milliseconds between two looks while all who wait are silent.
+/// Time in milliseconds between two reviews while all waiting clients are silent.
 const SILENT_REVIEW_INTERVAL: Millis = 500;
 /// Time in milliseconds for which no connection is accepted after memory or descriptors were short.
 const SHORTAGE_PAUSE: Millis = 250;
@@ -51,7 +51,7 @@ pub struct Gate {
     sessions: Vec<Session>,
     /// Time of the last look at the sessions.
     reviewed: Millis,
-    /// Time of the last look at the memory of connections, and the last of these.
+    /// Time of the last check of the memory of connections, and the last checked connection.
     weighed: (Millis, Id),
     /// Time until which no connection is accepted.
     paused_until: Option<Millis>,
@@ -109,7 +109,7 @@ impl Gate {
         self.admit(now);
     }
 
-    /// Sleeps, then notes what clients and children have done. Returns true if there are new
+    /// Sleeps, then notes the events of clients and children. Returns true if there are new
     /// connections.
     fn wait(&mut self) -> bool {
         let mut events = [EpollEvent::empty(); MAX_EVENTS];
@@ -171,7 +171,7 @@ impl Gate {
         }
     }
 
-    /// Closes a connection if what clients have sent takes too much memory.
+    /// Closes a connection if the data of clients takes too much memory.
     fn weigh(&mut self, id: Id) {
         let memory = |stream| super::limit::receive_memory(stream).unwrap_or(0);
         let bytes = self.streams.get(&id).map_or(0, memory);
@@ -243,8 +243,8 @@ impl Gate {
         if let Some(surplus) = self.admission.add(id, source, now) {
             self.drop_connection(surplus);
         }
-        // The identification strings of most clients arrive before they are accepted: those are in the
-        // coming choice.
+        // The identification strings of most clients arrive before the connection is accepted, and
+        // count in the next choice.
         self.read_hello(id, EpollFlags::empty());
     }
 

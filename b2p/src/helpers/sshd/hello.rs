@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The first bytes of a client, which it sends before it knows anything of the server.
+//! The first bytes of a client, sent before any byte of the server.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Longest identification string, with its end of line (RFC 4253, section 4.2).
 pub const LONGEST: usize = 255;
-/// Bytes that a client may send before it is served: its identification and the packets that it
-/// need not wait with. The longest packet that everybody must take has 35,000 (RFC 4253, 6.1).
+/// Bytes that a client may send before it is served: its identification and the packets that need
+/// not wait for an answer. The longest packet that every implementation must take has 35,000 (RFC
+/// 4253, 6.1).
 const MAX_UNREAD: usize = 40_000;
 const PREFIX: &[u8] = b"SSH-";
 
@@ -20,9 +21,9 @@ pub enum Hello {
     Incomplete,
     /// An identification string of ssh.
     Complete(Software),
-    /// Another protocol, or none; sshd has an answer to it.
+    /// Another protocol, or none, which sshd answers.
     OtherProtocol,
-    /// More than a client of ssh has to say before it is answered.
+    /// More than a client of ssh sends before an answer.
     TooMuch,
 }
 

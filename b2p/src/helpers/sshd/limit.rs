@@ -42,7 +42,7 @@ pub fn raise(files: u64) -> nix::Result<()> {
     Ok(())
 }
 
-/// Gives a session what this process had before [`raise`]: its user's programs inherit it.
+/// Gives a session the limit from before [`raise`], because programs of its user inherit the limit.
 pub fn restore(pid: i32) {
     if let Some(limit) = OPEN_FILES.get() {
         let _ = set_open_files(pid, limit);
@@ -77,7 +77,7 @@ pub fn tcp_info(stream: &TcpStream) -> nix::Result<libc::tcp_info> {
     .map(|_| info)
 }
 
-/// Returns the memory in bytes of what has arrived and nobody has read (`SO_MEMINFO`,
+/// Returns the memory in bytes of data that has arrived and is unread (`SO_MEMINFO`,
 /// linux/sock_diag.h). Packets that wait for an earlier one count, and their headers.
 ///
 /// # Errors
@@ -98,7 +98,7 @@ pub fn receive_memory(stream: &TcpStream) -> nix::Result<u32> {
     Ok(info[0])
 }
 
-/// Returns the number of bytes that have arrived and that nobody has read (tcp(7), FIONREAD).
+/// Returns the number of bytes that have arrived and are unread (tcp(7), FIONREAD).
 ///
 /// # Errors
 /// The errno of ioctl(2).

@@ -16,7 +16,7 @@ use sys::files::read_whole;
 
 use super::session::SSHD;
 
-/// The configuration in the image. It has no address and no port of its own.
+/// The configuration in the image, which has no address and no port.
 const IMAGE_CONFIG: &str = include_str!("../../../../initramfs/files/etc/ssh/sshd_config");
 const CONFIG: &str = "/etc/ssh/sshd_config";
 /// Longest configuration, in bytes: the file may be the user's.
@@ -100,7 +100,7 @@ fn listening(address: SocketAddr) -> nix::Result<TcpListener> {
     Ok(TcpListener::from(fd))
 }
 
-/// Returns the memory of the machine in MiB, by the text of proc_meminfo(5); 0 if it is not known.
+/// Returns the memory of the machine in MiB, by the text of proc_meminfo(5); 0 if unknown.
 pub fn memory_mib(meminfo: &str) -> u64 {
     let total = meminfo
         .lines()

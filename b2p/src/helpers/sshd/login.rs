@@ -2,11 +2,11 @@
 //! The step between a login and its session: the processes of the session are counted to the user
 //! and no longer to sshd.
 //!
-//! sshd-session runs sshd-auth until the key is proven, and waits for its end before it starts
-//! anything for the user (sshd-session.c, `privsep_preauth`). `SshdAuthPath` names this program in
-//! between, so that the moment after a login and before the session is root's, for each user
-//! alike, without PAM and without a program that is setuid. The title of sshd-session tells the
-//! user: the process has no other mark of them yet (monitor.c, `mm_answer_pwnamallow`).
+//! sshd-session runs sshd-auth until the key is proven, and waits for its end before it starts any
+//! program for the user (sshd-session.c, `privsep_preauth`). `SshdAuthPath` names this program in
+//! between, so that the moment after a login and before the session is root's, for each user alike,
+//! without PAM and without a program that is setuid. The title of sshd-session names the user: the
+//! process has no other mark of the user yet (monitor.c, `mm_answer_pwnamallow`).
 
 use std::fs;
 use std::process::Command;
@@ -22,7 +22,8 @@ const AUTH: &str = "/usr/lib/openssh/sshd-auth";
 
 /// Runs sshd-auth, and after a login moves sshd-session into a cgroup of the user. Returns the exit status of
 /// sshd-auth, or 255, which ends the session, if the session would count to sshd: its user could take all
-/// processes that sshd may have, and nobody else could log in. Root, who may do that in other ways, stays.
+/// processes that sshd may have, and block other logins. A session of root, who can do that in other ways,
+/// stays.
 pub fn run_auth(arguments: &[String]) -> i32 {
     let status = Command::new(AUTH).args(arguments).status();
     match status.map(|status| status.code()) {
@@ -70,7 +71,7 @@ fn may_stay(uid: Option<u32>, own: &str) -> bool {
     uid == Some(0) || cgroup::of_service(own).is_none()
 }
 
-/// Returns the user whose session this is.
+/// Returns the user of the session.
 fn user(session: u32) -> Result<PodmanUser> {
     let path = format!("/proc/{session}/cmdline");
     let title = fs::read(&path).on(&path)?;

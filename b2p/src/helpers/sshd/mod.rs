@@ -2,9 +2,9 @@
 //! `b2p sshd`: listens for ssh and runs an sshd for each client, as inetd would.
 //!
 //! OpenSSH's own listener starts two processes, 1.4 MB, for each connection before a byte has
-//! arrived. It can only refuse clients where there are many (`MaxStartups`), its user among
-//! them, and tells clients apart by nothing but the address. Here a connection that says nothing
-//! costs a socket; [`admission`] decides who is served. A session with a login counts no longer.
+//! arrived. That listener can only refuse clients if there are many (`MaxStartups`), its user among
+//! them, and distinguishes clients only by the address. Here a silent connection costs a socket,
+//! and [`admission`] selects the served clients. A session with a login counts no longer.
 
 mod admission;
 mod cgroup;
@@ -27,7 +27,7 @@ use gate::Gate;
 /// Descriptors beside those of connections, and those of sessions while they start.
 const SPARE_FILES: u64 = 256;
 
-/// Serves until it is killed; sessions live on. Returns the exit status if it cannot.
+/// Serves until a signal ends the process; sessions continue. Returns the exit status of a failure.
 pub fn main() -> i32 {
     match serve() {
         Ok(never) => match never {},
@@ -39,7 +39,7 @@ pub fn main() -> i32 {
 }
 
 fn serve() -> Result<std::convert::Infallible> {
-    // `pidof sshd` and ps(1) find it by the name that it stands in for.
+    // `pidof sshd` and ps(1) find this process by the name of the replaced program.
     let _ = nix::sys::prctl::set_name(c"sshd");
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One sshd for one connection, as inetd would run it, and the kernel's facts about the two.
+//! One sshd for one connection, run as by inetd, and the kernel's facts about the two.
 
 use std::fs;
 use std::io;
@@ -25,11 +25,11 @@ const MAX_START: Millis = 5_000;
 
 /// An sshd that was started for a connection.
 pub struct Session {
-    /// Process id; it stays this session's until it is reaped.
+    /// Process id, which stays this session's until the process is reaped.
     pub pid: i32,
     client: Client,
     since: Millis,
-    /// The connection. It shows which side is to send next, and its end ends the session.
+    /// The connection, which shows the side that is to send next, and whose end ends the session.
     stream: TcpStream,
     /// Time at which the session was requested to end.
     end_requested: Option<Millis>,
@@ -38,7 +38,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Starts sshd. A group of its own is what sshd signals when the time for a login is over.
+    /// Starts sshd in a process group of its own, to which sshd sends a signal when the time for a
+    /// login is over.
     ///
     /// # Errors
     /// The errno of fork(2) or execve(2).
@@ -66,8 +67,8 @@ impl Session {
         self.client.source
     }
 
-    /// Returns true if the session is in the cgroup of a user, into which a login moves it
-    /// (`login`), also after its end.
+    /// Returns true if the session is in the cgroup of a user, as after a login (`login`), also
+    /// after its end.
     pub fn has_login(&self) -> bool {
         is_of_user(&read(&format!("/proc/{}/cgroup", self.pid)))
     }
@@ -107,7 +108,7 @@ impl Session {
         if has_alarm == Some(true) {
             return Stage::Waiting;
         }
-        // The title is read first: it changes before the login, the signal with it.
+        // The title is read first: the title changes before the login, the signal with the login.
         let title = read(&format!("/proc/{}/cmdline", self.pid));
         stage(&title, &status())
     }
@@ -116,21 +117,22 @@ impl Session {
     fn is_working(&self) -> bool {
         match works(&self.pid.to_string()) {
             Some(is_working) => is_working,
-            // A kernel without CONFIG_PROC_CHILDREN: sshd-auth may work on what has just arrived.
+            // A kernel without CONFIG_PROC_CHILDREN: sshd-auth may work on data that has just
+            // arrived.
             None => limit::tcp_info(&self.stream).is_ok_and(|info| has_news(&info)),
         }
     }
 
     /// Returns the time for which sshd has waited for a complete packet of the client, in
-    /// milliseconds: the time since it sent something. After a complete packet sshd would have
+    /// milliseconds: the time since the last data of sshd. After a complete packet sshd would have
     /// answered, or would work.
     fn unanswered(&self) -> Millis {
         limit::tcp_info(&self.stream).map_or(0, |info| info.tcpi_last_data_sent.into())
     }
 
-    /// Kills the processes that a session without a login has left: a sshd-session that fails kills
-    /// the process that it has started, which is the parent of sshd-auth (`login`). Processes of a
-    /// user are in groups of their own.
+    /// Kills the processes that a session without a login has left: a failing sshd-session kills
+    /// its child, which is the parent of sshd-auth (`login`). Processes of a user are in groups of
+    /// their own.
     pub fn kill_remaining(&self) {
         let _ = killpg(Pid::from_raw(self.pid), Signal::SIGKILL);
     }
@@ -176,8 +178,8 @@ enum Stage {
 
 /// Returns the stage of a process by its title and its status. Until the login, sshd-session
 /// catches SIGALRM, which ends it after `LoginGraceTime`; from then on the signal has its default.
-/// The title names the user before the handler goes. A process that has neither has just started,
-/// and waits for nobody (sshd-session.c, monitor.c).
+/// The title names the user before the handler is removed. A process with neither has just started,
+/// and waits for no client (sshd-session.c, monitor.c).
 fn stage(title: &str, status: &str) -> Stage {
     match has_alarm(status) {
         Some(true) => Stage::Waiting,

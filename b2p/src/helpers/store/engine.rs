@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Faults for which podman cannot open its store, found before a client asks.
 //!
-//! Files that are plainly not what podman expects are found by a look at them. podman itself is
-//! asked once, some time after the boot, and only where it has a database; then again for as long
-//! as it fails.
+//! A check of the files finds those that podman clearly cannot use. podman itself is asked once,
+//! some time after the boot, and only if there is a database; then again as long as podman fails.
 
 use std::fs;
 use std::io::Read;
@@ -34,10 +33,10 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Engine {
     /// Store of root's containers.
     root: PathBuf,
-    /// Directory with the store of each user, who asks podman at the boot if there are containers
+    /// Directory with the store of each user; podman is asked at the boot if there are containers
     /// (`engine::start`).
     users: PathBuf,
-    /// Time of the next question to podman; `None` once it has succeeded.
+    /// Time of the next question to podman; `None` once podman has succeeded.
     ask_at: Option<Instant>,
     /// Outcome of the last question.
     refusal: Option<String>,
@@ -46,8 +45,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// The stores in the directory `containers`. A store in RAM is of this boot: nothing is asked
-    /// about it.
+    /// The stores in the directory `containers`. A store in RAM is of this boot, and needs no
+    /// question.
     pub fn new(containers: &Path, on_disk: bool) -> Engine {
         Engine {
             root: containers.join("storage"),
@@ -68,11 +67,11 @@ impl Engine {
         (!all.is_empty()).then(|| all.join("; "))
     }
 
-    /// Returns why podman cannot open root's store. It is looked at, and podman is asked, whatever users have in
-    /// theirs.
+    /// Returns the reason why podman cannot open root's store. The files are checked, and podman is asked, with
+    /// any stores of users.
     fn fault_of_root(&mut self) -> Option<String> {
         if let Err(why) = look(&self.root) {
-            // Whether it is mended, podman says.
+            // podman decides whether the fault is repaired.
             self.ask_at = Some(Instant::now());
             return Some(why.to_string());
         }
@@ -92,7 +91,7 @@ impl Engine {
     }
 }
 
-/// Databases of podman: name, where a magic number is, the number, what it is the number of.
+/// Databases of podman: name, offset of a magic number, the number, and its format.
 const DATABASES: &[(&str, usize, &[u8], &str)] = &[
     ("db.sql", 0, SQLITE, "SQLite"),
     ("libpod/bolt_state.db", BOLT_OFFSET, &BOLT, "BoltDB"),
@@ -142,8 +141,8 @@ fn head(path: &Path) -> Result<Option<Vec<u8>>> {
     Ok(Some(head))
 }
 
-/// Asks podman for its containers. A store that podman opens in another way than it is configured,
-/// such as with the driver that its database names, is an error in its log alone.
+/// Asks podman for its containers. A store that podman opens against its configuration, such as
+/// with the driver that its database names, is an error in podman's log alone.
 fn ask() -> Result<()> {
     let finished = tool::run("/usr/bin/podman", &["ps", "--all", "--quiet"], TIMEOUT)?;
     match finished.code {
@@ -205,7 +204,7 @@ mod tests {
         fs::remove_file(storage.join("storage.lock")).unwrap();
         fs::create_dir(storage.join("storage.lock")).unwrap();
         assert!(why(look(storage)).contains("storage.lock: not a file: a directory"));
-        // What a user puts there leads to no device and off no disk.
+        // A link of a user in this place leads to no device and off no disk.
         let lock = storage.join("storage.lock");
         fs::remove_dir(&lock).unwrap();
         std::os::unix::fs::symlink("/dev/zero", &lock).unwrap();

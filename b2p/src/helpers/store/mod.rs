@@ -25,8 +25,8 @@ use writers::{Lack, Writers};
 /// Service that the watch belongs to.
 const SERVICE: &str = "image-sync";
 
-/// Number of looks, a second each, after which nobody who takes the reserve is believed to be left, if
-/// no container is found.
+/// Number of checks, a second each, without a found container, after which no program is assumed to
+/// take the reserve any more.
 const EXHAUSTED_LOOKS: u32 = 5;
 
 /// The watch.
@@ -114,12 +114,12 @@ impl StoreWatch {
         }
     }
 
-    /// Returns true if there is to be a reserve, and it is not whole.
+    /// Returns true if there is to be a reserve, and the reserve is not whole.
     fn lacks_reserve(&self) -> bool {
         self.reserve.as_ref().is_some_and(|r| !r.is_whole())
     }
 
-    /// Gives the reserve back while the store is full, and makes it again after that.
+    /// Gives the reserve back while the store is full, and then makes it again.
     fn keep_reserve(&mut self, is_full: bool, usage: &Usage) {
         let (missing, lack) = (self.lacks_reserve(), self.lack(usage));
         let Some(reserve) = &self.reserve else { return };
@@ -133,7 +133,7 @@ impl StoreWatch {
         }
         match space::step(usage, reserve.first.is_made()) {
             Step::Wait => {}
-            // From here on, who writes is looked for.
+            // From here on, the helper looks for writers.
             Step::GiveFirst => {
                 self.writers.look();
                 reserve.first.give_back();
@@ -143,7 +143,7 @@ impl StoreWatch {
     }
 
     /// Pauses containers that continue to write, and frees the last part of the reserve when none does. A program
-    /// that is in no container is not paused; it may still write until an error stops it.
+    /// outside of containers is not paused, and may still write until an error stops it.
     fn pause_and_give_last(&mut self, lack: Lack) {
         let Some(reserve) = self.reserve.as_ref().filter(|r| r.last.is_made()) else {
             return;

@@ -19,7 +19,8 @@ use sys::paths::RUNTIME_DIR;
 
 use super::writers::{name, short_id};
 
-/// File with the paths of their cgroups, a line each: who froze a cgroup is not in the cgroup.
+/// File with the paths of their cgroups, a line each, because a cgroup does not record the program
+/// that froze it.
 const LIST: &str = "store.paused";
 /// Time that the processes of a container may take to stop.
 const FREEZE_LIMIT: Duration = Duration::from_secs(2);
@@ -51,8 +52,8 @@ impl Paused {
         &self.cgroups
     }
 
-    /// Pauses a container, and returns true once it is. The list is written first, so that it is
-    /// resumed in any case.
+    /// Pauses a container, and returns true once it is paused. The list is written first, so that
+    /// the container is resumed in any case.
     pub fn add(&mut self, cgroup: &Path) -> bool {
         self.cgroups.push(cgroup.to_owned());
         let paused = self.write().and_then(|()| freeze(cgroup, "1"));
@@ -101,8 +102,8 @@ fn freeze(cgroup: &Path, value: &str) -> Result<()> {
     fs::write(&file, value).on(file)
 }
 
-/// Waits until no process of a cgroup runs: those in a system call finish it first. The kernel tells
-/// of changes of cgroup.events by `POLLPRI`.
+/// Waits until no process of a cgroup runs: a process in a system call first finishes the call. The
+/// kernel reports changes of cgroup.events by `POLLPRI`.
 fn wait_frozen(cgroup: &Path) -> Result<()> {
     let path = cgroup.join("cgroup.events");
     let mut file = File::open(&path).on(&path)?;

@@ -19,7 +19,8 @@ const MIN_RESERVE_BYTES: u64 = 4 << 20;
 const MAX_RESERVE_BYTES: u64 = 64 << 20;
 /// Number of inodes in the reserve.
 const RESERVE_INODES: u64 = 64;
-/// Flags for the open of what may be another's: a link is not followed, and a pipe not waited for.
+/// Flags for the open of a file that may be another's: a link is not followed, and the open does
+/// not wait for a pipe.
 const OPEN_FLAGS: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
 /// Names of the two parts of the reserve; each has half of it.
 const PARTS: [&str; 2] = ["reserve", "reserve.last"];
@@ -52,7 +53,7 @@ impl Reserve {
         self.first.bytes + self.last.bytes
     }
 
-    /// Checks that the machine has made what there is of the reserve.
+    /// Checks that the machine has made the existing parts of the reserve.
     ///
     /// # Errors
     /// A file or a directory is another's, or cannot be read.
@@ -63,7 +64,8 @@ impl Reserve {
     /// Makes the missing parts of the reserve, the last part first.
     ///
     /// # Errors
-    /// No room is left, or the disk fails; the part is removed. Or what is there is another's, and stays.
+    /// No room is left, or the disk fails; the part is then removed. Or an existing file is another's,
+    /// and stays.
     pub fn make(&self) -> Result<()> {
         self.check()?;
         self.last.make().and_then(|()| self.first.make())
@@ -93,7 +95,7 @@ impl Part {
         }
     }
 
-    /// Makes what is missing of the part. The blocks are allocated and not written. A file of an
+    /// Makes the missing files of the part. The blocks are allocated and not written. A file of an
     /// earlier version may be larger.
     fn make(&self) -> Result<()> {
         self.make_files().inspect_err(|_| self.give_back())
@@ -144,7 +146,7 @@ impl Part {
         blocks.saturating_mul(512) >= self.bytes && files as u64 >= RESERVE_INODES / 2
     }
 
-    /// Gives the part back. What is another's stays.
+    /// Gives the part back. A file of another owner stays.
     pub fn give_back(&self) {
         if let Err(why) = self.check() {
             log::warn!("store: {why}");

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Room for podman's store: whether it is full, and which part of the reserve ([`super::reserve`]) is
-//! given back then.
+//! Room for podman's store: the test for a full store, and the part of the reserve
+//! ([`super::reserve`]) that is then given back.
 //!
 //! Containers' layers, and volumes that they write to as uid 0, do not use the blocks that ext keeps
-//! for root ([`crate::helpers::data`], mount options). Logs of containers do, because conmon
-//! writes them, and there is no such limit for inodes, nor on other file systems. For these, the
-//! reserve has two parts: a file, which takes blocks, and a directory of empty files, which takes
-//! inodes, each. The first is given back to everyone. Who writes on until nothing is left is paused
-//! before the second is given back ([`super::pause`]), which podman and the machine then have for
-//! themselves.
+//! for root ([`crate::helpers::data`], mount options). Logs of containers do, because conmon writes
+//! them, and there is no such limit for inodes, nor on other file systems. For these, the reserve
+//! has two parts: a file, which takes blocks, and a directory of empty files, which takes inodes,
+//! each. The first is given back to all programs. A container that writes until nothing is left is
+//! paused before the second is given back ([`super::pause`]), which podman and the machine then have
+//! for themselves.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -23,7 +23,8 @@ use sys::error::{Doing, Result};
 pub const LOOK: Duration = Duration::from_secs(30);
 /// Time between two looks at a store that is nearly full.
 const LOOK_CLOSELY: Duration = Duration::from_secs(5);
-/// Time between two looks at a store that is full: what was given back of the reserve may be gone.
+/// Time between two checks of a full store: the part of the reserve that was given back may be used
+/// up.
 const LOOK_WHILE_FULL: Duration = Duration::from_secs(1);
 /// Share of blocks or inodes in use from which a store is looked at closely, in percent.
 const NEARLY_FULL: u64 = 80;
@@ -31,7 +32,7 @@ const NEARLY_FULL: u64 = 80;
 const FULL: u64 = 10;
 /// Free share, in thousandths, above which a full store has room again, besides a new reserve.
 const ROOM_AGAIN: u64 = 30;
-/// Bytes that are free for root, or inodes, below which what was given back is gone.
+/// Bytes that are free for root, or inodes, below which the given-back part is used up.
 const EXHAUSTED_BYTES: u64 = 1 << 20;
 const EXHAUSTED_INODES: u64 = 8;
 
@@ -44,7 +45,7 @@ pub struct Usage {
     pub free_bytes: u64,
     /// Bytes that are free for root.
     pub free_bytes_of_root: u64,
-    /// Number of inodes; 0 where the file system makes them as it needs them.
+    /// Number of inodes; 0 on a file system that makes inodes on demand.
     pub inodes: u64,
     /// Number of free inodes.
     pub free_inodes: u64,
@@ -105,8 +106,8 @@ fn kept_blocks(path: &Path) -> u64 {
     text.trim_ascii().parse().unwrap_or(0)
 }
 
-/// Returns true if a store of this usage is full, where it was or was not full before. Between the
-/// two limits nothing changes, so that a line does not appear and vanish repeatedly.
+/// Returns true if a store of this usage is full; `was_full` is its last state. Between the two
+/// limits nothing changes, so that a line does not appear and vanish repeatedly.
 #[must_use]
 pub fn is_full(usage: &Usage, was_full: bool, reserve: u64) -> bool {
     let share = usage.free_share();
@@ -127,7 +128,7 @@ pub fn next_look(usage: &Usage, is_full: bool) -> Duration {
     }
 }
 
-/// Returns the reason of a degraded line, with what it says of the container that has written most.
+/// Returns the reason of a degraded line, with the part about the container that has written most.
 #[must_use]
 pub fn reason(usage: &Usage, culprit: Option<&str>) -> String {
     let lacking = match usage.lacks_inodes() {
@@ -151,7 +152,7 @@ pub enum Step {
     PauseAndGiveLast,
 }
 
-/// Returns the next action for a store that is full, by what is left of the reserve.
+/// Returns the next action for a full store, by the rest of the reserve.
 #[must_use]
 pub fn step(usage: &Usage, first_is_made: bool) -> Step {
     match (first_is_made, usage.is_exhausted()) {

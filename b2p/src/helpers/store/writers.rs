@@ -15,7 +15,7 @@ use crate::helpers::engine::conmon::Machine;
 const ROOTS: &str = "/sys/fs/cgroup/libpod_parent";
 /// Depth below these cgroups at which containers are looked for: pods have a cgroup of their own.
 const MAX_DEPTH: usize = 3;
-/// Limit of what is read of arguments.
+/// Limit for reads of arguments.
 const MAX_ARGUMENTS_BYTES: u64 = 64 << 10;
 /// Length of a container's id, and of its short form.
 const ID_DIGITS: usize = 64;
@@ -23,10 +23,10 @@ const SHORT_ID: usize = 12;
 /// Bytes between two looks that a container which waits for room does not write.
 const WRITES_ON: u64 = 64 << 10;
 
-/// Resource that a store lacks, and the counter of a container's share in it.
+/// Resource that a store lacks, and the counter of a container's share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lack {
-    /// Blocks of a disk: bytes that were written to it, or will be.
+    /// Blocks of a disk: bytes that were written to the disk, or will be.
     DiskBytes,
     /// Pages of RAM: bytes in tmpfs.
     RamBytes,
@@ -59,7 +59,7 @@ pub struct Writers {
     now: Counters,
 }
 
-/// Counters by what they count, and by cgroup.
+/// Counters by resource and cgroup.
 type Counters = BTreeMap<(Lack, PathBuf), u64>;
 
 impl Writers {
@@ -98,8 +98,8 @@ impl Writers {
         self.before = std::mem::replace(&mut self.now, counters);
     }
 
-    /// Returns what a line says of the container that has written most. A user gives cgroups what names they
-    /// like, that of another's container among them: the line names the user.
+    /// Returns the part of a line about the container that has written most. A user gives cgroups any names,
+    /// including that of another's container: the line names the user.
     pub fn most(&self, lack: Lack) -> Option<String> {
         let (_, cgroup) = self.of_lack(lack).max()?;
         let id = short_id(cgroup)?;
@@ -114,9 +114,9 @@ impl Writers {
         })
     }
 
-    /// Returns the cgroups of those that have written between the last two looks and are not in
-    /// `paused`. Who takes inodes that are given back takes too little memory to show, so where there
-    /// are none, it is the one that has taken most.
+    /// Returns the cgroups that have written between the last two checks and are not in `paused`. The
+    /// use of inodes that are given back takes too little memory to show, so without such a cgroup,
+    /// the result is the one that has taken most.
     pub fn still(&self, lack: Lack, paused: &[PathBuf]) -> Vec<PathBuf> {
         let others = || {
             let all = self.of_lack(lack);
@@ -156,7 +156,7 @@ fn find(dir: &Path, depth: usize, containers: &mut Vec<PathBuf>) {
     }
 }
 
-/// Adds what the conmon of the container `id` has written to its log.
+/// Adds the bytes that the conmon of the container `id` has written to its log.
 fn add_log(counters: &mut Counters, id: &str, bytes: u64) {
     let is_its = |lack: Lack, cgroup: &Path| lack == Lack::DiskBytes && id_of(cgroup) == Some(id);
     for ((lack, cgroup), written) in counters {
@@ -216,7 +216,7 @@ fn user_of(users: &Path, cgroup: &Path) -> Option<u32> {
         .ok()
 }
 
-/// Returns the id in the name of a cgroup: `libpod-ID`, or `ID` where crun has named it.
+/// Returns the id in the name of a cgroup: `libpod-ID`, or `ID` of a cgroup named by crun.
 fn id_of(cgroup: &Path) -> Option<&str> {
     let name = cgroup.file_name()?.to_str()?;
     let id = name.strip_prefix("libpod-").unwrap_or(name);

@@ -12,11 +12,11 @@ use disk::swap::{Area, PAGE};
 use nix::errno::Errno;
 use sys::error::{Doing, Error, Result};
 
-/// Swaps to the area at `path` and returns its size and path; swapping to it already is no
-/// error. Without a priority it is used after the areas that are on.
+/// Swaps to the area at `path` and returns its size and path; an area that is on already is no
+/// error. Without a priority the area is used after the areas that are on.
 ///
 /// # Errors
-/// The path holds no swap area, or the kernel refuses it.
+/// The path has no swap area, or the kernel refuses the area.
 pub fn swap_on(path: &Path, priority: Option<u8>) -> Result<String> {
     if is_on(path) {
         return Ok(format!("{} is there already", path.display()));

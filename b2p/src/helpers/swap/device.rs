@@ -34,7 +34,7 @@ impl Content {
     }
 }
 
-/// Finds the device, and waits for it as long as one may appear, at least `wait_seconds`.
+/// Finds the device, and waits as long as one may appear, at least `wait_seconds`.
 ///
 /// # Errors
 /// The device does not exist, or does not have this content.
@@ -50,7 +50,7 @@ pub fn find(disk: &DiskSelector, wait_seconds: u16, content: Content) -> Result<
     found.unwrap_or_else(|| Err(Error::invalid("there is no such device")))
 }
 
-/// Returns the selected device, or `None` while it is not there.
+/// Returns the selected device, or `None` while the device is missing.
 fn select<'a>(
     devices: &'a [Device],
     disk: &DiskSelector,
@@ -61,7 +61,7 @@ fn select<'a>(
         [] => Ok(None),
         [device] => match reason_against(device, devices, content) {
             None => Ok(Some(*device)),
-            // A flag with the name of the device has it in front of the reason already.
+            // With a flag that names the device, the reason begins with the name already.
             Some(reason) if matches!(disk, DiskSelector::Device(_)) => Err(Error::invalid(reason)),
             Some(reason) => Err(Error::invalid(format!("{}: {reason}", device.name))),
         },
@@ -85,7 +85,7 @@ fn matches(device: &Device, disk: &DiskSelector) -> bool {
     }
 }
 
-/// Returns why the device must not be used, or `None` if it may be.
+/// Returns the reason why the device must not be used, or `None` if there is no reason.
 fn reason_against(device: &Device, devices: &[Device], content: Content) -> Option<String> {
     let signatures = match &device.signatures {
         Ok(signatures) => signatures,

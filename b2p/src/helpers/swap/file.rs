@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A swap file on the data disk. The file is made under another name and renamed when it is
-//! complete; an existing one of the right size is used as it is.
+//! complete; an existing one of the right size is used unchanged.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -25,7 +25,7 @@ const IN_RAM: [u64; 3] = [0x0102_1994, 0x8584_58f6, 0x794c_7630];
 /// Magic of btrfs (linux/magic.h).
 const BTRFS: u64 = 0x9123_683e;
 
-/// Makes the file if it is not there in this size, and swaps to it.
+/// Makes the file unless one of this size exists, and swaps to the file.
 ///
 /// # Errors
 /// The data disk is missing or too full, or the file is not a swap file.
@@ -70,7 +70,7 @@ impl FileSystem {
 /// anew, or `None` if there is no file.
 ///
 /// # Errors
-/// The file is not a swap file, so that it must not be overwritten.
+/// The file is not a swap file, and must not be overwritten.
 fn existing_size(path: &Path) -> Result<Option<u64>> {
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
@@ -102,7 +102,7 @@ fn check_room(wanted: u64, free: u64) -> Result<()> {
     )))
 }
 
-/// Makes the file so that a power cut leaves it complete, or not there.
+/// Makes the file so that a power cut leaves a complete file or none.
 fn make(path: &Path, bytes: u64, on_btrfs: bool) -> io::Result<()> {
     let temporary = path.with_extension("b2p-new");
     // Leftovers of a power cut, and a file of another size.

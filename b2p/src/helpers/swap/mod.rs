@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `b2p swap`: turns on the swap that flags ask for. PID 1 runs it once.
+//! `b2p swap`: turns on the swap that flags request. PID 1 runs the helper once.
 //!
 //! zram is set up before swap on disks. A disk is read and never written: a device that holds no
 //! swap area is not made one. Swap that is on already is left alone, so that the helper may run
-//! again. What was asked for and is not there becomes a degraded line.
+//! again. Requested swap that is missing becomes a degraded line.
 
 pub mod area;
 pub mod device;

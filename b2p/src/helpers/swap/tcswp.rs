@@ -23,8 +23,8 @@ use super::device::{self, Content};
 
 const NAME: &str = "tc.swp";
 
-/// Finds the partition, mounts it if it is not mounted, and swaps to its file; returns what was
-/// done. The mount is undone if the file is of no use.
+/// Finds the partition, mounts it if it is not mounted, and swaps to its file; returns a
+/// description of the result. The mount is undone if the file is of no use.
 ///
 /// # Errors
 /// The partition is not found or cannot be mounted, or the file is no swap area.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Compressed memory as swap (Documentation/admin-guide/blockdev/zram.rst). The device takes
-//! memory only for the pages that are in it.
+//! Compressed memory as swap (Documentation/admin-guide/blockdev/zram.rst). The device takes memory
+//! only for its stored pages.
 
 use std::fs;
 use std::io::{self, Write};
@@ -18,14 +18,14 @@ const DEVICE: &str = "/dev/zram0";
 const ATTRIBUTES: &str = "/sys/block/zram0";
 /// Priority before every disk, whose priorities are negative.
 const PRIORITY: u8 = 100;
-/// Compression algorithms, best first: a page fault waits for one page, and lz4 unpacks it
+/// Compression algorithms, best first: a page fault waits for one page, and lz4 unpacks a page
 /// soonest.
 const ALGORITHMS: &[&str] = &["lz4", "zstd"];
 /// Largest size in percent of the memory, as for the flag's own percentage: more could never be
 /// filled.
 const MAX_PERCENT: u64 = 300;
 
-/// Sets up the device, swaps to it, and returns its size and algorithm.
+/// Sets up the device, swaps to the device, and returns its size and algorithm.
 ///
 /// # Errors
 /// The kernel has no zram, the device is in use, or the size is too large.
@@ -99,7 +99,7 @@ fn best_algorithm(list: &str) -> Option<&'static str> {
 }
 
 fn format(bytes: u64) -> Result<()> {
-    // The area is gone with the power, so that it needs no UUID to be found by.
+    // The area is lost with the power, and so needs no UUID.
     let page = header(bytes, &[0; 16]).ok_or_else(|| Error::invalid("too small for swap"))?;
     let write = || -> io::Result<()> {
         let mut device = fs::OpenOptions::new().write(true).open(DEVICE)?;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Messages in journald's native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL): what conmon sends
-//! of a container with `--log-driver journald`. A datagram is a list of fields, each `NAME=value`
-//! and a newline, or `NAME`, a newline, the length as eight bytes, the value and a newline.
+//! Messages in journald's native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL): the output of a
+//! container with `--log-driver journald`, sent by conmon. A datagram is a list of fields, each
+//! `NAME=value` and a newline, or `NAME`, a newline, the length as eight bytes, the value and a
+//! newline.
 
 use super::message::{MAX_TAG, Message, is_in_tag};
 use crate::common::log::record::{Priority, number};
@@ -47,8 +48,8 @@ fn tag(name: &[u8]) -> &[u8] {
     &name[..length.count()]
 }
 
-/// Iterator over the fields of a datagram; it ends where the datagram is not well-formed. Of a value that is
-/// longer than the rest of the datagram, which was cut, there is the rest.
+/// Iterator over the fields of a datagram, which ends at malformed bytes. Of a value that is longer than the
+/// rest of the datagram, which was cut, the iterator returns the rest.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Iterator for Fields<'a> {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Messages that programs send to `/dev/log`: RFC 3164 as the C libraries, logger and busybox
-//! write it, RFC 5424, and any other text, in one form.
+//! Messages that programs send to `/dev/log`: RFC 3164 in the variants of the C libraries, logger
+//! and busybox, RFC 5424, and any other text, in one form.
 
 use crate::common::log::record::{Priority, number};
 
@@ -61,8 +61,8 @@ fn priority(bytes: &[u8]) -> Option<(Priority, &[u8])> {
     Some((priority, rest.get(close + 1..)?))
 }
 
-/// Removes the time, because the kernel adds a better one: `Mmm dd hh:mm:ss `, or RFC 3339 as
-/// util-linux and rsyslog write it.
+/// Removes the time, because the kernel adds a better one: `Mmm dd hh:mm:ss `, or RFC 3339 in the
+/// form of util-linux and rsyslog.
 fn without_time(bytes: &[u8]) -> &[u8] {
     if let Some(classic) = bytes.get(..16)
         && has_form(classic, b"Aaa 00 00:00:00 ")
@@ -119,7 +119,7 @@ pub fn tagged(priority: Priority, bytes: &[u8]) -> Message<'_> {
     }
 }
 
-/// Returns true for the characters of a tag: none that could end it.
+/// Returns true for the characters of a tag, none of which could end the tag.
 pub fn is_in_tag(b: &u8) -> bool {
     b.is_ascii_graphic() && !b":[<".contains(b)
 }
@@ -141,7 +141,7 @@ fn process(digits: &[u8]) -> Option<u32> {
     number(digits).and_then(|n| u32::try_from(n).ok())
 }
 
-/// Reads what follows `<n>1 `: time, host, program, process, message id, structured data, text.
+/// Reads the part after `<n>1 `: time, host, program, process, message id, structured data, text.
 fn rfc5424(priority: Priority, bytes: &[u8]) -> Option<Message<'_>> {
     let mut fields = bytes.splitn(6, |b| *b == b' ');
     let (_time, _host) = (fields.next()?, fields.next()?);

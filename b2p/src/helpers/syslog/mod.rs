@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `b2p syslog`, the service that copies to the kernel log what programs send to
-//! `/dev/log` (docs/reference/log.md), and `b2p syslog journal`, which does the same for
-//! journald's socket. One thread, one poll(2), and nothing that waits.
+//! `b2p syslog`, the service that copies messages of programs from `/dev/log` to the kernel log
+//! (docs/reference/log.md), and `b2p syslog journal`, which does the same for journald's socket.
+//! The service has one thread and one poll(2), and no other wait.
 
 pub mod journal;
 pub mod message;
@@ -83,7 +83,7 @@ struct Service {
 impl Service {
     /// Relays until SIGTERM; messages that were sent before are relayed as well.
     fn run(&mut self, stop: &Stop) {
-        // Where PID 1 has not set it, the sender is known from the next datagram on.
+        // If PID 1 has not set the option, the sender is known from the next datagram on.
         let _ = setsockopt(&self.socket, sockopt::PassCred, &true);
         while !stop.wait(&[(self.socket.as_fd(), POLLIN)], self.relay.deadline()) {
             self.batch();
@@ -112,8 +112,8 @@ impl Service {
     }
 }
 
-/// Reads one datagram, cut if longer than `bytes`. The kernel closes descriptors that are
-/// sent with it: `control` has no room for them.
+/// Reads one datagram, cut if longer than `bytes`. The kernel closes descriptors of a datagram,
+/// because `control` has no room for them.
 fn receive(socket: &OwnedFd, bytes: &mut [u8], control: &mut [u8]) -> Option<(usize, Sender)> {
     let mut iov = [IoSliceMut::new(bytes)];
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;

@@ -9,7 +9,7 @@ use super::message::Message;
 use crate::common::log::record::{Priority, SYSLOG, printable};
 use crate::common::token_bucket::TokenBucket;
 
-/// Longest text of one record, in bytes; with its tag it is shorter than the longest line that
+/// Longest text of one record, in bytes; a text with its tag is shorter than the longest line that
 /// printk keeps whole (`LOG_LINE_MAX`).
 const MAX_TEXT: usize = 850;
 
@@ -26,7 +26,7 @@ pub type Protocol = for<'a> fn(&'a [u8], &[u8]) -> Message<'a>;
 /// Sender of a datagram, by the kernel (`SCM_CREDENTIALS`, unix(7)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sender {
-    /// Process id; 0 if it is not known, and then `root` is false.
+    /// Process id; 0 if unknown, and then `root` is false.
     pub pid: u32,
     /// True if the sender is root, which may log for other processes.
     pub root: bool,
@@ -87,7 +87,7 @@ impl Relay {
         self.due.get_or_insert(now.saturating_add(REPORT_DELAY));
     }
 
-    /// Writes a record; returns false if the kernel does not take it. The record ends in a
+    /// Writes a record; returns false if the kernel does not take the record. The record ends in a
     /// newline, without which the kernel waits for a continuation (`LOG_CONT`, printk.c).
     fn write(&mut self, priority: Priority, text: &str) -> bool {
         let record = format!("<{}>{text}\n", priority.number());

@@ -28,11 +28,11 @@ fn child() {
     std::process::exit(0);
 }
 
-/// Starts the service; returns it, a socket that is connected to it, and its output.
+/// Starts and returns the service, with a socket that is connected to it, and its output.
 fn start(temp: &Temp) -> (Running, UnixDatagram, File) {
     let path = temp.path("dev-log");
     let socket = UnixDatagram::bind(&path).expect("a socket");
-    // PID 1 sets it, too.
+    // PID 1 sets the option, too.
     setsockopt(&socket, sockopt::PassCred, &true).expect("an option");
     let (out, output) = packet_pair();
     let running = Running::start(NAME, temp.dir(), &[socket.into(), out]);
@@ -100,7 +100,8 @@ fn descriptors_that_come_along_are_not_kept() {
         let sent = sendmsg::<()>(sender.as_raw_fd(), &iov, &rights, MsgFlags::empty(), None);
         assert_eq!(sent, Ok(8));
         let text = record(&mut output);
-        // The kernel cuts the control data short, and the sender's name in it is not sought.
+        // The kernel cuts the control data short, and the reader does not look for the sender's
+        // name in the rest.
         assert!(
             text.starts_with("<13>x[") && text.ends_with("]: y\n"),
             "{text}"

@@ -15,7 +15,7 @@ use sys::modules::Modules;
 
 use super::drift::Ms;
 
-/// File with the hardware clock in seconds since 1970, as if it kept UTC
+/// File with the hardware clock in seconds since 1970, read as UTC
 /// (Documentation/ABI/testing/sysfs-class-rtc).
 const RTC: &str = "/sys/class/rtc/rtc0/since_epoch";
 /// Mode of adjtime(3), at 500 ppm (uapi/linux/timex.h).
@@ -35,7 +35,7 @@ pub fn rtc(utc: bool) -> Option<Ms> {
 /// zone. In the hour that occurs twice in autumn the C library chooses.
 #[must_use]
 pub fn from_local(seconds: i64) -> Option<i64> {
-    // SAFETY: plain data; zero is valid. gmtime_r fills it, mktime reads it.
+    // SAFETY: plain data; zero is valid. gmtime_r fills the structure, mktime reads it.
     let mut tm: libc::tm = unsafe { std::mem::zeroed() };
     // SAFETY: both point to live values; null is checked.
     let broken = unsafe { libc::gmtime_r(&raw const seconds, &raw mut tm) };
@@ -83,8 +83,8 @@ pub fn step(by: Ms) -> io::Result<()> {
     Ok(clock_settime(ClockId::CLOCK_REALTIME, to)?)
 }
 
-/// Makes the system clock run a little faster or slower until it has caught up: no program
-/// sees it jump.
+/// Makes the system clock run a little faster or slower until it has caught up, so that no program
+/// sees a jump.
 ///
 /// # Errors
 /// The errno of adjtimex(2).
@@ -101,7 +101,7 @@ pub fn slew(by: Ms) -> io::Result<()> {
     Ok(())
 }
 
-/// The host's clock, as the hypervisor shows it (drivers/ptp/ptp_kvm_common.c).
+/// The host's clock, exported by the hypervisor (drivers/ptp/ptp_kvm_common.c).
 #[derive(Debug)]
 pub struct HostClock(File);
 
@@ -136,7 +136,7 @@ impl HostClock {
     }
 }
 
-/// Opens the host's clock. The driver of KVM's is loaded first: no device asks for it.
+/// Opens the host's clock. The driver of KVM's clock, which no device requests, is loaded first.
 #[must_use]
 pub fn host_clock(config: &Config) -> Option<HostClock> {
     let sources = "/sys/devices/system/clocksource/clocksource0/available_clocksource";
@@ -152,7 +152,7 @@ pub fn host_clock(config: &Config) -> Option<HostClock> {
 }
 
 /// Returns true where KVM's clock may be: on x86 it is among the clock sources of the kernel; on Arm the driver
-/// itself asks for it (drivers/ptp/ptp_kvm_arm.c, `kvm_arch_ptp_init`), and is refused on other hosts.
+/// itself asks the host (drivers/ptp/ptp_kvm_arm.c, `kvm_arch_ptp_init`), and is refused on other hosts.
 fn may_have_kvm_clock(arch: &str, sources: &str) -> bool {
     let is_named = sources.split_whitespace().any(|name| name == "kvm-clock");
     arch == "aarch64" || is_named
@@ -166,7 +166,7 @@ pub fn is_guest() -> bool {
 }
 
 /// Returns true in a virtual machine (CPUID 1, ECX bit 31), and on every machine that is not x86: there the
-/// kernel does not show it, and a comparison with the hardware clock does no harm.
+/// kernel does not show the fact, and a comparison with the hardware clock does no harm.
 fn may_be_guest(arch: &str, cpuinfo: &str) -> bool {
     let flags = cpuinfo.lines().find(|line| line.starts_with("flags"));
     let mut flags = flags.into_iter().flat_map(str::split_whitespace);

@@ -26,7 +26,7 @@ pub enum Drift {
     None,
     /// The hardware clock was set: the first sample is of no further use.
     RtcSet,
-    /// The machine stood still for this time, and the system clock is behind by it.
+    /// The machine stood still for this time, by which the system clock is behind.
     Slept(Ms),
 }
 
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn a_clock_that_goes_is_left_alone() {
         assert_eq!(compare(&START, &after(60_000, 60_900, 60_900)), Drift::None);
-        // The system clock was set, and is left as it is.
+        // The system clock was set, and is not changed.
         assert_eq!(
             compare(&START, &after(60_000, 60_000, 9_060_000)),
             Drift::None
@@ -99,7 +99,8 @@ mod tests {
         let now = after(660_000, 60_000, 60_000);
         assert_eq!(compare(&START, &now), Drift::Slept(600_000));
         assert_eq!(correction(&START, &now, 600_000), 599_600);
-        // Also if it grows little by little: the first sample is kept.
+        // The result holds also for a difference that grows little by little: the first sample is
+        // kept.
         let now = after(62_500, 60_000, 60_000);
         assert_eq!(compare(&START, &now), Drift::Slept(2_500));
     }

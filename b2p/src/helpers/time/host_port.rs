@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The host's word on the time, on a virtio port: the keeper of `podman-machine` writes
-//! `time <milliseconds since 1970>` when it lets a machine that stood still run again.
+//! Messages of the host with the time, on a virtio port: the keeper of `podman-machine` writes
+//! `time <milliseconds since 1970>` when the keeper resumes a machine that stood still.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -23,14 +23,14 @@ const TOLERANCE: Ms = 3_000;
 /// Port of the host.
 pub struct HostPort {
     file: File,
-    /// The port is watched for edges: it reports a hang-up for as long as the host has not opened its
-    /// end (drivers/char/virtio_console.c, `port_fops_poll`).
+    /// The port is watched for edges, because the port reports a hang-up as long as the host has not
+    /// opened its end (drivers/char/virtio_console.c, `port_fops_poll`).
     epoll: Epoll,
     unread: Vec<u8>,
 }
 
 impl HostPort {
-    /// Opens the port, if the directory `class` has it.
+    /// Opens the port, if the directory `class` has one.
     #[must_use]
     pub fn find(class: &Path, dev: &Path) -> Option<HostPort> {
         let is_ours = |entry: &fs::DirEntry| {

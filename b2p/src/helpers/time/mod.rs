@@ -2,11 +2,10 @@
 //! `b2p time`, the time service: corrects the system clock where the kernel alone does not.
 //!
 //! A virtual machine whose host slept, that was paused, or that was restored from a snapshot
-//! continues with the clock that it had. A clock that ran on meanwhile shows it: the host's own
-//! clock where the hypervisor exports it (ptp_kvm), else the hardware clock. The clocks are
-//! compared every eight seconds, and `podman-machine` sends the time at once ([`host_port`]); a machine
-//! that is not virtual never sleeps without its kernel, and is not woken. Time servers are queried only where `ntpserver=`, `ip=` or
-//! DHCP names some.
+//! continues with its old time. A clock that ran on meanwhile shows the difference: the host's own clock where the
+//! hypervisor exports it (ptp_kvm), else the hardware clock. The clocks are compared every eight seconds, and
+//! `podman-machine` sends the time at once ([`host_port`]); a machine that is not virtual never sleeps without its
+//! kernel, and is not woken. Time servers are queried only where `ntpserver=`, `ip=` or DHCP names some.
 
 mod clock_changes;
 mod clocks;
@@ -46,7 +45,7 @@ const POLL_INTERVAL: Ms = 1_024_000;
 /// Time between two requests where no other clock would show a sleep, and while no server is believed, in
 /// milliseconds.
 const POLL_INTERVAL_ALONE: Ms = 64_000;
-/// Pause after the first failure, in milliseconds; it doubles up to [`POLL_INTERVAL`].
+/// Pause after the first failure, in milliseconds, which doubles up to [`POLL_INTERVAL`].
 const RETRY: Ms = 4_000;
 /// Largest difference that is slewed instead of stepped, in milliseconds: at 500 ppm that
 /// takes less than 20 minutes.
@@ -54,7 +53,7 @@ const MAX_SLEW: Ms = 500;
 /// Number of servers that are asked.
 const MAX_SERVERS: usize = 8;
 /// 2026-01-01, at which PID 1 starts a clock that was never set (`init/src/identity.rs`), and the time
-/// for which it then counts as never set, in milliseconds.
+/// for which such a clock then counts as never set, in milliseconds.
 const CLOCK_START: Ms = sntp::ERA_START * 1000;
 const START_DAY: Ms = 86_400_000;
 
@@ -65,13 +64,14 @@ const PORTS: &str = "/sys/class/virtio-ports";
 const RTC_PROBE: Duration = Duration::from_millis(10);
 const RTC_PROBES: u32 = 150;
 
-/// Runs until it is killed, and returns the exit status if it cannot.
+/// Runs until a signal ends the process, and returns the exit status of a failure.
 pub fn main() -> i32 {
     // PID 1 has reported the faults of the flags.
     let (config, _) = sys::config_sources::read();
     let keeper = Keeper::new(&config);
     if keeper.is_ok() {
-        // Its line in PID 1's table asks for it: degraded lines go the same way.
+        // The service's row in PID 1's table requires this message; degraded lines use the same
+        // socket.
         crate::common::notify::ready();
     }
     match keeper.and_then(Keeper::run) {
@@ -221,7 +221,7 @@ impl Keeper {
         }
     }
 
-    /// Steps the clock if the machine stood still; returns true if it did.
+    /// Steps the clock if the machine stood still; returns true if the clock was stepped.
     fn catch_up(&mut self) -> bool {
         let Some(now) = self.watch_rtc.then(|| self.sample()).flatten() else {
             return false;
@@ -309,14 +309,14 @@ impl Keeper {
             false => POLL_INTERVAL_ALONE,
         };
         self.query_at = Some(clocks::boottime() + interval);
-        // The first line stays: the offsets of the same lie differ by milliseconds.
+        // The first line stays: the offsets of repeated wrong answers differ by milliseconds.
         if refusals.len() != self.degraded.len() {
             self.degraded
                 .update(refusals.into_iter().map(|why| ("time", why)));
         }
     }
 
-    /// Returns what speaks for or against an answer of `server`.
+    /// Returns the evidence for or against an answer of `server`.
     fn evidence(&self, server: &Server, offset: Ms, others: &[(Server, Ms)]) -> Evidence {
         let realtime = clocks::realtime();
         let rtc = clocks::rtc(self.utc).filter(|rtc| *rtc >= CLOCK_START);
@@ -346,8 +346,7 @@ fn retry_delay(failures: u32) -> Ms {
     (RETRY << failures.saturating_sub(1).min(16)).min(POLL_INTERVAL)
 }
 
-/// Corrects the clock, which is `offset` behind that of `source`; returns true if it was
-/// stepped.
+/// Corrects the clock, which is `offset` behind that of `source`; returns true after a step.
 fn correct(offset: Ms, source: &str) -> bool {
     if offset.abs() > MAX_SLEW {
         return step_clock(offset, source);
@@ -359,7 +358,7 @@ fn correct(offset: Ms, source: &str) -> bool {
     false
 }
 
-/// Steps the clock and logs it; returns true.
+/// Steps the clock and logs the step; returns true.
 fn step_clock(by: Ms, why: &str) -> bool {
     match clocks::step(by) {
         Ok(()) => info!("clock stepped by {}: {why}", signed_seconds(by)),

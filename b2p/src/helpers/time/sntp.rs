@@ -15,7 +15,7 @@ use sys::error::{Doing, Error, Result};
 pub const PORT: u16 = 123;
 /// Length of a packet without extensions, in bytes.
 const LENGTH: usize = 48;
-/// Longest time for an answer; no answer can be wrong by more than half of it.
+/// Longest time for an answer; no answer can be wrong by more than half of this time.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Largest distance of a server from its source, in seconds (RFC 5905, `MAXDISP`).
 const MAX_ROOT_DISTANCE: u64 = 16;
@@ -23,7 +23,7 @@ const MAX_ROOT_DISTANCE: u64 = 16;
 const MAX_ADDRESSES: usize = 4;
 /// Seconds between 1900, where NTP begins, and 1970.
 const TO_1970: i64 = 2_208_988_800;
-/// Earliest time that an answer can mean, in seconds since 1970: 2026-01-01, when this was
+/// Earliest time that an answer can mean, in seconds since 1970: 2026-01-01, when this code was
 /// written. NTP counts 2^32 seconds and then begins again, in 2036 for the first time.
 pub const ERA_START: i64 = 1_767_225_600;
 
@@ -85,8 +85,8 @@ pub enum Rejection {
     Unusable(Cow<'static, str>),
 }
 
-/// Returns a request. The field for the time of sending has a number that nobody can guess:
-/// the server returns it, and learns nothing of the machine's clock.
+/// Returns a request. The field for the time of sending has a number that cannot be guessed: the
+/// server returns the number, and learns nothing of the machine's clock.
 fn request(cookie: [u8; 8]) -> [u8; LENGTH] {
     let mut packet = [0; LENGTH];
     packet[0] = 4 << 3 | 3; // version 4, a client

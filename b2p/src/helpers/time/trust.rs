@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Decides whether the answer of a time server moves the clock. Pure.
 //!
-//! SNTP is not authenticated, and who answers DHCP names the server: one answer must not carry
-//! the clock years away, where certificates are valid that are not, and the reverse. A step of more
-//! than [`BOUND`] needs a second source. Small steps of one source add up to [`BOUND`] at most.
+//! SNTP is not authenticated, and any machine that answers DHCP names the server: one answer must
+//! not move the clock by years, which would make expired certificates valid, and the reverse. A
+//! step of more than [`BOUND`] needs a second source. Small steps of one source add up to [`BOUND`]
+//! at most.
 
 use std::net::IpAddr;
 
@@ -20,14 +21,14 @@ pub const BOUND: Ms = 15 * 60 * 1000;
 pub struct Server {
     /// Name or address.
     pub name: String,
-    /// Card whose DHCP server names it; `None` for the user, by a flag.
+    /// Card whose DHCP server names the time server; `None` for the user, by a flag.
     pub card: Option<String>,
 }
 
-/// Clocks beside the server's, each by how much the system clock is behind it, in milliseconds.
+/// Clocks beside the server's: for each, the milliseconds by which the system clock is behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
-    /// True if nothing has set the clock yet: it begins at the date of the image.
+    /// True if nothing has set the clock yet, which begins at the date of the image.
     pub never_set: bool,
     /// A second answer of the server ([`vouches`]).
     pub again: Option<Ms>,
@@ -53,7 +54,8 @@ pub fn judge(offset: Ms, evidence: &Evidence) -> Result<Ms> {
         return Ok(0);
     }
     if let Some(rtc) = evidence.rtc.filter(agrees) {
-        // Every step counts from the hardware clock, so that a server cannot walk away from it.
+        // Every step counts from the hardware clock, so that a server cannot move away from that
+        // clock in small steps.
         return Ok(distance(rtc));
     }
     let alone = evidence.alone.saturating_add(offset);

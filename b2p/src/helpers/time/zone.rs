@@ -3,8 +3,8 @@
 //! the system clock where the hardware clock keeps local time.
 //!
 //! /etc/localtime is a link to a file of /usr/share/zoneinfo, in the image to that of UTC; for a
-//! rule, such as `CET-1CEST,M3.5.0,M10.5.0/3`, it is a file with that rule alone. podman's
-//! `--tz=local` gives it to containers.
+//! rule, such as `CET-1CEST,M3.5.0,M10.5.0/3`, a file with that rule alone. podman's `--tz=local`
+//! gives the file to containers.
 
 use std::fs;
 use std::path::Path;
@@ -72,13 +72,13 @@ fn set(tz: &str, zones: &Path, localtime: &Path) -> Result<()> {
         )));
     }
     remove_directory(localtime)?;
-    // A rule has no name; an earlier one would contradict it.
+    // A rule has no name; an earlier name would contradict the rule.
     let _ = fs::remove_file(&timezone);
     replace(localtime, &rule_file(tz), 0o644)
 }
 
-/// Removes an empty directory in the place of the file: podman's API makes one for a mount whose
-/// source is missing, and a kept /etc still has it.
+/// Removes an empty directory in the place of the file: podman's API makes a directory for a mount
+/// whose source is missing, and a kept /etc still has that directory.
 fn remove_directory(localtime: &Path) -> Result<()> {
     match fs::symlink_metadata(localtime) {
         Ok(meta) if meta.is_dir() => fs::remove_dir(localtime).on(localtime),
@@ -126,8 +126,8 @@ fn block(transitions: u32) -> Vec<u8> {
     bytes
 }
 
-/// Steps the system clock, because the kernel has taken the hardware clock's local time for
-/// UTC (rtc_hctosys); not if something has set it since.
+/// Steps the system clock, because the kernel has taken the hardware clock's local time for UTC
+/// (rtc_hctosys); not if the system clock was set since.
 fn correct_local_time() -> Result<()> {
     let no_clock = Error::invalid("noutc: there is no hardware clock that runs");
     let no_time = Error::invalid("noutc: the hardware clock shows no valid local time");
@@ -193,7 +193,7 @@ mod tests {
             "Europe/Berlin\n"
         );
         nix::unistd::mkfifo(&zones.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        // A name may lead out of the zones, to what never ends.
+        // A name may lead out of the zones, to a file without end.
         for name in [
             "Europe/Berlni",
             "Europe",

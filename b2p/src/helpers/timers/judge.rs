@@ -20,9 +20,9 @@ pub enum Verdict {
     Never,
 }
 
-/// Decides whether a service is due at `now`: it is if the calendar has a time, later by `offset`, after the last
-/// run. However many such times have passed, one run makes up for them. A service that has never run waits for
-/// its next time. `local` returns the local time for a time in UTC.
+/// Decides whether a service is due at `now`. A service is due if the calendar has a time, later by `offset`,
+/// after the last run. One run makes up for any number of such times. A service that has never run waits for its
+/// next time. `local` returns the local time for a time in UTC.
 pub fn judge(
     calendar: &Calendar,
     offset: Seconds,
@@ -75,7 +75,8 @@ mod tests {
     #[test]
     fn runs_that_were_missed_are_made_up_for_once() {
         let three = MIDNIGHT + 3 * H;
-        // Off, paused, or without a clock for a week: the clock says so at once, or is set later.
+        // The machine was off, paused, or without a clock for a week: the clock shows the time at
+        // once, or is set later.
         let now = MIDNIGHT + 12 * H;
         assert_eq!(at_three(Some(three - 7 * DAY), now), Verdict::Run);
         assert_eq!(at_three(Some(now), now), Verdict::Wait(three + DAY));

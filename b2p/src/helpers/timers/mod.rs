@@ -43,11 +43,11 @@ const MAX_TIME_BYTES: u64 = 32;
 struct Timer {
     name: Name,
     calendar: Calendar,
-    /// Time that each run is later than the calendar has it, in seconds.
+    /// Delay of each run after the time of the calendar, in seconds.
     offset: Seconds,
 }
 
-/// Runs until it is stopped, and returns the exit status.
+/// Runs until PID 1 stops the service, and returns the exit status.
 pub fn main(control: &ControlClient) -> i32 {
     match run(control) {
         Ok(()) => 0,
@@ -120,7 +120,7 @@ fn start_due_at(
     next
 }
 
-/// Asks PID 1 to start a service; returns false if it refuses.
+/// Asks PID 1 to start a service; returns false if PID 1 refuses.
 fn start(control: &ControlClient, name: &Name) -> bool {
     info!("timers: {name} is due");
     let answer = control.ask(&Request::Start(name.clone()));
@@ -149,7 +149,7 @@ impl LastRuns {
         noted.or_else(|| last_run(&self.dir.join(name.as_str())))
     }
 
-    /// Notes a run. Without room on the disk it counts until this process ends.
+    /// Notes a run. Without room on the disk the note lasts until this process ends.
     fn note(&mut self, name: &Name, now: Seconds) {
         self.noted.insert(name.to_string(), now);
         let path = self.dir.join(name.as_str());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `podman-auto-update.timer`, by which people elsewhere have images updated each day. Enabled, it is a service
+//! `podman-auto-update.timer`, which updates images each day on other systems. The enabled timer is a service
 //! file of the owner with a time; the flag `b2p.auto_update=` does the same.
 
 use std::fs;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Beginning of a connection (D-Bus Specification, "Authentication Protocol"). The kernel tells who the client
-//! is (unix(7), SO_PEERCRED), so that each client of the mechanism EXTERNAL is accepted.
+//! Beginning of a connection (D-Bus Specification, "Authentication Protocol"). The kernel identifies the
+//! client (unix(7), SO_PEERCRED), so that each client of the mechanism EXTERNAL is accepted.
 
 /// Longest beginning, in bytes.
 pub const MAX_BYTES: usize = 1_024;

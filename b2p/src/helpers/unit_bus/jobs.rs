@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Most jobs at once of root, and of another user. podman waits for each before it asks for the next.
+/// Most jobs at once of root, and of another user. podman waits for each before its next request.
 const MAX_ROOT: usize = 16;
 const MAX_ONE: usize = 4;
 

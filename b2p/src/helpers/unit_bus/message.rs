@@ -4,7 +4,7 @@
 
 /// Longest message, in bytes. A call names a unit.
 const MAX_BYTES: usize = 64 * 1024;
-/// Bytes of the header before its fields, with the length of these.
+/// Bytes of the header before its fields, with the length of the fields.
 const FIXED_BYTES: usize = 16;
 /// Type of a message: a method call.
 const CALL: u8 = 1;
@@ -83,7 +83,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Reads a text and the NUL after it.
+    /// Reads a text and its final NUL.
     fn text(&mut self, length: usize) -> Result<&'a str, Malformed> {
         let text = std::str::from_utf8(self.take(length)?).map_err(|_| Malformed)?;
         match self.byte()? {
@@ -103,11 +103,11 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Reads the first message in `bytes`. Returns it, unless it is not a call, and its length; `None` if more
-/// bytes are needed.
+/// Reads the first message in `bytes`. Returns a call, or none for another kind of message, and the
+/// length; `None` if more bytes are needed.
 ///
 /// # Errors
-/// The bytes are no message, or a longer one than any that makes sense here.
+/// The bytes are no message, or exceed the length of any sensible message.
 pub fn parse(bytes: &[u8]) -> Result<Option<(Option<Call>, usize)>, Malformed> {
     let Some(fixed) = bytes.get(..FIXED_BYTES) else {
         return Ok(None);
@@ -233,7 +233,7 @@ fn write(kind: u8, fields: &[(u8, Argument<'_>)], body: &[Argument<'_>]) -> Vec<
         list.signature("g");
         list.signature(&signature);
     }
-    // The serial is any number but 0: nothing here refers to it.
+    // The serial is any number but 0, since no message refers to it.
     let mut message = Writer(vec![b'l', kind, NO_REPLY, 1]);
     message.number(u32::try_from(arguments.0.len()).unwrap_or(0));
     message.number(1);

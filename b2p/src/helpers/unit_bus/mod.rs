@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `b2p unit-bus`: the private D-Bus socket of systemd's manager, for `podman auto-update`. That command pulls
-//! newer images and has the manager restart the units of their containers: it calls `RestartUnit`, waits for the
-//! signal `JobRemoved`, and rolls an image back if its result is not `done` (podman-auto-update(1);
-//! org.freedesktop.systemd1(5)). Here the units are services of PID 1.
+//! newer images and asks the manager to restart the units of their containers: podman calls `RestartUnit`, waits
+//! for the signal `JobRemoved`, and rolls an image back if the signal's result is not `done`
+//! (podman-auto-update(1); org.freedesktop.systemd1(5)). Here the units are services of PID 1.
 //!
-//! Every user may connect; the kernel tells who it is, and a user's units are those that the user's quadlets
-//! have become. The process ends after idle time: PID 1 holds the socket.
+//! Every user may connect and is identified by the kernel; a user's units are those of the user's quadlets.
+//! The process ends after idle time: PID 1 holds the socket.
 
 mod auth;
 mod jobs;
@@ -277,7 +277,8 @@ fn answer(
     }
 }
 
-/// Begins a job and returns its number. It waits for the unit as long as its user has a connection.
+/// Begins a job and returns its number. The job waits for the unit as long as its user has a
+/// connection.
 fn begin(
     uid: u32,
     verb: Verb,
@@ -325,7 +326,8 @@ fn service(uid: u32, unit: &str) -> Option<Name> {
     convert::belongs_to(&text, &owner).then(|| Name::new(&name))?
 }
 
-/// Changes a service, waits for it while that is wanted, and returns the result of the job.
+/// Changes a service, waits for the change while a client wants the result, and returns the result
+/// of the job.
 fn run(
     control: &ControlClient,
     verb: Verb,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Changes of a unit, with those whose stop and restart follow from it, as by `systemctl`: a container in the network
-//! of another one is started again with that.
+//! Changes of a unit and of the units whose stop and restart follow, as by `systemctl`: a container in the network of
+//! another one is restarted with it.
 
 use control::{Name, Report, Request};
 use log::warn;
@@ -10,7 +10,7 @@ use crate::common::service_change::{Verb, ask, change_all, change_while};
 use crate::common::service_env::Environment;
 use crate::helpers::quadlet::dependents;
 
-/// Changes a service and those that follow it, and waits as long as `is_wanted` returns true. The result is that of the
+/// Changes a service and its followers, and waits as long as `is_wanted` returns true. The result is that of the
 /// service itself.
 ///
 /// # Errors

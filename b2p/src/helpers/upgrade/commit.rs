@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `b2p upgrade-commit`, which PID 1 runs where the boot menu says that a version is on trial:
-//! keeps the version once the machine is ready. Where that takes too long, it reboots, and the
-//! boot menu returns to the version before.
+//! `b2p upgrade-commit`, which PID 1 runs if the boot menu has started a trial of a version: keeps
+//! the version once the machine is ready. After too long a time the helper reboots, and the boot
+//! menu returns to the previous version.
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -29,7 +29,7 @@ use crate::helpers::block::wait;
 
 /// Time for an orderly shutdown.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(180);
-/// Seconds for the boot disk to appear: it may be on a slow bus.
+/// Seconds for the boot disk, which may be on a slow bus, to appear.
 const DISK_LIMIT_SECONDS: u16 = 60;
 /// Time limit for the disk's answer whether the trial has been ended.
 const DECISION_LIMIT: Duration = Duration::from_secs(10);
@@ -77,9 +77,9 @@ fn watch_trial(client: &ControlClient, slot: char, limit: u64) -> i32 {
     }
 }
 
-/// Returns the environment in which `slot` is the one that is booted, if its trial still runs.
-/// GRUB notes the trial in `tried` when it begins; every `b2p upgrade` ends it, and what its user
-/// has chosen then stays. A block that was damaged names no slot at all.
+/// Returns the environment in which `slot` is the booted one, if its trial still runs. GRUB notes
+/// the begin of the trial in `tried`; every `b2p upgrade` ends the trial, and the choice of its
+/// user then stays. A damaged block names no slot at all.
 fn kept(env: &GrubEnv, slot: char) -> Option<GrubEnv> {
     let slot = slot.to_string();
     let is_on_trial = env.get("tried") == slot || env.get("good").is_empty();
@@ -114,8 +114,8 @@ fn commit(slot: char) -> i32 {
     }
 }
 
-/// Returns true if a `b2p upgrade` has ended the trial of the slot. One that runs and has not decided yet is
-/// waited for: a reboot would end it. Otherwise none can begin until the reboot.
+/// Returns true if a `b2p upgrade` has ended the trial of the slot. Waits for a running `b2p upgrade`
+/// without a decision, because a reboot would end it. Otherwise none can begin until the reboot.
 fn has_been_decided(slot: char) -> bool {
     match trial::wait(Path::new(UPGRADE_LOCK), UPGRADE_LIMIT) {
         Ok(Trial::Ended) => true,

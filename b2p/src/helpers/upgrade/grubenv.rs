@@ -13,7 +13,7 @@ use std::path::Path;
 use sys::error::{Doing, Error, Result};
 
 const FIRST_LINE: &str = "# GRUB Environment Block";
-/// Length of the block in bytes, as GRUB requires it.
+/// Length of the block in bytes, required by GRUB.
 pub const LENGTH: usize = 1024;
 /// Bytes that a disk writes completely or not at all.
 const SECTOR: usize = 512;
@@ -46,7 +46,7 @@ impl GrubEnv {
         })
     }
 
-    /// Returns the value of a variable; empty if it is not set.
+    /// Returns the value of a variable; empty for an unset one.
     pub fn get(&self, name: &str) -> &str {
         let mut pairs = self.lines.iter().filter_map(|l| l.split_once('='));
         pairs.find(|(n, _)| *n == name).map_or("", |(_, v)| v)
@@ -64,7 +64,7 @@ impl GrubEnv {
         self
     }
 
-    /// Returns the block as the file holds it.
+    /// Returns the bytes of the block for the file.
     ///
     /// # Errors
     /// The variables do not fit into one sector.
@@ -86,7 +86,7 @@ fn wrong_length(length: u64) -> Error {
     Error::invalid(format!("it has {length} bytes, not {LENGTH}"))
 }
 
-/// Changes the file in place and syncs it. A damaged block is replaced by a new one.
+/// Changes and syncs the file in place. A damaged block is replaced by a new one.
 ///
 /// # Errors
 /// The file cannot be read or written, or its length is wrong.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `b2p upgrade`: installs a new version beside the one that runs, on a disk of `make disk`.
-//! docs/guide/upgrade.md describes it for users, `initramfs/src/boot/slots.rs` is the boot menu.
+//! docs/guide/upgrade.md describes the upgrade for users, `initramfs/src/boot/slots.rs` is the boot
+//! menu.
 //!
 //! The steps, and the state that a power cut in each of them leaves:
 //!
-//! 1. The new version is read and verified, all of it: everything is as before.
+//! 1. The whole new version is read and verified: everything is as before.
 //! 2. The running slot becomes `good` in grubenv, one sector: either of two slots that work.
 //! 3. The other slot is formatted, written, and read back: the running slot; the menu does not
 //!    offer the other one until it is complete.
@@ -158,7 +159,7 @@ fn check_sum_beside(path: &Path) -> Result<()> {
     }
 }
 
-/// Boots the slot `target` from the next boot on, if there is a version in it.
+/// Boots the slot `target` from the next boot on, if the slot has a version.
 fn back(disk: &BootDisk, target: char) -> Result<()> {
     let verify = || {
         let mounted = mounts::partition(disk.slot(target), "ext4", false)?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Mounts that no other process sees and that end with this process, however it ends.
+//! Mounts that no other process sees and that end with this process, in any case.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -15,11 +15,11 @@ use sys_mount::{Mount, MountFlags, Unmount, UnmountDrop, UnmountFlags};
 
 use crate::common::tool;
 
-/// Flags of every mount: no program and no device node on it is used.
+/// Flags of every mount: programs and device nodes of the mount are not used.
 const RESTRICTED: MountFlags = MountFlags::NOSUID
     .union(MountFlags::NODEV)
     .union(MountFlags::NOEXEC);
-/// Time limit of mount(8): it sets up a loop device and reads a superblock.
+/// Time limit of mount(8), which sets up a loop device and reads a superblock.
 const MOUNT_LIMIT: Duration = Duration::from_secs(60);
 
 /// Gives this process a mount namespace of its own, from which nothing propagates.
@@ -56,10 +56,10 @@ impl Mounted {
         &self.0.0
     }
 
-    /// Writes everything to the device and unmounts it.
+    /// Writes all data to the device and unmounts the file system.
     ///
     /// # Errors
-    /// The file system cannot be synced, or it is busy.
+    /// The file system cannot be synced, or is busy.
     pub fn end(self) -> Result<()> {
         let root = File::open(self.dir()).on(self.dir())?;
         sys::syscall::syncfs(&root).on(self.dir())?;

@@ -38,7 +38,7 @@ pub fn fits(partition: &str, bytes: u64) -> Result<()> {
     }
 }
 
-/// Makes the file system, copies the version, and reads it back from the disk.
+/// Makes the file system, copies the version, and reads the copy back from the disk.
 ///
 /// # Errors
 /// A step fails; the menu does not offer the slot then.
@@ -80,7 +80,7 @@ fn make_fs(partition: &str, slot: char) -> Result<()> {
     }
 }
 
-/// Copies a file and checks that it still is the one that was verified.
+/// Copies a file and checks that the content is the verified one.
 fn copy(from: &Path, sum: &str, to: &Path) -> Result<()> {
     let mut file = File::create(to).on(to)?;
     let found = sums::read(from, |piece| file.write_all(piece).on(to))?;
@@ -104,7 +104,7 @@ fn drop_cache(partition: &str) -> Result<()> {
     dropped.on(format!("/dev/{partition}"))
 }
 
-/// Checks the sums of the files in `dir`, and only then gives the initrd the name by which the menu knows it.
+/// Checks the sums of the files in `dir`, and only then gives the initrd the name that the menu expects.
 fn finish(dir: &Path, sums: &[&str]) -> Result<()> {
     for (sum, name) in sums.iter().zip([FILES[0], UNFINISHED]) {
         let read = sums::check(&dir.join(name), sum);

@@ -24,7 +24,7 @@ const HEAD_BYTES: usize = 40 * 1024;
 /// Bytes at the start of a kernel that include its header.
 const KERNEL_HEAD: usize = 4 * 1024;
 
-/// A version that could be read; [`Source::verify`] checks that it is intact.
+/// A readable version, whose integrity [`Source::verify`] checks.
 #[derive(Debug)]
 pub struct Source {
     dir: PathBuf,
@@ -55,7 +55,7 @@ fn format(head: &[u8]) -> Format {
 }
 
 impl Source {
-    /// Opens the file or directory at `path`, without verifying it.
+    /// Opens the file or directory at `path`, without a verification.
     ///
     /// # Errors
     /// The path has none of the formats, or lacks a file.

@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Content of the file once the trial has ended.
 const ENDED: &[u8] = b"the trial has ended\n";
 
-/// State of the trial, as far as it is known without the disk.
+/// State of the trial that is known without the disk.
 #[derive(Debug)]
 pub enum Trial {
     /// A `b2p upgrade` has ended the trial.
@@ -28,7 +28,7 @@ pub enum Trial {
     Unknown,
 }
 
-/// Takes the lock, or waits for it, as `mode` says; `None` if another process has it.
+/// Takes the lock, with or without a wait by `mode`; `None` if another process has the lock.
 ///
 /// # Errors
 /// The file cannot be opened.
@@ -67,7 +67,7 @@ pub fn wait(path: &Path, limit: Duration) -> Result<Trial> {
             return Ok(Trial::Ended);
         }
         match lock(path, FlockArg::LockExclusiveNonblock)? {
-            // The note may have come between the two looks.
+            // The note may have been made between the two checks.
             Some(_) if is_noted(path) => return Ok(Trial::Ended),
             Some(lock) => return Ok(Trial::Locked(lock)),
             None if Instant::now() >= deadline => return Ok(Trial::Unknown),

@@ -20,7 +20,7 @@ const LISTEN: &str = "SYSTEMD_VARLINK_LISTEN";
 
 /// Runs a service on the socket that the parent process passed, on the standard input and output if
 /// `SYSTEMD_VARLINK_LISTEN=-`, or at the address in the arguments. A passed socket wins: `varlink -A
-/// 'podman varlink \$VARLINK_ADDRESS'` passes the word as it stands. Returns the exit status.
+/// 'podman varlink \$VARLINK_ADDRESS'` passes the word unchanged. Returns the exit status.
 pub(crate) fn run(name: &str, service: &Service<'_>, args: &[String], limits: Limits) -> i32 {
     match listen(service, args, limits) {
         Ok(()) => 0,
@@ -56,8 +56,8 @@ fn listen(service: &Service<'_>, args: &[String], limits: Limits) -> Result<()> 
     varlink::serve(service, bind(address)?, limits)
 }
 
-/// Listens at `unix:/path` or `unix:@name`, for root only. A socket in a file replaces one that
-/// nobody listens on.
+/// Listens at `unix:/path` or `unix:@name`, for root only. A socket in a file replaces one without
+/// a listener.
 fn bind(text: &str) -> Result<OwnedFd> {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::fs::PermissionsExt;

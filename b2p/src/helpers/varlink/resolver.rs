@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `b2p varlink-resolver`: tells clients at which address an interface is.
+//! `b2p varlink-resolver`: gives clients the address of an interface.
 //!
 //! The machine's own interfaces are a table ([`OWN`]); `/etc/varlink.json`, in the format of the
-//! resolver of libvarlink, adds others or replaces them. It is read for each call.
+//! resolver of libvarlink, adds others or replaces them. The file is read for each call.
 
 use std::path::{Path, PathBuf};
 
@@ -180,7 +180,7 @@ fn merge(config: &Map) -> Vec<Entry> {
     entries
 }
 
-/// Adds an interface, unless it has an address already.
+/// Adds an interface, unless the interface has an address already.
 fn add(entries: &mut Vec<Entry>, name: &str, address: &str) {
     if entries.iter().all(|(known, _)| known != name) {
         entries.push((name.to_owned(), address.to_owned()));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Network-config of version 1, as Proxmox VE writes it, in the terms of version 2: cards by their MAC addresses, with
-//! DHCP or an address, and name servers of the machine.
+//! Network-config of version 1, in the form of Proxmox VE, in the terms of version 2: cards by their MAC addresses,
+//! with DHCP or an address, and name servers of the machine.
 
 use std::net::Ipv4Addr;
 

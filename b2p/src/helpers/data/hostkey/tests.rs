@@ -42,7 +42,7 @@ fn the_disks_key_is_used_with_its_mode_and_its_own_public_half() {
     install_judged(&paths, refuses).unwrap();
     assert!(!used(&paths).exists());
     let pair = pair("mine");
-    // Whatever owner and mode the file has, sshd reads a copy.
+    // sshd reads a copy of a file with any owner and mode.
     fs::write(stored(&paths), pair.private.as_bytes()).unwrap();
     fs::set_permissions(stored(&paths), fs::Permissions::from_mode(0o666)).unwrap();
     install_judged(&paths, refuses).unwrap();

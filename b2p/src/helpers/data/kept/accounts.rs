@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Files of users and groups that the disk keeps with the whole of /etc: the users of the image
-//! are in them, whatever the user removed, and whatever a newer image adds. Pure.
+//! Files of users and groups that the disk keeps with the whole of /etc: these files have the users
+//! of the image, also removed ones and those that a newer image adds. Pure.
 
 use sys::account_files::{self, Identity};
 
@@ -34,7 +34,7 @@ pub fn with_member(kept: &str, shipped: &str, user: &str) -> String {
 }
 
 /// Returns the kept text with the lines of the image whose names it lacks. A line with the number
-/// of a kept one is put before it: programs that look up a number find the first line.
+/// of a kept one precedes the kept line: programs that look up a number find the first line.
 pub fn merged(kept: &str, shipped: &str) -> String {
     let name = |line: &str| line.split(':').next().unwrap_or_default().to_owned();
     let number = |line: &str| line.split(':').nth(2).and_then(|n| n.parse::<u32>().ok());

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Decision on each kept file: it stays, or gives way to the file of the image. Pure.
+//! Decision on each kept file: the file stays, or gives way to the file of the image. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// A file or a symbolic link, as far as a user can change it.
+/// Properties of a file or a symbolic link that a user can change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Permission bits.
@@ -62,7 +62,7 @@ pub fn to_text(listing: &Listing) -> String {
     text
 }
 
-/// Reads what [`to_text`] wrote; other lines do not count.
+/// Reads the output of [`to_text`]; other lines do not count.
 pub fn from_text(text: &str) -> Listing {
     let line = |line: &str| {
         let mut fields = line.splitn(5, '\t');

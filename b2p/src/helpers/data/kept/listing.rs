@@ -43,7 +43,7 @@ fn add_below(listing: &mut Listing, root: &Path, dir: &Path, depth: usize) {
     }
 }
 
-/// Returns the path below `root` if its directories are directories, and what is there.
+/// Returns the path below `root` if its directories are directories, and the metadata of the file.
 fn find(root: &Path, path: &str) -> Option<(PathBuf, Metadata)> {
     let mut found = root.to_path_buf();
     let mut metadata = None;
@@ -84,8 +84,9 @@ pub fn text(root: &Path, path: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// Returns the reason why no program can use what is in the place of a file of the image; `None` for a
-/// file, a link, or nothing. The open of a fifo waits (fifo(7)), and readers of /etc have no limits.
+/// Returns the reason why no program can use the object in the place of a file of the image; `None`
+/// for a file, a link, or nothing. The open of a fifo waits (fifo(7)), and readers of /etc have no
+/// limits.
 pub fn oddity(root: &Path, path: &str) -> Option<String> {
     let (_, metadata) = find(root, path)?;
     match sys::files::kind(metadata.file_type()) {
@@ -98,8 +99,8 @@ pub fn oddity(root: &Path, path: &str) -> Option<String> {
     }
 }
 
-/// Returns the reason why a text file or the link in its place cannot be read; `None` if it can, or if
-/// there is none.
+/// Returns the reason why a text file or the link in its place cannot be read; `None` for a readable
+/// file, or if there is none.
 pub fn unreadable(root: &Path, path: &str) -> Option<String> {
     let (found, metadata) = find(root, path)?;
     match sys::files::read_whole(&found, MAX_BYTES) {
@@ -110,7 +111,7 @@ pub fn unreadable(root: &Path, path: &str) -> Option<String> {
     }
 }
 
-/// Renames the file at the path to a free name beside it, and returns that name.
+/// Renames the file at the path to a free name in its directory, and returns that name.
 ///
 /// # Errors
 /// The file cannot be renamed.

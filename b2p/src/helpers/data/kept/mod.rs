@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Directories of the root that the data disk keeps: the homes, and what `b2p.etc=` says of /etc.
-//! Each is an overlay of a directory of the disk over that of the image (overlayfs.rst), so that
-//! the disk has what was written only, and a file that the image has and nobody wrote is the
-//! image's, also that of a newer one.
+//! Directories of the root that the data disk keeps: the homes, and the part of /etc that
+//! `b2p.etc=` selects. Each is an overlay of a directory of the disk over that of the image
+//! (overlayfs.rst), so that the disk has only the written files, and an unwritten file is the
+//! image's, also that of a newer image.
 //!
-//! A file is also written by who changes nothing in it. Such a file gives way to the image's
-//! ([`judge`]); what the image had is recorded for that, because a newer image has another one.
+//! A file may also be written without a change. Such a file gives way to the image's ([`judge`]);
+//! for that decision the image's file is recorded, because a newer image has another one.
 
 mod accounts;
 mod judge;
@@ -31,9 +31,10 @@ use crate::common::registry_files;
 
 /// Directory on the disk.
 const DIR: &str = "kept";
-/// Directory in it for the work directories of overlays, which must be on the same file system.
+/// Directory in [`DIR`] for the work directories of overlays, which must be on the same file
+/// system.
 const WORK: &str = ".work";
-/// File in it with the record of the image's files.
+/// File in [`DIR`] with the record of the image's files.
 const RECORD: &str = "shipped";
 /// Longest record that is read, in bytes.
 const MAX_RECORD: u64 = 4 << 20;
@@ -42,7 +43,7 @@ const MAX_RECORD: u64 = 4 << 20;
 struct Tree {
     /// Path in the root and on the disk.
     path: &'static str,
-    /// Name of the work directory, and what the directory is, in messages.
+    /// Name of the work directory, and of the directory in messages.
     name: &'static str,
     /// Flags of the mount, besides those of every mount of the disk.
     flags: MsFlags,
@@ -70,8 +71,8 @@ const ETC: Tree = Tree {
     flags: MsFlags::MS_NOSUID,
 };
 
-/// Files of the machine itself, which it writes at each boot from flags and from what the disk has
-/// of its own (ssh/, certs/, machine-id): path, and its source.
+/// Files that the machine writes at each boot from flags and from other files of the disk (ssh/,
+/// certs/, machine-id): path, and its source.
 const OWN_FILES: &[(&str, &str)] = &[
     ("etc/hostname", "b2p.hostname=, or hostname of the disk"),
     ("etc/machine-id", "machine-id of the disk"),
@@ -111,7 +112,7 @@ pub fn mount_all(paths: &Paths, config: &Config) -> Result<()> {
     errors.extend(user::hand_over(paths, config).err());
     errors.extend(give_way(paths, &disk, trees(etc)).err());
     if etc == Etc::All && paths.root() == Path::new("/") {
-        // PID 1 will find it as it should be, and not write to the disk.
+        // PID 1 will find the right name, and not write to the disk.
         errors.extend(sys::hostname::set(&config.hostname, &sys::files::replace_at_once).err());
     }
     if etc == Etc::All {
@@ -237,7 +238,7 @@ fn stale_registries(disk: &Path) -> Vec<String> {
 }
 
 /// Adds the users of the image to kept files of users, and gives the machine's user of an earlier boot,
-/// who had one of `names`, the name and number of this boot's.
+/// with one of `names`, the name and number of this boot's user.
 fn merge_accounts(paths: &Paths, disk: &Path, config: &Config, names: &[String]) -> Result<()> {
     let user = Identity {
         name: &config.user,

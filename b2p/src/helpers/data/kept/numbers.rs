@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Numbers of the users and groups of documents, on the disk beside what belongs to them. The record is
-//! written before a user is made, and no line ever leaves it.
+//! Numbers of the users and groups of documents, on the disk of their files. The record is written
+//! before a user is made, and no line is ever removed.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -22,8 +22,8 @@ fn record(paths: &Paths) -> PathBuf {
     paths.data_disk().join(DIR).join(RECORD)
 }
 
-/// Returns the numbers that are somebody's: those of the record, and of homes and stores. Without a data
-/// disk, those of homes and stores in RAM.
+/// Returns the numbers with an owner: the numbers of the record, and of homes and stores. Without a data
+/// disk, the numbers are those of homes and stores in RAM.
 ///
 /// # Errors
 /// The record cannot be read.
@@ -47,7 +47,7 @@ pub fn read(paths: &Paths) -> Result<Numbers> {
     Ok(numbers)
 }
 
-/// Writes the record, if it has changed. Without a data disk there is nothing to record.
+/// Writes a changed record. Without a data disk there is nothing to record.
 ///
 /// # Errors
 /// The record cannot be read or written.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Gives the files of a directory to another user. The walk goes by descriptors: a user may have made a path
-//! that is longer than any call takes (path_resolution(7)), and /proc/self/fd is the short one.
+//! Gives the files of a directory to another user. The walk uses descriptors: a user may have made a path
+//! that is longer than any call takes (path_resolution(7)), and a path of /proc/self/fd is short.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -15,7 +15,7 @@ use sys::error::{Doing, Error, Result};
 struct Change<'a> {
     from: &'a [u32],
     to: u32,
-    /// Number of files that stay as they are, and the error of the first.
+    /// Number of unchanged files, and the error of the first.
     failed: u32,
     first: Option<Error>,
 }
@@ -24,15 +24,15 @@ struct Change<'a> {
 struct Level {
     /// Device and inode.
     id: (u64, u64),
-    /// Directories in it that are still to be done.
+    /// Subdirectories that are still to be done.
     left: Vec<OsString>,
 }
 
-/// Gives the files of the numbers `from` to `to`. The directory itself is last: until then it is known that
-/// files may be left. A file that cannot be given away keeps no other.
+/// Gives the files of the numbers `from` to `to`. The directory itself is last: until then its owner shows
+/// that files may be left. A file that cannot be given away does not stop the change of others.
 ///
 /// # Errors
-/// Files stay as they are; the error has their number, and the reason of the first.
+/// Some files are unchanged; the error has their number, and the reason of the first.
 pub fn own(path: &Path, from: &[u32], to: u32) -> Result<()> {
     let mut change = Change {
         from,
@@ -79,7 +79,7 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Gives the files of a directory away, and returns the directories in it.
+    /// Gives the files of a directory away, and returns its subdirectories.
     fn enter(&mut self, directory: &File) -> Result<Level> {
         let mut left = Vec::new();
         let id = id(&directory.metadata()?);

@@ -4,10 +4,10 @@
 //! database, and files of many numbers in its layers.
 //!
 //! The record names the numbers that files of the home may have before any file gets another one, so that a
-//! boot with whatever user, after a power cut at any moment, finds them all.
+//! boot with any user, after a power cut at any moment, finds all of them.
 //!
-//! A user whom Ignition or cloud-init names is known after the homes are mounted. The disk remembers
-//! that user, so that a later boot mounts homes that are the user's, with the document or without.
+//! A user of Ignition or cloud-init is known after the homes are mounted. The disk remembers that
+//! user, so that a later boot mounts homes that are the user's, with the document or without.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -25,7 +25,7 @@ use crate::common::paths::Paths;
 
 /// File with name and number of the user of the last boot, `core:1000`, and further lines.
 const RECORD: &str = "user";
-/// Start of the line with the user whom a document has named.
+/// Start of the line with the user of a document.
 const DOCUMENT: &str = "document ";
 /// Start of the line with names that the home may have, and numbers of the owners of its files:
 /// `home core,ann 1000,501`.
@@ -61,7 +61,7 @@ impl User {
 struct Record {
     /// User of the last boot, with the number whose containers are on the disk.
     last: User,
-    /// User whom a document has named.
+    /// User named by a document.
     document: Option<User>,
     /// Names that the home may have.
     names: Vec<String>,
@@ -109,7 +109,7 @@ pub fn hand_over(paths: &Paths, config: &Config) -> Result<()> {
     };
     let link = fs::symlink_metadata(homes.join(&user.name)).is_ok_and(|m| m.is_symlink());
     let plan = match link {
-        // What is behind it is not on this disk, or is anybody's.
+        // The target of the link is not on this disk, or has another owner.
         true => Plan::default(),
         false => plan(&record, &user, owner),
     };
@@ -118,7 +118,7 @@ pub fn hand_over(paths: &Paths, config: &Config) -> Result<()> {
         write(paths, &record)?;
         carry_out(&homes, &user, &plan)?;
     }
-    // A flag that names another user ends what a document has said.
+    // A flag that names another user overrides the document.
     record.document.take_if(|document| *document != user);
     let others: Vec<u32> = record
         .uids
@@ -143,10 +143,10 @@ fn behind_link(user: &User, others: &[u32]) -> Error {
     ))
 }
 
-/// Makes the user's home, once the homes are mounted, if nothing is there: someone has removed it.
+/// Makes the user's home, once the homes are mounted, if it was removed.
 ///
 /// # Errors
-/// The home cannot be made, or something else is in its place.
+/// The home cannot be made, or another kind of file is in its place.
 pub fn make_home(home: &Path, uid: u32) -> Result<()> {
     let Ok(metadata) = fs::symlink_metadata(home) else {
         info!("data: {} is made anew", home.display());
@@ -173,7 +173,7 @@ fn carry_out(homes: &Path, user: &User, plan: &Plan) -> Result<()> {
         let from = &plan.from;
         info!("data: files of {from:?} in the home of {name} are those of {uid}");
     }
-    // The record that says so must not be on the disk before it is true there.
+    // The record of the change must not be on the disk before the change itself.
     let homes = fs::File::open(homes).on(homes)?;
     sys::syscall::syncfs(&homes).doing("sync the homes")
 }
@@ -189,7 +189,7 @@ pub fn names(paths: &Paths) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Returns the flag for the user whom a document has named in an earlier boot.
+/// Returns the flag for the user that a document named in an earlier boot.
 ///
 /// # Errors
 /// The record cannot be read.
@@ -198,12 +198,12 @@ pub fn remembered(paths: &Paths) -> Result<Option<String>> {
     Ok(document.map(|User { name, uid }| format!("b2p.user={name}:{uid}\n")))
 }
 
-/// Remembers a user whom a document has named, after `b2p data` has mounted the homes. Without a data
-/// disk there is nothing to remember.
+/// Remembers a user named by a document, after `b2p data` has mounted the homes. Without a data disk
+/// there is nothing to remember.
 ///
 /// # Errors
-/// The record cannot be written. Or containers of another number stay behind, and the error says how to
-/// get at them.
+/// The record cannot be written, or containers of another number stay behind; the error then names the
+/// way to these containers.
 pub fn remember(paths: &Paths, user: &User) -> Result<()> {
     if !paths.data_disk().join(DIR).is_dir() {
         return Ok(());
@@ -242,7 +242,7 @@ fn finish(paths: &Paths, mut record: Record, user: &User) -> Result<()> {
     left.map_or(Ok(()), |uid| Err(left_behind(uid, user)))
 }
 
-/// Writes the record, if it has changed.
+/// Writes a changed record.
 fn write(paths: &Paths, to: &Record) -> Result<()> {
     let path = record(paths);
     let text = to.to_text();

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Gives a container that starts the machine's profile, if the kernel has AppArmor.
 //!
-//! podman would keep the name of its default profile with the container from its creation, and
-//! then refuses to start it on a kernel without AppArmor, or where the profile cannot be loaded
-//! (containers/common, pkg/apparmor, `CheckProfileAndLoadDefault`). So containers.conf names no
-//! profile, and a hook gives it to the container at each start ([`super::super::start_hook`]).
+//! podman would keep the name of its default profile with the container from its creation, and then
+//! refuses to start the container on a kernel without AppArmor, or where the profile cannot be
+//! loaded (containers/common, pkg/apparmor, `CheckProfileAndLoadDefault`). So containers.conf names
+//! no profile, and a hook gives the profile to the container at each start
+//! ([`super::super::start_hook`]).
 
 use serde_json::Value;
 use sys::error::{Error, Result};
@@ -18,7 +19,7 @@ const CHOSEN: &str = "io.podman.annotations.apparmor";
 /// Member of the runtime's configuration (runtime-spec, config.md, "Linux Process").
 const PROFILE: &str = "apparmorProfile";
 
-/// Returns the configuration with the machine's profile; `None` if it is to stay as it is.
+/// Returns the configuration with the machine's profile; `None` if no change is needed.
 ///
 /// # Errors
 /// The profile cannot be loaded; the container does not start then.
@@ -29,7 +30,7 @@ pub fn confine(config: &[u8]) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// Returns the configuration with a profile; `None` if it has one, or is to have none.
+/// Returns the configuration with a profile; `None` if the container has one, or is to have none.
 fn with_profile(config: &[u8], profile: &str) -> Result<Option<Vec<u8>>> {
     let invalid = |why: String| Error::invalid(format!("the runtime's configuration: {why}"));
     let mut config: Value = serde_json::from_slice(config).map_err(|e| invalid(e.to_string()))?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The compiled profile: its name, another name for it, and the way into the kernel.
+//! The compiled profile: its name, its second name, and the way into the kernel.
 
 use std::fs;
 use std::io::ErrorKind;

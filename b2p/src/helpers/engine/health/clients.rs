@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Clients of the socket: hooks, each of which sends the id of a container that has started. Any
-//! user may connect, so each has a share: a client that is silent costs a descriptor of its user's
-//! share for a second, and nobody waits for it.
+//! user may connect, so each has a share: a silent client costs a descriptor of its user's share
+//! for a second, and delays no other client.
 
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -15,13 +15,13 @@ use crate::helpers::engine::PodmanUser;
 
 /// Number of connections that are accepted in one turn.
 const MAX_ACCEPTS: usize = 16;
-/// Number of clients of one user that are heard at once; further ones are refused. A hook writes at
-/// once, and podman continues when it fails.
+/// Number of clients of one user that are served at once; further ones are refused. A hook writes
+/// at once, and podman continues after a failed hook.
 const MAX_OF_USER: usize = 8;
 /// Number of clients of root, and of all other users together: no user takes the places of root.
 const MAX_OF_ROOT: usize = 16;
 const MAX_OF_OTHERS: usize = 48;
-/// Time for a hook to send the id after it has connected.
+/// Time for a hook to send the id after the connection.
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// Time for which no client is accepted after descriptors or memory were short: the kernel would report the
 /// connections that wait again and again.
@@ -48,8 +48,8 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Accepts those that wait; the kernel knows whose they are. The hooks of a user's containers have the number
-    /// of that user, and only processes in the containers have others.
+    /// Accepts the waiting clients; the kernel knows their users. The hooks of a user's containers have the
+    /// number of that user, and only processes in the containers have others.
     pub fn accept(&mut self, socket: &UnixListener, now: Instant) {
         if self.paused_until.is_some_and(|until| now < until) {
             return;
@@ -77,13 +77,13 @@ impl Clients {
         }
     }
 
-    /// Returns the socket if poll(2) is to watch it.
+    /// Returns the socket for poll(2), unless accepting is paused.
     pub fn watched<'a>(&self, socket: &'a UnixListener) -> Option<BorrowedFd<'a>> {
         self.paused_until.is_none().then(|| socket.as_fd())
     }
 
-    /// Adds a client. Where there is no room, those that have sent all make it: the hooks of a user who starts
-    /// many containers at once all wait in the socket's queue, with their ids.
+    /// Adds a client. If there is no room, the clients that have sent everything make room: the hooks of a
+    /// user that starts many containers at once all wait in the socket's queue, with their ids.
     fn add(&mut self, stream: UnixStream, uid: u32, now: Instant) {
         if !self.has_room(uid) {
             self.collect(now);
@@ -107,8 +107,8 @@ impl Clients {
         }
     }
 
-    /// Reads what was sent; removes and returns the users and ids that are complete, and removes
-    /// clients that have had their time.
+    /// Reads from the clients; removes and returns the users and ids that are complete, and removes
+    /// clients whose time is over.
     pub fn take_complete(&mut self, now: Instant) -> Vec<(u32, String)> {
         self.collect(now);
         std::mem::take(&mut self.complete)

@@ -37,8 +37,8 @@ pub fn check_commands(id: &str) -> bool {
     found
 }
 
-/// Returns true for the conmon of a check. The conmon of `podman exec` has a command to call at
-/// the end; that of a check has none, because podman itself waits for it.
+/// Returns true for the conmon of a check. The conmon of `podman exec` has a command to call at the
+/// end; the conmon of a check has none, because podman itself waits for its end.
 fn is_check(cmdline: &str, id: &str) -> bool {
     let args: Vec<&str> = cmdline.split('\0').collect();
     let conmon = args.first().is_some_and(|path| path.ends_with("/conmon"));

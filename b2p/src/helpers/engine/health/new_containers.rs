@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Containers that have just started, until it is known whether they have a health check.
+//! Containers that have just started and may have a health check.
 //!
-//! podman writes `healthcheck.log` for every container before it runs, with the status
-//! `reset`; once it runs, podman writes another status for a container with a check
+//! podman writes `healthcheck.log` for every container before it runs, with the status `reset`;
+//! after the start, podman writes another status for a container with a check
 //! (libpod/container_internal.go, `init` and `start`).
 
 use std::fs;
@@ -28,7 +28,7 @@ const MAX_PENDING_OF_USER: usize = 256;
 /// A container and its user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Container {
-    /// User who started it.
+    /// User of the container.
     pub user: PodmanUser,
     /// Id, 64 hexadecimal digits.
     pub id: String,
@@ -64,7 +64,7 @@ pub fn with_check(user: &PodmanUser) -> Vec<Container> {
     containers.filter(Container::has_check).collect()
 }
 
-/// Containers of which it is not known yet whether they have a check.
+/// Containers that may have a check.
 pub struct NewContainers {
     inotify: Inotify,
     pending: Vec<Pending>,

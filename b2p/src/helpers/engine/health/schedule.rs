@@ -8,7 +8,7 @@ pub const FORMAT: &str = "{{.ID}} {{.State.Pid}} \
 {{with .Config.Healthcheck}}{{.Interval.Nanoseconds}} {{.Timeout.Nanoseconds}} {{.StartPeriod.Nanoseconds}} {{.StartInterval.Nanoseconds}}{{else}}0 0 0 0{{end}} \
 {{with .Config.StartupHealthCheck}}{{.Interval.Nanoseconds}} {{.Successes}}{{else}}0 0{{end}} {{.Name}}";
 
-/// Shortest interval between two checks, whatever a container asks for.
+/// Shortest interval between two checks; a container cannot request a shorter one.
 const MIN_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Intervals of a container's checks, from `podman inspect`.

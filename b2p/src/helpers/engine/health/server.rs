@@ -32,8 +32,8 @@ const RECORD_LIMIT: Duration = Duration::from_secs(30);
 /// Interval at which a late check is looked at whose command podman has not started yet.
 const COMMAND_START: Duration = Duration::from_secs(1);
 
-/// Time for which the service waits for a further container after the last one. PID 1 takes a service that
-/// ends in its first second for one that fails, and starts it later each time (`services::backoff`); the
+/// Time for which the service waits for a further container after the last one. PID 1 treats a service
+/// that ends in its first second as failed, and delays each further start (`services::backoff`); the
 /// checks of a container that follows on many short ones would be late by up to 30 seconds.
 const LINGER: Duration = Duration::from_secs(5);
 

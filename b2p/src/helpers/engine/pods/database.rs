@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Reader of podman's database, as far as a look-up of one row by its ID needs it: SQLite's file
-//! format (<https://sqlite.org/fileformat2.html>; the numbers of its sections are in the comments).
-//! A library would be larger than `b2p` itself, and asking podman would wait for the lock that the
-//! podman holds that runs this.
+//! Reader of podman's database for a look-up of one row by its ID: a part of SQLite's file format
+//! (<https://sqlite.org/fileformat2.html>; the numbers of its sections are in the comments). A
+//! library would be larger than `b2p` itself, and a query to podman would wait for the lock that
+//! the calling podman holds.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -35,7 +35,7 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens a database, and waits until it has no writer.
+    /// Opens a database, and waits for the end of a writer.
     ///
     /// # Errors
     /// The errno of open(2) or read(2); the file is no database, or has its log elsewhere.
@@ -91,7 +91,7 @@ impl Database {
         Ok(found)
     }
 
-    /// Calls `visit` with each record of a tree until it returns true.
+    /// Calls `visit` with each record of a tree until `visit` returns true.
     fn each(&self, root: u64, visit: &mut dyn FnMut(&[u8]) -> Result<bool>) -> Result<()> {
         let mut pages = vec![root];
         let mut count = 0;
@@ -123,7 +123,7 @@ impl Database {
         Ok(())
     }
 
-    /// Returns the record of a leaf's cell, with the part of it that lies on further pages (1.6).
+    /// Returns the record of a leaf's cell, with its part on further pages (1.6).
     fn record(&self, page: &[u8], cell: usize) -> Result<Vec<u8>> {
         let (length, at) = varint(page, cell)?;
         let (_row, at) = varint(page, at)?;
@@ -176,7 +176,7 @@ fn sizes(head: &[u8; 100]) -> Result<(usize, usize)> {
     if !head.starts_with(MAGIC) {
         return Err(Error::invalid("not SQLite's format"));
     }
-    // 2 in the place of 1: what is written last is in a file of its own (1.3.3).
+    // 2 in the place of 1: recent writes are in a file of their own (1.3.3).
     if head[18] != 1 || head[19] != 1 {
         return Err(Error::invalid(
             "a database with a write-ahead log is not supported",
@@ -193,7 +193,7 @@ fn sizes(head: &[u8; 100]) -> Result<(usize, usize)> {
     }
 }
 
-/// Returns the number of bytes of a record that lie on the leaf itself (1.6, "P", "X", "M", "K").
+/// Returns the number of bytes of a record on the leaf itself (1.6, "P", "X", "M", "K").
 fn local_part(length: usize, usable: usize) -> usize {
     let most = usable - 35;
     if length <= most {
@@ -266,7 +266,7 @@ fn number_at(bytes: &[u8], at: usize, length: usize) -> Result<u64> {
     Ok(part.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
 }
 
-/// Returns a number of one to nine bytes, and the place after it (1.6, "varint").
+/// Returns a number of one to nine bytes, and the offset after the number (1.6, "varint").
 fn varint(bytes: &[u8], at: usize) -> Result<(u64, usize)> {
     let mut number = 0;
     for place in 0..8 {
@@ -287,9 +287,9 @@ mod tests {
     use crate::common::testing::{Temp, why};
     use std::fs;
 
-    /// Database of podman's two tables with 40 containers, by SQLite 3.40 with pages of 512 bytes, so
-    /// that its trees have more than one level, and its records further pages; the JSON is a blob, as podman writes it:
-    /// `INSERT INTO ContainerConfig VALUES ('c<n>', 'name-c<n>', 'p<n % 7>' or NULL, '{"n": <n>, "text": "é…"}')`.
+    /// Database of podman's two tables with 40 containers, by SQLite 3.40 with pages of 512 bytes, so that its trees
+    /// have more than one level, and its records further pages; the JSON is a blob, as in podman's database: `INSERT
+    /// INTO ContainerConfig VALUES ('c<n>', 'name-c<n>', 'p<n % 7>' or NULL, '{"n": <n>, "text": "é…"}')`.
     const DATABASE: &[u8] = include_bytes!("testdata/db.sql");
 
     fn database(bytes: &[u8]) -> (Temp, Result<Database>) {

@@ -8,10 +8,10 @@ use sys::error::{Error, Result};
 /// A file of a cgroup, and its new content.
 pub type Setting = (String, String);
 
-/// Returns what sets the limits.
+/// Returns the settings of the cgroup for the limits.
 ///
 /// # Errors
-/// A limit that is not known: a pod would run without it.
+/// A limit is unknown: a pod would run without the limit.
 pub fn settings(limits: &Value) -> Result<Vec<Setting>> {
     let mut settings = Vec::new();
     for (kind, value) in limits.as_object().into_iter().flatten() {

@@ -145,7 +145,7 @@ fn waiting_ends_with_the_last_or_with_the_time() {
         .spawn()
         .unwrap();
     let pid = child.id() as i32;
-    // Signal 0 is sent to nobody.
+    // Signal 0 is never sent.
     let without_signal = || Container {
         name: "x".into(),
         signal: 0,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The lease of a card: the part of it that is set, and how.
+//! The lease of a card: the part that is set, and the way of setting it.
 
 use std::net::Ipv4Addr;
 
@@ -17,7 +17,8 @@ use sys::clock::now;
 const MAX_REFUSED: usize = 32;
 
 impl Card {
-    /// Takes what the lease must not reach into; returns true if that changes the lease.
+    /// Takes the networks and servers that the lease must not reach into; returns true if the lease
+    /// changes.
     pub fn surround(&mut self, around: Surroundings) -> bool {
         if self.around == around {
             return false;
@@ -73,8 +74,8 @@ impl Card {
         }
     }
 
-    /// Keeps the network of a lease on the card, whatever bridges there are, and its servers as
-    /// long as there is one in their way.
+    /// Keeps the network of a lease on the card, with any bridges, and its servers as long as a
+    /// bridge is in their way.
     fn keep_own_network(&mut self, lease: &Lease) {
         let network = lease.network();
         let mut bridges = self.around.bridges.iter();
@@ -204,7 +205,7 @@ impl Card {
     }
 
     fn address(&self, lease: &Lease) -> Address {
-        // A lease that is set again ends when it would have.
+        // A lease that is set again keeps its end.
         let since = now().saturating_sub(self.granted_at) / 1000;
         let seconds = match lease.times.expire {
             u32::MAX => u32::MAX,

@@ -4,7 +4,7 @@ use super::*;
 const A: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x53);
 const B: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
-/// A message as `ndisc_ra_useropt` (net/ipv6/ndisc.c) makes it.
+/// A message in the form of `ndisc_ra_useropt` (net/ipv6/ndisc.c).
 fn message(index: u32, seconds: u32, servers: &[Ipv6Addr]) -> Vec<u8> {
     let eights = u8::try_from(1 + servers.len() * 2).unwrap_or(0);
     let mut option = vec![RDNSS, eights, 0, 0];

@@ -119,7 +119,7 @@ fn an_address_that_is_anothers_is_not_set() {
         ("10.88.0.1/16", 3, "10.88.0.1 is the address of podman0"),
         ("10.88.0.7/24", 3, "a container on podman0 has 10.88.0.7"),
         ("10.88.0.8/24", 3, ""),
-        // A card that comes first keeps what its server gives it.
+        // The first card keeps the lease of its server.
         ("10.0.2.3/32", 1, ""),
         ("10.88.0.7/16", 1, "a container on podman0 has 10.88.0.7"),
         ("10.88.0.1/16", 1, "10.88.0.1 is the address of podman0"),

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Links between units: what they say of others, and what their service files say.
+//! Links between units: keys of units that name others, and the resulting lines of service files.
 
 use super::{Definition, Owner, add};
 
-/// Begin of a comment of a service file that names services which start with it.
+/// Begin of a comment of a service file that names services which start with the service.
 pub(super) const WANTS: &str = "# wants";
-/// Begin of a comment of a service file that names services with which it stops and restarts.
+/// Begin of a comment of a service file that names services with which the service stops and
+/// restarts.
 pub(super) const PART_OF: &str = "# part-of";
 
-/// Adds what units say about others: `Before=`, `WantedBy=` and `RequiredBy=` of a service.
+/// Adds the links that units declare for others: `Before=`, `WantedBy=` and `RequiredBy=` of a
+/// service.
 pub fn link(definitions: &mut [Definition]) {
     let mut links = Vec::new();
     for d in definitions.iter() {
@@ -41,11 +43,11 @@ pub fn link(definitions: &mut [Definition]) {
 /// Services that a service file names, by [`links`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Links {
-    /// Services that it needs.
+    /// Services that the service needs.
     pub needs: Vec<String>,
-    /// Services that start with it.
+    /// Services that start with the service.
     pub wants: Vec<String>,
-    /// Services with which it stops and restarts.
+    /// Services with which the service stops and restarts.
     pub part_of: Vec<String>,
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Tests of service files that are made of units. Each is read as PID 1 reads it.
+//! Tests of service files that are made of units. Each is read by the parser of PID 1.
 #![allow(clippy::unwrap_used)]
 
 use services::{KillMode, ReadyWhen, Restart, ServiceDef};
@@ -109,7 +109,7 @@ fn types_policies_and_what_they_become() {
             ReadyWhen::Exit,
             Restart::OnFailure,
         ),
-        // Processes that are left keep it up.
+        // Remaining processes keep the unit up.
         (oneshot, ReadyWhen::Notify, Restart::Never),
         (
             &format!("{oneshot}Restart=always\n"),

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Quadlet files without those that cannot be loaded. podman's generator (5.4.2, cmd/quadlet/main.go,
-//! `loadUnitsFromDir`) drops all files of a directory if it cannot load one of them. A second run then reads
-//! directories of links to all others, and the paths of these directories are turned into the right ones.
+//! `loadUnitsFromDir`) drops all files of a directory if one of them cannot be loaded. A second run then
+//! reads directories of links to all others, and the paths of these directories are turned into the right
+//! ones.
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, chown, symlink};
@@ -13,7 +14,7 @@ use super::Generated;
 use crate::helpers::quadlet::paths;
 use crate::helpers::quadlet::specifiers::Owner;
 
-/// Line by which the generator tells that it loads a file.
+/// Start of the line by which the generator reports the load of a file.
 const LOADING: &str = "Loading source unit file ";
 /// Most links that are made.
 const MAX_LINKS: usize = 1_024;
@@ -23,7 +24,7 @@ const MAX_LINKS: usize = 1_024;
 pub struct GoodFiles(Vec<(PathBuf, Vec<PathBuf>)>);
 
 impl GoodFiles {
-    /// Reads the messages of a run; `None` if no file was bad, or if there is no way to leave it out.
+    /// Reads the messages of a run; `None` if no file was bad, or if a bad file cannot be left out.
     /// `dirs` may have drop-ins for files of others.
     #[must_use]
     pub fn of(messages: &str, dirs: &[PathBuf]) -> Option<GoodFiles> {

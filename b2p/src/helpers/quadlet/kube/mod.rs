@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Kube files: each YAML file in a directory of the data disk is a unit, which runs its pods.
 //!
-//! A unit of podman's own generator makes the pods anew at each start, and what their containers have
-//! written is lost. Here a file that has not changed starts the pods that it made before ([`run`]). The text
-//! with which pods were made is kept beside the files: by it the pods of a file that is changed or gone are
-//! taken down.
+//! A unit of podman's own generator makes the pods anew at each start, and the data that their containers
+//! have written is lost. Here an unchanged file starts its earlier pods ([`run`]). The text with which pods
+//! were made is kept beside the files, to take down the pods of a changed or removed file.
 
 pub mod run;
 
@@ -64,7 +63,7 @@ fn fault(why: String) -> Fault {
     Fault { part: PART, why }
 }
 
-/// Returns the name of a file without its suffix; `None` if it is no kube file.
+/// Returns the name of a file without its suffix; `None` for another kind of file.
 fn stem(file: &str) -> Option<&str> {
     SUFFIXES.iter().find_map(|suffix| file.strip_suffix(suffix))
 }
@@ -139,7 +138,7 @@ impl Played {
     }
 }
 
-/// Takes down the pods whose files are gone, and returns what went wrong.
+/// Takes down the pods whose files are gone, and returns the faults.
 pub fn take_down_gone() -> Vec<Fault> {
     let (dir, played) = (Path::new(DIR), Path::new(PLAYED));
     let mut faults = Vec::new();

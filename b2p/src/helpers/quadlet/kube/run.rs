@@ -22,8 +22,8 @@ use crate::helpers::quadlet::specifiers::Owner;
 const QUERY_LIMIT: Duration = Duration::from_secs(120);
 /// Limit for the start and the stop of pods.
 const CHANGE_LIMIT: Duration = Duration::from_secs(900);
-/// Annotation by which containers report themselves that they are ready (podman-kube-play(1)). What
-/// receives the reports is a podman that made the pods.
+/// Annotation by which containers themselves report that they are ready (podman-kube-play(1)). The
+/// receiver of the reports is a podman that made the pods.
 const OWN_READINESS: &[u8] = b"io.containers.sdnotify";
 
 /// Runs one command, and returns the exit status.
@@ -62,7 +62,7 @@ pub fn make_anew(service: &str) -> Result<()> {
     fs::write(&path, "").on(&path)
 }
 
-/// Starts the pods that the file made before, if it has not changed, or makes them.
+/// Starts the earlier pods of an unchanged file, or makes new ones.
 fn start(name: &str) -> Result<()> {
     let file = file_of(Path::new(DIR), name);
     let file = file.ok_or_else(|| Error::invalid(format!("{DIR}: it has no {name}.yaml")))?;
@@ -78,8 +78,8 @@ fn start(name: &str) -> Result<()> {
     play(&file)
 }
 
-/// Runs a start, and leaves PID 1 a degraded line if it fails: the service is started again, and is not one that
-/// has failed for good. PID 1 reads the lines when the service is ready or has ended.
+/// Runs a start, and leaves PID 1 a degraded line after a failure: the service is started again, and has not
+/// failed for good. PID 1 reads the lines when the service is ready or has ended.
 fn start_and_report(name: &str) -> Result<()> {
     let service = service_name(name, &Owner::default()).unwrap_or_default();
     let mut degraded = Degraded::of(&service);
@@ -123,8 +123,8 @@ fn resume(name: &str, text: &[u8]) -> Result<bool> {
     Ok(true)
 }
 
-/// Has podman make the pods, which reports the service container's conmon as the main process, and returns when
-/// podman has ended. What podman prints goes to the log.
+/// Runs podman to make the pods, which reports the service container's conmon as the main process, and returns
+/// when podman has ended. The output of podman is logged.
 fn play(file: &Path) -> Result<()> {
     let mut podman = Command::new("/usr/bin/podman")
         .args(["kube", "play", "--replace", "--service-container=true"])

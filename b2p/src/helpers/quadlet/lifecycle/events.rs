@@ -17,7 +17,7 @@ pub enum Event {
     Exited(pid_t, Exit),
     /// Number of the main process: `MAINPID=`, or the answer to [`Step::FindMain`].
     Main(pid_t),
-    /// Answer to [`Step::FindMain`]: there is none; true if one may come.
+    /// Answer to [`Step::FindMain`]: there is no main process; true if one may appear.
     NoMain(bool),
     /// Answer to [`Step::TerminateAll`] and [`Step::Count`]: the cgroup has other processes than the first.
     Left(bool),
@@ -58,7 +58,7 @@ pub enum Step {
     Kill(pid_t),
     /// Kill all processes of the cgroup but this one.
     KillAll,
-    /// Kill the main process with a signal that leaves a trace: it is silent.
+    /// Kill the main process, which is silent, with a signal that leaves a trace.
     Abort(pid_t),
     /// End with this exit status.
     End(i32),

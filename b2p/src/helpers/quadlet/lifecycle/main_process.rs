@@ -19,8 +19,8 @@ impl Lifecycle {
         self.plan.kind == Kind::Forking && self.main.is_none() && self.exit.is_none()
     }
 
-    /// Looks into the PID file, unless it is too early for that. A daemon may write the file after its parent has
-    /// ended, and an orphan has another parent for a moment. Returns false if there is no step.
+    /// Reads the PID file, once the time of the next attempt has passed. A daemon may write the file after its
+    /// parent has ended, and an orphan has another parent for a moment. Returns false if there is no step.
     pub(super) fn look_for_main(&mut self, now: Millis) -> bool {
         let is_due = self.look_at.is_none_or(|at| at <= now);
         if is_due {
@@ -38,7 +38,8 @@ impl Lifecycle {
         }
     }
 
-    /// Notes that the PID file names no process. `ExecStartPost=` may write it, or another process of the unit.
+    /// Notes that the PID file names no process. `ExecStartPost=` or another process of the unit may write the
+    /// file.
     pub(super) fn lacks_main(&mut self, may_come: bool, now: Millis) {
         if !std::mem::take(&mut self.awaits) {
             return;

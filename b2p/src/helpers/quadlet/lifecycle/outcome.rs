@@ -7,8 +7,8 @@ use super::{Exit, Lifecycle, Stage};
 
 /// Exit status of a unit that is left out: a condition does not hold. Its service has done its work.
 pub const SKIPPED: u8 = 253;
-/// Exit status of a unit that is given up, whatever `Restart=` says: an assertion does not hold, or there were
-/// more starts than `StartLimitBurst=`.
+/// Exit status of a unit that is given up, with any `Restart=`: an assertion does not hold, or there were more
+/// starts than `StartLimitBurst=`.
 pub const GIVEN_UP: u8 = 254;
 
 impl Lifecycle {

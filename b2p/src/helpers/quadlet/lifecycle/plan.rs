@@ -6,13 +6,14 @@ use sys::clock::Millis;
 /// Type of the unit (`Type=`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The program of `ExecStart=` is the main process, and ready when it runs.
+    /// The program of `ExecStart=` is the main process; the unit is ready when the program runs.
     Simple,
     /// The main process, which `MAINPID=` may name, is ready with `READY=1`.
     Notify,
     /// The program of `ExecStart=` ends when the main process, which `PIDFile=` names, is ready.
     Forking,
-    /// The programs of `ExecStart=` run one after the other; the unit is ready when they have ended.
+    /// The programs of `ExecStart=` run one after the other; the unit is ready when the last has
+    /// ended.
     Oneshot,
 }
 
@@ -155,9 +156,10 @@ pub struct Plan {
     /// The end asks all processes of the cgroup to end, not the main process alone (`KillMode=control-group`,
     /// systemd.kill(5)).
     pub kills_all: bool,
-    /// The unit stays only while processes are left: without them, PID 1 keeps it as done.
+    /// The unit stays only while processes are left: without processes, PID 1 keeps the unit as
+    /// done.
     pub ends_alone: bool,
-    /// Processes that are left after the time of a stage are killed (`SendSIGKILL=`).
+    /// Remaining processes are killed after the time of a stage (`SendSIGKILL=`).
     pub kills: bool,
     /// The main process reloads by a signal, and says when that is over (`Type=notify-reload`).
     pub reloads_itself: bool,
@@ -170,8 +172,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Returns the failure that an end of the main process is, or of a command of a one-shot.
-    /// A daemon may end by one of the signals that are usual for it (systemd.service(5), "SuccessExitStatus=").
+    /// Returns the failure of an end of the main process, or of a command of a one-shot. A daemon may end by
+    /// one of the usual signals (systemd.service(5), "SuccessExitStatus=").
     #[must_use]
     pub fn failure(&self, exit: Exit) -> Option<Failure> {
         let is_clean = |signal| {

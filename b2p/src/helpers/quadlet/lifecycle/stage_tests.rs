@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Tests of the stages of a unit: which processes end it, when it is ready, and what time it has.
+//! Tests of the stages of a unit: the processes that end it, its readiness, and its time.
 
 use super::tests::{OK, World};
 use super::*;
 
-/// All processes of the unit are asked to end, and have the time of the stage for it.
+/// All processes of the unit are asked to end within the time of the stage.
 #[test]
 fn children_of_the_main_process_are_asked_to_end() {
     let new = || {
@@ -69,7 +69,7 @@ fn a_unit_is_ready_when_the_commands_after_its_start_have_ended() {
     };
     let mut w = new();
     assert_eq!(w.after(&[]), "start0, post0");
-    // A reload in the meantime comes after it, and one during a reload after that.
+    // A reload in the meantime follows it, and a reload during a reload follows that reload.
     assert_eq!(w.after(&[Event::Reload]), "");
     assert_eq!(w.after(&[Event::Exited(11, OK)]), "ready, reload0");
     assert_eq!(w.after(&[Event::Reload, Event::Exited(12, OK)]), "reload0");
@@ -130,7 +130,7 @@ fn a_failure_of_the_main_process_may_be_ignored() {
     assert_eq!(ended(Kind::Simple, &[Event::Exited(10, failed)]), 0);
     let ready = [Event::Ready, Event::Exited(10, killed)];
     assert_eq!(ended(Kind::Notify, &ready), 0);
-    // Nothing says that it is ready.
+    // No message has reported that it is ready.
     assert_eq!(ended(Kind::Notify, &[Event::Exited(10, failed)]), 1);
     let forked = [Event::Exited(10, OK), Event::Exited(50, failed)];
     assert_eq!(ended(Kind::Forking, &forked), 0);
@@ -148,7 +148,7 @@ fn a_pid_file_may_come_later() {
     // The end of a child is a reason to look at once.
     assert_eq!(w.after(&[Event::Exited(77, OK)]), "find, ready");
     assert_eq!((w.life.main(), w.life.deadline()), (Some(50), None));
-    // Nobody is left who could write it, or the time is over.
+    // No process is left to write the PID file, or the time is over.
     let mut w = World::new(Kind::Forking, |_| {});
     w.others = 1;
     w.after(&[Event::Exited(10, OK)]);
@@ -212,7 +212,7 @@ fn what_is_left_may_stay_alive() {
     assert_eq!(w.at(1_000), "stoppost0");
 }
 
-/// The commands of the end, `systemctl` and PID 1 are told why a unit has ended.
+/// The commands of the end, `systemctl` and PID 1 get the reason for the end of a unit.
 #[test]
 fn the_outcome_of_a_life() {
     let (code, signal) = (Exit::Code, Exit::Signal);

@@ -11,7 +11,7 @@ pub(super) struct World {
     /// Steps that were taken, in short: `pre0` for a command, `ready`, `term 10`, `kill 10`, `end 0`.
     done: Vec<String>,
     pub(super) pid_file: Option<pid_t>,
-    /// Number of processes of the cgroup that are none of these.
+    /// Number of other processes of the cgroup.
     pub(super) others: usize,
 }
 
@@ -89,7 +89,7 @@ impl World {
         }
     }
 
-    /// Notes events, each settled, and returns what was done since the last call.
+    /// Notes events, each settled, and returns the steps since the last call.
     pub(super) fn after(&mut self, events: &[Event]) -> String {
         for event in events {
             self.life.note(*event, self.now);
@@ -284,8 +284,7 @@ fn a_reload_runs_its_commands_and_changes_nothing_else() {
     assert_eq!(w.after(&[Event::Exited(10, OK)]), "end 0");
 }
 
-/// Whatever happens, in whatever order: nothing panics, and a life that was asked to end does so once its
-/// processes have ended.
+/// No history of events panics, and a life with a requested end ends once its processes have ended.
 #[test]
 fn any_history_ends() {
     let kinds = [Kind::Simple, Kind::Notify, Kind::Forking, Kind::Oneshot];

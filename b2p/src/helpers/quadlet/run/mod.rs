@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `b2p unit-run NAME`: the first process of the service that a unit is. The process runs the unit's
-//! commands as systemd would ([`super::lifecycle`]), follows its main process, and tells PID 1 when the unit is
-//! ready. PID 1 supervises this process as any other service, and needs no model of units.
+//! commands as systemd would ([`super::lifecycle`]), follows its main process, and reports to PID 1 that the
+//! unit is ready. PID 1 supervises this process as any other service, and needs no model of units.
 //!
 //! The main process of a container is conmon, an orphan of podman: as a subreaper (prctl(2)) this process
-//! is told of its end.
+//! learns of the end of conmon.
 
 mod processes;
 mod runner;

@@ -18,7 +18,7 @@ use crate::helpers::quadlet::lifecycle::{Event, Exit};
 use crate::helpers::quadlet::program::Program;
 use crate::helpers::quadlet::variables;
 
-/// Most rounds in which processes are killed: they start others.
+/// Most rounds in which processes are killed, because processes start others.
 const MAX_KILLS: usize = 16;
 /// Longest file of variables, in bytes.
 const MAX_ENV_BYTES: u64 = 1 << 20;
@@ -108,7 +108,7 @@ pub fn others(cgroup: &Path) -> Vec<pid_t> {
     pids.filter_map(|pid| pid_t::try_from(pid).ok()).collect()
 }
 
-/// Kills the other processes of the cgroup, and those that they start in the meantime.
+/// Kills the other processes of the cgroup, and the processes that they start in the meantime.
 pub fn kill_others(cgroup: &Path) {
     for _ in 0..MAX_KILLS {
         let others = others(cgroup);

@@ -42,13 +42,14 @@ pub struct Runner {
     program: Program,
     env: Vec<(String, String)>,
     life: Lifecycle,
-    /// Bound of the units that begin at the same time, and when it ends for this one.
+    /// Slot in the bound of the units that begin at the same time, and the time at which the unit
+    /// gives the slot back.
     slot: Option<(Slot, Millis)>,
     /// Directory of the slots.
     slots: PathBuf,
     /// Cgroup of the unit.
     cgroup: PathBuf,
-    /// State that `systemctl` shows, as it was last written, and its file.
+    /// State that `systemctl` shows, in the last written version, and its file.
     shown: State,
     state_file: PathBuf,
     /// Last text of `STATUS=`.
@@ -107,7 +108,7 @@ impl Runner {
     /// Runs the unit to its end, and returns the exit status of this process.
     ///
     /// # Errors
-    /// Never; what fails ends the unit.
+    /// Never; a failure ends the unit.
     pub fn run(&mut self) -> Result<i32> {
         if !self.take_slot() {
             return Ok(0);
@@ -152,7 +153,7 @@ impl Runner {
         }
     }
 
-    /// Writes what `systemctl` shows, if that has changed.
+    /// Writes a changed state for `systemctl`.
     fn show(&mut self) {
         let stage = self.life.stage();
         let (reloads, reload_status) = self.life.reloads();
@@ -171,8 +172,8 @@ impl Runner {
         }
     }
 
-    /// Sleeps until something has happened, and notes it. Messages of a process that has ended are noted
-    /// before its end: they are read after it was seen.
+    /// Sleeps until an event, and notes the event. Messages of an ended process are noted before its
+    /// end, and are read after the end was seen.
     fn wait(&mut self) {
         let sources: [BorrowedFd<'_>; 4] = [
             self.stop.as_fd(),
@@ -315,7 +316,8 @@ impl Runner {
         Ok(pid_t::try_from(child.id()).unwrap_or(0))
     }
 
-    /// Returns the process that the PID file names. One may come while other processes of the unit are there.
+    /// Returns the process that the PID file names. A main process may appear as long as the unit has other
+    /// processes.
     fn find_main(&self) -> Event {
         let file = self.program.pid_file.as_deref();
         let text = file.and_then(|path| fs::read_to_string(path).ok());

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Bound of the units that begin at the same time: a podman that starts a container takes tens of
 //! megabytes; a hundred at the same time exhaust the memory of a small machine. A unit holds a slot, which is the lock of a file,
-//! from its first command until it is ready, or for a time, so that a unit that pulls an image
-//! does not delay the others.
+//! from its first command until the unit is ready, or for a time, so that a unit that pulls an image does not delay the
+//! others.
 
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
@@ -16,7 +16,7 @@ pub const HOLD_MS: Millis = 15_000;
 /// Memory in bytes for each unit that begins.
 const BYTES_PER_UNIT: u64 = 96 << 20;
 
-/// A slot, until it is dropped.
+/// A slot. The drop of the value gives the slot back.
 #[derive(Debug)]
 pub struct Slot(#[expect(dead_code, reason = "the lock is held until it is dropped")] Flock<File>);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! State of a unit that PID 1 has no model of: `b2p unit-run` tells it to `systemctl` in a file. The file of
-//! starts counts for `StartLimitBurst=`.
+//! State of a unit that PID 1 has no model of, which `b2p unit-run` passes to `systemctl` in a file. The
+//! file of starts counts for `StartLimitBurst=`.
 
 use std::fs;
 use std::path::Path;
@@ -39,7 +39,7 @@ impl State {
         )
     }
 
-    /// Reads lines. What is missing or wrong has its default; control characters are left out, since the file is
+    /// Reads lines. A missing or wrong value has its default; control characters are left out, since the file is
     /// the user's.
     #[must_use]
     pub fn parse(text: &str) -> State {
@@ -76,7 +76,8 @@ impl State {
     }
 }
 
-/// Notes a start at `now`, and returns false if it is one too many: `limit` are so many within a time.
+/// Notes a start at `now`, and returns false if the start exceeds `limit`: a number of starts within a
+/// time.
 #[must_use]
 pub fn may_start(path: &Path, now: Millis, limit: (usize, Millis)) -> bool {
     let text = sys::files::read_text(path).unwrap_or_default();

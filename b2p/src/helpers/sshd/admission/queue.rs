@@ -12,7 +12,7 @@ pub type Id = u64;
 
 /// Kinds of software of one source that are compared: a client may name a new one each time.
 const MAX_SOFTWARE: usize = 64;
-/// Number of the newest among equal connections, kinds of software or sources: they take turns.
+/// Number of the newest among equal connections, kinds of software or sources, which take turns.
 const NEWEST: usize = 3;
 /// Decisions of which the last is for sources without a login, and the others for those with one.
 const TURNS: usize = 4;
@@ -145,7 +145,7 @@ impl Loads {
 #[derive(Clone, Debug, Default)]
 pub struct Queue {
     waiting: BTreeMap<Id, Waiting>,
-    /// Connections that have said nothing: they may wait for a limited time.
+    /// Connections without data, which may wait for a limited time.
     silent: BTreeSet<Id>,
     groups: BTreeMap<Source, Group>,
     /// Sources by the number of their connections.
@@ -188,7 +188,7 @@ impl Queue {
         self.change(source, |group| group.insert(id, None));
     }
 
-    /// Notes that an identification string has arrived, and the software that it names.
+    /// Notes an identification string, and the software that the string names.
     pub fn identify(&mut self, id: Id, software: Software) {
         let Some(one) = self
             .waiting
@@ -206,7 +206,7 @@ impl Queue {
         });
     }
 
-    /// Removes a connection, and returns its client if it was there.
+    /// Removes a connection, and returns its client if there was one.
     pub fn remove(&mut self, id: Id) -> Option<Client> {
         self.weigh(id, 0);
         let Waiting {
@@ -230,7 +230,7 @@ impl Queue {
         self.weight = self.weight - u64::from(before) + u64::from(bytes);
     }
 
-    /// Returns the memory in bytes of what all have sent.
+    /// Returns the memory in bytes of the data of all connections.
     pub fn weight(&self) -> u64 {
         self.weight
     }
@@ -255,11 +255,10 @@ impl Queue {
     }
 
     /// Returns the first connection with an identification string: one of the newest, in turn, of the
-    /// software with the fewest sessions of the sources with the fewest. Sources that are `known` come
-    /// before all others in three of four turns, and after them in the fourth: an attacker may be at a
-    /// known source too, and the user at a new one.
-    /// Without turns, a client that comes again as soon as its session has ended would always be
-    /// the newest.
+    /// software with the fewest sessions of the sources with the fewest. Sources that are `known`
+    /// precede all others in three of four turns, and follow them in the fourth: an attacker may be at
+    /// a known source too, and the user at a new one. Without turns, a client that connects again as
+    /// soon as its session has ended would always be the newest.
     pub fn first_identified<'a>(
         &self,
         loads: &Loads,
@@ -303,14 +302,14 @@ impl Queue {
         self.sizes.last().copied()
     }
 
-    /// Returns the oldest connection of a source; a silent one comes before one with an
-    /// identification string.
+    /// Returns the oldest connection of a source; a silent one precedes one with an identification
+    /// string.
     pub fn oldest_of(&self, source: Source) -> Option<Id> {
         let group = self.groups.get(&source)?;
         group.silent.first().or(group.identified.first()).copied()
     }
 
-    /// Changes a group and what is known of all groups.
+    /// Changes a group and the totals of all groups.
     fn change(&mut self, source: Source, change: impl FnOnce(&mut Group)) {
         let mut group = self.groups.remove(&source).unwrap_or_default();
         self.sizes.remove(&(group.len(), source));

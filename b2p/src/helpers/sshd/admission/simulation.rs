@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A machine under attack on a simulated clock: attackers of each kind, and a user who logs in.
+//! A machine under attack on a simulated clock: attackers of each kind, and a user that logs in.
 
 use super::*;
 use proptest::prelude::*;
@@ -24,7 +24,7 @@ enum Kind {
     User,
     /// Says nothing.
     Silent,
-    /// Sends its identification and no more, or a byte now and then, which no packet comes of.
+    /// Sends its identification and no more, or now and then a byte, which makes no packet.
     Identified,
     /// Leaves in the middle of the key exchange.
     HalfExchanged,
@@ -70,14 +70,14 @@ impl Running {
     }
 }
 
-/// A machine, and how attackers come back.
+/// A machine, and the return of attackers.
 struct Machine {
     admission: Admission,
     peers: BTreeMap<Id, Peer>,
     running: Vec<Running>,
     cpus: u64,
     next_id: Id,
-    /// True if an attacker whose connection is closed comes again at once.
+    /// True if an attacker whose connection is closed connects again at once.
     comes_again: bool,
     /// Time of the user's login.
     login: Option<Millis>,
@@ -224,8 +224,8 @@ struct Attack {
 }
 
 impl Attack {
-    /// Returns true for clients that work as the user does, come again at once, and have other
-    /// addresses or the user's program. A few of them are always the newest: how long a login takes is a matter of chance.
+    /// Returns true for clients that work as the user does, connect again at once, and have other addresses or the
+    /// user's program. A few of them are always the newest: the time of a login is a matter of chance.
     fn is_unbounded(self) -> bool {
         let works = matches!(self.kind, Kind::Refused | Kind::HalfExchanged);
         works && self.comes_again && (self.is_disguised || self.sources > 1)
@@ -297,8 +297,8 @@ fn login(
     (done.saturating_sub(at), machine.most)
 }
 
-/// Aim for a login, in milliseconds; and limit where nothing tells the user from attackers, who
-/// then have turns with the user.
+/// Aim for a login, in milliseconds; and limit where no fact distinguishes the user from attackers,
+/// who then have turns with the user.
 const AIM: Millis = 5_000;
 const ALIKE: Millis = 7_000;
 

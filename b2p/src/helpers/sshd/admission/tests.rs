@@ -118,7 +118,7 @@ fn the_silent_wait_and_who_speaks_does_not() {
     assert_eq!(step(&clients, &few), None);
     clients[20].1 = true;
     assert_eq!(step(&clients, &few), start(20, USER));
-    // Nobody loses a slot for one who is silent, and nobody shares the processors with one.
+    // No session loses a slot to a silent client, or shares the processors with one.
     let full = [session(USER, 20_000, 20_000); 8];
     assert_eq!(step(&clients[..20], &full), None);
     assert_eq!(step(&clients[..20], &[session(USER, 50, 0)]), None);
@@ -240,14 +240,15 @@ fn a_source_with_a_login_comes_before_any_number_of_others() {
         admission.identify(2 + n, SOFTWARE);
     }
     admission.note_login(source(USER));
-    // Also where it has many sessions, of which some may be an attacker's at its address.
+    // The result holds also for a source with many sessions, of which some may be an attacker's at
+    // its address.
     let sessions = vec![session(USER, 500, 9); 3];
     assert_eq!(admission.next(&sessions, NOW), start(0, USER));
     let next = admission.next(&sessions, NOW);
     assert!(matches!(next, Some(Step::Start(49.., _))), "{next:?}");
 }
 
-/// An attacker may share an address with a user who has logged in, as behind one gateway.
+/// An attacker may share an address with a logged-in user, as behind one gateway.
 #[test]
 fn a_source_with_a_login_keeps_nobody_out() {
     let mut admission = waiting(&[(USER, true)]);

@@ -56,7 +56,7 @@ fn the_examples_of_the_rfc() {
         ("<165>1 2003-10-11T22:14:15.003Z m evntslog - ID47 [e@3 iut=\"3\" a=\"x]\\\"y\"] An event", (165, "evntslog", None, "An event")),
         ("<165>1 2003-10-11T22:14:15.003Z m evntslog - ID47 [a@1 b=\"1\"][c@2 d=\"2\"]", (165, "evntslog", None, "")),
         ("<165>1 - - - - - -", (165, "", None, "")),
-        // A name with what ends a tag would read as the record of PID 1's service b.
+        // A name with the end of a tag would read as the record of PID 1's service b.
         ("<14>1 - - a:\tb[1]: - - - x", (14, "a", None, "x")),
         ("<14>1 - - a[1]b - - - x", (14, "a", None, "x")),
         ("<14>1 - - :\u{fc} - - - x", (14, "", None, "x")),

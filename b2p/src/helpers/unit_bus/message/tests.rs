@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A call as busctl(1) and godbus write it: fields in another order, a destination, both byte orders.
+/// A call in the forms of busctl(1) and godbus: fields in another order, a destination, both byte
+/// orders.
 fn call(is_big: bool) -> Vec<u8> {
     let number = |n: u32| match is_big {
         true => n.to_be_bytes(),

@@ -25,7 +25,7 @@ pub(super) fn change(
     let outcome = service_change::change(&machine.env, verb, name.clone());
     let outcome = outcome.map_err(|e| service_failed(&name, &e))?;
     machine.report(&mut |report| {
-        // A service of the user may be gone once it has ended.
+        // A service of the user may be gone after its end.
         let gone = Service::new(name.as_str(), State::Off);
         let found = match status::find(report, name.as_str()) {
             Some(_) => reports::services(report, &[name.as_str().to_owned()])?.remove(0),
@@ -47,7 +47,7 @@ pub(super) fn load(
     Ok(json!({}))
 }
 
-/// Returns the name in the parameters, if a service or a file has it.
+/// Returns the name in the parameters, if a service or a file has that name.
 fn known(machine: &Machine, parameters: &Map) -> Result<Name, Failure> {
     let name = parameters::name(parameters, "name")?;
     let mut is_known =

@@ -122,7 +122,7 @@ fn wanted(parameters: &Map) -> Result<Wanted, Failure> {
     })
 }
 
-/// Adds the records up to `present`; where they are followed, also the first one after it, which is read by then.
+/// Adds the records up to `present`; in a follow, also the first one after `present`, which is read by then.
 fn earlier(
     (ring, present): (&mut Ring, &mut Present),
     wanted: &Wanted,
@@ -153,8 +153,8 @@ fn earlier(
     }
 }
 
-/// Passes on records of the files: those of this boot before number `before`, and where they are wanted
-/// those of earlier boots. A file that cannot be read is passed over.
+/// Passes on records of the files: those of this boot before number `before`, and on request those of
+/// earlier boots. A file that cannot be read is passed over.
 fn from_files(
     dir: &Path,
     wanted: &Wanted,
@@ -196,7 +196,7 @@ fn from_files(
     result
 }
 
-/// Sends records as they are logged, until the client is gone.
+/// Sends new records until the client is gone.
 fn follow(
     ring: &mut Ring,
     wanted: &Wanted,

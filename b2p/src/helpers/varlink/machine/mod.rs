@@ -62,7 +62,7 @@ struct Machine {
     description: String,
 }
 
-/// Method: its name, the right that it needs, and its function.
+/// Method: its name, the required right, and its function.
 type Method = (
     &'static str,
     Right,
@@ -123,12 +123,12 @@ impl Interface for Machine {
 }
 
 impl Machine {
-    /// Sends a request to PID 1, and returns what follows `ok`.
+    /// Sends a request to PID 1, and returns the text after `ok`.
     fn ask(&self, request: &Request) -> Result<String, Failure> {
         self.env.control.ask(request).map_err(|e| failure(&e))
     }
 
-    /// Returns what `read` makes of PID 1's report.
+    /// Returns the result of `read` for PID 1's report.
     fn report(
         &self,
         read: &mut dyn FnMut(&Report<'_>) -> Result<Value, Failure>,

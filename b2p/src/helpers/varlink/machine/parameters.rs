@@ -9,7 +9,7 @@ fn get<'a>(parameters: &'a Map, name: &str) -> Option<&'a Value> {
     parameters.get(name).filter(|value| !value.is_null())
 }
 
-/// Returns the parameter `name` as `read` understands it, or `None` if it is absent.
+/// Returns the parameter `name`, converted by `read`, or `None` for an absent one.
 pub(super) fn optional<'a, T>(
     parameters: &'a Map,
     name: &str,
@@ -27,7 +27,7 @@ pub(super) fn name(parameters: &Map, name: &str) -> Result<Name, Failure> {
         .ok_or_else(|| Failure::parameter(name))
 }
 
-/// Returns a list of texts, empty if it is absent.
+/// Returns a list of texts, empty for an absent parameter.
 pub(super) fn names(parameters: &Map, name: &str) -> Result<Vec<String>, Failure> {
     let texts = |value: &Value| {
         let list = value.as_array()?.iter();

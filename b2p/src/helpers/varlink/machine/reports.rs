@@ -66,7 +66,7 @@ pub(super) fn phases(report: &Report<'_>) -> Vec<Value> {
     phases.map(phase).collect()
 }
 
-/// Returns all flags, with the values that they were given.
+/// Returns all flags, with their values.
 pub(super) fn flags() -> Vec<Value> {
     let settings = sys::config_sources::read_raw().with_sources(config::origins);
     let given = |origin: &config::Origin| json!({ "value": origin.value(), "source": origin.source.name(), "flag": origin.flag.as_str() });

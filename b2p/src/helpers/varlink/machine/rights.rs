@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Rights of a client, by the credentials of its socket (unix(7), `SO_PEERCRED`).
 
-/// Groups whose members may read: those who may become root, and those who may use root's podman.
+/// Groups whose members may read, because they may become root or use root's podman.
 const GROUPS: &[&str] = &["podman", "sudo"];
 
 /// Right that a method needs.
@@ -18,8 +18,8 @@ pub(super) enum Right {
 pub(super) struct Administrators(Vec<u32>);
 
 impl Administrators {
-    /// Reads the members of [`GROUPS`] from /etc; the process ends after idle time, so it knows of
-    /// changes soon.
+    /// Reads the members of [`GROUPS`] from /etc; the process ends after idle time, so the next one
+    /// reads changes soon.
     pub fn read() -> Administrators {
         let read = |path: &str| sys::files::read_text(path).unwrap_or_default();
         Administrators::parse(&read("/etc/passwd"), &read("/etc/group"))

@@ -13,7 +13,7 @@ use varlink::{Exchange, Failure, Map, Value, json, map};
 
 use super::{Machine, failure, parameters, reports};
 
-/// The last report, and the time before which no change is missing in it.
+/// The last report, which has all changes before the given time, and that time.
 #[derive(Default)]
 pub(super) struct Recent(Mutex<Option<(Instant, Arc<str>)>>);
 
@@ -99,7 +99,7 @@ fn is_new(known: &mut Vec<(String, Value)>, service: &Value) -> bool {
     }
 }
 
-/// Sends what `news` makes of each report, until the client is gone.
+/// Sends the result of `news` for each report, until the client is gone.
 fn subscribe(
     machine: &Machine,
     exchange: &mut Exchange<'_>,

@@ -47,7 +47,7 @@ impl Api {
         match response.status {
             200..=299 => Ok(response),
             101 if request.upgrade => Ok(response),
-            // A pod that is in the state already: podman 1 replied as if it had done something.
+            // A pod that is in the state already: podman 1 replied as after a change.
             304 if kind == Kind::Pod => Ok(response),
             status => {
                 let body = response.whole().unwrap_or_default();
@@ -112,7 +112,7 @@ pub(super) fn filters(list: &[String]) -> String {
     }
 }
 
-/// Turns an answer that is no success into the error that `io.podman` declares for it.
+/// Turns an answer that is no success into the declared error of `io.podman`.
 fn failure(kind: Kind, name: &str, status: u16, path: &str, body: &[u8]) -> Failure {
     let parsed: Option<Value> = serde_json::from_slice(body).ok();
     let message = parsed.as_ref().map(|value| string(value, "message"));
@@ -148,7 +148,7 @@ pub(super) fn not_found(kind: Kind, name: &str, reason: &str) -> Failure {
     }
 }
 
-/// Returns a text of an object, empty if it has none.
+/// Returns a text of an object, empty if there is none.
 pub(super) fn string(value: &Value, name: &str) -> String {
     value
         .get(name)
@@ -157,7 +157,7 @@ pub(super) fn string(value: &Value, name: &str) -> String {
         .to_owned()
 }
 
-/// Returns a number of an object, zero if it has none.
+/// Returns a number of an object, zero if there is none.
 pub(super) fn number(value: &Value, name: &str) -> i64 {
     let found = value.get(name);
     let whole = found.and_then(|n| n.as_i64().or_else(|| n.as_u64().map(|n| n.cast_signed())));
@@ -166,7 +166,7 @@ pub(super) fn number(value: &Value, name: &str) -> i64 {
         .unwrap_or(0)
 }
 
-/// Returns a list of texts of an object, empty if it has none.
+/// Returns a list of texts of an object, empty if there is none.
 pub(super) fn strings(value: &Value, name: &str) -> Vec<String> {
     let list = value
         .get(name)

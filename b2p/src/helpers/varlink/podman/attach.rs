@@ -40,7 +40,7 @@ const MAX_SIZE: u64 = 1024;
 const CHUNK: usize = 32 << 10;
 /// Largest number of looks at a command whose output has ended. Each waits for the end of its process.
 const MAX_LOOKS: usize = 100;
-/// Keys by which a client leaves a container that runs on, unless it names others.
+/// Keys by which a client leaves a container that runs on, unless the client names others.
 const DETACH_KEYS: &str = "ctrl-p,ctrl-q";
 
 /// Connection to the streams of a container or of a command in one.
@@ -58,7 +58,7 @@ struct Session {
 }
 
 impl Run<'_, '_> {
-    /// Upgrades the call to the streams of a container or command, at whose path there is more about it.
+    /// Upgrades the call to the streams of a container or command, described at its path.
     pub fn streams(&mut self, step: &Map, template: &str) -> Outcome<Done> {
         let path = self.path(Kind::None, template, &Value::Null)?;
         let value = |name| self.make(step.get(name).unwrap_or(&Value::Null), &Value::Null);
@@ -119,7 +119,7 @@ impl Session {
                 let code = self.exit_code(&output).unwrap_or(-1);
                 let _ = frames::write(&mut &output, QUIT, &(code as i32).to_be_bytes());
             }
-            // The end for the other thread, wherever it waits.
+            // The shutdown ends the other thread in any wait.
             let _ = self.stream.shutdown(Shutdown::Both);
             let _ = nix::sys::socket::shutdown(input.as_raw_fd(), nix::sys::socket::Shutdown::Both);
         });
@@ -211,7 +211,7 @@ impl Session {
             .send_file(Kind::Container, id, &request, None, Some(output.as_fd()));
         match waited.map(super::http::Response::whole) {
             Ok(Ok(body)) => Ok(String::from_utf8_lossy(&body).trim().parse().unwrap_or(-1)),
-            // It has been removed: `--rm`.
+            // The container has been removed: `--rm`.
             _ => self.code_of_event(id),
         }
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `CreateContainer`: the fields of `Create` as options of `podman create`, so that sizes, ports,
-//! volumes and networks mean what they mean to podman. No shell is run, and every value is in one
-//! word with its option.
+//! volumes and networks have podman's meaning. No shell is run, and every value is in one word with
+//! its option.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -23,7 +23,7 @@ const END: Duration = Duration::from_secs(5);
 /// Program that creates containers.
 const PODMAN: &str = "/usr/bin/podman";
 /// Search path of podman; the rest of its environment is empty, because `--env=NAME` passes on a
-/// variable of it.
+/// variable of podman's environment.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Fields whose option has the same words, with hyphens. Not among them are `detach`, `detachKeys` and
@@ -78,8 +78,8 @@ pub(super) fn create(_: &Api, parameters: &Value, exchange: &mut Exchange<'_>) -
     }
 }
 
-/// Runs a command for as long as the client is there: an image may come slowly, and a file that a field names may be
-/// a pipe. Returns true if it succeeds, and its output and errors.
+/// Runs a command as long as the client is connected: the pull of an image may be slow, and a file that a field
+/// names may be a pipe. Returns true if the command succeeds, and its output and errors.
 fn run(mut command: Command, client: BorrowedFd<'_>) -> sys::error::Result<(bool, Vec<u8>)> {
     let (own, other) = UnixStream::pair().doing("socket pair")?;
     let other = OwnedFd::from(other);
@@ -122,7 +122,7 @@ fn arguments(create: &Value) -> Outcome<Vec<String>> {
     Ok(words)
 }
 
-/// Returns the values of a field: none for null, and for an empty text where it has no meaning.
+/// Returns the values of a field: none for null, and for an empty text without a meaning.
 fn values(field: &str, value: &Value) -> Outcome<Vec<String>> {
     let one = |value: &Value| match value {
         Value::String(text) => Ok(text.clone()),

@@ -3,7 +3,7 @@
 
 use varlink::{Failure, Value, json, map};
 
-/// Result of a method or of a part of it.
+/// Result of a method or of a part of a method.
 pub(super) type Outcome<T> = Result<T, Failure>;
 
 /// Returns the error for everything else.

@@ -4,7 +4,7 @@
 //! An expression is an operand and filters ([`super::filters`]) with `|` between them. An operand is a text
 //! after `'`, a number, or a variable and the names of members with dots between them; `it` is the element of a
 //! list, or the source of a structure. In a template, strings are expressions; an object has the members of
-//! its member with the empty name; one with `each` is a list of what `give` is for each element.
+//! its member with the empty name; one with `each` is a list of the value of `give` for each element.
 
 use varlink::idl::{Field, Type};
 use varlink::{Failure, Map, Value};
@@ -25,7 +25,7 @@ pub(super) fn member<'a>(mut value: &'a Value, path: &str) -> &'a Value {
     value
 }
 
-/// Returns a value as a word of a path or query; nothing for false, and for what has several.
+/// Returns a value as a word of a path or query; nothing for false, lists and objects.
 pub(super) fn word(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -149,7 +149,7 @@ impl Run<'_, '_> {
         Ok(made)
     }
 
-    /// Returns a value of a declared type; what has another type is the zero value.
+    /// Returns a value of a declared type; the zero value in place of another type.
     pub fn of_type(&self, kind: &Type, value: Value) -> Outcome<Value> {
         let rules = &self.podman.rules;
         Ok(match (kind, value) {
@@ -201,7 +201,7 @@ pub(super) fn texts_by_name(value: &Value) -> Value {
     Value::Object(sys::sort::inserted(texts))
 }
 
-/// Returns the member of an object with a name, in any spelling of it.
+/// Returns the member of an object with a name, in any spelling of the name.
 fn same_name<'a>(source: &'a Value, name: &str) -> &'a Value {
     if let Some(value) = source.get(name) {
         return value;

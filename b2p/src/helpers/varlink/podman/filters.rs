@@ -15,7 +15,7 @@ const ARCHIVES: &[&str] = &["docker-archive", "oci-archive", "docker-dir", "oci-
 /// Filter that needs nothing but the value and the argument: its name, and its function.
 type Filter = (&'static str, fn(&Value, &str) -> Value);
 
-/// Filters that need nothing else. Where the value has another type than they expect, they return the zero value.
+/// Filters that need no other input. For a value of an unexpected type, a filter returns the zero value.
 #[rustfmt::skip]
 const FILTERS: &[Filter] = &[
     // Conditions.

@@ -26,7 +26,8 @@ pub fn length(header: [u8; HEADER]) -> u64 {
     u32::from_be_bytes([header[4], header[5], header[6], header[7]]).into()
 }
 
-/// Calls `each` with the number of each frame's stream and its bytes. What `each` leaves of them is passed over.
+/// Calls `each` with the number of each frame's stream and its bytes. Bytes that `each` leaves unread are
+/// skipped.
 ///
 /// # Errors
 /// Errors of `each`; the errno of read(2); the stream ends within a frame.

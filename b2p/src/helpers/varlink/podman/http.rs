@@ -93,7 +93,7 @@ pub(super) fn send(
         .doing("send to podman")?;
     if let (Some(mut file), Some(length)) = (file, length) {
         match copy(&mut Read::take(&mut file, length), &mut stream) {
-            // podman may answer, and close its end, before it has read everything.
+            // podman may answer, and close its end, before the whole request is read.
             Err(e)
                 if matches!(
                     e.kind(),

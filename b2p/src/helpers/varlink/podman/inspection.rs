@@ -80,7 +80,7 @@ fn stop_signal(name: &str) -> i32 {
     number.or(real_time).unwrap_or(libc::SIGTERM)
 }
 
-/// Returns a list of what podman has by port and protocol, such as `80/tcp`.
+/// Returns a list of podman's mappings by port and protocol, such as `80/tcp`.
 pub(super) fn port_mappings(ports: &Value) -> Value {
     let ports = ports.as_object().into_iter().flatten();
     let mappings = ports.flat_map(|(port, hosts)| {

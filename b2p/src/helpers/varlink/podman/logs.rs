@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Logs of containers, as a whole or for as long as they grow.
+//! Logs of containers, as a whole or with a follow.
 
 use std::io::Read;
 use std::os::fd::AsFd;
@@ -28,9 +28,9 @@ struct Piece {
 impl Run<'_, '_> {
     /// Replies with the logs that have been opened.
     ///
-    /// `GetContainersLogs` (`several`) has one piece a reply, and an empty one at the end. Logs that are followed are
-    /// merged, as their pieces come; else one container comes after the other. `GetContainerLogs` has lines as podman's
-    /// log file has them, and follows the log where the client accepts several replies.
+    /// `GetContainersLogs` (`several`) has one piece a reply, and an empty one at the end. Followed logs are merged in
+    /// the order of arrival; else one container follows the other. `GetContainerLogs` has lines in the form of podman's
+    /// log file, and follows the log where the client accepts several replies.
     pub fn logs(&mut self, several: bool) -> Outcome<Done> {
         let logs = std::mem::take(&mut self.logs);
         let more = self.exchange.call.more;
@@ -81,7 +81,7 @@ fn first_line(logs: Vec<(String, Body)>) -> Outcome<Value> {
 }
 
 /// Sends the pieces of all logs as they arrive, until each has ended. A log that fails does not end the others. The
-/// log that was read stands last, so that one that is written all the time hides no other.
+/// log that was read is moved to the end, so that a busy log hides no other.
 fn merged(mut logs: Vec<(String, Body)>, exchange: &mut Exchange<'_>) -> Outcome<()> {
     let mut outcome = Ok(());
     while !logs.is_empty() {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `b2p varlink-podman`: the interface `io.podman` of podman 1, on top of podman's REST API.
 //!
-//! Most methods are rules in a file, which an interpreter ([`rules`]) follows: as functions they were 65 kB more
-//! of the program. The others are rows of [`METHODS`]. The description says which types parameters and results have.
+//! Most methods are rules in a file, which an interpreter ([`rules`]) follows: as functions they were 65 kB more of
+//! the program. The others are rows of [`METHODS`]. The description has the types of parameters and results.
 
 mod api;
 mod attach;
@@ -66,7 +66,8 @@ pub fn main(args: &[String]) -> i32 {
     super::run("varlink-podman", &service, args, Limits::PRIVILEGED)
 }
 
-/// Returns the version of the installed podman: clients show it. Its API would have to be started.
+/// Returns the version of the installed podman, which clients show. The API of podman would have to
+/// be started.
 fn version() -> Option<String> {
     let output = std::process::Command::new("/usr/bin/podman")
         .arg("--version")
@@ -120,7 +121,7 @@ impl Interface for Podman {
     }
 }
 
-/// Method that is no rule, because it sends no request: its name, and its function.
+/// Method that sends no request and is therefore no rule: its name, and its function.
 type Method = (
     &'static str,
     fn(&Api, &Value, &mut Exchange<'_>) -> Outcome<Done>,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Requests of the rules to podman's API, and what becomes of the answers: values, files, and progress.
+//! Requests of the rules to podman's API, and the results of the answers: values, files, and progress.
 
 use std::fs::File;
 use std::io::Read;
@@ -15,7 +15,7 @@ use super::rules::{Run, is_something};
 /// Largest number of logs at once: each has a connection.
 const MAX_LOGS: usize = 64;
 
-/// Place of a request: what it is about.
+/// Object that a request concerns.
 struct About {
     kind: Kind,
     name: String,
@@ -201,8 +201,8 @@ impl Run<'_, '_> {
         Ok(Value::Null)
     }
 
-    /// Passes on the lines of a stream of progress as replies with a result of this name; returns what is left
-    /// for the last reply. An error may follow a status of success, so the stream is read to its end.
+    /// Passes on the lines of a stream of progress as replies with a result of this name; returns the rest for
+    /// the last reply. An error may follow a status of success, so the stream is read to its end.
     fn progress(&mut self, response: Response, result: &str) -> Outcome<Value> {
         let (mut id, mut logs) = (String::new(), Vec::new());
         let mut body = response.stream();
@@ -234,7 +234,7 @@ impl Run<'_, '_> {
     }
 }
 
-/// Returns the value of an answer: JSON, or where it is no JSON the text.
+/// Returns the value of an answer: JSON, or the text of an answer without JSON.
 fn whole(response: Response, is_text: bool) -> Outcome<Value> {
     let body = response.whole().map_err(|e| occurred(&e.to_string()))?;
     let text = String::from_utf8_lossy(&body);

@@ -8,9 +8,9 @@
 //! - `GET`, `POST`, `DELETE`: a request. In its path and query, `{…}` is an expression; a query whose value is
 //!   nothing is left out, and a list repeats it. `body` is sent as JSON, `auth` as credentials, `file` from a file of
 //!   the spool, which `drop` removes. The answer goes `into` a file, is shown as `progress`, is a `text`, or has
-//!   `lines`, each of which is a reply where the client accepts several. Its value is the variable `as`. It may also
-//!   be the `log` of a container, or `hijack` the connection for the streams of one.
-//! - `of`: the collection that the request is about; it is that of the path if the path names an object.
+//!   `lines`, each of which is a reply where the client accepts several. Its value is the variable `as`. The answer
+//!   may also be the `log` of a container, or `hijack` the connection for the streams of one.
+//! - `of`: the collection that the request concerns; by default that of a path that names an object.
 //! - `each`: the request is done for each element of a list, `it`; `as` is the list of answers.
 //! - `absent`, `else`: a variable that is true if there is no such object, or if the request fails. With `each`,
 //!   `as` has the elements that succeed, and `else` the reasons of the others by element.
@@ -107,7 +107,7 @@ pub(super) struct Run<'a, 'b> {
     pub scope: Map,
     /// Logs that have been opened, and the ids of their containers.
     pub logs: Vec<(String, Body)>,
-    /// Connection to the streams of a container, and what has been read of it.
+    /// Connection to the streams of a container, and the bytes that have been read.
     pub hijacked: Option<(UnixStream, Vec<u8>)>,
     /// Declared results.
     results: &'a Fields,
@@ -201,7 +201,7 @@ impl Run<'_, '_> {
         }
     }
 
-    /// Does a step; returns the results if it replies.
+    /// Does a step; returns the results if the step replies.
     fn step(&mut self, step: &Map) -> Outcome<Option<Done>> {
         if !self.holds(step, "if", true)? || self.holds(step, "unless", false)? {
             return Ok(None);
@@ -243,7 +243,7 @@ impl Run<'_, '_> {
         }
     }
 
-    /// Returns the results that the interface declares, of what a template gives.
+    /// Returns the results that the interface declares, from the value of a template.
     pub fn results(&self, given: &Value) -> Outcome<Map> {
         self.fields(self.results, &Value::Null, given)
     }

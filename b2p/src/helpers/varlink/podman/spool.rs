@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Files on their way from or to a client (`SendFile`, `ReceiveFile`), and the files that other
 //! methods read and write. A path of a client is one of the spool, or names a file directly in /tmp
-//! or /var/tmp, where paths of clients lie that run in the machine.
+//! or /var/tmp, the directories of clients that run in the machine.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -28,7 +28,7 @@ impl Default for Spool {
     }
 }
 
-/// File that is removed unless it is kept.
+/// File that is removed at the drop of the value unless it is kept.
 pub(super) struct Unfinished {
     /// Path of the file.
     pub path: PathBuf,
@@ -44,7 +44,8 @@ impl Unfinished {
         self.path.to_string_lossy().into_owned()
     }
 
-    /// Returns the number of bytes that the file may have: half of what is free where it lies.
+    /// Returns the number of bytes that the file may have: half of the free space of its file
+    /// system.
     pub fn room(&self) -> u64 {
         let free = nix::sys::statvfs::fstatvfs(&self.file);
         free.map_or(0, |free| {
@@ -169,8 +170,8 @@ fn problem(path: &Path, error: &io::Error) -> varlink::Failure {
     occurred(&format!("{}: {error}", path.display()))
 }
 
-/// Takes `length` bytes from a client into a file, and tells it the path. A file that does not come
-/// to its end is removed. podman-remote 1.9.3 calls the next method on the same connection.
+/// Takes `length` bytes from a client into a file, and replies with the path. An incomplete file is
+/// removed. podman-remote 1.9.3 calls the next method on the same connection.
 pub(super) fn take(
     mut unfinished: Unfinished,
     length: u64,
@@ -297,7 +298,7 @@ mod tests {
                 is_kept.then(|| sent[..length as usize].to_vec()),
                 "{length}"
             );
-            // The end is an error where the client sent more than it said.
+            // The end is an error if the client sent more than the announced length.
             let mut answer = Vec::new();
             let _ = own.read_to_end(&mut answer);
             let answer = String::from_utf8(answer).unwrap();

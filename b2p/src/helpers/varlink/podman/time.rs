@@ -54,7 +54,8 @@ pub(super) fn running_for(since: i64) -> String {
     }
 }
 
-/// Units of a number of seconds: below how many it is used, and how many one has.
+/// Units of time: the number of seconds below which a unit is used, and the number of seconds in
+/// one.
 const UNITS: &[(i64, i64, &str)] = &[
     (60, 1, "seconds"),
     (3600, 60, "minutes"),

@@ -129,7 +129,8 @@ pub(super) fn labels(list: &[String]) -> Value {
     Value::Object(labels)
 }
 
-/// Divides a name at the last colon after the last slash into repository and tag; without a tag it is `latest`.
+/// Divides a name at the last colon after the last slash into repository and tag; without a tag, the tag is
+/// `latest`.
 pub(super) fn divide(name: &str) -> (&str, &str) {
     match name.rsplit_once(':') {
         _ if name.is_empty() => ("", ""),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Methods that read and write archives, and the paths that they refuse.
+//! Methods that read and write archives, and the refused paths.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ fn spooled(method: &str, content: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// Returns the content of a file of the spool, which it removes with the spool.
+/// Returns the content of a file of the spool, and removes the spool.
 fn taken(path: &Value) -> String {
     let path = Path::new(path.as_str().unwrap());
     let text = std::fs::read_to_string(path).unwrap();
@@ -117,7 +117,7 @@ fn the_connection_of_a_file_carries_the_next_call() {
             upgrade: true,
             ..Call::new(format!("io.podman.{method}"), map(parameters))
         };
-        // The first byte of the file comes with the call, as a buffered client sends it.
+        // The first byte of the file arrives with the call, as from a buffered client.
         let sent = upgrade("SendFile", json!({"length": 3})).encode();
         own.write_all(&[&sent[..], b"t"].concat()).unwrap();
         own.write_all(b"ar").unwrap();
@@ -145,7 +145,7 @@ fn the_connection_of_a_file_carries_the_next_call() {
     std::fs::remove_dir_all(spool).unwrap();
 }
 
-/// Reads so many bytes of what follows the last message.
+/// Reads the bytes after the last message, up to the length of `into`.
 fn read_after(client: Client, into: &mut [u8]) {
     let raw = client.into_connection().into_raw();
     std::io::Cursor::new(raw.early)
@@ -237,7 +237,7 @@ fn a_build_has_its_context_from_the_spool() {
         let path = spooled("BuildImage", "tar");
         let replies = call("BuildImage", json!({"build": build}), more, &[]);
         assert_eq!(replies[0].error.as_deref(), Some("io.podman.ErrorOccurred"));
-        // A context that is named is removed with the call that built of it.
+        // A named context is removed with the call that built from it.
         let is_named = more && build["contextDir"] == path;
         assert_eq!(Path::new(&path).exists(), !is_named, "{build}");
     }

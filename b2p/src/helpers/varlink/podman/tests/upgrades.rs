@@ -46,7 +46,7 @@ impl Fake {
         });
     }
 
-    /// Accepts a request, answers it, and returns its connection.
+    /// Accepts and answers a request, and returns its connection.
     fn answer(&self, request: &str, status: u16, body: &str) -> UnixStream {
         let (mut stream, _) = self.listener.accept().unwrap();
         let (first, _) = read_request(&stream);
@@ -67,7 +67,7 @@ impl Drop for Fake {
     }
 }
 
-/// Connection after an upgrade: the bytes that came together with the reply, and the socket.
+/// Connection after an upgrade: the bytes that arrived together with the reply, and the socket.
 type Peer = std::io::Chain<Cursor<Vec<u8>>, UnixStream>;
 
 /// Calls a method with `upgrade`; returns the reply, and the connection.
@@ -118,7 +118,7 @@ fn attach_starts_a_container_and_copies_its_streams() {
     fake.serve(|own| {
         let call = std::thread::spawn(move || upgrade(own, "Attach", ask));
         fake.answer("GET containers/web/json", 200, STOPPED);
-        // The first output comes in one packet with the answer.
+        // The first output arrives in one packet with the answer.
         let early = String::from_utf8(frame(1, b"early")).unwrap();
         let mut podman = fake.answer(ATTACH, 101, &early);
         fake.answer("POST containers/abc/start", 204, "");
@@ -184,10 +184,10 @@ fn a_client_that_leaves_ends_podmans_connection() {
         fake.answer("POST containers/web/exec", 201, r#"{"Id":"e"}"#);
         let mut podman = fake.answer("POST exec/e/start", 101, "");
         let (_, mut client) = call.join().unwrap();
-        // A frame that lies: the client is gone before its end.
+        // An incomplete frame: the client is gone before its end.
         put(&mut client, &frame(1, b"typed")[..10]);
         drop(client);
-        // The part of it that was passed on depends on who was faster.
+        // The part of the frame that was passed on depends on the order of the two ends.
         assert!(b"ty".starts_with(&rest(&mut podman)));
     });
 }
