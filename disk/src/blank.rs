@@ -10,7 +10,7 @@ use crate::bytes::{ReadAt, is_zero, read_at};
 const SAMPLES: u64 = 2048;
 
 /// Returns true if a disk is blank: the first 64 MiB, the last 8 MiB, 4 KiB at every power of two
-/// and at 2048 evenly spaced offsets are zero. They include every offset that [`crate::probe`]
+/// and at 2048 evenly spaced offsets are zero. The offsets include every one that [`crate::probe`]
 /// reads, and the first MiB of the first partition of a lost table.
 ///
 /// # Errors

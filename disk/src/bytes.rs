@@ -104,7 +104,7 @@ pub fn is_zero(bytes: &[u8]) -> bool {
     bytes.iter().all(|b| *b == 0)
 }
 
-/// Returns the `N` bytes at offset `at`; zeros if they are not all there.
+/// Returns the `N` bytes at offset `at`; zeros if `bytes` ends before the last one.
 #[must_use]
 pub fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let slice = at.checked_add(N).and_then(|end| bytes.get(at..end));
@@ -141,7 +141,7 @@ pub fn be32(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes(array(bytes, at))
 }
 
-/// Writes `value` at offset `at` if all of it fits.
+/// Writes `value` at offset `at` if the whole value fits.
 pub fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
     if let Some(to) = bytes.get_mut(at..at.saturating_add(value.len())) {
         to.copy_from_slice(value);

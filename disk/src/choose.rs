@@ -2,8 +2,9 @@
 //! Choice of the data disk, from facts about every device and from the flags.
 //!
 //! A file system with one of [`LABELS`] is used; the label with the highest precedence wins, then
-//! the lowest name. Without such a file system, a disk that requests it is formatted. A device with
-//! two signatures is used as neither, and a device with a known signature is never formatted.
+//! the lowest name. Without such a file system, a disk that requests a format is formatted. A
+//! device with two signatures is used as neither, and a device with a known signature is never
+//! formatted.
 
 use config::{DiskSelector, FormatPolicy};
 
@@ -22,7 +23,7 @@ use crate::{LABELS, UNFINISHED_LABEL};
 pub enum Decision {
     /// Mount this device, which has a file system of this kind.
     Use(String, SignatureKind),
-    /// Format this disk, which requests it, is blank, or has a format in progress, as
+    /// Format this disk, which requests a format, is blank, or has a format in progress, as
     /// [`FormatState`] distinguishes.
     Format(String),
     /// Erase the traces of a complete format from this disk, and choose again.
@@ -244,7 +245,7 @@ fn is_selected(device: &Device, signature: &Signature, selector: &DiskSelector) 
         DiskSelector::Label(name) => label == Some(name),
         DiskSelector::Uuid(uuid) => same(signature.uuid.as_deref(), uuid),
         DiskSelector::PartUuid(uuid) => same(device.partuuid.as_deref(), uuid),
-        // A disk that this system has formatted stands for the partition on it.
+        // A disk that this system has formatted stands for its partition.
         DiskSelector::Device(_) => {
             let disk = device.parent_disk.as_deref().filter(|_| has_data_label);
             selector.is_device(&device.name) || disk.is_some_and(|disk| selector.is_device(disk))

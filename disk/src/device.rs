@@ -27,7 +27,7 @@ pub struct Device {
     pub partuuid: Option<String>,
     /// True for a partition whose name in the table is that of the data partition.
     pub is_data_partition: bool,
-    /// Signatures on the device, or why it cannot be read.
+    /// Signatures on the device, or the reason why it cannot be read.
     pub signatures: Result<Vec<Signature>, ReadError>,
     /// Content that is longer than the device.
     pub truncation: Option<Truncation>,

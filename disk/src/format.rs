@@ -25,7 +25,7 @@ use crate::gpt::{self, DataTable};
 use crate::journal::Journal;
 use crate::{LABELS, MIB, UNFINISHED_LABEL, uuid};
 
-/// Minimum size of the partition in bytes: ext4 with its journal takes most of it.
+/// Minimum size of the partition in bytes: ext4 with its journal takes most of this size.
 pub const MIN_PARTITION_BYTES: u64 = 32 * MIB;
 
 /// Disk that is formatted: a device, or a disk in memory in tests. Each call returns when its
@@ -71,8 +71,8 @@ impl<E: fmt::Display> fmt::Display for FormatError<E> {
 
 impl<E: fmt::Debug + fmt::Display> std::error::Error for FormatError<E> {}
 
-/// Formats a disk of `size` bytes according to the record, from the beginning if it is `fresh`, or
-/// else from the step after the record was written. See the table above.
+/// Formats a disk of `size` bytes according to the record, from the beginning if `fresh` is true,
+/// or else from the step after the record was written. See the table above.
 ///
 /// # Errors
 /// The disk is too small, or a step failed.
@@ -152,7 +152,7 @@ fn partition<T: FormatTarget>(
 /// Erases the format magic and then the record from a disk whose format is complete.
 ///
 /// # Errors
-/// A write failed; the next boot repeats it.
+/// A write failed; the next boot repeats the write.
 pub fn sweep<T: FormatTarget>(
     size: u64,
     journal: &Journal,

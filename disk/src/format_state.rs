@@ -168,7 +168,7 @@ fn with_partition(
 }
 
 /// Returns the sector that makes a blank disk request a format: the header of an archive with the
-/// format magic as its only name. Zeros must follow it.
+/// format magic as its only name. Zeros must follow the sector.
 #[must_use]
 pub fn request_sector() -> Vec<u8> {
     let mut header = vec![0; 512];

@@ -2,10 +2,11 @@
 //! GUID partition tables (UEFI 2.10, chapter 5): reading with every check of the specification,
 //! creating, and growing when the disk has become larger.
 //!
-//! **Growing** must leave a table that the kernel reads, whenever the power fails: the kernel reads
-//! the backup only if its command line has `gpt`. Therefore the entries of the primary table are never
-//! overwritten. Between the table and the first partition there is room for two arrays of entries.
-//! The new array is written to the free place; the header, a single sector, then refers to it.
+//! **Growing** must leave a table that the kernel reads, after a power failure at any moment: the
+//! kernel reads the backup only if its command line has `gpt`. Therefore the entries of the primary
+//! table are never overwritten. Between the table and the first partition there is room for two arrays
+//! of entries. The new array is written to the free place; the header, a single sector, then refers to
+//! the new array.
 
 mod create;
 mod oversized;
@@ -168,7 +169,7 @@ impl Gpt {
     }
 
     /// Returns the operations that extend the data partition to the end of a disk of `size` bytes,
-    /// and the partition as it will be. `None` if the disk has not grown by a MiB, or if the data
+    /// and the resulting partition. `None` if the disk has not grown by a MiB, or if the data
     /// partition is not the last one or the table was not created by this system.
     #[must_use]
     pub fn grow(&self, size: u64) -> Option<(Vec<DiskOp>, Partition)> {
@@ -203,8 +204,8 @@ impl Gpt {
         Some((ops, partition))
     }
 
-    /// Returns the operations that restore the primary table; `None` if it is valid, or if its array
-    /// of entries does not fit before the first usable sector.
+    /// Returns the operations that restore the primary table; `None` for a valid table, or if its
+    /// array of entries does not fit before the first usable sector.
     #[must_use]
     pub fn repair(&self, size: u64) -> Option<Vec<DiskOp>> {
         let has_room = self.first_usable > 1 + self.array_sectors();
@@ -218,9 +219,9 @@ impl Gpt {
         Some(primary.writes(size))
     }
 
-    /// Returns the operation that clears the header of the old backup. A partition that grows over it may
-    /// end with it, and would look like a disk with a table. Nothing else is lost: the new backup is
-    /// durable, and the primary table is valid.
+    /// Returns the operation that clears the header of the old backup. A partition that grows over this
+    /// header may end with it, and would look like a disk with a table. Nothing else is lost: the new
+    /// backup is durable, and the primary table is valid.
     fn clear_backup(&self) -> DiskOp {
         let unit = self.sector as usize;
         DiskOp::Write(self.backup_lba * unit as u64, vec![0; unit])
@@ -257,7 +258,7 @@ impl Gpt {
         ]
     }
 
-    /// Returns the header for sector `lba`. The other copy of it is in sector `other_lba`.
+    /// Returns the header for sector `lba`. The other copy of the header is in sector `other_lba`.
     fn header(&self, lba: u64, other_lba: u64, entries_lba: u64, sectors: u64) -> Vec<u8> {
         let mut header = vec![0; self.sector as usize];
         put(&mut header, 0, b"EFI PART\0\0\x01\0");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Record of a format in progress: its parameters, and the archive that must survive it. The record
-//! is between the partition table and the partition, in a MiB to which nothing else is written.
+//! Record of a format in progress: its parameters, and the archive that must survive the format.
+//! The record is between the partition table and the partition, in a MiB to which nothing else is
+//! written.
 //!
 //! ```text
 //! 0                 partition table, and the format magic
@@ -73,7 +74,7 @@ impl Journal {
         self.offset + ARCHIVE
     }
 
-    /// Returns the record as it is on the disk.
+    /// Returns the bytes of the record on the disk.
     #[must_use]
     pub fn record(&self) -> Vec<u8> {
         let mut record = vec![0; RECORD_BYTES];
@@ -153,8 +154,8 @@ pub fn referenced(source: &dyn ReadAt, first_sector: &[u8]) -> io::Result<Option
     Ok(journal.filter(|journal| journal.checksum() == checksum))
 }
 
-/// Returns the record of the format that created this disk and this partition, if it was not
-/// erased yet.
+/// Returns the record of the format that created this disk and this partition, if the record was
+/// not erased yet.
 ///
 /// # Errors
 /// The disk cannot be read.

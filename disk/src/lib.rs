@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Contents of disks: what a disk holds, which disk is the data disk, and how a disk becomes one.
+//! Contents of disks: signatures of data, the choice of the data disk, and its format.
 //!
-//! The crate is pure and bounded. Bytes come in through [`bytes::ReadAt`], decisions and writes go
-//! out as data, and no bytes on a disk cause a panic. `b2p data` carries the decisions out.
+//! The crate is pure and bounded. The input is bytes, read through [`bytes::ReadAt`], the output is
+//! decisions and writes as data, and no bytes on a disk cause a panic. `b2p data` carries the
+//! decisions out.
 //!
-//! Start reading at [`choose`], which decides. [`format`](mod@format) has the table of the states
-//! that a disk passes through while it is formatted, with what a power failure leaves in each.
-//! [`probe`] knows the signatures that are never overwritten.
+//! [`choose`], which decides, is the file to read first. [`format`](mod@format) has the table of
+//! the states that a disk passes through during a format, with the result of a power failure in
+//! each. [`probe`] knows the signatures that are never overwritten.
 
 pub mod blank;
 pub mod bytes;
@@ -40,7 +41,7 @@ pub const MIB: u64 = 1 << 20;
 /// boot2docker's.
 pub const LABELS: [&str; 3] = ["boot2podman-data", "b2p-data", "boot2docker-data"];
 
-/// Label of a file system while it is created; such a file system is never used.
+/// Label of an incomplete file system, which is never used.
 pub const UNFINISHED_LABEL: &str = "b2p-formatting";
 
 /// First bytes of a disk that requests to be formatted.

@@ -9,7 +9,7 @@ use crate::signature::SignatureKind::{
 
 /// Magic bytes at an offset.
 pub struct Magic {
-    /// Kind of data that they mark.
+    /// Kind of data that the magic bytes mark.
     pub kind: SignatureKind,
     /// Offset in bytes.
     pub offset: u64,

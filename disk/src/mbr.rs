@@ -44,9 +44,9 @@ pub fn replaces_gpt(sector: &[u8]) -> bool {
 }
 
 /// Returns the primary partitions in the first sector of a disk of `size` bytes with logical
-/// sectors of `unit` bytes; none of a protective table. One that is longer than the disk ends with
-/// it, as for the kernel (block/partitions/core.c, `blk_add_partition`). The logical partitions
-/// inside an extended one are not followed: the kernel knows them.
+/// sectors of `unit` bytes; none of a protective table. A partition that is longer than the disk
+/// ends with the disk, as for the kernel (block/partitions/core.c, `blk_add_partition`). The
+/// logical partitions inside an extended one are not followed: the kernel knows these.
 pub(crate) fn partitions(first_sector: &[u8], size: u64, unit: u64) -> Vec<Partition> {
     if !replaces_gpt(first_sector) {
         return Vec::new();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One partition, as any kind of table describes it.
+//! One partition of any kind of table.
 
 use crate::uuid::{self, Uuid};
 
@@ -12,7 +12,7 @@ pub struct Partition {
     pub offset: u64,
     /// Length of the partition in bytes.
     pub len: u64,
-    /// PARTUUID as the kernel and blkid(8) write it.
+    /// PARTUUID in the form of the kernel and blkid(8).
     pub uuid: String,
     /// Name of the partition; empty in an MBR, which has none.
     pub name: String,

@@ -2,7 +2,8 @@
 //! Probe of a device: every known signature in its bytes.
 //!
 //! Every signature is reported, because a member of a RAID 1 of version 1.0, whose superblock is at
-//! the end, looks like the file system in it. A device with two signatures is used as neither.
+//! the end, looks like the file system on the array. A device with two signatures is used as
+//! neither.
 
 use std::io;
 
@@ -67,7 +68,7 @@ fn add(found: &mut Vec<Signature>, kind: SignatureKind, (label, uuid): Names) {
     }
 }
 
-/// Returns true if the magic bytes are there, and what a short magic needs besides.
+/// Returns true if the device has the magic bytes, and the further bytes that a short magic needs.
 fn matches(source: &dyn ReadAt, head: &[u8], magic: &Magic) -> io::Result<bool> {
     let start = usize::try_from(magic.offset).unwrap_or(usize::MAX);
     let len = magic.bytes.len();
@@ -110,8 +111,8 @@ fn swap(head: &[u8]) -> Option<Names> {
     })
 }
 
-/// Returns true for signatures whose boot sector ends in the same mark as an MBR. A GPT has a
-/// protective MBR before it, unless the MBR is another system's.
+/// Returns true for signatures whose boot sector ends in the same mark as an MBR. A GPT follows a
+/// protective MBR, unless the MBR is another system's.
 fn explains_boot_sector(signature: &Signature, head: &[u8]) -> bool {
     use SignatureKind::{Exfat, Gpt, Ntfs, Other, Refs, Vfat};
     match signature.kind {

@@ -32,7 +32,7 @@ pub(crate) fn wants_format(device: &Device) -> Result<bool, Rejection> {
     }
 }
 
-/// Checks that nothing forbids the format of a disk that requests it or is blank.
+/// Checks that nothing forbids the format of a disk that requests a format or is blank.
 pub(crate) fn may_format(
     device: &Device,
     devices: &[Device],
@@ -52,7 +52,7 @@ pub(crate) fn may_format(
     if device.read_only {
         return but("can only be read");
     }
-    // The kernel has read a table, whatever the bytes of it are now.
+    // The kernel has read a table, whose bytes may have changed since.
     let has_partitions = devices
         .iter()
         .any(|other| other.parent_disk.as_ref() == Some(&device.name));

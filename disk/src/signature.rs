@@ -104,7 +104,7 @@ pub struct Signature {
     pub kind: SignatureKind,
     /// Label, if the kind has one at a fixed offset.
     pub label: Option<String>,
-    /// UUID as blkid(8) writes it.
+    /// UUID in the form of blkid(8).
     pub uuid: Option<String>,
 }
 

@@ -83,8 +83,8 @@ fn data_end(source: &dyn ReadAt, table: &gpt::Gpt) -> io::Result<Option<u64>> {
 }
 
 impl Truncation {
-    /// Returns what is wrong with a data disk of `size` bytes and what to do, as a clause; `None`
-    /// if it holds no data of this system.
+    /// Returns the fault of a data disk of `size` bytes and its remedy, as a clause; `None` if the
+    /// disk has no data of this system.
     #[must_use]
     pub fn describe(&self, size: u64) -> Option<String> {
         let (has, missing) = (mib(size), "make it as large again, or copy it whole");

@@ -134,7 +134,7 @@ pub fn is_header(sector: &[u8]) -> bool {
 /// Reads the archive at the beginning of `source`.
 ///
 /// # Errors
-/// The source cannot be read, or the archive has a defect; no part of it is used then.
+/// The source cannot be read, or the archive has a defect; no part of the archive is used then.
 pub fn read(source: &dyn ReadAt) -> Result<Userdata, ArchiveError> {
     let mut reader = Reader {
         source,
@@ -340,7 +340,7 @@ fn until_zero(field: &[u8]) -> &[u8] {
     &field[..end]
 }
 
-/// Returns a path that stays below the directory that it is unpacked to.
+/// Returns a path that stays below the directory of the unpacked archive.
 fn path(bytes: &[u8]) -> Result<String, Defect> {
     let text = std::str::from_utf8(bytes).map_err(|_| Defect::NameNotUtf8)?;
     if text.len() > MAX_PATH_BYTES || text.chars().any(char::is_control) {

@@ -10,7 +10,7 @@ mod fake_disk;
 
 use fake_disk::{Coins, FakeDisk, LATER_DATA, PowerCut, USERDATA};
 
-/// Does what `b2p data` does at one boot. Returns true if there was anything to do.
+/// Takes the steps of `b2p data` at one boot. Returns true if there was anything to do.
 fn boot(disk: &mut FakeDisk, random: u8) -> Result<bool, FormatError<PowerCut>> {
     let size = disk.size;
     match format_state(disk, 512).unwrap() {
@@ -111,7 +111,7 @@ fn no_cut_loses_the_archive_or_is_taken_for_data() {
 }
 
 /// Simulates a disk that ignores the last flushes: format magic and record are back, after the file
-/// system was used. Nothing inside of it is changed.
+/// system was used. Nothing inside the file system is changed.
 #[test]
 fn a_file_system_in_use_is_not_formatted_again() {
     let front = machine(b"key");

@@ -27,7 +27,8 @@ pub struct DataTable {
 }
 
 impl DataTable {
-    /// Returns the length of the partition in bytes; `None` if the disk has no room for it.
+    /// Returns the length of the partition in bytes; `None` if the disk has no room for a
+    /// partition.
     #[must_use]
     pub fn partition_len(&self) -> Option<u64> {
         max_partition_end(self.size, self.sector)?
@@ -70,8 +71,8 @@ pub struct NewPartition<'a> {
     pub name: &'a str,
 }
 
-/// Returns the operations that write a new table to a disk of `size` bytes. Every
-/// partition must lie after the first MiB and before the last MiB of the disk.
+/// Returns the operations that write a new table to a disk of `size` bytes. Every partition must be
+/// after the first MiB and before the last MiB of the disk.
 #[must_use]
 pub fn create(
     size: u64,

@@ -38,7 +38,7 @@ pub fn names_of(kind: SignatureKind, offset: u64, head: &[u8]) -> Names {
     }
 }
 
-/// Returns the text of a field that is padded with zeros or spaces; `None` if it is empty.
+/// Returns the text of a field that is padded with zeros or spaces; `None` for an empty text.
 pub fn text(field: &[u8]) -> Option<String> {
     let end = field.iter().position(|b| *b == 0).unwrap_or(field.len());
     let text = String::from_utf8_lossy(field.get(..end)?);
@@ -46,7 +46,7 @@ pub fn text(field: &[u8]) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// Returns the text of a field in UTF-16; `None` if it is empty.
+/// Returns the text of a field in UTF-16; `None` for an empty text.
 fn utf16(field: &[u8]) -> Option<String> {
     let (units, _) = field.as_chunks::<2>();
     let units = units.iter().map(|unit| u16::from_le_bytes(*unit));

@@ -6,7 +6,8 @@ use crate::disk_op::DiskOp;
 
 const SIZE: u64 = 8 * MIB;
 
-/// Returns a disk with one partition of a GPT from 1 MiB to 7 MiB, and an ext4 of `fs_mib` in it.
+/// Returns a disk with one partition of a GPT from 1 MiB to 7 MiB, and an ext4 of `fs_mib` in the
+/// partition.
 fn gpt_disk(sector: u32, name: &str, label: &str, fs_mib: u64) -> Vec<u8> {
     let partition = gpt::NewPartition {
         type_guid: [1; 16],

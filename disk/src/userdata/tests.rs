@@ -24,7 +24,7 @@ fn seal(header: &mut [u8]) {
     header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
 }
 
-/// Returns an archive as docker-machine writes it (libmachine/mcnutils/b2d.go).
+/// Returns an archive in the form of docker-machine (libmachine/mcnutils/b2d.go).
 pub(crate) fn machine(key: &[u8]) -> Vec<u8> {
     let mut tar = entry(FORMAT_MAGIC[1], b'0', FORMAT_MAGIC[1].as_bytes());
     tar.extend(entry(".ssh", b'5', b""));

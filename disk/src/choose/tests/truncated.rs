@@ -42,7 +42,7 @@ fn a_truncated_data_disk_is_named_and_left_alone() {
     let choice = auto(&whole);
     assert_eq!(choice.decision, uses("vda1"));
     assert!(choice.degraded[0].contains("is whole"), "{choice:?}");
-    // The kernel cuts a partition of an MBR to its disk: the file system shows it.
+    // The kernel cuts a partition of an MBR to its disk: the file system shows the cut.
     let fs = Truncation::FileSystem(SignatureKind::Ext4, 3 << 29);
     let cut = Device {
         truncation: Some(fs),

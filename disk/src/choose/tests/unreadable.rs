@@ -30,7 +30,7 @@ fn a_partition_that_cannot_be_read_is_told_where_it_may_be_meant() {
     ] {
         assert_eq!(told(is_data, &selector), expected, "{selector}");
     }
-    // Beside a data disk that is used, the log has it.
+    // Beside a used data disk, the log has the unreadable one.
     let all = [disk.clone(), part(true), fs("vdb", "boot2podman-data")];
     assert_eq!(
         (auto(&all).decision, auto(&all).degraded.len()),
