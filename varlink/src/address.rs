@@ -110,7 +110,7 @@ impl Target {
     }
 }
 
-/// Replaces `%XX` by the byte of that number; other uses of `%` stay as they are.
+/// Replaces `%XX` by the byte of that number; other uses of `%` are not changed.
 fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

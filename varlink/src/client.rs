@@ -36,7 +36,7 @@ impl Client {
         Ok(Client { connection })
     }
 
-    /// Sends a call. Unless it is `oneway`, [`Client::receive`] returns the replies.
+    /// Sends a call. [`Client::receive`] returns the replies, except to a `oneway` call.
     ///
     /// # Errors
     /// The errno of write(2).

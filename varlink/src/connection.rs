@@ -99,7 +99,7 @@ impl Connection {
         }
     }
 
-    /// Appends what one read(2) returns to the buffer.
+    /// Appends the bytes of one read(2) to the buffer.
     fn read(&mut self) -> Result<usize> {
         let held = self.buffer.len();
         self.buffer.resize(held + CHUNK, 0);
@@ -126,7 +126,7 @@ impl Connection {
         self.output.write_all(message).doing("send a message")
     }
 
-    /// Sends the end of the stream. A pipe has none until it is closed.
+    /// Sends the end of the stream. A pipe has no end until its close.
     pub fn end_output(&self) {
         let _ = shutdown(self.output.as_raw_fd(), Shutdown::Write);
     }
@@ -143,8 +143,8 @@ impl Connection {
                 .is_some_and(|events| events.intersects(gone))
     }
 
-    /// Descriptor of the direction to the peer; poll(2) reports `POLLHUP` or `POLLERR` on it when
-    /// the peer is gone.
+    /// Descriptor of the direction to the peer; poll(2) reports `POLLHUP` or `POLLERR` when the
+    /// peer is gone.
     #[must_use]
     pub fn output(&self) -> BorrowedFd<'_> {
         self.output.as_fd()

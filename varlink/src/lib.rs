@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The varlink protocol (varlink.org): JSON objects, each with a NUL byte after it, on a stream
+//! The varlink protocol (varlink.org): JSON objects, each followed by a NUL byte, on a stream
 //! socket.
 //!
 //! - [`Call`] and [`Reply`] are the messages, [`Connection`] their framing.
@@ -7,7 +7,7 @@
 //! - [`Client`] calls the methods of a service at an [`Address`].
 //! - [`idl`] reads interface descriptions, and writes them in the usual form.
 //!
-//! The crate has no unsafe code. A descriptor that a parent process passed comes from the caller.
+//! The crate has no unsafe code. The caller supplies a descriptor that a parent process passed.
 
 mod address;
 mod client;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The two messages of the protocol: a call, and a reply to it.
+//! The two messages of the protocol: a call, and a reply.
 
 use serde_json::Value;
 use sys::error::{Error, Result};
@@ -13,7 +13,7 @@ pub mod error {
     pub const INTERFACE_NOT_FOUND: &str = "org.varlink.service.InterfaceNotFound";
     /// The interface has no method of this name: `method`.
     pub const METHOD_NOT_FOUND: &str = "org.varlink.service.MethodNotFound";
-    /// The interface has the method, and the service does not implement it: `method`.
+    /// The interface has the method, which the service does not implement: `method`.
     pub const METHOD_NOT_IMPLEMENTED: &str = "org.varlink.service.MethodNotImplemented";
     /// A parameter has a wrong type or value: `parameter`.
     pub const INVALID_PARAMETER: &str = "org.varlink.service.InvalidParameter";

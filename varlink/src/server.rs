@@ -18,7 +18,7 @@ use crate::service::Service;
 /// Time without a connection after which a server ends.
 pub const IDLE: Duration = Duration::from_secs(10);
 
-/// Bounds of what clients can make a server use.
+/// Bounds of the resources that clients can make a server use.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Longest call, in bytes.
@@ -28,7 +28,8 @@ pub struct Limits {
     /// Number of connections of one user other than root; further ones are closed.
     pub per_user: usize,
     /// Number of connections of all users other than root together; further ones are closed. The rest is
-    /// root's, whom nobody shuts out: a user with subordinate ids (subuid(5)) is thousands of users.
+    /// for root, whom no user can shut out: a user with subordinate ids (subuid(5)) is thousands of
+    /// users.
     pub others: usize,
     /// Time without a connection after which the server ends.
     pub idle: Duration,
@@ -63,8 +64,8 @@ impl Limits {
     }
 }
 
-/// Answers the clients of a socket. `socket` is one that listens, or a connected one, as programs
-/// get it that `varlinkctl` starts: then the server ends with that connection.
+/// Answers the clients of a socket. `socket` is listening, or connected, as in programs that
+/// `varlinkctl` starts: then the server ends with that connection.
 ///
 /// # Errors
 /// The errno of poll(2) or accept(2).
@@ -73,7 +74,8 @@ pub fn serve(service: &Service<'_>, socket: OwnedFd, limits: Limits) -> Result<(
         return service.run(Connection::new(socket, limits.message)?);
     }
     let listener = UnixListener::from(socket);
-    // PID 1 and the server share the descriptor: a client that has gone again must not block it.
+    // PID 1 and the server share the descriptor: a client that has disconnected again must not
+    // block accept(2).
     listener.set_nonblocking(true).doing("socket")?;
     let (ended, end) = UnixStream::pair().doing("socket pair")?;
     let clients = Clients {
@@ -145,7 +147,7 @@ impl Clients {
         }
     }
 
-    /// Starts a thread for the next client, if it is still there.
+    /// Starts a thread for the next client, if the client is still connected.
     fn accept<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,

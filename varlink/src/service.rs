@@ -69,8 +69,8 @@ pub type Answer = std::result::Result<Done, Failure>;
 pub enum Done {
     /// Last or only reply.
     Reply(Map),
-    /// Reply after which the connection carries another protocol, and the function that speaks it.
-    /// Calls follow where the function gives the connection back.
+    /// Reply after which the connection carries another protocol, and the function that speaks the
+    /// other protocol. Calls follow if the function gives the connection back.
     Upgrade(Map, Box<dyn FnOnce(Raw) -> Option<Raw>>),
 }
 
@@ -121,7 +121,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// One call while it is answered.
+/// State of one call during its answer.
 pub struct Exchange<'a> {
     /// Name of the method, without the interface.
     pub method: &'a str,
@@ -163,7 +163,7 @@ pub struct Service<'a> {
 }
 
 impl Service<'_> {
-    /// Answers the calls of one connection until it ends.
+    /// Answers the calls of one connection until its end.
     ///
     /// # Errors
     /// A message that is no call; the errno of read(2) or write(2).

@@ -30,7 +30,7 @@ macro_rules! json {
     ($value:expr) => { $crate::Value::from($value) };
 }
 
-/// Returns an object with these members; a value that is moved into it leaves null.
+/// Returns an object with these members; a value that is moved into the object leaves null.
 #[doc(hidden)]
 #[must_use]
 pub fn object(members: &mut [(&str, Value)]) -> Value {

@@ -180,7 +180,7 @@ fn calls_that_are_wrong_have_an_error() {
     assert_eq!(found, "{\"parameters\":{\"a\":\"\\u0000\"}}\0");
 }
 
-/// The server reads as many bytes as it accepts, and no more of a hundred megabytes.
+/// The server reads as many bytes as it accepts, and not all of a hundred megabytes.
 #[test]
 fn a_message_without_end_is_not_read_to_its_end() {
     let place = Place::new("endless");
@@ -190,7 +190,7 @@ fn a_message_without_end_is_not_read_to_its_end() {
     while sent < 100 << 20 && stream.write_all(&piece).is_ok() {
         sent += piece.len();
     }
-    // The rest of it was in the buffers of the sockets.
+    // The rest of the message was in the buffers of the sockets.
     assert!(sent < 10 << 20, "{sent} bytes");
     place.echo();
 }

@@ -73,13 +73,13 @@ impl Description {
     /// Parses a description.
     ///
     /// # Errors
-    /// The line, and what would be right there.
+    /// The line, and the tokens that would be right there.
     pub fn parse(text: &str) -> sys::error::Result<Description> {
         parser::parse(text)
     }
 
-    /// Returns the description in the usual form: a member on one line if it is short, else one
-    /// field a line.
+    /// Returns the description in the usual form: a short member on one line, others with one field
+    /// a line.
     #[must_use]
     pub fn format(&self) -> String {
         let mut writer = Writer::default();

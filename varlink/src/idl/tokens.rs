@@ -51,7 +51,7 @@ impl<'a> Tokens<'a> {
         std::mem::take(&mut self.comments)
     }
 
-    /// Returns the next token without taking it. Comments before it are collected.
+    /// Returns the next token without taking it. Comments before the token are collected.
     pub(super) fn peek(&mut self) -> Result<Token<'a>> {
         loop {
             match self.next {
@@ -71,7 +71,7 @@ impl<'a> Tokens<'a> {
         Ok(token)
     }
 
-    /// Takes the next token if it is `sign`.
+    /// Takes the next token if the token is `sign`.
     pub(super) fn takes(&mut self, sign: char) -> Result<bool> {
         let is_there = self.peek()? == Token::Sign(sign);
         if is_there {

@@ -64,7 +64,7 @@ fn their_client(name: &str, client: impl FnOnce(&str) -> Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Starts a server with a socket that listens already, and certifies it.
+/// Starts a server with a socket that listens already, and certifies the server.
 fn their_server(name: &str, server: impl FnOnce(&str) -> Command) {
     let dir = Dir::new(name);
     let (address, listener) = (dir.address(), dir.listen());

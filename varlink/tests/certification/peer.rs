@@ -10,7 +10,7 @@ use varlink_peer::{CallTrait, ConnectionHandler, MethodCall, OrgVarlinkServiceIn
 
 use crate::{DESCRIPTION, NAME, Server, certify, parameters, service, steps, without_null};
 
-/// Interface as the other crate has it.
+/// Interface in the terms of the other crate.
 #[derive(Default)]
 struct Peer {
     /// Number of the next step.
@@ -84,7 +84,7 @@ fn the_published_crate_is_certified() {
 
 type Connected = std::sync::Arc<std::sync::RwLock<varlink_peer::Connection>>;
 
-/// Call as the other crate has it.
+/// Makes a call by the other crate.
 fn call(
     connection: &Connected,
     method: &str,
