@@ -2,7 +2,7 @@
 //! Choice of KVM or TCG, by a trial, because a /dev/kvm that opens proves little.
 //!
 //! The trial boots the real kernel without an initrd. A few bytes of real-mode code would be
-//! quicker, but where KVM is itself emulated they may run while long mode, or the kernel's own
+//! quicker, but where KVM is itself emulated the code may run while long mode, or the kernel's own
 //! decompressor, does not. Without a root to mount, the kernel initializes itself and panics;
 //! `panic=-1` turns that into an exit.
 
@@ -19,7 +19,7 @@ use std::time::Duration;
 /// Requested accelerator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AcceleratorChoice {
-    /// KVM where guests run under it, else TCG.
+    /// KVM where guests run under KVM, else TCG.
     #[default]
     Auto,
     /// KVM, or an error.
@@ -73,10 +73,10 @@ impl AcceleratorChoice {
     }
 }
 
-/// Tells whether guests run under KVM, by a trial with a kernel or by the last one.
+/// Checks that guests run under KVM, by a trial with a kernel or by the result of the last trial.
 ///
 /// # Errors
-/// The reason for which they do not.
+/// The reason why guests do not run under KVM.
 pub fn runs_under_kvm(board: Board, kernel: &Path) -> Result<()> {
     let (verdict, _) = verdict(board, kernel);
     match accelerator(&verdict) {
@@ -114,7 +114,7 @@ fn verdict(board: Board, kernel: &Path) -> (String, bool) {
         Ok(()) => YES.to_owned(),
         Err(why) => format!("no: {why:#}"),
     };
-    // If the result cannot be kept, it is determined again: slower, not wrong.
+    // A result that cannot be stored is determined again: slower, not wrong.
     let _ = fs::write(&file, format!("{key} {verdict}\n"));
     (verdict, true)
 }
@@ -207,7 +207,7 @@ fn judge(serial: &str, stderr: &str) -> Result<()> {
             .find(|l| !l.trim().is_empty())
             .map(str::to_owned)
     };
-    // An emulation failure ends in a dump of registers; its message comes first.
+    // An emulation failure ends in a dump of registers after its message.
     let first = stderr.lines().find(|l| !l.contains("warning"));
     let why = first.map(str::to_owned).or_else(|| last(serial));
     bail!(

@@ -72,7 +72,7 @@ pub(super) fn build(machine: &Machine, resolved: &Resolved) -> Vec<OsString> {
 }
 
 /// Returns the arguments for a machine without default devices: board, processors, memory and,
-/// unless it is turned off, a source of entropy.
+/// unless turned off, a source of entropy.
 fn base(machine: &Machine, accelerator: Accelerator) -> Vec<OsString> {
     let (memory, cpus) = (format!("{}M", machine.memory_mib), machine.cpus.to_string());
     let cpus = if machine.icount { "1" } else { cpus.as_str() };
@@ -112,10 +112,10 @@ fn base(machine: &Machine, accelerator: Accelerator) -> Vec<OsString> {
 /// slow in TCG. The architecture's own algorithm of pointer authentication takes half of TCG's time
 /// (QEMU's docs/system/arm/cpu-features.rst). STAC and CLAC, which SMAP adds to each access of the
 /// kernel to user memory, end a translated block (QEMU's target/i386/tcg/translate.c): about a tenth of the time of
-/// `podman run`. With ERMS the kernel clears pages by `rep stosb`, of which TCG emulates each byte, where it
-/// would else write eight at once; LA57 is a fifth level of page tables to walk for each miss of the TLB: both
-/// together are about a tenth of a boot. With AVX, Go's hashes and copies take a tenth longer than with SSE. The
-/// features that need AVX are left out by name: programs and the kernel's raid6 look at them alone.
+/// `podman run`. With ERMS the kernel clears pages by `rep stosb`, of which TCG emulates each byte, and otherwise
+/// by writes of eight bytes; LA57 is a fifth level of page tables to walk for each miss of the TLB: both together
+/// are about a tenth of a boot. With AVX, Go's hashes and copies take a tenth longer than with SSE. The features
+/// that need AVX are left out by name: programs and the kernel's raid6 look at them alone.
 fn processor(board: Board, accelerator: Accelerator) -> &'static str {
     match (board, accelerator) {
         (Board::Virt, Accelerator::Tcg) => "max,pauth-impdef=on",

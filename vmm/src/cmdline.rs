@@ -11,7 +11,7 @@ pub const MAX_BYTES: usize = 2047;
 /// Start of this project's fw_cfg names; the flag's name without `b2p.` follows.
 pub const FW_CFG_PREFIX: &str = "opt/org.boot2podman/";
 
-/// A command line, and the keys that did not fit on it.
+/// A command line, and the keys for which it has no room.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Split {
     /// Value of `-append`.
@@ -20,8 +20,8 @@ pub struct Split {
     pub keys: Vec<String>,
 }
 
-/// Formats `name=value` for the kernel's parser. It knows no escape, and a double quote inside the
-/// value would end the value: such quotes are left out.
+/// Formats `name=value` for the kernel's parser. The parser knows no escape, and a double quote
+/// inside the value would end the value: such quotes are left out.
 pub fn flag(name: &str, value: &str) -> String {
     let value: String = value
         .chars()
@@ -60,19 +60,20 @@ pub fn build(words: &[OsString], keys: &[String]) -> Split {
 /// Adapts the line for a machine whose CPUs are emulated by TCG. The kernel counts the timer's
 /// first ticks against a few milliseconds of its TSC, and panics without them; a busy host may keep
 /// QEMU from sending them for longer (arch/x86/kernel/apic/io_apic.c, check_timer(), which skips
-/// the check under hypervisors that it knows).
+/// the check under known hypervisors).
 pub fn for_translator(line: OsString) -> OsString {
     with_word(line, "no_timer_check")
 }
 
 /// Turns off the randomization of addresses in programs. Where each process has other addresses, QEMU 7.2
-/// translates the same code again: after six `podman run` and ten logins by ssh it has translated 1.42 million blocks, and 0.38
-/// million with this word. Five `podman run` by ssh take 16 s of processor time in place of 30.
+/// translates the same code again: after six `podman run` and ten logins by ssh QEMU has translated 1.42 million
+/// blocks, and 0.38 million with the word `norandmaps`. Five `podman run` by ssh take 16 s of processor time in place
+/// of 30.
 pub fn with_fixed_addresses(line: OsString) -> OsString {
     with_word(line, "norandmaps")
 }
 
-/// Appends a word if there is room for it.
+/// Appends a word if there is room.
 fn with_word(mut line: OsString, word: &str) -> OsString {
     if line.len() + 1 + word.len() <= MAX_BYTES {
         line.push(" ");

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// Text of a kernel panic.
 const PANIC: &str = "Kernel panic - not syncing";
 
-/// A live console. A thread reads it until the other end closes, which is when QEMU ends.
+/// A live console. A thread reads the output until the other end closes, at the end of QEMU.
 pub struct Console {
     shared: Arc<Shared>,
     keyboard: Mutex<Box<dyn Write + Send>>,
@@ -54,7 +54,7 @@ impl Console {
         String::from_utf8_lossy(&self.shared.lock().bytes).into_owned()
     }
 
-    /// Returns the current position; [`Console::wait`] with it sees only later output.
+    /// Returns the current position, after which [`Console::wait`] sees output.
     pub fn mark(&self) -> usize {
         self.shared.lock().bytes.len()
     }
@@ -100,8 +100,8 @@ impl Console {
         }
     }
 
-    /// Waits until all output has been read, which is soon after QEMU has ended. Returns without it
-    /// after a while, if another process holds QEMU's end of the pipe.
+    /// Waits until all output has been read, which is soon after QEMU has ended. The wait has a
+    /// limit, because another process may hold QEMU's end of the pipe.
     pub fn wait_end(&self) {
         let deadline = Instant::now() + Duration::from_secs(60);
         let mut state = self.shared.lock();

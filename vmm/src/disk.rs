@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// A disk image, and how the guest sees it.
+/// A disk image, and its device in the guest.
 #[derive(Clone, Debug)]
 pub struct Disk {
     file: PathBuf,

@@ -16,9 +16,8 @@
 //! # }
 //! ```
 //!
-//! All files of a machine lie in its own directory: `console.log`,
-//! `qemu.log` (messages of QEMU itself), `qemu.args`. No machine survives the
-//! process that started it.
+//! All files of a machine are in its own directory: `console.log`, `qemu.log` (messages of QEMU
+//! itself), `qemu.args`. No machine survives its parent process.
 
 mod accel;
 mod argv;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A machine before it starts: its description.
+//! Descriptions of machines.
 
 use crate::accel::AcceleratorChoice;
 use crate::board::Board;
@@ -69,7 +69,7 @@ pub enum Card {
     E1000,
 }
 
-/// Description of a machine; [`Machine::start`] starts it.
+/// Description of a machine, which [`Machine::start`] starts.
 #[derive(Clone, Debug)]
 pub struct Machine {
     pub(super) boot: Option<Artifacts>,
@@ -146,8 +146,8 @@ impl Machine {
         console.chain(self.words.iter().cloned()).collect()
     }
 
-    /// Sets the directory for the files of this machine: logs, sockets, fw_cfg files. It is emptied
-    /// at the start.
+    /// Sets the directory for the files of this machine: logs, sockets, fw_cfg files. The directory
+    /// is emptied at the start.
     #[must_use]
     pub fn dir(self, dir: impl AsRef<Path>) -> Self {
         Self {
@@ -230,7 +230,8 @@ impl Machine {
         self
     }
 
-    /// Adds a public key for root and the user: on the command line if it fits, else by fw_cfg.
+    /// Adds a public key for root and the user: on the command line if there is room, else by
+    /// fw_cfg.
     #[must_use]
     pub fn ssh_key(mut self, public: &str) -> Self {
         self.keys.push(public.trim().to_owned());
@@ -263,14 +264,14 @@ impl Machine {
         Self { card, ..self }
     }
 
-    /// Turns the virtio random number device on or off; without it, the guest has only its
+    /// Turns the virtio random number device on or off; without the device, the guest has only its
     /// processor's.
     #[must_use]
     pub fn entropy(self, entropy: bool) -> Self {
         Self { entropy, ..self }
     }
 
-    /// Forwards a free port of 127.0.0.1 to `guest`; `Vm::port(name)` returns it.
+    /// Forwards a free port of 127.0.0.1, which `Vm::port(name)` returns, to `guest`.
     #[must_use]
     pub fn forward(mut self, name: &str, guest: u16) -> Self {
         self.forwards.push(Forward {

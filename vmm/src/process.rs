@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 type Job = (Command, mpsc::Sender<io::Result<Child>>);
 
-/// Starts `command`; the kernel kills it when this process ends in any way.
+/// Starts `command`; the kernel kills the child when this process ends in any way.
 pub fn spawn(command: Command) -> io::Result<Child> {
     start(command, None)
 }
@@ -65,8 +65,8 @@ fn bind_to_parent(command: &mut Command, fd: Option<OwnedFd>) {
         }
         Ok(())
     };
-    // SAFETY: the hook runs between fork and exec and makes a few plain system calls: it takes no
-    // lock and allocates nothing.
+    // SAFETY: the hook runs between fork and exec and makes a few plain system calls, without locks
+    // and allocations.
     unsafe { command.pre_exec(hook) };
 }
 
@@ -102,7 +102,7 @@ pub fn kill_group(child: &mut Child) -> io::Result<ExitStatus> {
     child.wait()
 }
 
-/// Waits for `child` for at most `limit`; returns `None` if it still runs.
+/// Waits for `child` for at most `limit`; returns `None` if the child still runs.
 pub fn wait_for(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
     let deadline = Instant::now() + limit;
     loop {
@@ -158,15 +158,15 @@ fn feed(child: &mut Child, input: Vec<u8>) {
     }
 }
 
-/// Output of a stream as it arrives.
+/// Output of a stream so far.
 struct Collected {
     bytes: Arc<Mutex<Vec<u8>>>,
     ended: mpsc::Receiver<()>,
 }
 
 impl Collected {
-    /// Returns all output, or what has arrived after `most`. Another holder of the pipe, such as an
-    /// ssh master, may close it late; what has arrived is not lost.
+    /// Returns all output, or the output of the time `most`. Another holder of the pipe, such as an
+    /// ssh master, may close it late; output that has arrived is not lost.
     fn within(self, most: Duration) -> Vec<u8> {
         let _ = self.ended.recv_timeout(most);
         std::mem::take(&mut self.bytes.lock().unwrap_or_else(PoisonError::into_inner))

@@ -47,7 +47,7 @@ impl Qmp {
         }
     }
 
-    /// Executes a command and returns its answer; events that arrive before it are kept.
+    /// Executes a command and returns its answer; earlier events are kept.
     pub fn execute(&mut self, command: &str, arguments: &Value) -> Result<Value> {
         self.next_id += 1;
         let id = self.next_id;
@@ -70,7 +70,7 @@ impl Qmp {
         }
     }
 
-    /// Waits for the next event of this name, and drops the others before it.
+    /// Waits for the next event of this name, and drops earlier ones of other names.
     pub fn wait_event(&mut self, name: &str, limit: Duration) -> Result<Value> {
         let deadline = Instant::now() + limit;
         loop {

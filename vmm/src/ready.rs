@@ -19,7 +19,7 @@ pub struct Ready {
     pub end: usize,
     /// Words of the form `key=value`.
     pub fields: BTreeMap<String, String>,
-    /// Degraded lines before it.
+    /// Degraded lines before the ready line.
     pub degraded: Vec<Degraded>,
 }
 
@@ -33,7 +33,7 @@ pub struct Degraded {
 }
 
 impl Ready {
-    /// Finds the ready line in a console's text, once it is complete.
+    /// Finds a complete ready line in a console's text.
     pub fn find(console: &str) -> Option<Self> {
         let begin = console.find(READY)?;
         let end = begin + console[begin..].find('\n')?;
@@ -68,7 +68,7 @@ impl Ready {
 }
 
 /// Returns the degraded lines of a console's text, each once: the kernel log and the console may
-/// both have shown it.
+/// both have shown a line.
 pub fn degraded(console: &str) -> Vec<Degraded> {
     let mut all = Vec::new();
     for line in console.lines() {
@@ -88,7 +88,7 @@ pub fn degraded(console: &str) -> Vec<Degraded> {
     all
 }
 
-/// Returns a text of the guest as a terminal may show it: escape sequences begin with a control character.
+/// Returns a text of the guest without control characters, with which escape sequences begin.
 #[must_use]
 pub fn without_controls(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Keys for a guest, and a configuration with which OpenSSH's client reaches it.
+//! Keys for a guest, and a configuration of OpenSSH's client for the guest.
 
 use crate::process;
 use anyhow::{Context, Result, ensure};
@@ -37,8 +37,8 @@ impl Key {
     }
 }
 
-/// Makes the pair in a directory of another name and renames it: the first rename wins, and no
-/// process ever sees half a pair.
+/// Makes the pair in a directory of another name and renames the directory: the first rename wins,
+/// and no process ever sees half a pair.
 fn make(dir: &Path, home: &Path) -> Result<()> {
     let draft = dir.join(format!(
         "ssh.{}.{:?}",

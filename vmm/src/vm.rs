@@ -26,7 +26,7 @@ use std::time::Duration;
 /// Time limit of QEMU's start and greeting.
 const GREETING: Duration = Duration::from_secs(30);
 
-/// A running machine; dropping it kills it.
+/// A running machine, killed at the drop of the value.
 pub struct Vm {
     child: Mutex<Child>,
     qmp: Mutex<Qmp>,
@@ -90,8 +90,8 @@ fn prepare(machine: &Machine) -> Result<()> {
 }
 
 /// Chooses a port of 127.0.0.1 for each forward. All are held until all are chosen, so that no two
-/// are the same; between then and QEMU's own bind(2) lies a race, which [`Machine::start`] resolves
-/// by trying again.
+/// are the same; between then and QEMU's own bind(2) there is a race, which [`Machine::start`]
+/// resolves by trying again.
 fn pick_ports(machine: &Machine) -> Result<Vec<u16>> {
     if machine.network != Network::User {
         return Ok(Vec::new());
@@ -240,7 +240,7 @@ impl Vm {
         process::kill_group(&mut lock(&self.child)).context("cannot kill QEMU")
     }
 
-    /// Returns QEMU's status, if it has ended.
+    /// Returns QEMU's status, if QEMU has ended.
     pub fn exited(&self) -> Result<Option<ExitStatus>> {
         Ok(lock(&self.child).try_wait()?)
     }
