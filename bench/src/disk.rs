@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The data disk of every machine: ext4, with one container image in podman's storage, the probe,
-//! and no host key. A boot of this system makes it once; writes of measured boots are discarded.
+//! and no host key. A boot of this system makes the disk once; writes of measured boots are
+//! discarded.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -16,7 +17,8 @@ use tests::{BOOT_LIMIT, Guest};
 use vmm::{Artifacts, Disk, Machine};
 
 /// Hook that this system runs before its engine (docs/guide/data.md). The probe runs in the
-/// background, so that nothing waits for it; it has another name until the disk is complete.
+/// background, so that nothing waits for it; the program has another name until the disk is
+/// complete.
 const HOOK: &str = "#!/bin/sh\n/var/lib/boot2podman/bench-probe &\n";
 
 /// Commands that fill the mounted disk.
@@ -31,7 +33,7 @@ sync";
 
 const POWER_OFF: Duration = Duration::from_secs(120);
 
-/// Makes the disk, unless it exists for this probe and these packages.
+/// Makes the disk, unless one exists for this probe and these packages.
 pub fn make(boot: &Artifacts, probe: &Path, packages: &str, dir: &Path) -> Result<PathBuf> {
     let disk = dir.join("data.img");
     let mut inputs = Inputs::new();

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::figures::{self, BYTES, FIGURES, Figure, Figures, PID1, QUADLET};
 
-/// Relative change of a median below which it counts as noise.
+/// Relative change of a median that counts as noise if it is smaller.
 pub const MOVED: f64 = 0.02;
 
 /// Content of bench.json.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Machines of the peers: this system's userland image without its own programs, with the peer laid
-//! over it, in an initrd of the same layout (an erofs under a tmpfs).
+//! Machines of the peers: this system's userland image without its own programs, with the files of
+//! the peer added, in an initrd of the same layout (an erofs under a tmpfs).
 
 use std::fs;
 use std::io::Write;
@@ -71,7 +71,7 @@ impl Parts {
         &self.modules.release
     }
 
-    /// Makes a peer's initrd, unless it exists, and returns its path.
+    /// Makes a peer's initrd if necessary, and returns its path.
     pub fn initrd(&self, peer: &Peer, step: &Step) -> Result<PathBuf> {
         let base = self.base()?;
         let layer = self.layer(peer, &base).with_context(|| peer.name)?;

@@ -90,7 +90,7 @@ fn run() -> Result<()> {
 struct Bed {
     parts: Parts,
     ours: Artifacts,
-    /// Path of the data disk; `None` if no case boots with it.
+    /// Path of the data disk; `None` if no case boots with the disk.
     disk: Option<PathBuf>,
     dir: PathBuf,
 }

@@ -74,7 +74,7 @@ const SYSTEMD_WITHOUT: &[&str] = &[
 /// Units that are started.
 const SYSTEMD_WANTS: &[(&str, &str)] = &[
     ("usr/sbin/init", "../lib/systemd/systemd"),
-    // udevd asks for it, and it would have nothing to do.
+    // udevd requests this unit, which would have nothing to do.
     (
         "etc/systemd/system/systemd-udev-load-credentials.service",
         "/dev/null",

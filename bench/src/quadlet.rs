@@ -24,7 +24,7 @@ pub const NAME: &str = "quadlet";
 const BOOT: Duration = Duration::from_secs(400);
 /// Message of the container.
 const MARK: &str = "bench: in the container";
-/// Message of the kernel when it starts PID 1.
+/// Message of the kernel at the start of PID 1.
 const PID1: &str = "Run /init as init process";
 /// File of the quadlet in the peer.
 const FILE: &str = "root/etc/containers/systemd/bench.container";

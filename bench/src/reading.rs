@@ -77,7 +77,7 @@ pub(crate) fn moment(console: &str, sign: &str) -> Result<u64> {
 }
 
 /// Returns the time stamp at the start of a line of the kernel's log, `[    1.715065] `, in
-/// microseconds. Another writer's unfinished line may precede it.
+/// microseconds. Another writer's unfinished line may precede the stamp.
 fn stamp(head: &str) -> Option<u64> {
     let (_, rest) = head.rsplit_once('[')?;
     let (time, _) = rest.split_once(']')?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! bench.md: the table, and the picture beside it.
+//! bench.md: the table, and the picture in the same directory.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The waterfall: a bar for each case from the start of PID 1 to the end of the first container,
-//! coloured by what it waits for.
+//! coloured by the object of each wait.
 
 use std::fmt::Write;
 

@@ -13,7 +13,7 @@ use crate::candidates::Candidate;
 use crate::say::say;
 use crate::{namespaces, now, proc};
 
-/// Time limit of any step, in milliseconds of the guest; a step that succeeds does not use it up.
+/// Time limit of any step, in milliseconds of the guest; a step that succeeds takes less.
 const LIMIT: i32 = 60_000;
 
 /// A running candidate with its service.
@@ -28,7 +28,7 @@ pub struct Life {
     cgroup: PathBuf,
 }
 
-/// The service, as its connection identifies it.
+/// The service, identified by its connection.
 pub struct Service {
     line: BufReader<UnixStream>,
     /// Pid in the guest's namespace.
@@ -79,7 +79,7 @@ impl Life {
     /// next one's first instruction.
     pub fn restart(&mut self) -> Result<u64, String> {
         let killed = now();
-        // SAFETY: integers; the service is not reaped before it has ended.
+        // SAFETY: integers; the service is not reaped before its end.
         unsafe { libc::kill(self.service.pid, libc::SIGKILL) };
         self.service = Service::come(&self.listener)?;
         Ok(self.service.first.saturating_sub(killed))
@@ -99,7 +99,7 @@ impl Drop for Life {
     }
 }
 
-/// Kills PID 1, and with it its whole namespace (pid_namespaces(7)).
+/// Kills PID 1, and so its whole namespace (pid_namespaces(7)).
 fn end(pid: i32, cgroup: &Path) {
     // SAFETY: integers; a child of this process, which is reaped here and nowhere else.
     unsafe {
@@ -203,8 +203,8 @@ fn start(candidate: &Candidate) -> Result<(i32, &'static AtomicU64), String> {
 
 /// Sends descriptors 1 and 2 to /dev/null, so that output costs no candidate anything.
 fn nothing_said() {
-    // SAFETY: a NUL-terminated path and integers. Without such a node, the descriptors stay as they
-    // are.
+    // SAFETY: a NUL-terminated path and integers. Without such a node, the descriptors are not
+    // changed.
     unsafe {
         let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
         (0..3).for_each(|fd| {

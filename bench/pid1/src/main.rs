@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The guest's side of `make bench CASE=pid1`. As the guest's first program, it starts every
-//! candidate as PID 1 of namespaces and measures it ([`drive`]). Under any other pid, it is the one
-//! service that each of them runs ([`work`]).
+//! The guest's side of `make bench CASE=pid1`. As the guest's first program, the program starts and
+//! measures every candidate as PID 1 of namespaces ([`drive`]). Under any other pid, the program is
+//! the one service that each candidate runs ([`work`]).
 //!
 //! `main` is C's, not Rust's, because the service reads the clock with its first instructions.
 #![cfg_attr(not(test), no_main)]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Measurements, in the order in which they are taken.
+//! Measurements, in their order.
 
 use std::collections::BTreeMap;
 use std::thread::sleep;
@@ -21,7 +21,7 @@ const SETTLE: Duration = Duration::from_secs(10);
 const REST: Duration = Duration::from_secs(60);
 /// Time after which the kernel has freed an ended process.
 const GONE: Duration = Duration::from_millis(500);
-/// Time in which a candidate that has just worked goes back to sleep.
+/// Time in which a candidate that has just worked sleeps again.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Measured values by candidate and figure.

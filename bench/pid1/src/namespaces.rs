@@ -22,7 +22,7 @@ pub const OUTSIDE: &str = "/run/bench";
 pub const CGROUPS: &str = "/sys/fs/cgroup";
 /// Nodes of the guest's /dev that are bind-mounted into the candidate's.
 const NODES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty", "kmsg"];
-/// File that replaces the kernel command line in the namespace; this project's init reads it.
+/// File that replaces the kernel command line in the namespace, for this project's init.
 const FLAGS: &str = "/etc/bench/cmdline";
 
 const PLAIN: MsFlags = MsFlags::MS_NOSUID
@@ -80,7 +80,7 @@ pub fn set_up(candidate: &Candidate) -> Done {
     candidate.run.iter().try_for_each(one)
 }
 
-/// Makes a /dev and binds the guest's nodes into it.
+/// Makes a /dev with bind mounts of the guest's nodes.
 fn devices() -> Done {
     let at = "/mnt";
     mount_fs("tmpfs", at, MsFlags::MS_NOSUID, "mode=0755")?;

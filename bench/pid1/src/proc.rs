@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-/// Returns every process in a cgroup and below it.
+/// Returns every process in a cgroup and its descendants.
 pub fn members(cgroup: &Path) -> Vec<i32> {
     let text = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
     let mut all: Vec<i32> = text.lines().filter_map(|l| l.parse().ok()).collect();
@@ -15,7 +15,7 @@ pub fn members(cgroup: &Path) -> Vec<i32> {
     all
 }
 
-/// Removes an empty cgroup and those below it.
+/// Removes an empty cgroup and its descendants.
 pub fn remove(cgroup: &Path) {
     directories(cgroup).iter().for_each(|dir| remove(dir));
     let _ = fs::remove_dir(cgroup);

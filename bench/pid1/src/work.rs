@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The service that every candidate runs: it reports the time of its first instruction, and makes
-//! orphans on request.
+//! The service that every candidate runs, which reports the time of its first instruction, and
+//! makes orphans on request.
 #![expect(unsafe_code, reason = "fork, and orphans that are not copied")]
 
 use std::arch::asm;
@@ -12,10 +12,10 @@ use std::os::unix::net::UnixStream;
 use crate::{namespaces, now};
 
 /// File with the number of processes of this namespace, zombies included: the number falls when
-/// they are reaped (kernel/cgroup/pids.c, pids_release).
+/// zombies are reaped (kernel/cgroup/pids.c, pids_release).
 const ALIVE: &str = "/sys/fs/cgroup/pids.current";
 
-/// Reports its start, and obeys requests until it is killed.
+/// Reports its start, and obeys requests until a signal ends the process.
 pub fn main(first: u64) -> i32 {
     match serve(first) {
         Ok(()) => 0,
@@ -61,7 +61,7 @@ fn storm(count: u64, batch: u64) -> std::io::Result<u64> {
         }
     }
     while alive(&file)? > before {
-        // SAFETY: no arguments. PID 1 gets the processor until it sleeps.
+        // SAFETY: no arguments. PID 1 gets the processor until its next sleep.
         unsafe { libc::sched_yield() };
     }
     Ok(now() - from)
@@ -102,7 +102,7 @@ const SHARED: i64 = (libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD) as i64;
 /// Starts a child that ends with its first instruction; returns its pid.
 fn once() -> i32 {
     let mut result = libc::SYS_clone;
-    // SAFETY: the child uses neither stack nor memory: it makes one system call, exit.
+    // SAFETY: the child uses neither stack nor memory, and makes one system call, exit.
     unsafe {
         asm!(
             "syscall",

@@ -53,7 +53,7 @@ fn now() -> u64 {
     time.map_or(0, |t| u64::try_from(t.as_micros()).unwrap_or(0))
 }
 
-/// Writes one line to the kernel's log, which reaches the console whatever its level (level 1 is
+/// Writes one line to the kernel's log, which reaches a console of any usual level (level 1 is
 /// below every console's limit but 0 and 1).
 fn say(text: &str) {
     let _ = fs::write("/dev/kmsg", format!("<1>bench: {text}\n"));
@@ -114,7 +114,7 @@ fn until(start: u64, what: &str, mut there: impl FnMut() -> bool) -> Result<(), 
     Ok(())
 }
 
-/// Returns true if there is a default route, by a UDP connection to an address that nobody has (RFC
+/// Returns true if there is a default route, by a UDP connection to an address without a host (RFC
 /// 5737). Nothing is sent.
 fn routed() -> bool {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0));
@@ -181,8 +181,8 @@ fn wait_for_the_button() {
     }
 }
 
-/// Returns the age of an event in microseconds: other programs may have received it first and used
-/// the processor. The event's time is wall time (evdev's default).
+/// Returns the age of an event in microseconds: other programs may have received the event first
+/// and used the processor. The event's time is wall time (evdev's default).
 fn age(event: &[u8; EVENT]) -> u64 {
     let long = |at: usize| {
         let bytes = event.get(at..at + 8).and_then(|b| b.try_into().ok());

@@ -44,7 +44,7 @@ const LINKS: &[(&str, &str)] = &[
 ];
 
 impl Parts {
-    /// Makes the initrd, unless it exists, and returns its path.
+    /// Makes the initrd if necessary, and returns its path.
     pub fn alone(&self, step: &Step) -> Result<PathBuf> {
         let target = Target::choose();
         let ours = programs::build(target)?;
