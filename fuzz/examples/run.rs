@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Coverage-guided fuzzing with the stable compiler. It builds the targets with the flags of
-//! cargo-fuzz, without the sanitizers (the code is safe Rust), and runs libFuzzer on them, one per
-//! processor at a time.
+//! Coverage-guided fuzzing with the stable compiler. The program builds the targets with the flags
+//! of cargo-fuzz, without the sanitizers (the code is safe Rust), and runs libFuzzer on these
+//! targets, one per processor at a time.
 //!
 //! `cargo run -p fuzz --example run -- [SECONDS] [TARGET…] [-libfuzzer=option…]`
 //! writes its findings below `target/fuzz`.

@@ -125,7 +125,7 @@ fn check_diagnostic(diagnostic: &Diagnostic) {
     assert!(named && !why.is_empty(), "{line:?}");
 }
 
-/// Returns true if the quotes of a line are paired, so that its last parameter ends with it.
+/// Returns true if the quotes of a line are paired, so that its last parameter ends with the line.
 fn has_paired_quotes(line: &[u8]) -> bool {
     let line = line.split(|b| *b == 0).next().unwrap_or(&[]);
     line.iter()

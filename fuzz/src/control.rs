@@ -10,8 +10,8 @@ pub(crate) const DICTIONARY: &[&str] = &[
 ];
 
 /// - A valid request is short and printable, and its text is read as the same request.
-/// - A name in it is safe as an argument, as a file name and as the name of a cgroup.
-/// - A refusal is one line, whatever its reason contains, and clients read it back.
+/// - A name in a request is safe as an argument, as a file name and as the name of a cgroup.
+/// - A refusal is one line with any reason, and clients read the line back.
 pub fn control(data: &[u8]) {
     if let Ok(request) = Request::parse(data) {
         assert!(data.len() <= MAX_REQUEST_BYTES);

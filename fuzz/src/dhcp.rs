@@ -33,7 +33,7 @@ const HEADERS: usize = 28;
 
 /// The input is a message, and also a packet.
 ///
-/// - The payload of a packet is a part of it.
+/// - The payload of a packet is a part of the packet.
 /// - An answer has the transaction and the hardware address of the question.
 /// - A lease has a unicast address, and every field is valid in resolv.conf and in routes; no route
 ///   or server is in loopback or multicast; its times are in order and not zero.

@@ -44,8 +44,8 @@ impl Numbers<'_> {
     }
 }
 
-/// Returns true if `text` is safe in a line of a log and on a terminal: it has no control
-/// characters, including those of C1.
+/// Returns true if `text` is safe in a line of a log and on a terminal: without control characters,
+/// including those of C1.
 #[must_use]
 pub fn is_one_line(text: &str) -> bool {
     !text.contains(char::is_control)

@@ -21,11 +21,12 @@ pub(crate) const DICTIONARY: &[&str] = &[
 
 /// Bytes of a sector.
 const SECTOR: usize = 2048;
-/// Sector of the first descriptor, where the input begins; the system area before it is not read.
+/// Sector of the first descriptor, where the input begins; the system area before this sector is
+/// not read.
 const DESCRIPTOR: usize = 16;
 
-/// - A disc image is told by its descriptor alone.
-/// - What is found is a file at the begin of a sector, the same each time; an error is one line.
+/// - A disc image is recognized by its descriptor alone.
+/// - The result is a file at the begin of a sector, the same each time; an error is one line.
 /// - A path below a file, and an empty name, lead to nothing.
 pub fn iso(data: &[u8]) {
     let disc = [vec![0; DESCRIPTOR * SECTOR], data.to_vec()].concat();

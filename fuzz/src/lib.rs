@@ -3,7 +3,7 @@
 //!
 //! Each target is one function with three uses: cargo-fuzz (`main.rs`), a short run of
 //! libFuzzer with the stable compiler (`examples/run.rs`), and `cargo test` (`tests/corpus.rs`: the
-//! corpus, and reproducible mutations of it).
+//! corpus, and reproducible mutations of the corpus).
 
 mod account;
 pub mod cloud;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Program of all targets; the variable `FUZZ_TARGET` of its environment names one. Without libFuzzer it
-//! runs the target on the files that it is given.
+//! Program of all targets; the variable `FUZZ_TARGET` of its environment names one. Without libFuzzer
+//! the program runs the target on the files of its arguments.
 #![cfg_attr(fuzzing, no_main)]
 
 #[cfg(fuzzing)]

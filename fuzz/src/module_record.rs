@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Target `module_record`: a kernel module as the image has it, with the record of its original
-//! bytes.
+//! Target `module_record`: a kernel module in the form of the image, with the record of its
+//! original bytes.
 
 use sys::modules::restore::{MAGIC, RELOCATION, restore};
 
@@ -18,7 +18,7 @@ pub(crate) const DICTIONARY: &[&str] = &[
 
 /// Parts: the module, the changes of its record.
 ///
-/// - A file without a record is left as it is.
+/// - A file without a record is not changed.
 /// - A file that is restored is shorter by the record and by nothing else, and differs from the
 ///   file before in no more than the record names.
 pub fn module_record(data: &[u8]) {

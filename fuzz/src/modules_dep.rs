@@ -71,7 +71,7 @@ fn check_dep(text: &str) {
         written.push_str(&format!("{}: {needs}\n", dep.path));
     }
     let again = parse_dep(&written);
-    // A path that ends in a slash has no name, and is left out when it is written.
+    // A path that ends in a slash has no name, and is not written.
     let named = |dep: &DepEntry| {
         dep.needs
             .iter()

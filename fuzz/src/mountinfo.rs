@@ -28,7 +28,7 @@ pub(crate) const DICTIONARY: &[&str] = &[
     "-",
 ];
 
-/// - Each line that gives a mount alone gives it among the others as well, in the order of
+/// - Each line that gives a mount alone gives the same mount among the others, in the order of
 ///   unmounting; every other mount covers one that is unmounted later, or is on one that is unmounted.
 /// - The root is never unmounted.
 /// - A line in the form of the kernel (fs/proc_namespace.c) is read back.

@@ -6,7 +6,7 @@ use services::notify::{Message, parse};
 pub(crate) const DICTIONARY: &[&str] =
     &["READY=1", "STATUS=", "\n", "X_DEGRADED=1", "READY=", "X_"];
 
-/// - The sender is the one that the kernel names, whatever the text is.
+/// - The sender is the one that the kernel names, with any text.
 /// - Lines are independent: two joined texts report readiness if either does, and the last status
 ///   wins.
 /// - A status is one line of the text.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Target `report`: report of PID 1 as its clients read it.
+//! Target `report`: report of PID 1, read by the parser of its clients.
 
 use control::Report;
 

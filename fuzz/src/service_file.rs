@@ -151,7 +151,7 @@ fn check_environment(env: &[&str]) {
     assert!(env.iter().all(|e| e.contains('=')));
 }
 
-/// Checks the plainest file, unless it is longer than a file may be.
+/// Checks the plainest file, unless the file is longer than permitted.
 fn check_plainest_file(parsed: &Parsed<'_>, passwd: &str, group: &str) {
     let Some(text) = written(parsed, group) else {
         return;

@@ -66,10 +66,11 @@ static NEEDS: [&[&str]; 16] = [
 ///   one, services whose socket is watched.
 /// - Each end is one change, and no service starts before its delay is over.
 /// - No active service needs a service that is terminated (except for a restart), and a process
-///   is terminated before it is killed.
+///   is terminated before SIGKILL.
 /// - Settling twice does nothing the second time.
-/// - A definition is added only if its name is not in use, and never if it closes a cycle.
-/// - After a tick nothing is due; after `StopAll` every service comes to rest.
+/// - A definition is added only if its name is not in use, and never if the definition closes a
+///   cycle.
+/// - After a tick nothing is due; after `StopAll` every service ends.
 pub fn supervisor_events(data: &[u8]) {
     let mut numbers = Numbers(data);
     let count = numbers.below(MAX_SERVICES) + 1;
@@ -116,7 +117,7 @@ fn definition(name: &'static str, numbers: &mut Numbers<'_>) -> ServiceDef {
     }
 }
 
-/// Model of the manager: the actions that it was given, and their outcome so far.
+/// Model of the manager: the actions of the supervisor, and their outcome so far.
 struct World {
     s: Supervisor,
     /// Number of the built-in services.

@@ -88,7 +88,7 @@ pub fn template(data: &[u8]) {
             check_alignment(output);
         }
     }
-    // What fails on a map fails on a struct.
+    // A template that fails on a map fails on a struct.
     assert!(result.is_ok() || run(Missing::Error).is_err());
     check_alignment(&text);
 }

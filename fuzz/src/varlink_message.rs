@@ -28,8 +28,8 @@ pub(crate) const DICTIONARY: &[&str] = &[
     "%2F",
 ];
 
-/// - A call and a reply are read back as they were written, and have one NUL byte, the last.
-/// - A description in the usual form is read, and stays as it is.
+/// - A call and a reply are read back unchanged, and have one NUL byte, the last.
+/// - A description in the usual form is read back unchanged.
 /// - The parts of a target have no more text than the target.
 pub fn varlink_message(data: &[u8]) {
     if let Ok(call) = Call::parse(data) {

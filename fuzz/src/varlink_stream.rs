@@ -22,9 +22,9 @@ pub(crate) const DICTIONARY: &[&str] = &[
 ];
 
 /// - Messages are the bytes between NUL bytes, up to one that is too long or has no end.
-/// - What follows a message is there after an upgrade, to the last byte.
-/// - Frames that were read are written as they were, up to one that has no end. No length is believed before
-///   its bytes are there.
+/// - The bytes after a message are available after an upgrade, to the last byte.
+/// - Frames that were read are written back unchanged, up to one that has no end. No length is trusted
+///   before its bytes have arrived.
 pub fn varlink_stream(data: &[u8]) {
     let data = &data[..data.len().min(MAX_INPUT)];
     messages(data);

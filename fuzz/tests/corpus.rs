@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Runs every target on its corpus, and on mutations of it that are reproducible.
+//! Runs every target on its corpus, and on reproducible mutations of the corpus.
 #![allow(clippy::unwrap_used)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,9 +9,9 @@ use std::{fs, thread};
 use fuzz::mutator::{Random, mutate};
 use fuzz::{TARGETS, Target};
 
-/// Number of mutations of each corpus; they take some seconds without optimization.
+/// Number of mutations of each corpus, which take some seconds without optimization.
 const MUTATIONS: u64 = 10_000;
-/// Maximum size of the corpus in bytes, because it is stored with the source.
+/// Maximum size of the corpus in bytes, because the corpus is stored with the source.
 const MAX_CORPUS_BYTES: usize = 200_000;
 
 fn corpus(target: &Target) -> Vec<Vec<u8>> {
