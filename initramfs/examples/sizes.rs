@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Prints the table of docs/measured/figures.md: the userland as erofs and as squashfs with several
-//! options, and the initrd's head. An argument selects the rows that contain it:
-//! `cargo run --release -p initramfs --example sizes [squashfs]`
+//! options, and the initrd's head. An argument selects the rows that contain its text: `cargo run
+//! --release -p initramfs --example sizes [squashfs]`
 
 use std::fs;
 use std::path::Path;

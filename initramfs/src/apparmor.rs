@@ -25,8 +25,8 @@ const NAMED_AFTER: &str = "golang-github-containers-common";
 /// Features of AppArmor that Debian's policy is written for.
 const FEATURES: &str = "usr/share/apparmor-features/features";
 
-/// Rules in the language of apparmor.d(5), each with a reason. What is not denied here is left to
-/// seccomp, capabilities and namespaces.
+/// Rules in the language of apparmor.d(5), each with a reason. Operations that are not denied here
+/// are left to seccomp, capabilities and namespaces.
 const RULES: &[(&str, &str)] = &[
     ("file", "the container's own files are its own"),
     ("network", "its network is a namespace"),
@@ -74,7 +74,8 @@ const RULES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Compiles the profile and adds it to `tree`; `scratch` is a directory for the compiler's files.
+/// Compiles the profile and adds the result to `tree`; `scratch` is a directory for the compiler's
+/// files.
 pub fn add(debian: &PackageTree, tree: &mut Tree, scratch: &Path) -> Result<()> {
     fsutil::remove(scratch)?;
     fs::create_dir_all(scratch).with_context(|| format!("make {}", scratch.display()))?;
@@ -110,7 +111,7 @@ fn name(debian: &PackageTree) -> Result<String> {
     Ok(name)
 }
 
-/// Returns the upstream part of a Debian version, without what Debian repacked.
+/// Returns the upstream part of a Debian version, without Debian's marks of a repacked source.
 fn upstream(version: &str) -> &str {
     let end = version.find(['+', '-', '~']).unwrap_or(version.len());
     &version[..end]

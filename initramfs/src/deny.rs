@@ -2,8 +2,8 @@
 //! `make deny`: cargo-deny checks the crates of other authors against the rules of `deny.toml`.
 //!
 //! Licences, bans and sources need only Cargo.lock, and take a second. The advisories are a
-//! repository that not every machine can reach: if it cannot be fetched, the check is reported as
-//! skipped and does not fail.
+//! repository that not every machine can reach: if the repository cannot be fetched, the check is
+//! reported as skipped and does not fail.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

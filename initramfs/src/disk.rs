@@ -3,9 +3,8 @@
 //! system still runs from RAM: the disk holds kernel and initrd in two slots, so that
 //! `b2p upgrade` can install a new version beside the working one (docs/guide/upgrade.md).
 //!
-//! All machines made from this disk have the same UUIDs, as with any disk image. Nothing finds a
-//! file system by its UUID, and two such disks in one machine are told apart by the device that
-//! each is attached to.
+//! All machines made from this disk have the same UUIDs, as with any disk image. No program finds a
+//! file system by its UUID, and two such disks in one machine are distinguished by their devices.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -28,9 +27,9 @@ use crate::progress::{Step, megabytes};
 use crate::stamp::{self, Inputs};
 use crate::{fsutil, image, media, paths, sums, tools};
 
-/// Virtual size of the qcow2 in GiB: the data partition grows to it at the first boot, and the
-/// file grows as it is written to. `podman machine init --disk-size` enlarges an image and refuses
-/// to make it smaller; the images of Fedora CoreOS have 10 GiB as well.
+/// Virtual size of the qcow2 in GiB: the data partition grows to this size at the first boot, and
+/// the file grows with writes. `podman machine init --disk-size` enlarges an image and refuses to
+/// make one smaller; the images of Fedora CoreOS have 10 GiB as well.
 const VIRTUAL_GIB: u64 = 10;
 
 /// Time of every file, in seconds since 1970: FAT has no time before 1980.
@@ -110,7 +109,7 @@ pub struct Trees {
     pub loaders: PackageTree,
 }
 
-/// Makes `raw` of a `vmlinuz` and an `initrd.img` unless it is up to date. Returns true if it
+/// Makes `raw` of a `vmlinuz` and an `initrd.img` unless `raw` is up to date. Returns true if `raw`
 /// was made.
 ///
 /// # Errors
@@ -198,7 +197,7 @@ fn parse_guid(text: &str) -> Result<Uuid> {
     Ok(number.to_be_bytes())
 }
 
-/// Makes the file system of a slot with one version, as `b2p upgrade` makes it too.
+/// Makes the file system of a slot with one version, the same as `b2p upgrade` makes.
 fn make_slot(trees: &Trees, files: &[PathBuf], work: &Path) -> Result<PathBuf> {
     let dir = work.join("slot");
     fs::create_dir_all(&dir)?;
@@ -224,7 +223,7 @@ fn make_slot(trees: &Trees, files: &[PathBuf], work: &Path) -> Result<PathBuf> {
     Ok(image)
 }
 
-/// Gives the files of a slot to root, readable by all, whatever the uid and umask of the build are.
+/// Gives the files of a slot to root, readable by all, with any uid and umask of the build.
 fn set_owners(debian: &PackageTree, work: &Path, image: &Path) -> Result<()> {
     let script = work.join("owners");
     let commands =
@@ -238,8 +237,8 @@ fn set_owners(debian: &PackageTree, work: &Path, image: &Path) -> Result<()> {
     tools::run(&mut command, "debugfs").map(drop)
 }
 
-/// Makes an empty data file system, as `b2p data` makes it (`b2p/src/helpers/data/format.rs`),
-/// with the journal size that a grown data disk has.
+/// Makes an empty data file system, the same as `b2p data` (`b2p/src/helpers/data/format.rs`), with
+/// the journal size that a grown data disk has.
 fn make_data(trees: &Trees, work: &Path) -> Result<PathBuf> {
     #[rustfmt::skip]
     let options = [

@@ -12,12 +12,11 @@ use crate::stamp::Inputs;
 use crate::tree::{Node, Tree};
 use crate::{fsutil, tools};
 
-/// Options of mkfs.erofs for the userland. lz4hc is the fastest to unpack, which is most of what
-/// the first start of podman waits for; clusters of 64 KiB are a compromise between size and the
-/// amount that a read unpacks. zstd, the second algorithm, is for files that [`HINTS`] names. The end of a
-/// file lies beside its inode (`ztailpacking`), in place of most of a block. The
-/// figures are in docs/measured/figures.md. With a fixed time and UUID the result depends on its
-/// inputs only.
+/// Options of mkfs.erofs for the userland. lz4hc is the fastest to unpack, and the first start of podman
+/// mostly waits for unpacking; clusters of 64 KiB are a compromise between size and the amount that a read
+/// unpacks. zstd, the second algorithm, is for files that [`HINTS`] names. The end of a file is stored
+/// beside its inode (`ztailpacking`), in place of most of a block. The figures are in
+/// docs/measured/figures.md. With a fixed time and UUID the result depends on its inputs only.
 pub const OPTIONS: &[&str] = &[
     "-zlz4hc,level=12:zstd,level=15",
     "-C65536",
@@ -49,7 +48,7 @@ const HINTS: &[(u32, usize, &str)] = &[
     (65536, 1, r"modules/.*\.ko$"),
     // Rootless ports, the generator of units, DNS of named networks, disks, sudo (which alone needs
     // libssl and libapparmor), interactive tools, authorities, mount(8) and its library, the maps of a user's namespace,
-    // descriptions of interfaces. Not netavark: with zstd it is 1.2 MB smaller, and the first container
+    // descriptions of interfaces. The list lacks netavark: with zstd it is 1.2 MB smaller, and the first container
     // takes 160 ms of instructions longer.
     (
         65536,
@@ -67,7 +66,7 @@ fn hints() -> String {
 /// Compression of the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
-    /// File by file, for an image that lies in memory as it is.
+    /// File by file, for an image that is copied unchanged to memory.
     PerFile,
     /// None, for an initrd that is compressed as a whole ([`crate::initrd::Layout::Solid`]).
     None,
@@ -102,8 +101,8 @@ pub fn key(tree: &Tree, packages: &[&str], compression: Compression) -> String {
     inputs.finish()
 }
 
-/// Options of mkfs.erofs for an extension, whose image lies on a disk instead of in RAM: they make
-/// it small. The figures are in docs/guide/extensions.md.
+/// Options of mkfs.erofs for an extension, whose image is on a disk instead of in RAM, and should
+/// be small. The figures are in docs/guide/extensions.md.
 pub const EXTENSION_OPTIONS: &[&str] = &[
     "-zzstd,level=9",
     "-C65536",

@@ -2,9 +2,9 @@
 //! Trees of Debian packages, fetched and verified by mmdebstrap (apt, with Debian's own
 //! signatures) and unpacked without running a maintainer script.
 //!
-//! The name of a tree holds the hash of what was requested: a second build needs no network, and
-//! another suite or package list gets its own tree. Each kernel has its own tree, so that
-//! building for one more kernel fetches one more package.
+//! The name of a tree contains the hash of the request: a second build needs no network, and
+//! another suite or package list gets its own tree. Each kernel has its own tree, so that building
+//! for one more kernel fetches one more package.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ const KERNEL_PATHS: &[&str] = &[
     VERSIONS,
 ];
 
-/// Variables `SUITE=`, `MIRROR=`, `ARCH=` and `KERNEL=`: what a build is made from.
+/// Variables `SUITE=`, `MIRROR=`, `ARCH=` and `KERNEL=`: the input of a build.
 #[derive(Clone, Debug)]
 pub struct BuildConfig {
     /// Debian release.
@@ -62,7 +62,7 @@ struct PackageSet<'a> {
 pub struct PackageTree {
     /// Path of the directory.
     pub root: PathBuf,
-    /// Hash of what was requested.
+    /// Hash of the request.
     pub key: String,
     /// Architecture of the packages.
     pub arch: &'static Arch,
@@ -247,7 +247,8 @@ impl BuildConfig {
         self.fetch(&self.peers(), step)
     }
 
-    /// Fetches the tree of varlink's clients unless it exists. Tests call it side by side.
+    /// Fetches the tree of varlink's clients unless it exists. Tests call this function side by
+    /// side.
     pub fn fetch_varlink_clients(&self, step: &Step) -> Result<PackageTree> {
         let set = self.varlink_clients();
         let _lock = stamp::lock(&set.dir.join("varlink.lock"))?;
@@ -306,7 +307,7 @@ impl BuildConfig {
         }
     }
 
-    /// Removes this suite's trees of older package lists: they are large, and fetching one again
+    /// Removes this suite's trees of older package lists: a tree is large, and its repeated fetch
     /// takes seconds.
     fn remove_outdated(&self, set: &PackageSet<'_>, current: &PackageTree) -> Result<()> {
         let prefix = format!("{}-{}-", set.label, self.suite);

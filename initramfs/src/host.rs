@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// Installs what the host lacks. The script prints nothing if everything is there, and one line
-/// if something cannot be installed.
+/// Installs what the host lacks. The script prints nothing if the host lacks nothing, and one line
+/// if a package cannot be installed.
 pub fn ensure_packages() -> Result<()> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("host.sh");
     let status = Command::new("sh")

@@ -176,7 +176,7 @@ fn make_userland(
     Ok(image)
 }
 
-/// Builds the programs. There is no stamp: only cargo knows if they are up to date.
+/// Builds the programs. There is no stamp: only cargo knows if the programs are up to date.
 fn make_programs(target: Target, step: &Step) -> Result<Programs> {
     step.note(&format!("init and b2p for {}", target.triple()));
     programs::build(target)

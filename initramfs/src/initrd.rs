@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The initrd: two cpio archives, one after the other.
 //!
-//! The head has PID 1, its client and the early modules; the second archive has the userland. If the machine has too little memory, the kernel stops unpacking in the middle of the
-//! userland, and PID 1 can report it.
+//! The head has PID 1, its client and the early modules; the second archive has the userland. If the machine has too
+//! little memory, the kernel stops unpacking in the middle of the userland, and PID 1 can report the lack of memory.
 
 use std::fs;
 use std::io::Write;
@@ -58,9 +58,10 @@ pub const HEAD_PACKING: Packing = Packing::None;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// The userland's files are compressed one by one: the kernel copies the image into memory, and
-    /// a file is unpacked when it is read.
+    /// a file is unpacked at a read.
     PerFile,
-    /// One compressed stream, which is smaller and which the kernel unpacks before it starts PID 1.
+    /// One compressed stream, which is smaller and which the kernel unpacks before the start of PID
+    /// 1.
     Solid(Packing),
 }
 
@@ -89,7 +90,7 @@ pub fn head(parts: &Parts) -> Result<Tree> {
     }
     tree.put("dev/console", Node::Char(5, 1), 0o600);
     // Without a console, Rust's runtime opens /dev/null for descriptors 0 to 2 before main, and
-    // aborts if it does not exist.
+    // aborts if there is no /dev/null.
     tree.put("dev/null", Node::Char(1, 3), 0o666);
     tree.file("init", &parts.programs.init, 0o755);
     tree.file("bin/b2p", &parts.programs.b2p, 0o755);
@@ -116,7 +117,7 @@ pub fn head(parts: &Parts) -> Result<Tree> {
     Ok(tree)
 }
 
-/// Makes `initrd` unless it is up to date. Returns true if it was made.
+/// Makes `initrd` unless it is up to date. Returns true if `initrd` was made.
 pub fn make(parts: &Parts, layout: Layout, initrd: &Path) -> Result<bool> {
     let mut inputs = Inputs::new();
     if let Layout::Solid(packing) = layout {

@@ -3,7 +3,7 @@
 //! `make machine`: the same without the image, in an archive for releases.
 //!
 //! `PREFIX=` is the directory that the program looks for its image in, `/usr/local` by default;
-//! `DESTDIR=` stands before it where a package is made (GNU Coding Standards, "DESTDIR").
+//! `DESTDIR=` is prefixed to that path in the build of a package (GNU Coding Standards, "DESTDIR").
 
 use std::fs::{self, File, Permissions};
 use std::io::BufWriter;
@@ -133,7 +133,7 @@ fn prefix(variable: &dyn Fn(&str) -> Option<String>) -> PathBuf {
     }
 }
 
-/// Copies a file in one step: a machine that runs keeps the program that it was started with.
+/// Copies a file in one step: a running machine keeps its program.
 fn place(from: &Path, to: &Path, mode: u32) -> Result<()> {
     let copy = || -> std::io::Result<()> {
         fs::create_dir_all(to.parent().unwrap_or(to))?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `make iso`: one file that boots on BIOS and UEFI, as a disc and when it is written to a stick
-//! or a disk. Kernel and initrd are plain files on it.
+//! `make iso`: one file that boots on BIOS and UEFI, as a disc and as the content of a stick or a
+//! disk. Kernel and initrd are plain files in its file system.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ const DIR: &str = "/boot";
 /// Volume identifier, bytes 0x8028 to 0x8047 of the file (ECMA-119, 8.4.8): docker-machine and
 /// minikube read an ISO's version there.
 const VOLUME: &str = concat!("b2p-v", env!("CARGO_PKG_VERSION"));
-/// Time of every file, in seconds since 1970: 1980 began then. It is fixed so that the same
+/// Time of every file, in seconds since 1970: the begin of 1980. The time is fixed so that the same
 /// inputs make the same ISO.
 const TIME: &str = "315532800";
 
@@ -72,7 +72,7 @@ fn files(kernel: Kernel, extensions: &[PathBuf]) -> Vec<PlacedFile> {
         .collect()
 }
 
-/// Makes `iso` of these files unless it is up to date.
+/// Makes `iso` of these files unless `iso` is up to date.
 fn make(tree: &PackageTree, flags: &[String], files: &[PlacedFile], iso: &Path) -> Result<()> {
     let menu = menu::config(DIR, flags)?;
     let mut inputs = Inputs::new();
@@ -126,9 +126,9 @@ fn copy_files(files: &[PlacedFile], dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes the ISO. As a disc it has an El Torito image for each firmware; as a disk it has an MBR
-/// that loads the first of them, and a GPT whose EFI system partition, behind the ISO 9660 file
-/// system, is the second.
+/// Writes the ISO. As a disc the ISO has an El Torito image for each firmware; as a disk the ISO
+/// has an MBR that loads the first of them, and a GPT whose EFI system partition, behind the ISO
+/// 9660 file system, is the second.
 fn xorriso(tree: &PackageTree, loaders: &Loaders<'_>, root: &Path, to: &Path) -> Result<()> {
     let efi = loaders.uefi()?;
     let mut command = tools::command_in(tree, "xorriso")?;

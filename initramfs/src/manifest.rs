@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `manifest.json`: the artifacts of a build and the packages they are made of.
+//! `manifest.json`: the artifacts of a build and their packages.
 
 use std::path::Path;
 

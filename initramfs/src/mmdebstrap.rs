@@ -20,8 +20,8 @@ const ATTEMPTS: u32 = 3;
 /// itself on Ubuntu.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Prefixes of paths that are not unpacked: nothing uses them, and they are half of the files.
-/// Copyright files are unpacked nevertheless ([`package_metadata::is_copyright`]).
+/// Prefixes of paths that are not unpacked: half of the files, which nothing uses. Copyright files
+/// are unpacked nevertheless ([`package_metadata::is_copyright`]).
 const SKIPPED: &[&str] = &[
     "dev/",
     "proc/",
@@ -103,7 +103,7 @@ fn report(bytes: u64, step: &Step) -> Result<()> {
     Ok(())
 }
 
-/// Runs mmdebstrap once and unpacks its output as it arrives. Returns the bytes of the files.
+/// Runs mmdebstrap once and unpacks its output on arrival. Returns the bytes of the files.
 fn fetch_once(request: &Request<'_>, to: &Path) -> Result<u64> {
     // Several trees are fetched at the same time.
     let log = to.with_file_name(format!("{}.log", fsutil::file_name(to)?));
@@ -118,8 +118,8 @@ fn fetch_once(request: &Request<'_>, to: &Path) -> Result<u64> {
         .take()
         .context("mmdebstrap's output is piped")?;
     let unpacked = unpack(&mut output, to, request);
-    // The output is read to its end in any case: a broken pipe would end mmdebstrap before it
-    // has logged the cause of an error.
+    // The output is read to its end in any case: a broken pipe would end mmdebstrap before the
+    // cause of an error is logged.
     let _ = io::copy(&mut output, &mut io::sink());
     let status = child.wait().context("wait for mmdebstrap")?;
     if !status.success() {

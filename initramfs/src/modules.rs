@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Kernel modules of the machine, each with a reason; depmod adds their dependencies. The modules
 //! are unpacked (.ko.xz -> .ko): the image compresses them better, and PID 1 needs no xz. [`patch`]
-//! says what is changed in them.
+//! describes the changes of the modules.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -28,18 +28,18 @@ pub use files::read_module;
 pub use hardware::{HARDWARE, NOT_SLIM};
 
 /// Modules that PID 1 loads from the initrd, before the userland is mounted. crc32c_generic is the
-/// first: libcrc32c requests it while it is loaded, and no modprobe could answer the kernel yet.
+/// first: the load of libcrc32c requests this module, and no modprobe could answer the kernel yet.
 pub const EARLY: &[&str] = &["crc32c_generic", "erofs", "overlay"];
 
-/// Modules in the initrd that are loaded only where they are needed: the first if the image cannot be
-/// mounted directly, the others if there is no userland, for the power button.
+/// Modules in the initrd that are loaded only on demand: the first if the image cannot be mounted
+/// directly, the others if there is no userland, for the power button.
 const ON_DEMAND: &[&str] = &["loop", "evdev", "button"];
 
 /// Names of modules, separated by spaces, and the reason for them.
 type Row = (&'static str, &'static str);
 
-/// Modules in the userland image of every kernel, unless they are built in. [`HARDWARE`] lists
-/// those of the generic kernel.
+/// Modules in the userland image of every kernel, unless built in. [`HARDWARE`] lists those of the
+/// generic kernel.
 pub const MODULES: &[Row] = &[
     // Disks.
     (
@@ -179,7 +179,7 @@ pub const MODULES: &[Row] = &[
 pub struct Modules {
     /// Directory with `usr/lib/modules/<release>/…`.
     pub dir: PathBuf,
-    /// Kernel that they belong to.
+    /// Kernel of the modules.
     pub kernel: Kernel,
     /// Release of the kernel.
     pub release: String,
@@ -218,8 +218,8 @@ impl Index {
         index
     }
 
-    /// Returns the paths of the named modules and their dependencies, each after those it depends
-    /// on.
+    /// Returns the paths of the named modules and their dependencies, each after its own
+    /// dependencies.
     pub fn closure<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<Vec<String>> {
         let (mut order, mut missing) = (Vec::<String>::new(), Vec::new());
         for name in names {
@@ -358,14 +358,14 @@ impl Modules {
         self.closure(EARLY)
     }
 
-    /// Returns the host's paths of the modules that PID 1 loads early on demand; they have no
+    /// Returns the host's paths of the modules that PID 1 loads early on demand, which have no
     /// dependencies.
     pub fn on_demand(&self) -> Result<Vec<PathBuf>> {
         self.closure(ON_DEMAND)
     }
 
-    /// Returns the host's paths of the named modules and their dependencies, each after those it
-    /// depends on.
+    /// Returns the host's paths of the named modules and their dependencies, each after its own
+    /// dependencies.
     pub fn closure(&self, names: &[&str]) -> Result<Vec<PathBuf>> {
         let paths = closure_in(&self.root(), names)?;
         Ok(paths.iter().map(|path| self.root().join(path)).collect())
@@ -373,7 +373,7 @@ impl Modules {
 }
 
 /// Returns the paths of the named modules and their dependencies below a directory with an index, each after
-/// those it depends on.
+/// its own dependencies.
 fn closure_in(root: &Path, names: &[&str]) -> Result<Vec<String>> {
     let read = |name: &str| {
         let path = root.join(name);

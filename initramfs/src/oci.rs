@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `make oci`: kernel and initrd as a container image, and the disk as another one, in archives
 //! with the OCI image layout (image-spec 1.1, image-layout.md). KubeVirt boots a machine from
-//! either (docs/guide/kubevirt.md). A third archive is what `podman machine init --image docker://…`
-//! pulls (docs/guide/ignition.md).
+//! either (docs/guide/kubevirt.md). A third archive is for `podman machine init --image docker://…`
+//! (docs/guide/ignition.md).
 
 mod machine;
 
@@ -36,7 +36,7 @@ const QEMU_ID: u64 = 107;
 
 /// Image to make.
 struct Image<'a> {
-    /// Name of the image where it is loaded.
+    /// Name of the loaded image.
     name: &'a str,
     /// Title, an annotation.
     title: &'a str,
@@ -70,7 +70,7 @@ pub fn build() -> Result<()> {
     sums::write(&out)
 }
 
-/// Makes the image for KubeVirt's `kernelBoot` of these files unless it is up to date.
+/// Makes the image for KubeVirt's `kernelBoot` of these files unless the image is up to date.
 ///
 /// # Errors
 /// A file cannot be read or written.

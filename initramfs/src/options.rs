@@ -26,7 +26,7 @@ pub struct Options {
     pub accel: AcceleratorChoice,
     /// `SSH_PORT=`: port of the host that is forwarded to the guest's sshd.
     pub ssh_port: Option<u16>,
-    /// `DATA=`: disk image, made if it does not exist.
+    /// `DATA=`: disk image, made if necessary.
     pub data: Option<PathBuf>,
     /// `APPEND=`: kernel flags.
     pub append: String,
@@ -36,7 +36,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Reads `NAME=value` arguments, and with `var` the settings that they do not contain.
+    /// Reads `NAME=value` arguments, and with `var` the other settings.
     pub fn read(args: &[String], var: impl Fn(&str) -> Option<String>) -> Result<Self> {
         for arg in args {
             let known = arg
@@ -107,8 +107,8 @@ fn number<T: std::str::FromStr>(name: &str, text: Option<String>) -> Result<Opti
     text.map(parse).transpose()
 }
 
-/// Reads a public key. The private half is the file of the same name without `.pub`; if it does not
-/// exist (an agent holds it), OpenSSH takes the public file as the name of the key.
+/// Reads a public key. The private half is the file of the same name without `.pub`; if there is no
+/// such file (an agent has the key), OpenSSH takes the public file as the name of the key.
 fn read_key(file: &Path) -> Result<Key> {
     let text = fs::read_to_string(file)
         .with_context(|| format!("SSH_KEY: cannot read {}", file.display()))?;

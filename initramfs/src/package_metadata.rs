@@ -40,7 +40,7 @@ pub struct Fetched {
 }
 
 /// Returns a shell command for mmdebstrap's hook, with the tree as `$1`, that writes the list of
-/// packages, and with `files` also the list of files, for which it unpacks everything once more
+/// packages, and with `files` also the list of files, which takes one more unpacking of everything
 /// (6 s).
 pub fn hook(files: bool) -> String {
     let fields = "${Package}\\t${Version}\\t${source:Package}\\t${source:Version}";
@@ -127,7 +127,7 @@ pub fn is_copyright(path: &str) -> bool {
     })
 }
 
-/// Returns the copyright file of a package; an empty text if it has none.
+/// Returns the copyright file of a package; an empty text if there is none.
 ///
 /// # Errors
 /// The file exists and cannot be read.

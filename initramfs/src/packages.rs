@@ -104,8 +104,7 @@ pub const PACKAGES: &[Package] = &[
     tool("docker-compose", "the tests' third client"),
 ];
 
-/// Packages that media are made with. They have a tree of their own, which `make image` does not
-/// fetch.
+/// Packages that media are made with, in a tree of their own, which `make image` does not fetch.
 pub const LOADERS: &[Package] = &[
     tool("grub-pc-bin", "the boot loader for BIOS"),
     tool("grub-efi-amd64-bin", "the boot loader for UEFI"),
@@ -113,8 +112,8 @@ pub const LOADERS: &[Package] = &[
     tool("mtools", "fills the FAT file system that UEFI reads"),
 ];
 
-/// Systems that `make bench` compares this one with, in a tree of their own. The packages that
-/// make one of them /sbin/init are not among them: they exclude each other, and contain only
+/// Systems that `make bench` compares this one with, in a tree of their own. The packages that make
+/// one of these systems /sbin/init are left out: such packages exclude each other, and contain only
 /// links, which bench/src/peers.rs makes.
 pub const PEERS: &[Package] = &[
     image("systemd", "a peer, with journald and networkd"),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Directories of the project and names of the artifacts. Everything that is built lies under
-//! `out/`, and for an architecture that is not the host's under `out/<architecture>/`; the environment
+//! Directories of the project and names of the artifacts. All products of a build are under `out/`,
+//! and for an architecture that is not the host's under `out/<architecture>/`; the environment
 //! variable `OUT=` moves `out/`.
 
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub const ISO: &str = "boot2podman.iso";
 pub const ISO_SPDX: &str = "boot2podman.iso.spdx.json";
 /// Name of the disk for virtual machines.
 pub const QCOW2: &str = "boot2podman.qcow2";
-/// Name of the disk for real ones, to be written to a device as it is.
+/// Name of the disk image for real disks, to be written to a device unchanged.
 pub const RAW_DISK: &str = "boot2podman.raw";
 /// Name of the OCI archive with kernel and initrd.
 pub const KERNEL_OCI: &str = "boot2podman-kernel.oci.tar";

@@ -2,9 +2,9 @@
 //! Builds PID 1 and its client as static programs: with musl where rustc has that target, else
 //! with glibc.
 //!
-//! With musl everything that is linked comes with rustc: the C library, the start files and the
-//! linker, so that the same rustc gives the same bytes on any host. With glibc the host's compiler
-//! links the host's `libc.a`, and the bytes depend on the host.
+//! With musl all linked parts belong to rustc: the C library, the start files and the linker, so
+//! that the same rustc gives the same bytes on any host. With glibc the host's compiler links the
+//! host's `libc.a`, and the bytes depend on the host.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use crate::arch::Arch;
 use crate::{elf, fsutil, paths, weak_symbols};
 
-/// Separator in `CARGO_ENCODED_RUSTFLAGS`; no path contains it.
+/// Separator in `CARGO_ENCODED_RUSTFLAGS`, which no path contains.
 const FLAG_SEPARATOR: &str = "\x1f";
 
 /// C library of the programs.
@@ -51,7 +51,7 @@ impl Target {
         Self::choose_for(Arch::host())
     }
 
-    /// Chooses musl if rustc has the target or rustup can install it, else glibc.
+    /// Chooses musl if rustc has the target or rustup can install the target, else glibc.
     pub fn choose_for(arch: &'static Arch) -> Self {
         let [musl, gnu] = [Libc::Musl, Libc::Gnu].map(|libc| Target { arch, libc });
         let installed = || is_installed(musl);
@@ -88,7 +88,7 @@ pub struct Programs {
     pub b2p: PathBuf,
 }
 
-/// Builds PID 1 and its client unless they are up to date. Cargo's own messages go to standard
+/// Builds PID 1 and its client unless both are up to date. Cargo's own messages are on standard
 /// error.
 ///
 /// # Errors
@@ -110,13 +110,13 @@ fn c_library(target: Target) -> Option<PathBuf> {
 }
 
 /// Builds the program of a package that has the package's name, with the same options as PID 1.
-/// `functions` are those of the C library to which it refers weakly, besides PID 1's.
+/// `functions` are functions of the C library to which the program refers weakly, besides PID 1's.
 ///
 /// # Errors
 /// The program cannot be built, or is not static.
 pub fn build_program(target: Target, package: &str, functions: &[&str]) -> Result<PathBuf> {
     // `cargo rustc` passes arguments to the last link alone: with other flags for all crates, the
-    // build of PID 1 and this one would each compile what they share anew.
+    // build of PID 1 and this one would each compile their common crates anew.
     let mut command = cargo(target, "rustc");
     command.args(["--package", package, "--bin", package, "--"]);
     if target.libc == Libc::Musl {
@@ -158,7 +158,7 @@ fn rustflags(target: Target) -> Vec<String> {
         .map(|remap| format!("--remap-path-prefix={remap}"))
         .collect();
     // The rounds of SHA-2 as loops, for a smaller program. Upgrades and sums use the processor's
-    // instructions where it has them.
+    // instructions where available.
     flags.push("--cfg=sha2_backend_soft=\"compact\"".to_owned());
     match target.libc {
         Libc::Gnu => flags.push("-Ctarget-feature=+crt-static".to_owned()),
@@ -209,7 +209,7 @@ fn has_lld() -> bool {
 }
 
 /// Returns the path of LLVM's linker, which rustup's toolchains contain, but not every
-/// distribution's. Where it is missing, the host's compiler links, and the bytes depend on the
+/// distribution's. Without this linker, the host's compiler links, and the bytes depend on the
 /// host's linker.
 fn rust_lld() -> Option<PathBuf> {
     let version = rustc_output(&["-vV"])?;
@@ -291,7 +291,7 @@ fn run(command: &mut Command) -> Result<String> {
 }
 
 /// Returns the path of the program with this name, without its symbol table. The program must be
-/// static, and be linked with every function that it may call.
+/// static, and linked with every function that it may call.
 fn static_program(messages: &str, name: &str, target: Target) -> Result<PathBuf> {
     let program = executable(messages, name)
         .with_context(|| format!("cargo build reported no program {name}"))?;
@@ -313,7 +313,7 @@ fn static_program(messages: &str, name: &str, target: Target) -> Result<PathBuf>
 }
 
 /// Refuses a program in which the call of a function of the C library would jump to address 0. PID 1
-/// would crash where it first makes the call, and no earlier.
+/// would crash at the first such call, and no earlier.
 fn check_weak_references(program: &[u8], c_library: &Path) -> Result<()> {
     let library = fs::read(c_library).with_context(|| format!("read {}", c_library.display()))?;
     let missing = weak_symbols::missing(program, &library)?;

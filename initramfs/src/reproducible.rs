@@ -5,8 +5,8 @@
 //!
 //! The two builds use the same rustc and the same fetched packages: the versions that Debian has
 //! today are an input. [`Environment`] lists how the two differ otherwise. With rustc's musl target
-//! the results contain nothing of the host; without it, `init` and `b2p` contain the host's libc.a,
-//! and the results differ.
+//! the results contain nothing of the host; without that target, `init` and `b2p` contain the
+//! host's libc.a, and the results differ.
 
 use std::ffi::OsString;
 use std::fs;
@@ -32,10 +32,10 @@ const DROPPED: &[&str] = &["APPEND", "SSH_KEY", "EXT", "MAKEFLAGS", "LD_LIBRARY_
 /// Steps in the progress reports.
 const STEPS: usize = 3;
 
-/// Bytes before a difference, and from it on, that a message shows.
+/// Numbers of bytes that a message shows before a difference, and from the difference on.
 const SHOWN: (usize, usize) = (16, 48);
 
-/// Environment of a build; the two differ in all of it.
+/// Environment of a build; the two builds differ in every field.
 struct Environment {
     /// Directory below `out/reproducible/`. The second one is longer, because a result could
     /// depend on the length as well.
@@ -139,7 +139,7 @@ fn share(tree: &PackageTree, dir: &Path) -> Result<()> {
 }
 
 fn build_on_this_host(config: &BuildConfig, dir: &Path) -> Result<()> {
-    // The rest of the environment stays, because cargo may need it for a proxy.
+    // The rest of the environment stays, because cargo may need a variable for a proxy.
     let is_foreign = |name: &OsString| {
         let name = name.to_string_lossy();
         (name.starts_with("CARGO") && name != "CARGO_HOME") || DROPPED.contains(&&*name)

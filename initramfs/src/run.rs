@@ -27,8 +27,8 @@ use vmm::{Accelerator, AcceleratorChoice, Artifacts, Board, Disk, Machine, Ready
 /// Time for the guest's shutdown after a signal to this process.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Builds the image, boots it and waits until the machine ends. Settings are `NAME=value` in
-/// `args` or in the environment.
+/// Builds and boots the image and waits until the machine ends. Settings are `NAME=value` in `args`
+/// or in the environment.
 pub fn run(args: &[String]) -> Result<()> {
     let options = Options::read(args, |name| std::env::var(name).ok())?;
     image::build()?;
@@ -108,7 +108,7 @@ fn data_disk(file: &Path, keys: &[&str]) -> Result<Disk> {
     Ok(disk)
 }
 
-/// Returns a flag that SIGTERM, SIGINT and SIGHUP set. Ctrl-C in the terminal goes to the guest
+/// Returns a flag that SIGTERM, SIGINT and SIGHUP set. The guest gets Ctrl-C in the terminal
 /// instead.
 fn stop_flag() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
@@ -122,7 +122,7 @@ fn stop_flag() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// Keeps the tunnel up until the machine ends, and shuts it down after a signal.
+/// Keeps the tunnel up until the machine ends, and shuts the machine down after a signal.
 fn watch(vm: &Vm, connect: &Connect, stop: &AtomicBool) -> Result<()> {
     let mut tunnel: Option<Tunnel> = None;
     let mut deadline: Option<Instant> = None;
@@ -149,8 +149,8 @@ fn announce(connect: &Connect, ready: &Ready) -> Tunnel {
     Tunnel::new(&connect.config, &connect.socket)
 }
 
-/// Settings of the terminal, restored on drop: QEMU restores them when it exits, but not when it is
-/// killed.
+/// Settings of the terminal, restored on drop: QEMU restores the settings when it exits, but not
+/// when it is killed.
 struct Terminal(Option<termios::Termios>);
 
 impl Terminal {

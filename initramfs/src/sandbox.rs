@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Sandbox for commands of another Debian system: a fetched tree as root, with directories of the
-//! host bound into it and three devices. The mounts are made in a mount namespace, which ends with
-//! the command; a caller that is not root gets a user namespace as well.
+//! Sandbox for commands of another Debian system: a fetched tree as root, with bind mounts of
+//! directories of the host and three devices. The mounts are made in a mount namespace, which ends
+//! with the command; a caller that is not root gets a user namespace as well.
 
 use std::ffi::OsString;
 use std::fs;
@@ -27,7 +27,7 @@ done
 shift
 exec chroot \"$tree\" /usr/bin/env -i \"$@\"";
 
-/// Root directory with the host's directories that are bound into it.
+/// Root directory with bind mounts of directories of the host.
 pub struct Sandbox {
     tree: PathBuf,
     binds: Vec<(PathBuf, String)>,

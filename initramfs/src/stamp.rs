@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Stamps, by which a stage is skipped if its output was made from the same inputs.
 //!
-//! A stamp is a small hidden file beside the output with the hash of the inputs. It is removed
-//! before the work and written after it, so that an interrupted stage runs again.
+//! A stamp is a small hidden file beside the output with the hash of the inputs. The stamp is
+//! removed before the work and written afterwards, so that an interrupted stage runs again.
 
 use std::fs;
 use std::io::{self, Read};
@@ -92,7 +92,7 @@ pub fn make(output: &Path, hash: &str, work: impl FnOnce(&Path) -> Result<()>) -
     fsutil::remove(&temporary)?;
     fsutil::remove(&stamp_path(output))?;
     work(&temporary).inspect_err(|_| {
-        // A second error adds nothing: the next run removes what is left.
+        // A second error adds nothing: the next run removes the remains.
         let _ = fsutil::remove(&temporary);
     })?;
     remove_if_dir(output)?;
@@ -103,8 +103,8 @@ pub fn make(output: &Path, hash: &str, work: impl FnOnce(&Path) -> Result<()>) -
     Ok(true)
 }
 
-/// Returns the temporary path of an output. It is the same in each run, so that a run removes
-/// what an interrupted one has left.
+/// Returns the temporary path of an output. The path is the same in each run, so that a run removes
+/// the remains of an interrupted one.
 fn temporary_path(output: &Path) -> PathBuf {
     let mut name = std::ffi::OsString::from(".tmp.");
     name.push(output.file_name().unwrap_or_default());

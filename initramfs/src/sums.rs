@@ -14,7 +14,7 @@ use crate::{fsutil, paths, stamp};
 /// Directories of extensions under `out/`: those without modules, and those of each kernel.
 const EXTENSIONS: &[&str] = &["ext", "cloud/ext", "generic/ext", "slim/ext"];
 
-/// Files that are listed if they exist.
+/// Files to list, if existent.
 pub const FILES: &[&str] = &[
     paths::VMLINUZ,
     paths::INITRD,

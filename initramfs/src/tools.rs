@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Programs of a fetched package tree, run on the host with the tree's loader and libraries, so
-//! that the result does not depend on the host's versions. A tree of another architecture has a tree
-//! of the host's beside it for this.
+//! that the result does not depend on the host's versions. For this purpose, a tree of another
+//! architecture is accompanied by a tree of the host's.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! File trees in memory, the content of tar and cpio archives. Only this module sets owner, mode
-//! and order, so that neither the user who builds nor the file system with the packages affects
+//! and order, so that neither the user of the build nor the file system with the packages affects
 //! the image.
 
 use std::collections::BTreeMap;
@@ -160,7 +160,7 @@ impl Tree {
         self.get(path).is_some()
     }
 
-    /// Refuses an entry below one that is no directory: what unpacks the archive would follow the link, or
+    /// Refuses an entry below one that is no directory: an unpacking program would follow the link, or
     /// fail.
     pub fn check_parents(&self) -> Result<()> {
         for path in self.0.keys() {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Weak references in the static programs. The linker takes no member out of a static C library for
 //! a weak reference, and link-time optimisation makes references weak: a call of a function that the
-//! C library has would jump to address 0. The symbol table of a program shows it, before it is removed.
+//! C library has would jump to address 0. The symbol table of a program, before its removal, shows such
+//! references.
 
 use std::collections::BTreeSet;
 
@@ -71,7 +72,7 @@ mod tests {
     fn weak_references_of_this_program_are_found() -> Result<()> {
         let own = std::fs::read(std::env::current_exe()?)?;
         let weak = undefined_weak(&own)?;
-        // The start files of every C program refer to it.
+        // The start files of every C program refer to this symbol.
         assert!(weak.contains("_ITM_registerTMCloneTable"), "{weak:?}");
         assert!(!weak.contains("main"));
         Ok(())

@@ -9,7 +9,7 @@ use cpio::newc::{self, ModeFileType};
 
 use crate::tree::{Entry, Node, Tree};
 
-/// Alignment of an archive's end in bytes, as cpio(1) writes it.
+/// Alignment of an archive's end in bytes, the same as of cpio(1).
 const BLOCK: usize = 512;
 
 /// Writes `tree` to `to`. Inode numbers count from 1 and every time is 0, so that the same tree

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use super::licence;
 
-/// Licences of packages whose copyright file is free text: source package, licence, and the part
-/// of the file with it.
+/// Licences of packages whose copyright file is free text: source package, licence, and the part of
+/// the file with the licence.
 const FREE_TEXT: &[(&str, &str, &str)] = &[
     ("busybox", "GPL-2.0-only", "the second paragraph"),
     (
@@ -53,7 +53,7 @@ pub fn read(source: &str, text: &str) -> Licences {
     }
 }
 
-/// Returns the whole file as a licence text, after the licences that [`FREE_TEXT`] has for it.
+/// Returns the whole file as a licence text, after its licences in [`FREE_TEXT`].
 fn from_free_text(source: &str, text: &str) -> Licences {
     let name = licence::reference(source, "");
     let known = FREE_TEXT.iter().find(|(s, ..)| *s == source);
@@ -91,7 +91,7 @@ fn from_paragraphs(source: &str, paragraphs: &[Paragraph]) -> Licences {
     found
 }
 
-/// Splits a License field into the short name, on one line, and the text after it.
+/// Splits a License field into the short name, on one line, and the text after the name.
 fn split(value: &str) -> (String, String) {
     let (name, body) = value.split_once('\n').unwrap_or((value, ""));
     let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -106,7 +106,7 @@ fn field<'a>(paragraph: &'a Paragraph, name: &str) -> Option<&'a str> {
 }
 
 /// Parses deb822(5): paragraphs are separated by empty lines; a line that begins with a space
-/// continues a field, and a single dot on it stands for an empty line.
+/// continues a field, and a single dot on such a line stands for an empty line.
 fn paragraphs(text: &str) -> Vec<Paragraph> {
     let mut paragraphs: Vec<Paragraph> = vec![Vec::new()];
     for line in text.lines() {

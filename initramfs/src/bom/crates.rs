@@ -32,8 +32,8 @@ pub fn linked(target: Target) -> Result<Vec<Component>> {
     Ok(crates)
 }
 
-/// Parses the output of cargo tree. Crates of this workspace have no checksum in Cargo.lock and are
-/// left out: they are the program itself.
+/// Parses the output of cargo tree. Crates of this workspace, which are the program itself, have no
+/// checksum in Cargo.lock and are left out.
 fn parse(tree: &str, sums: &BTreeMap<(String, String), String>) -> Vec<Component> {
     let mut found = BTreeMap::new();
     for line in tree.lines() {
@@ -99,7 +99,7 @@ fn standard_library(target: Target) -> Result<Vec<Component>> {
         "https://www.rust-lang.org/",
     )];
     if target.libc == Libc::Musl {
-        // rustc does not report musl's version; the version of Rust determines it.
+        // rustc does not report musl's version; the version of Rust determines the version of musl.
         libraries.push(library("musl-in-rust", "MIT", "https://musl.libc.org/"));
     }
     Ok(libraries)

@@ -44,8 +44,8 @@ const FAMILIES: &[(&str, &str, &str)] = &[
     ("gpl", "GPL", "1.0"),
 ];
 
-/// Exceptions: prefix of the licence that they belong to, the text between `with` and `exception`
-/// in lower case, SPDX's name.
+/// Exceptions: prefix of the licence that an exception belongs to, the text between `with` and
+/// `exception` in lower case, SPDX's name.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("GPL-2", "autoconf", "Autoconf-exception-2.0"),
     ("GPL-3", "autoconf", "Autoconf-exception-3.0"),

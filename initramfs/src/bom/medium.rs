@@ -20,8 +20,8 @@ pub fn spdx_name(medium: &str) -> String {
     format!("{medium}.spdx.json")
 }
 
-/// Writes the document of `medium`, which was made with the loaders in `tree` and holds `files`,
-/// beside it.
+/// Writes the document of `medium`, which was made with the loaders in `tree` and contains `files`,
+/// to the directory of the medium.
 ///
 /// # Errors
 /// A file cannot be read or written.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Bill of materials: every package of which a part is in the machine, with version, licence and
-//! hash. It is written to `manifest.json`, to an [`spdx`] document, and to a list in the machine
-//! for `b2p version --verbose`.
+//! hash. The bill is written to `manifest.json`, to an [`spdx`] document, and to a list in the
+//! machine for `b2p version --verbose`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ use crate::package_metadata::{self, Fetched};
 use crate::programs::Target;
 use crate::tree::{Node, Source, Tree};
 
-/// Path of the list in the machine; `b2p version` reads it (b2p/src/client/version.rs).
+/// Path of the list in the machine, for `b2p version` (b2p/src/client/version.rs).
 pub const LIST: &str = "usr/share/boot2podman/packages.tsv";
 
 /// Packages in the machine that own no file of the userland's tree.

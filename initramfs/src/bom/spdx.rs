@@ -30,7 +30,7 @@ impl Document<'_> {
     /// Returns the text. The same content gives the same bytes.
     ///
     /// # Errors
-    /// serde_json failed, which it does not for strings and numbers.
+    /// serde_json failed, which cannot happen for strings and numbers.
     pub fn text(&self) -> serde_json::Result<String> {
         let mut document = json!({
             "spdxVersion": "SPDX-2.3",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! GRUB on a disk with partitions: in the first sector and a partition without a file system for
-//! BIOS, in a FAT file system for UEFI. Both read their menu from the latter, on the disk that
-//! they were loaded from.
+//! BIOS, in a FAT file system for UEFI. Both read their menu from the latter, on the disk from
+//! which GRUB was loaded.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,11 +31,11 @@ const MODULES: &[(&str, &str)] = &[
 
 /// Size of the boot code in the first sector, in front of the partition table, in bytes.
 const BOOT_CODE: usize = 440;
-/// Offset in GRUB's first sector of the sector number that it loads, eight bytes
+/// Offset in GRUB's first sector of the number of the sector to load, eight bytes
 /// (include/grub/i386/pc/boot.h).
 const KERNEL_SECTOR: usize = 0x5c;
 /// Offset in GRUB's first sector of a jump that trusts the BIOS's drive number;
-/// grub-bios-setup removes it where the drive is a hard disk.
+/// grub-bios-setup removes the jump on a hard disk.
 const DRIVE_CHECK: usize = 0x66;
 /// Offset in the first sector of GRUB's core image of the sector number of the rest, eight bytes.
 /// The length of the rest, which follows, is in the image already.
@@ -93,7 +93,7 @@ impl Loaders<'_> {
                 c.args(["-i"]).arg(&image).args(arguments)
             })
         };
-        // The usual geometry of a disk without one; FAT32, as UEFI wants it there.
+        // The usual geometry of a disk without one; FAT32, as UEFI requires on a disk.
         #[rustfmt::skip]
         mtools(self.tree, "mformat", |c| {
             c.args(["-C", "-F", "-T", &sectors, "-H", &hidden, "-h", "255", "-s", "63", "-c", "1"])

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! GRUB on an ISO: an image for BIOS and one for UEFI, each with the modules that it needs, and
-//! the FAT file system that holds the second.
+//! GRUB on an ISO: an image for BIOS and one for UEFI, each with its necessary modules, and the FAT
+//! file system that contains the second.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -124,7 +124,7 @@ impl Loaders<'_> {
         Ok(to)
     }
 
-    /// Returns the commands that GRUB runs before it has found the medium.
+    /// Returns the commands that GRUB runs before the medium is found.
     fn early_config(&self) -> String {
         let (mark, config) = (self.mark, self.config);
         format!(

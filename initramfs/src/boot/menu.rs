@@ -28,7 +28,7 @@ pub const ENTRIES: &[Entry] = &[
 /// Seconds before the default is booted.
 const TIMEOUT: u32 = 2;
 
-/// Consoles of the kernel. The last one is /dev/console, so that people at a screen see it
+/// Consoles of the kernel. The last one is /dev/console, so that people at a screen see its output
 /// (Documentation/admin-guide/serial-console.rst); a serial port in the list need not exist.
 const CONSOLES: &str = "console=ttyS0 console=tty0";
 
@@ -58,7 +58,7 @@ pub(super) fn head() -> String {
 
 impl Entry {
     /// Returns the entry for grub.cfg: its own flags, `more_flags` and `flags`. The latter two
-    /// begin with a space unless they are empty.
+    /// begin with a space unless empty.
     pub(super) fn text(&self, dir: &str, more_flags: &str, flags: &str) -> String {
         let Entry {
             title,
@@ -85,8 +85,8 @@ pub(super) fn quote_all(flags: &[String]) -> Result<String> {
         .collect()
 }
 
-/// Quotes a kernel flag as one argument for GRUB, which in turn quotes it for the kernel if it
-/// has spaces (grub-core/lib/cmdline.c).
+/// Quotes a kernel flag as one argument for GRUB, which in turn quotes a flag with spaces for the
+/// kernel (grub-core/lib/cmdline.c).
 fn quote(flag: &str) -> Result<String> {
     let fits = |c: char| c != '\'' && c != '"' && c != '\\' && !c.is_control();
     ensure!(

@@ -8,9 +8,9 @@
 //! | `try` | `b2p upgrade` as its last step; cleared by GRUB | slot that is booted once, on trial |
 //! | `tried` | GRUB; cleared by the machine when it is ready | slot whose trial has begun |
 //!
-//! All three are in the file's first 512 bytes, and both sides write it in place: after a power
-//! failure it has either the old or the new content. GRUB boots a slot on trial only if it has
-//! read back its own write, so that no trial is repeated.
+//! All three are in the file's first 512 bytes, and both sides write these bytes in place: after a
+//! power failure the file has either the old or the new content. GRUB boots a slot on trial only
+//! after it has read back its own write, so that no trial is repeated.
 
 use anyhow::Result;
 
@@ -63,10 +63,10 @@ else
 fi
 "#;
 
-/// Fallback entry for a slot that cannot be loaded: reboots into the other slot. It does not load
-/// the other slot directly, because GRUB 2.12 for UEFI uses freed memory when it loads a kernel
-/// after one that the firmware has refused. A trial has ended by then; without a trial the other
-/// slot becomes the good one. If the other slot has failed before, GRUB stays in its menu.
+/// Fallback entry for a slot that cannot be loaded: reboots into the other slot. The entry does not
+/// load the other slot directly, because GRUB 2.12 for UEFI uses freed memory in the load of a
+/// kernel after one that the firmware has refused. A trial has ended by then; without a trial the
+/// other slot becomes the good one. If the other slot has failed before, GRUB stays in its menu.
 const REBOOT_PREVIOUS: &str = r#"
 menuentry 'start again, with the version before' {
     if [ "$mark" = :trial ]; then reboot; fi

@@ -20,7 +20,7 @@ use crate::{image, overlay, paths};
 /// Additions that are requested for an extension.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Additions {
-    /// Extensions that are added before it.
+    /// Extensions that are added before this one.
     pub needs: Vec<String>,
     /// Kernel modules.
     pub modules: Vec<String>,
@@ -129,7 +129,7 @@ fn services(tree: &Tree) -> Vec<String> {
 }
 
 /// Returns the users of programs in the tree by the table, and those that files of sysusers.d(5)
-/// declare: with their number if it is fixed.
+/// declare, with a fixed number if there is one.
 ///
 /// # Errors
 /// A file cannot be read.

@@ -16,8 +16,8 @@ use crate::{kernel, modules, paths, stamp, sums};
 /// another is compressed.
 const WORKERS: usize = 2;
 
-/// Extension to make, for one kernel or, if it has modules, for several. One worker makes them all,
-/// because they have one tree of packages.
+/// Extension to make, for one kernel or, if it has modules, for several. One worker makes the
+/// images for all kernels, because these have one tree of packages.
 struct Job {
     request: Request,
     configs: Vec<BuildConfig>,
@@ -57,7 +57,7 @@ fn requests<'a>(names: impl Iterator<Item = &'a str>) -> Result<Vec<Request>> {
     names.map(|name| Request::new(name, "")).collect()
 }
 
-/// Fetches what extensions have in common: the userland, and kernels with the modules of their machine.
+/// Fetches the common input of extensions: the userland, and kernels with the modules of their machine.
 fn prepare(config: &BuildConfig, jobs: &[Job]) -> Result<()> {
     let step = Step::new("ext", 1, 2);
     let debian = config.fetch_userland(&step)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Manifest of an extension, a text file beside its image: the extension's content and the
-//! machine that it fits. `b2p ext` reads it (b2p/src/helpers/ext/manifest.rs).
+//! Manifest of an extension, a text file beside its image: the extension's content and the machine
+//! that it fits. `b2p ext` reads the manifest (b2p/src/helpers/ext/manifest.rs).
 
 use std::fmt::Write;
 
@@ -9,8 +9,8 @@ use crate::package_metadata::Fetched;
 /// Directory of service files in an extension (docs/guide/services.md).
 pub const SERVICES: &str = "usr/lib/boot2podman/services";
 
-/// Content of the manifest. No value has a control character: they are names of
-/// packages, libraries and the like, and versions (Debian policy 5.6.7, 5.6.12).
+/// Content of the manifest. No value has a control character: values are names of packages,
+/// libraries and the like, and versions (Debian policy 5.6.7, 5.6.12).
 #[derive(Clone, Debug, Default)]
 pub struct Manifest {
     /// Name of the extension and of its files.
@@ -19,7 +19,7 @@ pub struct Manifest {
     pub suite: String,
     /// Debian's name of the architecture.
     pub architecture: &'static str,
-    /// Version of the C library that they are built for, without Debian's revision.
+    /// Version of the C library that the programs are built for, without Debian's revision.
     pub libc: String,
     /// Libraries that the machine must have, by the names in ELF headers.
     pub needs: Vec<String>,

@@ -22,7 +22,7 @@ pub fn path(image: &Path) -> Result<PathBuf> {
 }
 
 /// Writes the document of `image`, which has files of the packages that its manifest names, and modules of the
-/// kernel in the second tree, beside it.
+/// kernel in the second tree, to the directory of the image.
 ///
 /// # Errors
 /// A file cannot be read or written.

@@ -58,8 +58,8 @@ pub fn manifest_of(image: &Path) -> PathBuf {
     image.with_extension("manifest")
 }
 
-/// Makes an extension unless it is up to date. Returns the path of its image; the manifest lies
-/// beside it.
+/// Makes an extension unless it is up to date. Returns the path of its image; the manifest is in
+/// the same directory.
 ///
 /// # Errors
 /// A step of the build failed.
@@ -91,7 +91,7 @@ pub fn make(config: &BuildConfig, request: &Request) -> Result<PathBuf> {
     Ok(image)
 }
 
-/// Content of an extension, before it is packed.
+/// Unpacked content of an extension.
 #[derive(Debug, Default)]
 pub struct Extension {
     /// Files.
@@ -100,8 +100,8 @@ pub struct Extension {
     pub manifest: Manifest,
 }
 
-/// Packs an extension unless the image is up to date, and writes the manifest. Returns true if it
-/// was packed.
+/// Packs an extension unless the image is up to date, and writes the manifest. Returns true if the
+/// extension was packed.
 ///
 /// # Errors
 /// A file cannot be read or written, or mkfs.erofs failed.

@@ -9,22 +9,22 @@ use crate::packages::Kernel;
 pub struct Known {
     /// Name.
     pub name: &'static str,
-    /// Debian packages whose files it has.
+    /// Debian packages whose files the extension has.
     pub packages: &'static [&'static str],
-    /// True if it also has the files of all packages that these depend on, except those of packages
-    /// that the machine's image is made from.
+    /// True if the extension also has the files of all packages that these depend on, except those
+    /// of packages that the machine's image is made from.
     pub whole: bool,
     /// Patterns of the only paths that are taken; all if there is none. `*` stands for any characters,
     /// `{foreign}` for [`crate::arch::Arch::foreign`].
     pub only: &'static [&'static str],
     /// Patterns of paths that are left out.
     pub without: &'static [&'static str],
-    /// Extensions that are added before it.
+    /// Extensions that are added before this one.
     pub needs: &'static [&'static str],
     /// Kernel modules, with those that they depend on, unless the machine has them. The kernel and
-    /// modprobe(8) find them.
+    /// modprobe(8) find these modules.
     pub modules: &'static [&'static str],
-    /// Kernels that have them, and for which `make release` makes the extension.
+    /// Kernels that have the modules, and for which `make release` makes the extension.
     pub kernels: &'static [Kernel],
     /// Modules among them that are loaded when the extension is added.
     pub loaded: &'static [&'static str],
@@ -32,8 +32,8 @@ pub struct Known {
     pub why: &'static str,
 }
 
-/// Row without content; rows of the table name only what they have. Further files of an extension,
-/// such as services and configuration, are in `initramfs/ext/<name>/`.
+/// Row without content; rows of the table name only their own fields. Further files of an
+/// extension, such as services and configuration, are in `initramfs/ext/<name>/`.
 const ROW: Known = Known {
     name: "",
     packages: &[],
@@ -178,7 +178,7 @@ pub const KNOWN: &[Known] = &[
     Known {
         name: "cifs",
         packages: &["cifs-utils"],
-        // cifs asks for the others when it connects.
+        // cifs requests the others at a connection.
         modules: &[
             "cifs",
             "cmac",
@@ -197,9 +197,9 @@ pub const KNOWN: &[Known] = &[
     },
     Known {
         name: "criu",
-        // It runs ip and tar with options that those of busybox do not have.
+        // criu runs ip and tar with options that those of busybox do not have.
         packages: &["criu", "libcriu2", "iproute2", "tar"],
-        // What criu asks the kernel about sockets.
+        // Modules for criu's queries about sockets.
         modules: &["netlink_diag", "af_packet_diag", "raw_diag"],
         why: "checkpoints and restores containers",
         ..ROW
@@ -269,7 +269,7 @@ pub const ALTERNATIVES: &[(&str, &[&str])] = &[
     ("usr/bin/traceroute.db", &["traceroute"]),
 ];
 
-/// Users that adduser(8) would make: the program and the user that it changes to.
+/// Users that adduser(8) would make: the program and the user of its process.
 pub const USERS: &[(&str, &str)] = &[("usr/bin/tcpdump", "tcpdump")];
 
 /// Prefixes of paths that are left out in addition to those that are never unpacked: files for

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Syntax of a kernel's configuration (Documentation/kbuild/kconfig.rst), and the comparison of a
-//! fragment with the configuration that was made of it.
+//! fragment with the resulting configuration.
 
 use std::collections::BTreeMap;
 

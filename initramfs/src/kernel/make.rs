@@ -66,13 +66,14 @@ impl Build {
         self.sandbox.command(ENVIRONMENT, WORK, argv)
     }
 
-    /// Runs a command and waits for it.
+    /// Runs a command to its end.
     pub fn run(&self, argv: &[&str]) -> Result<()> {
         tools::run(&mut self.command(argv), argv[0]).map(drop)
     }
 
     /// Runs the kernel's make and calls `progress` from time to time with the number of files
-    /// compiled so far. Its standard error goes to `make.log`; an error shows the end of that.
+    /// compiled so far. Its standard error is written to `make.log`; an error shows the end of that
+    /// file.
     pub fn make(&self, targets: &[&str], progress: impl FnMut(usize)) -> Result<()> {
         let make = ["make", "-C", "src", "O=/mnt/o", "AWK=gawk"];
         let settings = [self.local_version.as_str(), TIMESTAMP];

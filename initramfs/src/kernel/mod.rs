@@ -5,7 +5,7 @@
 //! The slim kernel's options are in `initramfs/kernel/slim.config`; [`required_kconfig`] lists
 //! the options that the machine needs, and each build compares the two. The build has the
 //! fetched tree as its root and nothing of the host ([`crate::sandbox`]), so that the same versions
-//! give the same bytes on any host. The result lies under `out/kernel/` with the layout of one of
+//! give the same bytes on any host. The result is under `out/kernel/` with the layout of one of
 //! Debian's kernel packages.
 
 use std::fs;
@@ -45,7 +45,7 @@ fn fragment_path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("kernel/slim.config")
 }
 
-/// Makes the slim kernel and reports where it lies.
+/// Makes the slim kernel and reports its path.
 ///
 /// # Errors
 /// A step of the build failed.
@@ -68,7 +68,8 @@ pub fn build() -> Result<()> {
     fsutil::link_or_copy(&boot.join(vmlinux), &paths::out().join(ELF))
 }
 
-/// Returns the tree of the kernel that `config` selects: fetched, or compiled, unless it exists.
+/// Returns the tree of the kernel that `config` selects: fetched, or compiled, unless the tree
+/// exists.
 ///
 /// # Errors
 /// The kernel cannot be fetched or compiled.
@@ -90,7 +91,8 @@ pub fn vmlinux() -> Result<PathBuf> {
     Ok(tree.root.join(format!("boot/{ELF}-{release}")))
 }
 
-/// Makes the slim kernel unless it was made from the same source, compiler and options.
+/// Makes the slim kernel, unless the present one was made from the same source, compiler and
+/// options.
 fn make_slim(config: &BuildConfig, step: &Step) -> Result<PackageTree> {
     ensure!(
         config.arch.name == "x86_64",
@@ -101,8 +103,8 @@ fn make_slim(config: &BuildConfig, step: &Step) -> Result<PackageTree> {
     let path = fragment_path();
     let fragment = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     let (root, builder) = (result_dir(), config.builder_tree());
-    // The result stays valid when the tree that it was compiled in is gone: that tree has
-    // 1.5 GB, and a restored cache may hold the result alone.
+    // The result stays valid without the tree of its compilation: that tree has 1.5 GB, and a
+    // restored cache may have the result alone.
     if !builder.root.exists() && root.join(VERSIONS).exists() {
         let key = key(&fragment, &builder.key, &root)?;
         if stamp::is_current(&root, &key) {
@@ -148,8 +150,8 @@ fn compile(builder: &PackageTree, fragment: &str, to: &Path, step: &Step) -> Res
     fsutil::remove(&work)
 }
 
-/// Returns the name of the source package, as `linux-source-6.12`, which is also that of the
-/// archive in it.
+/// Returns the name of the source package, as `linux-source-6.12`, which is also the name of its
+/// archive.
 fn source_package(builder: &PackageTree) -> Result<String> {
     let packages = package_metadata::packages(&builder.root)?.into_iter();
     let mut names = packages.map(|package| package.name);

@@ -18,7 +18,7 @@ use crate::stamp::{self, Inputs};
 const LISTS: &[&str] = &["dep", "alias", "softdep"];
 
 impl Modules {
-    /// Unpacks the named modules and those that they depend on, without those of the machine.
+    /// Unpacks the named modules and their dependencies, without the modules of the machine.
     /// Returns a directory with `usr/lib/modules/<release>/`, where `ext/<extension>.dep`, `.alias`
     /// and `.softdep` are the lines that depmod(8) has for them.
     ///

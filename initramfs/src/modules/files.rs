@@ -44,7 +44,7 @@ pub fn unpack(linux: &PackageTree, release: &str, paths: &[String], to: &Path) -
     Ok(())
 }
 
-/// Copies a directory and restores the modules in it.
+/// Copies a directory and restores the modules in the copy.
 pub fn restore_all(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to).with_context(|| format!("make {}", to.display()))?;
     for entry in fs::read_dir(from).with_context(|| format!("read {}", from.display()))? {

@@ -4,8 +4,8 @@
 //! Left out are: drivers that need firmware, which Debian's main does not contain (wireless cards,
 //! bnx2, bnx2x, qla2xxx, qede); drivers of screens but virtio_gpu, because text mode and the frame buffers of
 //! VESA and EFI are built in; drivers of single keyboards, all of which support the common protocol (usbhid) as well;
-//! dm_mod, because the userland has no program for it; am53c974, which crashes the kernel if its
-//! interrupt is shared.
+//! dm_mod, because the userland has no program for device mapper; am53c974, which crashes the kernel if its interrupt
+//! is shared.
 
 /// Modules of the generic kernel in addition to [`super::MODULES`].
 pub const HARDWARE: &[(&str, &str)] = &[
@@ -114,7 +114,7 @@ pub const HARDWARE: &[(&str, &str)] = &[
 ];
 
 /// Modules that the slim kernel does not have: drivers of machines that are too large to need a
-/// small kernel. It has the others built in.
+/// small kernel. The slim kernel has the others built in.
 pub const NOT_SLIM: &[(&str, &str)] = &[
     ("xen_blkfront xen_netfront", "Xen: older EC2"),
     ("pci_hyperv mana", "Azure's passed-through devices"),

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Kernel modules as the image has them: without signature, without the function tracer's calls,
+//! Kernel modules in the form of the image: without signature, without the function tracer's calls,
 //! and with a record from which [`restore`] makes the original.
 //!
 //! Each function of a module begins with a call of `__fentry__`, and the section
 //! `__mcount_loc` lists these calls. When the kernel loads the module, it turns each call into a
-//! no-op and finds the function that it belongs to by a walk over all of the module's symbols
-//! (ftrace.c, `ftrace_module_enable`; module/kallsyms.c, `find_kallsyms_symbol`): 40 of the 48
-//! ms of instructions that `bridge` takes. Here the calls become no-ops beforehand, and the
-//! section is not loaded. The function tracer then does not see the module; probes by breakpoint
-//! do. A module with anything unexpected keeps its calls.
+//! no-op and finds the function of the call by a walk over all of the module's symbols (ftrace.c,
+//! `ftrace_module_enable`; module/kallsyms.c, `find_kallsyms_symbol`): 40 of the 48 ms of
+//! instructions that `bridge` takes. Here the calls become no-ops beforehand, and the section is
+//! not loaded. The function tracer then does not see the module; probes by breakpoint do. A module
+//! with anything unexpected keeps its calls.
 //!
 //! Formats: elf(5); the relocations of the x86-64 psABI, 4.4; module_signature.h.
 
@@ -22,12 +22,13 @@ use object::read::elf::{FileHeader, Rela, SectionHeader};
 use object::{LittleEndian as LE, SymbolIndex};
 use sys::modules::restore::{CALL, MAGIC, NOP, RELOCATION, restore};
 
-/// Number of the format, for stamps: a change of this file that changes modules changes it.
+/// Number of the format, for stamps. A change of this file that changes modules also changes the
+/// number.
 pub const FORMAT: &str = "1";
 
 /// Marker at the end of a signed module (Documentation/admin-guide/module-signing.rst).
 const SIGNED: &[u8] = b"~Module signature appended~\n";
-/// Size in bytes of a section header, and the offset of the flags in it.
+/// Size in bytes of a section header, and the offset of its flags.
 const HEADER: u64 = 64;
 const FLAGS: u64 = 8;
 
@@ -52,7 +53,7 @@ struct Table {
     entries: Vec<(usize, u64)>,
 }
 
-/// Returns the module as the image has it.
+/// Returns the module in the form of the image.
 ///
 /// # Errors
 /// The record would not restore the module.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use vmm::Ready;
 use vmm::ssh::Key;
 
-/// Port of the host for the guest's sshd, if it is free.
+/// Port of the host for the guest's sshd, if the port is free.
 pub const DEFAULT_PORT: u16 = 2222;
 
 /// Parameters of a client.

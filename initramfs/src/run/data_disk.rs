@@ -13,10 +13,10 @@ use tar::{Builder, EntryType, Header};
 /// First bytes of a disk that may be formatted.
 pub const FORMAT_MAGIC: &str = "boot2podman, please format-me";
 
-/// Size of a new disk in bytes. The file is sparse and grows as it is written to.
+/// Size of a new disk in bytes. The file is sparse and grows with writes.
 const SIZE: u64 = 20 << 30;
 
-/// Makes `file` unless it exists. Returns true if it was made. An interrupted run leaves no
+/// Makes `file` unless it exists. Returns true if `file` was made. An interrupted run leaves no
 /// incomplete disk of this name.
 pub fn make(file: &Path, keys: &[&str]) -> Result<bool> {
     if file.exists() {

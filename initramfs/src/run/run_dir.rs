@@ -15,7 +15,7 @@ pub struct RunDir {
     pub dir: PathBuf,
     /// Socket of podman's API: `podman.sock`, `podman-2.sock`, …
     pub socket: PathBuf,
-    /// Held during the run; the kernel releases it with the process.
+    /// Lock that is held during the run, and released by the kernel with the process.
     _lock: Flock<File>,
 }
 
@@ -29,7 +29,7 @@ impl RunDir {
             } else {
                 format!("-{n}")
             };
-            // The lock lies beside the directory, which is emptied when the machine starts.
+            // The lock is beside the directory, which is emptied when the machine starts.
             let lock = out.join(format!(".run{suffix}.lock"));
             let lock =
                 File::create(&lock).with_context(|| format!("cannot write {}", lock.display()))?;

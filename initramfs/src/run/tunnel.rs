@@ -10,7 +10,7 @@ use vmm::{process, ssh};
 /// Time between two starts of ssh.
 const RESTART_DELAY: Duration = Duration::from_secs(2);
 
-/// ssh process that is restarted when it ends. Drop ends it and removes the socket.
+/// ssh process that is restarted after its end. Drop ends the process and removes the socket.
 pub struct Tunnel {
     config: PathBuf,
     socket: PathBuf,
@@ -32,7 +32,7 @@ impl Tunnel {
         tunnel
     }
 
-    /// Restarts ssh if it has ended. The caller calls this from time to time.
+    /// Restarts an ssh that has ended. The caller calls this from time to time.
     pub fn keep_up(&mut self) {
         let ended = match &mut self.ssh {
             Some(ssh) => !matches!(ssh.try_wait(), Ok(None)),
@@ -60,9 +60,8 @@ impl Drop for Tunnel {
     }
 }
 
-/// Returns the ssh command. The socket's path goes through ssh's working directory in /proc: the
-/// full path may exceed the 107 bytes of a socket's name (unix(7)), and ssh takes no relative
-/// path.
+/// Returns the ssh command. The socket's path begins with ssh's working directory in /proc: the
+/// full path may exceed the 107 bytes of a socket's name (unix(7)), and ssh takes no relative path.
 fn command(config: &Path, socket: &Path) -> Command {
     let name = socket.file_name().unwrap_or_default().to_string_lossy();
     let mut ssh = Command::new("ssh");

@@ -79,8 +79,8 @@ pub fn set_modes(tree: &mut Tree) -> Result<()> {
         .try_for_each(|(path, mode, uid, gid, _)| tree.set_mode_and_owner(path, *mode, *uid, *gid))
 }
 
-/// Returns all of Mozilla's certificate authorities in one file, as update-ca-certificates(8)
-/// makes it.
+/// Returns all of Mozilla's certificate authorities in one file, in the form of
+/// update-ca-certificates(8).
 fn certificates(root: &Path) -> Result<Vec<u8>> {
     let dir = root.join("usr/share/ca-certificates/mozilla");
     let mut files: Vec<PathBuf> = fs::read_dir(&dir)
@@ -162,8 +162,8 @@ impl<'a> Selection<'a> {
         if let Some(interpreter) = &needs.interpreter {
             self.add(interpreter.trim_matches('/'))?;
         }
-        // A private library may need others of its own directory, which the program that loads it
-        // has loaded before.
+        // A private library may need others of its own directory, which the loading program has
+        // loaded before.
         let own_dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
         let search = [needs.search.as_slice(), &[format!("/{own_dir}")]].concat();
         for library in &needs.libraries {
