@@ -88,8 +88,8 @@ fn said(panic: &(dyn std::any::Any + Send)) -> Error {
     anyhow!("panicked: {}", text.unwrap_or("without a word"))
 }
 
-/// Tries `body` until it succeeds, and returns its last error after `limit`. Each pause is as long as the attempt
-/// before it: where an attempt is a command in an emulated machine, half of the processor is left to what it waits for.
+/// Tries `body` until it succeeds, and returns its last error after `limit`. Each pause is as long as the previous
+/// attempt: if an attempt is a command in an emulated machine, half of the processor is left to the awaited work.
 pub fn eventually<T>(limit: Duration, mut body: impl FnMut() -> Result<T>) -> Result<T> {
     let deadline = Instant::now() + limit;
     loop {

@@ -16,13 +16,13 @@ use vmm::process;
 /// Time limit of one command: loading an image under TCG takes longest.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// Name of the engine's socket in the machine's directory, as [`Guest::forward_socket`] forwards it.
+/// Name of the engine's socket, forwarded by [`Guest::forward_socket`], in the machine's directory.
 const ENGINE: &str = "podman.sock";
 
 impl Guest {
     /// Runs `podman --remote` against this machine as `core`, over one ssh connection for all
     /// commands: a login takes an emulated machine longer than many a command. Returns its output,
-    /// or an error with all that it printed.
+    /// or an error with the whole output.
     pub fn podman(&self, args: &[&str]) -> Result<String> {
         succeeded(
             &format!("podman {}", args.join(" ")),
@@ -30,8 +30,7 @@ impl Guest {
         )
     }
 
-    /// Runs `podman --remote` as [`Guest::podman`] does, and returns status and output whatever
-    /// they are.
+    /// Runs `podman --remote` as [`Guest::podman`] does, and returns any status and output.
     pub fn podman_out(&self, args: &[&str]) -> Result<Output> {
         let mut podman = self.client_of_tree("podman")?;
         podman
@@ -49,7 +48,7 @@ impl Guest {
     }
 
     /// Runs `podman --remote` over ssh as `core`, with podman's own ssh client, against the socket at
-    /// `path`. For an empty path, the client asks podman in the machine for it.
+    /// `path`. For an empty path, the client asks podman in the machine for the path.
     pub fn podman_over_ssh(&self, path: &str, args: &[&str]) -> Result<Output> {
         let url = self.ssh_url("core", path)?;
         let mut podman = self.client_of_tree("podman")?;
@@ -68,13 +67,12 @@ impl Guest {
         )
     }
 
-    /// Runs docker with `stdin` as its standard input, and returns status and output whatever they
-    /// are.
+    /// Runs docker with `stdin` as its standard input, and returns any status and output.
     pub fn docker_out(&self, args: &[&str], stdin: &[u8]) -> Result<Output> {
         self.docker_on(&self.engine()?, args, stdin)
     }
 
-    /// Runs docker with `DOCKER_HOST=ssh://<user>@…` and the given path on it.
+    /// Runs docker with `DOCKER_HOST=ssh://<user>@…` and the given path.
     pub fn docker_over_ssh(&self, user: &str, path: &str, args: &[&str]) -> Result<String> {
         let host = self.ssh_url(user, path)?;
         text(&self.docker_on(&host, args, b"")?)
@@ -127,7 +125,7 @@ impl Guest {
 }
 
 /// Writes an `ssh` in front of the real one: docker runs the `ssh` of its PATH without `-F`, and
-/// ssh looks for its configuration in the home of /etc/passwd, whatever HOME is.
+/// ssh looks for its configuration in the home of /etc/passwd, with any HOME.
 fn wrap_ssh(bin: &Path, config: &Path) -> Result<()> {
     let wrapper = bin.join("ssh");
     if wrapper.exists() {

@@ -32,7 +32,7 @@ pub fn machine(name: &str, uefi: bool) -> Result<Machine> {
     Ok(machine.qemu_args(&["-drive", &drive]))
 }
 
-/// Adds the tests' key by fw_cfg, as a machine without a disk gets it.
+/// Adds the tests' key by fw_cfg, for a machine without a disk.
 pub fn keyed(machine: Machine) -> Result<Machine> {
     let key = Guest::public_key()?;
     Ok(machine.fw_cfg("opt/org.boot2podman/ssh_key", key.as_bytes()))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Clients of ssh that never log in, through the port that QEMU forwards. They have the address of
-//! the test's own logins.
+//! Clients of ssh that never log in, through the port that QEMU forwards. These clients have the
+//! address of the test's own logins.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -25,8 +25,9 @@ pub const SILENT: &str = ":";
 /// Script that ends the clients of [`inside`].
 pub const END_INSIDE: &str = "kill $(cat /run/flood.pid)";
 
-/// Starts clients in the machine, and waits until they are connected: `count` of them for each command of
-/// bash, which says to descriptor `$fd` what a client says. QEMU's port forward takes minutes for so many.
+/// Starts clients in the machine, and waits until they are connected: `count` clients for each command of
+/// bash, which writes the data of a client to descriptor `$fd`. QEMU's port forward takes minutes for so
+/// many.
 ///
 /// # Errors
 /// The script fails.
@@ -46,7 +47,7 @@ pub fn inside(guest: &Guest, count: usize, says: &[&str]) -> Result<()> {
     })
 }
 
-/// Clients that each come again as soon as they are sent away. They end on drop.
+/// Clients that each connect again as soon as the connection is closed. Drop ends the clients.
 pub struct Flood {
     is_over: Arc<AtomicBool>,
     clients: Vec<JoinHandle<()>>,
@@ -65,7 +66,7 @@ impl Flood {
     /// Starts `count` clients of port `port`, and waits until they are connected.
     ///
     /// # Errors
-    /// The clients do not get through.
+    /// The clients cannot connect.
     pub fn start(port: u16, count: usize, conduct: Conduct) -> Result<Self> {
         let is_over = Arc::new(AtomicBool::new(false));
         let connected = Arc::new(AtomicUsize::new(0));
@@ -74,7 +75,7 @@ impl Flood {
             thread::spawn(move || {
                 while !is_over.load(Ordering::Relaxed) {
                     connected.fetch_add(1, Ordering::Relaxed);
-                    // Refused or sent away: it comes again.
+                    // A refused or disconnected client connects again.
                     let _ = attend(port, conduct, &is_over);
                 }
             })
@@ -102,7 +103,7 @@ impl Drop for Flood {
     }
 }
 
-/// Connects, and stays until it is sent away or the flood ends.
+/// Connects, and stays until the connection is closed or the flood ends.
 fn attend(port: u16, conduct: Conduct, is_over: &AtomicBool) -> std::io::Result<()> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(LOOK))?;

@@ -33,7 +33,7 @@ pub fn machine(machine: Machine, memory_mib: u32) -> Machine {
 
 impl Folder {
     /// Makes the folder in `dir`, owned by the guest's user where the tests may do so, and serves
-    /// it.
+    /// the folder.
     pub fn serve(dir: &Path, tag: &str) -> Result<Self> {
         let (socket, path) = (dir.join(format!("{tag}.sock")), dir.join(tag));
         fs::create_dir_all(&path)?;

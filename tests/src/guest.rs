@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A running machine, and ssh into it.
+//! A running machine, and ssh into the machine.
 
 use anyhow::{Context, Result, bail};
 use initramfs::arch::Arch;
@@ -19,7 +19,7 @@ use vmm::{AcceleratorChoice, Artifacts, Board, Machine, Ready, Vm, process};
 /// host.
 pub const BOOT_LIMIT: Duration = Duration::from_secs(240);
 
-/// Time limit of what was late when the machine was ready.
+/// Time limit of services that were late when the machine was ready.
 const LATE_LIMIT: Duration = Duration::from_secs(60);
 
 /// Time limit of one command.
@@ -37,7 +37,7 @@ pub struct Guest {
     tunnels: Mutex<BTreeMap<String, Child>>,
 }
 
-/// Returns the files of `make image`; without them, the error says what to run.
+/// Returns the files of `make image`; without the files, the error names the command to run.
 pub fn artifacts() -> Result<Artifacts> {
     Artifacts::from_out_dir(paths::out())
 }
@@ -86,12 +86,12 @@ fn key() -> Result<Key> {
 }
 
 impl Guest {
-    /// Boots a machine and waits until it is ready.
+    /// Boots a machine and waits until the machine is ready.
     pub fn boot(name: &str, with: impl FnOnce(Machine) -> Machine) -> Result<Self> {
         Self::start(&with(machine(name)?))
     }
 
-    /// Boots the given machine and waits until it is ready.
+    /// Boots the given machine and waits until the machine is ready.
     pub fn start(machine: &Machine) -> Result<Self> {
         let vm = machine.start()?;
         let ready = vm.wait_ready(BOOT_LIMIT)?;
@@ -226,7 +226,7 @@ impl Guest {
     }
 
     /// Forwards a unix socket of the guest to the file `name` in the machine's directory until the
-    /// guest is dropped; a name that is forwarded already stays as it is. ssh wants an absolute
+    /// guest is dropped; a name that is forwarded already is not changed. ssh requires an absolute
     /// path, and a socket's name is limited to 107 bytes: a path through /proc is both absolute and
     /// short.
     pub fn forward_socket(&self, user: &str, guest: &str, name: &str) -> Result<PathBuf> {
@@ -288,7 +288,7 @@ impl Guest {
         Ok(())
     }
 
-    /// Waits until an ssh process has created its socket, which it does after the login.
+    /// Waits until an ssh process has created its socket, which happens after the login.
     fn wait_for_socket(&self, ssh: &mut Child, socket: &Path, user: &str) -> Result<()> {
         let made = crate::eventually(Duration::from_secs(90), || match ssh.try_wait()? {
             Some(status) => Ok(Some(status)),
@@ -319,9 +319,9 @@ impl Guest {
     }
 }
 
-/// Subject and begin of the reason of what PID 1 reports when it waits no longer: for the network, five
-/// seconds. A host that runs other programs may take the processor away from an emulated machine for
-/// as long.
+/// Subject and begin of the reason of PID 1's report at the end of a wait: for the network, five
+/// seconds. A host that runs other programs may take the processor away from an emulated machine for as
+/// long.
 const LATE: &[(&str, &str)] = &[
     ("drivers", "still being loaded after "),
     ("net", "no network card has been found; "),
@@ -330,8 +330,8 @@ const LATE: &[(&str, &str)] = &[
     ("sshd", "still not ready after "),
 ];
 
-/// Waits until the machine takes back what it has reported as late, and forgets that. What does not
-/// come stays in the list.
+/// Waits until the machine withdraws its reports of late services, and removes them. A service that
+/// does not become ready stays in the list.
 fn await_late(vm: &Vm, ready: &mut Ready) {
     ready.degraded.retain(|line| {
         let mut late = LATE.iter();

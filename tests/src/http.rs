@@ -44,8 +44,8 @@ pub fn get_tcp(port: u16, path: &str) -> Result<Answer> {
     exchange(stream, path)
 }
 
-/// A request whose answer never ends. While it lasts, the server has a client and does not end for
-/// want of one.
+/// A request whose answer never ends. During the request, the server has a client and does not end
+/// for lack of one.
 pub struct Followed(#[expect(dead_code, reason = "open until it is dropped")] UnixStream);
 
 /// Sends `GET path` through a unix socket, and returns once the answer has begun.
@@ -59,7 +59,7 @@ pub fn follow_unix(socket: &Path, path: &str) -> Result<Followed> {
 }
 
 fn connect_unix(socket: &Path) -> Result<UnixStream> {
-    // The path of a socket is limited to 107 bytes, so it goes through /proc.
+    // The path of a socket is limited to 107 bytes, so a path through /proc is used.
     let dir = std::fs::File::open(socket.parent().unwrap_or(Path::new(".")))?;
     let name = socket.file_name().context("a socket has a name")?;
     let short = format!(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A host like podman machine: documents of Ignition as its versions write them, and the port on
-//! which it waits for a line.
+//! A host like podman machine: documents of Ignition in the forms of its versions, and the port on
+//! which podman machine waits for a line.
 
 use anyhow::{Context, Result, ensure};
 use std::io::Read;
@@ -24,23 +24,23 @@ fn with_port(machine: Machine, chardev: &str) -> Machine {
         .qemu_args(&["-device", &port])
 }
 
-/// Adds a port whose host has opened its end from the start: all that it gets is in `file`.
+/// Adds a port whose host has opened its end from the start: all received data is in `file`.
 #[must_use]
 pub fn with_open_port(machine: Machine, file: &Path) -> Machine {
     with_port(machine, &format!("file,path={}", file.display()))
 }
 
-/// Adds a port whose host connects to `socket` when it likes.
+/// Adds a port whose host connects to `socket` at any time.
 #[must_use]
 pub fn with_late_port(machine: Machine, socket: &Path) -> Machine {
     let path = socket.display();
     with_port(machine, &format!("socket,server=on,wait=off,path={path}"))
 }
 
-/// Connects as a host that has waited, and fails unless it gets the line.
+/// Connects as a host that has waited, and fails unless the line arrives.
 ///
 /// # Errors
-/// The host gets something else, or nothing.
+/// The host gets another text, or none.
 pub fn is_told_late(socket: &Path) -> Result<()> {
     let mut host = UnixStream::connect(socket)?;
     host.set_read_timeout(Some(Duration::from_secs(60)))?;
@@ -50,8 +50,8 @@ pub fn is_told_late(socket: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A document with what podman machine 5.4 to 6.0 write, in words of its own, and with what a person
-/// adds. `KEY` is replaced by a key.
+/// A document with the parts that podman machine 5.4 to 6.0 write, in other words, and with
+/// additions of a person. `KEY` is replaced by a key.
 const DOCUMENT: &str = r#"{"ignition":{"version":"3.2.0","config":{"replace":{"verification":{}}},
   "proxy":{},"security":{"tls":{}},"timeouts":{}},
 "passwd":{"groups":[{"name":"media","gid":44000}],"users":[
@@ -117,7 +117,7 @@ pub fn was_read_at_once(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// Script for the guest, and what it prints after the document was applied.
+/// Script for the guest, and its output after the document was applied.
 const STATE: (&str, &str) = (
     "stat -c '%U:%G %a' /home/core/.config/containers/containers.conf /home/core/.config /srv/packed
      stat -c %u:%g /home/core /run/user/1501/podman/podman.sock
@@ -130,7 +130,8 @@ const STATE: (&str, &str) = (
      core:100000:900000\ncontainers:2147483647:2147483648\n",
 );
 
-/// Fails unless the guest has what [`DOCUMENT`] asks for, also after it was applied again.
+/// Fails unless the guest has everything that [`DOCUMENT`] requests, also after a second
+/// application.
 ///
 /// # Errors
 /// A part is missing.

@@ -12,7 +12,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use tar::{Builder, EntryType, Header};
 
-/// Name of the image after it is loaded.
+/// Name of the loaded image.
 pub const NAME: &str = "localhost/box:1";
 
 /// Commands that the image has.
@@ -45,7 +45,7 @@ pub fn archive_with(dir: &Path, busybox: &[u8], arch: &Arch) -> Result<PathBuf> 
     Ok(file)
 }
 
-/// The image in the form in which a registry serves it (OCI distribution-spec).
+/// The image in the form of a registry's answers (OCI distribution-spec).
 pub struct Distributed {
     /// The manifest, without name and tag.
     pub manifest: Vec<u8>,

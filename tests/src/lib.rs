@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Boots the real machine in QEMU and examines it from outside.
+//! Boots the real machine in QEMU, and examines the machine from outside.
 //!
 //! ```no_run
 //! # fn main() -> anyhow::Result<()> {
@@ -49,13 +49,13 @@ pub use guest::{
 pub use random::Random;
 pub use shell::Shell;
 
-/// Number of bytes of PID 1's stack that a crash for a test clears: the return addresses of the
-/// system call that it sleeps in are among them.
+/// Number of bytes of PID 1's stack that a crash for a test clears: these include the return
+/// addresses of the system call in which PID 1 sleeps.
 pub const CRASH_BYTES: usize = 512;
 
-/// Script for a guest: PID 1 crashes by a fault of its own, as [`ns::Running::crash`] makes it. The bytes are one
-/// write: PID 1 may wake up and crash between two, and busybox's dd repeats for ever a write that returns 0, as one to
-/// the memory of a program does that is gone (proc_pid_mem(5)).
+/// Script for a guest: PID 1 crashes by a fault of its own, as with [`ns::Running::crash`]. The bytes are one write:
+/// PID 1 may wake up and crash between two, and busybox's dd repeats for ever a write that returns 0, such as one to
+/// the memory of a program that is gone (proc_pid_mem(5)).
 pub const CRASH: &str =
     "until read -r all < /proc/1/syscall && [ \"$all\" != running ]; do :; done;
      all=${all% *};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Content of Lima's `cidata` disk for a machine in plain mode, and Lima's checks of whether that
-//! machine has come up.
+//! Content of Lima's `cidata` disk for a machine in plain mode, and Lima's checks that the machine
+//! is up.
 //!
 //! The texts are written for these tests after the templates of lima v2.2 (lima-vm/lima,
 //! `pkg/cidata/cidata.TEMPLATE.d`, `pkg/hostagent/requirements.go`). Names, places and steps are
@@ -196,8 +196,8 @@ echo "${LIMA_CIDATA_IID}" >/run/lima-boot-done
 exit "$CODE"
 "#;
 
-/// Returns the command by which Lima runs a script over ssh, and the script that it writes to
-/// standard input (`prefixExportParam`, and sshocker's `ExecuteScript`).
+/// Returns the command by which Lima runs a script over ssh, and the script for its standard input
+/// (`prefixExportParam`, and sshocker's `ExecuteScript`).
 #[must_use]
 pub fn probe(body: &str) -> (String, String) {
     let params = r#"param_env="$(sudo cat /mnt/lima-cidata/param.env)"; while read -r line; do [ -n "$line" ] && export "$line"; done<<EOF\n${param_env}\nEOF\n"#;
@@ -216,7 +216,7 @@ pub fn boot_done(iid: &str) -> (String, String) {
 
 /// The parts of Lima's boot scripts beyond the plain mode, for a machine without OpenRC's and systemd's
 /// managers: rootless containers and the guest agent (`boot.Linux/20-rootless-base.sh`,
-/// `25-guestagent-base.sh`). The agent of this replay writes down how it was started.
+/// `25-guestagent-base.sh`). The agent of this replay records its arguments.
 pub const FULL_MODE: &str = r#"set -eux
 mkdir -p /usr/local/bin
 cat >/usr/local/bin/lima-guestagent <<'EOS'
@@ -256,7 +256,8 @@ rc-service --ifstarted lima-guestagent restart
 rc-service --ifstopped lima-guestagent start
 "#;
 
-/// Expects that what [`FULL_MODE`] writes to /etc/environment is in the user's sessions and in podman.
+/// Expects that the variables that [`FULL_MODE`] writes to /etc/environment are in the user's sessions
+/// and in podman.
 ///
 /// # Errors
 /// A variable is missing.

@@ -34,7 +34,7 @@ const IPV4: [u8; 2] = [0x08, 0x00];
 const ARP: [u8; 2] = [0x08, 0x06];
 const IPV6: [u8; 2] = [0x86, 0xdd];
 
-/// Interval at which the crowd comes, and its number.
+/// Interval of the crowd's connections, and the number of its clients.
 const CROWD_INTERVAL: Duration = Duration::from_millis(10);
 const CROWD: u32 = 4;
 /// Ethernet addresses of the neighbour and of the machine's card.
@@ -51,7 +51,7 @@ pub struct Switches {
 }
 
 impl Switches {
-    /// Lets clients come (`crowd`), hundreds in a second, or no more.
+    /// Starts the crowd of clients, hundreds in a second, or stops it.
     pub fn set_crowd(&self, comes: bool) {
         self.crowd.store(comes, Ordering::Relaxed);
     }
@@ -92,9 +92,9 @@ pub fn on_second_card(machine: Machine) -> Result<(Machine, Switches)> {
     Ok((machine, switches))
 }
 
-/// Options that take over what is not the neighbour's: routes to the other card's name server, to
-/// container networks and to loopback (option 121), an MTU below IPv6's least (26), a name server on
-/// loopback (6), and the neighbour as a time server (42).
+/// Options that take over resources that are not the neighbour's: routes to the other card's name
+/// server, to container networks and to loopback (option 121), an MTU below IPv6's least (26), a
+/// name server on loopback (6), and the neighbour as a time server (42).
 fn policy() -> Policy {
     let via = |prefix: &[u8]| [prefix, &ADDRESS.octets()].concat();
     let routes = [

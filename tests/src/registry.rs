@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A registry that a guest reaches at [`HOST`], with one image of [`crate::image`] under every name, over
-//! HTTP. It also serves as a proxy.
+//! HTTP. The registry also serves as a proxy.
 
 use anyhow::Result;
 use std::io::{BufRead, BufReader, Write};
@@ -13,7 +13,7 @@ use crate::image::{self, Distributed};
 /// Address of the host in QEMU's user network.
 pub const HOST: &str = "10.0.2.2";
 
-/// Returns the answer to a request whose path ends in this way; `None` for what is not there.
+/// Returns the answer to a request whose path ends in this way; `None` for an unknown path.
 #[must_use]
 pub fn answer(image: &Distributed, path: &str) -> Option<Vec<u8>> {
     let (kind, body): (&str, &[u8]) = if path == "/v2/" {
@@ -36,7 +36,7 @@ pub fn answer(image: &Distributed, path: &str) -> Option<Vec<u8>> {
 
 /// A registry over HTTP until the program ends; proxy requests get the same answers.
 pub struct Plain {
-    /// Port that it listens on.
+    /// Port of the registry.
     pub port: u16,
     asked: Arc<Mutex<Vec<String>>>,
     image: Arc<Mutex<Arc<Distributed>>>,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A shell on the serial console, as a person at the machine uses it.
+//! A shell on the serial console, used as by a person at the machine.
 
 use anyhow::{Context, Result};
 use std::cell::Cell;
@@ -26,17 +26,17 @@ impl<'a> Shell<'a> {
         })
     }
 
-    /// Runs `command` once and returns everything that the console shows until it has ended, the echo
-    /// of the input included. Input can get lost while a shell starts, so the shell has to answer
-    /// before.
+    /// Runs `command` once and returns everything that the console shows until the command has ended,
+    /// the echo of the input included. Input can get lost while a shell starts, so the shell has to
+    /// answer before.
     pub fn run(&self, command: &str) -> Result<String> {
         self.answered("", true)
             .and_then(|_| self.answered(command, false))
             .with_context(|| format!("no shell answers `{command}`"))
     }
 
-    /// Types `command` and a mark after it, and waits for the mark. It is typed again if it does not
-    /// come: a line of the kernel's log may stand between its characters. Where input may be lost,
+    /// Types `command` and a mark, and waits for the mark. Both are typed again if the mark does not
+    /// appear: a line of the kernel's log may stand between its characters. If input may be lost,
     /// the number of the mark is a new one each time, so that the answer is the last one's.
     fn answered(&self, command: &str, may_be_lost: bool) -> Result<String> {
         let mut from = self.console.mark();

@@ -11,9 +11,9 @@ use vmm::process;
 
 use crate::ports;
 
-/// A server; dropping it ends it.
+/// A server. Drop ends the server.
 pub struct Server {
-    /// Port of 127.0.0.1 that it listens on.
+    /// Port of the server on 127.0.0.1.
     pub port: u16,
     child: Child,
 }
@@ -39,7 +39,7 @@ impl Server {
             .stdout(Stdio::piped())
             .stderr(fs::File::create(keys.join("s_server.log"))?);
         let mut child = process::spawn(openssl)?;
-        // s_server prints ACCEPT when it listens, and more for each client.
+        // A listening s_server prints ACCEPT, and more for each client.
         let mut said = Vec::new();
         let mut out = child.stdout.take().context("its output")?;
         while !said.ends_with(b"ACCEPT\n") {
@@ -47,7 +47,7 @@ impl Server {
             ensure!(out.read(&mut byte)? == 1, "openssl s_server ended");
             said.push(byte[0]);
         }
-        // Its further output is discarded, so that it cannot fill the pipe.
+        // The further output of s_server is discarded, and so cannot fill the pipe.
         std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
         Ok(Server { port, child })
     }

@@ -51,8 +51,8 @@ fn aarch64() -> Result<()> {
     Ok(fs::remove_dir_all(dir)?)
 }
 
-/// Returns QEMU's emulator of the other architecture: it stands for Rosetta, which only macOS has, and is run
-/// as that is.
+/// Returns QEMU's emulator of the other architecture, which replaces Rosetta, a part of macOS, and is run in
+/// the same way.
 fn emulator(arch: &'static Arch) -> Result<PathBuf> {
     let config = BuildConfig {
         arch,
@@ -94,7 +94,7 @@ fn programs(guest: &Guest, arch: &Arch) -> Result<()> {
     Ok(())
 }
 
-/// The loader prints each library that it looks up, with the file in which it looks first (ld.so(8)).
+/// The loader prints each searched library, with the file that is searched first (ld.so(8)).
 fn libraries(guest: &Guest, arch: &Arch) -> Result<()> {
     let said = guest.sh("LD_DEBUG=libs lsblk --version 2>&1")?;
     ensure!(said.contains("search cache=/etc/ld.so.cache"), "{said}");

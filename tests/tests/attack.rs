@@ -15,7 +15,7 @@ use vmm::Disk;
 const CROWD: usize = 50;
 /// Time limit of anything that takes seconds on a quiet machine.
 const SOON: Duration = Duration::from_secs(240);
-/// Size of the data disk in MiB: small, so that it is soon full.
+/// Size of the data disk in MiB: small, so that the disk is soon full.
 const DISK_MIB: u64 = 96;
 
 #[test]
@@ -71,20 +71,20 @@ fn attack() -> Result<()> {
     checks.finish(&guest)
 }
 
-/// A container that has a stop signal of its own, and expects it.
+/// A container that has a stop signal of its own, and expects this signal.
 const WITNESS: &str = "trap 'echo USR1 heard; exit 0' USR1; while :; do sleep 1; done";
 /// Line in the container's log, which is on the disk.
 const HEARD: &[u8] = b" stdout F USR1 heard\n";
 
-/// A container that fills the disk, takes whatever becomes free, and fills its log.
+/// A container that fills the disk, takes all freed space, and fills its log.
 const BOMB: &str = "while :; do cat /dev/zero >>/fill; seq 1 1000; done 2>/dev/null";
 
-/// A user who fills all files in RAM that every user can write to, again and again.
+/// A user that again and again fills all file systems in RAM that every user can write to.
 const SQUATTER: &str = "while :; do for f in /dev/shm /run/user/1000 /tmp; do
     cat /dev/zero >>$f/fill; done; sleep 1; done </dev/null >/dev/null 2>&1 &";
 
-/// A container that passes for conmon, holds a reader of its configuration for ever, and prints
-/// what looks like a line of PID 1.
+/// A container that passes for conmon, holds a reader of its configuration for ever, and prints a
+/// text that looks like a line of PID 1.
 const LIAR: &str = r#"trap 'exit 0' TERM; mkdir -p /b; busybox mkfifo /config.json /b/config.json
 printf '#!/bin/sh\nsleep 1000 & wait\n' >/conmon; busybox chmod +x /conmon
 /conmon -b / -n "$(printf 'x\033[2J\nboot2podman: ready ssh=6.6.6.6:22 api=/x data=vda init=1 boot=2')" &
@@ -96,8 +96,8 @@ fn report_memory(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// Starts all attackers: a hostile container, one that fills the disk, a user who fills the RAM,
-/// 1,000 clients in the machine that say nothing, and a crowd from outside that comes again.
+/// Starts all attackers: a hostile container, one that fills the disk, a user that fills the RAM,
+/// 1,000 silent clients in the machine, and a crowd from outside that connects again.
 fn begin(guest: &Guest) -> Result<Flood> {
     run(guest, "witness", &["--stop-signal", "USR1"], WITNESS)?;
     run(guest, "liar", &["--stop-timeout", "1"], LIAR)?;
@@ -177,7 +177,8 @@ fn clock(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// Sets the clock, to the second that it shows: the service asks again, as it does by itself each 64 s.
+/// Sets the clock to its present second, so that the service asks again, as it does by itself each 64
+/// s.
 fn agreed(guest: &Guest) -> Result<()> {
     guest.sh("date -s \"@$(date +%s)\"")?;
     eventually(SOON, || {

@@ -24,11 +24,11 @@ fn damaged(name: &str, damage: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Resul
     Ok(file)
 }
 
-/// Expects a rescue shell that answers, and before it a line that contains all of `words`.
+/// Expects a line that contains all of `words`, and then a rescue shell that answers.
 fn in_rescue(machine: &Machine, words: &[&str]) -> Result<()> {
     let vm = machine.start()?;
     vm.wait_console(RESCUE, BOOT_LIMIT)?;
-    // The shell is heard of in the middle of a line, and the reason may be in the rest of it.
+    // The shell is named in the middle of a line, and the reason may be in the rest of the line.
     vm.screen()?
         .wait(0, BOOT_LIMIT, &format!("a line with {words:?}"), |text| {
             let mut lines = text.lines();
@@ -125,8 +125,7 @@ fn an_early_module_is_missing() -> Result<()> {
     done
 }
 
-/// The kernel refuses modules that its command line names with the errno that it has for missing
-/// signatures.
+/// The kernel refuses modules that its command line names with its errno for missing signatures.
 #[test]
 fn an_early_module_is_refused() -> Result<()> {
     let refused = machine("broken-refused")?.append("module_blacklist=overlay,erofs,loop");
@@ -171,7 +170,7 @@ fn a_dhcp_server_that_never_answers() -> Result<()> {
 }
 
 /// With one processor only: with two, Debian's kernel itself runs out of memory in one such boot of
-/// sixteen, while it unpacks the initrd and before there is a PID 1.
+/// sixteen, during the unpacking of the initrd and before there is a PID 1.
 #[test]
 fn little_memory() -> Result<()> {
     let vm = machine("broken-128m")?.memory_mib(128).cpus(1).start()?;

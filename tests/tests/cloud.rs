@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! cloud-init's NoCloud: as Lima uses it, and everything else that is supported.
+//! cloud-init's NoCloud: Lima's use, and everything else that is supported.
 
 use anyhow::{Result, ensure};
 use std::fs;
@@ -9,7 +9,7 @@ use tests::lima::{AGENT_OF_1_0, FULL_MODE, Instance, boot_done, environment_coun
 use tests::{Checks, Guest, eventually, ignition, image, keyless};
 use vmm::{Bus, Disk};
 
-/// Time limit for what runs after the ready line, on a busy host.
+/// Time limit for work after the ready line, on a busy host.
 const SCRIPTS: Duration = Duration::from_secs(120);
 
 fn equals(guest: &Guest, script: &str, want: &str) -> Result<()> {
@@ -160,7 +160,7 @@ fn lima() -> Result<()> {
     checks.finish(&guest)
 }
 
-/// User-data; its first line is required, and nothing in it is specific to Lima.
+/// User-data; its first line is required, and nothing in the text is specific to Lima.
 const USER_DATA: &str = r#"#cloud-config
 hostname: box
 fqdn: box.example.org
@@ -219,7 +219,7 @@ fn everything() -> Result<()> {
         ("meta-data", false, &meta),
         ("network-config", false, NETWORK),
     ];
-    // A CD on a slow bus, which is probed because the host says so.
+    // A CD on a slow bus, which is probed because the host announces a seed.
     let machine = keyless("cloud-all")?
         .append("b2p.data=off")
         .disk(Disk::iso(seed::iso(&dir, &entries)?))
@@ -314,7 +314,7 @@ fn everything() -> Result<()> {
         let said = tests::text(&guest.ssh_alone("eve", limits)?)?;
         let wanted = "0::/user/1700/session\n33554432\n9";
         ensure!(said.trim() == wanted, "{said}");
-        // What a session has used is counted to its user.
+        // The memory of a session is counted to its user.
         let used = guest.sh("cat /sys/fs/cgroup/user/1700/memory.peak")?;
         ensure!(used.parse::<u64>()? > 1 << 20, "{used}");
         Ok(())
@@ -355,8 +355,8 @@ fn everything() -> Result<()> {
     checks.finish(&guest)
 }
 
-/// A disc on SATA that no setting announces, as with `-cdrom`: the boot does not wait for it, and
-/// it is applied when it appears.
+/// A disc on SATA that no setting announces, as with `-cdrom`: the boot does not wait for the disc,
+/// which is applied when it appears.
 #[test]
 fn a_disc_that_nobody_speaks_of() -> Result<()> {
     let dir = disks::dir("cloud-late")?;

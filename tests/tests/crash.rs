@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! After a crash, PID 1 supervises what it supervised before. Each crash is a fault of PID 1's own.
+//! After a crash, PID 1 supervises the same services as before. Each crash is a fault of PID 1's
+//! own.
 
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use tests::ns::{LIMIT, Namespace, POWERED_OFF, READY, Running};
 
 /// Program that says a number a moment after the last.
 const COUNT: &str = "#!/bin/sh\ni=0; while sleep 0.05; do i=$((i+1)); echo number $i; done\n";
-/// Program that reports that it is ready once a file exists.
+/// Program that reports readiness once a file exists.
 const SLOW: &str =
     "#!/bin/sh\necho waits; until [ -e /run/go ]; do sleep 0.05; done; echo >&3; exec sleep 1000\n";
 
@@ -45,7 +46,7 @@ fn running(pid1: &Running, name: &str) -> Result<u64> {
     })
 }
 
-/// Crashes PID 1 and waits until it serves again.
+/// Crashes PID 1 and waits until PID 1 serves again.
 fn crash(pid1: &Running, count: u32) -> Result<()> {
     pid1.crash()?;
     let word = format!("--after-crash\0{count}\0");
@@ -79,7 +80,7 @@ fn services_are_supervised_after_any_crash() -> Result<()> {
     ensure!(late == (State::Done, None), "{late:?}");
     let lines = pid1.output().matches("late-drivers: ready").count();
     ensure!(lines == 1, "{lines} runs\n{}", pid1.output());
-    // Output goes to the log as before.
+    // Output is logged as before.
     let last = |said: &str| {
         let number = said.rsplit("count: number ").next()?;
         number.split_whitespace().next()?.parse::<u32>().ok()
@@ -165,7 +166,8 @@ fn what_ended_meanwhile_goes_by_its_policy() -> Result<()> {
     powers_off(&pid1)
 }
 
-/// Seven crashes in a row make PID 1 pause for half a minute; it does not pause for a request.
+/// Seven crashes in a row make PID 1 pause for half a minute; a request for a shutdown does not
+/// wait for the end of the pause.
 #[test]
 fn the_end_does_not_wait_for_a_crash_loop() -> Result<()> {
     let pid1 = up()?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Faults: each system call of PID 1 fails in turn with each errno that it can return. PID 1 must
-//! then be up, up with a reported reason for what is missing, in rescue, or have restarted itself;
-//! and it must shut down in order when asked to.
+//! Faults: each system call of PID 1 fails in turn with each errno that the call can return. PID 1
+//! must then be up, up with a reported reason for missing parts, in rescue, or have restarted
+//! itself; and PID 1 must shut down in order on request.
 //!
 //! `FAULTS=all` runs the whole matrix; otherwise every call fails once, and the most important ones
 //! in every way. The outcomes are written to `out/faults.md`.
@@ -110,8 +110,8 @@ fn single(calls: &[Call], ending: Ending, all: bool) -> Vec<Case> {
     cases
 }
 
-/// Lists the faults in children of PID 1, before they execute a service or where they do slow work
-/// for PID 1.
+/// Lists the faults in children of PID 1, before the execution of a service or during slow work for
+/// PID 1.
 fn children(ns: &Namespace, all: bool) -> Result<Vec<Case>> {
     let recorded = trial::run(ns, Plan::RecordChildren, Ending::Signal, &[])?;
     let mut cases = Vec::new();
@@ -159,8 +159,8 @@ fn storms(calls: &[Call], every: usize) -> Vec<Case> {
     cases
 }
 
-/// Runs all cases and returns their outcomes. They wait more than they work, so more of them run at
-/// a time than there are processors.
+/// Runs all cases and returns their outcomes. Cases mostly wait, so more cases run at a time than
+/// there are processors.
 fn run(ns: &Namespace, cases: &[Case], usual: &[String]) -> Vec<Result<Verdict>> {
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::new());

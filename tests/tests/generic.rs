@@ -12,11 +12,11 @@ use tests::{Checks, Guest, eventually, image, machine_of};
 use vmm::{Bus, Card, Disk, Machine};
 
 /// Time limit of all drivers of such a machine, one after the other: some controllers wait two
-/// seconds and more for a bus that they have reset.
+/// seconds and more after the reset of a bus.
 const SETTLED: Duration = Duration::from_secs(120);
 
-/// Disks on buses that the runner knows, and the driver of each. QEMU wants an SD card of 2^n
-/// bytes: it is the first, and no other disk has its size.
+/// Disks on buses that the runner knows, and the driver of each. QEMU requires an SD card of 2^n
+/// bytes: the card is first, and no other disk has its size.
 const DISKS: &[(&str, Bus)] = &[
     ("mmcblk", Bus::Sd),
     ("usb-storage", Bus::Usb),
@@ -70,7 +70,7 @@ fn generic() -> Result<()> {
     checks.finish(&guest)
 }
 
-/// Adds a disk on every bus. Each has its own size, by which it is recognized.
+/// Adds a disk on every bus. Each disk is recognized by its own size.
 fn with_disks(mut machine: Machine) -> Result<Machine> {
     let dir = paths::out().join("vm/generic-disks");
     fs::create_dir_all(&dir)?;
@@ -127,7 +127,7 @@ fn ready(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// Waits for the disk of this number with this driver above it, and returns its name.
+/// Waits for the disk of this number under this driver, and returns its name.
 fn disk(guest: &Guest, n: usize, driver: &str) -> Result<String> {
     let size = size(n).to_string();
     let (list, name) = eventually(SETTLED, || {

@@ -48,7 +48,7 @@ fn health() -> Result<()> {
         status(&guest, "root", "well", "healthy")?;
         let shown = guest.sh("docker ps")?;
         ensure!(shown.contains("(healthy)"), "{shown}");
-        // The check runs again when it is due.
+        // The check runs again when due.
         let count = "podman inspect --format '{{len .State.Health.Log}}' well";
         eventually(LIMIT, || {
             ensure!(guest.sh(count)?.parse::<u32>()? >= 3);
@@ -81,7 +81,7 @@ fn health() -> Result<()> {
             ensure!(now != first && now != "0", "{now}, as before");
             Ok(())
         })?;
-        // It is restarted every few seconds, and takes no command meanwhile.
+        // The container is restarted every few seconds, and takes no command meanwhile.
         eventually(LIMIT, || guest.sh("podman exec ill touch /tmp/ok"))?;
         status(&guest, "root", "ill", "healthy")?;
         guest.sh("podman rm -f -t 0 ill").map(drop)

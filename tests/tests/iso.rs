@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The ISO as people use it: a disc or a stick, with BIOS and with UEFI. `make test` has made it.
+//! The ISO in its usual uses: a disc or a stick, with BIOS and with UEFI. `make test` has made the
+//! file.
 
 use anyhow::{Context, Result, ensure};
 use initramfs::paths;
@@ -38,7 +39,7 @@ fn stick(machine: Machine) -> Result<Machine> {
     Ok(machine.qemu_args(&["-drive", &drive, "-device", "qemu-xhci", "-device", device]))
 }
 
-/// Checks that every machine must pass once it is up.
+/// Checks that every ready machine must pass.
 fn up(name: &str, machine: &Machine, data: &str, more: &[&str]) -> Result<()> {
     let guest = Guest::start(machine)?;
     let mut checks = Checks::new(name);

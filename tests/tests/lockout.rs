@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A small machine under a flood of ssh clients at the user's own address, on QEMU's instruction clock: the
-//! machine's own client logs in, so that each time is the machine's work alone, whatever the host does.
+//! machine's own client logs in, so that each time is the machine's work alone, with any load of the host.
 
 use anyhow::{Context, Result, ensure};
 use std::fs;
@@ -12,7 +12,7 @@ const WAITS: &[&str] = &["-icount", "shift=0,sleep=on"];
 const LOGIN_MS: u64 = 5_000;
 /// Identification string of clients that say no more.
 const HALF_OPEN: &str = r"printf 'SSH-2.0-flood\r\n' >&$fd";
-/// Identification string with almost as much as a client may send before it is answered.
+/// Identification string with almost as much data as a client may send before an answer.
 const HEAVY: &str = r"printf 'SSH-2.0-flood\r\n%38900s' '' >&$fd";
 
 /// Makes a key that may log in.
@@ -67,8 +67,8 @@ fn login(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// Expects the memory of all TCP connections to be below what the kernel has for them: at the second of the
-/// three numbers of pages it begins to take back from all of them (tcp(7), tcp_mem).
+/// Expects the memory of all TCP connections to be below the kernel's limit: at the second of the three
+/// numbers of pages the kernel begins to take memory back from all connections (tcp(7), tcp_mem).
 fn tcp_memory(guest: &Guest) -> Result<()> {
     let said = guest.sh(
         "awk '/^TCP:/ { print $NF }' /proc/net/sockstat; awk '{ print $2 }' /proc/sys/net/ipv4/tcp_mem

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The log on a running machine (docs/reference/log.md): its content, how it is read, what is kept
-//! on a disk, and that no program waits for it.
+//! The log on a running machine (docs/reference/log.md): its content, its readers, its files on a
+//! disk, and the absence of programs that wait for it.
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::socket::{setsockopt, sockopt};
@@ -176,7 +176,7 @@ fn followed(guest: &Guest) -> Result<()> {
     guest.sh("b2p stop chatty").map(drop)
 }
 
-/// A receiver of syslog by UDP; the machine reaches it as 10.0.2.2.
+/// A receiver of syslog by UDP, at 10.0.2.2 for the machine.
 struct Receiver {
     port: u16,
     messages: Arc<Mutex<Vec<String>>>,
@@ -185,9 +185,9 @@ struct Receiver {
 impl Receiver {
     fn start() -> Result<Receiver> {
         let socket = UdpSocket::bind("127.0.0.1:0")?;
-        // The whole log comes within a second, in which a busy host may let no thread here run. The
-        // usual buffer holds 277 messages (socket(7), `rmem_default`), twice as many are allowed to
-        // all users, and to root as many as there are.
+        // The whole log arrives within a second, in which a busy host may let no thread here run.
+        // The usual buffer holds 277 messages (socket(7), `rmem_default`), twice as many are
+        // allowed to all users, and to root as many as there are.
         setsockopt(&socket, sockopt::RcvBuf, &ROOM)?;
         let _ = setsockopt(&socket, sockopt::RcvBufForce, &ROOM);
         let port = socket.local_addr()?.port();
@@ -213,7 +213,7 @@ impl Receiver {
     }
 }
 
-/// From the first record on, and what is logged later; each record once.
+/// The receiver gets each record once, from the first on, later ones included.
 fn sent(guest: &Guest, receiver: &Receiver) -> Result<()> {
     guest.sh("logger -p auth.warn -t web 'to the receiver'; b2p restart remote-log")?;
     guest.sh("logger -t web 'after a restart'")?;
@@ -280,7 +280,7 @@ fn kept(guest: &Guest) -> Result<()> {
         let count = eventually(SOON, || guest.sh(&format!("grep -c '{text}' {KEPT}")))?;
         ensure!(count == "1", "{text}: {count} times");
     }
-    // A record that the ring and the file have comes once.
+    // A record that the ring and the file have is sent once.
     let call = "varlink call -m org.boot2podman.machine.GetLog '{\"all\": true}' | grep -c '\"text\": \"Linux version '";
     ensure!(guest.sh(call)? == "1", "{call}");
     let old = guest.sh("b2p log -a -n 1000000 | head -n 3")?;

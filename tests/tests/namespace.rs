@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! PID 1 in namespaces, where it behaves as in a machine, within milliseconds. What a namespace
-//! lacks, some machines lack, too.
+//! PID 1 in namespaces, where it behaves as in a machine, within milliseconds. Some machines lack
+//! the same features as a namespace.
 
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ fn commands_run_inside() -> Result<()> {
     Ok(())
 }
 
-/// PID 1 reads the list of mounts again when it has changed, and only then.
+/// PID 1 reads the list of mounts again after a change, and only then.
 #[test]
 fn a_status_tells_of_the_mount_that_containers_are_on() -> Result<()> {
     let pid1 = Namespace::new()?.start()?;
@@ -168,7 +168,7 @@ fn with_few_descriptors() -> Result<()> {
 }
 
 /// Memory limits from the least with which PID 1 can be executed, in small steps, to a plentiful
-/// one. Below that, the kernel kills any program that it cannot execute (execve(2)).
+/// one. Below that limit, the kernel kills any program that it cannot execute (execve(2)).
 #[test]
 fn with_little_memory() -> Result<()> {
     let usual = Namespace::new()?.start()?;

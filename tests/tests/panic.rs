@@ -11,7 +11,7 @@ use initramfs::programs::{Target, build_example};
 
 const SAYS: &str = "boot2podman: PID 1 panicked: panicked at init/examples/panic.rs";
 
-/// A panic in a child of PID 1 comes first, and ends only that child.
+/// A panic in a child of PID 1 is first, and ends only that child.
 #[test]
 fn a_panic_in_pid_1_is_said_and_pid_1_goes_on() -> Result<()> {
     let (output, log) = run("")?;

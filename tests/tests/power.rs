@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Ways to end the machine that no other test covers: QEMU's shutdown reason, and the phases on the
-//! console before it. The power button, SIGUSR2, Ctrl-Alt-Del, `poweroff` and `reboot` are covered
-//! by flags.rs, boot and survive.rs.
+//! Ways to end the machine that no other test covers: QEMU's shutdown reason, and the earlier
+//! phases on the console. The power button, SIGUSR2, Ctrl-Alt-Del, `poweroff` and `reboot` are
+//! covered by flags.rs, boot and survive.rs.
 
 use anyhow::{Context, Result, ensure};
 use std::fs;
@@ -23,7 +23,7 @@ const PHASES: [&str; 8] = [
     "unmount",
 ];
 
-/// Boots a machine with a user's service that prints a line when it is stopped.
+/// Boots a machine with a user's service that prints a line at its stop.
 fn up(name: &str, flags: &str) -> Result<Guest> {
     let guest = Guest::boot(name, |machine| machine.memory_mib(384).append(flags))?;
     let file = "exec /bin/bash -c 'trap \"echo good bye; exit 0\" TERM; echo hello; while :; do sleep 1 & wait; done'\n";
@@ -121,7 +121,7 @@ fn called_as_the_kernel_calls() -> Result<()> {
     in_order(&guest, "PowerOff", OFF)
 }
 
-/// Uses systemd's commands; a time that has come is now.
+/// Uses systemd's commands; a past time means now.
 #[test]
 fn systemctl_reboots() -> Result<()> {
     let guest = up("power-systemctl", "")?;

@@ -75,7 +75,7 @@ fn a_hundred_thousand_orphans() -> Result<()> {
     powers_off(&pid1)
 }
 
-/// Stops PID 1 from outside, so that it finds 20,001 zombies when it continues.
+/// Stops PID 1 from outside; after a continue, PID 1 finds 20,001 zombies.
 fn backlog() -> Result<(u32, Duration)> {
     let count = 20_001;
     let pid1 = up(&quiet()?)?;

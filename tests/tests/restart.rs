@@ -23,7 +23,7 @@ use vmm::Disk;
 
 const LIMIT: Duration = Duration::from_secs(180);
 
-/// Name, policy, whether a person stops it, whether it runs after a boot.
+/// Name, policy, true if a person stops the container, true if it runs after a boot.
 #[rustfmt::skip]
 const BOXES: &[(&str, &str, bool, bool)] = &[
     ("always",          "always",         false, true),
@@ -97,7 +97,8 @@ fn restart() -> Result<()> {
             ensure!(names == "mine\nmine-always", "{names:?}");
             Ok(())
         })?;
-        // Its limit holds as before the boot, and it is counted to its user.
+        // The limit of the container holds as before the boot, and the container is counted to its
+        // user.
         let said = guest.sh_as(
             "core",
             "podman exec mine cat /sys/fs/cgroup/memory.max; \
@@ -210,8 +211,8 @@ fn hundred_containers() -> Result<()> {
     checks.done()
 }
 
-/// Cuts while units start and while they run: after each, both a quadlet's container and a kube file's pod are up,
-/// and the pod has what it had written.
+/// Cuts during the start and the run of units: after each, both a quadlet's container and a kube file's pod are
+/// up, and the pod has its written data.
 #[test]
 #[ignore = "eight boots: make test-all"]
 fn cuts() -> Result<()> {
@@ -281,7 +282,7 @@ fn prepare(guest: &Guest) -> Result<()> {
         tests::text(&guest.ssh_with(user, "podman load", &archive)?)?;
     }
     for (name, policy, stop, _) in BOXES {
-        // One has a network, for what is left of it after a reboot and a power cut.
+        // One container has a network, to check its remains after a reboot and a power cut.
         let policy = match *name {
             "always" => (*policy).to_owned(),
             _ => format!("{policy} --network none"),

@@ -58,8 +58,7 @@ fn share() -> Result<()> {
             "virtio-9p-pci,fsdev=nine,mount_tag=nine",
         ]);
     let vm = dead.plugged(read.plugged(home.plugged(machine))).start()?;
-    // The server dies long before the kernel looks for it; the other folders are mounted all the
-    // same.
+    // The server dies long before the kernel looks for it; the other folders are still mounted.
     dead.kill();
     let ready = vm.wait_ready(BOOT_LIMIT)?;
     let guest = Guest::wrap(vm, ready)?;
@@ -107,7 +106,7 @@ fn share() -> Result<()> {
                 .sh("grep -q '^later /mnt/later virtiofs' /proc/mounts")
                 .map(drop)
         })?;
-        // The service says so after it has mounted the folder.
+        // The service reports the mount afterwards.
         eventually(SOON, || {
             let said = guest.sh("b2p status")?;
             ensure!(
@@ -139,7 +138,7 @@ fn share() -> Result<()> {
 }
 
 /// Expects that podman keeps a policy under a folder that is mounted over /etc/containers, and takes that
-/// of the folder once it has one.
+/// of the folder once the folder has one.
 fn over_etc_containers(guest: &Guest, folder: &Folder) -> Result<()> {
     let mount = "sudo mkdir -p \"/etc/containers\" && sudo mount -t virtiofs later \"/etc/containers\" \
         -o context=\"system_u:object_r:nfs_t:s0\"";
@@ -166,7 +165,8 @@ fn over_etc_containers(guest: &Guest, folder: &Folder) -> Result<()> {
 }
 
 /// Expects that podman asks the host to publish a port although the folder has no marker of podman 5. No host
-/// answers here, so podman refuses, and the error names the request. What the machine writes is not in the folder.
+/// answers here, so podman refuses, and the error names the request. Files that the machine writes are not in the
+/// folder.
 fn publishes_under(guest: &Guest, folder: &Folder, mount: &str) -> Result<()> {
     let name = image::NAME;
     let script = format!(
@@ -203,7 +203,7 @@ fn core(guest: &Guest, home: &Folder) -> Result<()> {
     Ok(())
 }
 
-/// Program that watches a directory and prints what is made in it; the machine has no such tool.
+/// Program that watches a directory and prints its new files; the machine has no such tool.
 const WATCH: &str = r#"
 #include <stdio.h>
 #include <sys/inotify.h>

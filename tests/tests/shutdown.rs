@@ -127,14 +127,15 @@ fn prepare(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// Process of a container that looks like conmon: it names a fifo as its configuration, and itself so
-/// that the line about it would clear the console and end in the ready line.
+/// Process of a container that looks like conmon. The process names a fifo as its configuration, and
+/// has a name with which the line about the container would clear the console and end in the ready
+/// line.
 const LIAR: &str =
     "busybox mkfifo /config.json; printf '#!/bin/sh\\nsleep 1000 & wait\\n' >/conmon;
     busybox chmod +x /conmon; /conmon -b / -n \"$(printf 'x\\033[2J\\nready ssh=6.6.6.6:22')\" &
     trap 'exit 0' TERM; while :; do sleep 1; done";
 
-/// Process that empties its note: the disk is full, and what is left of it is root's.
+/// Process that empties its note, because the disk is full, and its rest is for root.
 const ROOTLESS: &str = "trap ': >/d/rootless; exit 0' USR1; while :; do sleep 1; done";
 
 /// Runs a container of core's with a stop signal of its own.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The slim kernel: a PC, and QEMU's microvm with the bzImage and with the ELF file that
-//! Firecracker boots. Compiling it takes longer than all other tests, so these are part of `make
-//! test-all` only.
+//! Firecracker boots. The compilation of the kernel takes longer than all other tests, so these
+//! tests are part of `make test-all` only.
 
 use anyhow::{Result, ensure};
 use initramfs::packages::Kernel;

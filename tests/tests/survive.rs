@@ -51,7 +51,7 @@ fn routes(guest: &Guest) -> Result<()> {
     })
 }
 
-/// Does what `podman run --cgroups=split` does to the group of its caller.
+/// Changes the cgroup of its caller as `podman run --cgroups=split` does.
 fn inner_cgroup(guest: &Guest) -> Result<()> {
     guest.sh("cd /sys/fs/cgroup/system/sshd && mkdir runtime &&
          for p in $(cat cgroup.procs); do echo $p > runtime/cgroup.procs; done;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Swap of every kind on one boot: what is asked for exists, what is not clearly swap is left alone
-//! and reported, and none of it keeps a disk from being clean.
+//! Swap of every kind on one boot: requested areas exist, devices that are not clearly swap are
+//! left alone and reported, and no area keeps a disk from being clean.
 
 use anyhow::{Context, Result, ensure};
 use initramfs::tools;

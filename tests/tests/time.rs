@@ -3,8 +3,8 @@
 //! is stopped, or restored from a snapshot. Its configuration is on a disk with FAT, with a time
 //! zone that a flag overrides.
 //!
-//! `ptp_kvm` is not covered: it asks KVM (`KVM_HC_CLOCK_PAIRING`), and these tests run without.
-//! `clocks.rs` tests which clock is taken for the host's.
+//! `ptp_kvm` is not covered: the driver asks KVM (`KVM_HC_CLOCK_PAIRING`), and these tests run
+//! without KVM. `clocks.rs` tests which clock is taken for the host's.
 
 use anyhow::{Context, Result, ensure};
 use initramfs::paths;
@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tests::{BOOT_LIMIT, Checks, Guest, disks, eventually};
 use vmm::Disk;
 
-/// Time limit for what has no time of its own.
+/// Time limit for steps without a time of their own.
 const LIMIT: Duration = Duration::from_secs(240);
 /// Time limit for a step of the clock after a pause: the service compares the clocks every eight
 /// seconds of guest time and waits for the next second of the hardware clock; the rest is for ssh on
@@ -31,7 +31,7 @@ struct Late(u64);
 /// Limit of the seconds between a pause and the right clock, on the machine's own clock, which continues
 /// while the host has no processor for the machine: the documented ten seconds, and the rest for that.
 const RIGHT_AFTER: f64 = 10.0 + 5.0;
-/// Prints the time since the boot without pauses, which the HPET makes of it, and the system clock, to the
+/// Prints the time since the boot without pauses, counted by the HPET, and the system clock, to the
 /// console.
 const RECORD: &str = "bash -c 'while :; do
     read -r up _ </proc/uptime; echo \"clock $up $EPOCHSECONDS\" >/dev/ttyS0; sleep 0.2

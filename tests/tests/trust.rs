@@ -111,7 +111,7 @@ fn every_package_is_named_in_full() -> Result<()> {
         ensure!(packages.iter().any(|p| p["name"] == name), "no {name}");
     }
     ensure!(packages.iter().filter(|p| p["kind"] == "kernel").count() == 1);
-    // These are fetched for the host only.
+    // These packages are fetched for the host only.
     for name in ["erofs-utils", "docker-cli", "perl-base", "serde_derive"] {
         ensure!(
             !packages.iter().any(|p| p["name"] == name),
@@ -256,8 +256,7 @@ fn signed_and_verified_as_the_page_says() -> Result<()> {
     Ok(fs::remove_dir_all(dir)?)
 }
 
-/// Programs contain the file names that panics print, and not the directory in which they were
-/// built.
+/// Programs contain the file names that panics print, and not the directory of their build.
 #[test]
 fn the_programs_do_not_say_where_they_were_built() -> Result<()> {
     let programs = programs::build(Target::choose())?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A machine without a network, reached over vsock. QEMU's own vsock needs the host kernel's
 //! (`/dev/vhost-vsock`), which test machines lack; vhost-device-vsock of the rust-vmm project keeps
-//! the host's side in a socket. `make test-all` installs it.
+//! the host's side in a socket. `make test-all` installs this program.
 
 use anyhow::{Context, Result, anyhow, ensure};
 use initramfs::paths;
@@ -23,7 +23,7 @@ const SOON: Duration = Duration::from_secs(60);
 /// Context id of the guest.
 const CID: u32 = 42;
 
-/// Host's side of one machine's vsock; dropping it ends it.
+/// Host's side of one machine's vsock. Drop ends its process.
 struct Vsock {
     /// Socket for QEMU.
     device: PathBuf,
@@ -157,7 +157,7 @@ fn vsock() -> Result<()> {
     checks.finish(&guest)
 }
 
-/// Document as podman machine gives it on Apple's and libkrun's hypervisors, by parts.
+/// Document in the form of podman machine on Apple's and libkrun's hypervisors, by parts.
 const DOCUMENT: [&str; 2] = [
     r#"{"ignition":{"version":"3.2.0"},"passwd":{"users":[{"name":"core","uid":1501,"sshAuthorizedKeys":[""#,
     r#""]}]},"systemd":{"units":[{"name":"ready.service","enabled":true,
@@ -198,7 +198,7 @@ fn serve(listener: &UnixListener, document: &str) -> Result<String> {
     Ok(String::from_utf8(request)?)
 }
 
-/// Returns what a guest says on a port until it closes the connection.
+/// Returns the text of a guest on a port, up to its close of the connection.
 fn told(listener: &UnixListener) -> Result<String> {
     let (mut guest, _) = listener.accept()?;
     guest.set_read_timeout(Some(SOON))?;
@@ -208,7 +208,7 @@ fn told(listener: &UnixListener) -> Result<String> {
 }
 
 /// Boots a machine twice; its host serves a document of Ignition at the first boot only, and waits for
-/// the line that it is ready at both.
+/// the ready line at both.
 #[test]
 #[ignore = "needs out/tools/bin/vhost-device-vsock: make test-all"]
 fn ignition_by_vsock() -> Result<()> {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Makes orphans, many and of every kind, in the namespaces of a PID 1.
 //!
-//! `storm PID KIND COUNT` enters the user and pid namespaces of PID and ends when it has made COUNT
+//! `storm PID KIND COUNT` enters the user and pid namespaces of PID and ends after making COUNT
 //! orphans, which that PID 1 must reap.
 #![expect(unsafe_code, reason = "setns and fork")]
 
@@ -115,7 +115,7 @@ fn one(i: u32) {
                     libc::sched_yield();
                 });
             }
-            // A stopped process never ends by itself: the shutdown has to end it.
+            // A stopped process never ends by itself; the shutdown has to end such a process.
             20 if i % 2_500 == 20 => {
                 libc::setpgid(0, 0);
                 libc::kill(me, libc::SIGSTOP);
@@ -126,8 +126,8 @@ fn one(i: u32) {
     });
 }
 
-/// Makes a child that ends while another process traces it: it cannot be reaped before the tracer
-/// detaches.
+/// Makes a child that ends while another process traces it, so that it cannot be reaped before the
+/// tracer detaches.
 unsafe fn traced() {
     // SAFETY: integers only.
     unsafe {
@@ -172,7 +172,7 @@ const CODES: [i32; 6] = [
 ];
 
 fn send(signal: i32) {
-    // SAFETY: integers. The signal goes to PID 1 of this namespace.
+    // SAFETY: integers. PID 1 of this namespace gets the signal.
     unsafe { libc::kill(1, signal) };
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::ffi::OsString;
 
-/// A partition as sfdisk(8) shows it.
+/// A partition in the output of sfdisk(8).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Partition {
     /// Kind of the table: `gpt` or `dos`.
@@ -40,7 +40,7 @@ pub fn partitions(image: &Image) -> Result<Vec<Partition>> {
         .collect()
 }
 
-/// An ext file system on a disk, as e2fsprogs open it.
+/// An ext file system on a disk, in the form for e2fsprogs.
 pub struct Ext {
     target: OsString,
 }
@@ -53,7 +53,7 @@ impl Ext {
         Ok(Ext { target })
     }
 
-    /// Copies the file system out of its disk: after it has replayed a journal, e2fsck(8) of Debian
+    /// Copies the file system out of its disk: after the replay of a journal, e2fsck(8) of Debian
     /// 12 does not find a file system at an offset again.
     pub fn taken_out(image: &Image) -> Result<Ext> {
         let copy = image.file().with_extension("ext");
@@ -79,7 +79,7 @@ impl Ext {
         tool("e2fsck", &args).map(drop)
     }
 
-    /// Repairs what is safe to repair, as the machine does; fails if errors remain.
+    /// Makes safe repairs, as the machine does; fails if errors remain.
     pub fn mend(&self) -> Result<()> {
         let out = tool_out("e2fsck", &["-p".into(), self.target()], b"")?;
         let code = out.status.code().unwrap_or(-1);
@@ -140,7 +140,7 @@ fn begins(image: &Image) -> Result<u64> {
 }
 
 /// Fails unless the disk has the machine's layout: a GPT with one partition that ends with the
-/// disk, so that it can grow.
+/// disk, so that the partition can grow.
 pub fn divided(image: &Image) -> Result<Partition> {
     let all = partitions(image)?;
     let [one] = all.as_slice() else {

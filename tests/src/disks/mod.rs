@@ -107,14 +107,13 @@ pub fn dir(test: &str) -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// Runs a tool of the host. Returns its output, or an error with all that it printed.
+/// Runs a tool of the host. Returns its output, or an error with the whole output.
 pub fn tool<S: AsRef<std::ffi::OsStr>>(program: &str, args: &[S]) -> Result<String> {
     let out = tool_out(program, args, b"")?;
     crate::guest::succeeded(program, &out)
 }
 
-/// Runs a tool of the host with `stdin` as its standard input, and returns status and output
-/// whatever they are.
+/// Runs a tool of the host with `stdin` as its standard input, and returns any status and output.
 pub fn tool_out<S: AsRef<std::ffi::OsStr>>(
     program: &str,
     args: &[S],

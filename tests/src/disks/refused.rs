@@ -13,8 +13,8 @@ pub struct Row {
     pub name: &'static str,
     /// Makes the disk.
     pub make: fn(&Path, &str) -> Result<Image>,
-    /// Type that blkid(8) reports, if it reports any: a disk that is not what its name says would
-    /// prove nothing.
+    /// Type that blkid(8) reports, if any: a disk whose content does not fit its name would prove
+    /// nothing.
     pub blkid: &'static str,
     /// Text that the machine logs about the disk.
     pub said: &'static str,
@@ -22,7 +22,7 @@ pub struct Row {
     pub loud: bool,
 }
 
-/// A disk without a request: the machine only logs it.
+/// A disk without a request, which the machine only logs.
 const fn quiet(
     name: &'static str,
     make: fn(&Path, &str) -> Result<Image>,
@@ -171,7 +171,7 @@ fn ntfs() -> Vec<u8> {
 }
 
 /// Returns an LVM2 label (lib/format_text/layout.h): its checksum starts with a fixed number and
-/// covers what follows it.
+/// covers the bytes after it.
 fn lvm() -> Vec<u8> {
     let mut sector = vec![0; 512];
     put(&mut sector, 0, b"LABELONE");
@@ -288,7 +288,7 @@ fn put(into: &mut [u8], at: usize, bytes: &[u8]) {
     into[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
-/// Checks the table itself: each disk is what its name says.
+/// Checks the table itself: the content of each disk fits its name.
 #[cfg(test)]
 mod tests {
     use super::*;

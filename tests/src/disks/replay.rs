@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Disks as a power cut leaves them.
+//! Disks in their state after a power cut.
 //!
 //! QEMU logs every write and every flush of a machine (its driver blklogwrites, in the format of
 //! the kernel's dm-log-writes: Documentation/admin-guide/device-mapper/log-writes.rst). From that
 //! log, this module builds the disk of a cut at any point, any number of times.
 //!
-//! A disk keeps what was written before the last flush. Of later writes it may keep all, none,
-//! some, or some sectors of some.
+//! A disk keeps the writes before the last flush. Of later writes, all, none, some, or some sectors
+//! of some may be kept.
 
 use super::{Image, tool};
 use crate::Random;
@@ -24,7 +24,7 @@ const DISCARD: u64 = 4;
 /// Size in bytes of a logical sector, the least unit that a disk writes as a whole.
 pub const SECTOR: usize = 512;
 /// Size in bytes of a physical sector, which nearly every disk today writes as a whole. ext4 relies
-/// on it: it cannot read a superblock of two halves of different age.
+/// on this size, because it cannot read a superblock of two halves of different age.
 pub const PHYSICAL: usize = 4096;
 
 /// A write or a flush.
@@ -162,8 +162,8 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Builds the disk `name` as a cut after `end` entries leaves it, if pieces of `unit` bytes are
-    /// written as a whole. Returns the disk and a description of the cut.
+    /// Builds the disk `name` in its state after a cut after `end` entries, if pieces of `unit`
+    /// bytes are written as a whole. Returns the disk and a description of the cut.
     pub fn cut(
         &mut self,
         end: usize,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// A file of the disk: path, true for a program, content.
 pub type Entry<'a> = (&'a str, bool, &'a str);
 
-/// Makes an ISO image with Rock Ridge, as cloud-localds(1) and Lima do, but without the 300 KiB that pad it:
+/// Makes an ISO image with Rock Ridge, as cloud-localds(1) and Lima do, but without the padding of 300 KiB:
 /// the image ends with its files.
 pub fn iso(dir: &Path, entries: &[Entry<'_>]) -> Result<PathBuf> {
     let tree = laid(dir, entries)?;

@@ -27,7 +27,7 @@ pub struct Row {
     pub args: &'static [&'static str],
 }
 
-/// With `strict=on`, as libvirt sets it, SeaBIOS ignores disks that it does not boot from, so that
+/// With libvirt's setting `strict=on`, SeaBIOS ignores disks that it does not boot from, so that
 /// its report of no disk means nothing.
 const STRICT: &[&str] = &["-boot", "strict=on"];
 

@@ -30,7 +30,7 @@ pub fn with_key(words: &str, public: &str) -> Result<Vec<u8>> {
     archive(words, &[(".ssh/authorized_keys", public.as_bytes())])
 }
 
-/// Makes an archive with a symbolic link that leads out of it.
+/// Makes an archive with a symbolic link that leads out of the archive.
 pub fn with_link() -> Result<Vec<u8>> {
     let mut tar = Builder::new(Vec::new());
     add(&mut tar, OURS, EntryType::Regular, b"")?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A DHCP server that follows a policy and reports every message that it receives.
+//! A DHCP server that follows a policy and reports every received message.
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -92,7 +92,7 @@ impl Server {
         let (tell, calls) = channel();
         let answers = Arc::new(socket::udp(&card, own, 67)?);
         let all = socket::udp(&card, Ipv4Addr::BROADCAST, 67)?;
-        // Each socket receives only what was sent to its own address.
+        // Each socket receives only messages to its own address.
         for (socket, unicast) in [(answers.try_clone()?, true), (all, false)] {
             let (policy, answers, tell) = (policy.clone(), answers.clone(), tell.clone());
             thread::spawn(move || serve(&socket, unicast, own, &policy, &answers, &tell));

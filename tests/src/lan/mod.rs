@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A private network for a test: the network service (`b2p net`) in a network namespace, on cards
-//! that are ends of veth(4) pairs, and the test at the other ends, with servers that it controls.
+//! that are ends of veth(4) pairs, and the test at the other ends, with servers that the test
+//! controls.
 //!
 //! ```no_run
 //! # fn main() -> anyhow::Result<()> {
@@ -45,7 +46,7 @@ pub const LIMIT: Duration = Duration::from_secs(30);
 const LOG: &str = "/run/net.log";
 /// File with the service's pid.
 const PID: &str = "/run/net.pid";
-/// Socket on which the service reports that it is ready.
+/// Socket for the service's report that it is ready.
 const NOTIFY_SOCKET: &str = "/run/ready";
 /// Mounts for the service: a card is an interface with a device, which a veth lacks, and the log
 /// must not go to this machine's kernel log.
@@ -53,7 +54,7 @@ const MOUNTS: &str = "mount --bind /run/net.log /dev/kmsg && mkdir /run/real && 
     mount --bind /run/cards /sys/class/net && ip link set lo up";
 
 /// Returns true inside the namespaces. Outside, the test called `test` is run again in namespaces
-/// of its own, where it is root of a network with nothing but loopback.
+/// of its own, as root of a network with nothing but loopback.
 pub fn inside(test: &str) -> Result<bool> {
     if std::env::var(INSIDE).is_ok_and(|name| name == test) {
         run("ip", &["link", "set", "lo", "up"])?;
@@ -153,7 +154,7 @@ impl Client {
         run("ip", &["link", "set", &here, "up"]).map(drop)
     }
 
-    /// Adds a bridge without a card in it, with this address.
+    /// Adds a bridge without a card, with this address.
     pub fn bridge(&self, name: &str, address: &str) -> Result<()> {
         fs::create_dir_all(format!("/run/cards/{name}/brif"))?;
         self.ip(&format!("link add {name} type bridge"))?;

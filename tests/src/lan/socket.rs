@@ -17,7 +17,7 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
 }
 
 fn open(family: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
-    // SAFETY: integers only; the result is checked before it is owned.
+    // SAFETY: integers only; the result is checked before its use as an owned descriptor.
     let fd = check(unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol) })?;
     // SAFETY: the descriptor was just opened.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })

@@ -52,7 +52,7 @@ impl Child {
     }
 
     /// Clones, and lets the child continue once its users are mapped and, with a `plan`, this
-    /// thread traces it.
+    /// thread traces the child.
     pub(super) fn start(self, plan: Option<&inject::Plan>) -> Result<(libc::pid_t, OwnedFd, File)> {
         let (output, theirs) = pipe()?;
         let (wait, go) = pipe()?;
@@ -82,15 +82,15 @@ impl Child {
             inject::seize(pid, plan)?;
         }
         File::from(go).write_all(b"g")?;
-        // A traced child stops at its exec until its tracer runs it, so its pipe cannot close yet;
-        // errors before that point are reported all the same.
+        // A traced child stops at its exec until its tracer resumes it, so its pipe cannot close
+        // yet; errors before that point are still reported.
         if plan.is_none() {
             self.check(trouble)?;
         }
         Ok((pid, pidfd, File::from(output)))
     }
 
-    /// Reads the child's report: end of file once it has executed PID 1, or the step that failed.
+    /// Reads the child's report: end of file once PID 1 is executed, or the step that failed.
     fn check(&self, trouble: OwnedFd) -> Result<()> {
         let mut said = Vec::new();
         File::from(trouble).read_to_end(&mut said)?;
@@ -138,7 +138,7 @@ impl Child {
             // libc's functions would synchronize with all threads, which do not exist in the child.
             libc::syscall(libc::SYS_setresgid, 0, 0, 0);
             libc::syscall(libc::SYS_setresuid, 0, 0, 0);
-            // setresuid(2) clears PR_SET_PDEATHSIG, so this comes after it.
+            // setresuid(2) clears PR_SET_PDEATHSIG, so this call follows it.
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
             libc::umask(0);
             for (i, step) in self.steps.iter().enumerate() {
@@ -200,8 +200,9 @@ impl Child {
     }
 }
 
-/// Makes sync(2) and syncfs(2) do nothing (seccomp(2)): they would write all dirty pages of the
-/// host, in thousands of trials. With `docker`, takes clone3(2) and the right to reboot(2) as well.
+/// Makes sync(2) and syncfs(2) do nothing (seccomp(2)), because these would write all dirty pages
+/// of the host, in thousands of trials. With `docker`, takes clone3(2) and the right to reboot(2)
+/// as well.
 ///
 /// # Safety
 /// The requirement of `child`.
@@ -255,7 +256,7 @@ unsafe fn filter_calls(docker: bool) {
 unsafe fn give_up(report: RawFd, step: u8, why: c_int) -> ! {
     let mut record = [step, 0, 0, 0, 0];
     record[1..].copy_from_slice(&why.to_le_bytes());
-    // SAFETY: a live buffer; the call after it ends the child.
+    // SAFETY: a live buffer; the next call ends the child.
     unsafe {
         libc::write(report, record.as_ptr().cast(), record.len());
         libc::_exit(125)

@@ -4,8 +4,8 @@
 //! Every system call of PID 1 is counted from its exec on, and those that the plan names are not
 //! made: at entry the call's number is replaced by one that does not exist, at exit its result is
 //! replaced by the errno. (close(2) is made and only reported as failed: Linux always closes.) In
-//! children of PID 1, and theirs, the calls before execve(2) count, because until then they run PID
-//! 1's own program.
+//! children of PID 1, and in further descendants, the calls before execve(2) count, because until
+//! then a child runs PID 1's own program.
 #![expect(unsafe_code, reason = "ptrace")]
 
 use std::ffi::{c_int, c_void};
@@ -40,7 +40,7 @@ impl Plan {
     }
 }
 
-/// A system call as PID 1 made it.
+/// A system call of PID 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     /// Number in the kernel's table.
@@ -89,7 +89,7 @@ pub(super) fn seize(pid: libc::pid_t, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Traces PID 1 to its end. Called by the thread that attached to it.
+/// Traces PID 1 to its end. The thread that attached to PID 1 calls the function.
 pub(super) fn run(pid: libc::pid_t, plan: &Plan) -> (End, Trace) {
     let mut tracer = Tracer {
         plan: *plan,
@@ -173,7 +173,7 @@ impl Tracer {
         }
     }
 
-    /// Handles the cause of a stop; returns the signal to deliver, if a signal caused it.
+    /// Handles the cause of a stop; returns the signal to deliver, if a signal caused the stop.
     fn stopped(&mut self, at: usize, status: c_int) -> c_int {
         let signal = libc::WSTOPSIG(status);
         match (signal, status >> 16) {
@@ -217,7 +217,7 @@ impl Tracer {
         }
     }
 
-    /// Handles the entry of a call; returns the errno that it is to fail with, if any.
+    /// Handles the entry of a call; returns the errno of an injected failure, if any.
     fn entry(&mut self, at: usize, pid: libc::pid_t, count: usize, info: &Info) -> Option<c_int> {
         let number = info.words[0] as i64;
         let errnos = syscalls::errnos(number);
@@ -250,7 +250,7 @@ impl Tracer {
     }
 }
 
-/// Returns the text that a call refers to: its path, or what it writes.
+/// Returns the text that a call refers to: its path, or the written data.
 fn about(pid: libc::pid_t, number: i64, words: &[u64; 7]) -> String {
     let name = syscalls::name(number);
     let (at, length) = match name.as_str() {

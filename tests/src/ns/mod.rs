@@ -13,8 +13,8 @@
 //! # }
 //! ```
 //!
-//! The root is a tmpfs with PID 1, a busybox and a few files of /etc. The harness prepares it in
-//! a list of steps ([`step`]) before it executes PID 1.
+//! The root is a tmpfs with PID 1, a busybox and a few files of /etc. The harness prepares the root
+//! in a list of steps ([`step`]) before the execution of PID 1.
 
 mod child;
 mod end;
@@ -47,7 +47,7 @@ pub const RESCUE: &str = "boot2podman: rescue shell";
 pub const POWERED_OFF: End = End::Killed(libc::SIGINT);
 /// Status of a PID 1 that called reboot(2) for a restart.
 pub const RESTARTED: End = End::Killed(libc::SIGHUP);
-/// Time limit of any step in a namespace on a busy host; a step that succeeds does not use it up.
+/// Time limit of any step in a namespace on a busy host; a step that succeeds takes less.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// Flags that ask for nothing that a namespace cannot provide.
@@ -64,9 +64,9 @@ const NODES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
 /// Users of the namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Users {
-    /// Root and 65,535 more; only root can map these.
+    /// Root and 65,535 more, which only root can map.
     Many,
-    /// Root alone, mapped to the caller, or to nobody if the caller is root.
+    /// Root alone, mapped to the caller, or to the user `nobody` if the caller is root.
     One,
 }
 
@@ -81,7 +81,7 @@ pub enum Proc {
     None,
 }
 
-/// Description of a namespace: what it has, and what it lacks.
+/// Description of a namespace: its features, and its lacks.
 #[derive(Clone, Debug)]
 pub struct Namespace {
     init: &'static [u8],
@@ -94,7 +94,7 @@ pub struct Namespace {
     pub proc: Proc,
     /// True if there is a /dev.
     pub dev: bool,
-    /// Mount options of the tmpfs on /run, if it is mounted beforehand.
+    /// Mount options of the tmpfs on /run, if /run is mounted beforehand.
     pub run: Option<String>,
     /// Script in place of the `late-drivers` service; PID 1 then runs from another path.
     pub late_drivers: Option<String>,
@@ -106,7 +106,7 @@ pub struct Namespace {
     pub stdio: bool,
     /// Signals that PID 1 inherits as ignored.
     pub ignored: Vec<libc::c_int>,
-    /// True if PID 1 has what docker gives a container by default: no CAP_SYS_BOOT, and a clone3(2)
+    /// True if PID 1 has the restrictions of docker's containers: no CAP_SYS_BOOT, and a clone3(2)
     /// that does not exist, because a seccomp filter cannot look at its flags.
     pub docker: bool,
     /// Resource limits: resource and value.
@@ -279,7 +279,7 @@ fn programs() -> Result<&'static Programs> {
     read.as_ref().map_err(|e| anyhow::anyhow!("{e}"))
 }
 
-/// Returns the path of the program under test, for tests that run it as a plain command.
+/// Returns the path of the program under test, for tests that run the program as a plain command.
 pub fn program() -> Result<&'static Path> {
     Ok(&programs()?.path)
 }

@@ -36,7 +36,7 @@ impl Shared {
     }
 }
 
-/// A PID 1 that runs, its output and how it ended. Dropping it kills PID 1 and every process in its namespace.
+/// A running PID 1, its output and its end. Drop kills PID 1 and every process in its namespace.
 pub struct Running {
     pid: libc::pid_t,
     pidfd: OwnedFd,
@@ -53,7 +53,7 @@ impl Running {
         let (tell, told) = std::sync::mpsc::channel();
         let (ours, plan) = (shared.clone(), ns.plan);
         // One thread is parent and tracer: both are properties of a thread, and the child dies with
-        // it (PR_SET_PDEATHSIG).
+        // its parent thread (PR_SET_PDEATHSIG).
         let keeper = std::thread::spawn(move || keep(child, plan, &ours, &tell));
         let (pid, pidfd) = told.recv().context("the thread that clones has ended")??;
         Ok(Running {
@@ -106,7 +106,7 @@ impl Running {
         })
     }
 
-    /// Returns the status of PID 1, if it has ended.
+    /// Returns the status of PID 1, if PID 1 has ended.
     pub fn ended(&self) -> Option<End> {
         self.shared.lock().end
     }
@@ -141,8 +141,8 @@ impl Running {
         Ok(())
     }
 
-    /// Makes PID 1 crash by a fault of its own: clears its stack while it sleeps in a system call
-    /// (proc_pid_syscall(5), proc_pid_mem(5)), and wakes it.
+    /// Makes PID 1 crash by a fault of its own: clears its stack during a sleep in a system call
+    /// (proc_pid_syscall(5), proc_pid_mem(5)), and wakes PID 1.
     pub fn crash(&self) -> Result<()> {
         let stack_pointer = || -> Result<u64> {
             let text = self.about("syscall")?;
@@ -158,13 +158,13 @@ impl Running {
         self.signal(libc::SIGCONT)
     }
 
-    /// Reads a file as PID 1 sees it.
+    /// Reads a file of PID 1's root.
     pub fn read(&self, path: &str) -> Result<String> {
         let path = format!("/proc/{}/root{path}", self.pid);
         fs::read_to_string(&path).context(path)
     }
 
-    /// Reads a file of /proc/PID of PID 1, as the host sees it.
+    /// Reads a file of /proc/PID of PID 1, in the host's procfs.
     pub fn about(&self, name: &str) -> Result<String> {
         let path = format!("/proc/{}/{name}", self.pid);
         fs::read_to_string(&path).context(path)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Steps in a new namespace before PID 1 is executed.
 //!
-//! The parent prepares each step, and the child runs it. The child is a copy of one thread of many,
-//! so it only makes system calls.
+//! The parent prepares each step, which the child runs. The child is a copy of one thread of many,
+//! and therefore only makes system calls.
 #![expect(unsafe_code, reason = "system calls between clone and exec")]
 
 use std::ffi::{CString, c_int};
@@ -72,7 +72,7 @@ impl Step {
     /// Runs the step; returns the errno of a failure.
     ///
     /// # Safety
-    /// The function only calls the kernel, so it may be called after a clone.
+    /// The function only calls the kernel, and may therefore be called after a clone.
     pub(super) unsafe fn run(&self) -> Result<(), c_int> {
         // SAFETY: NUL-terminated strings and live buffers that the parent made.
         let result = unsafe {
@@ -129,7 +129,7 @@ unsafe fn write(path: &CString, bytes: &[u8], mode: u32) -> c_int {
     }
 }
 
-/// Stacks the old root on the new one, and detaches it (pivot_root(2)).
+/// Stacks the old root on the new one, and detaches the old root (pivot_root(2)).
 ///
 /// # Safety
 /// The requirement of [`Step::run`].

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! System calls that PID 1 makes, and the errnos with which the kernel may answer.
 //!
-//! The errnos are those that man pages and the kernel's source give for a call made as PID 1 makes
-//! it. A call that is not listed cannot fail in this way.
+//! The errnos are those that man pages and the kernel's source give for a call with PID 1's
+//! arguments. A call that is not listed cannot fail in this way.
 
 use std::ffi::c_int;
 
@@ -11,7 +11,7 @@ use libc::{
     ENOBUFS, ENODEV, ENOENT, ENOEXEC, ENOMEM, ENOSPC, ENOSYS, ENOTDIR, EPERM, EROFS,
 };
 
-/// Name, number, errnos, and why they are plausible.
+/// Name, number, errnos, and the reason why the errnos are plausible.
 type Row = (&'static str, i64, &'static [c_int], &'static str);
 
 macro_rules! rows {
@@ -145,7 +145,7 @@ fn row(number: i64) -> Option<&'static Row> {
     ROWS.iter().chain(OLD).find(|r| r.1 == number)
 }
 
-/// Returns the name of a call, or its number if it is not listed.
+/// Returns the name of a call, or the number of a call that is not listed.
 pub fn name(number: i64) -> String {
     let name = row(number).map(|r| r.0.trim_start_matches("SYS_"));
     name.map_or_else(|| format!("#{number}"), str::to_owned)
@@ -189,7 +189,7 @@ impl Class {
     }
 
     /// Returns true if a call belongs to the class. PID 1 can log as long as it has a descriptor
-    /// for it, so `write` does not.
+    /// for the log, so `write` does not.
     pub fn has(self, number: i64) -> bool {
         let name = name(number);
         let names: &[&str] = match self {

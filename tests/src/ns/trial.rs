@@ -14,11 +14,11 @@ use super::{LIMIT, Namespace, POWERED_OFF, READY, RESCUE, Running};
 pub enum Outcome {
     /// Ready, without a complaint.
     Up,
-    /// Ready, with a reported reason for what is missing.
+    /// Ready, with a reported reason for missing parts.
     Degraded,
     /// A rescue shell was offered.
     Rescue,
-    /// PID 1 executed itself again and logged it.
+    /// PID 1 executed itself again and logged the crash.
     Again,
     /// PID 1 could not log anything, and obeys signals.
     Mute,
@@ -86,8 +86,8 @@ pub fn run(ns: &Namespace, plan: Plan, ending: Ending, usual: &[String]) -> Resu
 
 fn visited(pid1: &Running, plan: Plan, ending: Ending, usual: &[String]) -> Result<Outcome> {
     let settled = settle(pid1, usual)?;
-    // With one fault, the control channel must exist unless PID 1 has reported that it does not.
-    // With a class of faults, it need not.
+    // With one fault, the control channel must exist unless PID 1 has reported its absence. With a
+    // class of faults, the channel need not exist.
     let one = !matches!(plan, Plan::From(..));
     let open = |text: &str| !text.contains("degraded control");
     let expect = match settled {
@@ -105,7 +105,7 @@ fn visited(pid1: &Running, plan: Plan, ending: Ending, usual: &[String]) -> Resu
         _ => pid1.signal(libc::SIGUSR2),
     };
     if asked.is_err() {
-        // PID 1 may have ended now: the answer to the request may have been what was lost.
+        // PID 1 may have ended now: the lost message may have been the answer to the request.
         let _ = pid1.signal(libc::SIGUSR2);
     }
     if ending == Ending::Scheduled {
@@ -114,7 +114,7 @@ fn visited(pid1: &Running, plan: Plan, ending: Ending, usual: &[String]) -> Resu
     gone(pid1, settled)
 }
 
-/// Sends a signal if a crash has made PID 1 forget a scheduled shutdown, which it reports.
+/// Sends a signal if PID 1 reports that a crash has made it forget a scheduled shutdown.
 fn unless_forgotten(pid1: &Running) {
     let deadline = Instant::now() + LIMIT;
     while pid1.ended().is_none() && Instant::now() < deadline {
@@ -126,7 +126,7 @@ fn unless_forgotten(pid1: &Running) {
     }
 }
 
-/// Lets PID 1 settle, and shuts it down.
+/// Lets PID 1 settle, and shuts PID 1 down.
 ///
 /// # Errors
 /// The errors of [`run`].

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A visit by root of a namespace once PID 1 is up: it asks for the status, loads and starts a
-//! service, and schedules and cancels a shutdown.
+//! A visit by root of a namespace once PID 1 is up: the visit asks for the status, loads and starts
+//! a service, and schedules and cancels a shutdown.
 #![expect(unsafe_code, reason = "a thread that is root of another namespace")]
 
 use std::fs::{self, File, OpenOptions};
@@ -18,10 +18,10 @@ use super::step::{am_root, errno};
 
 /// Name of the user's service.
 const SERVICE: &str = "mine";
-/// Definition of a service that runs until it is stopped.
+/// Definition of a service that runs until its stop.
 const FILE: &str = "exec /usr/bin/sleep 1000\n";
-/// Time limit of an answer. A client that arrives while PID 1 has no descriptor for it waits a
-/// second (control/src/server.rs, `PAUSE`).
+/// Time limit of an answer. A client that arrives while PID 1 has no free descriptor waits a second
+/// (control/src/server.rs, `PAUSE`).
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Time limit of an answer where PID 1 need not answer.
 const HASTE: Duration = Duration::from_millis(100);
@@ -77,7 +77,7 @@ pub fn end(pid1: &Running, seconds: u32) -> Result<()> {
     there(pid1, |root| ask(root, &request, Expect::Done).map(drop))
 }
 
-/// Sends a request and returns the answer; repeats it while PID 1 starts again.
+/// Sends a request and returns the answer; repeats the request while PID 1 starts again.
 ///
 /// # Errors
 /// The request was refused or not answered.
@@ -87,7 +87,7 @@ pub fn request(pid1: &Running, request: &Request) -> Result<String> {
     })
 }
 
-/// Loads a user's service with this definition and starts it.
+/// Loads and starts a user's service with this definition.
 ///
 /// # Errors
 /// PID 1 did not do what it should.

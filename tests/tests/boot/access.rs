@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Ways in: ssh, and what clients do over it.
+//! Ways in: ssh, and the uses of ssh by clients.
 
 use anyhow::{Context, Result, ensure};
 use initramfs::python;
@@ -12,7 +12,8 @@ use vmm::process;
 
 const LIMIT: Duration = Duration::from_secs(120);
 /// Limit of a login during a flood: five seconds with KVM, and many more under TCG on a host that
-/// compiles at the same time, where a login alone may take ten. Who is kept out waits for ever.
+/// compiles at the same time, where a login alone may take ten. A client that is kept out waits for
+/// ever.
 const FLOODED: Duration = Duration::from_secs(120);
 
 pub fn all(guest: &Guest, checks: &mut Checks) {
@@ -111,7 +112,7 @@ fn path(guest: &Guest) -> Result<()> {
 
 /// Opens many connections: podman's clients make one for each command, and scripts run many.
 fn many(guest: &Guest) -> Result<()> {
-    // A connection that has waited for half a minute is closed, and its user comes again.
+    // A connection that has waited for half a minute is closed, and its user connects again.
     let ssh = || {
         eventually(FLOODED, || {
             tests::text(&guest.ssh_alone("core", "echo in")?).map(drop)
@@ -135,7 +136,7 @@ fn flood(guest: &Guest) -> Result<()> {
     login(guest, "after the flood", "true").map(drop)
 }
 
-/// Logs in beside 100 clients of each kind, which come again at once.
+/// Logs in beside 100 clients of each kind, which connect again at once.
 fn crowd(guest: &Guest) -> Result<()> {
     let port = guest.vm.port("ssh")?;
     let version = b"SSH-2.0-crowd\r\n";
@@ -161,14 +162,14 @@ fn crowd(guest: &Guest) -> Result<()> {
 fn login(guest: &Guest, what: &str, command: &str) -> Result<String> {
     let begun = Instant::now();
     // A login that takes ten seconds may lose its place to a newer one (docs/guide/network.md), and
-    // its user comes again.
+    // its user connects again.
     let said = eventually(FLOODED, || tests::text(&guest.ssh_alone("root", command)?))?;
     let took = begun.elapsed();
     println!("{what}: login in {:.1} s", took.as_secs_f32());
     Ok(said)
 }
 
-/// Compares what sshd would offer, also to clients of a kind of their own, with a list.
+/// Compares the algorithms that sshd would offer, also to unusual clients, with a list.
 fn algorithms(guest: &Guest) -> Result<()> {
     let config = guest.sh("sshd -T")?;
     for (option, allowed) in [

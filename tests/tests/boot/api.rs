@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The podman socket: PID 1 holds it, and podman runs only while it is used.
+//! The podman socket: PID 1 holds the socket, and podman runs only during its use.
 
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tests::{Checks, Guest, eventually, http};
 
-/// Time limit for podman's end: it exits after five idle seconds, and TCG is slow.
+/// Time limit for podman's end: podman exits after five idle seconds, and TCG is slow.
 const LEAVES: Duration = Duration::from_secs(180);
 
 pub fn all(guest: &Guest, checks: &mut Checks) {
@@ -79,8 +79,8 @@ fn pings(socket: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Connects a client that stays: without one, podman leaves after five seconds, in which not even a
-/// command of the test may have come to its end.
+/// Connects a client that stays: without a client, podman leaves after five seconds, in which not
+/// even a command of the test may have ended.
 fn stays(socket: &Path) -> Result<http::Followed> {
     http::follow_unix(socket, "/events")
 }
@@ -115,8 +115,8 @@ fn killed(guest: &Guest, socket: &Path) -> Result<()> {
 /// Number of times that PID 1 may wake up in five idle seconds, for the test's own logins.
 const WAKE_UPS: u64 = 50;
 /// Processor time, in hundredths of a second, that PID 1 may use then. An emulated processor charges a
-/// process for the time in which the host runs something else, so that only a loop that never
-/// sleeps is told apart.
+/// process for the time in which the host runs another program, so that only a loop that never sleeps
+/// is distinguished.
 const TICKS: u64 = 250;
 
 fn quiet(guest: &Guest) -> Result<()> {

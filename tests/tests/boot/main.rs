@@ -18,7 +18,8 @@ use tests::{Checks, Guest};
 fn boot() -> Result<()> {
     let guest = Guest::boot("boot", |machine| machine.append("dummy.numdummies=3"))?;
     let mut checks = Checks::new("boot");
-    // The API comes first: only before the first request can a check see that podman does not run.
+    // The API is first, because only before the first request can a check see that podman does not
+    // run.
     api::all(&guest, &mut checks);
     varlink::all(&guest, &mut checks);
     system::all(&guest, &mut checks);

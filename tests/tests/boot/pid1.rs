@@ -9,7 +9,7 @@ use tests::{Checks, Guest, eventually};
 /// has grown into PID 1.
 const RSS_KB: u64 = 1500;
 
-/// Time limit of what PID 1 does by itself.
+/// Time limit of actions of PID 1 without a request.
 const SOON: Duration = Duration::from_secs(120);
 
 pub fn all(guest: &Guest, checks: &mut Checks) {

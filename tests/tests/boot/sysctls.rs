@@ -5,8 +5,8 @@ use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
 use tests::{Checks, Guest};
 
-/// Path below /proc/sys and value: the machine's own settings, and defaults of Debian's kernel
-/// that it depends on.
+/// Path below /proc/sys and value: the machine's own settings, and defaults of Debian's kernel that
+/// the machine depends on.
 const IN_FORCE: &[(&str, &str)] = &[
     ("dev/tty/ldisc_autoload", "0"),
     ("dev/tty/legacy_tiocsti", "0"),
@@ -72,7 +72,8 @@ fn no_core(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// Expects what a debugger needs of Yama: the status of a descendant, but not of a stranger.
+/// Expects the rights that a debugger needs of Yama: the status of a descendant, but not of a
+/// stranger.
 fn traces(guest: &Guest) -> Result<()> {
     let child = "sleep 100 & : </proc/$!/mem && echo read; kill $!";
     let said = guest.sh_as("core", child)?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The system as a person or a program finds it.
+//! The system from the view of a person or a program.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -122,7 +122,7 @@ fn random(guest: &Guest) -> Result<()> {
 }
 
 /// Expects UTC by a link that a container's `-v /etc/localtime:/etc/localtime:ro` finds, and no
-/// variable that overrides it.
+/// variable that overrides this zone.
 fn time_zone(guest: &Guest) -> Result<()> {
     let utc = "/usr/share/zoneinfo/Etc/UTC";
     equals(

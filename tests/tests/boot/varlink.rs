@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Varlink: PID 1 holds the sockets, a process runs while it has a client, and the documented lines
-//! work as they stand.
+//! work unchanged.
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
 use std::time::Duration;
 use tests::{Checks, Guest, eventually};
 
-/// Time limit for the end of a service: it exits after ten idle seconds, and TCG is slow.
+/// Time limit for the end of a service: a service exits after ten idle seconds, and TCG is slow.
 const LEAVES: Duration = Duration::from_secs(180);
 
 pub fn all(guest: &Guest, checks: &mut Checks) {
@@ -55,7 +55,7 @@ fn sockets(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// Lines of the documents of 2018 to 2020, as they stand. `varlink -A` has both quotings of the address.
+/// Lines of the documents of 2018 to 2020, unchanged. `varlink -A` has both quotings of the address.
 fn podman(guest: &Guest) -> Result<()> {
     let info = guest.sh_as("core", "sudo varlink info unix://run/podman/io.podman")?;
     let end = "\nInterfaces:\n  org.varlink.service\n  io.podman";
@@ -178,7 +178,8 @@ fn machine(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// A subscriber hears of a restart that comes through the same interface, and the log has its trail.
+/// A subscriber gets a notice of a restart through the same interface, and the log has its audit
+/// line.
 fn followed(guest: &Guest) -> Result<()> {
     let followed = "varlink call -m org.boot2podman.machine.SubscribeServices '{\"names\": [\"varlink-resolver\"]}' >/run/followed & \
         p=$!; while [ ! -s /run/followed ]; do sleep 0.05; done; \

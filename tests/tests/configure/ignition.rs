@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Documents of Ignition from SMBIOS and from a disk. Each writes a file of /srv with its own name in it.
+//! Documents of Ignition from SMBIOS and from a disk. Each writes a file of /srv that contains its own
+//! name.
 
 use super::{World, path_of};
 use anyhow::Result;

@@ -201,8 +201,8 @@ fn user(guest: &Guest, name: &str, uid: u32) -> Result<()> {
     Ok(())
 }
 
-/// Expects a variable in the engine's environment. A request comes first, because it starts the
-/// engine, and a client stays, because without one the engine ends after five seconds.
+/// Expects a variable in the engine's environment. A request is first, because it starts the
+/// engine, and a client stays, because without a client the engine ends after five seconds.
 fn engine_has(guest: &Guest, variable: &str) -> Result<()> {
     let script = "url=unix:///run/podman/podman.sock
         podman --url $url events >/dev/null 2>&1 & client=$!

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Faulty files on the data disk: each is named, and the machine comes up. One hook never ends, and
-//! the boot waits a minute for it. The instruction clock would shorten that minute, but with it a
-//! disk takes minutes to answer, and time limits run out.
+//! Faulty files on the data disk: each is named, and the machine becomes ready. One hook never
+//! ends, and the boot waits a minute for its end. The instruction clock would shorten that minute,
+//! but with it a disk takes minutes to answer, and time limits run out.
 
 use super::{SOON, World, machine, put};
 use anyhow::{Result, ensure};
@@ -66,7 +66,7 @@ const NAMED: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Third boot: the machine comes up and names each fault and nothing else.
+/// Third boot: the machine becomes ready and names each fault and nothing else.
 pub fn boot(world: &World, checks: &mut Checks) -> Result<()> {
     let machine = machine(world, "nonsense")?.append("b2p.user=sshd b2p.console=shell");
     let vm = machine.start()?;

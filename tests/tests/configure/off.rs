@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A data disk that turns off what it can, except for what the command line asks for, and that
-//! holds boot2docker's files.
+//! A data disk that turns off all services that it can, except those that the command line
+//! requests, and that has boot2docker's files.
 
 use super::{World, machine, off, whole};
 use anyhow::{Result, ensure};

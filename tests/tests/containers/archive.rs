@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The machine's own kernel and initrd as the container image that KubeVirt boots: a real engine
-//! loads it, and its files match `out/`.
+//! loads the image, and its files match `out/`.
 
 use anyhow::{Context, Result, ensure};
 use initramfs::progress::Step;

@@ -39,7 +39,7 @@ fn local(guest: &Guest, options: &str, command: &str) -> Result<String> {
     ))
 }
 
-/// Expects the profile in containers of all ways to start one, and podman's word for it.
+/// Expects the profile in containers of all ways to start one, and in podman's output.
 fn profile(guest: &Guest) -> Result<()> {
     let said = local(guest, "", PROFILE)?;
     let name = said
@@ -143,7 +143,7 @@ fn words(line: &str) -> Vec<String> {
     line.split_whitespace().map(str::to_owned).collect()
 }
 
-/// Pings as root and as core, who has no capability.
+/// Pings as root and as core, which has no capability.
 fn ping(guest: &Guest) -> Result<()> {
     for user in ["root", "core"] {
         for target in ["127.0.0.1", "::1", "localhost", "10.0.2.2"] {
@@ -183,7 +183,7 @@ fn journald(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// Expects what docs/guide/limits.md says of builds from repositories, and of modules.
+/// Expects the limits of docs/guide/limits.md for builds from repositories, and for modules.
 fn limits(guest: &Guest) -> Result<()> {
     let said = guest.sh("podman build https://example.invalid/x.git 2>&1 || true")?;
     let words = r#"exec: "git": executable file not found"#;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A container that fills everything it can write to, in a machine without a disk.
+//! A container that fills every writable file system, in a machine without a disk.
 
 use anyhow::{Context, Result, ensure};
 use tests::{Checks, Guest, eventually};
 
 use crate::SOON;
 
-/// Fills the layer, takes what becomes free, and prints without end: when the container is killed,
+/// Fills the layer, takes all freed space, and prints without end: when the container is killed,
 /// some 10,000 lines are in the pipe to conmon, which cannot write them.
 const FILL: &str =
     "(while :; do cat /dev/zero >>/fill; done 2>/dev/null) & while :; do seq 1 100000; done";
@@ -41,7 +41,7 @@ pub fn all(guest: &Guest, checks: &mut Checks, archive: &str) {
     });
 }
 
-/// Fills the layer once more, by a container whose output nobody reads fast enough.
+/// Fills the layer once more, by a container whose output is not read fast enough.
 pub fn with_output(guest: &Guest, checks: &mut Checks) {
     checks.check("full: also with a pipe full of empty lines", || {
         super::detached(guest, "bomb", &[], &["sh", "-c", FILL_AND_PRINT_NOTHING])?;

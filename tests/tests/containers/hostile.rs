@@ -44,7 +44,7 @@ pub fn all(guest: &Guest, checks: &mut Checks, archive: &str, extent: Extent) {
     });
 }
 
-/// Values of one attempt: what stands for a text, a number and a switch.
+/// Values of one attempt: replacements of a text, a number and a switch.
 struct Attempt(&'static str, Value, Value, Value);
 
 fn attempts() -> Vec<Attempt> {
@@ -244,8 +244,8 @@ fn declared(description: &Description, call: &Call, reply: &Reply) -> Result<()>
     Ok(())
 }
 
-/// Sends what is no call, after which the service closes the connection: bytes that are no text, values within each other
-/// without an end, a message that is too long, and half a message.
+/// Sends data that is no call, after which the service closes the connection: bytes that are no text, values within
+/// each other without an end, a message that is too long, and half a message.
 fn no_calls(dir: &File) -> Result<()> {
     let long = [b"{\"method\":\"", &b"x".repeat(17 << 20)[..]].concat();
     for bytes in [
@@ -255,7 +255,7 @@ fn no_calls(dir: &File) -> Result<()> {
         b"{\"method\":",
     ] {
         let mut connection = Connection::new(connect(dir)?, 1 << 20)?;
-        // The service may close the connection before it has read everything.
+        // The service may close the connection before everything is read.
         let _ = connection.send(bytes).and_then(|()| connection.send(b"\0"));
         connection.end_output();
         let left = connection.receive();

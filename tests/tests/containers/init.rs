@@ -39,7 +39,7 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
     });
 }
 
-/// Expects PID 1 of a container to be the init, with no zombies below it.
+/// Expects PID 1 of a container to be the init, without zombies as children.
 fn reaps(guest: &Guest) -> Result<()> {
     let script = format!(
         "cat /proc/1/comm; tr '\\0' ' ' </proc/1/cmdline; echo; \
@@ -110,8 +110,8 @@ fn logged(guest: &Guest, name: &str, line: &str) -> Result<()> {
     })
 }
 
-/// The infra container holds the namespaces, reaps in the shared pid namespace, and obeys SIGTERM:
-/// podman would kill it after ten seconds (status 137).
+/// The infra container holds the namespaces, reaps in the shared pid namespace, and obeys SIGTERM;
+/// podman would kill another after ten seconds (status 137).
 fn pod(guest: &Guest) -> Result<()> {
     guest.podman(&["pod", "create", "--share", "+pid", "--name", "pea"])?;
     let script =

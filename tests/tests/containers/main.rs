@@ -19,7 +19,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 use tests::{Checks, Guest, eventually, image};
 
-/// Time limit of what the machine does by itself.
+/// Time limit of actions of the machine without a request.
 const SOON: Duration = Duration::from_secs(180);
 
 #[test]
@@ -56,7 +56,7 @@ fn containers() -> Result<()> {
     checks.finish(&guest)
 }
 
-/// The checks that take longest beside what each of them adds to the others.
+/// The checks with the longest time for the least gain over the others.
 #[test]
 #[ignore = "five minutes: make test-all"]
 fn containers_at_length() -> Result<()> {

@@ -27,8 +27,8 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
     checks.check("networks go away", || removed(guest));
 }
 
-/// Starts a web server: busybox's, with one page. The engine has started it by then; it may not
-/// listen yet.
+/// Starts a web server: busybox's, with one page. The engine has then started the server, which may
+/// not listen yet.
 fn server(guest: &Guest, name: &str, options: &[&str]) -> Result<()> {
     let httpd = ["httpd", "-f", "-p", "80", "-h", "/www"];
     detached_in_network(guest, name, options, &httpd)?;

@@ -13,7 +13,7 @@ cd "/sys/fs/cgroup${cgroup%/*}" && cat memory.max memory.swap.max cpu.max cpuset
 cat "/sys/fs/cgroup$cgroup/memory.max"
 "#;
 
-/// Expects that limits of a pod hold for all its containers together, however it is started.
+/// Expects that limits of a pod hold for all its containers together, after any kind of start.
 pub fn limits(guest: &Guest) -> Result<()> {
     let podman = |arguments: &str| guest.sh_as("core", &format!("podman {arguments}"));
     let shown = |name: &str| {

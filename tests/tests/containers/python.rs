@@ -13,7 +13,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 
 const STEPS: &str = include_str!("podman_1_6.py");
 
-/// The package and those that it imports.
+/// The package and its imports.
 const PACKAGES: &str = "\
 podman==1.6.0 --hash=sha256:97a338081ec16dcd378631b5ea179b1a0e44e3e9502cdc54c8250a90658bcfc5
 varlink==31.0.0 --hash=sha256:0d0629e5ca7e629f79ed84dc5a4f29e04f3cc83b24641528e91a41fa158e58e9

@@ -109,8 +109,8 @@ fn sessions(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// Expects that a user who lets no process into the cgroup of sessions has the next session in another one, or has
-/// none: never in sshd's, whose processes are for others.
+/// Expects that a user that lets no process into the cgroup of sessions has the next session in another cgroup, or
+/// has none: never in sshd's, whose processes are for others.
 fn unfit_session(guest: &Guest) -> Result<()> {
     let session = "/sys/fs/cgroup/user/1000/session";
     guest.sh_as(
@@ -153,7 +153,7 @@ fn run(guest: &Guest, options: &str, command: &str) -> Result<std::process::Outp
 
 fn limits(guest: &Guest) -> Result<()> {
     let files = "sh -c 'cd /sys/fs/cgroup && cat memory.max pids.max cpu.max'";
-    // Once the cgroup of sessions is split, later ones are below it.
+    // Once the cgroup of sessions is split, later sessions are below it.
     for (options, want) in [
         (
             "-m 32m --pids-limit 20 --cpus 0.5",
@@ -223,13 +223,13 @@ fn api(guest: &Guest) -> Result<()> {
         "stat -c '%a %U:%G' {socket} /run/user/1000/podman"
     ))?;
     ensure!(owner == "600 core:core\n700 core:core", "{owner}");
-    // The process that served an earlier check ends by itself when nobody is connected.
+    // The process that served an earlier check ends by itself without a connection.
     eventually(SOON, || {
         let all = guest.sh("ps -u core -o args=")?;
         ensure!(!all.contains("system service"), "{all}");
         Ok(())
     })?;
-    // A machine that has just booted has no pause process: two podmans make it at once.
+    // A machine that has just booted has no pause process: two podmans make one at once.
     guest.sh("kill $(ps -u core -o pid=,args= | awk '/catatonit/ {print $1}'); rm /run/user/1000/libpod/tmp/pause.pid")?;
     let files = "sh -c 'cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max'";
     let said = guest.sh_as(

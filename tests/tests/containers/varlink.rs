@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `io.podman` where it carries other bytes after the reply: streams of containers, and files.
+//! `io.podman` with other bytes after the reply: streams of containers, and files.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ fn call(guest: &Guest, method: &str, parameters: &Value) -> Result<Value> {
 }
 
 /// Calls a method with `upgrade`, sends bytes, and returns those that follow the reply. `bridge` with one
-/// service copies bytes, whatever they are.
+/// service copies any bytes.
 fn upgrade(
     guest: &Guest,
     method: &str,
@@ -53,7 +53,8 @@ fn frame(number: u8, bytes: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// A line for the container and the end of its input, and what comes back: the line, and status 7.
+/// A line for the container and the end of its input, and the expected output: the line, and status
+/// 7.
 fn streams() -> (Vec<u8>, Vec<u8>) {
     let input = [frame(1, b"typed\n"), frame(5, b"EOF")].concat();
     (

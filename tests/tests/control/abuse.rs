@@ -8,8 +8,8 @@ use initramfs::programs::{Target, build_example};
 use std::time::Duration;
 use tests::{Checks, Guest, eventually};
 
-/// Time limit of a `b2p status` in milliseconds: many times what an emulated machine takes on a busy
-/// host. A service or a client that PID 1 served before all others would take all time.
+/// Time limit of a `b2p status` in milliseconds: many times the time of an emulated machine on a
+/// busy host. A service or a client that PID 1 served before all others would take all time.
 const ANSWER: u64 = 20_000;
 
 pub fn all(guest: &Guest, checks: &mut Checks) {
@@ -40,7 +40,7 @@ fn flood(guest: &Guest) -> Result<()> {
     }
     let (used, took) = (ticks(guest)? - before, uptime(guest)? - begun);
     let all = service(guest, "flood")?;
-    // Before any verdict: the next checks are of a machine without it.
+    // The service is removed before any verdict: the next checks are of a machine without it.
     says(guest, "b2p stop flood", 0, &["stopped"])?;
     guest.sh("rm /var/lib/boot2podman/services/flood")?;
     ensure!(slowest < ANSWER, "an answer after {slowest} ms");

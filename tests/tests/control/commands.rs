@@ -296,7 +296,7 @@ fn systemctl(guest: &Guest) -> Result<()> {
         0,
         &["\"SYSLOG_IDENTIFIER\":\"sshd\""],
     )?;
-    // core may read, as it may become root.
+    // core may read, because core may become root.
     let said = guest.sh_as(
         "core",
         "systemctl is-active sshd; journalctl -b -n 1 -o cat; systemctl stop sshd || echo no",

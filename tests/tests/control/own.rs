@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Users' services: what a file can contain, and how the services run.
+//! Users' services: the content of a file, and the run of the services.
 
 use super::own_faults;
 use super::{SOON, file, pid, says, service};
@@ -100,8 +100,8 @@ fn squeezed(line: &str) -> String {
     line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Expects that a dependent service starts only after the newline, and is stopped together with the
-/// service that it needs.
+/// Expects that a dependent service starts only after the newline, and is stopped together with its
+/// needed service.
 fn needs(guest: &Guest) -> Result<()> {
     let base = "exec /bin/bash -c 'sleep 2; echo >&7; exec sleep 4300'\nready fd 7\n";
     file(guest, "base", base)?;
@@ -177,7 +177,7 @@ pub fn ticks(guest: &Guest) -> Result<u64> {
     Ok(guest.sh("awk '{print $14+$15}' /proc/1/stat")?.parse()?)
 }
 
-/// Repeats what the service `user-services` does once at boot.
+/// Repeats the single run of the service `user-services` at boot.
 fn at_boot(guest: &Guest) -> Result<()> {
     says(guest, "b2p stop good", 0, &["stopped"])?;
     file(guest, "off1", "exec /bin/sleep 4300\n")?;

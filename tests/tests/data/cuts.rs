@@ -2,8 +2,8 @@
 //! Power cuts at any moment, while a container writes records and images are loaded: acknowledged
 //! data is there afterwards, and everything else works.
 //!
-//! QEMU is killed. Data that it has written is in the host's cache and stays, as on a disk that
-//! loses nothing it was given. The module `flushes` covers disks that lose data.
+//! QEMU is killed. Data that QEMU has written is in the host's cache and stays, as on a disk that
+//! loses no write. The module `flushes` covers disks that lose data.
 
 use super::{off, on, whole};
 use anyhow::{Context, Result, ensure};
@@ -20,11 +20,11 @@ use tests::disks::{self, Image, taken, userdata};
 use tests::{BOOT_LIMIT, Guest, Random, eventually, image, keyless, text};
 use vmm::{Disk, Machine, process};
 
-/// Name of the container that writes what is counted.
+/// Name of the container that writes the counted records.
 const WRITER: &str = "writer";
 
 /// Script that writes one record after the other, each with its own fsync, and then prints the
-/// record's number. It continues where it stopped.
+/// record's number. A new run continues after the last record.
 const WRITE: &str = "n=$(wc -l </data/log 2>/dev/null || echo 0)
 while :; do
     n=$((n + 1))
@@ -41,7 +41,7 @@ pub const RECORDS: &str = "/containers/storage/volumes/kept/_data/log";
 /// Path of the records in the machine, as a shell expression.
 const LOG: &str = "$(podman volume inspect --format '{{.Mountpoint}}' kept)/log";
 
-/// Records as they arrive, and the last one that is known to be on the disk.
+/// Records so far, and the last one that is known to be on the disk.
 pub struct Writer {
     ssh: Child,
     last: Arc<AtomicU64>,
@@ -111,7 +111,7 @@ pub fn records(text: &str, least: u64) -> Result<()> {
     Ok(())
 }
 
-/// A disk over many power cuts, and what must survive them.
+/// A disk over many power cuts, and the data that must survive the cuts.
 struct Life {
     disk: Image,
     archives: Vec<PathBuf>,
@@ -125,7 +125,7 @@ struct Life {
 
 /// Files that the disk keeps in overlays: one of /etc, and one of core's.
 const KEPT: [&str; 2] = ["/etc/kept", "/home/core/kept"];
-/// User of boots that are cut: the cut may come while the home is handed over.
+/// User of boots that are cut: the cut may happen while the home is handed over.
 const OTHER_USER: &str = "b2p.user=ann:1501";
 
 impl Life {
@@ -153,7 +153,7 @@ impl Life {
         Ok(life)
     }
 
-    /// Returns a machine whose keys are only on the disk: a login proves that they are whole.
+    /// Returns a machine whose keys are only on the disk: a login proves that the keys are whole.
     fn machine(&self) -> Result<Machine> {
         let name = self.disk.file().parent().and_then(Path::file_name);
         let name = name.context("no name")?.to_string_lossy().into_owned();
@@ -211,7 +211,7 @@ impl Life {
         Ok(())
     }
 
-    /// Expects the files of [`KEPT`] as they were synced, and the home as core's.
+    /// Expects the synced content of the files of [`KEPT`], and the home as core's.
     fn check_kept(&self, guest: &Guest) -> Result<()> {
         if self.kept.is_empty() {
             return Ok(());
@@ -275,7 +275,7 @@ impl Life {
     }
 
     /// Cuts the power at the moment at which podman reports an image as loaded. Remains must not
-    /// prevent loading it again.
+    /// prevent a new load of the image.
     fn cut_load(&mut self, number: usize) -> Result<()> {
         let name = called(number);
         for again in [false, true] {

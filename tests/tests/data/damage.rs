@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Disks that are damaged, unreadable or unwritable: the machine comes up, reports it, and
-//! makes nothing worse.
+//! Disks that are damaged, unreadable or unwritable: the machine becomes ready, reports the fault,
+//! and causes no further damage.
 
 use super::{END, SOON, loud, missing, off, on};
 use anyhow::{Context, Result, ensure};
@@ -12,7 +12,7 @@ use tests::disks::{self, Image, MIB, tool};
 use tests::{Checks, Guest, Random, eventually};
 use vmm::Disk;
 
-/// Makes a disk of the machine's own format and damages it.
+/// Makes and damages a disk of the machine's own format.
 fn damaged(name: &str, damage: impl FnOnce(&Image, u64) -> Result<()>) -> Result<Image> {
     let dir = disks::dir(name)?;
     let disk = make::ours(&dir, name)?;
@@ -68,7 +68,7 @@ fn either(name: &str, disk: &Image) -> Result<()> {
     Ok(fs::remove_dir_all(dir)?)
 }
 
-/// Expects a file system that is clean, or marked for the next boot, which then can repair it.
+/// Expects a file system that is clean, or marked for a repair at the next boot.
 fn sound(disk: &Image) -> Result<()> {
     let ext = Ext::taken_out(disk)?;
     ext.mend()?;
@@ -77,7 +77,7 @@ fn sound(disk: &Image) -> Result<()> {
     Ok(())
 }
 
-/// The primary superblock alone is destroyed; a backup exists, but nobody asked to use it.
+/// The primary superblock alone is destroyed; a backup exists, but its use was not requested.
 #[test]
 fn superblock_lost() -> Result<()> {
     let disk = damaged("superblock", |disk, at| disk.write(at + 1024, &[0; 1024]))?;
@@ -183,13 +183,12 @@ fn unreadable() -> Result<()> {
     checks.finish(&guest)
 }
 
-/// One write fails while the disk is in use: the file system stops writing, and the machine goes
-/// on.
+/// One write to a disk in use fails: the file system stops writing, and the machine continues.
 #[test]
 fn unwritable() -> Result<()> {
     let dir = disks::dir("unwritable")?;
     let disk = make::ours(&dir, "disk")?;
-    // The target lies behind the backups of the superblock, in space that is not used yet.
+    // The target is behind the backups of the superblock, in space that is not used yet.
     let first = 2048 + 100 * MIB / 512;
     let text =
         format!("[inject-error]\nevent = \"write_aio\"\nerrno = \"5\"\nsector = \"{first}\"\n");
@@ -216,7 +215,7 @@ fn unwritable() -> Result<()> {
     checks.finish(&guest)
 }
 
-/// The disk disappears while it is in use.
+/// A disk in use disappears.
 #[test]
 fn pulled_out() -> Result<()> {
     let dir = disks::dir("pulled")?;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Power cuts that lose everything the disk had not been told to flush: every write of a first
-//! boot, from the format to containers that write, is logged, and a disk is built from the log for
-//! any moment of it.
+//! Power cuts that lose all unflushed data: every write of a first boot, from the format to
+//! containers that write, is logged, and a disk is built from the log for any moment of the boot.
 //!
 //! Each such disk is examined with tools of the host, and some are booted.
 
@@ -38,7 +37,7 @@ struct Story {
 enum State {
     /// The format request is intact, and nothing is lost: the next boot formats the disk.
     Asks,
-    /// A format was begun: the next boot repeats it.
+    /// A format was begun, which the next boot repeats.
     Half,
     /// The format is complete, except for its traces.
     Made,

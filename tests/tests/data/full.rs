@@ -12,7 +12,8 @@ use tests::{Checks, Guest, eventually, image};
 use vmm::Disk;
 
 /// Containers that take all blocks, all inodes, or all blocks and then those of root's with their log,
-/// and then whatever is given back: what each takes, its command, and true if it is paused.
+/// and then all space that is given back: the resource that each takes, its command, and true if the
+/// container is paused.
 const GREEDY: &[(&str, &str, bool)] = &[
     (
         "blocks",
@@ -152,7 +153,7 @@ fn containers(guest: &Guest, checks: &mut Checks) -> Result<()> {
     Ok(())
 }
 
-/// Expects that everything is taken but what is root's.
+/// Expects that everything but root's part is taken.
 fn taken(guest: &Guest) -> Result<()> {
     eventually(SOON, || {
         let said = guest.sh("stat -f -c '%a %f' /mnt/data; ls /mnt/data")?;

@@ -5,8 +5,8 @@ use anyhow::{Result, ensure};
 use tests::Guest;
 use vmm::Machine;
 
-/// Returns what `b2p.etc=` is in the boot of this number; in one of them docker's clients are led to the
-/// user's podman.
+/// Returns the value of `b2p.etc=` in the boot of this number; in one of them docker's clients are led
+/// to the user's podman.
 pub fn flag(number: usize) -> &'static str {
     match number {
         3 | 4 => "b2p.etc=all",
@@ -39,7 +39,7 @@ pub fn with_document(machine: Machine, number: usize) -> Machine {
     machine.fw_cfg("opt/com.coreos/config", document.as_bytes())
 }
 
-/// Checks that users of documents have their numbers and homes, in whatever order they are listed.
+/// Checks that users of documents have their numbers and homes, in any order of the list.
 fn others(guest: &Guest, number: usize) -> Result<()> {
     let Some((_, wanted)) = NUMBERS.iter().find(|(boot, _)| *boot == number) else {
         return Ok(());
@@ -59,7 +59,7 @@ fn others(guest: &Guest, number: usize) -> Result<()> {
     Ok(())
 }
 
-/// Checks that a document has put another user in core's place, who is a stranger to core's home.
+/// Checks that a document has put another user in core's place, whose home is not core's.
 fn replaced(guest: &Guest) -> Result<()> {
     let script =
         "id -un; id -u; sudo -n id -u; stat -c '%U %a' ~ $XDG_RUNTIME_DIR/podman/podman.sock
@@ -94,7 +94,7 @@ fn user(guest: &Guest, uid: u32) -> Result<()> {
     Ok(())
 }
 
-/// Checks what the boots before have written, and writes for those after.
+/// Checks the files of earlier boots, and writes files for later ones.
 pub fn kept(guest: &Guest, number: usize) -> Result<()> {
     if number > 1 {
         match number {
@@ -112,7 +112,7 @@ pub fn kept(guest: &Guest, number: usize) -> Result<()> {
         3 => write_to_etc(guest),
         4 => etc(guest),
         5 => {
-            // joe, of the document before, is nobody.
+            // joe, of the previous document, is no user.
             ensure!(!guest.ssh_alone("joe", "true")?.status.success());
             guest.sh("! id joe 2>/dev/null && test -d /home/joe")?;
             docker_is_the_users(guest)?;
@@ -127,7 +127,7 @@ fn write_as_people_do(guest: &Guest) -> Result<()> {
         "core",
         "mkdir -p .config/containers && umask 077 && echo mine >.config/note",
     )?;
-    // The file of the second is written, and nothing in it is changed.
+    // The file of the second is written without a change.
     let script = "cd /etc/containers && echo '# mine' >>registries.conf && rm nodocker && \
         cp -p policy.json /tmp && cat /tmp/policy.json >policy.json && echo lost >/etc/motd && \
         echo '# mine' >/etc/tmpfiles.d/mine.conf && \

@@ -11,8 +11,8 @@ use tests::disks::{self, MIB, taken, userdata};
 use tests::{BOOT_LIMIT, Checks, Guest, machine_of};
 use vmm::Disk;
 
-/// Boots the row with this name and examines the disk afterwards. The disk has grown since it was
-/// made: a file system on the disk itself follows, a foreign partition does not.
+/// Boots the row with this name and examines the disk afterwards. The disk has grown since its
+/// creation: a file system on the disk itself follows, a foreign partition does not.
 fn row(name: &str) -> Result<()> {
     let row = taken::ROWS.iter().find(|r| r.name == name);
     let row = row.context("no such row")?;
@@ -45,7 +45,7 @@ fn row(name: &str) -> Result<()> {
             .sh("df -k /var/lib/containers | awk 'END {print $2}'")?
             .parse()?;
         let grown = kib * 1024 > made;
-        // ext2 grows only while it is not mounted.
+        // ext2 grows only while unmounted.
         let follows = table.is_none() && row.fs != Fs::Ext2;
         ensure!(
             grown == follows,
@@ -165,7 +165,7 @@ fn beside_a_silent_disk(name: &str, dir: &Path, more: Option<&disks::Image>) -> 
         Some(disk) => machine.disk(Disk::raw(disk.file())).start()?,
         None => machine.start()?,
     };
-    // The firmware reads each disk. A byte a second is no answer to the kernel, which comes next.
+    // The firmware reads each disk. A byte a second is no answer to the kernel, which reads next.
     vm.wait_console("Linux version", BOOT_LIMIT)?;
     let mut limits = serde_json::json!({ "device": "disk0" });
     for limit in ["bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"] {

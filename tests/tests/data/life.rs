@@ -114,7 +114,8 @@ fn by_rsa(guest: &Guest, key: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes a volume and a container that wrote to it and stays, in root's store and in core's.
+/// Makes a volume, and a container that wrote to the volume and stays, in root's store and in
+/// core's.
 fn fill(guest: &Guest) -> Result<()> {
     let archive = fs::read(image::archive(guest.vm.dir())?)?;
     for user in ["root", "core"] {
@@ -288,7 +289,7 @@ fn status(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// A large, blank disk with large sectors is formatted if the flag permits it.
+/// A large, blank disk with large sectors is formatted if the flag permits the format.
 #[test]
 fn three_tib_of_nothing() -> Result<()> {
     let dir = disks::dir("blank")?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The data disk, from its first boot to its end. Each test has one disk, or a few, and boots
-//! machines with it one after the other.
+//! machines with these one after the other.
 //!
 //! | Module | |
 //! |---|---|
@@ -33,7 +33,7 @@ use vmm::process;
 /// Time limit of an orderly shutdown, beside another machine.
 const END: Duration = Duration::from_secs(240);
 
-/// Time limit of what follows an event in the machine.
+/// Time limit of a reaction to an event in the machine.
 const SOON: Duration = Duration::from_secs(180);
 
 /// Shuts the machine down as a user would.

@@ -60,7 +60,7 @@ fn says(guest: &Guest, words: &[&str]) -> Result<()> {
     })
 }
 
-/// Checks the flags of the disk's three mounts, and that they hold.
+/// Checks the flags of the disk's three mounts, and their effect.
 fn mount_flags(guest: &Guest) -> Result<()> {
     for (at, wanted) in [
         ("/mnt/data", "rw,nodev,noatime"),

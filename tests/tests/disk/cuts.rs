@@ -39,8 +39,8 @@ impl<'a> Story<'a> {
     }
 
     /// Expects that GRUB finds itself, its menu, and a complete version, at `count` random moments
-    /// and those around the switch; where it tries a new version, the previous one must be
-    /// complete, too. `each` receives some of the disks, and what GRUB will find.
+    /// and those around the switch; if GRUB tries a new version, the previous one must be complete,
+    /// too. `each` receives some of the disks, and the view of GRUB.
     pub fn look(
         self,
         count: usize,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A disk as GRUB will find it, read from the host.
+//! GRUB's view of a disk, read from the host.
 
 use super::out;
 use anyhow::{Context, Result, ensure};
@@ -8,7 +8,7 @@ use std::fs;
 use tests::disks::inspect::partitions;
 use tests::disks::{Image, tool};
 
-/// A disk as GRUB will find it.
+/// GRUB's view of a disk.
 pub struct Look<'a> {
     disk: &'a Image,
     first: BTreeMap<String, u64>,

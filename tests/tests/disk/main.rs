@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The disk of `make disk`, as people use it: it boots on BIOS and UEFI, grows, takes a new
-//! version, and returns to the old one if the new one fails. `make test` has made it.
+//! The disk of `make disk` in its usual uses: the disk boots on BIOS and UEFI, grows, takes a new
+//! version, and returns to the old one if the new one fails. `make test` has made the disk.
 
 mod cuts;
 mod look;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! New versions that do not come up, each in its own way: the previous version returns by itself.
+//! New versions that do not become ready, each in its own way: the previous version returns by
+//! itself.
 
 use super::look::Look;
 use super::{END, Image, larger, off, runs, shelf, up, with};
@@ -11,7 +12,7 @@ use tests::firmware::{BIOS_BOOT, UEFI_BOOT};
 use tests::{BOOT_LIMIT, Guest};
 use vmm::Disk;
 
-/// Upgrades to an invalid version, boots it until it gives up, and boots again.
+/// Upgrades to an invalid version, boots that version until it gives up, and boots again.
 fn falls_back(name: &str, version: &str, sign: &str) -> Result<()> {
     let dir = disks::dir(name)?;
     let (disk, shelf) = (larger(&dir, 2048)?, shelf(&dir, true)?);
@@ -31,7 +32,7 @@ fn falls_back(name: &str, version: &str, sign: &str) -> Result<()> {
     Ok(fs::remove_dir_all(dir)?)
 }
 
-/// Expects that the running slot reports that the other one did not come up.
+/// Expects that the running slot reports the failed boot of the other one.
 fn back(disk: &Image, shelf: &Path, name: &str, slot: &str, other: &str) -> Result<()> {
     let guest = Guest::start(&with(name, false, Disk::raw(disk.file()), shelf)?)?;
     up(&guest, BIOS_BOOT).and_then(|()| runs(&guest, &format!("{slot}:fallback")))?;

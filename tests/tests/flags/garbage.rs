@@ -47,8 +47,9 @@ fn garbage_of_2047_bytes() -> Result<()> {
     told_in_ascii(&vm.wait_ready(BOOT_LIMIT)?)
 }
 
-/// A longer command line kills the kernel before its first message: it copies `COMMAND_LINE_SIZE`
-/// bytes and then misses the terminator. Longer garbage therefore arrives by fw_cfg.
+/// A longer command line kills the kernel before its first message: the kernel copies
+/// `COMMAND_LINE_SIZE` bytes and then misses the terminator. Longer garbage therefore arrives by
+/// fw_cfg.
 #[test]
 fn garbage_of_4096_bytes_by_fw_cfg() -> Result<()> {
     let bytes = garbage(4096);

@@ -279,7 +279,7 @@ fn mistakes() -> Result<()> {
         ensure!(out.stdout == b"here\n", "{:?}", out.stdout);
         let said = String::from_utf8_lossy(&out.stderr).into_owned();
         ensure!(!said.contains("boot2podman:"), "{said}");
-        // A shell that reads commands from a pipe, as installers use it.
+        // A shell that reads commands from a pipe, as with installers.
         let out = guest.ssh_with("core", "exec bash -l", b"echo here\n")?;
         ensure!(out.stdout == b"here\n", "{:?}", out.stdout);
         Ok(())

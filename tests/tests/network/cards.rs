@@ -120,7 +120,7 @@ fn an_address_by_hand_is_one_cards() -> Result<()> {
     )?;
     client.shows("route", &["default via 192.0.2.2 dev eth1"], &["eth0"])?;
     holds(RESOLV, "nameserver 192.0.2.53\nnameserver 192.0.2.54\n")?;
-    // The kernel drops the routes of a link that goes down.
+    // The kernel drops the routes of a link that is set down.
     client.ip("link set eth1 down")?;
     client.shows("route", &[], &["default"])?;
     client.ip("link set eth1 up")?;
@@ -210,7 +210,7 @@ fn a_network_of_ipv6_alone() -> Result<()> {
     holds(RESOLV, &format!("nameserver {FIRST}\n"))
 }
 
-/// The kernel solicits routers when a link comes up; a service that starts later solicits by
+/// The kernel solicits routers when a link becomes up; a service that starts later solicits by
 /// itself.
 #[test]
 fn a_service_that_is_started_again() -> Result<()> {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The machine as a router: for what is not a card, and for no neighbour.
+//! The machine as a router: for interfaces that are no cards, and for no neighbour.
 
 use anyhow::{Result, ensure};
 use tests::lan::{self, Client};
 
-/// Settings of a card and of an interface that is none, in the order in which they are read.
+/// Settings of a card and of an interface that is none, in the order of reading.
 const SETTINGS: &str = "ipv6/conf/N/accept_ra ipv4/conf/N/rp_filter ipv4/conf/N/arp_ignore \
     ipv4/conf/N/send_redirects ipv4/conf/N/accept_redirects ipv6/conf/N/accept_redirects \
     ipv4/conf/N/accept_source_route";
@@ -14,7 +14,7 @@ fn start() -> Result<Client> {
     let mut client = Client::new()?;
     client.sh("echo 1 >/proc/sys/net/ipv4/ip_forward")?;
     client.sh("echo 1 >/proc/sys/net/ipv6/conf/all/forwarding")?;
-    // As the sysctls of PID 1 are, for interfaces to come.
+    // The same as the sysctls of PID 1, for new interfaces.
     client.sh("echo 0 >/proc/sys/net/ipv6/conf/default/accept_ra")?;
     for n in 0..2 {
         client.card(&format!("eth{n}"), &format!("192.0.{n}.1/24"))?;
@@ -32,7 +32,7 @@ fn start() -> Result<Client> {
     Ok(client)
 }
 
-/// Asks the kernel where a packet goes that arrives by `iif`; an error is one that is dropped.
+/// Asks the kernel for the route of a packet that arrives by `iif`; an error is a dropped packet.
 fn way(client: &Client, from: &str, to: &str, iif: &str) -> Result<String> {
     client.ip(&format!("route get {to} from {from} iif {iif}"))
 }

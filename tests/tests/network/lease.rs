@@ -91,10 +91,11 @@ fn renewed(client: &Client, server: &Server) -> Result<()> {
     client.shows("route", &["default via 192.0.2.2"], &["192.0.2.1 "])
 }
 
-/// The server then falls silent: it is asked at T1, every server at T2, and the lease ends.
+/// The server then falls silent. The client asks this server at T1 and every server at T2, and the
+/// lease ends.
 fn ends(client: &Client, server: &Server) -> Result<()> {
     server.now(|p| p.say = Say::Nothing);
-    // A renewal that came before is granted.
+    // An earlier renewal is granted.
     let first = server.until(|c| c.said == Say::Nothing)?;
     let second = server.next()?;
     ensure!(first.unicast && first.have == ADDR, "at T1: {first:?}");
@@ -184,7 +185,7 @@ fn a_server_that_is_silent_slow_or_contrary() -> Result<()> {
             .all(|c| c.name.as_deref() == Some("boot2podman")),
         "{calls:?}"
     );
-    // The server refuses what it offers, and is not asked endlessly.
+    // The server refuses its own offer, and is not asked endlessly.
     server.now(|p| p.say = Say::No);
     let calls = server.during(Duration::from_secs(6))?;
     ensure!(calls.iter().any(|c| c.kind == REQUEST), "{calls:?}");

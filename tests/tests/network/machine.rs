@@ -103,8 +103,8 @@ fn containers(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// Compares who may advertise itself as a router: on podman's bridges, with IPv6 and without, and
-/// on the containers' ends, nobody may.
+/// Expects that no host may advertise itself as a router on podman's bridges, with IPv6 and
+/// without, and on the containers' ends.
 fn routers(guest: &Guest) -> Result<()> {
     guest.podman(&["network", "create", "--ipv6", "lake"])?;
     let options = ["run", "--detach", "--name", "swan", "--network", "lake"];
@@ -199,10 +199,10 @@ fn overlapping(guest: &Guest) -> Result<()> {
         );
         Ok(())
     })?;
-    // The answers leave by the card, though the bridge's route comes first.
+    // The answers leave by the card, though the bridge's route takes precedence.
     eventually(SOON, banner)?;
     guest.sh("ip route get 10.88.2.3 | grep eth1")?;
-    // IPv6, and a route that lies within a bridge's network.
+    // IPv6, and a route within a bridge's network.
     guest.sh(
         "ip route add 10.89.0.128/25 dev eth1; ip address add fd00:88::1/64 dev podman0; \
          ip address add fd00:88::2/72 dev eth1",

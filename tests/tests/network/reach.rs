@@ -70,7 +70,7 @@ fn a_server_is_trusted_with_its_own_card() -> Result<()> {
     let mut client = Client::new()?;
     client.card("eth1", "192.0.2.1/24")?;
     client.card("eth2", "198.51.100.1/24")?;
-    // The second card has its lease first: what it may not have is taken back.
+    // The second card has its lease first: forbidden parts are then removed.
     let _rogue = rogue()?;
     client.start(&["dhcp", "any"])?;
     client.ready()?;
@@ -177,8 +177,8 @@ fn an_address_is_not_one_that_another_has() -> Result<()> {
     degraded("no address", false)
 }
 
-/// The only server grants a part of a bridge's network: the machine is reached at its address, and what it
-/// says to its containers goes to them.
+/// The only server grants a part of a bridge's network: the machine is reached at its address, and its
+/// packets to containers reach the containers.
 #[test]
 fn a_part_of_a_bridges_network_is_the_bridges() -> Result<()> {
     if !lan::inside("reach::a_part_of_a_bridges_network_is_the_bridges")? {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Routers of IPv6 that take what is not theirs, or advertise without end.
+//! Routers of IPv6 that take networks of others, or advertise without end.
 
 use std::net::Ipv6Addr;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Host of podman machine: Debian 13's own podman, QEMU, gvproxy and virtiofsd, in namespaces of their
-//! own. Nothing of it is installed on the host of the tests.
+//! own. None of these programs is installed on the host of the tests.
 
 use anyhow::{Context, Result, bail, ensure};
 use initramfs::fetch::BuildConfig;
@@ -20,7 +20,7 @@ use vmm::process;
 const LIMIT_SECONDS: u32 = 400;
 /// Console of the machine that was started last, as the host's users see the path.
 const CONSOLE: &str = "/tmp/console.log";
-/// Beginning of the ready line on it.
+/// Beginning of the ready line on the console.
 const READY: &str = "boot2podman: ready ";
 
 /// A person with an account on the host.
@@ -78,8 +78,8 @@ exec chroot "$tree" /usr/bin/env -i PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 /// while the machine waits its clock follows the host's (docs/measured/bench.md, "The clocks").
 pub const INSTRUCTION_CLOCK: &str = "/tmp/instruction-clock";
 
-/// QEMU for podman machine: it insists on KVM, which a host of tests may lack, and gives the machine no
-/// serial console. The file is [`INSTRUCTION_CLOCK`].
+/// QEMU for podman machine, which insists on KVM, which a host of tests may lack, and gives the machine
+/// no serial console. The file is [`INSTRUCTION_CLOCK`].
 const QEMU: &str = r#"#!/bin/bash
 args=()
 while [ $# -gt 0 ]; do
@@ -105,7 +105,7 @@ pub struct Said {
     pub err: String,
 }
 
-/// A host that runs; dropping it ends all its processes.
+/// A running host. Drop ends all its processes.
 pub struct Host {
     dir: PathBuf,
     child: Child,
@@ -167,7 +167,8 @@ impl Host {
         ))
     }
 
-    /// Runs a command as a user and returns its output; fails with all of it if the command does.
+    /// Runs a command as a user and returns its output; fails with the whole output if the command
+    /// does.
     pub fn run_as(&mut self, user: User, command: &[&str]) -> Result<String> {
         let said = self.succeed(user, command)?;
         Ok(said.out.trim_end().to_owned())
@@ -207,7 +208,8 @@ impl Host {
         })
     }
 
-    /// Runs a script of the shell, with its output in files: what it starts may outlive it.
+    /// Runs a script of the shell, with its output in files, because started programs may outlive
+    /// the script.
     fn run(&mut self, script: &str) -> Result<Said> {
         self.count += 1;
         let number = self.count;

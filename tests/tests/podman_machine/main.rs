@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Debian 13's own podman machine, which drives the disk of `make disk` in QEMU under TCG, and pulls it
-//! from a registry as `make oci` packs it.
+//! Debian 13's own podman machine, which drives the disk of `make disk` in QEMU under TCG, and pulls
+//! the disk from a registry in the form of `make oci`.
 
 mod clock;
 mod host;
@@ -11,8 +11,8 @@ use initramfs::paths;
 use std::fs;
 use tests::{Checks, image};
 
-/// Words of podman where a machine that has said that it is ready does not answer by ssh; podman then
-/// waits for half a second, and longer each time.
+/// Message of podman about a machine that has reported that it is ready and does not answer by ssh;
+/// podman then waits for half a second, and longer each time.
 const MISSED: &str = "SSH readiness check for machine failed";
 
 /// The disk and the artifact, in the host.
@@ -84,9 +84,10 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Starts the machine, and fails if podman had to try again after the machine had said that it is
-    /// ready, or says more than it should. The time after the ready line is that of the commands that
-    /// podman sends, and of the first start of podman in the machine; under TCG it depends on the host.
+    /// Starts the machine, and fails if podman had to try again after the machine's report that it is
+    /// ready, or prints unexpected lines. The time after the ready line is that of the commands that
+    /// podman sends, and of the first start of podman in the machine; under TCG this time depends on
+    /// the host.
     fn start(&mut self) -> Result<()> {
         let (said, after) = self.host.start(self.user, "m")?;
         let after = after.as_secs_f32();
@@ -104,7 +105,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Removes the machine, and fails if it leaves a file or a process.
+    /// Removes the machine, and fails if a file or a process is left.
     fn reset(&mut self) -> Result<()> {
         self.stop()?;
         self.run(&["podman", "machine", "reset", "-f"])?;
@@ -137,7 +138,8 @@ impl<'a> Machine<'a> {
         self.podman(connection, &load).map(drop)
     }
 
-    /// Runs a container with limits, and fails unless it reads them and `script` succeeds.
+    /// Runs a container with limits, and fails unless the container reads its limits and `script`
+    /// succeeds.
     fn limits_hold(&mut self, script: &str) -> Result<()> {
         let script = format!("{LIMITS}; {script}");
         let run = [
@@ -184,7 +186,7 @@ fn says(said: &str, want: &str) -> Result<()> {
     Ok(())
 }
 
-/// Limits of a container, as it reads them.
+/// Command that prints the limits of its container.
 const LIMITS: &str = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max";
 
 #[test]
@@ -338,7 +340,7 @@ fn machines_of_users_with_other_numbers() -> Result<()> {
     checks.done()
 }
 
-/// Starts a registry on the host and pushes the artifact to it.
+/// Starts a registry on the host and pushes the artifact to this registry.
 fn push(host: &mut Host) -> Result<()> {
     host.root(&format!("printf '{REGISTRY_CONFIG}' >/tmp/registry.yml"))?;
     host.root("docker-registry serve /tmp/registry.yml >/tmp/registry.log 2>&1 &")?;
@@ -349,8 +351,8 @@ fn push(host: &mut Host) -> Result<()> {
     Ok(())
 }
 
-/// Starts the machine, and fails unless it is that of the host's user: name and number, subordinate
-/// numbers, home, store, volume, limits.
+/// Starts the machine, and fails unless the machine is that of the host's user: name and number,
+/// subordinate numbers, home, store, volume, limits.
 fn is_users(m: &mut Machine<'_>, name: &str) -> Result<()> {
     let uid = m.user.uid;
     m.start()?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The first example of docs/guide/quadlets.md, as it is written there. The images of its names are made by
-//! hand, because tests cannot reach a registry.
+//! The first example of docs/guide/quadlets.md, unchanged. The images of its names are made by hand,
+//! because tests cannot reach a registry.
 
 use anyhow::{Context, Result, ensure};
 use std::fs;
@@ -9,7 +9,7 @@ use tests::{Guest, image};
 /// Heading of the example.
 const HEADING: &str = "## From nothing to curl";
 
-/// Images, by the names that the example has, with what the example needs of them: a database that is
+/// Images, by the names of the example, with the programs that the example needs: a database that is
 /// healthy a moment after its start, if it has its password and its volume, and a web server.
 const IMAGES: &[(&str, &str)] = &[
     (
@@ -33,7 +33,7 @@ fn example() -> Result<String> {
     Ok(block.to_owned())
 }
 
-/// Runs the example, and removes what it has made.
+/// Runs the example, and removes its quadlets, volume, network and secret.
 pub fn example_runs(guest: &Guest) -> Result<()> {
     for (name, lines) in IMAGES {
         let text = format!("FROM {}\n{lines}", image::NAME);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Kube files on the data disk: their pods run as services, and keep what they have written until the file
-//! changes. Compose projects without a provider are one degraded line.
+//! Kube files on the data disk: their pods run as services, and keep their data until the file changes.
+//! Compose projects without a provider are one degraded line.
 
 use anyhow::{Result, ensure};
 use tests::{Guest, eventually, image};
@@ -52,8 +52,8 @@ pub fn begin(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// A restart keeps what the container has written, unless the file has changed; a file that is gone is
-/// taken down.
+/// A restart keeps the data of the container, unless the file has changed; the pod of a removed file
+/// is taken down.
 pub fn by_hand(guest: &Guest) -> Result<()> {
     starts(guest, "k-site-box", &["one"])?;
     guest.sh("systemctl restart site")?;
@@ -75,7 +75,7 @@ pub fn by_hand(guest: &Guest) -> Result<()> {
     guest.sh("! systemctl is-active gone").map(drop)
 }
 
-/// Expects that the pod runs again, with what it had written.
+/// Expects that the pod runs again, with its data.
 pub fn run(guest: &Guest, boots: usize) -> Result<()> {
     starts(guest, "k-site-box", &vec!["two"; 1 + boots])?;
     eventually(LIMIT, || guest.sh("systemctl is-active site").map(drop))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Quadlets on the data disk: they run as services, in their order, again after each boot.
+//! Quadlets on the data disk, which run as services, in their order, again after each boot.
 
 use anyhow::{Result, ensure};
 use tests::{Guest, eventually, image};
@@ -62,7 +62,8 @@ pub fn begin(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// Reading the files has started nothing. A start pulls in what is needed, a stop ends what needs it.
+/// Reading the files has started nothing. A start also starts needed services, a stop also stops
+/// dependent ones.
 pub fn by_hand(guest: &Guest) -> Result<()> {
     guest.sh("! systemctl is-active web db vol-volume")?;
     guest.sh("systemctl start web.service core-own")?;
@@ -132,7 +133,7 @@ pub fn run(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// Expects that the end of the machine has stopped them before it stopped the other containers.
+/// Expects that the end of the machine has stopped the quadlets before the other containers.
 pub fn ended(guest: &Guest) -> Result<()> {
     let said = guest.vm.console();
     let line = said

@@ -141,7 +141,7 @@ pub fn start(guest: &Guest) -> Result<()> {
     let made = guest.sh("podman image inspect --format '{{.Config.Env}}' localhost/built:1")?;
     ensure!(made.contains("MADE=here"), "{made}");
     guest.sh("test -e /proc/$(systemctl show -P MainPID well) && systemctl status well | grep -q 'Active: active (running)'")?;
-    // What a container prints is in the log of its unit, and in podman's.
+    // The output of a container is in the log of its unit, and in podman's.
     let said = guest.sh("journalctl -u well -o cat --no-pager; podman logs systemd-well")?;
     ensure!(said.matches("to the log").count() == 2, "{said}");
     let said =
@@ -168,7 +168,8 @@ fn ends(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// A plain unit is reloaded, enabled and signalled; one that fails is given up, and one that needs it fails.
+/// A plain unit is reloaded, enabled and signalled; a failing unit is given up, and a unit that needs it
+/// fails.
 pub fn verbs(guest: &Guest) -> Result<()> {
     ends(guest)?;
     let main = guest.sh("systemctl show -P MainPID plain")?;
@@ -228,7 +229,7 @@ pub fn bound(guest: &Guest) -> Result<()> {
     guest.sh("systemctl restart grp-pod && systemctl is-active grp-pod member")?;
     let now = guest.sh("podman inspect --format '{{.Id}}' systemd-member")?;
     ensure!(now != id, "{now}");
-    // So does one that nobody waits for.
+    // A restart without a waiting client does the same.
     guest.sh("systemctl restart --no-block grp-pod")?;
     eventually(LIMIT, || {
         let later = guest.sh("podman inspect --format '{{.Id}}' systemd-member")?;

@@ -29,7 +29,8 @@ fn runs_with(guest: &Guest, id: &str) -> Result<()> {
     Ok(())
 }
 
-/// A newer image is taken by hand; one that does not start is rolled back, and the machine says so.
+/// A newer image is taken by hand; an image that does not start is rolled back, and the machine
+/// reports the rollback.
 pub fn updated_and_rolled_back(guest: &Guest) -> Result<()> {
     let first = build(guest, "ENV STATE=first")?;
     let text = format!(
@@ -49,7 +50,7 @@ pub fn updated_and_rolled_back(guest: &Guest) -> Result<()> {
     let said = guest.sh("podman auto-update --format '{{.Unit}} {{.Updated}}'")?;
     ensure!(said == "moving.service true", "{said}");
     runs_with(guest, &second)?;
-    // A unit that needs it has started again with it.
+    // A unit that needs the updated one has started again with it.
     eventually(LIMIT, || {
         let after = guest.sh(watch)?;
         ensure!(after != before, "{after}");
@@ -87,7 +88,7 @@ pub fn of_a_user(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// A service with a time does not start with the machine or when it is loaded, but at its time.
+/// A service with a time starts neither with the machine nor at its load, but at its time.
 pub fn at_times(guest: &Guest) -> Result<()> {
     let text = "exec /bin/sh -c 'date +%H:%M >>/run/night'\nat daily\n";
     let to = "mkdir -p /var/lib/boot2podman/services && cat >/var/lib/boot2podman/services/night && b2p load night";
@@ -131,7 +132,7 @@ pub fn made_up(guest: &Guest) -> Result<()> {
         .map(drop)
 }
 
-/// The flag's time comes: a newer image is taken without a command.
+/// At the time of the flag, a newer image is taken without a command.
 pub fn at_its_time(guest: &Guest) -> Result<()> {
     let text = format!(
         "[Container]\nImage={IMAGE}\nContainerName=q-moving\nAutoUpdate=local\n\
@@ -151,7 +152,8 @@ pub fn at_its_time(guest: &Guest) -> Result<()> {
     guest.sh(remove).map(drop)
 }
 
-/// A registry has a newer image, which is pulled; what the registry has lost rolls nothing back.
+/// A registry has a newer image, which is pulled; an image that the registry has lost causes no
+/// rollback.
 pub fn from_a_registry(guest: &Guest, registry: &Plain) -> Result<()> {
     let at = format!("{HOST}:{}", registry.port);
     let name = format!("{at}/far:1");

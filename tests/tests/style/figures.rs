@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::files_of_kind;
 
-/// Folders of PID 1 and the libraries that it is linked with.
+/// Folders of PID 1 and its libraries.
 const PID1: &[&str] = &["init", "config", "control", "services", "sys"];
 
 /// Number of lines with code in front of the tests of a file.

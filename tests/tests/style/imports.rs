@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Imports within each crate lead from one module to the next and never back; in `b2p`, the
-//! helpers never import from the client, and what both share imports from neither.
+//! Imports within each crate lead from one module to the next and never back; in `b2p`, the helpers
+//! never import from the client, and shared modules import from neither.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,11 +13,11 @@ use crate::files_of_kind;
 /// Path of a module in its crate; the crate itself is empty.
 type Module = Vec<String>;
 
-/// For each module, the modules that it imports from and their importers below it. Parents and their children are left out:
-/// a module may import from its parent, whose `mod` line declares it.
+/// For each module, the modules that it imports from and their importers among its descendants. Parents and their
+/// children are left out: a module may import from its parent, whose `mod` line declares it.
 type Imports = BTreeMap<Module, BTreeMap<Module, String>>;
 
-/// Directories of a crate, with those that they must not import from.
+/// Directories of a crate, each with those that it must not import from.
 const FORBIDDEN: &[(&str, &str, &[&str])] = &[
     ("b2p", "helpers", &["client"]),
     ("b2p", "common", &["client", "helpers"]),

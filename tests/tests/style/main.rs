@@ -18,7 +18,7 @@ const MAX_FUNCTION_LINES: usize = 40;
 /// Maximum for functions that are a table: at least half of their lines end with a comma, as the rows of a match, the
 /// fields of a literal and the elements of a list do.
 const MAX_TABLE_LINES: usize = 50;
-/// Maximum for functions below `mod tests`: they are scenarios and tables.
+/// Maximum for functions below `mod tests`, which are scenarios and tables.
 const MAX_TEST_LINES: usize = 60;
 
 /// Openings of a paragraph that hide its subject: pronouns and function words.
@@ -39,7 +39,8 @@ fn every_file_follows_the_style() -> Result<()> {
         let name = path.strip_prefix(&root)?.to_string_lossy().into_owned();
         let text = fs::read_to_string(&path).with_context(|| format!("read {name}"))?;
         files += 1;
-        // The functions of tests are scenarios and tables, as long as what they show.
+        // The functions of tests are scenarios and tables, whose length depends on the tested
+        // behaviour.
         let is_test = name.contains("/tests/") || name.ends_with("tests.rs");
         let mut found = faults_of(&text);
         if !is_test {
@@ -119,7 +120,7 @@ fn begins_with(text: &str, opening: &str) -> bool {
 }
 
 /// Returns the functions of more than [`MAX_FUNCTION_LINES`], [`MAX_TABLE_LINES`] or, below `mod tests`, [`MAX_TEST_LINES`].
-/// rustfmt(1) puts the closing brace below the `fn` that it belongs to.
+/// rustfmt(1) puts the closing brace below its `fn`.
 fn long_functions(text: &str) -> Vec<(usize, String)> {
     let lines: Vec<&str> = text.lines().collect();
     let tests = lines.iter().position(|line| *line == "mod tests {");

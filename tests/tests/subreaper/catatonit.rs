@@ -72,7 +72,7 @@ fn signals_are_handed_on_but_those_of_job_control() -> Result<()> {
     Ok(())
 }
 
-/// podman ignores most signals before it executes its pause process.
+/// podman ignores most signals before the execution of its pause process.
 #[test]
 fn a_pause_ends_at_sigterm_or_sigint_only() -> Result<()> {
     for (end, ignored) in [
@@ -92,7 +92,7 @@ fn a_pause_ends_at_sigterm_or_sigint_only() -> Result<()> {
             };
         }
         let mut live = Live::spawn(&mut command)?;
-        // Its signals are blocked before it changes the directory.
+        // The signals of the process are blocked before the change of the directory.
         eventually(LIMIT, || {
             let dir = std::fs::read_link(format!("/proc/{}/cwd", live.0.id()))?;
             ensure!(dir.as_os_str() == "/", "{}", dir.display());
@@ -146,7 +146,7 @@ fn a_pause_as_pid_1_reaps_and_starts_nothing() -> Result<()> {
     Ok(())
 }
 
-/// A descriptor that is for the command is closed when the command closes it.
+/// A descriptor for the command is closed when the command closes it.
 #[test]
 fn descriptors_are_the_command_s_alone() -> Result<()> {
     let inner = "for i in $(seq 200); do held=$(ls /proc/$PPID/fd | tr '\\n' ' '); \

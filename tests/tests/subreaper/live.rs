@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The program as a command, and the processes below it.
+//! The program as a command, and its descendants.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -18,7 +18,8 @@ pub const BOTH: [&str; 2] = ["tini", "dumb-init"];
 pub const PODMANS: [&str; 2] = ["catatonit", "podman-init"];
 
 /// Shell script that makes five orphans of its parent, each of which outlives its own parent by a
-/// moment, and prints the state of its parent's children when they have ended and are reaped: its own.
+/// moment, and prints the state of its parent's children when the orphans have ended and are reaped:
+/// its own.
 pub const ORPHANS: &str = "for i in 1 2 3 4 5; do (sleep 0.1 &); done
     for i in $(seq 300); do
         [ $(ps -o pid= --ppid $PPID | wc -l) = 1 ] && break; sleep 0.1
@@ -124,8 +125,8 @@ impl Drop for Live {
     }
 }
 
-/// Shell script that prints its pid, then the name of each signal that it receives. It waits
-/// without a fork: a shell that is stopped in the middle of a vfork(2) does not look stopped.
+/// Shell script that prints its pid, then the name of each signal that it receives. The script
+/// waits without a fork: a shell that is stopped in the middle of a vfork(2) does not look stopped.
 pub const TELLS: &str = "s='HUP INT QUIT TERM USR1 USR2 CONT WINCH TSTP TTIN TTOU'
     (trap '' $s; exec sleep 100) &
     for n in $s; do trap \"echo $n\" $n; done

@@ -208,7 +208,7 @@ fn orphans_are_reaped() -> Result<()> {
     Ok(())
 }
 
-/// tini passes on the signal mask that it found, dumb-init starts with no signal blocked.
+/// tini passes on its inherited signal mask, dumb-init starts the command with no signal blocked.
 #[test]
 fn the_command_s_signals_are_in_order() -> Result<()> {
     for (name, blocked) in [("tini", true), ("dumb-init", false)] {
@@ -257,7 +257,7 @@ fn it_goes_with_its_parent() -> Result<()> {
     let tini = called("tini")?.get_program().to_owned();
     let up = paths::out().join(format!("subreaper/up.{}", std::process::id()));
     let mut parent = Command::new("sh");
-    // The parent ends once the command runs, and so has tini's request to end with it.
+    // The parent ends once the command runs; tini has then requested to end with its parent.
     parent.args([
         "-c",
         "\"$0\" -s -p SIGTERM -- sh -c 'echo $$; echo >\"$0\"; exec sleep 60' \"$1\" &
@@ -276,10 +276,10 @@ fn it_goes_with_its_parent() -> Result<()> {
     Ok(())
 }
 
-/// dumb-init ends, together with its command, what is left of its session.
+/// dumb-init ends, together with its command, the rest of its session.
 #[test]
 fn what_is_left_of_a_session_is_ended() -> Result<()> {
-    // The command ends once what is left of it has set its trap.
+    // The command ends once its remaining child has set its trap.
     let script = "trap 'up=1' USR1
         sh -c 'trap \"echo TERM; exit\" TERM; echo $$; kill -USR1 $PPID; while :; do sleep 0.02; done' &
         until [ \"$up\" ]; do sleep 0.02; done";
