@@ -2,7 +2,7 @@
 //! `create`: a machine appears whole, under its name, or not at all.
 
 use super::creation::Creation;
-use super::{create_options, dirs, lifecycle};
+use super::{create_options, dirs, lifecycle, set};
 use crate::compat;
 use crate::driver::{self, Program, SSH};
 use crate::fault::{Fault, PRE_CREATE};
@@ -14,6 +14,7 @@ use crate::store::{Dirs, Machine, draft, field, files, quadlet, template};
 use crate::tool;
 use anyhow::Result;
 use clap::ArgMatches;
+use clap::parser::ValueSource;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -65,6 +66,9 @@ fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
     dirs.create()?;
     draft::sweep(&dirs)?;
     let machine = Machine::at(&dirs, name);
+    if matches.value_source("disk") != Some(ValueSource::DefaultValue) {
+        set::warn_of_size(&machine, config.disk_bytes);
+    }
     let creation = Creation::begin(&dirs, &machine)?;
     let limit = Duration::from_secs(*matches.get_one("timeout").unwrap_or(&600));
     let made = import(&creation, &source, config).and_then(|(config, cache)| {

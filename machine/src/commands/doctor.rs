@@ -5,13 +5,12 @@ use super::{dirs, inspect_text, json_flag};
 use crate::driver::{DRIVERS, Driver, Program, SSH};
 use crate::finding::Finding;
 use crate::store::image_source::Source;
-use crate::store::{Dirs, Machine};
+use crate::store::{Dirs, Machine, space};
 use crate::text::tabwriter;
 use crate::text::template::{Missing, Template};
 use crate::{compat, fault::Fault, tool};
 use anyhow::Result;
 use clap::{Arg, ArgMatches, Command};
-use nix::sys::statvfs::statvfs;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::PathBuf;
@@ -101,16 +100,8 @@ fn image() -> Finding {
     }
 }
 
-/// Widens a number of statvfs(3), whose types differ between systems.
-fn wide(number: impl Into<u64>) -> u64 {
-    number.into()
-}
-
 fn storage(dirs: &Dirs) -> Finding {
-    let place = dirs.storage.ancestors().find(|dir| dir.exists());
-    let free = place
-        .and_then(|dir| statvfs(dir).ok())
-        .map(|stat| wide(stat.blocks_available()).saturating_mul(wide(stat.fragment_size())));
+    let free = space::free(&dirs.storage);
     let text = format!(
         "{}: {} GiB free",
         dirs.storage.display(),

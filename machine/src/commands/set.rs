@@ -8,7 +8,7 @@ use crate::fault::Fault;
 use crate::keeper::control;
 use crate::state::State;
 use crate::store::config::MachineConfig;
-use crate::store::{Dirs, Machine, field, share};
+use crate::store::{Dirs, Machine, field, share, space};
 use anyhow::{Context, Result, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::json;
@@ -139,6 +139,14 @@ fn disk(config: &mut MachineConfig, text: &str) -> Result<()> {
     Ok(())
 }
 
+/// Warns of a disk that may outgrow its host's.
+pub fn warn_of_size(machine: &Machine, bytes: u64) {
+    let dir = machine.dir.parent().unwrap_or(&machine.dir);
+    if let Some(note) = space::note(dir, bytes) {
+        eprintln!("({}) {note}", machine.name);
+    }
+}
+
 /// Returns the parser of `resize`.
 pub fn resize_command() -> Command {
     Command::new("resize")
@@ -181,6 +189,9 @@ pub fn change(
         && let Some(problem) = share::problem(&new.flags)
     {
         return Err(Fault::new(format!("Error: flag: {problem}")).into());
+    }
+    if new.disk_bytes != old.disk_bytes {
+        warn_of_size(machine, new.disk_bytes);
     }
     match state {
         _ if new == old => Ok(()),

@@ -2,10 +2,12 @@
 //! Files by URL.
 
 use super::hash::sha256;
+use super::space;
 use crate::fault::{Fault, PRE_CREATE};
 use anyhow::{Context, Result};
-use std::fs::File;
-use std::io::{self, IsTerminal, Read};
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -42,7 +44,7 @@ pub fn fetch(url: &str, to: &Path) -> Result<()> {
 }
 
 /// Returns the command that writes a URL to its standard output.
-fn curl(url: &str, limits: &Limits) -> Command {
+fn curl(limits: &Limits) -> Command {
     let mut curl = Command::new("curl");
     curl.args(["--fail", "--location", "--show-error"]);
     curl.args(["--connect-timeout", "30", "--speed-limit", "1"]);
@@ -53,7 +55,7 @@ fn curl(url: &str, limits: &Limits) -> Command {
         true => ("--progress-bar", Stdio::inherit()),
         false => ("--silent", Stdio::piped()),
     };
-    curl.args([progress, "--", url]);
+    curl.arg(progress);
     curl.stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(errors);
@@ -61,16 +63,26 @@ fn curl(url: &str, limits: &Limits) -> Command {
 }
 
 fn fetch_within(url: &str, to: &Path, limits: &Limits) -> Result<()> {
-    let mut child = curl(url, limits)
+    let head = to.with_extension("head");
+    let mut child = curl(limits)
+        .args([OsStr::new("--dump-header"), head.as_os_str()])
+        .args(["--", url])
         .spawn()
         .context("curl, which fetches images")?;
     let from = child.stdout.take().context("no output")?;
     let mut file = File::create(to).with_context(|| to.display().to_string())?;
-    let copied = io::copy(&mut from.take(limits.bytes + 1), &mut file);
-    if !matches!(copied, Ok(len) if len <= limits.bytes) {
+    let mut from = BufReader::new(from.take(limits.bytes + 1));
+    let room = begun(&mut from, &head, to);
+    let copied = match &room {
+        Ok(()) => io::copy(&mut from, &mut file),
+        Err(_) => Ok(0),
+    };
+    if room.is_err() || !matches!(copied, Ok(len) if len <= limits.bytes) {
         child.kill()?;
     }
+    let _ = fs::remove_file(&head);
     let output = child.wait_with_output()?;
+    room?;
     let copied = copied.with_context(|| format!("write {}", to.display()))?;
     let said = String::from_utf8_lossy(&output.stderr);
     let why = match (copied > limits.bytes, output.status.success(), said.trim()) {
@@ -81,6 +93,26 @@ fn fetch_within(url: &str, to: &Path, limits: &Limits) -> Result<()> {
     };
     let text = format!("Error: cannot fetch {}: {why}", without_user(url));
     Err(Fault::with_status(text, PRE_CREATE).into())
+}
+
+/// Waits for the first byte, and refuses a file that the disk has no room for. The server's last head, behind its
+/// redirections, tells the length if it knows it.
+fn begun(from: &mut impl BufRead, head: &Path, to: &Path) -> Result<(), Fault> {
+    // An error shows in the copy.
+    let _ = from.fill_buf();
+    let heads = fs::read_to_string(head).unwrap_or_default();
+    let dir = to.parent().unwrap_or(to);
+    space::check("the image", dir, content_length(&heads))
+}
+
+/// Returns the last length in the heads of answers; 0 where none is told.
+fn content_length(heads: &str) -> u64 {
+    let fields = heads.lines().rev().filter_map(|line| line.split_once(':'));
+    let mut lengths = fields.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    lengths
+        .next()
+        .and_then(|(_, length)| length.trim().parse().ok())
+        .unwrap_or(0)
 }
 
 /// Returns a URL for people, without a name and password before its host (RFC 3986, 3.2.1).
@@ -135,6 +167,22 @@ mod tests {
         );
         let error = fetched(b"");
         assert!(error.contains("(28)"), "{error}");
+    }
+
+    #[test]
+    fn a_server_tells_lengths() {
+        for (heads, expected) in [
+            (
+                "HTTP/1.1 302 Found\r\nContent-Length: 5\r\n\r\nHTTP/2 200\r\ncontent-length: 70\r\n\r\n",
+                70,
+            ),
+            ("Content-Length: 9\r\nAccept-ranges: bytes\r\n", 9),
+            ("HTTP/1.1 200 OK\r\n\r\n", 0),
+            ("content-length: x", 0),
+            ("", 0),
+        ] {
+            assert_eq!(content_length(heads), expected, "{heads}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::files::{replace, sync_dir};
 use super::hash::sha256;
 use super::image_source::{FILES, Source};
 use super::media;
+use super::space;
 use crate::fault::{Fault, PRE_CREATE};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
@@ -107,6 +108,8 @@ fn fill(draft: &Path, source: &Source) -> Result<String> {
     match source {
         Source::Dir(dir) => {
             announced = fs::read_to_string(dir.join(SUMS)).ok();
+            let sizes = FILES.map(|name| fs::metadata(dir.join(name)).map_or(0, |meta| meta.len()));
+            space::check("the image", draft, sizes.iter().sum())?;
             for name in FILES {
                 copy(&dir.join(name), &draft.join(name))?;
             }

@@ -4,6 +4,7 @@
 use super::image_source::FILES;
 use super::iso;
 use super::logfile::append;
+use super::space;
 use crate::tool;
 use anyhow::{Context, Result, bail, ensure};
 use disk::bytes::SizedFile;
@@ -66,8 +67,11 @@ pub fn check_qcow2(disk: &Path) -> Result<()> {
 }
 
 fn of_disc(disc: &mut File, to: &Path) -> Result<()> {
-    for name in FILES {
-        let extent = iso::find(disc, &format!("{DIR}/{name}"))?;
+    let extents = FILES.map(|name| iso::find(disc, &format!("{DIR}/{name}")));
+    let known = extents.iter().flatten();
+    space::check("the image", to, known.map(|extent| extent.len).sum())?;
+    for (name, extent) in FILES.into_iter().zip(extents) {
+        let extent = extent?;
         disc.seek(SeekFrom::Start(extent.offset))?;
         let mut out = append(&to.join(name))?;
         let len = io::copy(&mut disc.take(extent.len), &mut out)?;

@@ -25,6 +25,7 @@ pub mod quadlet;
 pub mod record;
 pub mod saved;
 pub mod share;
+pub mod space;
 pub mod standing;
 pub mod template;
 pub mod watch;

@@ -2,11 +2,12 @@
 //! Cache of templates, one per image and hardware: each is a machine that has booted and stands still.
 
 use super::config::MachineConfig;
-use super::{Dirs, Machine, files};
+use super::{Dirs, Machine, files, space};
 use crate::fault::{Fault, PRE_CREATE};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Begin of the name of a template in the cache.
@@ -80,6 +81,12 @@ pub fn commit(dirs: &Dirs, draft: &Path, dir: &Path) -> Result<()> {
 /// Gives a machine whose files are made in `draft` a copy of the template, from which it continues.
 pub fn copy(dir: &Path, draft: &Path) -> Result<()> {
     let (from, disk) = (dir.join(DISK), draft.join(DISK));
+    let blocks = fs::metadata(&from).map_or(0, |meta| meta.blocks());
+    space::check(
+        "the copy of the template",
+        draft,
+        blocks.saturating_mul(512),
+    )?;
     let copied = fs::copy(&from, &disk).and_then(|_| fs::File::open(&disk)?.sync_all());
     copied.with_context(|| format!("copy {} to {}", from.display(), disk.display()))?;
     super::dirs::make_private(&draft.join("state"))?;

@@ -207,33 +207,46 @@ fn a_full_disk_leaves_nothing() {
     // A mount that ends with its namespace, for users as well (user_namespaces(7)).
     let script = "mount -t tmpfs -o size=1m none \"$1\" && shift && \"$@\"; status=$?; \
                   find \"$HOME\" -type f ! -name lock; exit $status";
-    let mut command = Command::new("unshare");
-    command.args([
-        "--user",
-        "--map-root-user",
-        "--mount",
-        "sh",
-        "-c",
-        script,
-        "sh",
-    ]);
-    command
-        .arg(&small)
-        .arg(env!("CARGO_BIN_EXE_podman-machine"));
-    command.args(["create", "--no-start", "--image", "image", "new"]);
-    command
-        .current_dir(dir)
-        .env("HOME", &small)
-        .env("XDG_RUNTIME_DIR", dir);
-    for name in ["XDG_DATA_HOME", "MACHINE_STORAGE_PATH"] {
-        command.env_remove(name);
+    let port = server(|_| {
+        let head = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".to_owned();
+        head + &"x".repeat(4 << 20)
+    });
+    let (sum, local) = ("0".repeat(64), format!("http://127.0.0.1:{port}"));
+    let file = format!("file://{}/big.iso#{sum}", dir.display());
+    fs::write(dir.join("big.iso"), vec![3; 2 << 20]).unwrap();
+    for (from, status, words) in [
+        ("image", 3, "the image needs 2 MiB, and "),
+        (&file, 3, "the image needs 2 MiB, and "),
+        // Without a length beforehand.
+        (
+            &format!("{local}/x.iso#{sum}"),
+            1,
+            "No space left on device",
+        ),
+    ] {
+        let mut command = Command::new("unshare");
+        command.args([
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "sh",
+            "-c",
+            script,
+            "sh",
+        ]);
+        command
+            .arg(&small)
+            .arg(env!("CARGO_BIN_EXE_podman-machine"))
+            .args(["create", "--no-start", "--image", from, "new"])
+            .current_dir(dir)
+            .env("HOME", &small)
+            .env("XDG_RUNTIME_DIR", dir);
+        for name in ["XDG_DATA_HOME", "MACHINE_STORAGE_PATH"] {
+            command.env_remove(name);
+        }
+        let end = end(&mut command);
+        assert_eq!(end.status, Some(status), "{from}: {}", end.errors);
+        assert!(end.errors.contains(words), "{from}: {}", end.errors);
+        assert!(!end.out.contains(".local"), "{from}: {}", end.out);
     }
-    let end = end(&mut command);
-    assert_eq!(end.status, Some(1), "{}", end.errors);
-    assert!(
-        end.errors.contains("No space left on device"),
-        "{}",
-        end.errors
-    );
-    assert!(!end.out.contains(".local"), "{}", end.out);
 }
