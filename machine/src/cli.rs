@@ -4,8 +4,8 @@
 use crate::commands::dirs;
 use crate::commands::{
     autostart, connect, copy, create, create_options, doctor, events, import, lifecycle, list,
-    logs, misc, ports, prune, reach, remove, set, shares, show, snapshot, ssh_config, suspend,
-    transfer, upgrade, wait,
+    logs, misc, ports, protect, prune, reach, remove, set, shares, show, snapshot, ssh_config,
+    suspend, transfer, trim, upgrade, wait,
 };
 use crate::compat;
 use crate::fault::{FAILURE, Fault};
@@ -49,6 +49,7 @@ const COMMANDS: &[Entry] = &[
     Entry { name: "os", command: upgrade::os_command, run: upgrade::os },
     Entry { name: "pause", command: suspend::pause_command, run: suspend::pause },
     Entry { name: "ports", command: ports::command, run: ports::run },
+    Entry { name: "protect", command: protect::command, run: protect::run },
     Entry { name: "provision", command: misc::provision_command, run: misc::provision },
     Entry { name: "prune", command: prune::command, run: prune::run },
     Entry { name: "regenerate-certs", command: misc::certs_command, run: misc::certs },
@@ -69,6 +70,8 @@ const COMMANDS: &[Entry] = &[
     Entry { name: "status", command: wait::status_command, run: wait::status },
     Entry { name: "stop", command: lifecycle::stop_command, run: lifecycle::stop },
     Entry { name: "suspend", command: suspend::suspend_command, run: suspend::suspend },
+    Entry { name: "trim", command: trim::command, run: trim::run },
+    Entry { name: "unprotect", command: protect::unprotect_command, run: protect::unprotect },
     Entry { name: "upgrade", command: upgrade::command, run: upgrade::run },
     Entry { name: "url", command: reach::url_command, run: reach::url },
     Entry { name: "version", command: misc::version_command, run: misc::version },

@@ -66,6 +66,7 @@ pub fn clone(matches: &ArgMatches) -> Result<ExitCode> {
     renamed(&mut config, new);
     config.created = crate::keeper::now();
     config.last_up = None;
+    config.protected = false;
     let copy = Machine::at(&dirs, new);
     let snapshots = snapshot::names(&machine)?;
     create::publish(&dirs, &copy, |draft| {

@@ -4,7 +4,7 @@
 use super::creation::Creation;
 use super::{create_options, dirs, lifecycle, set};
 use crate::compat;
-use crate::driver::{self, Program, SSH};
+use crate::driver::{self, Driver, Program, SSH};
 use crate::fault::{Fault, PRE_CREATE};
 use crate::store::config::MachineConfig;
 use crate::store::dirs::remove_all;
@@ -61,14 +61,11 @@ fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
         Some(text) => Source::parse(text)?,
         None => Source::default_place()?,
     };
-    let needed = driver::named(&config.driver)?.programs().iter().chain(SSH);
-    needed.copied().try_for_each(check_program)?;
+    check_programs(driver::named(&config.driver)?)?;
     dirs.create()?;
     draft::sweep(&dirs)?;
     let machine = Machine::at(&dirs, name);
-    if matches.value_source("disk") != Some(ValueSource::DefaultValue) {
-        set::warn_of_size(&machine, config.disk_bytes);
-    }
+    warn_of_size(matches, &machine, &config);
     let creation = Creation::begin(&dirs, &machine)?;
     let limit = Duration::from_secs(*matches.get_one("timeout").unwrap_or(&600));
     let made = import(&creation, &source, config).and_then(|(config, cache)| {
@@ -91,6 +88,13 @@ fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
     made?;
     print_next_step(name);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Warns of a disk that may outgrow its host's, where its size was asked for.
+fn warn_of_size(matches: &ArgMatches, machine: &Machine, config: &MachineConfig) {
+    if matches.value_source("disk") != Some(ValueSource::DefaultValue) {
+        set::warn_of_size(machine, config.disk_bytes);
+    }
 }
 
 /// Prints the command that shows how a client connects to the machine.
@@ -177,7 +181,7 @@ fn make(
         return Ok(());
     };
     let mut spawn = || creation.spawn_keeper(&lock);
-    let started = lifecycle::start_held(dirs, machine, limit, &mut spawn);
+    let started = lifecycle::start_held(dirs, machine, limit, &mut spawn, &mut |_| {});
     if started.is_err() {
         creation.undo()?;
         eprintln!("({}) the machine is removed again", machine.name);
@@ -220,6 +224,11 @@ pub fn check_name(dirs: &Dirs, name: &str) -> Result<()> {
         }
         None => Ok(()),
     }
+}
+
+fn check_programs(driver: &dyn Driver) -> Result<()> {
+    let needed = driver.programs().iter().chain(SSH);
+    needed.copied().try_for_each(check_program)
 }
 
 fn check_program(program: Program) -> Result<()> {

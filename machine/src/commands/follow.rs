@@ -32,6 +32,17 @@ pub enum Outcome {
     Timeout,
 }
 
+/// Moment until which progress is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    /// The guest has written its ready line, or more.
+    Ready,
+    /// The API has answered.
+    Up,
+    /// QEMU has ended.
+    End,
+}
+
 /// Starts a keeper; returns the stream of its progress.
 pub fn spawn_keeper(
     dirs: &Dirs,
@@ -77,7 +88,12 @@ pub fn follow(
     deadline: Option<Instant>,
     see: &mut dyn FnMut(&Value),
 ) -> Result<Outcome> {
-    read(stream, deadline, true, see)
+    read(stream, deadline, Until::Up, see)
+}
+
+/// Reads progress until the machine is ready or has ended, or until the deadline.
+pub fn follow_ready(stream: UnixStream, deadline: Option<Instant>) -> Result<Outcome> {
+    read(stream, deadline, Until::Ready, &mut |_| {})
 }
 
 /// Waits until the keeper has the machine, or has given up; no longer than `limit`.
@@ -98,13 +114,13 @@ pub fn follow_end(
     deadline: Option<Instant>,
     see: &mut dyn FnMut(&Value),
 ) -> Result<Outcome> {
-    read(stream, deadline, false, see)
+    read(stream, deadline, Until::End, see)
 }
 
 fn read(
     stream: UnixStream,
     deadline: Option<Instant>,
-    up: bool,
+    until: Until,
     see: &mut dyn FnMut(&Value),
 ) -> Result<Outcome> {
     let mut lines = BufReader::new(stream);
@@ -126,7 +142,7 @@ fn read(
         }
         let value: Value = serde_json::from_str(&line).context("the keeper's progress")?;
         see(&value);
-        if let Some(outcome) = outcome(&value, up) {
+        if let Some(outcome) = outcome(&value, until) {
             if matches!(outcome, Outcome::Ended { .. }) {
                 // The keeper tells its end while it holds its lock; what it started with is closed
                 // after that.
@@ -139,7 +155,7 @@ fn read(
 }
 
 /// Returns the outcome that a line of progress means, if any.
-fn outcome(value: &Value, up: bool) -> Option<Outcome> {
+fn outcome(value: &Value, until: Until) -> Option<Outcome> {
     if let Some(why) = value["ended"].as_str() {
         let clean = value["clean"] == true;
         return Some(Outcome::Ended {
@@ -147,8 +163,11 @@ fn outcome(value: &Value, up: bool) -> Option<Outcome> {
             clean,
         });
     }
-    if !up {
+    if until == Until::End {
         return None;
+    }
+    if until == Until::Ready && value["ready"].is_string() {
+        return Some(Outcome::Up);
     }
     if let Some(text) = value["trouble"].as_str() {
         return Some(Outcome::Trouble(text.to_owned()));
@@ -161,11 +180,11 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    fn outcome_of(text: &str, up: bool) -> Outcome {
+    fn outcome_of(text: &str, until: Until) -> Outcome {
         let (ours, mut theirs) = UnixStream::pair().expect("socketpair");
         theirs.write_all(text.as_bytes()).expect("written");
         drop(theirs);
-        read(ours, None, up, &mut |_| {}).expect("read")
+        read(ours, None, until, &mut |_| {}).expect("read")
     }
 
     #[test]
@@ -174,33 +193,43 @@ mod tests {
             why: "x".into(),
             clean: true,
         };
-        for (text, up, expected) in [
+        for (text, until, expected) in [
             (
                 "{\"phase\":\"Starting\"}\n{\"phase\":\"Running\"}\n",
-                true,
+                Until::Up,
                 Outcome::Up,
             ),
-            ("{\"phase\":\"Running\"}\n", false, Outcome::Gone),
-            ("{\"phase\":\"Paused\"}\n", true, Outcome::Gone),
+            ("{\"phase\":\"Running\"}\n", Until::End, Outcome::Gone),
+            ("{\"phase\":\"Paused\"}\n", Until::Up, Outcome::Gone),
             (
                 "{\"phase\":\"Paused\"}\n{\"trouble\":\"full\"}\n",
-                true,
+                Until::Up,
                 Outcome::Trouble("full".into()),
             ),
             (
                 "{\"trouble\":\"no\"}\n",
-                true,
+                Until::Up,
                 Outcome::Trouble("no".into()),
             ),
             (
                 "{\"trouble\":\"no\"}\n{\"ended\":\"x\",\"clean\":true}\n",
-                false,
+                Until::End,
                 ended.clone(),
             ),
-            ("{\"ended\":\"x\",\"clean\":true}\n", true, ended),
-            ("", true, Outcome::Gone),
+            ("{\"ended\":\"x\",\"clean\":true}\n", Until::Up, ended),
+            (
+                "{\"ready\":\"boot2podman: ready\"}\n",
+                Until::Ready,
+                Outcome::Up,
+            ),
+            (
+                "{\"ready\":\"boot2podman: ready\"}\n",
+                Until::Up,
+                Outcome::Gone,
+            ),
+            ("", Until::Up, Outcome::Gone),
         ] {
-            assert_eq!(outcome_of(text, up), expected, "{text}");
+            assert_eq!(outcome_of(text, until), expected, "{text}");
         }
     }
 
@@ -209,7 +238,7 @@ mod tests {
         let (ours, _theirs) = UnixStream::pair().expect("socketpair");
         let soon = Some(Instant::now() + Duration::from_millis(20));
         assert_eq!(
-            read(ours, soon, true, &mut |_| {}).expect("read"),
+            read(ours, soon, Until::Up, &mut |_| {}).expect("read"),
             Outcome::Timeout
         );
     }

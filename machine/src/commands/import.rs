@@ -143,6 +143,7 @@ fn leave_out(config: &mut MachineConfig) -> Vec<String> {
     (config.ssh_port, config.ssh_port_fixed) = (0, false);
     // The image that a failed upgrade on the other host would restore.
     config.previous = None;
+    config.protected = false;
     for (key, _) in std::mem::take(&mut config.other) {
         lines.push(format!(
             "Left out: the setting {key:?}, which this version does not know"

@@ -48,6 +48,7 @@ pub fn object(config: &MachineConfig, target: &Target, state: State, storage: &s
         "ConfigDir": {"Path": target.dir},
         "Rootful": true,
         "Image": config.image,
+        "Protected": config.protected,
         "Flags": config.flags.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>(),
     })
 }

@@ -2,6 +2,7 @@
 //! `start`, `stop`, `restart`, `kill`.
 
 use super::follow::{self, Outcome};
+use super::start_times::{self, StartTimes};
 use super::{all_flag, chosen, dirs, for_each, is_on, many_names, state};
 use crate::compat;
 use crate::fault::Fault;
@@ -19,6 +20,8 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+/// Seconds that a start has by default.
+pub const START_SECONDS: u64 = 600;
 /// Largest time limit in seconds.
 pub const MOST_SECONDS: u64 = crate::keeper::MOST_STOP_SECONDS;
 /// Time that a keeper has to hear that its machine is killed.
@@ -41,6 +44,12 @@ pub fn start_command() -> Command {
                 .help("Print errors and degraded lines alone"),
         )
         .arg(cold())
+        .arg(
+            Arg::new("time")
+                .long("time")
+                .action(ArgAction::SetTrue)
+                .help("Print where the time of the start went, with the machine's own chart"),
+        )
         .arg(start_timeout())
 }
 
@@ -76,9 +85,26 @@ pub fn start(matches: &ArgMatches) -> Result<ExitCode> {
             if cold {
                 drop_saved(machine)?;
             }
-            start_one(&dirs, machine, limit)
+            match matches.get_flag("time") {
+                true => start_timed(&dirs, machine, limit),
+                false => start_one(&dirs, machine, limit),
+            }
         },
     )
+}
+
+/// Starts a machine, and prints where the time went.
+fn start_timed(dirs: &Dirs, machine: &Machine, limit: Duration) -> Result<()> {
+    let mut times = StartTimes::begin();
+    let mut see = |event: &Value| times.see(event);
+    start_seen(dirs, machine, limit, &crate::keeper::go_back, &mut see)?;
+    // Beside those of other machines that start.
+    print!(
+        "{}{}",
+        times.text(&machine.name),
+        start_times::of_guest(machine)?
+    );
+    Ok(())
 }
 
 /// Starts a machine, with the image before an upgrade that was interrupted.
@@ -99,14 +125,23 @@ pub fn start_with(
     limit: Duration,
     prepare: &dyn Fn(&Machine) -> Result<()>,
 ) -> Result<()> {
+    start_seen(dirs, machine, limit, prepare, &mut |_| {})
+}
+
+fn start_seen(
+    dirs: &Dirs,
+    machine: &Machine,
+    limit: Duration,
+    prepare: &dyn Fn(&Machine) -> Result<()>,
+    see: &mut dyn FnMut(&Value),
+) -> Result<()> {
     dirs.create()?;
     let lock = machine.lock("start")?;
     if state(dirs, machine)? == State::Stopped {
         prepare(machine)?;
     }
-    start_held(dirs, machine, limit, &mut || {
-        follow::spawn_keeper(dirs, machine, Purpose::Start, Some(&lock))
-    })
+    let mut spawn = || follow::spawn_keeper(dirs, machine, Purpose::Start, Some(&lock));
+    start_held(dirs, machine, limit, &mut spawn, see)
 }
 
 /// Starts a machine whose lock this process holds; `spawn` starts its keeper.
@@ -115,6 +150,7 @@ pub fn start_held(
     machine: &Machine,
     limit: Duration,
     spawn: &mut dyn FnMut() -> Result<UnixStream>,
+    see: &mut dyn FnMut(&Value),
 ) -> Result<()> {
     let name = &machine.name;
     let stream = match state(dirs, machine)? {
@@ -135,6 +171,7 @@ pub fn start_held(
     };
     println!("Starting \"{name}\"...");
     let mut show = |value: &Value| {
+        see(value);
         if let Some(line) = value["degraded"].as_str() {
             eprintln!("({name}) degraded {line}");
         }

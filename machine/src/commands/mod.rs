@@ -21,6 +21,7 @@ pub mod logs;
 pub mod ls_text;
 pub mod misc;
 pub mod ports;
+pub mod protect;
 pub mod prune;
 pub mod reach;
 pub mod remove;
@@ -30,8 +31,10 @@ pub mod shares;
 pub mod show;
 pub mod snapshot;
 pub mod ssh_config;
+pub mod start_times;
 pub mod suspend;
 pub mod transfer;
+pub mod trim;
 pub mod upgrade;
 pub mod wait;
 

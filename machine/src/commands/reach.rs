@@ -3,22 +3,23 @@
 
 use super::env_text::ssh_url;
 use super::show::target;
-use super::{dirs, machine, machines, many_names, not_running, one_name, state};
+use super::{dirs, lifecycle, machine, machines, many_names, not_running, one_name, state};
 use crate::compat::USERNAME;
 use crate::fault::Fault;
 use crate::keeper::tunnel::host_alias;
 use crate::state::State;
-use crate::store::{Machine, field, share};
+use crate::store::{Dirs, Machine, field, share};
 use anyhow::{Context, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::{Command as Process, ExitCode};
+use std::time::Duration;
 
 /// Returns the argument of a command that passes its words on to ssh(1).
 fn words(help: &'static str) -> Arg {
     Arg::new("words")
-        .value_name("[NAME] [COMMAND...]")
+        .value_name("[--start] [NAME] [COMMAND...]")
         .action(ArgAction::Append)
         .num_args(0..)
         .value_parser(clap::value_parser!(OsString))
@@ -31,7 +32,9 @@ fn words(help: &'static str) -> Arg {
 pub fn ssh_command() -> Command {
     Command::new("ssh")
         .about("Log in to a machine, or run a command in it")
-        .arg(words("Machine, options of ssh(1), and a command"))
+        .arg(words(
+            "Machine, options of ssh(1), and a command; --start starts a machine that is off",
+        ))
 }
 
 /// Runs `ssh`: this process becomes ssh, so that its exit status is that of the command.
@@ -43,7 +46,9 @@ pub fn ssh(matches: &ArgMatches) -> Result<ExitCode> {
 pub fn shell_command() -> Command {
     Command::new("shell")
         .about("Log in to a machine, or run a command in it, in this directory if it is shared")
-        .arg(words("Machine, and a command"))
+        .arg(words(
+            "Machine, and a command; --start starts a machine that is off",
+        ))
 }
 
 /// Runs `shell`.
@@ -96,6 +101,35 @@ fn login(words: &mut Vec<OsString>) -> Vec<OsString> {
     vec!["-l".into(), user]
 }
 
+/// Option that starts a machine that does not run.
+const START: &str = "--start";
+
+/// Takes [`START`] from the words before the machine.
+fn start_flag(words: &mut Vec<OsString>) -> bool {
+    let is_first = words.first().is_some_and(|word| word == START);
+    if is_first {
+        words.remove(0);
+    }
+    is_first
+}
+
+/// Refuses a machine that does not run, or starts one that is off: without a word on standard output, which is that of
+/// the command.
+fn make_running(dirs: &Dirs, machine: &Machine, starts: bool) -> Result<()> {
+    let now = state(dirs, machine)?;
+    if starts && matches!(now, State::Stopped | State::Saved) {
+        crate::out::be_quiet();
+        let limit = Duration::from_secs(lifecycle::START_SECONDS);
+        return lifecycle::start_one(dirs, machine, limit);
+    }
+    if now == State::Running {
+        return Ok(());
+    }
+    let name = &machine.name;
+    let text = format!("Error: Cannot run SSH command: Host \"{name}\" is not running");
+    Err(Fault::new(text).into())
+}
+
 /// Becomes ssh, with the arguments that `arguments` makes of those behind the machine's name.
 fn become_ssh(
     matches: &ArgMatches,
@@ -108,7 +142,9 @@ fn become_ssh(
         .flatten()
         .cloned()
         .collect();
+    let mut starts = start_flag(&mut words);
     let mut login = login(&mut words);
+    starts |= start_flag(&mut words);
     let name = (!words.is_empty()).then(|| words.remove(0));
     let mut name = name.map(|name| name.to_string_lossy().into_owned());
     // No name of a machine has an `@`.
@@ -123,10 +159,7 @@ fn become_ssh(
     }
     let machine = super::named(&dirs, name.as_deref())?;
     let name = machine.name.as_str();
-    if state(&dirs, &machine)? != State::Running {
-        let text = format!("Error: Cannot run SSH command: Host \"{name}\" is not running");
-        return Err(Fault::new(text).into());
-    }
+    make_running(&dirs, &machine, starts)?;
     let mut ssh = Process::new("ssh");
     ssh.arg("-F")
         .arg(machine.file("ssh_config"))

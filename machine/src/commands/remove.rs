@@ -2,7 +2,7 @@
 //! `rm`.
 
 use super::lifecycle::kill_one;
-use super::{autostart, dirs, text_of};
+use super::{autostart, dirs, protect, text_of};
 use crate::clients::{self, Places};
 use crate::fault::Fault;
 use crate::store::dirs::remove_all;
@@ -98,6 +98,7 @@ pub fn confirmed() -> Result<bool> {
 /// files is cut short.
 pub fn remove(dirs: &Dirs, machine: &Machine) -> Result<()> {
     let _lock = machine.lock("rm")?;
+    protect::check(machine)?;
     remove_held(dirs, machine)
 }
 

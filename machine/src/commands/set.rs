@@ -200,11 +200,9 @@ pub fn change(
             machine.name
         ))
         .into()),
+        State::Saved if is_same_hardware(&old, &new) => machine.save(&new),
         State::Saved => {
-            eprintln!(
-                "Machine \"{}\" is saved: memory that does not fit its settings is given up by `start --cold` alone",
-                machine.name
-            );
+            warn_of_memory(machine);
             machine.save(&new)
         }
         State::Stopped => {
@@ -215,6 +213,23 @@ pub fn change(
         }
         _ => configure_running(machine, &new),
     }
+}
+
+fn warn_of_memory(machine: &Machine) {
+    eprintln!(
+        "Machine \"{}\" is saved: memory that does not fit its settings is given up by `start --cold` alone",
+        machine.name
+    );
+}
+
+/// Returns true if a saved memory cannot see the difference of two configurations.
+fn is_same_hardware(old: &MachineConfig, new: &MachineConfig) -> bool {
+    let protected = old.protected;
+    let new = MachineConfig {
+        protected,
+        ..new.clone()
+    };
+    new == *old
 }
 
 /// Sends a configuration to the keeper of a machine.

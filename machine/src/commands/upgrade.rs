@@ -30,6 +30,12 @@ pub fn command() -> Command {
                 .value_name("DIR|ISO|QCOW2|URL#SHA256")
                 .help("Kernel and initrd, by default those of this build"),
         )
+        .arg(
+            Arg::new("dry-run")
+                .long("dry-run")
+                .action(ArgAction::SetTrue)
+                .help("Verify the image, and print which machines it is for; none is changed"),
+        )
         .arg(timeout())
 }
 
@@ -41,7 +47,8 @@ fn timeout() -> Arg {
 
 /// Runs `upgrade`.
 pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
-    upgrade_all(matches, matches.get_one::<String>("image"))
+    let image = matches.get_one::<String>("image");
+    upgrade_all(matches, image, matches.get_flag("dry-run"))
 }
 
 /// Returns the parser of `os`, podman machine's name for an upgrade.
@@ -76,13 +83,13 @@ pub fn os_command() -> Command {
 /// Runs `os`.
 pub fn os(matches: &ArgMatches) -> Result<ExitCode> {
     match matches.subcommand() {
-        Some(("apply", own)) => upgrade_all(own, own.get_one::<String>("image")),
-        Some((_, own)) => upgrade_all(own, None),
+        Some(("apply", own)) => upgrade_all(own, own.get_one::<String>("image"), false),
+        Some((_, own)) => upgrade_all(own, None, false),
         None => Ok(ExitCode::FAILURE),
     }
 }
 
-fn upgrade_all(matches: &ArgMatches, image: Option<&String>) -> Result<ExitCode> {
+fn upgrade_all(matches: &ArgMatches, image: Option<&String>, dry_run: bool) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
     let machines = machines(&dirs, matches)?;
     let limit = Duration::from_secs(*matches.get_one("timeout").unwrap_or(&600));
@@ -95,7 +102,23 @@ fn upgrade_all(matches: &ArgMatches, image: Option<&String>) -> Result<ExitCode>
     // `prune` leaves both images until one of them is the machine's.
     let _cache = hold_cache(&dirs)?;
     let image = Image::import(&dirs.cache(), &source)?.id;
+    if dry_run {
+        return for_each(&machines, |machine| foretell(machine, &image));
+    }
     for_each(&machines, |machine| upgrade(&dirs, machine, &image, limit))
+}
+
+/// Prints what an upgrade would do.
+fn foretell(machine: &Machine, image: &str) -> Result<()> {
+    let (name, config) = (&machine.name, machine.config()?);
+    match config.image == image && config.previous.is_none() {
+        true => println!("Machine \"{name}\" has this image already."),
+        false => println!(
+            "Machine \"{name}\" would get {image} in place of {}.",
+            config.image
+        ),
+    }
+    Ok(())
 }
 
 /// Upgrades a machine. The image that it has stays in the cache, so that the way back needs no network.

@@ -35,15 +35,15 @@ pub fn status(matches: &ArgMatches) -> Result<ExitCode> {
 /// Returns the parser of `wait`.
 pub fn wait_command() -> Command {
     Command::new("wait")
-        .about("Wait until a machine's podman API has answered, or until it is off")
+        .about("Wait until a machine's podman API has answered, it is ready, or it is off")
         .arg(one_name())
         .args([
             Arg::new("for")
                 .long("for")
                 .value_name("WHAT")
-                .value_parser(["api", "stopped"])
+                .value_parser(["api", "ready", "stopped"])
                 .default_value("api")
-                .help("What to wait for"),
+                .help("The podman API has answered, the machine has written its ready line, or it is off"),
             Arg::new("timeout")
                 .short('t')
                 .long("timeout")
@@ -57,9 +57,8 @@ pub fn wait_command() -> Command {
 pub fn wait(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
     let machine = machine(&dirs, matches)?;
-    let off = matches
-        .get_one::<String>("for")
-        .is_some_and(|what| what == "stopped");
+    let what = matches.get_one::<String>("for").map_or("", String::as_str);
+    let (off, ready) = (what == "stopped", what == "ready");
     let limit = matches
         .get_one("timeout")
         .map(|&seconds| Duration::from_secs(seconds));
@@ -77,9 +76,10 @@ pub fn wait(matches: &ArgMatches) -> Result<ExitCode> {
         let Some(stream) = keeper(&machine, &json!({"do": "follow"}))? else {
             continue;
         };
-        let outcome = match off {
-            true => follow::follow_end(stream, deadline, &mut |_| {})?,
-            false => follow::follow(stream, deadline, &mut |_| {})?,
+        let outcome = match (off, ready) {
+            (true, _) => follow::follow_end(stream, deadline, &mut |_| {})?,
+            (_, true) => follow::follow_ready(stream, deadline)?,
+            _ => follow::follow(stream, deadline, &mut |_| {})?,
         };
         let text = match (off, &outcome) {
             (false, Outcome::Up) => return Ok(ExitCode::SUCCESS),

@@ -79,6 +79,13 @@ impl Keeper {
         );
         known.extend(
             self.record
+                .ready_line
+                .iter()
+                .filter(|_| self.record.ready)
+                .map(|line| json!({"ready": line})),
+        );
+        known.extend(
+            self.record
                 .trouble
                 .iter()
                 .map(|text| json!({"trouble": text})),

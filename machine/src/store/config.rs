@@ -54,6 +54,9 @@ pub struct MachineConfig {
     /// Labels, `key=value`, which `ls --filter label=` finds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
+    /// True if `rm` and `reset` leave the machine.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub protected: bool,
     /// Address of the host on which published ports without an address listen.
     #[serde(default = "loopback")]
     pub publish_on: String,
@@ -93,6 +96,14 @@ fn is_yes(value: &bool) -> bool {
     *value
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_no(value: &bool) -> bool {
+    !*value
+}
+
 fn loopback() -> String {
     "127.0.0.1".to_owned()
 }
@@ -119,6 +130,7 @@ impl MachineConfig {
             flags: Vec::new(),
             proxy_env: true,
             labels: Vec::new(),
+            protected: false,
             publish_on: loopback(),
             shares: Vec::new(),
             ports: Vec::new(),

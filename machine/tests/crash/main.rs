@@ -3,6 +3,7 @@
 //! is left behind. `make test` kills at some calls, `make test-all` at each.
 
 mod adoption;
+mod commands;
 mod cost;
 mod docker;
 mod guest;

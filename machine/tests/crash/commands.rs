@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Commands of a machine from its creation to its end, with the small guest.
+
+use crate::host::{CREATE, Host};
+use crate::is;
+use anyhow::{Result, ensure};
+use std::fs;
+
+#[test]
+fn a_machine_that_is_protected_stays() -> Result<()> {
+    let host = Host::new()?;
+    host.create()?;
+    host.ok("protect box")?;
+    let shown = host.ok("inspect --format {{.Protected}} box")?;
+    ensure!(shown == "true", "{shown}");
+    for line in ["rm -y box", "rm -f box", "reset -f"] {
+        let error = host.fails(line)?;
+        ensure!(
+            error
+                .lines()
+                .last()
+                .is_some_and(|line| line.contains("unprotect box")),
+            "{line}: {error}"
+        );
+        is(&host, "Stopped")?;
+    }
+    // A copy is another machine.
+    host.ok("clone box copy")?;
+    host.ok("rm -f copy")?;
+    // A machine that runs is changed by its keeper.
+    host.ok("start box")?;
+    host.ok("unprotect box")?;
+    host.removes()
+}
+
+#[test]
+fn a_machine_starts_when_it_is_asked_for() -> Result<()> {
+    let host = Host::new()?;
+    host.create()?;
+    let error = host.fails("ssh box -- id")?;
+    ensure!(error.contains("is not running"), "{error}");
+    // Nothing but the output of the command.
+    for line in [
+        "ssh --start box -- id",
+        "ssh --start --username core box -- id",
+        "shell --start box -- id",
+    ] {
+        let said = host.ok(line)?;
+        ensure!(said == "in the guest", "{line}: {said}");
+        is(&host, "Running")?;
+        host.ok("wait --for ready box")?;
+        let trimmed = host.ok("trim box")?;
+        ensure!(
+            trimmed.starts_with("The disk of \"box\" takes "),
+            "{trimmed}"
+        );
+        host.ok("kill box")?;
+    }
+    let error = host.fails("trim box")?;
+    ensure!(error == "Host is not running", "{error}");
+    let error = host.fails("wait --for ready box")?;
+    ensure!(error == "Host is not running", "{error}");
+    let started = host.ok("start --time box")?;
+    let moments = [
+        "QEMU runs",
+        "machine is ready",
+        "podman API answers",
+        "in the guest",
+    ];
+    let found = moments.map(|what| started.find(what));
+    ensure!(
+        found.iter().all(Option::is_some) && found.is_sorted(),
+        "{started}"
+    );
+    host.removes()
+}
+
+#[test]
+fn an_upgrade_is_foretold() -> Result<()> {
+    let host = Host::new()?;
+    host.ok(CREATE)?;
+    let config = fs::read(host.file("config.json"))?;
+    let said = host.ok("upgrade --dry-run --image other box")?;
+    ensure!(said.contains("Machine \"box\" would get sha256-"), "{said}");
+    let said = host.ok("upgrade --dry-run --image usual box")?;
+    ensure!(said.contains("has this image already"), "{said}");
+    ensure!(fs::read(host.file("config.json"))? == config);
+    is(&host, "Stopped")
+}
