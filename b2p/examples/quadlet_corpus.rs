@@ -153,7 +153,8 @@ fn compare(corpus: &Path, case: &str, needs: &[String], generator: &[String]) ->
     outcome
 }
 
-/// Returns whether a unit runs, or why not; without a unit, the generator has refused the quadlet.
+/// Returns the outcome of a unit: the unit runs, or the reason why not; without a unit, the
+/// generator has refused the quadlet.
 fn verdict(subject: Option<&Subject>) -> String {
     let Some(subject) = subject else {
         return "refused".to_owned();

@@ -10,7 +10,7 @@ pub struct Applet {
     pub name: &'static str,
     /// Other spellings of the name.
     pub aliases: &'static [&'static str],
-    /// Kind, which selects the log target and whether help lists the applet.
+    /// Kind, which selects the log target and the applets that help lists.
     pub kind: Kind,
     /// Synopsis of the arguments.
     pub arguments: &'static str,

@@ -2,9 +2,9 @@
 //! `make bench`: this system and its peers in QEMU on the instruction clock, with the same kernel,
 //! packages, devices and data disk. docs/measured/bench.md describes the set-up and the figures.
 //!
-//! [`peers`], the table of the compared systems, is the file to read first. [`image`] makes their initrds, [`disk`] the
-//! data disk, [`boot`] boots one once, [`reading`] parses its console. [`pid1`] measures PID 1 alone, [`quadlet`] the
-//! start of a quadlet. [`figures`] are the columns; [`report`], [`svg`] and [`guard`] are the output.
+//! [`peers`], the table of the compared systems, is the module to read first. [`image`] makes their initrds, [`disk`]
+//! the data disk, [`boot`] boots one once, [`reading`] parses its console. [`pid1`] measures PID 1 alone, [`quadlet`]
+//! the start of a quadlet. [`figures`] are the columns; [`report`], [`svg`] and [`guard`] are the output.
 
 pub mod boot;
 pub mod disk;

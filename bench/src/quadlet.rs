@@ -28,7 +28,7 @@ const MARK: &str = "bench: in the container";
 const PID1: &str = "Run /init as init process";
 /// File of the quadlet in the peer.
 const FILE: &str = "root/etc/containers/systemd/bench.container";
-/// Name of the file on the data disk, where this system looks for quadlets.
+/// Name of the file on the data disk, the place of quadlets of this system.
 const ON_DISK: &str = "/boot2podman/quadlet/bench.container";
 
 /// Machine that is measured.

@@ -2,12 +2,12 @@
 //! Kernel flags in, one typed configuration out.
 //!
 //! [`Sources::parse`] takes the kernel command line, QEMU's fw_cfg entries, the OEM strings of
-//! SMBIOS and the configuration on the data disk as raw bytes. It returns a [`Config`] and a list
-//! of [`Diagnostic`]s. The crate is pure and total: no system calls, no panics, and a result for
-//! every input. An invalid flag is reported and leaves its setting at the default, because the
-//! machine must boot with any input.
+//! SMBIOS and the configuration on the data disk as raw bytes. The function returns a [`Config`]
+//! and a list of [`Diagnostic`]s. The crate is pure and total: no system calls, no panics, and a
+//! result for every input. An invalid flag is reported and leaves its setting at the default,
+//! because the machine must boot with any input.
 //!
-//! [`FLAGS`] is the file to read first: the table of every flag with the function that applies it.
+//! [`FLAGS`] is the item to read first: the table of every flag with the function that applies it.
 //! `reader` loops over the table; `cmdline` splits a command line as the kernel does; `values`,
 //! `net`, `share`, `swap`, `rsyslog` and `sshkey` parse values; `compat` has the flags of Tiny
 //! Core.

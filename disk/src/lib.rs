@@ -5,7 +5,7 @@
 //! decisions and writes as data, and no bytes on a disk cause a panic. `b2p data` carries the
 //! decisions out.
 //!
-//! [`choose`], which decides, is the file to read first. [`format`](mod@format) has the table of
+//! [`choose`], which decides, is the module to read first. [`format`](mod@format) has the table of
 //! the states that a disk passes through during a format, with the result of a power failure in
 //! each. [`probe`] knows the signatures that are never overwritten.
 

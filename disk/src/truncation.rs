@@ -33,8 +33,7 @@ pub struct Table {
     pub is_readable: bool,
 }
 
-/// Finds out whether the content of a device with logical sectors of `sector` bytes is longer than
-/// the device.
+/// Finds content of a device with logical sectors of `sector` bytes that is longer than the device.
 ///
 /// # Errors
 /// The device cannot be read.

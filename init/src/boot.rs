@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The boot, in the order in which it happens. Read this file first.
+//! The boot, in its order. This file is the first to read.
 //!
 //! A phase that fails is logged as degraded with its reason, and the next phase runs. If no userland is
 //! found, PID 1 starts a rescue shell; the later phases and the services do not run. [`crate::startup`]
@@ -34,7 +34,7 @@ pub struct Phase {
     pub when: fn(&Config) -> bool,
     /// Work of the phase.
     pub run: fn(&mut SystemState) -> Result<()>,
-    /// Purpose of the phase: what holds after it.
+    /// Purpose of the phase: a sentence that holds after the phase.
     pub why: &'static str,
 }
 
@@ -78,7 +78,7 @@ pub const MACHINE_PHASES: &[Phase] = &[
 fn prepare_sessions(state: &mut SystemState) -> Result<()> {
     session::link_docker_socket(&state.config, None);
     let user = user::make(&state.config);
-    // Users who log in have an environment in any case.
+    // Users that log in have an environment in any case.
     let outcomes = [user, session::write_environment(&state.config)];
     Error::join(outcomes.into_iter().filter_map(Result::err).collect())
 }

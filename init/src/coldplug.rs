@@ -16,8 +16,8 @@ use sys::{config_sources, syscall};
 
 use crate::{module_prefetch, mounts};
 
-/// Time between two looks at the processor's idle time, which has to grow by
-/// [`IDLE_ENOUGH`] meanwhile.
+/// Time between two reads of the processor's idle time, which has to grow by [`IDLE_ENOUGH`]
+/// meanwhile.
 const POLL_PAUSE: Duration = Duration::from_millis(250);
 /// Number of looks after which the drivers are loaded however busy the processor is.
 const MAX_POLLS: u32 = 40;

@@ -127,7 +127,7 @@ impl EventSources {
         }
     }
 
-    /// Binds the control channel. Without it, signals still request a shutdown.
+    /// Binds the control channel. Without the channel, signals still request a shutdown.
     ///
     /// # Errors
     /// The socket cannot be bound.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The network interface that the configuration asks for, and whether there is one.
+//! Check for the network interface that the configuration requests.
 
 use std::path::Path;
 

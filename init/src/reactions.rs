@@ -25,11 +25,11 @@ use Trigger::*;
 pub struct Reaction {
     /// Events that the reaction belongs to.
     pub on: Trigger,
-    /// Decides whether the reaction runs now, later or never.
+    /// Decides if the reaction runs now, later or never.
     pub when: fn(&Context<'_>, &Event) -> When,
     /// Work of the reaction.
     pub run: fn(&mut Context<'_>, &Event),
-    /// Purpose of the reaction: what holds after it.
+    /// Purpose of the reaction: a sentence that holds after the reaction.
     pub why: &'static str,
 }
 
@@ -79,7 +79,7 @@ pub enum When {
     /// The reaction runs.
     Now,
     /// The event is kept, and the condition is checked again whenever the services have settled.
-    /// A newer event of the same reaction replaces it.
+    /// A newer event of the same reaction replaces the kept one.
     Later,
     /// The event needs no reaction.
     Never,

@@ -71,7 +71,7 @@ const NAMES_IN_USE: &[&str] = &[
 /// PID 1 started with the userland as its root.
 static IN_CONTAINER: AtomicBool = AtomicBool::new(false);
 
-/// Finds out whether PID 1 started in a container. Called once, before [`assemble`].
+/// Finds out if PID 1 started in a container. Called once, before [`assemble`].
 pub fn detect_container() {
     IN_CONTAINER.store(has_userland(), Ordering::Relaxed);
 }
@@ -135,7 +135,7 @@ pub fn load_button_modules(verify: &mut bool) -> Result<()> {
     Error::join(errors)
 }
 
-/// Assembles the root and switches to it.
+/// Assembles the root and switches to the new root.
 ///
 /// # Errors
 /// A step fails. After the failure of a step before the switch, the root is still the rootfs.

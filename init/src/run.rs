@@ -77,7 +77,7 @@ Runs a command, hands signals on, reaps orphans, ends as the command does.
 fn say(name: &str, stop: &Stop) -> i32 {
     match stop {
         Stop::Help => tell(1, &[name, HELP]),
-        // docker reads this form of an init's version, whatever its name.
+        // docker reads this form of an init's version, with any name.
         Stop::Version => tell(1, &["tini version ", VERSION, "_", name, "\n"]),
         Stop::Licence => tell(1, &["Apache-2.0\n"]),
         Stop::Usage => tell(

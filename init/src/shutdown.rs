@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The shutdown, as a table. Every phase has a time limit, and the next phase runs whatever the outcome.
-//! One exception: without memory for a child, PID 1 itself syncs and detaches file systems, without a time
+//! The shutdown, as a table. Every phase has a time limit, and the next phase runs after any outcome. One
+//! exception: without memory for a child, PID 1 itself syncs and detaches file systems, without a time
 //! limit. The root is in RAM and needs no unmount.
 //!
 //! A second request, by the power button or a signal, cuts the current phase short. `sync` and `unmount`, which
-//! write data, ignore it.
+//! write data, ignore the request.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -38,7 +38,7 @@ struct Phase {
     within_ms: Millis,
     /// Work of the phase.
     run: fn(&mut ShutdownContext<'_>) -> Outcome,
-    /// Purpose of the phase: what holds after it.
+    /// Purpose of the phase: a sentence that holds after the phase.
     why: &'static str,
 }
 
@@ -100,8 +100,8 @@ impl ShutdownContext<'_> {
     }
 
     /// Waits for a child that writes to disks, even after a second request; returns its outcome, or
-    /// `None` if it still runs. While the amount of dirty data falls, the deadline moves, so that a slow
-    /// disk is not taken for a dead one and no data is lost.
+    /// `None` if the child still runs. While the amount of dirty data falls, the deadline moves, so that
+    /// a slow disk is not taken for a dead one and no data is lost.
     fn wait_for_writer(&mut self, child: &syscall::Child) -> Option<bool> {
         let within_ms = self.deadline.saturating_sub(now());
         let mut deadline = Deadline::within(i32::try_from(within_ms).unwrap_or(i32::MAX));
@@ -197,8 +197,8 @@ fn wait_for_rest(
     }
 }
 
-/// Runs `b2p containers-stop`, a program that knows conmon and reads JSON. It marks no container
-/// as stopped by a person, so that restart policies hold at the next boot, and covers
+/// Runs `b2p containers-stop`, a program that knows conmon and reads JSON. That program marks no
+/// container as stopped by a person, so that restart policies hold at the next boot, and covers
 /// /usr/bin/podman, so that no new container starts.
 fn stop_containers(context: &mut ShutdownContext<'_>) -> Outcome {
     let stop = || {
@@ -313,7 +313,7 @@ fn exit_with(succeeded: bool) -> ! {
 fn reboot_machine(kind: ShutdownKind) -> ! {
     let first = kind.reboot_mode();
     for mode in [first, RebootMode::RB_POWER_OFF, RebootMode::RB_HALT_SYSTEM] {
-        // The call returns only if it fails.
+        // The call returns only in the case of a failure.
         let Err(e) = reboot(mode);
         warn!("reboot(2) {mode:?}: {e}");
     }

@@ -60,7 +60,7 @@ pub fn continue_boot(
         state.loader.poll(state.modules.as_mut());
         rescue::serve_until_left(state, sources);
     }
-    // The phase `expedite-boot` has not seen the self-tests that started after it.
+    // The phase `expedite-boot` has not seen self-tests that started later.
     crypto_selftests::deprioritize();
     let defs = service_table::select(&state.config, &Platform::detect(&state.config));
     let cgroups = Path::new(sys::paths::SERVICE_CGROUPS);

@@ -64,7 +64,7 @@ pub struct SystemState {
     pub shutdown: Option<ShutdownKind>,
     /// Shutdown that was requested for later.
     pub scheduled: Option<ScheduledShutdown>,
-    /// True if signatures of modules are verified: a flag asks for it, or the kernel requires it.
+    /// True if signatures of modules are verified: a flag or the kernel requires the verification.
     pub verify_modules: bool,
     /// Drivers that are to be loaded.
     pub loader: DriverLoader,

@@ -166,8 +166,8 @@ fn detach_busy(mount: &Mount, owns_machine: bool) -> bool {
     is_read_only || !is_disk
 }
 
-/// Logs the holders of a busy mount. The search runs in a child with a time limit, because a look at a
-/// process that has a file of a dead server open asks that server.
+/// Logs the holders of a busy mount. The search runs in a child with a time limit, because the
+/// examination of a process that has a file of a dead server open asks that server.
 fn log_holders(mount: &Mount) {
     let target = String::from_utf8_lossy(&mount.target);
     let fstype = &mount.fstype;

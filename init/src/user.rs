@@ -17,7 +17,7 @@ use crate::accounts;
 /// # Errors
 /// A file or a directory cannot be read or written.
 pub fn make(config: &Config) -> Result<()> {
-    // The image has this user already; the root of a container is left as it is.
+    // The image has this user already; the root of a container is not changed.
     let image = Config::default();
     account_files::make_user(
         Path::new("/"),

@@ -44,7 +44,7 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// A deadline so many milliseconds after now, and after each decrease.
+    /// A deadline a number of milliseconds after now, and after each decrease.
     #[must_use]
     pub fn within(ms: i32) -> Deadline {
         let within_ms = Millis::from(ms.unsigned_abs());
@@ -55,7 +55,7 @@ impl Deadline {
         }
     }
 
-    /// Looks at the dirty data; returns true once the deadline is over.
+    /// Reads the amount of dirty data; returns true once the deadline is over.
     pub fn is_over(&mut self) -> bool {
         // Without memory the file cannot be read, which says nothing of the disk.
         let meminfo = fs::read_to_string("/proc/meminfo").ok();
@@ -168,7 +168,7 @@ fn sync_mount(mount: &Mount) -> io::Result<()> {
 }
 
 /// Opens the root of a mount, which may be a fifo in the case of a bind mount. Fails if another
-/// file system is mounted over it.
+/// file system is mounted over this mount.
 fn open_mount(mount: &Mount) -> io::Result<fs::File> {
     let file = fs::OpenOptions::new()
         .read(true)

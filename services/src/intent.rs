@@ -35,7 +35,7 @@ const WORDS: [(Intent, &str); 4] = [
 ];
 
 impl Intent {
-    /// Returns the word for the intent.
+    /// Returns the name of the intent.
     #[must_use]
     pub fn word(self) -> &'static str {
         let found = WORDS.iter().find(|(intent, _)| *intent == self);

@@ -26,7 +26,7 @@ use crate::{Millis, Pid};
 /// Path of the socket, which services find in `NOTIFY_SOCKET`.
 pub const PATH: &str = "/run/boot2podman/notify";
 
-/// Content of one datagram, as far as PID 1 uses it.
+/// Part of a datagram that PID 1 uses.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Message {
     /// The sender's process, from the kernel (`SCM_CREDENTIALS`, unix(7)).
@@ -102,8 +102,8 @@ impl Notify {
     ///
     /// Descriptors of a sender (`FDSTORE=1`, sd_notify(3)) are of no use to PID 1, and their close may wait for
     /// ever: for a peer that reads nothing (SO_LINGER, socket(7)), or for a server of FUSE. The kernel closes
-    /// them as well if the receiver has no room for them (net/core/scm.c, scm_detach_fds). PID 1 looks at each
-    /// datagram first, which closes nothing, and has a child receive one with descriptors.
+    /// them as well if the receiver has no room for them (net/core/scm.c, scm_detach_fds). PID 1 first peeks at
+    /// each datagram, which closes nothing, and makes a child receive one with descriptors.
     pub fn receive(&mut self, now: Millis) -> Option<Message> {
         if !self.can_receive() {
             return None;

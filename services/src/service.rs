@@ -15,8 +15,8 @@ pub enum ReadyWhen {
     Fd(i32),
 }
 
-/// Restart policy for a service that ends by itself. It does not apply to the exit statuses that the
-/// definition declares final.
+/// Restart policy for a service that ends by itself. The policy does not apply to the exit statuses
+/// that the definition declares final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restart {
     /// Start the service again, with a growing delay.
@@ -85,7 +85,7 @@ pub struct Tty {
     pub path: &'static str,
 }
 
-/// Definition of a service: how it starts, runs and ends.
+/// Definition of a service: its start, run and end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServiceDef {
     /// Name in logs, in the cgroup tree and to users.
@@ -120,7 +120,7 @@ pub struct ServiceDef {
     pub done_statuses: &'static [u8],
     /// Socket that PID 1 binds for the service.
     pub socket: Option<Socket>,
-    /// Controlling terminal; the output of a service without one goes to the log.
+    /// Controlling terminal; the output of a service without one is logged.
     pub tty: Option<Tty>,
     /// Start the service only when the machine is ready.
     pub after_ready: bool,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Service files, by which the user of a machine adds services. `docs/guide/services.md`
-//! describes the format; this module implements all of it.
+//! describes the format; this module implements the whole format.
 //!
 //! Each line is a key and its values. Parsing is pure, total and bounded, and a file with any
 //! fault is refused as a whole.

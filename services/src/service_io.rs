@@ -46,7 +46,7 @@ pub(crate) struct ServiceIo {
     /// A connection to `listen` is to start the service.
     pub(crate) watched: bool,
     /// Read end and write end of the output pipe. PID 1 keeps both: one pipe serves all
-    /// processes of the service, so processes that outlive it cost no further descriptor.
+    /// processes of the service, so remaining processes cost no further descriptor.
     pub(crate) output: Option<(OwnedFd, OwnedFd)>,
     lines: LineSplitter,
     rate: RateLimit,

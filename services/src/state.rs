@@ -30,7 +30,7 @@ impl ServiceId {
 pub enum State {
     /// The service was not started, or was stopped.
     Off,
-    /// Start requested; a service that it needs or is ordered after is not ready.
+    /// Start requested; a service in its `needs` or `after` is not ready.
     Waiting,
     /// No process runs; PID 1 watches the service's socket.
     Armed,
@@ -157,13 +157,13 @@ pub enum Change {
     /// succeeds is also `Ready`, after this change.
     Ended(ServiceId, ExitStatus),
     /// The process ended, or could not be created, or the socket could not be bound, and the
-    /// service starts again after so many milliseconds; 0 after a healthy run.
+    /// service starts again after this number of milliseconds; 0 after a healthy run.
     AutoRestart(ServiceId, ExitStatus, Millis),
     /// The process ended by request, or because it was idle, and the service starts again at once, or
     /// watches its socket again.
     PlannedRestart(ServiceId, ExitStatus),
-    /// The service has ended so many times in a row without a healthy run, and its restarts
-    /// are now delayed by so many milliseconds. Follows `AutoRestart`.
+    /// The service has ended this number of times in a row without a healthy run, and its restarts
+    /// are now delayed by this number of milliseconds. Follows `AutoRestart`.
     Looping(ServiceId, u32, Millis),
     /// The socket of the service could not be bound, several times in a row; the service stays down.
     Unbindable(ServiceId),

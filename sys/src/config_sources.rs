@@ -112,7 +112,8 @@ pub fn fw_cfg_is_shared() -> bool {
     Path::new(FW_CFG).exists() && !Path::new(FW_CFG_COPY).exists()
 }
 
-/// Waits until no other helper reads fw_cfg's device, and keeps them from it while the value exists.
+/// Waits until no other helper reads fw_cfg's device, and keeps others from the device while the
+/// value exists.
 ///
 /// # Errors
 /// The machine has no such device.

@@ -142,7 +142,7 @@ impl Modules {
         self.line = fs::read("/proc/cmdline").unwrap_or_default();
     }
 
-    /// Sets the blacklist, and whether signatures are verified.
+    /// Sets the blacklist, and the verification of signatures.
     pub fn configure(&mut self, blacklist: &[String], verify: bool) {
         self.blacklist = blacklist.iter().map(|n| normal(n)).collect();
         self.verify = verify;

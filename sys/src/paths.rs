@@ -38,7 +38,7 @@ pub const VARLINK_RESOLVER: &str = "/run/org.varlink.resolver";
 pub const VARLINK_REGISTRY: &str = "/run/varlink/registry";
 /// Directory of the runtime directories of users (`XDG_RUNTIME_DIR`).
 pub const USER_RUNTIME_DIRS: &str = "/run/user";
-/// Directory of the storages of users, who are not root (storage.conf).
+/// Directory of the storages of users other than root (storage.conf).
 pub const USER_STORAGES: &str = "/var/lib/containers/user";
 /// Path of the socket of a user's podman in the user's runtime directory (podman-system-service(1)).
 pub const USER_PODMAN_SOCKET: &str = "podman/podman.sock";

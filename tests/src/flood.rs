@@ -13,7 +13,7 @@ use anyhow::{Result, ensure};
 
 use crate::{Guest, eventually};
 
-/// Interval at which a client looks whether the flood ends.
+/// Interval at which a client checks for the end of the flood.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Time limit until all clients of a machine on a busy host are connected.
@@ -26,8 +26,8 @@ pub const SILENT: &str = ":";
 pub const END_INSIDE: &str = "kill $(cat /run/flood.pid)";
 
 /// Starts clients in the machine, and waits until they are connected: `count` clients for each command of
-/// bash, which writes the data of a client to descriptor `$fd`. QEMU's port forward takes minutes for so
-/// many.
+/// bash, which writes the data of a client to descriptor `$fd`. QEMU's port forward takes minutes for
+/// that number.
 ///
 /// # Errors
 /// The script fails.

@@ -86,7 +86,7 @@ const DOCUMENT: &str = r#"{"ignition":{"version":"3.2.0","config":{"replace":{"v
   {"name":"later.service","mask":true},
   {"name":"web.container","enabled":true,"contents":"[Container]\nImage=localhost/web\n"}]}}"#;
 
-/// Lines of a long file: with it, a document is as long as that of a host with its own certificates.
+/// Lines of a long file, which makes a document as long as that of a host with its own certificates.
 const LONG_LINES: usize = 110_000;
 
 /// Adds [`DOCUMENT`] with a long file, and a flag, by fw_cfg. `KEY` is replaced by a key, `GZ` by the word `packed`,
@@ -103,7 +103,8 @@ pub fn with_document(machine: Machine, key: &str, packed: &str) -> Machine {
         .fw_cfg("opt/org.boot2podman/blacklist", b"dummy")
 }
 
-/// Fails unless the long file is as it was given, the document was read at once, and the flag counts.
+/// Fails unless the long file has its original content, the document was read at once, and the flag
+/// counts.
 ///
 /// # Errors
 /// The document was read page by page, the file is another, or the flag is not in the copy.

@@ -51,7 +51,7 @@ pub struct Switches {
 }
 
 impl Switches {
-    /// Starts the crowd of clients, hundreds in a second, or stops it.
+    /// Starts or stops the crowd of clients, hundreds in a second.
     pub fn set_crowd(&self, comes: bool) {
         self.crowd.store(comes, Ordering::Relaxed);
     }

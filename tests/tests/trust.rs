@@ -36,8 +36,8 @@ fn text<'a>(value: &'a Value, name: &str) -> Result<&'a str> {
         .with_context(|| format!("no {name}: {value}"))
 }
 
-/// SPDX 2.3, clauses 6 to 11: what every document and package must have, and that what
-/// is named is there.
+/// SPDX 2.3, clauses 6 to 11: the required parts of every document and package, and the presence of
+/// every named part.
 #[test]
 fn the_documents_hold_together() -> Result<()> {
     [paths::SPDX, &medium::spdx_name(paths::ISO)]

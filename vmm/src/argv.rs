@@ -115,7 +115,7 @@ fn base(machine: &Machine, accelerator: Accelerator) -> Vec<OsString> {
 /// `podman run`. With ERMS the kernel clears pages by `rep stosb`, of which TCG emulates each byte, and otherwise
 /// by writes of eight bytes; LA57 is a fifth level of page tables to walk for each miss of the TLB: both together
 /// are about a tenth of a boot. With AVX, Go's hashes and copies take a tenth longer than with SSE. The features
-/// that need AVX are left out by name: programs and the kernel's raid6 look at them alone.
+/// that need AVX are left out by name: programs and the kernel's raid6 check only these.
 fn processor(board: Board, accelerator: Accelerator) -> &'static str {
     match (board, accelerator) {
         (Board::Virt, Accelerator::Tcg) => "max,pauth-impdef=on",

@@ -32,7 +32,8 @@ struct State {
 }
 
 impl Console {
-    /// Reads `screen` to its end into memory and into the file `log`; input goes to `keyboard`.
+    /// Reads `screen` to its end into memory and into the file `log`; input is written to
+    /// `keyboard`.
     pub fn new(
         screen: impl Read + Send + 'static,
         keyboard: impl Write + Send + 'static,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Virtual machines in QEMU: describe one, start it, examine it from outside.
+//! Virtual machines in QEMU: description, start, and examination from outside.
 //!
 //! ```no_run
 //! # fn main() -> anyhow::Result<()> {

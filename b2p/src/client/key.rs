@@ -53,7 +53,7 @@ fn add(text: &str) -> Result<String> {
     let bytes = user_text::read(path, MAX_FILE_BYTES)?.unwrap_or_default();
     let utf8 = String::from_utf8(bytes).map_err(|e| Error::invalid(e.to_string()));
     if let Some(text) = with_key(&utf8.on(path)?, &key) {
-        // sshd reads the file as the user who logs in; public keys are no secret.
+        // sshd reads the file as the user that logs in; public keys are no secret.
         atomic_file::replace(path, text.as_bytes(), 0o644)?;
     }
     audit::record(&format!("key add {}", describe(&key)));
@@ -63,7 +63,7 @@ fn add(text: &str) -> Result<String> {
     })
 }
 
-/// Returns fingerprint and comment of a key, by which it is found in a file of keys.
+/// Returns fingerprint and comment of a key, by which a person finds the key in a file.
 fn describe(key: &str) -> String {
     let comment = key.splitn(3, ' ').nth(2).unwrap_or_default();
     let fingerprint = sshkey::fingerprint(key).unwrap_or_default();

@@ -36,7 +36,7 @@ mod update_timer;
 const NOT_ALLOWED: i32 = 4;
 /// Option by which the command of a user reports to its command as root that the links are made.
 const HAS_LINKS: &str = "links-are-made";
-/// Verbs that change nothing: everybody may ask.
+/// Verbs that change nothing, permitted for every user.
 const READING: &[&str] = &[
     "",
     "status",
@@ -160,7 +160,7 @@ fn owner(options: &Options) -> Result<Owner> {
     Ok(user.map_or_else(Owner::default, |user| host::owner(&user)))
 }
 
-/// Runs the verb with the rights that it needs, and returns the exit status.
+/// Runs the verb with its necessary rights, and returns the exit status.
 fn run(control: &ControlClient, table: &'static [Applet], options: &Options) -> i32 {
     let env = Environment::of(control);
     let owner = match owner(options) {

@@ -9,7 +9,7 @@ const FIRST: RawFd = 3;
 
 /// Returns descriptor 3 if, by `LISTEN_PID` and `LISTEN_FDS`, this process was given
 /// exactly one. The function may be called once, because the descriptor has one owner. Programs that this process
-/// starts do not inherit the descriptor: some run as other users, who could accept clients in place of this process.
+/// starts do not inherit the descriptor: some run as other users, and could accept clients in place of this process.
 #[must_use]
 pub fn inherited_socket() -> Option<OwnedFd> {
     let own_pid = std::process::id().to_string();

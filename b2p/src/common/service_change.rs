@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Changes of services: each sends a request to PID 1, and then looks at the status after each change until
+//! Changes of services: each sends a request to PID 1, and then reads the status after each change until
 //! the result is known.
 
 use std::os::fd::AsFd;

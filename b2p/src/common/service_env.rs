@@ -12,7 +12,7 @@ use crate::common::paths::DEFINITIONS;
 
 /// Directory of users' service files.
 pub const USER_FILES: &str = "/var/lib/boot2podman/services";
-/// Time between two looks at the status while PID 1 refuses a further follower.
+/// Time between two reads of the status while PID 1 refuses a further follower.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Connection, directories and timing, which tests replace.
@@ -24,7 +24,7 @@ pub struct Environment {
     pub user_files: PathBuf,
     /// Directory from which PID 1 reads service files.
     pub loaded_files: PathBuf,
-    /// Time between two looks at the status while PID 1 refuses a further follower.
+    /// Time between two reads of the status while PID 1 refuses a further follower.
     pub poll_interval: Duration,
     /// The services are units, which limit the time of their starts themselves: a start that continues is waited for.
     pub are_units: bool,

@@ -92,7 +92,7 @@ fn glyphs(term: &str, locale: &str) -> Glyphs {
 
 /// Returns the width of the terminal, or 80: a serial line does not report one.
 fn columns() -> usize {
-    // SAFETY: a plain structure of numbers, and a live pointer to it.
+    // SAFETY: a plain structure of numbers, and a live pointer to this structure.
     let size = unsafe {
         let mut size: libc::winsize = std::mem::zeroed();
         libc::ioctl(1, libc::TIOCGWINSZ, &raw mut size);

@@ -33,7 +33,7 @@ const USER_STORES: &str = "user";
 /// Directories of a store's lists.
 const LISTS: &[&str] = &["overlay-layers", "overlay-images"];
 
-/// Runs until it is stopped.
+/// Runs until PID 1 stops the service.
 pub fn main() -> i32 {
     let paths = Paths::default();
     let containers = paths.containers();
@@ -82,7 +82,7 @@ fn watch(
     }
 }
 
-/// Waits for a change of a list, or for a new user; returns false if there is none for so long.
+/// Waits for a change of a list, or for a new user; returns false if there is none within the time.
 fn has_changed(inotify: &Inotify, limit: Duration) -> nix::Result<bool> {
     let mut fds = [PollFd::new(inotify.as_fd(), PollFlags::POLLIN)];
     let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);

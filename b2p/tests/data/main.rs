@@ -95,7 +95,7 @@ fn damaged_table(m: &mut Machine) {
 }
 
 /// Each process that looks for a disk tells the kernel of a data partition that is in a table and
-/// not in sysfs; another one may do so while the first formats the disk.
+/// not in sysfs; another process may do so while the first formats the disk.
 #[test]
 fn a_disk_that_others_look_at_is_formatted() {
     if !can_run() {

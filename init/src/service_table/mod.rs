@@ -27,7 +27,7 @@ pub use varlink::link_registry;
 
 /// One entry of the service table.
 pub struct Entry {
-    /// Definition of the service, before the configuration changes it.
+    /// Definition of the service, before changes by the configuration.
     pub def: ServiceDef,
     /// Returns true if the service exists with this configuration, on this machine.
     pub when: fn(&Config, &Platform) -> bool,

@@ -14,7 +14,8 @@ use super::{Entry, stream};
 
 /// Services of the varlink interfaces: rows of the service table after those of [`super::SERVICES`].
 pub const VARLINK: &[Entry] = &[
-    // Mode 0666: the resolver returns addresses only. The mode of each address decides who may connect.
+    // Mode 0666: the resolver returns addresses only. The mode of each address decides which users may
+    // connect.
     Entry {
         def: ServiceDef {
             name: "varlink-resolver",

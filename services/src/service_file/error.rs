@@ -25,7 +25,7 @@ impl std::error::Error for FileErrors {}
 /// Fault with its place, as `<file>:<line>: <fault>: <correct form>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileError {
-    /// Name of the service, as far as a terminal can show it.
+    /// Name of the service, limited to the characters that a terminal can show.
     pub file: String,
     /// Number of the line, from 1; 0 for a fault of the whole file.
     pub line: usize,

@@ -107,7 +107,7 @@ pub struct Namespace {
     /// Signals that PID 1 inherits as ignored.
     pub ignored: Vec<libc::c_int>,
     /// True if PID 1 has the restrictions of docker's containers: no CAP_SYS_BOOT, and a clone3(2)
-    /// that does not exist, because a seccomp filter cannot look at its flags.
+    /// that does not exist, because a seccomp filter cannot read its flags.
     pub docker: bool,
     /// Resource limits: resource and value.
     pub limits: Vec<(u32, u64)>,

@@ -55,7 +55,7 @@ pub enum Ending {
     Scheduled,
 }
 
-/// Boots with faults, has the machine visited, and shuts it down. `usual` are the degraded lines of
+/// Boots with faults, makes a visit, and shuts the machine down. `usual` are the degraded lines of
 /// a boot without faults.
 ///
 /// # Errors

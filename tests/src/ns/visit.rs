@@ -38,7 +38,7 @@ pub enum Expect {
 /// Makes the whole visit.
 ///
 /// # Errors
-/// PID 1 did not do what it should.
+/// PID 1 did not react as required.
 pub fn all(pid1: &Running, expect: Expect) -> Result<()> {
     let done = there(pid1, |root| {
         let name = Name::new(SERVICE).context("no name")?;
@@ -90,7 +90,7 @@ pub fn request(pid1: &Running, request: &Request) -> Result<String> {
 /// Loads and starts a user's service with this definition.
 ///
 /// # Errors
-/// PID 1 did not do what it should.
+/// PID 1 did not react as required.
 pub fn start_service(pid1: &Running, name: &str, definition: &str) -> Result<()> {
     let name = Name::new(name).context("no name")?;
     there(pid1, |root| {

@@ -97,7 +97,7 @@ fn full() -> Result<()> {
                 Ok(())
             })
         };
-        // A watch that starts looks at once, and not in half a minute.
+        // A new watch makes its first check at once, and not in half a minute.
         let look = "cd /var/lib/containers/storage && mv db.sql good && echo noise >db.sql && b2p restart image-sync";
         guest.sh(look)?;
         listed(true)?;

@@ -30,8 +30,8 @@ fn leased(policy: Policy) -> Result<(Client, Server)> {
     Ok((client, server))
 }
 
-/// Returns true for a message of INIT-REBOOT (RFC 2131, 4.3.2), which asks whether an address still
-/// holds.
+/// Returns true for a message of INIT-REBOOT (RFC 2131, 4.3.2), which asks the server to confirm an
+/// address.
 fn asks_whether_it_is_still_its_own(call: &Call) -> bool {
     let Call {
         kind,

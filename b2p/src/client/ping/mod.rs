@@ -35,7 +35,7 @@ pub fn main(arguments: &[String], ipv6: Option<bool>) -> i32 {
     let socket = resolve(&options).and_then(|to| Socket::open(to, &options));
     let said = match socket {
         Err(e) if e.errno() == Some(nix::errno::Errno::EACCES) => {
-            // Returns only if it fails.
+            // exec(2) returns only in the case of a failure.
             let failed = Command::new(RAW)
                 .arg(if ipv6 == Some(true) { "ping6" } else { "ping" })
                 .args(arguments)

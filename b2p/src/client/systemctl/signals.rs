@@ -16,7 +16,7 @@ use crate::common::terminal::print_plain_error as print_error;
 
 /// Longest wait for a reload.
 const RELOAD_LIMIT: Duration = Duration::from_secs(90);
-/// Time between two looks at its outcome.
+/// Time between two reads of its outcome.
 const RELOAD_POLL: Duration = Duration::from_millis(50);
 
 impl Targets<'_> {

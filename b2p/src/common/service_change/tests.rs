@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Tests against a fake PID 1: the server's half of the channel, and for each look at the status
+//! Tests against a fake PID 1: the server's half of the channel, and for each read of the status
 //! the state that a real PID 1 would report.
 #![allow(clippy::unwrap_used)]
 
@@ -32,7 +32,7 @@ struct Fake {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Reports after the first request, one for each look at the status; the last one stays.
+/// Reports after the first request, one for each read of the status; the last one stays.
 type Script = &'static [&'static str];
 
 impl Fake {

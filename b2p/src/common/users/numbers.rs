@@ -39,7 +39,7 @@ struct Row {
 pub struct Numbers {
     /// Rows by age: the last one of a name has its present number.
     rows: Vec<Row>,
-    /// Users who own a home or a store, with or without a known name.
+    /// Numbers of the owners of homes and stores, with or without a known name.
     pub owners: Vec<u32>,
     /// Groups of homes.
     pub owner_groups: Vec<u32>,
@@ -144,7 +144,7 @@ impl Numbers {
         }
     }
 
-    /// Notes the numbers of a user who was set, where `before` were the files.
+    /// Notes the numbers of a changed user; `before` are the files from before the change.
     pub fn note_user(&mut self, before: &Files, after: &Files, name: &str, account: &Account) {
         self.note(Kind::User, name, account.uid);
         if gid_of(&after.group, name) == Some(account.gid) {

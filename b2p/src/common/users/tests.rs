@@ -234,7 +234,7 @@ fn a_disk_without_a_record_has_homes_and_stores() {
     let ann = set(&mut files, &named("ann")).unwrap();
     assert_eq!((bob.uid, eve.uid), (1002, 1004));
     assert_eq!((ann.uid, ann.gid), (1001, 1001));
-    // core's number, one of root's, one that is another's, and a user who has one.
+    // core's number, a number of root's, a number of another user, and a user with a number.
     let before = files.clone();
     for (name, uid) in [("x", 1000), ("y", 0), ("z", 1002), ("ann", 1005)] {
         files.numbers.adopt(&before, name, (uid, uid));

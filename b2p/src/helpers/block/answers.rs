@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Disks that do not answer. An open(2) or a read(2) of such a disk never returns, and no signal interrupts it
-//! (`TASK_UNINTERRUPTIBLE`), so a child asks each disk first.
+//! Disks that do not answer. An open(2) or a read(2) of such a disk never returns, and no signal interrupts
+//! the call (`TASK_UNINTERRUPTIBLE`), so a child asks each disk first.
 
 use std::time::{Duration, Instant};
 

@@ -12,8 +12,7 @@ const DEVICE_LIMIT: Duration = Duration::from_secs(10);
 /// Time for a USB hub that still watches its ports: a plug that is in has 100 ms to settle
 /// (USB 2.0, 7.1.7.3), and a hub without any plug sleeps soon.
 const HUB_LIMIT: Duration = Duration::from_secs(1);
-/// Time for a card reader, which looks into its slot once. An empty slot looks the same for
-/// ever.
+/// Time for a card reader, which examines its slot once. An empty slot looks the same for ever.
 const SLOT_LIMIT: Duration = Duration::from_millis(300);
 
 /// A kind of probe that continues after its driver was loaded.
@@ -56,9 +55,9 @@ pub fn longest(sysfs: &Path) -> Option<&'static Probe> {
     running.max_by_key(|probe| probe.limit)
 }
 
-/// Returns true if the driver of a CD drive still examines it. The driver uses a queue of its own,
-/// so a program that finds the module loaded has not waited for the examination (drivers/scsi/sr.c,
-/// PROBE_PREFER_ASYNCHRONOUS). No data disk depends on this.
+/// Returns true if the driver of a CD drive still examines the drive. The driver uses a queue of
+/// its own, so a program that finds the module loaded has not waited for the examination
+/// (drivers/scsi/sr.c, PROBE_PREFER_ASYNCHRONOUS). No data disk depends on this.
 pub fn cd_drive(sysfs: &Path) -> bool {
     let has_driver = sysfs.join("bus/scsi/drivers/sr").exists();
     let mut devices = entries(sysfs.join("bus/scsi/devices"));

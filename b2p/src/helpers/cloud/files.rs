@@ -100,7 +100,7 @@ pub fn gunzip(compressed: &[u8]) -> Result<Vec<u8>> {
     }
 }
 
-/// Returns whether gzip has succeeded, and its output up to one byte more than is allowed.
+/// Returns true if gzip has succeeded, and its output up to one byte more than is allowed.
 fn run_gzip(compressed: &[u8]) -> std::io::Result<(bool, Vec<u8>)> {
     let mut input = tool::memory_file()?;
     input.write_all(compressed)?;

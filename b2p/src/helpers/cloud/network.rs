@@ -111,7 +111,7 @@ pub fn parse(text: &str, cards: &[Card]) -> Result<(Network, Diagnostics)> {
     Ok((network, diagnostics))
 }
 
-/// Names the cards that use DHCP although their settings ask for no IPv4 address: the places, and whether the
+/// Names the cards that use DHCP although their settings request no IPv4 address: the places, and true if the
 /// settings refuse DHCP.
 fn diagnose_dhcp(without: &[(String, bool)], diagnostics: &mut Diagnostics) {
     for (place, refuses_dhcp) in without {

@@ -120,7 +120,7 @@ fn apply(user: &mut User, key: &str, value: &Node, diagnostics: &mut Diagnostics
     match key {
         "name" => {}
         "uid" => match text.parse::<u32>() {
-            // 65534 is the uid of nobody, and the last number means "none" (chown(2)).
+            // 65534 is the uid of the user `nobody`, and the last number means "none" (chown(2)).
             Ok(uid) if uid != 0 && uid != 65534 && uid < u32::MAX => account.uid = Some(uid),
             _ => wrong("a number from 1 to 4294967294, not 65534"),
         },

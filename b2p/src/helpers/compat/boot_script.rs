@@ -112,7 +112,7 @@ fn copy(
         }
         let [mut has_output, has_ended] = fds.map(|fd| fd.any() == Some(true));
         if has_ended {
-            // The script may have written and ended between poll(2)'s looks at the two pipes.
+            // The script may have written and ended between poll(2)'s checks of the two pipes.
             let mut again = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
             has_output = poll(&mut again, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
         }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Devices that carry a seed of cloud-init, noted for `b2p cloud`, which need not look for them
-//! again.
+//! Devices that carry a seed of cloud-init, noted for `b2p cloud`, which need not search again.
 
 use disk::device::Device;
 use disk::signature::{Signature, SignatureKind};

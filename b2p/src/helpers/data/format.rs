@@ -48,7 +48,7 @@ struct DeviceTarget {
     mounted: bool,
 }
 
-/// Formats a disk that requests it, that is blank, or whose format was interrupted.
+/// Formats a disk that requests a format, that is blank, or whose format was interrupted.
 ///
 /// # Errors
 /// A step fails; the next boot finds the disk in a state that `disk::format` describes.

@@ -197,7 +197,7 @@ fn check_and_mount(device: &Device, path: &Path, kind: SignatureKind, paths: &Pa
     mount::mount(path, &device.name, kind, paths)?;
     grow::filesystem(path, kind, &paths.data_disk())
         .unwrap_or_else(|e| warn!("data: not grown: {e}"));
-    // The check may have taken so long that the machine has started to use RAM.
+    // During a long check the machine may have started to use RAM.
     mount::refuse_to_hide(paths)
         .and_then(|()| mount::bind(paths))
         .inspect_err(|_| mount::undo(paths))

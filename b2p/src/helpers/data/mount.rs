@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Mounts the data file system, and binds its directories to where programs look for them.
+//! Mounts the data file system, and binds its directories to the paths that programs use.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ const DIRECTORIES: &[(&str, u32, u32)] = &[
 pub const FLAGS: MsFlags = MsFlags::MS_NOATIME.union(MsFlags::MS_NODEV);
 /// Place of a mount in the machine.
 type Target = fn(&Paths) -> PathBuf;
-/// Directories of the disk that are bound to where programs look for them, with further flags of
+/// Directories of the disk that are bound to the paths that programs use, with further flags of
 /// each mount: root's own state has no set-user-ID program, an image may have some.
 const BINDS: &[(&str, Target, MsFlags)] = &[
     ("boot2podman", Paths::state_dir, MsFlags::MS_NOSUID),
@@ -140,7 +140,7 @@ fn discards(name: &str) -> bool {
     max_bytes.is_some_and(|m| m != "0")
 }
 
-/// Makes the directories on the disk and binds them to where programs look for them.
+/// Makes the directories on the disk and binds these to the paths that programs use.
 ///
 /// # Errors
 /// A step fails; [`undo`] takes the others back.

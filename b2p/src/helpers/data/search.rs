@@ -18,7 +18,7 @@ use crate::helpers::block::wait::DeviceWait;
 /// Time for which the boot waits for disks that do not answer, where no other disk is the data disk: the kernel
 /// itself gives up on a SCSI disk after 30 seconds (drivers/scsi/sd.h, `SD_TIMEOUT`).
 const ANSWERS_LIMIT: Duration = Duration::from_secs(30);
-/// Pause between two looks at disks that do not answer.
+/// Pause between two checks of disks that do not answer.
 const ANSWERS_PAUSE: Duration = Duration::from_secs(1);
 
 /// Number of the kernel's last uevent (Documentation/ABI/testing/sysfs-kernel-uevents).
@@ -71,8 +71,8 @@ impl Search<'_> {
                 _ => scan::scan(self.options.policy, &mut self.answers),
             };
             let choice = self.choose_by(&devices, &self.options.selector);
-            // A data disk is used without a look at disks on slow buses; a disk is formatted
-            // only if none of those is one.
+            // A data disk is used without a search on slow buses; a disk is formatted only if no
+            // disk on a slow bus is a data disk.
             if !matches!(choice.decision, Decision::Use(..)) && self.load_slow_drivers() {
                 continue;
             }

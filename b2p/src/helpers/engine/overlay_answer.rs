@@ -16,8 +16,9 @@ const ANSWER_DIR: &str = "containers/overlay";
 /// File that says yes.
 const YES: &str = "overlay-true";
 
-/// Records the answer for the store at `storage`, if it is on a file system whose directories have the types
-/// of files. The user may have put anything into `runtime_dir`, so the write has the rights of the user.
+/// Records the answer for the store at `storage`, if the store is on a file system whose directories have
+/// the types of files. The user may have put anything into `runtime_dir`, so the write has the rights of the
+/// user.
 ///
 /// # Errors
 /// The file cannot be made.

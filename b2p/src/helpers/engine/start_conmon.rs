@@ -7,8 +7,8 @@
 //! of the container that has filled the disk fails. The watch over the store reports a full store.
 //! podman passes its own level on, and has no setting for conmon's.
 //!
-//! The output of a unit's container is added to the machine's log as well, by the path that journald would have:
-//! `journalctl -u` shows it. podman's own log remains, from which `podman logs` reads.
+//! The output of a unit's container is added to the machine's log as well, by the path that journald would have,
+//! and `journalctl -u` shows the output. podman's own log remains, from which `podman logs` reads.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;

@@ -201,7 +201,7 @@ impl<D: Disk> Journal<D> {
         ))
     }
 
-    /// Writes everything and waits until it is on the disk.
+    /// Writes everything and waits until the data is on the disk.
     ///
     /// # Errors
     /// The disk does not take all data, or fsync(2) fails.

@@ -24,7 +24,7 @@ const MIN_RENEW_DELAY: Millis = 60_000;
 /// Action that the client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Send to everybody, below IP: the card has no address yet.
+    /// Broadcast, below IP: the card has no address yet.
     Broadcast(ClientMessage),
     /// Send by UDP from the card's address, to a server or to 255.255.255.255.
     SendUdp(ClientMessage, Ipv4Addr),
@@ -42,7 +42,7 @@ enum State {
     Down,
     Selecting,
     Requesting(Lease),
-    /// The server is asked whether the lease still holds (INIT-REBOOT and REBOOTING).
+    /// The client asks the server to confirm the lease (INIT-REBOOT and REBOOTING).
     Rebooting,
     Bound,
     Renewing,

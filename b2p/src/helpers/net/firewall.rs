@@ -4,11 +4,11 @@
 //!
 //! A machine that forwards for its containers is a router: a neighbour that sends it packets
 //! for 10.88.0.2 reaches every port of that container, published or not, and the name server
-//! on the bridge; netavark leaves that open. Therefore packets that arrive by a card for the private
-//! network of a bridge are dropped, before published ports are looked up: packets for published
-//! ports, and answers to containers, have an address of the card as their destination by then. The
-//! rules exist only while there are such bridges, so a machine without containers loads no driver
-//! for them. `b2p.routed=on` turns them off.
+//! on the bridge; netavark does not prevent this. Therefore packets that arrive by a card for the
+//! private network of a bridge are dropped, before published ports are looked up: packets for
+//! published ports, and answers to containers, have an address of the card as their destination by
+//! then. The rules exist only while there are such bridges, so a machine without containers loads no
+//! driver for them. `b2p.routed=on` turns them off.
 //!
 //! A container that is taken over would guess at the machine's ssh server, or keep it busy. New
 //! packets for that server that arrive by a bridge are dropped at the delivery to the machine (hook

@@ -27,7 +27,7 @@ const BY_ROUTER: u32 = 0x0004_0000;
 pub struct RouterLimit(Vec<(String, Millis)>, RouterPrefixes);
 
 impl RouterLimit {
-    /// Looks at the routes of these cards.
+    /// Checks the routes of these cards.
     pub fn look(&mut self, links: &[Link], now: Millis) {
         let (rested, resting): (Vec<_>, Vec<_>) =
             self.0.drain(..).partition(|(_, until)| *until <= now);

@@ -57,7 +57,7 @@ fn filter(fd: &OwnedFd) -> io::Result<()> {
         filter: FILTER.as_ptr().cast_mut(),
     };
     let size = size_of::<libc::sock_fprog>() as libc::socklen_t;
-    // SAFETY: the kernel copies the program and does not write to it.
+    // SAFETY: the kernel copies the program and does not write to the original.
     check(unsafe {
         let value = (&raw const fprog).cast();
         libc::setsockopt(
@@ -70,7 +70,7 @@ fn filter(fd: &OwnedFd) -> io::Result<()> {
     })
 }
 
-/// Sends an IP packet to everybody on the link.
+/// Sends an IP packet to all stations on the link.
 ///
 /// # Errors
 /// The errno of sendto(2).

@@ -20,7 +20,8 @@ use crate::common::pidfd;
 
 /// Service of the API.
 const SERVICE: &str = "podman";
-/// Time between two looks at its clients: nothing tells of the end of a connection of others.
+/// Time between two checks of its clients: the kernel does not report the end of a connection of
+/// others.
 pub const LOOK: Duration = Duration::from_secs(5);
 /// State of a connected socket in /proc/net/unix (`SS_CONNECTED`, linux/net.h).
 const CONNECTED: &str = "03";

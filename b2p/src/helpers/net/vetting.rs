@@ -148,7 +148,7 @@ fn target_refusal(to: &Network, own: &Network, around: &Surroundings) -> Option<
     })
 }
 
-/// Returns the bridge whose network has `to` in it. A card in a network that overlaps the bridge's
+/// Returns the bridge whose network contains `to`. A card in a network that overlaps the bridge's
 /// is reported elsewhere (`overlap`), and keeps the addresses of its own network.
 fn bridge_of<'a>(to: &Network, own: &Network, around: &'a Surroundings) -> Option<&'a str> {
     let in_bridge =

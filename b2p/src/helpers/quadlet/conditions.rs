@@ -29,7 +29,7 @@ pub enum Property {
     FileNotEmpty,
     /// The path is a file that can be executed.
     Executable,
-    /// The kernel command line has the word, or a value of the name.
+    /// The kernel command line has the parameter, or a value of the name.
     CommandLine,
     /// The host has the name, or the machine id.
     Host,

@@ -29,7 +29,7 @@ pub struct Lifecycle {
     /// Process of a command that the stage waits for, and true if its failure has no consequence.
     control: Option<(pid_t, bool)>,
     main: Option<pid_t>,
-    /// Time of the next look for the main process that has forked.
+    /// Time of the next search for the main process that has forked.
     look_at: Option<Millis>,
     /// The stage waits for other processes of the cgroup.
     has_others: bool,

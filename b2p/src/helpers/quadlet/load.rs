@@ -191,7 +191,8 @@ impl Load<'_> {
     }
 }
 
-/// Returns how many units a user may have if others than root have so many.
+/// Returns the number of units that a user may have; `of_users` is the number of units of all users
+/// other than root.
 fn most_of(uid: u32, of_users: usize) -> usize {
     match uid {
         0 => usize::MAX,

@@ -8,7 +8,7 @@ use super::unit_error::{Result, UnitError};
 pub struct Specifiers {
     /// Name of the unit, with its suffix: `web@1.service`.
     pub unit: String,
-    /// User whose unit it is.
+    /// Owner of the unit.
     pub user: Owner,
     /// Host name.
     pub host: String,
@@ -22,7 +22,7 @@ pub struct Specifiers {
     pub source: String,
 }
 
-/// User whose unit it is.
+/// Owner of the unit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Owner {
     /// User id; 0 for the machine's own units.

@@ -119,7 +119,8 @@ fn escaped(chars: &mut Peekable<Chars<'_>>) -> Option<char> {
     })
 }
 
-/// Reads so many digits of a character's number, of which `first` are read. A program takes no NUL.
+/// Reads a fixed number of digits of a character's number, of which `first` are read. A program
+/// takes no NUL.
 fn number(chars: &mut Peekable<Chars<'_>>, radix: u32, digits: usize, first: u32) -> Option<char> {
     let mut number = first;
     for _ in 0..digits {

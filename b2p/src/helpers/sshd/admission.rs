@@ -59,8 +59,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Returns the sizes for a machine with so much memory, a tenth of it at most, and so many
-    /// processors.
+    /// Returns the sizes for a machine with this memory, of which they take a tenth at most, and
+    /// this number of processors.
     #[must_use]
     pub fn of_machine(mib: u64, cpus: usize) -> Limits {
         let clamp =
@@ -229,14 +229,15 @@ impl Admission {
         self.queue.has_identified()
     }
 
-    /// Returns true if so many sessions have no login that a newcomer can wait for a moment.
+    /// Returns true if `sessions`, the number of sessions without a login, is so large that a
+    /// newcomer can wait for a moment.
     #[must_use]
     pub fn is_crowded(&self, sessions: usize) -> bool {
         sessions >= self.limits.silent
     }
 
-    /// Returns how many of so many sessions may work at the same time: where there are many, a
-    /// processor is left to later ones.
+    /// Returns the number of sessions, of a total of `sessions`, that may work at the same time:
+    /// where there are many, a processor is left to later ones.
     #[must_use]
     pub fn working(&self, sessions: usize) -> usize {
         match self.is_crowded(sessions) {

@@ -27,8 +27,8 @@ const MAX_WEIGHED: usize = 512;
 /// Events that one call of epoll_wait(2) reports, and calls before the next turn.
 const MAX_EVENTS: usize = 256;
 const MAX_CALLS: usize = 32;
-/// Time in milliseconds between two looks at the sessions while a client waits that has identified
-/// itself: the kernel reports neither a login nor a client that does not answer.
+/// Time in milliseconds between two reviews of the sessions while a client waits that has
+/// identified itself: the kernel reports neither a login nor a client that does not answer.
 const REVIEW_INTERVAL: Millis = 100;
 /// Time in milliseconds between two reviews while all waiting clients are silent.
 const SILENT_REVIEW_INTERVAL: Millis = 500;
@@ -49,7 +49,7 @@ pub struct Gate {
     streams: BTreeMap<Id, TcpStream>,
     next_id: Id,
     sessions: Vec<Session>,
-    /// Time of the last look at the sessions.
+    /// Time of the last review of the sessions.
     reviewed: Millis,
     /// Time of the last check of the memory of connections, and the last checked connection.
     weighed: (Millis, Id),

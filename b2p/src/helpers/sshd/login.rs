@@ -22,8 +22,8 @@ const AUTH: &str = "/usr/lib/openssh/sshd-auth";
 
 /// Runs sshd-auth, and after a login moves sshd-session into a cgroup of the user. Returns the exit status of
 /// sshd-auth, or 255, which ends the session, if the session would count to sshd: its user could take all
-/// processes that sshd may have, and block other logins. A session of root, who can do that in other ways,
-/// stays.
+/// processes that sshd may have, and block other logins. A session of root stays, because root can do that in
+/// other ways.
 pub fn run_auth(arguments: &[String]) -> i32 {
     let status = Command::new(AUTH).args(arguments).status();
     match status.map(|status| status.code()) {

@@ -71,7 +71,7 @@ impl Engine {
     /// any stores of users.
     fn fault_of_root(&mut self) -> Option<String> {
         if let Err(why) = look(&self.root) {
-            // podman decides whether the fault is repaired.
+            // podman decides if the fault is repaired.
             self.ask_at = Some(Instant::now());
             return Some(why.to_string());
         }
@@ -97,7 +97,7 @@ const DATABASES: &[(&str, usize, &[u8], &str)] = &[
     ("libpod/bolt_state.db", BOLT_OFFSET, &BOLT, "BoltDB"),
 ];
 
-/// Looks at the files that podman opens first.
+/// Checks the files that podman opens first.
 fn look(storage: &Path) -> Result<()> {
     let Ok(found) = statvfs(storage) else {
         return Ok(()); // podman makes it

@@ -68,7 +68,7 @@ impl StoreWatch {
         }
     }
 
-    /// Looks at the store, and returns the time until the next look.
+    /// Checks the store, and returns the time until the next check.
     pub fn look(&mut self) -> Duration {
         let Ok(usage) = Usage::of(&self.store).inspect_err(|e| warn!("store: {e}")) else {
             return space::LOOK;

@@ -13,7 +13,7 @@ use nix::fcntl::{FallocateFlags, fallocate};
 use nix::unistd::{Whence, geteuid, lseek};
 use sys::error::{Doing, Error, Result};
 
-/// The reserve takes one of so many bytes of the disk, within limits.
+/// Divisor of the disk's size for the size of the reserve, within limits.
 const RESERVE_SHARE: u64 = 64;
 const MIN_RESERVE_BYTES: u64 = 4 << 20;
 const MAX_RESERVE_BYTES: u64 = 64 << 20;

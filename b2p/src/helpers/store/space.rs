@@ -18,10 +18,10 @@ use std::time::Duration;
 use nix::sys::statvfs::statvfs;
 use sys::error::{Doing, Result};
 
-/// Time between two looks at a store with much room. The kernel does not report a file system that fills
-/// (fanotify(7) reports errors of the file system only), and a look is one system call.
+/// Time between two checks of a store with much room. The kernel does not report a file system that
+/// fills (fanotify(7) reports errors of the file system only), and a look is one system call.
 pub const LOOK: Duration = Duration::from_secs(30);
-/// Time between two looks at a store that is nearly full.
+/// Time between two checks of a store that is nearly full.
 const LOOK_CLOSELY: Duration = Duration::from_secs(5);
 /// Time between two checks of a full store: the part of the reserve that was given back may be used
 /// up.

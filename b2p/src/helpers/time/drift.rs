@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Comparison of two samples of the clocks: whether the machine slept. Pure.
+//! Comparison of two samples of the clocks, which shows a sleep of the machine. Pure.
 
 /// Milliseconds: a time of a clock, or a difference of two.
 pub type Ms = i64;

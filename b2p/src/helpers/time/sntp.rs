@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A client of the simple network time protocol (RFC 4330, RFC 5905): one request, one
-//! answer, and the decision whether the answer can be used.
+//! A client of the simple network time protocol (RFC 4330, RFC 5905): one request, one answer, and
+//! the decision about the use of the answer.
 
 use std::borrow::Cow;
 use std::io;

@@ -31,7 +31,7 @@ use crate::helpers::block::wait;
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(180);
 /// Seconds for the boot disk, which may be on a slow bus, to appear.
 const DISK_LIMIT_SECONDS: u16 = 60;
-/// Time limit for the disk's answer whether the trial has been ended.
+/// Time limit for the disk's answer about the end of the trial.
 const DECISION_LIMIT: Duration = Duration::from_secs(10);
 /// Time for a `b2p upgrade` that runs to read and verify the new version, from a slow medium as well.
 const UPGRADE_LIMIT: Duration = Duration::from_secs(600);

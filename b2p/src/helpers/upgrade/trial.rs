@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use sys::error::{Doing, Result};
 
-/// Time between two looks at the lock.
+/// Time between two attempts at the lock.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Content of the file once the trial has ended.
 const ENDED: &[u8] = b"the trial has ended\n";

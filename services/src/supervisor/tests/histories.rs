@@ -46,7 +46,7 @@ enum Step {
     Stop(usize),
     Restart(usize),
     StopAll,
-    /// Settle only after so many further inputs.
+    /// Settle only after this number of further inputs.
     Defer(usize),
     Answer(usize, bool),
     Execed(usize),

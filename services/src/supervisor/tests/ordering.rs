@@ -112,7 +112,7 @@ const NET: ServiceId = ServiceId::new(0);
 const LAST: ServiceId = ServiceId::new(1);
 const ON_DEMAND: ServiceId = ServiceId::new(2);
 
-/// Requests the service that is ordered after `NET`, and checks that it starts when `NET` is late.
+/// Requests the service that is ordered after `NET`, and checks its start when `NET` is late.
 #[track_caller]
 fn check_lets_go(mut s: Supervisor, late: Millis) {
     assert_eq!(s.handle(late - 1, Input::Start(LAST)), []);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Table of every state and every input, phase by phase: the state, the changes and whether a
-//! stop is requested after the note; the state and the actions after settling. A new state or input
-//! does not compile without a row of the table.
+//! Table of every state and every input, phase by phase: the state, the changes and the request for
+//! a stop after the note; the state and the actions after settling. A new state or input does not
+//! compile without a row of the table.
 
 use super::*;
 use crate::service::KillMode;

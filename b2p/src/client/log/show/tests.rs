@@ -102,7 +102,7 @@ fn this_boot() {
 #[test]
 fn what_comes_after_the_question_is_not_in_the_answer() {
     let temp = Temp::new();
-    // The kernel's clock for records is ahead of the clock of programs, or behind it.
+    // The kernel's clock for records is ahead of or behind the clock of programs.
     let before = ["6,0,59999999,-;early\n", "6,1,99999999,-;now\n"];
     let late = ["6,2,60000001,-;late\n", "6,3,60000002,-;later\n"];
     let shown = "00:00:59.999 kernel: early\n00:01:39.999 kernel: now\n";

@@ -71,8 +71,8 @@ impl Schedule {
         self.startup_left = self.startup_left.saturating_sub(u64::from(passed));
     }
 
-    /// Returns the time after which the command of a check is killed; podman 5.4 looks at the
-    /// time only when the command has ended.
+    /// Returns the time after which the command of a check is killed; podman 5.4 checks the time
+    /// only when the command has ended.
     pub fn kill_after(&self) -> Option<Duration> {
         let limited = !self.timeout.is_zero();
         limited.then(|| self.timeout.saturating_add(Duration::from_secs(1)))

@@ -166,9 +166,9 @@ fn end_late(check: &mut RunningCheck, id: &str, name: &str) {
     check.until = Some(Instant::now() + time);
 }
 
-/// Returns whether podman is the next to be killed, and its time until then. On a busy machine
-/// podman may need longer than the check's own limit to start the command; there is nothing to
-/// kill yet.
+/// Returns true if podman is the next to be killed, and its time until then. On a busy machine
+/// podman may need longer than the check's own limit to start the command; there is nothing to kill
+/// yet.
 fn after_kill(found: bool, running: Duration) -> (bool, Duration) {
     match found || running >= RECORD_LIMIT {
         true => (true, RECORD_LIMIT),

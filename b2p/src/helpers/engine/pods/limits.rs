@@ -55,7 +55,7 @@ fn check(kind: &str, value: &Value, known: &[&str]) -> Result<()> {
     }
 }
 
-/// Returns the word for a number, where 0 and less is no limit.
+/// Returns the text of a number, where 0 and less is no limit.
 fn or_max(number: i64) -> String {
     if number > 0 {
         number.to_string()

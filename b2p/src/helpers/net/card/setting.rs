@@ -150,7 +150,7 @@ impl Card {
     }
 
     /// Sets a lease of which only the times are new. The routes are set again, because the kernel removes them when
-    /// the link goes down.
+    /// the link is set down.
     fn renew(&mut self, lease: Lease) {
         self.add_address(&lease);
         self.add_routes(&lease);

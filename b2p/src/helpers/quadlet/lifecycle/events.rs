@@ -48,9 +48,9 @@ pub enum Step {
     Ready,
     /// Ask a process to end.
     Terminate(pid_t),
-    /// Ask all processes of the cgroup but this one to end, and note whether there are any.
+    /// Ask all processes of the cgroup but this one to end, and note if there are any.
     TerminateAll,
-    /// Note whether the cgroup has other processes than this one.
+    /// Note if the cgroup has other processes than this one.
     Count,
     /// Ask the main process to reload.
     Reload(pid_t),

@@ -7,7 +7,7 @@ use sys::clock::Millis;
 use super::plan::Failure;
 use super::{Exit, Kind, Lifecycle, Stage, Step};
 
-/// Time in milliseconds between two looks into the PID file.
+/// Time in milliseconds between two reads of the PID file.
 const LOOK_MS: Millis = 50;
 /// Time in milliseconds for the main process to be found in a unit without a limit for its start
 /// (`DefaultTimeoutStartSec=`, systemd-system.conf(5)).

@@ -69,7 +69,8 @@ fn a_unit_is_ready_when_the_commands_after_its_start_have_ended() {
     };
     let mut w = new();
     assert_eq!(w.after(&[]), "start0, post0");
-    // A reload in the meantime follows it, and a reload during a reload follows that reload.
+    // A reload request in the meantime waits, and a request during a reload waits for the end of
+    // that reload.
     assert_eq!(w.after(&[Event::Reload]), "");
     assert_eq!(w.after(&[Event::Exited(11, OK)]), "ready, reload0");
     assert_eq!(w.after(&[Event::Reload, Event::Exited(12, OK)]), "reload0");
@@ -130,7 +131,7 @@ fn a_failure_of_the_main_process_may_be_ignored() {
     assert_eq!(ended(Kind::Simple, &[Event::Exited(10, failed)]), 0);
     let ready = [Event::Ready, Event::Exited(10, killed)];
     assert_eq!(ended(Kind::Notify, &ready), 0);
-    // No message has reported that it is ready.
+    // No message has reported that the unit is ready.
     assert_eq!(ended(Kind::Notify, &[Event::Exited(10, failed)]), 1);
     let forked = [Event::Exited(10, OK), Event::Exited(50, failed)];
     assert_eq!(ended(Kind::Forking, &forked), 0);
@@ -145,7 +146,7 @@ fn a_pid_file_may_come_later() {
     assert_eq!((w.life.deadline(), w.at(49)), (Some(50), String::new()));
     assert_eq!(w.at(50), "find");
     w.pid_file = Some(50);
-    // The end of a child is a reason to look at once.
+    // The end of a child is a reason for a read at once.
     assert_eq!(w.after(&[Event::Exited(77, OK)]), "find, ready");
     assert_eq!((w.life.main(), w.life.deadline()), (Some(50), None));
     // No process is left to write the PID file, or the time is over.

@@ -33,7 +33,7 @@ const WATCHDOG: &str = "no WATCHDOG=1 in time, or WATCHDOG=trigger: it is ended"
 
 /// Longest message of sd_notify(3) that is read, in bytes.
 const MAX_MESSAGE_BYTES: usize = 4_096;
-/// Time in milliseconds between two looks for a free slot.
+/// Time in milliseconds between two searches for a free slot.
 const SLOT_MS: Millis = 100;
 
 /// Processes and descriptors of the unit.
@@ -276,7 +276,7 @@ impl Runner {
         signal_of(self.program.kill_signal, Signal::SIGTERM)
     }
 
-    /// Notes whether processes of the unit are left.
+    /// Notes if processes of the unit are left.
     fn count(&mut self) {
         let has_others = !processes::others(&self.cgroup).is_empty();
         self.life.note(Event::Left(has_others), now());

@@ -298,7 +298,7 @@ fn login(
 }
 
 /// Aim for a login, in milliseconds; and limit where no fact distinguishes the user from attackers,
-/// who then have turns with the user.
+/// so that both take turns.
 const AIM: Millis = 5_000;
 const ALIKE: Millis = 7_000;
 

@@ -53,7 +53,7 @@ pub fn main(control: &ControlClient, args: &[String]) -> i32 {
 struct Machine {
     /// Connection to PID 1, and the user's service files.
     env: Environment,
-    /// Users who may read.
+    /// Users that may read.
     administrators: Administrators,
     /// Report for the clients that subscribe.
     recent: Recent,

@@ -13,7 +13,7 @@ pub(super) enum Right {
     Change,
 }
 
-/// Users who may read.
+/// Users that may read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Administrators(Vec<u32>);
 

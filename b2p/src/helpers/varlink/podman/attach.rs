@@ -38,7 +38,8 @@ const PODMAN_STDERR: u8 = 2;
 const MAX_SIZE: u64 = 1024;
 /// Number of bytes that are copied at once.
 const CHUNK: usize = 32 << 10;
-/// Largest number of looks at a command whose output has ended. Each waits for the end of its process.
+/// Largest number of queries about a command whose output has ended. Each waits for the end of its
+/// process.
 const MAX_LOOKS: usize = 100;
 /// Keys by which a client leaves a container that runs on, unless the client names others.
 const DETACH_KEYS: &str = "ctrl-p,ctrl-q";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Frames of the streams of a container: the number of the stream, three zeros, four bytes with the length,
-//! the most significant one first, and so many bytes.
+//! the most significant one first, and that number of bytes.
 
 use std::io::{self, Read, Write};
 

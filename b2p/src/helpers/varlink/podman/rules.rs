@@ -6,10 +6,10 @@
 //!
 //! - `if`, `unless`: the step is done if the value is something, or nothing.
 //! - `GET`, `POST`, `DELETE`: a request. In its path and query, `{…}` is an expression; a query whose value is
-//!   nothing is left out, and a list repeats it. `body` is sent as JSON, `auth` as credentials, `file` from a file of
-//!   the spool, which `drop` removes. The answer goes `into` a file, is shown as `progress`, is a `text`, or has
-//!   `lines`, each of which is a reply where the client accepts several. Its value is the variable `as`. The answer
-//!   may also be the `log` of a container, or `hijack` the connection for the streams of one.
+//!   nothing is left out, and a list repeats the query. `body` is sent as JSON, `auth` as credentials, `file` from a
+//!   file of the spool, which `drop` removes. The answer is written `into` a file, is shown as `progress`, is a
+//!   `text`, or has `lines`, each of which is a reply where the client accepts several. Its value is the variable
+//!   `as`. The answer may also be the `log` of a container, or `hijack` the connection for the streams of one.
 //! - `of`: the collection that the request concerns; by default that of a path that names an object.
 //! - `each`: the request is done for each element of a list, `it`; `as` is the list of answers.
 //! - `absent`, `else`: a variable that is true if there is no such object, or if the request fails. With `each`,

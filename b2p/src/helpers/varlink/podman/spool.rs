@@ -290,7 +290,7 @@ mod tests {
             let mut raw = connection.into_raw();
             raw.early = sent[..sent.len().min(1)].to_vec();
             let raw = take(unfinished, length, raw);
-            // The end of the framing: without it, the client's input would not end.
+            // The end of the framing, without which the client's input would not end.
             assert_eq!(raw.is_some(), is_kept, "{length}");
             drop(raw);
             assert_eq!(
