@@ -2,8 +2,8 @@
 //! Report of PID 1: the state of the machine as lines of text, borrowed from that text or from the
 //! tables of PID 1.
 //!
-//! All times are milliseconds of `CLOCK_BOOTTIME` (clock_gettime(2)) unless a field says
-//! otherwise. `None` means "unknown" or "not yet", and is left out of the text.
+//! All times are milliseconds of `CLOCK_BOOTTIME` (clock_gettime(2)) unless the field states
+//! another clock. `None` means "unknown" or "not yet", and is left out of the text.
 
 use crate::ShutdownKind;
 

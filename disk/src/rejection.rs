@@ -62,8 +62,8 @@ pub(crate) fn may_format(
     Ok(())
 }
 
-/// Returns the rejection of a disk that is shorter than its partition table says and holds data of
-/// this system.
+/// Returns the rejection of a disk that is shorter than the size in its partition table and has
+/// data of this system.
 pub(crate) fn rejection_of_truncated(device: &Device, is_named: bool) -> Option<Rejection> {
     let is_candidate = is_named || !device.is_virtual;
     let table = device.truncation.as_ref().filter(|_| is_candidate);

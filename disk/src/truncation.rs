@@ -29,7 +29,7 @@ pub struct Table {
     pub size: u64,
     /// Offset of the end of its data partition in bytes; `None` without one.
     pub data_end: Option<u64>,
-    /// True if the kernel reads the table all the same: the backup alone is missing.
+    /// True if the kernel still reads the table, because the backup alone is missing.
     pub is_readable: bool,
 }
 

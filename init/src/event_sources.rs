@@ -29,7 +29,7 @@ const USUAL_DESCRIPTORS: usize = 32;
 /// Number of orphans that end in one sleep before PID 1 waits by epoll(7). The creation of the set costs
 /// as much as three calls of poll(2), and each wait then a third of one.
 const ORPHANS_BEFORE_SET: u32 = 8;
-/// Pause after poll(2) has failed for want of memory.
+/// Pause after poll(2) has failed for lack of memory.
 const POLL_ERROR_PAUSE: Duration = Duration::from_millis(100);
 
 /// Event that PID 1 reacts to.

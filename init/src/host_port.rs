@@ -27,7 +27,7 @@ const LINE: &[u8] = b"Ready\n";
 /// Time limit for the host to open its end, in seconds.
 const HOST_LIMIT_SECONDS: u32 = 600;
 
-/// Tells the host, once in a boot, as soon as a port called [`NAME`] exists.
+/// Reports readiness to the host, once in a boot, as soon as a port called [`NAME`] exists.
 pub fn tell_ready(context: &mut Context<'_>, _: &Event) {
     if context.state.host_told {
         return;

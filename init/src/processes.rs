@@ -14,8 +14,8 @@ const PF_KTHREAD: u32 = 0x0020_0000;
 /// is none, or if /proc cannot be read in three attempts.
 #[must_use]
 pub fn user_processes() -> Option<String> {
-    // A single error must not be taken for an empty list, which would cut short the time that
-    // programs have to end.
+    // A single error must not count as an empty list, which would cut short the time that programs
+    // have to end.
     let pids = (0..3).find_map(|_| pids(Path::new("/proc")).ok())?;
     let names: Vec<String> = pids.into_iter().filter_map(process_name).collect();
     (!names.is_empty()).then(|| names.join(" "))

@@ -296,7 +296,7 @@ fn collect(name: &str, o: &Options, child: Pid) -> Option<i32> {
     while reap::drain(&mut each) {}
     let status = end?;
     if o.session {
-        send(o, child, libc::SIGTERM); // who is left of its session
+        send(o, child, libc::SIGTERM); // the rest of its session
     }
     let good = usize::try_from(status).is_ok_and(|s| o.good.get(s) == Some(&true));
     Some(if good { 0 } else { status })

@@ -101,7 +101,7 @@ impl ShutdownContext<'_> {
 
     /// Waits for a child that writes to disks, even after a second request; returns its outcome, or
     /// `None` if the child still runs. While the amount of dirty data falls, the deadline moves, so that
-    /// a slow disk is not taken for a dead one and no data is lost.
+    /// a slow disk does not count as dead and no data is lost.
     fn wait_for_writer(&mut self, child: &syscall::Child) -> Option<bool> {
         let within_ms = self.deadline.saturating_sub(now());
         let mut deadline = Deadline::within(i32::try_from(within_ms).unwrap_or(i32::MAX));
@@ -293,8 +293,8 @@ fn run_unmount(context: &mut ShutdownContext<'_>) -> Outcome {
     Outcome::of_child(clean, false)
 }
 
-/// Returns true if the file systems on disks are clean. The emergency remount reaches those that a mount
-/// has kept busy as well.
+/// Returns true if the file systems on disks are clean. The emergency remount also reaches file systems
+/// that a mount has kept busy.
 fn are_clean(unmounted: bool, remount: Remount) -> bool {
     match remount {
         Remount::Done => true,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Writes data back at the shutdown, each file system in a child of its own: one that hangs keeps no other from
-//! being written. A limit counts from the last decrease of dirty data, so that a slow disk or server is not
-//! taken for a dead one.
+//! being written. A limit counts from the last decrease of dirty data, so that a slow disk or server does not
+//! count as dead.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -57,7 +57,7 @@ impl Deadline {
 
     /// Reads the amount of dirty data; returns true once the deadline is over.
     pub fn is_over(&mut self) -> bool {
-        // Without memory the file cannot be read, which says nothing of the disk.
+        // Without memory the file cannot be read, which is no fact about the disk.
         let meminfo = fs::read_to_string("/proc/meminfo").ok();
         self.note(meminfo.and_then(|text| dirty_kib(&text)), now());
         now() >= self.at

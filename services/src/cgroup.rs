@@ -93,7 +93,7 @@ impl Cgroup {
                 left -= 1;
                 let pid = NixPid::from_raw(pid);
                 for signal in signals {
-                    let _ = kill(pid, *signal); // it may have ended
+                    let _ = kill(pid, *signal); // the process may have ended
                 }
             }
         }

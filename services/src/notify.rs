@@ -190,8 +190,8 @@ fn receive_into(
         iov_len: bytes.len(),
     };
     // SAFETY: plain data, for which zero is valid; pointers and lengths of live buffers. The kernel
-    // has written as much of `control` as `msg_controllen` says then, and CMSG_FIRSTHDR returns
-    // null if that is no whole header.
+    // has written `msg_controllen` bytes of `control`, and CMSG_FIRSTHDR returns null if that is no
+    // whole header.
     unsafe {
         let mut message: libc::msghdr = std::mem::zeroed();
         message.msg_iov = &raw mut part;
@@ -333,7 +333,7 @@ mod tests {
         let rights = [ControlMessage::ScmRights(&descriptors)];
         let text = [IoSlice::new(b"x")];
         sendmsg::<()>(client.as_raw_fd(), &text, &rights, MsgFlags::empty(), None).expect("sent");
-        drop(stream); // The message has it as well.
+        drop(stream); // The message has the stream as well.
         (notify, client, server)
     }
 

@@ -23,7 +23,7 @@ const MAX_FAULTS: usize = 16;
 /// Maximum number of characters of a value that a fault shows.
 const MAX_SHOWN: usize = 64;
 
-/// Names under which PID 1 and the kernel speak in the log: no service has them.
+/// Names of PID 1 and the kernel in the log, which no service has.
 const SPEAKERS: [&str; 2] = ["boot2podman", "kernel"];
 
 /// Cgroups of a user that are not a service's: the end of the service would end the logins there.

@@ -3,8 +3,8 @@
 //!
 //! All allocation happens before fork(2); the child (`child.rs`) calls only async-signal-safe
 //! functions. A step that fails in the child is reported with its errno
-//! through a close-on-exec pipe, so that the log says "sshd: Exec of /usr/sbin/sshd: ENOENT"
-//! and not only that sshd does not start.
+//! through a close-on-exec pipe, so that the log has "sshd: Exec of /usr/sbin/sshd: ENOENT" and not
+//! only the fact that sshd does not start.
 #![expect(unsafe_code, reason = "fork")]
 
 use std::ffi::CString;

@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(250);
 /// Time limit until all clients of a machine on a busy host are connected.
 const CONNECT_LIMIT: Duration = Duration::from_secs(600);
 
-/// Command of bash for clients that say nothing.
+/// Command of bash for silent clients.
 pub const SILENT: &str = ":";
 
 /// Script that ends the clients of [`inside`].

@@ -25,7 +25,7 @@ const MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x66, 0x66, 0x01];
 pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 66, 1);
 /// Address that the machine gets on this card.
 const LEASED: [u8; 4] = [192, 168, 66, 77];
-/// Seconds from 1970 to 2100: the time that the neighbour tells.
+/// Seconds from 1970 to 2100: the time of the neighbour's answers.
 const YEAR_2100: Duration = Duration::from_secs(4_102_444_800);
 /// Interval of router advertisements.
 const ADVERTISE: Duration = Duration::from_secs(2);
@@ -56,12 +56,12 @@ impl Switches {
         self.crowd.store(comes, Ordering::Relaxed);
     }
 
-    /// Lets the neighbour tell the right time.
+    /// Makes the neighbour answer with the right time.
     pub fn tell_the_time(&self) {
         self.is_honest.store(true, Ordering::Relaxed);
     }
 
-    /// Returns the time that the neighbour tells, since 1970.
+    /// Returns the time of the neighbour's answers, since 1970.
     fn time(&self) -> Duration {
         match self.is_honest.load(Ordering::Relaxed) {
             true => SystemTime::now()

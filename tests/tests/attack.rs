@@ -195,7 +195,7 @@ fn bridges(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the machine says that there is no room, and expects none.
+/// Waits until the machine reports that there is no room, and expects none.
 fn full(guest: &Guest) -> Result<()> {
     eventually(SOON, || {
         let said = guest.sh("b2p status")?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Machines that lack something: up as far as possible, or in a rescue shell, with a line that says
-//! why.
+//! Machines that lack something: up as far as possible, or in a rescue shell, with a line that
+//! gives the reason.
 
 use anyhow::{Context, Result, ensure};
 use std::fs;

@@ -11,7 +11,7 @@ use tests::eventually;
 use tests::ns::visit::{request, start_service};
 use tests::ns::{LIMIT, Namespace, POWERED_OFF, READY, Running};
 
-/// Program that says a number a moment after the last.
+/// Program that prints a number a moment after the last.
 const COUNT: &str = "#!/bin/sh\ni=0; while sleep 0.05; do i=$((i+1)); echo number $i; done\n";
 /// Program that reports readiness once a file exists.
 const SLOW: &str =

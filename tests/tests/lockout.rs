@@ -10,7 +10,7 @@ use tests::{Checks, Guest, flood, image};
 const WAITS: &[&str] = &["-icount", "shift=0,sleep=on"];
 /// Longest login in milliseconds, with the start of podman's client and one answer of podman's API.
 const LOGIN_MS: u64 = 5_000;
-/// Identification string of clients that say no more.
+/// Identification string of clients that send no more.
 const HALF_OPEN: &str = r"printf 'SSH-2.0-flood\r\n' >&$fd";
 /// Identification string with almost as much data as a client may send before an answer.
 const HEAVY: &str = r"printf 'SSH-2.0-flood\r\n%38900s' '' >&$fd";

@@ -25,8 +25,8 @@ fn a_panic_in_pid_1_is_said_and_pid_1_goes_on() -> Result<()> {
     Ok(())
 }
 
-/// Without memory, std cannot build the message for the hook, and aborts: the signal handler lets
-/// PID 1 continue all the same.
+/// Without memory, std cannot build the message for the hook, and aborts: the signal handler still
+/// lets PID 1 continue.
 #[test]
 fn without_memory_for_the_message_pid_1_goes_on() -> Result<()> {
     let (output, log) = run("starved")?;

@@ -45,7 +45,7 @@ fn slim() -> Result<()> {
 
 /// microvm machines run one after the other, and not beside the machine above (the lock): microvm has
 /// only the PIT to calibrate the TSC with, and a translator on a busy host is too late for that.
-/// KVM tells its guests.
+/// KVM identifies itself to its guests.
 #[test]
 #[ignore = "needs `make kernel`; part of make test-all"]
 fn microvm_by_bzimage_and_by_elf() -> Result<()> {

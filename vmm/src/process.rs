@@ -153,7 +153,7 @@ pub fn output(mut command: Command, stdin: &[u8], limit: Duration) -> Result<Out
 
 fn feed(child: &mut Child, input: Vec<u8>) {
     if let Some(mut stdin) = child.stdin.take() {
-        // A child may stop reading (EPIPE); its exit status tells the rest.
+        // A child may stop reading (EPIPE); its exit status shows the result.
         thread::spawn(move || stdin.write_all(&input));
     }
 }

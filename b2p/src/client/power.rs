@@ -91,7 +91,7 @@ pub fn cancel(effects: &dyn Effects) -> i32 {
     report(perform(effects, Action::Cancel), "cancel", &[])
 }
 
-/// Performs the action and returns a line for the user, if there is something to say.
+/// Performs the action and returns a line for the user, if any.
 ///
 /// # Errors
 /// PID 1 or the kernel refuses, or PID 1 does not answer.

@@ -29,7 +29,7 @@ pub fn replace_as(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)
         .and_then(|()| fs::rename(&temporary, path))
         .and_then(|()| sync(parent(path)));
     if written.is_err() {
-        let _ = fs::remove_file(&temporary); // It would take room on a full disk.
+        let _ = fs::remove_file(&temporary); // The file would take room on a full disk.
     }
     written.on(path)
 }

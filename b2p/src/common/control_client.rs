@@ -37,7 +37,7 @@ impl ControlClient {
         control::ask(&self.path, request, self.timeout)
     }
 
-    /// Connects as a client that hears of changes of the report.
+    /// Connects as a client that gets notices of changes of the report.
     ///
     /// # Errors
     /// PID 1 refuses or does not answer.

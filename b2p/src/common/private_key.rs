@@ -30,7 +30,7 @@ pub enum Verdict {
 /// Judges the text of a private key.
 ///
 /// # Errors
-/// sshd could not use the key; the error says why.
+/// sshd could not use the key; the error gives the reason.
 pub fn judge(text: &[u8]) -> Result<Verdict> {
     let text = std::str::from_utf8(text).map_err(|_| wrong("it is not text"))?;
     if text.trim().is_empty() {

@@ -40,7 +40,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// Word of the change in a request.
+    /// Name of the change in a request.
     pub fn word(self) -> &'static str {
         match self {
             Verb::Start => "start",

@@ -24,8 +24,8 @@ const INTERPRETER_MARK: &[u8] = b"#!";
 /// Beginning of a binary (elf(5)).
 const BINARY_MARK: &[u8] = b"\x7fELF";
 
-/// Returns the command that runs a program. A script runs as its first line says, else by sh, and
-/// need not be executable. `copy` takes a script that Windows has saved.
+/// Returns the command that runs a program. A script runs by the program of its first line, else by
+/// sh, and need not be executable. `copy` takes a script that Windows has saved.
 ///
 /// # Errors
 /// The program is not a file, a script is too long or UTF-16, or the copy cannot be written.

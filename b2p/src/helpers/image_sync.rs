@@ -70,7 +70,7 @@ fn watch(
         watch_store(&inotify, &containers.join(ROOT_STORE));
         let users = containers.join(USER_STORES);
         let created = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_ONLYDIR;
-        let _ = inotify.add_watch(&users, created); // It may not exist.
+        let _ = inotify.add_watch(&users, created); // The directory may not exist.
         for store in fs::read_dir(users).into_iter().flatten().flatten() {
             watch_store(&inotify, &store.path());
         }

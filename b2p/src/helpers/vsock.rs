@@ -38,7 +38,7 @@ const SSH_PORT: u32 = 22;
 /// Port of the podman API, that of docker's API without TLS: a program that can open vsock on
 /// the host needs no key.
 const API_PORT: u32 = 2375;
-/// Pause after accept(2) has failed for want of descriptors or memory.
+/// Pause after accept(2) has failed for lack of descriptors or memory.
 const SHORTAGE_PAUSE: std::time::Duration = std::time::Duration::from_millis(250);
 /// Connections of the host beyond this number are closed.
 const MAX_CONNECTIONS: usize = 256;
@@ -49,7 +49,7 @@ const BACKLOG: i32 = 128;
 static REFUSED_CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
 
 /// Serves until the machine ends. Returns after a report otherwise: [`EX_CONFIG`] if the host gives no address,
-/// 1 if no socket can be opened, which another start may mend.
+/// 1 if no socket can be opened, which may succeed at another start.
 pub fn main() -> i32 {
     let config = config_sources::read().0;
     Drivers::of_the_machine().load(uevent::is_vsock);
@@ -141,7 +141,7 @@ fn bound(port: u32) -> nix::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Returns true if accept(2) has failed for want of descriptors or memory.
+/// Returns true if accept(2) has failed for lack of descriptors or memory.
 fn is_shortage(why: Errno) -> bool {
     use Errno::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
     matches!(why, EMFILE | ENFILE | ENOBUFS | ENOMEM)

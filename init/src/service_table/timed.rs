@@ -38,7 +38,8 @@ pub const TIMED: &[Entry] = &[
         when: |config, _| config.podman != Podman::Off,
         ..Entry::DEFAULT
     },
-    // `podman auto-update` of any user connects; the service tells users by the kernel's credentials.
+    // `podman auto-update` of any user connects; the service identifies users by the kernel's
+    // credentials.
     Entry {
         def: ServiceDef {
             name: "unit-bus",

@@ -6,7 +6,7 @@ use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-/// Maximum number of runs at the same time; more are taken for a mistake.
+/// Maximum number of runs at the same time; a larger number counts as a mistake.
 const MAX_RUNS: usize = 16;
 
 /// Directory and socket under `out/` that no other run uses.

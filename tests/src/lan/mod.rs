@@ -238,7 +238,7 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        let _ = self.crash(); // it does not run yet, or has ended
+        let _ = self.crash(); // the service does not run yet, or has ended
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

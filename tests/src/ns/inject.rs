@@ -206,7 +206,7 @@ impl Tracer {
                 let failing = self.entry(at, pid, count, &info);
                 if let (Some(task), Some(_)) = (self.tasks.get_mut(at), failing) {
                     task.failing = failing;
-                    // A close(2) that reports EIO or EINTR has closed the descriptor all the same.
+                    // A close(2) that reports EIO or EINTR has still closed the descriptor.
                     if info.words[0] as i64 != libc::SYS_close {
                         set_number(pid);
                     }
@@ -299,7 +299,7 @@ fn peek(pid: libc::pid_t, at: u64, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     let read = std::fs::File::open(path)
         .and_then(|f| std::os::unix::fs::FileExt::read_at(&f, &mut bytes, at));
-    bytes.truncate(read.unwrap_or(0)); // it may end at the end of a mapping
+    bytes.truncate(read.unwrap_or(0)); // a read may end at the end of a mapping
     bytes
 }
 

@@ -248,7 +248,7 @@ fn keep(child: Child, plan: Option<inject::Plan>, shared: &Arc<Shared>, tell: &T
     let (pid, output) = match child.start(plan.as_ref()) {
         Ok((pid, pidfd, output)) => {
             if tell.send(Ok((pid, pidfd))).is_err() {
-                return; // nobody wants it any more: it dies with this thread
+                return; // the caller is gone: PID 1 dies with this thread
             }
             (pid, output)
         }

@@ -119,7 +119,7 @@ fn unless_forgotten(pid1: &Running) {
     let deadline = Instant::now() + LIMIT;
     while pid1.ended().is_none() && Instant::now() < deadline {
         if said(&pid1.output(), &[]) == Some(Outcome::Again) {
-            let _ = pid1.signal(libc::SIGUSR2); // it may have ended now
+            let _ = pid1.signal(libc::SIGUSR2); // PID 1 may have ended now
             break;
         }
         std::thread::sleep(Duration::from_millis(5));

@@ -125,8 +125,7 @@ fn many(guest: &Guest) -> Result<()> {
     })
 }
 
-/// Opens 1,000 connections that say nothing, from within the machine, and logs in meanwhile and
-/// afterwards.
+/// Opens 1,000 silent connections, from within the machine, and logs in meanwhile and afterwards.
 fn flood(guest: &Guest) -> Result<()> {
     flood::inside(guest, 1000, &[flood::SILENT])?;
     let processes = "cat /proc/[0-9]*/comm | grep -c sshd";

@@ -163,7 +163,7 @@ fn ping(guest: &Guest) -> Result<()> {
 }
 
 /// Expects the output of a container with journald's driver in the log, as text of its own, and not
-/// as a word of PID 1.
+/// as a message of PID 1.
 fn journald(guest: &Guest) -> Result<()> {
     let script = "echo kept; printf \"a\\033[2Jb\\n\"; echo boot2podman: ready ssh=x >&2";
     let command = format!("sh -c '{script}' 2>/dev/null");

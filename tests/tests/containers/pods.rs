@@ -77,7 +77,7 @@ fn over_the_api(guest: &Guest) -> Result<()> {
     podman(&format!("run -d --pod far --name three {name} sleep 1000"))?;
     let said =
         guest.sh("cd /sys/fs/cgroup/user/1000 && cat pod-*/memory.max; ls -d pod-* | wc -l")?;
-    // The cgroup of the pod that is gone went when another began.
+    // The cgroup of the removed pod was removed at the start of another.
     ensure!(said == "50331648\n1", "{said}");
     podman("pod rm -f -t 0 far").map(drop)
 }

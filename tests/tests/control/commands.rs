@@ -248,9 +248,9 @@ fn systemctl(guest: &Guest) -> Result<()> {
     ];
     says(guest, "systemctl status sshd", 0, &shown)?;
     says(guest, "systemctl is-system-running", 0, &["running"])?;
-    // podman machine's host shows every word of this command to its user.
+    // podman machine's host shows the whole output of this command to its user.
     ensure!(says(guest, "systemctl daemon-reload", 0, &[])?.is_empty());
-    // As with systemd, a change that succeeds says nothing.
+    // As with systemd, a successful change prints nothing.
     ensure!(says(guest, "systemctl stop net", 0, &[])?.is_empty());
     says(guest, "systemctl is-active net", 3, &["inactive"])?;
     says(

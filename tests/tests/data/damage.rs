@@ -91,7 +91,7 @@ fn superblock_lost() -> Result<()> {
         ensure!(disk.sum()? == before);
         Ok(())
     });
-    // As the message says; e2fsck finds the backup by itself.
+    // The repair follows the message; e2fsck finds the backup by itself.
     checks.check("by hand it can be mended", || {
         let ext = Ext::taken_out(&disk)?;
         ext.repair()?;

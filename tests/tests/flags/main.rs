@@ -61,7 +61,7 @@ fn values() -> Result<()> {
             };
             let (skipped, ready) = (at("the firmware lists no disk")?, at("boot2podman: ready")?);
             ensure!(skipped < at("data=ram")?, "not what it was decided by");
-            // After the ready line, the device gets its driver all the same.
+            // After the ready line, the device still gets its driver.
             let late = eventually(OFF, || {
                 let said = guest.sh("dmesg")?;
                 said.find("ata1:").context("IDE has no driver")

@@ -167,7 +167,7 @@ pub fn write_hundred(guest: &Guest) -> Result<()> {
 }
 
 /// Expects that all of them run in the end, that the machine answers meanwhile, and that no process was killed
-/// for want of memory.
+/// for lack of memory.
 pub fn hundred_run(guest: &Guest) -> Result<()> {
     let begun = std::time::Instant::now();
     let mut slowest = std::time::Duration::ZERO;

@@ -153,7 +153,7 @@ pub fn start(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// The PID file names the main process, the variables of the end say how that went, and a one-shot has left a process
+/// The PID file names the main process, the variables of the end have its result, and a one-shot has left a process
 /// that its stop ends.
 fn ends(guest: &Guest) -> Result<()> {
     let main = "systemctl show -P MainPID forks";

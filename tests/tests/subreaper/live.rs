@@ -116,7 +116,7 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        let _ = self.0.kill(); // it may have ended
+        let _ = self.0.kill(); // the program may have ended
         let _ = self.0.wait();
         if let Some(leader) = self.2 {
             // SAFETY: integers. For a group that is gone, the error is ESRCH.

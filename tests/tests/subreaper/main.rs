@@ -131,7 +131,7 @@ fn signals_can_become_others() -> Result<()> {
     let mut live = Live::start("dumb-init", &words)?;
     live.leader()?;
     for (signal, word) in [(15, "INT"), (2, "TERM"), (3, "QUIT")] {
-        live.signal(28); // to nobody
+        live.signal(28); // dropped, by -r 28:0
         live.signal(signal);
         ensure!(live.line()? == word, "{word}");
     }

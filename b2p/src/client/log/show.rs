@@ -32,7 +32,7 @@ pub struct Here {
 /// Shows the records that `options` selects. Records after `present` are shown only in a follow.
 ///
 /// # Errors
-/// The errno of write(2); a reader that has gone (EPIPE) is not an error.
+/// The errno of write(2); a closed reader (EPIPE) is not an error.
 pub fn run(
     options: &Options,
     style: Style,
@@ -194,8 +194,8 @@ fn follow(ring: &mut Ring, screen: &mut Screen, out: &mut (impl Write + AsFd)) -
     }
 }
 
-/// Sleeps until there is a record; returns true if the reader of the output has gone
-/// (POLLERR on a pipe, POLLHUP on a terminal).
+/// Sleeps until there is a record; returns true if the reader of the output has closed it (POLLERR
+/// on a pipe, POLLHUP on a terminal).
 fn reader_gone(ring: BorrowedFd<'_>, out: BorrowedFd<'_>) -> io::Result<bool> {
     let mut fds = [
         PollFd::new(ring, PollFlags::POLLIN),

@@ -150,7 +150,7 @@ fn signal(pid: u64, signal: Signal) {
     if let Ok(pid) = i32::try_from(pid)
         && pid > 1
     {
-        let _ = send(Pid::from_raw(pid), signal); // it may have ended
+        let _ = send(Pid::from_raw(pid), signal); // the process may have ended
     }
 }
 

@@ -85,7 +85,7 @@ impl Document<'_> {
     }
 }
 
-/// Changes the files of users, and tells PID 1, which changes the rest when the helper has ended.
+/// Changes the files of users, and informs PID 1, which changes the rest when the helper has ended.
 fn change(config: &Config, user: &kept::User, flag: &str, numbers: &Numbers) -> Result<()> {
     if Path::new(READY).exists() {
         return Err(Error::invalid(

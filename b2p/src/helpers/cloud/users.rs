@@ -62,7 +62,7 @@ fn add(user: &User, machine_user: &str, diagnostics: &mut Diagnostics) -> Result
     let mut files = before.clone();
     let mut wanted = applicable(user, machine_user);
     let name = wanted.name.clone();
-    // The machine's user has the number that the configuration says.
+    // The machine's user has the number of the configuration.
     let is_other = name != machine_user;
     let refused = is_other.then(|| claim(&mut files, &mut wanted)).flatten();
     let account = users::set(&mut files, &wanted)?;
@@ -208,7 +208,7 @@ fn applicable(user: &User, machine_user: &str) -> users::User {
 }
 
 /// Writes the files that have changed, and before them the record of numbers; homes and stores follow.
-/// A disk that refuses the record is reported; users can log in all the same.
+/// A disk that refuses the record is reported; users can still log in.
 fn write_files(before: &Files, after: &Files, diagnostics: &mut Diagnostics) -> Result<()> {
     diagnostics.record(numbers::write(&Paths::default(), &after.numbers));
     let texts = |f: &Files| {

@@ -64,7 +64,7 @@ fn run(path: &Path, copies: &Path, output: &mut impl Write) -> Result<()> {
         .stdout(writer.try_clone()?)
         .stderr(writer)
         .spawn()?;
-    drop(command); // It holds the writing ends of the pipe.
+    drop(command); // The command holds the writing ends of the pipe.
     let mut last_line = LastLine::default();
     // The script's own end counts, not that of the pipe: a process that the script left in the
     // background may hold the pipe open for as long as the machine runs.

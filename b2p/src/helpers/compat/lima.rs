@@ -20,7 +20,7 @@ const CONTENT: &[u8] =
 /// and settings.
 const DIRS: &[&str] = &["/etc/init.d", "/etc/conf.d", "/etc/sysctl.d"];
 
-/// Writes the file that tells Lima's boot.sh not to wait, and makes the directories for the agent.
+/// Writes the file that keeps Lima's boot.sh from waiting, and makes the directories for the agent.
 ///
 /// # Errors
 /// The file cannot be written, or a directory not made.

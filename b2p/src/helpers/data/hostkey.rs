@@ -83,7 +83,7 @@ struct Refusal {
 }
 
 impl From<Error> for Refusal {
-    /// A system call that fails says nothing about the key.
+    /// A system call that fails is no fact about the key.
     fn from(why: Error) -> Refusal {
         let is_judged = why.errno().is_none();
         Refusal { why, is_judged }
@@ -202,7 +202,7 @@ fn install_judged(paths: &Paths, judge: Judge) -> Result<()> {
             return Err(why).doing("it stays as it is, and this boot has another one");
         }
         Err(Refusal { why, .. }) => {
-            // A public half that is left would be taken for that of the next key.
+            // A remaining public half would be mistaken for that of the next key.
             let _ = put_aside(&public(&stored));
             let aside = put_aside(&stored)?;
             return Err(why).doing(format!("put aside as {}, and replaced", aside.display()));
@@ -281,7 +281,7 @@ pub fn store(paths: &Paths) -> Result<()> {
     match stored.symlink_metadata() {
         Ok(_) => return Ok(()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        // A disk that cannot tell may have a key.
+        // A disk that cannot be read may have a key.
         Err(e) => return Err(e).on(stored),
     }
     let Ok(Some(key)) = read_whole(&used, MAX_KEY_BYTES) else {

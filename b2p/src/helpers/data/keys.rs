@@ -22,7 +22,7 @@ use crate::helpers::compat::legacy_state;
 pub const USERDATA: &str = "userdata.tar";
 /// Longest file of keys that is read, in bytes.
 const MAX_KEYS_BYTES: u64 = 1 << 20;
-/// Lines that are named of those that are no keys.
+/// Maximum number of named lines that are no keys.
 const MAX_FAULTS: usize = 5;
 
 /// Adds the keys of the disk to those that sshd reads. The disk's own file is made from its

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The answer to the first question of a user's podman in each boot: are overlays on the store's file system
-//! possible? As for root's store (`helpers/data/overlay_support.rs`), a store without room would say no, and
-//! podman would keep that until the next boot.
+//! possible? As for root's store (`helpers/data/overlay_support.rs`), a store without room would give the
+//! answer no, and podman would keep that answer until the next boot.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -13,7 +13,7 @@ use sys::error::{Doing, Result};
 
 /// Directory of the answer below the runtime directory (storage.conf(5), runroot).
 const ANSWER_DIR: &str = "containers/overlay";
-/// File that says yes.
+/// File that stands for the answer yes.
 const YES: &str = "overlay-true";
 
 /// Records the answer for the store at `storage`, if the store is on a file system whose directories have

@@ -71,7 +71,7 @@ impl Card {
         let was_up = carrier::carrier(name).up;
         set_up(name).doing("up")?;
         if was_up && let Err(e) = sockets::solicit(index) {
-            debug!("{name}: routers are not asked: {e}"); // they advertise by themselves
+            debug!("{name}: routers are not asked: {e}"); // routers advertise by themselves
         }
         let socket = sockets::listen(index).doing("packet socket")?;
         let (client, fixed) = match plan {

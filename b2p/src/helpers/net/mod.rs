@@ -73,7 +73,7 @@ use start::kernel_hostname;
 /// Time after a first message within which further ones are handled together with the first.
 const COALESCE: Duration = Duration::from_millis(50);
 
-/// Reads of a netlink socket after which the messages are taken for an endless stream.
+/// Reads of a netlink socket after which the messages count as an endless stream.
 const MAX_READS: usize = 1024;
 
 /// Runs until a signal ends the process.
@@ -116,7 +116,7 @@ struct Service {
     firewall: Firewall,
     /// Networks that are kept on their bridges.
     bridge_networks: BridgeNetworks,
-    /// Cards whose routers are not heard.
+    /// Cards whose routers are ignored.
     router_limit: RouterLimit,
     /// Time from which on an IPv6 address alone is enough for READY=1.
     ipv6_suffices_at: Millis,

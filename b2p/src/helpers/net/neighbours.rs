@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Hosts that the kernel has heard on a link, by its table of neighbours (arp(7), proc_pid_net(5)).
+//! Hosts on a link that the kernel has received packets from, by its table of neighbours (arp(7),
+//! proc_pid_net(5)).
 
 use std::fs::File;
 use std::io::Read;

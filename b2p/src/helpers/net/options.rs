@@ -10,7 +10,7 @@ use std::ops::Range;
 const OPTIONS: usize = 240;
 const FILE: Range<usize> = 108..236;
 const SNAME: Range<usize> = 44..108;
-/// Codes without a length, and of the option that says which fields hold options.
+/// Codes without a length, and the code of the option that names the fields with options.
 const PAD: u8 = 0;
 const END: u8 = 255;
 const OVERLOAD: u8 = 52;

@@ -30,7 +30,7 @@ pub struct OwnNetwork {
 }
 
 impl OwnNetwork {
-    /// Sets the route and the rules; those that are there stay.
+    /// Sets the route and the rules; existing ones stay.
     pub fn add(&self) {
         policy_routing::add(&self.messages(true), "the rules of a card's own network");
     }

@@ -112,7 +112,7 @@ fn update_copy(file: &PathBuf, before: &str, after: &str) -> io::Result<()> {
     let mut text = String::new();
     Read::take(&mut open, MAX_COPY_BYTES + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MAX_COPY_BYTES {
-        return Ok(()); // The container has written it.
+        return Ok(()); // The container has written the file.
     }
     if let Some(new) = updated(&text, before, after) {
         io::Seek::rewind(&mut open)?;

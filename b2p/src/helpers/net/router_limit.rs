@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Limit of the routes that routers bring to a card. The kernel keeps every prefix and every router that is
-//! advertised for as long as the advertisement says, and has no limit for their number: a neighbour that
-//! advertises without end takes the memory of the machine. Beyond [`MAX_ROUTES`], all that routers have
-//! brought to the card is removed, and none is heard for [`REST`].
+//! Limit of the routes that routers bring to a card. The kernel keeps every advertised prefix and router
+//! for the time in the advertisement, without a limit for their number: a neighbour that advertises without
+//! end takes the memory of the machine. Beyond [`MAX_ROUTES`], all routes and addresses of routers on the
+//! card are removed, and routers are ignored for [`REST`].
 
 use std::fs::File;
 use std::io::Read;
@@ -15,14 +15,14 @@ use super::router_prefixes::{Link, RouterPrefixes};
 
 /// Largest number of routes. A link has a handful of routers and prefixes.
 const MAX_ROUTES: usize = 128;
-/// Time for which no router is heard, in milliseconds.
+/// Time for which routers are ignored, in milliseconds.
 const REST: Millis = 600_000;
 /// Part of the kernel's table that is read, in bytes: 7,000 lines.
 const MAX_TABLE: u64 = 1 << 20;
 /// `RTF_ADDRCONF` (linux/ipv6_route.h): by a router advertisement.
 const BY_ROUTER: u32 = 0x0004_0000;
 
-/// Cards whose routers are not heard, each with the end of its rest; and prefixes that were removed.
+/// Cards whose routers are ignored, each with the end of its rest; and prefixes that were removed.
 #[derive(Debug, Default)]
 pub struct RouterLimit(Vec<(String, Millis)>, RouterPrefixes);
 

@@ -61,7 +61,7 @@ impl RouterPrefixes {
             let card = links.iter().find(|link| link.index == excess.index);
             let line = format!("{}: {}", card.map_or("", |link| &link.name), excess.prefix);
             if let Err(e) = netlink::request(&message(&excess)) {
-                debug!("{line} is not removed: {e}"); // it is gone
+                debug!("{line} is not removed: {e}"); // the route is gone
             } else if self.0.len() < MAX_LOGGED && self.0.insert(line.clone()) {
                 warn!(
                     "{line}, which a router advertises, is not on the link: it would take what another card has"

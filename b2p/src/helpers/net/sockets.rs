@@ -141,7 +141,7 @@ pub fn solicit(index: u32) -> io::Result<()> {
     check(fd)?;
     // SAFETY: a new descriptor, which has no other owner.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    let hops: libc::c_int = 255; // else routers take it for one from another link
+    let hops: libc::c_int = 255; // with less, routers assume another link
     let size = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: a live integer of that size.
     check(unsafe {

@@ -45,8 +45,8 @@ impl BootStart {
             .is_none_or(|pending| pending.contains(&uid))
     }
 
-    /// Notes a run after which the start of these users is still to be done. Those that a later run could not
-    /// load were started before.
+    /// Notes a run after which the start of these users is still to be done. Services that a later run could
+    /// not load were started before.
     pub fn finish(&self, failed: &[u32]) {
         self.write(Path::new(FILE), failed);
     }

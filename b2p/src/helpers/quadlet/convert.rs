@@ -314,7 +314,8 @@ fn restart(policy: &str, ends: bool) -> Result<&'static str> {
     })
 }
 
-/// Returns the services that a boot starts: those that are wanted, and those that these want or need.
+/// Returns the services that a boot starts: the wanted ones, and the services that these want or
+/// need.
 #[must_use]
 pub fn started_at_boot(definitions: &[Definition]) -> Vec<&Definition> {
     let mut started: Vec<bool> = definitions.iter().map(|d| d.at_boot).collect();

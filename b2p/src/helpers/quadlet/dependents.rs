@@ -63,7 +63,7 @@ fn following(all: &[(String, Links)], names: &[String], by_need: bool) -> Vec<St
         };
         found.push(name.clone());
     }
-    // Those that were found last depend on those before.
+    // Services that were found later depend on earlier ones.
     let mut list = found.split_off(names.len());
     list.reverse();
     list

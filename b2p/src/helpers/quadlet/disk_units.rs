@@ -29,7 +29,7 @@ pub fn add(owner: &Owner, output: &mut Generated) {
     }
 }
 
-/// Adds units to those that are there, which stay.
+/// Adds units to existing ones, which stay.
 fn add_units(output: &mut Generated, units: &str) {
     for (name, text) in split_output(units) {
         let known = split_output(&output.units);

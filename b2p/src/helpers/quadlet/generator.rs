@@ -138,8 +138,8 @@ fn link_disk_dir() -> Result<()> {
     }
 }
 
-/// Runs a program, and returns its standard output and standard error, which are whole: of a part of the
-/// units the rest would be taken for removed.
+/// Runs a program, and returns its standard output and standard error, which are whole: with only a part
+/// of the units, the rest would count as removed.
 pub(super) fn output(
     command: &mut Command,
     limit: Duration,

@@ -45,7 +45,7 @@ pub struct Lifecycle {
     watchdog_at: Option<Millis>,
     /// A reload was asked for that has not begun.
     is_to_reload: bool,
-    /// The main process is to say that its reload is over.
+    /// The main process is to report the end of its reload.
     reloads_itself: bool,
     /// Number of reloads that are over, and exit status of the last one.
     reloads: (u32, i32),

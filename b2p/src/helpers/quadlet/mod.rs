@@ -63,7 +63,7 @@ const MAX_UID: u32 = 60_000;
 /// File that has the next run of `b2p user-services` load quadlets alone, and start nothing.
 const RELOAD: &str = "/run/boot2podman/units/.reload";
 
-/// Loads the quadlets of the machine and of its users. The boot starts those that are wanted, once.
+/// Loads the quadlets of the machine and of its users. The boot starts the wanted ones, once.
 pub fn load(env: &Environment, boot: &BootStart) {
     let owners: Vec<Owner> = owners().into_iter().filter(has_files).collect();
     if owners.is_empty() && !Path::new(DEFINITIONS).exists() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Names under which a unit speaks in the log: that of its service, and that of its container.
+//! Names of a unit in the log: that of its service, and that of its container.
 
 use std::fs;
 

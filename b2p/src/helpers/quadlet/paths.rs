@@ -23,7 +23,7 @@ pub fn socket(name: &str, owner: &Owner) -> PathBuf {
     PathBuf::from(format!("{}/unit-{name}.notify", owner.runtime_dir()))
 }
 
-/// Path of the file in which a unit's first process tells its state.
+/// Path of the file in which a unit's first process records its state.
 #[must_use]
 pub fn state(name: &str, owner: &Owner) -> PathBuf {
     PathBuf::from(format!("{}/unit-{name}.state", owner.runtime_dir()))

@@ -112,7 +112,8 @@ pub fn print_main(args: &[String]) -> i32 {
 /// Returns the units of directories, their drop-ins, and which of them a boot starts.
 ///
 /// # Errors
-/// A directory has too many entries: of a part of the units the rest would be taken for removed.
+/// A directory has too many entries: with only a part of the units, the rest would count as
+/// removed.
 fn text(dirs: &[PathBuf]) -> Result<String> {
     let mut out = String::new();
     let mut seen = BTreeSet::new();

@@ -46,7 +46,7 @@ pub(super) fn write(loaded: &Loaded, owner: &Owner) -> Result<()> {
     Ok(())
 }
 
-/// Writes the templates of an owner, and removes those that are no more.
+/// Writes the templates of an owner, and removes obsolete ones.
 pub(super) fn write_templates(loaded: &Loaded, owner: &Owner) -> Result<()> {
     let mut kept = Vec::new();
     for (name, text) in &loaded.templates {

@@ -40,7 +40,7 @@ const BURST: u64 = 100;
 const PER_SECOND: u64 = 500;
 /// Shortest and longest pause after a failure, in milliseconds.
 const RETRY: [Millis; 2] = [1_000, 60_000];
-/// Age in milliseconds from which on a connection is taken for a good one.
+/// Age in milliseconds from which on a connection counts as good.
 const STABLE: Millis = 60_000;
 /// Time that is left for the last messages after SIGTERM, in milliseconds.
 const DRAIN_TIMEOUT: Millis = 1_000;
@@ -135,7 +135,7 @@ impl<'a> Forwarder<'a> {
         }
     }
 
-    /// Sends records until SIGTERM, then for a second those that are there.
+    /// Sends records until SIGTERM, then existing ones for a second.
     fn run(&mut self, stop: &Stop) {
         while !self.sleep(stop) {}
         self.finish();
@@ -174,7 +174,7 @@ impl<'a> Forwarder<'a> {
             None => return false,
             Some(Err(e)) => self.failed(&e),
             Some(Ok(connection)) => {
-                // A socket for datagrams says nothing about the receiver.
+                // A socket for datagrams reports nothing about the receiver.
                 if self.receiver.transport == Transport::Tcp || !self.failing {
                     info!("{NAME}: sends to {}", connection.address);
                 }

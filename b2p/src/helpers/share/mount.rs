@@ -35,10 +35,10 @@ pub fn unmount(folder: &SharedFolder) {
     }
 }
 
-/// Runs `work` for each folder in a child of its own, all at once, and returns the results; [`super`] says why.
-/// The error of a child that does not end within `limit` blames the server. A mount that was made by then stays:
-/// the kernel would wait for the server's answer to the unmount, with a lock that every other mount of virtiofs
-/// needs (fs/fuse/virtio_fs.c, virtio_fs_drain_all_queues_locked).
+/// Runs `work` for each folder in a child of its own, all at once, and returns the results; [`super`] gives the
+/// reason. The error of a child that does not end within `limit` blames the server. A mount that was made by
+/// then stays: the kernel would wait for the server's answer to the unmount, with a lock that every other mount
+/// of virtiofs needs (fs/fuse/virtio_fs.c, virtio_fs_drain_all_queues_locked).
 pub fn side_by_side(
     folders: &[SharedFolder],
     limit: Duration,

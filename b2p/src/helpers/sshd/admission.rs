@@ -4,9 +4,9 @@
 //! A client of ssh sends its identification string at once (RFC 4253, section 4.2), so a silent
 //! connection is served only while few others are. Where all slots are taken, the one whose client
 //! does not answer is ended for a newer client: a client that logs in answers within a round
-//! trip, and does not wait for those that do not answer. Among those that wait, a source from which a
-//! login has succeeded is first in three of four turns: an attacker may have more addresses than there
-//! are slots, and none of them is one of these. The next is a source with few sessions, there a
+//! trip, and does not wait for clients that do not answer. Among waiting clients, a source from which
+//! a login has succeeded is first in three of four turns: an attacker may have more addresses than
+//! there are slots, and none of them is one of these. The next is a source with few sessions, there a
 //! program with few, then one of the newest connections: the clients of old ones have given up, or
 //! never meant to log in.
 
@@ -29,7 +29,8 @@ const STALLED: Millis = 2_000;
 const OVERDUE: Millis = 10_000;
 /// Sources with a login that are remembered.
 const MAX_KNOWN: usize = 64;
-/// Connections of one source that are many: those of the source with the most are closed first.
+/// Number of connections of one source that counts as many: connections of the source with the most
+/// are closed first.
 const MANY: usize = 8;
 /// Share of the memory for the data of waiting clients, as a power of 1/2, and its bounds in MiB: an
 /// identification string in each of the connections takes less (a packet has up to 2,304 bytes).
@@ -47,7 +48,7 @@ pub struct Limits {
     pub sessions: usize,
     /// Sessions that work at the same time: the next one shares the processors with them.
     pub working: usize,
-    /// Sessions up to which a client that has said nothing is served.
+    /// Number of sessions up to which a silent client is served.
     pub silent: usize,
     /// Connections that wait for a session; each is a socket of a few KiB.
     pub waiting: usize,

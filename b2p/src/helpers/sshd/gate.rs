@@ -203,7 +203,7 @@ impl Gate {
         // procfs has the cgroup of a process that is not reaped yet.
         let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         while let Ok(status) = waitid(Child::All, ended) {
-            let Some(pid) = status.pid() else { return }; // Nobody has ended.
+            let Some(pid) = status.pid() else { return }; // No child has ended.
             if let Some(at) = self.sessions.iter().position(|s| s.pid == pid.as_raw()) {
                 let session = self.sessions.swap_remove(at);
                 if session.has_login() {

@@ -203,7 +203,7 @@ fn has_alarm(status: &str) -> Option<bool> {
     Some(mask & 1 << (libc::SIGALRM - 1) != 0)
 }
 
-/// Returns true if a process or one of its descendants runs; `None` if the kernel does not tell.
+/// Returns true if a process or one of its descendants runs; `None` if the kernel gives no answer.
 fn works(pid: &str) -> Option<bool> {
     if is_running(&read(&format!("/proc/{pid}/stat"))) {
         return Some(true);

@@ -100,7 +100,7 @@ const DATABASES: &[(&str, usize, &[u8], &str)] = &[
 /// Checks the files that podman opens first.
 fn look(storage: &Path) -> Result<()> {
     let Ok(found) = statvfs(storage) else {
-        return Ok(()); // podman makes it
+        return Ok(()); // podman makes the store
     };
     if !storage.is_dir() {
         return Err(Error::invalid("it is not a directory; move it away")).on(storage);

@@ -42,7 +42,7 @@ pub struct StoreWatch {
     full: Option<String>,
     writers: Writers,
     paused: Paused,
-    /// Number of looks since the first part of the reserve is gone.
+    /// Number of checks since the first part of the reserve is gone.
     exhausted_looks: u32,
     engine: Engine,
     degraded: Degraded,

@@ -83,7 +83,7 @@ fn unmount(target: &Path) {
     // Not with sys-mount, whose NOFOLLOW is the flag of open(2): umount2(2) answers EINVAL.
     umount2(target, MntFlags::UMOUNT_NOFOLLOW)
         .unwrap_or_else(|e| warn!("swap: umount {}: {e}", target.display()));
-    let _ = fs::remove_dir(target); // succeeds only if it is empty
+    let _ = fs::remove_dir(target); // succeeds only for an empty directory
 }
 
 /// Returns the mount point of the root of the file system on the device `major:minor`

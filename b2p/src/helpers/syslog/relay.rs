@@ -40,7 +40,7 @@ pub struct Relay {
     host: Vec<u8>,
     /// Limit for all records.
     all: TokenBucket,
-    /// Limit for those that the consoles show.
+    /// Limit for records that the consoles show.
     on_console: TokenBucket,
     dropped: u64,
     /// Time at which `dropped` is reported.

@@ -31,8 +31,8 @@ pub fn rtc(utc: bool) -> Option<Ms> {
     seconds.checked_mul(1000)
 }
 
-/// Converts a local time that was taken for UTC to seconds since 1970, by the machine's time
-/// zone. In the hour that occurs twice in autumn the C library chooses.
+/// Converts a local time that was read as UTC to seconds since 1970, by the machine's time zone. In
+/// the hour that occurs twice in autumn the C library chooses.
 #[must_use]
 pub fn from_local(seconds: i64) -> Option<i64> {
     // SAFETY: plain data; zero is valid. gmtime_r fills the structure, mktime reads it.

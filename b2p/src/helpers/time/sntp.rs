@@ -81,7 +81,7 @@ fn exchange(server: SocketAddr) -> Result<Ms> {
 pub enum Rejection {
     /// The packet does not answer this request.
     Unrelated,
-    /// The answer has no time that can be used; the text says why.
+    /// The answer has no usable time; the text gives the reason.
     Unusable(Cow<'static, str>),
 }
 

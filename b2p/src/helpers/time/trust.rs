@@ -43,7 +43,7 @@ pub struct Evidence {
 /// Returns the sum of steps without a second source after a step of `offset`.
 ///
 /// # Errors
-/// The step needs a second source, and none agrees; the error says which there are.
+/// The step needs a second source, and none agrees; the error lists the sources.
 pub fn judge(offset: Ms, evidence: &Evidence) -> Result<Ms> {
     let distance = |other: Ms| offset.saturating_sub(other);
     let agrees = |other: &Ms| distance(*other).saturating_abs() <= BOUND;
@@ -145,7 +145,7 @@ mod tests {
             (-MIN, evidence(None), Some(-MIN)),
             // The machine stood still, and its hardware clock did not.
             (YEARS, evidence(Some(YEARS - MIN)), Some(MIN)),
-            // A hardware clock that is wrong says nothing of a small step.
+            // A wrong hardware clock is no evidence about a small step.
             (MIN, evidence(Some(-YEARS)), Some(MIN)),
             (YEARS, with(|e| e.never_set = true), Some(0)),
             (YEARS, with(|e| e.again = Some(YEARS + 1)), Some(0)),

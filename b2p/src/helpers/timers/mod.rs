@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `b2p timers`: starts services at the times that their files name (docs/guide/services.md), and
-//! `podman auto-update` as `b2p.auto_update=` says. PID 1 knows no time of day; the start is a request like that
+//! `b2p timers`: starts services at the times that their files name (docs/guide/services.md), and `podman
+//! auto-update` at the time of `b2p.auto_update=`. PID 1 knows no time of day; the start is a request like that
 //! of a person. The time of the last run is kept on the data disk, so that a run that was missed while the
 //! machine was off or paused is made up for, once.
 

@@ -41,7 +41,7 @@ struct Partition {
 /// Finds the boot disk, if there is one.
 ///
 /// # Errors
-/// Two such disks exist, and nothing tells which of them was booted.
+/// Two such disks exist, and nothing shows which of them was booted.
 pub fn find() -> Result<Option<BootDisk>> {
     let partitions = scan::names()
         .into_iter()

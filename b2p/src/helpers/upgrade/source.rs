@@ -19,7 +19,7 @@ use super::sums;
 pub const FILES: [&str; 2] = ["vmlinuz", "initrd.img"];
 /// List of their sums.
 pub const SUMS: &str = "SHA256SUMS";
-/// Bytes at the start of a file that tell its format.
+/// Bytes at the start of a file that identify its format.
 const HEAD_BYTES: usize = 40 * 1024;
 /// Bytes at the start of a kernel that include its header.
 const KERNEL_HEAD: usize = 4 * 1024;

@@ -29,7 +29,7 @@ fn who_is_ready_by_what() {
 /// A status that the definitions of these tests declare final.
 const FINAL: u8 = 3;
 
-/// Every status is an ordinary one unless the definition says otherwise, podman's 125 too.
+/// Every status is an ordinary one, podman's 125 too, except those that the definition lists.
 #[test]
 fn podmans_error_is_final_for_no_policy() {
     for (statuses, word) in [

@@ -36,7 +36,7 @@ fn every_state_has_an_intent() {
     assert_eq!(Intent::from_word("armed"), None);
 }
 
-/// A process that is ready, or of whose readiness the supervisor cannot hear.
+/// A process that is ready, or whose readiness cannot be reported to the supervisor.
 fn running(pid: Pid) -> Running {
     Running {
         pid,

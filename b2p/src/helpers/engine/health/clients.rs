@@ -68,7 +68,8 @@ impl Clients {
         }
     }
 
-    /// Notes an error of accept(2): no client waits, the client has gone away, or there is a shortage.
+    /// Notes an error of accept(2): no client waits, the client has disconnected, or there is a
+    /// shortage.
     fn note_error(&mut self, why: &io::Error, now: Instant) {
         use ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
         if !matches!(why.kind(), WouldBlock | ConnectionAborted | Interrupted) {
@@ -246,7 +247,7 @@ mod tests {
             assert_eq!(clients.watched(&socket).is_none(), is_paused, "{errno}");
             let until = is_paused.then_some(now + SHORTAGE_PAUSE);
             assert_eq!(clients.deadline(), until, "{errno}");
-            // A client that waits meanwhile is heard after the pause.
+            // A client that waits meanwhile is served after the pause.
             let client = UnixStream::connect(&path).unwrap();
             clients.accept(&socket, now);
             assert_eq!(clients.fds().count(), usize::from(!is_paused), "{errno}");

@@ -19,8 +19,7 @@ use crate::helpers::engine::{PodmanUser, is_id};
 const LOG: &str = "healthcheck.log";
 /// Number of bytes of the file that are read; the status is at its start.
 const STATUS_BYTES: u64 = 64;
-/// Time after which a container that still has the first status is taken for one without a
-/// check.
+/// Time after which a container that still has the first status counts as one without a check.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// Number of containers of one user that are awaited at once.
 const MAX_PENDING_OF_USER: usize = 256;
@@ -46,7 +45,7 @@ impl Container {
 }
 
 /// Returns true if the text of a `healthcheck.log` may be that of a container with a check:
-/// one in a form that is not known is taken for one.
+/// a text in an unknown form counts as one.
 fn may_have_check(log: &[u8]) -> bool {
     let reset: &[u8] = br#""Status":"reset""#;
     !log.is_empty() && !log.windows(reset.len()).any(|bytes| bytes == reset)
@@ -105,8 +104,8 @@ impl NewContainers {
         }
     }
 
-    /// Removes and returns the containers that have a check; removes those that are gone or
-    /// have had their time.
+    /// Removes and returns the containers that have a check; removes those that are gone or whose
+    /// time is over.
     pub fn take_checked(&mut self) -> Vec<Container> {
         let _ = self.inotify.read_events(); // every container is looked at
         let now = Instant::now();

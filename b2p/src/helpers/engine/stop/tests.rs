@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Containers as /proc shows them, the machine's and those of programs that look like conmon.
+//! Containers in /proc, the machine's and those of programs that look like conmon.
 #![allow(clippy::unwrap_used)]
 
 use std::os::unix::fs::symlink;
@@ -69,7 +69,7 @@ fn a_container_is_the_child_of_the_machines_conmon() {
     proc.add(23, "x", 22, "other", "mnt:[3]", "\t5");
     proc.add(24, "conmon", 8, "conmon", "mnt:[2]", "");
     proc.add(25, "x", 24, "other", "mnt:[3]", "");
-    // A container whose first process has conmon's name is one all the same.
+    // A container whose first process has conmon's name is still a container.
     proc.add(30, "conmon", 7, "other", "mnt:[4]", "\t1");
     let mut found: Vec<i32> = running(&proc.0, &proc.machine())
         .into_iter()

@@ -38,7 +38,7 @@ impl Card {
 
     /// Sets the part of a newly granted lease that is within its reach.
     pub(super) fn grant(&mut self, lease: Lease) -> bool {
-        // Another server says other things.
+        // Another server sends other options.
         let known = |old: &Lease| old.server == lease.server;
         if !self.granted.as_ref().is_some_and(known) {
             self.refused.clear();

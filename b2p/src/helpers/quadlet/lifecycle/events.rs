@@ -44,7 +44,7 @@ pub enum Step {
     Run(Stage, usize),
     /// Read the PID file, and note the outcome.
     FindMain,
-    /// Tell PID 1 that the unit is ready.
+    /// Report to PID 1 that the unit is ready.
     Ready,
     /// Ask a process to end.
     Terminate(pid_t),

@@ -124,7 +124,7 @@ pub enum Exit {
 /// Cause of an end without success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Word of `Result=` (systemd.exec(5), "$SERVICE_RESULT").
+    /// Value of `Result=` (systemd.exec(5), "$SERVICE_RESULT").
     pub result: &'static str,
     /// Exit status of the first process.
     pub status: i32,
@@ -161,7 +161,8 @@ pub struct Plan {
     pub ends_alone: bool,
     /// Remaining processes are killed after the time of a stage (`SendSIGKILL=`).
     pub kills: bool,
-    /// The main process reloads by a signal, and says when that is over (`Type=notify-reload`).
+    /// The main process reloads by a signal, and reports the end of the reload
+    /// (`Type=notify-reload`).
     pub reloads_itself: bool,
     /// Ends of the main process after which the unit is not started again (`RestartPreventExitStatus=`).
     pub prevents: Vec<Exit>,

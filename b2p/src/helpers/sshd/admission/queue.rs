@@ -175,7 +175,7 @@ impl Queue {
         self.waiting.contains_key(&id)
     }
 
-    /// Adds a connection that has said nothing.
+    /// Adds a silent connection.
     pub fn insert(&mut self, id: Id, source: Source, since: Millis) {
         let new = Waiting {
             source,

@@ -22,7 +22,7 @@ const ROUND_TRIP: Millis = 40;
 enum Kind {
     /// The user logs in.
     User,
-    /// Says nothing.
+    /// Sends nothing.
     Silent,
     /// Sends its identification and no more, or now and then a byte, which makes no packet.
     Identified,

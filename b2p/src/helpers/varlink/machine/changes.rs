@@ -104,7 +104,8 @@ pub(super) fn plain(
     Ok(json!({}))
 }
 
-/// Adds an action to the audit trail. The client is root; its process may tell more.
+/// Adds an action to the audit trail. The client is root; its process may show the user behind
+/// root.
 fn record(machine: &Machine, exchange: &Exchange<'_>, action: &str) {
     let by = match exchange.connection.peer() {
         Some(peer) => format!("process {}", peer.pid()),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Calls against a PID 1 that answers as a script says.
+//! Calls against a PID 1 that answers by a script.
 #![allow(clippy::unwrap_used)]
 
 use std::os::unix::net::UnixStream;

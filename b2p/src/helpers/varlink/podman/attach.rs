@@ -114,7 +114,7 @@ impl Session {
                 // The client sends no more; the output continues.
                 let _ = self.stream.shutdown(Shutdown::Write);
             };
-            // Without a thread, the output continues all the same.
+            // Without a thread, the output still continues.
             let _ = varlink::start_thread(scope, Box::new(copies_input));
             if self.copy_output(&output).is_ok() {
                 let code = self.exit_code(&output).unwrap_or(-1);

@@ -138,7 +138,7 @@ fn podman(name: &str, script: Script) -> (PathBuf, std::thread::JoinHandle<Vec<S
     (path, serve)
 }
 
-/// Calls a method while podman answers as the script says; returns all replies.
+/// Calls a method while podman answers by the script; returns all replies.
 fn call(method: &str, parameters: Value, more: bool, script: Script) -> Vec<Reply> {
     let (socket, served) = podman(method, script);
     let interface = podman_of(Api {
