@@ -30,7 +30,7 @@ use crate::{
 pub struct Phase {
     /// Name in the log and in `b2p boot`.
     pub name: &'static str,
-    /// Returns true if the phase has anything to do on this machine.
+    /// Returns true if the phase has work on this machine.
     pub when: fn(&Config) -> bool,
     /// Work of the phase.
     pub run: fn(&mut SystemState) -> Result<()>,
@@ -105,7 +105,7 @@ pub fn configure_machine(state: &mut SystemState, sources: &mut EventSources) {
     sources.buttons.open_all();
 }
 
-/// Runs each phase that has something to do, also after a failure, and returns the first failure.
+/// Runs each phase that has work, also after a failure, and returns the first failure.
 pub fn run_phases(phases: &[Phase], state: &mut SystemState) -> Result<()> {
     let mut result = Ok(());
     for phase in phases {

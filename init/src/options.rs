@@ -60,7 +60,7 @@ pub struct Options {
     pub command: usize,
 }
 
-/// Reason why nothing is run, which decides the output and the exit status.
+/// Reason why no command is run, which decides the output and the exit status.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Stop {
     /// The help text was requested.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Shells on the consoles, when there is nothing else to run or a flag asks for them. PID 1 reaps
+//! Shells on the consoles, if there is no userland to run or a flag requests a shell. PID 1 reaps
 //! and obeys signals meanwhile: the event loop runs over a table of shells.
 
 use std::path::Path;

@@ -31,7 +31,7 @@ use outcome::Outcome;
 struct Phase {
     /// Name in the log.
     name: &'static str,
-    /// Returns true if the phase has anything to do.
+    /// Returns true if the phase has work.
     when: fn() -> bool,
     /// Time limit in milliseconds. In `sync` and `unmount` the time counts from the last decrease
     /// of dirty data.

@@ -18,7 +18,7 @@ use sys::paths::TEMPLATE_LEFT;
 /// True once this machine has left the template.
 static LEFT: AtomicBool = AtomicBool::new(false);
 
-/// Returns true if a flag asks for a template, and this machine has not left the template yet.
+/// Returns true if a flag requests a template, and this machine has not left the template yet.
 #[must_use]
 pub fn is_template(config: &Config) -> bool {
     config.template && !LEFT.load(Ordering::Relaxed) && !Path::new(TEMPLATE_LEFT).exists()

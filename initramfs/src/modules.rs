@@ -338,7 +338,7 @@ impl Modules {
         userland::directory(&self.dir, &self.release)
     }
 
-    /// Returns the same modules as their packages have them, signed, in a directory of their own.
+    /// Returns the same modules, original and signed, in a directory of their own.
     ///
     /// # Errors
     /// A file cannot be read, restored or written.

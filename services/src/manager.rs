@@ -123,7 +123,7 @@ impl Manager {
         watched
     }
 
-    /// Time at which [`Manager::tick`] is due, if anything waits for time.
+    /// Time at which [`Manager::tick`] is due, if there is a deadline.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
         let notify = self.notify.as_ref().and_then(Notify::deadline);

@@ -25,7 +25,7 @@ const BUFFER_BYTES: usize = 4_096;
 /// Number of buffers that are read after that time: together the size of a pipe (pipe(7)).
 const PIPE_BUFFERS: usize = 16;
 /// Number of reads without a newline after which the readiness descriptor is closed: readiness
-/// is one byte, and a service that writes more means something else.
+/// is one byte, and a service that writes more uses the descriptor for another purpose.
 const MAX_READY_READS: u8 = 16;
 
 /// Content of the pipe on which a child reports failed steps before execve(2).
@@ -156,8 +156,7 @@ impl ServiceIo {
         }
     }
 
-    /// Time at which [`ServiceIo::tick`] has something to do; `None` for a service within its
-    /// rate.
+    /// Time at which [`ServiceIo::tick`] has work; `None` for a service within its rate.
     pub(crate) fn deadline(&self) -> Option<Millis> {
         sooner(self.unread_until, self.rate.deadline())
     }

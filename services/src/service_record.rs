@@ -270,7 +270,7 @@ impl ServiceRecord {
         }
     }
 
-    /// Next moment at which [`ServiceRecord::on_tick`] changes something.
+    /// Next moment at which [`ServiceRecord::on_tick`] makes a change.
     pub(crate) fn deadline(&self) -> Option<Millis> {
         let of_state = match self.state {
             State::Stopping { kill_at, .. } => Some(kill_at),

@@ -170,7 +170,7 @@ impl Supervisor {
         }
     }
 
-    /// Next moment at which [`Input::Tick`] changes something.
+    /// Next moment at which [`Input::Tick`] makes a change.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
         let deadlines = self.records.iter().map(ServiceRecord::deadline);

@@ -60,9 +60,9 @@ pub fn mount_image(path: &str, target: &str, loop_module: &Path) -> Result<()> {
 }
 
 /// Read-ahead of a running machine, in KiB. A cluster of lz4 is unpacked from its start to the
-/// page that is asked for, again for each page (fs/erofs/zdata.c, `z_erofs_pcluster_readmore`),
-/// and a podman that starts cold touches most pages of its own: with the kernel's default of 128
-/// KiB many clusters are unpacked twice.
+/// requested page, again for each page (fs/erofs/zdata.c, `z_erofs_pcluster_readmore`), and a
+/// podman that starts cold touches most pages of its own: with the kernel's default of 128 KiB many
+/// clusters are unpacked twice.
 const READ_AHEAD_KB: &str = "1024";
 /// Path in sysfs of the image's read-ahead, once the image is mounted.
 static READ_AHEAD_PATH: OnceLock<String> = OnceLock::new();

@@ -2,7 +2,7 @@
 //! Kernel modules, loaded by name or modalias together with their dependencies.
 //!
 //! The index (`modules.dep`, `modules.alias`, `modules.softdep`, `modules.builtin`, as
-//! depmod(8) writes them) is read when the first module is asked for. PID 1 loads modules in a
+//! depmod(8) writes them) is read at the request for the first module. PID 1 loads modules in a
 //! child, and so never holds the index itself, which would be a third of its memory. The same code
 //! is `/sbin/modprobe`, for the kernel's requests and for people. Extensions add modules, with
 //! lists of their own.

@@ -44,7 +44,7 @@ fn nowhere() -> ControlClient {
 
 #[test]
 fn every_command_runs() {
-    // Help is asked for, so that none of them does anything.
+    // Help is requested, so that no applet does any work.
     for applet in APPLETS.iter().filter(|a| a.kind != Kind::Raw) {
         let status = run(&nowhere(), applet.name, &words("--help"));
         assert_eq!(status, 0, "{}", applet.name);

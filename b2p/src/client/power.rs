@@ -33,7 +33,7 @@ pub trait Effects {
     /// PID 1 refuses or does not answer.
     fn request(&self, request: &Request) -> Result<(), RequestError>;
 
-    /// Sends PID 1 the signal that asks for this kind of shutdown.
+    /// Sends PID 1 the signal that requests this kind of shutdown.
     ///
     /// # Errors
     /// The errno of kill(2).

@@ -97,7 +97,7 @@ impl Tree {
     /// Reads a regular file of at most `max_bytes`; `None` if there is none.
     ///
     /// # Errors
-    /// The path leads to something else, or the file is longer.
+    /// The path leads to another kind of file, or the file is longer.
     pub fn read(&self, path: &str, max_bytes: u64) -> Result<Option<Vec<u8>>> {
         match self.kind(path)? {
             None => return Ok(None),

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Degraded lines of a helper: parts of the machine that were requested and do not work.
 //!
-//! A helper that runs as the service NAME writes them to /run/boot2podman/NAME.degraded, one
-//! line `degraded PART: WHY` for each part; most parts have the name of the service. PID 1 reads the file when the
-//! helper has ended, and when a running helper reports that the file has changed (`init::ready`). PID 1 then logs
-//! the new lines, and removes lines that are no longer in the file: an empty file removes all.
+//! A helper that runs as the service NAME writes its lines to /run/boot2podman/NAME.degraded, one line `degraded
+//! PART: WHY` for each part; most parts have the name of the service. PID 1 reads the file when the helper has
+//! ended, and when a running helper reports that the file has changed (`init::ready`). PID 1 then logs the new
+//! lines, and removes lines that are no longer in the file: an empty file removes all.
 
 use std::fmt::Display;
 use std::path::Path;

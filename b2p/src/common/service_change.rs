@@ -28,7 +28,7 @@ const MARGIN_MS: u64 = 5_000;
 /// Longest time between two looks, in milliseconds: the client may have closed its connection.
 const MAX_SLEEP_MS: u64 = 1_000;
 
-/// Change that is asked for.
+/// Requested change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     /// Starts the service.
@@ -116,7 +116,7 @@ pub fn is_known(env: &Environment, report: &Report<'_>, name: &Name) -> bool {
 /// Changes one service, waits for the result, and returns the result in words.
 ///
 /// # Errors
-/// PID 1 refuses the change, or the service does not reach the state that was asked for.
+/// PID 1 refuses the change, or the service does not reach the requested state.
 pub fn change(env: &Environment, verb: Verb, name: Name) -> Result<String> {
     change_while(env, verb, name, &|| true)
 }
@@ -135,7 +135,7 @@ pub fn change_while(
     wait_while(env, &change, is_wanted)
 }
 
-/// Asks for a change, and does not wait for the result.
+/// Requests a change, and does not wait for the result.
 ///
 /// # Errors
 /// PID 1 refuses the change.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `b2p console status|shell|rescue`: shows on a console the state of the machine and how to
-//! connect, then, if asked for, a root shell. PID 1 runs the helper on each console.
+//! connect, then, on request, a root shell. PID 1 runs the helper on each console.
 
 use std::fs;
 use std::io::Write;

@@ -15,7 +15,7 @@ fn read(text: &str) -> Result<ServiceDef, FileErrors> {
     parse("demo", text.as_bytes(), PASSWD, GROUP).map(Parsed::leak)
 }
 
-/// The faults of a file as users see them.
+/// The messages about the faults of a file.
 fn errors(text: &str) -> Vec<String> {
     let errors = read(text).expect_err(text);
     errors.0.iter().map(ToString::to_string).collect()

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Starts for which the system lacked something: a process, a descriptor, room for a socket.
+//! Starts for which the system lacked a resource: a process, a descriptor, room for a socket.
 
 use super::{Effects, ServiceRecord};
 use crate::state::{Change, State};
@@ -25,13 +25,13 @@ impl ServiceRecord {
         }
     }
 
-    /// Returns true if a start for which the system lacked something is repeated. Without a process
-    /// nothing has ended, so the restart policy does not apply.
+    /// Returns true if a start for which the system lacked a resource is repeated. Without a
+    /// process nothing has ended, so the restart policy does not apply.
     fn may_be_repeated(&self) -> bool {
         !self.stop_requested && self.backoff.failures() < MAX_SPAWN_RETRIES
     }
 
-    /// Notes that the socket could not be bound: want of descriptors or of room may pass.
+    /// Notes that the socket could not be bound: a lack of descriptors or of room may pass.
     pub(crate) fn on_watch_failed(&mut self, now: Millis, out: &mut Effects) {
         if self.state != State::Spawning {
             return;

@@ -55,7 +55,7 @@ const IGNORED: &[&str] = &[
 /// Reads the arguments. `user` is the owner of the units that `--user` names.
 ///
 /// # Errors
-/// An argument is unknown or has a wrong value, or help is asked for.
+/// An argument is unknown or has a wrong value, or help is requested.
 pub fn parse(args: &[String], user: &Owner) -> Result<Options, Problem> {
     let mut line = Line {
         options: Options {

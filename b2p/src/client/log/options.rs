@@ -89,7 +89,7 @@ impl Options {
     /// Reads the arguments.
     ///
     /// # Errors
-    /// An argument is unknown or has no or a wrong value, or help is asked for.
+    /// An argument is unknown or has no or a wrong value, or help is requested.
     pub fn parse(args: &[String]) -> Result<Options, Problem> {
         let mut options = Options::new();
         let mut args = Args::new(args);

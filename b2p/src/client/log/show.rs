@@ -99,8 +99,8 @@ fn session(
     Ok(())
 }
 
-/// Shows the records of this boot before number `before` from the files, and earlier boots
-/// if asked for. A file that cannot be read is passed over.
+/// Shows the records of this boot before number `before` from the files, and earlier boots on
+/// request. A file that cannot be read is passed over.
 fn files(
     options: &Options,
     here: &Here,

@@ -11,7 +11,7 @@ const SHUTDOWN_DELAY: u32 = 60;
 /// Most digits of a number of minutes, hours or seconds.
 const MAX_DIGITS: usize = 6;
 
-/// Action that a command line asks for.
+/// Action that a command line requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Orderly shutdown by PID 1, after this many seconds.
@@ -36,8 +36,7 @@ struct Options {
     other: Option<Action>,
 }
 
-/// Returns the action that the command `name` with `args` asks for. `now` is the second of the
-/// day.
+/// Returns the action that the command `name` with `args` requests. `now` is the second of the day.
 ///
 /// # Errors
 /// An option is unknown, or a time is not valid.

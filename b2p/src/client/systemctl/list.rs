@@ -51,7 +51,7 @@ fn row(view: &View<'_>) -> [String; 5] {
     [view.name.as_str(), "loaded", active, sub, description].map(str::to_owned)
 }
 
-/// Returns true for a unit of the types and patterns that are asked for.
+/// Returns true for a unit of the requested types and patterns.
 fn is_wanted(view: &View<'_>, options: &Options) -> bool {
     let types = options.list("type");
     let suffix = view.name.rsplit_once('.').map_or("", |(_, suffix)| suffix);

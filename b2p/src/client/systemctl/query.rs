@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Verbs of systemctl(1) that ask for the state of units: a word for each, and an exit status.
+//! Verbs of systemctl(1) that ask for the state of units: the output is a word for each unit,
+//! and an exit status reports the result.
 
 use control::Report;
 

@@ -55,7 +55,7 @@ pub fn show(report: &Report<'_>, owner: &Owner, options: &Options) -> i32 {
     0
 }
 
-/// Returns the properties that are asked for, or all.
+/// Returns the requested properties, or all.
 fn text(properties: &[(&'static str, String)], options: &Options) -> String {
     let names = options.list("property");
     let mut out = String::new();

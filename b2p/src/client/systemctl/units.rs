@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Units as systemctl(1) sees them: those that quadlets and unit files have become, the services of the machine,
-//! and targets.
+//! Units of systemctl(1): units of quadlets and unit files, the services of the machine, and targets.
 
 use config::canonical_service_name;
 use control::{Report, Service, State};

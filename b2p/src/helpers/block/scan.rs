@@ -170,7 +170,7 @@ pub fn ensure_partition(
     added.or_else(|e| if is_known() { Ok(()) } else { Err(e) })
 }
 
-/// Returns the first byte and the length of a partition, as the kernel has them.
+/// Returns the first byte and the length of a partition, in the kernel's list.
 fn known_extent(partition: &str) -> Option<(u64, u64)> {
     let start = attribute(partition, "start")?.parse::<u64>().ok()?;
     Some((start.checked_mul(512)?, size(partition)?))

@@ -30,7 +30,7 @@ pub struct DeviceWait {
     events: Option<UeventSocket>,
     /// Moment at which the last driver was loaded.
     loaded: Instant,
-    /// Shortest time to wait after that, as `waitusb=` asks for.
+    /// Shortest time to wait after that, set by `waitusb=`.
     minimum: Duration,
     /// True if devices on their way extend the wait.
     follows_probes: bool,

@@ -125,11 +125,12 @@ pub fn read_seed(device: &LabelledDevice, diagnostics: &mut Diagnostics) -> Resu
     Ok(seed)
 }
 
-/// Returns true if vendor-data asks for anything. LXD and Incus write an empty document (`#cloud-config`, `{}`).
+/// Returns true if vendor-data requests any action. LXD and Incus write an empty document (`#cloud-config`,
+/// `{}`).
 fn has_settings(vendor_data: &[u8]) -> bool {
     let mut lines = vendor_data.split(|byte| *byte == b'\n');
     let is_empty = |line: &[u8]| matches!(line, b"" | b"{}" | b"---") || line.starts_with(b"#");
-    // A script that is no more than its first line does nothing either.
+    // A script of only its first line does nothing either.
     lines.any(|line| !is_empty(line.trim_ascii()))
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Links and directories of tmpfiles.d(5), as far as podman machine writes them.
+//! Links and directories of tmpfiles.d(5), in the subset that podman machine writes.
 
 use std::path::Path;
 

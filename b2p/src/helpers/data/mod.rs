@@ -52,7 +52,7 @@ use trigger::Trigger;
 /// Maximum number of rounds. A round chooses a disk, and uses, formats or cleans it.
 const MAX_ROUNDS: usize = 4;
 
-/// Does everything and writes the report. A machine without a data disk is no failure.
+/// Takes all steps and writes the report. A machine without a data disk is no failure.
 pub fn main(args: &[String]) -> i32 {
     let options = match Options::parse(args) {
         Ok(options) => options,

@@ -13,7 +13,7 @@ pub struct Options {
     pub selector: DiskSelector,
     /// Disks that may be formatted.
     pub policy: FormatPolicy,
-    /// Wait that `waitusb=` asks for.
+    /// Wait that `waitusb=` sets.
     pub wait: Option<Wait>,
     /// Root directory of all paths: `/`, or a directory of a test.
     pub root: PathBuf,

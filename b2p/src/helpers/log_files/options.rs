@@ -26,7 +26,7 @@ impl Options {
     /// Reads the arguments.
     ///
     /// # Errors
-    /// An argument is unknown, wrong or missing, or help is asked for.
+    /// An argument is unknown, wrong or missing, or help is requested.
     pub fn parse(args: &[String]) -> Result<Options, Problem> {
         let (mut dir, mut bounds) = (None, Bounds::DEFAULT);
         let mut args = Args::new(args);

@@ -58,7 +58,7 @@ pub struct Card {
     original_mtu: Option<i32>,
     /// Name servers that routers advertise.
     advertised: Servers,
-    /// Socket from the card's address to the server, while a renewal is asked for.
+    /// Socket from the card's address to the server, during a request for a renewal.
     renewal: Option<UdpSocket>,
 }
 
@@ -176,8 +176,8 @@ impl Card {
         advertisement.index == self.index && self.advertised.update(advertisement, now)
     }
 
-    /// Asks for the lease again after the clock was set: the machine may have slept, and the
-    /// lease may be another machine's. Returns true if the address changed.
+    /// Requests the lease again after the clock was set: the machine may have slept, and the lease
+    /// may be another machine's. Returns true if the address changed.
     pub fn reconfirm(&mut self, now: Millis) -> bool {
         let actions = self.client.as_mut().map(|c| c.reconfirm(now, random()));
         self.act(actions.unwrap_or_default())
@@ -298,8 +298,8 @@ impl Card {
         changed
     }
 
-    /// Asks for a renewal. The socket stays open until there is an answer, or the kernel
-    /// would report to the server that the port is closed.
+    /// Requests a renewal. The socket stays open until there is an answer, or the kernel would
+    /// report to the server that the port is closed.
     fn unicast(&mut self, message: &packet::ClientMessage, to: Ipv4Addr) -> io::Result<()> {
         if self.conflict.is_some() {
             return Ok(()); // there is no address to ask from: the lease ends, and another is asked for

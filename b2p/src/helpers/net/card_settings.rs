@@ -41,7 +41,7 @@ pub fn apply(name: &str, index: u32) {
     write("ipv6", name, "ra_defrtr_metric", &metric, why);
 }
 
-/// Lets routers advertise on the card `name`, or no more.
+/// Permits or ignores advertisements of routers on the card `name`.
 pub fn hear_routers(name: &str, hears: bool) {
     let value = if hears { "2" } else { "0" };
     write(

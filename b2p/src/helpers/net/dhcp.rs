@@ -21,7 +21,7 @@ const MAX_REQUESTS: usize = 4;
 /// left (RFC 2131, 4.4.5).
 const MIN_RENEW_DELAY: Millis = 60_000;
 
-/// Action that the client asks for.
+/// Action that the client requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Broadcast, below IP: the card has no address yet.
@@ -93,7 +93,7 @@ impl Client {
     }
 
     /// Takes a change of the carrier. A link that is up again may lead to another network:
-    /// the old address is asked for again, and kept until a server refuses.
+    /// the client requests the old address again, and keeps it until a server refuses.
     pub fn set_carrier(&mut self, up: bool, now: Millis, random: u32) -> Vec<Action> {
         match (up, &self.state) {
             (true, State::Down) if self.lease.is_some() => self.reboot(now, random),
@@ -107,8 +107,8 @@ impl Client {
         }
     }
 
-    /// Asks for the lease again, because time may have passed that no clock here has counted;
-    /// the lease is kept until a server refuses.
+    /// Requests the lease again, because time may have passed that no clock here has counted; the
+    /// lease is kept until a server refuses.
     pub fn reconfirm(&mut self, now: Millis, random: u32) -> Vec<Action> {
         match self.state {
             State::Bound | State::Renewing | State::Rebinding => self.reboot(now, random),
@@ -231,7 +231,7 @@ impl Client {
         vec![Action::Apply(lease)]
     }
 
-    /// Asks for a renewal, at T1 and T2 and until there is an answer.
+    /// Requests a renewal, at T1 and T2 and until there is an answer.
     fn renew(&mut self, now: Millis, random: u32) -> Vec<Action> {
         let Some((lease, requested)) = self.lease.clone() else {
             return self.discover(now, random);

@@ -38,7 +38,7 @@ impl Lease {
         Network::new(self.addr, self.prefix)
     }
 
-    /// Returns every address that the machine asks for something: servers and routers.
+    /// Returns every address that gets requests of the machine: servers and routers.
     pub fn servers(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
         let routers = self.routes.iter().map(|route| route.gateway);
         let named = self.dns.iter().chain(&self.ntp).copied();

@@ -206,7 +206,7 @@ impl Service {
         }
     }
 
-    /// Sleeps until a card, a link, the clock or a deadline has something.
+    /// Sleeps until an event of a card, a link or the clock, or until a deadline.
     fn wait(&mut self, links: &OwnedFd, routes: Option<&OwnedFd>, clock: &TimerFd) -> Result<()> {
         let mut fds: Vec<PollFd<'_>> = [links.as_fd()]
             .into_iter()

@@ -10,7 +10,7 @@ use smoltcp::wire::{
     Ipv4Packet, Ipv4Repr, UdpPacket, UdpRepr,
 };
 
-/// Options that the client asks for: mask, router, DNS, name, domain, MTU, old routes, NTP, times,
+/// Options that the client requests: mask, router, DNS, name, domain, MTU, old routes, NTP, times,
 /// domains, routes.
 const PARAMETERS: &[u8] = &[1, 3, 6, 12, 15, 26, 33, 42, 51, 54, 58, 59, 119, 121];
 
@@ -30,7 +30,7 @@ pub struct ClientMessage {
     pub discover: bool,
     /// Address that the card has (renewing), else 0.0.0.0 (`ciaddr`).
     pub client_addr: Ipv4Addr,
-    /// Address that the client asks for (option 50).
+    /// Address that the client requests (option 50).
     pub requested_addr: Option<Ipv4Addr>,
     /// Server whose offer is taken (option 54).
     pub server: Option<Ipv4Addr>,

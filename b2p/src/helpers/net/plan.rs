@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Plans for the network cards, as arguments of a command: PID 1 writes them from its
-//! configuration, the network service reads them.
+//! Plans for the network cards, as arguments of a command: PID 1 writes the plans from its
+//! configuration, and the network service reads them.
 
 use std::net::Ipv4Addr;
 

@@ -10,7 +10,7 @@ use super::specifiers::Specifiers;
 use super::unit::{Assignment, Unit};
 use super::unit_error::Result;
 
-/// Property that a condition asks for.
+/// Property that a condition requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Property {
     /// The path exists.
@@ -60,7 +60,7 @@ const PROPERTIES: &[(&str, Property)] = &[
 pub struct Condition {
     /// Line of the unit, without blanks.
     pub line: String,
-    /// Property that is asked for.
+    /// Required property.
     pub property: Property,
     /// Value of the property.
     pub value: String,

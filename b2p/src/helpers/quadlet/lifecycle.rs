@@ -43,7 +43,7 @@ pub struct Lifecycle {
     extended: Millis,
     /// Time until which the main process has to send `WATCHDOG=1`.
     watchdog_at: Option<Millis>,
-    /// A reload was asked for that has not begun.
+    /// A reload was requested and has not begun.
     is_to_reload: bool,
     /// The main process is to report the end of its reload.
     reloads_itself: bool,
@@ -90,7 +90,7 @@ impl Lifecycle {
         self.main
     }
 
-    /// Time at which [`Lifecycle::step`] has something to do without an event.
+    /// Time at which [`Lifecycle::step`] has work without an event.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
         let all = [self.end_of_stage(), self.watchdog_at, self.look_at];

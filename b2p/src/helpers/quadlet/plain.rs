@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Unit files that no generator makes, as `podman generate systemd` writes them, drop-ins of all units, and the
-//! links by which `systemctl enable` has a target want a unit.
+//! Unit files that no generator makes, such as those of `podman generate systemd`, drop-ins of all units, and
+//! the links by which `systemctl enable` has a target want a unit.
 //!
 //! A process with the rights of their owner reads the files ([`print_main`]) and prints them as podman's
 //! generator would: a link in a home leads to nothing that its owner may not read.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The folders that the host shares, as sysfs shows them.
+//! The folders that the host shares, from sysfs.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -91,7 +91,7 @@ impl Gate {
         })
     }
 
-    /// Sleeps until there is something to do, and does everything that can be done at once.
+    /// Sleeps until there is work, and does all work that is possible at once.
     pub fn turn(&mut self) {
         let is_new = self.wait();
         let now = now();
@@ -135,7 +135,7 @@ impl Gate {
         is_new
     }
 
-    /// Returns the time until something is to be done that no descriptor reports.
+    /// Returns the time until the next work that no descriptor reports.
     fn timeout(&self) -> EpollTimeout {
         let now = now();
         let review = self.reviewed + self.interval();
@@ -277,7 +277,7 @@ impl Gate {
         }
     }
 
-    /// Starts and ends sessions until nothing is to be done before the next event.
+    /// Starts and ends sessions until no work is left before the next event.
     fn admit(&mut self, now: Millis) {
         let is_due = now.saturating_sub(self.reviewed) >= self.interval();
         let is_crowded = self.admission.is_crowded(self.sessions.len());

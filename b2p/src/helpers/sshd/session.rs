@@ -159,7 +159,7 @@ fn read(path: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Returns true if something has arrived lately, after the last answer.
+/// Returns true if data has arrived lately, after the last answer.
 fn has_news(info: &libc::tcp_info) -> bool {
     let received = info.tcpi_last_data_recv;
     received < info.tcpi_last_data_sent && Millis::from(received) < MAX_WORK

@@ -18,7 +18,7 @@ use sys::error::Result;
 use crate::common::degraded::Degraded;
 use crate::helpers::block::scan;
 
-/// Turns on everything that flags ask for. Swap that is missing does not fail the helper.
+/// Turns on all requested areas. Swap that is missing does not fail the helper.
 pub fn main() -> i32 {
     // PID 1 has reported the faults of the flags.
     let (config, _) = sys::config_sources::read();

@@ -192,8 +192,8 @@ fn machine_id() -> String {
     sys::files::read_text("/etc/machine-id").unwrap_or_default()
 }
 
-/// Returns when `podman auto-update` runs: at the time that is asked for, or once a day at a time that differs
-/// between machines, so that a registry is not asked by all of them at once.
+/// Returns the time at which `podman auto-update` runs: the requested time, or once a day at a time that
+/// differs between machines, so that a registry is not asked by all of them at once.
 fn auto_update(when: AutoUpdate, machine_id: &str) -> Option<(Calendar, Seconds)> {
     let (time, offset) = match when {
         AutoUpdate::Off => return None,

@@ -14,7 +14,7 @@ use crate::helpers::quadlet::dependents;
 /// service itself.
 ///
 /// # Errors
-/// PID 1 does not answer or refuses the change, or the service does not reach the state that was asked for.
+/// PID 1 does not answer or refuses the change, or the service does not reach the requested state.
 pub fn change(
     env: &Environment,
     verb: Verb,

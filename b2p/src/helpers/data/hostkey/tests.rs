@@ -124,7 +124,7 @@ fn what_cannot_be_written_is_said_and_no_key() {
     assert!(!used(&paths).exists());
 }
 
-/// Puts something in the place of the key.
+/// Puts another file in the place of the key.
 type Put = fn(&Path);
 
 #[test]
@@ -168,7 +168,7 @@ fn whatever_sshd_could_not_use_is_put_aside_and_replaced() {
         make(&paths).unwrap();
         store(&paths).unwrap();
         assert!(read(&stored(&paths), refuses).unwrap().is_some());
-        // A second one does not take the place of the first that was put aside.
+        // A second renamed file does not replace the first.
         fs::write(stored(&paths), "second").unwrap();
         assert!(why(install_judged(&paths, refuses)).contains(".broken.1, "));
         assert!(broken.symlink_metadata().is_ok(), "{reason}");

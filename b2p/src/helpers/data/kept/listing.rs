@@ -17,7 +17,7 @@ use crate::common::atomic_file;
 const MAX_BYTES: u64 = 4 << 20;
 /// Longest file of /etc that is left in the place of one of the image, in bytes.
 const MAX_USED_BYTES: u64 = 64 << 20;
-/// End of the names of files that are put aside.
+/// End of the names of renamed files.
 const ASIDE: &str = ".unusable";
 /// Depth of directories that are searched.
 const MAX_DEPTH: usize = 8;

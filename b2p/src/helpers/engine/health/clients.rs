@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(clients.take_complete(now), [(0, id())]);
         assert_eq!(clients.fds().count(), MAX_OF_USER);
         assert_eq!(clients.deadline(), Some(now + TIMEOUT));
-        // One that drips has no more time than another.
+        // A client that sends single bytes has no more time than another.
         for n in 1..20 {
             silent[0].write_all(b"a").unwrap();
             let at = now + Duration::from_millis(50 * n);

@@ -34,7 +34,7 @@ fn unknown(what: &str) -> Error {
     ))
 }
 
-/// Returns true for a value that asks for nothing.
+/// Returns true for a value without a limit.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,

@@ -98,7 +98,7 @@ fn a_start_that_pulls_an_image_extends_its_time() {
     assert_eq!(w.life.deadline(), Some(1_999));
 }
 
-/// The signals that end daemons are a success of the main process of one, and of nothing else.
+/// The signals that end daemons are a success only of the main process of a daemon.
 #[test]
 fn a_signal_ends_a_command_without_success() {
     let ended = |kind, of: fn(&mut Commands<bool>) -> &mut Vec<bool>| {

@@ -223,7 +223,7 @@ fn too_many_are_closed_the_oldest_silent_of_the_heaviest_source_first() {
     assert_eq!(admission.add(100, source(USER), NOW), Some(59));
     assert_eq!(admission.add(101, source(USER), NOW), Some(0));
     assert_eq!(admission.shed(), Some(1));
-    // One source has not everything, even where there is no other.
+    // One source does not get all slots, even where there is no other.
     let mut admission = waiting(&[(OTHER, true); 90]);
     assert_eq!(admission.add(90, source(OTHER), NOW), Some(90));
     assert_eq!(admission.add(91, source(USER), NOW), None);

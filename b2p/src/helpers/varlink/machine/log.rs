@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `GetLog`: records of the kernel's log as structures, and of the log's files where the kernel has lost
-//! them or where earlier boots are asked for.
+//! `GetLog`: records of the kernel's log as structures, and of the log's files if the kernel has lost
+//! records or earlier boots are requested.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ use crate::common::log::{Boot, log_time};
 /// Number of records in one of several replies.
 const BATCH: usize = 100;
 
-/// Selection that a client asks for.
+/// Selection that a client requests.
 struct Wanted {
     filter: Filter,
     /// Number of the last records.

@@ -18,7 +18,7 @@ use super::{Machine, failure, parameters, reports};
 pub(super) struct Recent(Mutex<Option<(Instant, Arc<str>)>>);
 
 impl Recent {
-    /// Returns a report that was asked for at `since` or later. Subscribers wait for each other, so that
+    /// Returns a report that was requested at `since` or later. Subscribers wait for each other, so that
     /// PID 1 is asked once.
     fn get(&self, machine: &Machine, since: Instant) -> Result<Arc<str>, Failure> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -96,7 +96,7 @@ pub(super) fn query(pairs: &[(&str, &str)]) -> String {
     text
 }
 
-/// Returns filters, each `name=value`, as podman's API takes them.
+/// Returns filters, each `name=value`, in the form of podman's API.
 pub(super) fn filters(list: &[String]) -> String {
     let mut members = varlink::Map::new();
     for filter in list {

@@ -54,7 +54,8 @@ impl Run<'_, '_> {
     }
 }
 
-/// Returns lines as podman's log file has them, or sends them where the client accepts several replies.
+/// Returns lines in the form of podman's log file, or sends them where the client accepts several
+/// replies.
 fn file_lines(logs: Vec<(String, Body)>, exchange: &mut Exchange<'_>) -> Outcome<Value> {
     let mut lines = Vec::new();
     for (_, mut body) in logs {
@@ -99,7 +100,7 @@ fn merged(mut logs: Vec<(String, Body)>, exchange: &mut Exchange<'_>) -> Outcome
     outcome
 }
 
-/// Waits until a log has something, and returns its place.
+/// Waits until a log has data, and returns its place.
 fn next_ready(logs: &[(String, Body)], exchange: &Exchange<'_>) -> Outcome<usize> {
     if let Some(place) = logs.iter().position(|(_, body)| body.has_bytes()) {
         return Ok(place);

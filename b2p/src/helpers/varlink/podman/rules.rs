@@ -4,12 +4,12 @@
 //! A rule is a list of steps, or an object that names a shared list (`do`) and gives it variables. A step
 //! has these members; its strings are expressions ([`super::expression`]), but for requests:
 //!
-//! - `if`, `unless`: the step is done if the value is something, or nothing.
-//! - `GET`, `POST`, `DELETE`: a request. In its path and query, `{…}` is an expression; a query whose value is
-//!   nothing is left out, and a list repeats the query. `body` is sent as JSON, `auth` as credentials, `file` from a
-//!   file of the spool, which `drop` removes. The answer is written `into` a file, is shown as `progress`, is a
-//!   `text`, or has `lines`, each of which is a reply where the client accepts several. Its value is the variable
-//!   `as`. The answer may also be the `log` of a container, or `hijack` the connection for the streams of one.
+//! - `if`, `unless`: the step is done if the value is present, or empty.
+//! - `GET`, `POST`, `DELETE`: a request. In its path and query, `{…}` is an expression; a query whose value is empty
+//!   is left out, and a list repeats the query. `body` is sent as JSON, `auth` as credentials, `file` from a file of
+//!   the spool, which `drop` removes. The answer is written `into` a file, is shown as `progress`, is a `text`, or
+//!   has `lines`, each of which is a reply where the client accepts several. Its value is the variable `as`. The
+//!   answer may also be the `log` of a container, or `hijack` the connection for the streams of one.
 //! - `of`: the collection that the request concerns; by default that of a path that names an object.
 //! - `each`: the request is done for each element of a list, `it`; `as` is the list of answers.
 //! - `absent`, `else`: a variable that is true if there is no such object, or if the request fails. With `each`,
@@ -149,7 +149,7 @@ pub(super) fn follow(podman: &Podman, exchange: &mut Exchange<'_>) -> Answer {
     })
 }
 
-/// Returns true for a value that is something: not null, false or empty. A number is something.
+/// Returns true for a present value: not null, false or empty. Any number is present.
 pub(super) fn is_something(value: &Value) -> bool {
     match value {
         Value::Null => false,

@@ -59,7 +59,7 @@ pub(super) fn status(entry: &Value, now: i64) -> String {
     plain.to_owned()
 }
 
-/// Returns the ports of a container as a table shows them.
+/// Returns the ports of a container in the form of a table.
 pub(super) fn ports(ports: &Value) -> String {
     let mut texts = Vec::new();
     for port in elements(ports) {
