@@ -6,6 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::{fs, io};
 
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr, sockopt};
 use nix::unistd::{Gid, Uid, chown, setfsgid, setfsuid};
 use sys::error::{Doing, Result};
@@ -31,6 +33,24 @@ impl Drop for AsUser {
     }
 }
 
+/// Returns true if the socket `def` has its name, by which clients find it.
+#[must_use]
+pub fn has_name(def: &Socket) -> bool {
+    let path = Path::new(def.path);
+    match def.uid {
+        0 => path.symlink_metadata().is_ok(),
+        _ => look_up_without_links(path, OFlag::O_NOFOLLOW).is_ok(),
+    }
+}
+
+/// Looks up a path below a directory of a user. The user may replace any part of the path by a link to a share that
+/// hangs, or into /proc, where a look-up may wait for a process of the user. PID 1 would wait as well.
+fn look_up_without_links(path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
+    let how = OpenHow::new().flags(flags | OFlag::O_PATH | OFlag::O_CLOEXEC);
+    let how = how.resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    openat2(AT_FDCWD, path, how)
+}
+
 /// Creates the socket `def`: non-blocking, close-on-exec, with its mode and owner set before a
 /// client can connect. (No client can before listen(2). A datagram socket has no such call, and
 /// those of this system are open to every user.)
@@ -46,6 +66,12 @@ pub fn bind_unix(def: &Socket) -> Result<OwnedFd> {
 fn bind(def: &Socket, path: &Path) -> Result<OwnedFd> {
     if let Some(dir) = path.parent() {
         let mode = if def.uid == 0 { 0o777 } else { 0o700 };
+        if def.uid != 0 {
+            match look_up_without_links(dir, OFlag::O_DIRECTORY) {
+                Ok(_) | Err(Errno::ENOENT) => {}
+                Err(e) => return Err(e).doing("directory"),
+            }
+        }
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(mode);
         builder.create(dir).doing("directory")?;
@@ -120,7 +146,10 @@ mod tests {
             let found = (found.uid(), found.gid(), found.mode() & 0o777);
             assert_eq!(found, (1000, 1001, mode), "{}", path.display());
         }
+        assert!(has_name(&socket));
         // Again, as after its name was removed.
+        fs::remove_file(socket.path).unwrap();
+        assert!(!has_name(&socket));
         bind_unix(&socket).unwrap();
         fs::write(dir.join("root's"), "").unwrap();
         assert_eq!(fs::metadata(dir.join("root's")).unwrap().uid(), 0);
@@ -137,8 +166,9 @@ mod tests {
         fs::create_dir(&target).unwrap();
         fs::write(target.join("podman.sock"), "kept").unwrap();
         symlink(&target, dir.join("podman")).unwrap();
+        assert!(!has_name(&socket), "the name is below a link");
         let why = bind_unix(&socket).unwrap_err().to_string();
-        assert!(why.contains("EACCES"), "{why}");
+        assert!(why.contains("ELOOP"), "{why}");
         assert_eq!(fs::read(target.join("podman.sock")).unwrap(), b"kept");
         assert_eq!(fs::metadata(&target).unwrap().uid(), 0);
         fs::remove_dir_all(dir).unwrap();

@@ -103,7 +103,7 @@ impl Manager {
     fn bind(&mut self, id: ServiceId) -> Result<()> {
         let socket = self.supervisor.definition(id).and_then(|d| d.socket);
         if let (Some(socket), Some(io)) = (socket, self.io.get_mut(id.index()))
-            && (io.listen.is_none() || !exists(socket.path))
+            && (io.listen.is_none() || !listen::has_name(&socket))
             && !self.sockets_closed
         {
             io.listen = Some(listen::bind_unix(&socket)?);
