@@ -22,7 +22,7 @@ use crate::net_interface::DRIVERS;
 use crate::saved_state::{SavedService, SavedState};
 use crate::service_table::{self, Platform};
 use crate::state::SystemState;
-use crate::state_file::read_inherited;
+use crate::state_file::take_inherited;
 use crate::{control_requests, crash, data_disk, rescue, root, shutdown, startup};
 
 /// Pause before the services are taken over, after the second crash in a row, in milliseconds. The
@@ -30,6 +30,9 @@ use crate::{control_requests, crash, data_disk, rescue, root, shutdown, startup}
 const PAUSE_MS: Millis = 1_000;
 /// Longest pause, in milliseconds.
 const MAX_PAUSE_MS: Millis = 30_000;
+
+/// Crashes in a row after which the saved state is no longer kept for the next crash: it may be their cause.
+const MAX_TAKEOVERS: u8 = 3;
 
 /// Continues after a crash: the services continue, and so does a shutdown that had begun.
 pub fn run(signals: Signals, crashes: u8, shutdown: Option<ShutdownKind>) -> ! {
@@ -51,7 +54,9 @@ pub fn run(signals: Signals, crashes: u8, shutdown: Option<ShutdownKind>) -> ! {
     root::restore_container(!syscall::in_initial_namespaces());
     state.config = config_sources::read().0;
     log::set_max_level(kmsg::level_filter(state.config.loglevel));
-    let text = read_inherited(&mut inherited);
+    let (file, text) = take_inherited(&mut inherited);
+    // PID 1 may crash during the take-over.
+    state.state_file = file.filter(|_| crashes <= MAX_TAKEOVERS);
     let saved = SavedState::parse(&text);
     let lines = saved.iter().flat_map(|saved| &saved.degraded);
     lines.for_each(|line| state.degraded.restore(line));

@@ -75,7 +75,7 @@ pub fn continue_boot(
 /// Handles events until the shutdown, and announces the ready line if that has not been done before
 /// a crash. The file in which a crash leaves the state is made first.
 pub fn serve(state: &mut SystemState, sources: &mut EventSources, manager: &mut Manager) -> ! {
-    state.state_file = StateFile::create();
+    state.state_file = state.state_file.take().or_else(StateFile::create);
     let is_ready = state.ready.is_some();
     let mut events = EventLoop::new(state, manager, sources);
     if !is_ready {

@@ -48,13 +48,23 @@ impl StateFile {
     }
 }
 
-/// Takes the file out of the inherited descriptors and returns its text; empty if there is none.
-pub fn read_inherited(inherited: &mut Vec<OwnedFd>) -> String {
+/// Takes the file out of the inherited descriptors. Returns it with its text, which is empty if there is no file. The
+/// file keeps its number: after a crash before the next write, the next program reads the same text.
+pub fn take_inherited(inherited: &mut Vec<OwnedFd>) -> (Option<StateFile>, String) {
     let is_file = |fd: &OwnedFd| fd.as_raw_fd() == crash::STATE_FD;
     let Some(at) = inherited.iter().position(is_file) else {
-        return String::new();
+        return (None, String::new());
     };
     let file = File::from(inherited.swap_remove(at));
+    let text = read(&file);
+    let kept = StateFile {
+        file,
+        text: text.clone(),
+    };
+    (Some(kept), text)
+}
+
+fn read(file: &File) -> String {
     let mut bytes = vec![0; file.metadata().map_or(0, |m| m.len().min(MAX_BYTES)) as usize];
     match file.read_exact_at(&mut bytes, 0) {
         Ok(()) => String::from_utf8_lossy(&bytes).into_owned(),
@@ -83,5 +93,22 @@ mod tests {
         let mut written = [0; 6];
         file.file.read_exact_at(&mut written, 0).expect("written");
         assert_eq!(&written, b"a text");
+    }
+
+    #[test]
+    fn a_state_is_there_after_a_crash_before_the_next_write() {
+        let mut none = vec![File::open("/dev/null").expect("null").into()];
+        let (file, text) = take_inherited(&mut none);
+        assert!(file.is_none() && text.is_empty() && none.len() == 1);
+        let mut first = StateFile::create().expect("memory, and a free number");
+        first.write("a text".into());
+        let mut inherited = vec![OwnedFd::from(first.file)];
+        for _ in 0..2 {
+            let (file, text) = take_inherited(&mut inherited);
+            assert_eq!(text, "a text");
+            let file = file.expect("inherited").file;
+            assert_eq!(file.as_raw_fd(), crash::STATE_FD);
+            inherited.push(file.into());
+        }
     }
 }
