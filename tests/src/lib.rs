@@ -44,7 +44,7 @@ pub mod tls;
 
 pub use checks::{Checks, eventually};
 pub use guest::{
-    BOOT_LIMIT, Guest, artifacts, keyless, machine, machine_of, machine_of_arch, text,
+    BOOT_LIMIT, Guest, artifacts, await_late, keyless, machine, machine_of, machine_of_arch, text,
 };
 pub use random::Random;
 pub use shell::Shell;
@@ -53,11 +53,12 @@ pub use shell::Shell;
 /// addresses of the system call in which PID 1 sleeps.
 pub const CRASH_BYTES: usize = 512;
 
-/// Script for a guest: PID 1 crashes by a fault of its own, as with [`ns::Running::crash`]. The bytes are one write:
-/// PID 1 may wake up and crash between two, and busybox's dd repeats for ever a write that returns 0, such as one to
-/// the memory of a program that is gone (proc_pid_mem(5)).
-pub const CRASH: &str =
-    "until read -r all < /proc/1/syscall && [ \"$all\" != running ]; do :; done;
+/// Script for a guest: PID 1 crashes by a fault of its own, as [`ns::Running::crash`] makes it. PID 1 is frozen
+/// meanwhile (cgroup-v2.rst, `cgroup.freeze`), in a system call: otherwise it may wake up after the look at its stack
+/// pointer. busybox's dd repeats for ever a write that returns 0, as one to the memory of a program does that is gone.
+pub const CRASH: &str = "cd /sys/fs/cgroup/init;
+     until echo 1 > cgroup.freeze; until grep -q 'frozen 1' cgroup.events; do :; done;
+         read -r all < /proc/1/syscall; [ \"${all#-}\" = \"$all\" ]; do echo 0 > cgroup.freeze; done;
      all=${all% *};
      dd if=/dev/zero of=/proc/1/mem bs=512 count=1 oflag=seek_bytes seek=$((${all##* })) conv=notrunc 2>/dev/null;
-     kill -CONT 1";
+     echo 0 > cgroup.freeze; kill -CONT 1; cd /";

@@ -132,8 +132,11 @@ fn crash(guest: &Guest) -> Result<()> {
 }
 
 fn crashes_and_power(guest: &Guest) -> Result<()> {
-    for _ in 0..4 {
-        guest.sh(&format!("{CRASH}; sleep 2"))?;
+    for times in 2..=5 {
+        guest.sh(CRASH)?;
+        guest
+            .vm
+            .wait_console(&format!("PID 1 crashed ({times} times in a row)"), SOON)?;
     }
     let _ = guest.ssh("root", "poweroff")?;
     let status = guest.vm.wait_exit(Duration::from_secs(120))?;

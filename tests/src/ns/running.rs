@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::Namespace;
 use super::child::Child;
@@ -23,6 +23,7 @@ use super::inject::{self, Trace};
 #[derive(Default)]
 struct Known {
     output: Vec<u8>,
+    last_output: Option<Instant>,
     end: Option<End>,
     trace: Trace,
 }
@@ -73,6 +74,12 @@ impl Running {
     /// Returns the time since just before clone(2), which made the namespaces.
     pub fn age(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// Returns the time since the last output, or since the start.
+    pub fn silent_for(&self) -> Duration {
+        let last = self.shared.lock().last_output;
+        last.unwrap_or(self.started).elapsed()
     }
 
     /// Returns the output so far.
@@ -141,21 +148,32 @@ impl Running {
         Ok(())
     }
 
-    /// Makes PID 1 crash by a fault of its own: clears its stack during a sleep in a system call
-    /// (proc_pid_syscall(5), proc_pid_mem(5)), and wakes PID 1.
+    /// Makes PID 1 crash by a fault of its own: clears its stack in a system call (proc_pid_syscall(5),
+    /// proc_pid_mem(5)), and wakes it. PID 1 is stopped meanwhile: it would obey no SIGSTOP of its own namespace
+    /// (pid_namespaces(7)), and is not traced.
     pub fn crash(&self) -> Result<()> {
-        let stack_pointer = || -> Result<u64> {
-            let text = self.about("syscall")?;
-            let word = text.split_whitespace().rev().nth(1).unwrap_or_default();
-            let digits = word.strip_prefix("0x").context("PID 1 does not sleep")?;
-            Ok(u64::from_str_radix(digits, 16)?)
-        };
         crate::eventually(super::LIMIT, || {
-            let memory = format!("/proc/{}/mem", self.pid);
-            let memory = fs::OpenOptions::new().write(true).open(&memory)?;
-            Ok(memory.write_all_at(&[0; crate::CRASH_BYTES], stack_pointer()?)?)
+            self.signal(libc::SIGSTOP)?;
+            let cleared = self.clear_stack();
+            self.signal(libc::SIGCONT)?;
+            cleared
+        })
+    }
+
+    /// Clears the stack of PID 1, which is about to stop.
+    fn clear_stack(&self) -> Result<()> {
+        crate::eventually(super::LIMIT, || {
+            ensure!(self.about("status")?.contains("State:\tT"), "it runs");
+            Ok(())
         })?;
-        self.signal(libc::SIGCONT)
+        let text = self.about("syscall")?;
+        ensure!(!text.starts_with('-'), "PID 1 is in no system call");
+        let word = text.split_whitespace().rev().nth(1).unwrap_or_default();
+        let digits = word.strip_prefix("0x").context("no stack pointer")?;
+        let memory = format!("/proc/{}/mem", self.pid);
+        let memory = fs::OpenOptions::new().write(true).open(&memory)?;
+        let at = u64::from_str_radix(digits, 16)?;
+        Ok(memory.write_all_at(&[0; crate::CRASH_BYTES], at)?)
     }
 
     /// Reads a file of PID 1's root.
@@ -273,7 +291,10 @@ fn keep(child: Child, plan: Option<inject::Plan>, shared: &Arc<Shared>, tell: &T
 fn listen(mut output: File, shared: &Shared) {
     let mut bytes = [0; 4096];
     while let Ok(n @ 1..) = output.read(&mut bytes) {
-        shared.lock().output.extend_from_slice(&bytes[..n]);
+        let mut known = shared.lock();
+        known.output.extend_from_slice(&bytes[..n]);
+        known.last_output = Some(Instant::now());
+        drop(known);
         shared.1.notify_all();
     }
 }
