@@ -13,7 +13,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use vmm::ssh::{self, Key};
-use vmm::{AcceleratorChoice, Artifacts, Board, Machine, Ready, Vm, process};
+use vmm::{AcceleratorChoice, Artifacts, Board, Machine, Ready, Vm, process, taken_back};
 
 /// Time limit of a boot. A boot takes seconds with KVM, and ten times as long under TCG on a busy
 /// host.
@@ -319,25 +319,22 @@ impl Guest {
     }
 }
 
-/// Subject and begin of the reason of PID 1's report at the end of a wait: for the network, five
-/// seconds. A host that runs other programs may take the processor away from an emulated machine for as
-/// long.
-const LATE: &[(&str, &str)] = &[
-    ("drivers", "still being loaded after "),
-    ("net", "no network card has been found; "),
-    ("net", "no address by DHCP after "),
-    ("net", "no address yet; "),
-    ("sshd", "still not ready after "),
+/// Beginnings of the reasons that PID 1 reports when it waits no longer: for the network, five seconds. A host that
+/// runs other programs may take the processor away from an emulated machine for as long.
+const LATE: &[&str] = &[
+    "still being loaded after ",
+    "no network card has been found; ",
+    "no address by DHCP after ",
+    "the card has no address yet",
+    "still not ready after ",
 ];
 
-/// Waits until the machine withdraws its reports of late services, and removes them. A service that
-/// does not become ready stays in the list.
-fn await_late(vm: &Vm, ready: &mut Ready) {
+/// Waits until the machine takes back each line that it has reported as late, and forgets that line. A line that
+/// remains stays in the list.
+pub fn await_late(vm: &Vm, ready: &mut Ready) {
     ready.degraded.retain(|line| {
-        let mut late = LATE.iter();
-        let is_late = late.any(|(what, why)| line.what == *what && line.why.starts_with(why));
-        let gone = format!("no longer degraded {}: {}", line.what, line.why);
-        !is_late || vm.wait_console(&gone, LATE_LIMIT).is_err()
+        let is_late = LATE.iter().any(|why| line.why.starts_with(why));
+        !is_late || vm.wait_console(&taken_back(line), LATE_LIMIT).is_err()
     });
 }
 

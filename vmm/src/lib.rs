@@ -37,5 +37,5 @@ pub use board::Board;
 pub use console::Console;
 pub use disk::{Bus, Disk};
 pub use machine::{Artifacts, Card, Machine, Network};
-pub use ready::{DEGRADED, Degraded, READY, RESCUE, Ready, degraded, without_controls};
+pub use ready::{DEGRADED, Degraded, READY, RESCUE, Ready, degraded, taken_back, without_controls};
 pub use vm::Vm;

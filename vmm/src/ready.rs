@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 pub const READY: &str = "boot2podman: ready ";
 /// Start of a degraded line.
 pub const DEGRADED: &str = "boot2podman: degraded ";
+/// Start of the line that takes a degraded line back.
+const NO_LONGER_DEGRADED: &str = "boot2podman: no longer degraded ";
 /// Text in the first line of a rescue shell.
 pub const RESCUE: &str = "boot2podman: rescue shell";
 
@@ -19,7 +21,7 @@ pub struct Ready {
     pub end: usize,
     /// Words of the form `key=value`.
     pub fields: BTreeMap<String, String>,
-    /// Degraded lines before the ready line.
+    /// Degraded lines before it that no line before it takes back.
     pub degraded: Vec<Degraded>,
 }
 
@@ -47,7 +49,7 @@ impl Ready {
             line,
             end,
             fields,
-            degraded: degraded(&console[..begin]),
+            degraded: standing(&console[..begin]),
         })
     }
 
@@ -65,6 +67,22 @@ impl Ready {
     pub fn boot_ms(&self) -> Option<u64> {
         self.field("boot").parse().ok()
     }
+}
+
+/// Returns the text with which PID 1 takes a degraded line back.
+pub fn taken_back(line: &Degraded) -> String {
+    format!("{NO_LONGER_DEGRADED}{}: {}", line.what, line.why)
+}
+
+/// Returns the degraded lines that no later line takes back.
+fn standing(console: &str) -> Vec<Degraded> {
+    let mut all = degraded(console);
+    all.retain(|line| {
+        let last = format!("{DEGRADED}{}: {}", line.what, line.why);
+        let taken_back = console.rfind(&taken_back(line));
+        taken_back.is_none() || console.rfind(&last) > taken_back
+    });
+    all
 }
 
 /// Returns the degraded lines of a console's text, each once: the kernel log and the console may
@@ -122,6 +140,23 @@ mod tests {
         let what: Vec<&str> = ready.degraded.iter().map(|d| d.what.as_str()).collect();
         assert_eq!(what, ["net", "flag b2p.hostnme"]);
         assert_eq!(ready.degraded[0].why, "no network card");
+    }
+
+    #[test]
+    fn a_line_that_is_taken_back_is_gone() {
+        let (bad, good) = (
+            "boot2podman: degraded net: no card\r\n",
+            "[ 3.1] boot2podman: no longer degraded net: no card\r\n",
+        );
+        let ready = "boot2podman: ready data=ram\r\n";
+        for (text, count) in [
+            (bad.to_owned() + good, 0),
+            (bad.to_owned() + good + bad, 1),
+            (bad.to_owned(), 1),
+        ] {
+            let found = Ready::find(&(text.clone() + ready)).expect("it is there");
+            assert_eq!(found.degraded.len(), count, "{text}");
+        }
     }
 
     #[test]

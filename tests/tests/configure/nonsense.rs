@@ -6,7 +6,7 @@
 use super::{SOON, World, machine, put};
 use anyhow::{Result, ensure};
 use std::time::Duration;
-use tests::{BOOT_LIMIT, Checks, Guest, Shell, eventually};
+use tests::{BOOT_LIMIT, Checks, Guest, Shell, await_late, eventually};
 use vmm::Degraded;
 
 /// Writes files with every kind of fault.
@@ -70,7 +70,8 @@ const NAMED: &[(&str, &[&str])] = &[
 pub fn boot(world: &World, checks: &mut Checks) -> Result<()> {
     let machine = machine(world, "nonsense")?.append("b2p.user=sshd b2p.console=shell");
     let vm = machine.start()?;
-    let ready = vm.wait_ready(BOOT_LIMIT)?;
+    let mut ready = vm.wait_ready(BOOT_LIMIT)?;
+    await_late(&vm, &mut ready);
     println!("{:#?}", ready.degraded);
     checks.check("each is named, and nothing else", || {
         let is = |d: &Degraded, (what, why): &(&str, &[&str])| {

@@ -6,7 +6,7 @@ mod garbage;
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::time::Duration;
-use tests::{BOOT_LIMIT, Checks, Guest, Shell, eventually, image, keyless, machine};
+use tests::{BOOT_LIMIT, Checks, Guest, Shell, await_late, eventually, image, keyless, machine};
 
 /// Time limit of an orderly shutdown.
 const OFF: Duration = Duration::from_secs(120);
@@ -156,7 +156,8 @@ fn damaged(guest: &Guest) -> Result<()> {
 fn off() -> Result<()> {
     let flags = "b2p.net=off b2p.sshd=off b2p.podman=off b2p.console=shell";
     let vm = machine("flags-off")?.append(flags).start()?;
-    let ready = vm.wait_ready(BOOT_LIMIT)?;
+    let mut ready = vm.wait_ready(BOOT_LIMIT)?;
+    await_late(&vm, &mut ready);
     let shell = Shell::on(&vm)?;
     let mut checks = Checks::new("flags-off");
     checks.check("what was not asked for is not missed", || {
