@@ -41,7 +41,7 @@ pub struct Verdict {
 pub const DEGRADED: &str = "boot2podman: degraded ";
 /// Time for which PID 1 must sleep without waking up to count as settled.
 const QUIET: Duration = Duration::from_millis(15);
-/// Time after which a PID 1 without any output counts as mute.
+/// Time without any further output after which a PID 1 that is not ready counts as mute.
 const SILENCE: Duration = Duration::from_millis(1_500);
 
 /// Way in which the shutdown is requested.
@@ -158,7 +158,7 @@ fn settle(pid1: &Running, usual: &[String]) -> Result<Outcome> {
         let file = || pid1.read("/run/boot2podman/ready").is_ok();
         let outcome = match said {
             None if file() => Some(Outcome::Degraded),
-            None if pid1.age() > SILENCE => Some(Outcome::Mute),
+            None if pid1.silent_for() > SILENCE => Some(Outcome::Mute),
             other => other,
         };
         if let Some(outcome) = outcome
