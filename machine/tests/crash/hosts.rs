@@ -13,7 +13,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
-use tests::eventually;
+use tests::{eventually, ports};
 
 /// The user nobody: ssh-keygen(1) takes users with a name alone.
 const OTHER: u32 = 65_534;
@@ -29,8 +29,8 @@ fn has_port(host: &Host, port: u16) -> Result<()> {
 fn a_port_of_ssh_is_taken() -> Result<()> {
     let host = Host::new()?;
     host.create()?;
-    let taken = TcpListener::bind("127.0.0.1:0")?;
-    let port = taken.local_addr()?.port();
+    let port = ports::free()?;
+    let taken = TcpListener::bind(("127.0.0.1", port))?;
     // A port that the user has chosen: an error that names it, and its owner.
     host.ok(&format!("set box ssh-port={port}"))?;
     let error = host.fails("start box")?;
@@ -70,7 +70,7 @@ fn a_port_of_ssh_is_taken() -> Result<()> {
     ensure!(has_port(&host, config.ssh_port).is_err());
     // One that is chosen while the machine runs counts from the next start on.
     drop(taken_port);
-    let next = free_port()?;
+    let next = ports::free()?;
     host.ok(&format!("set box ssh-port={next}"))?;
     let shown = host.ok("inspect --format {{.Driver.SSHPort}} box")?;
     ensure!(
@@ -82,10 +82,6 @@ fn a_port_of_ssh_is_taken() -> Result<()> {
     }
     host.ok("restart box")?;
     has_port(&host, next)
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// Gives everything below a directory to the other user.
