@@ -37,7 +37,7 @@ pub fn inside(guest: &Guest, count: usize, says: &[&str]) -> Result<()> {
         format!("for i in $(seq {count}); do {open}; {says}; done\n")
     };
     let clients: String = says.iter().map(connect).collect();
-    let script = format!("ulimit -n 8192\n{clients}echo $$ >/run/flood.pid\nexec sleep 1000");
+    let script = format!("ulimit -n 8192\n{clients}echo $$ >/run/flood.pid\nexec sleep 1000000");
     guest.sh(&format!(
         "rm -f /run/flood.pid; cat >/run/flood.sh <<'EOF'\n{script}\nEOF
          bash /run/flood.sh </dev/null >/dev/null 2>&1 &"

@@ -71,8 +71,8 @@ fn attack() -> Result<()> {
     checks.finish(&guest)
 }
 
-/// A container that has a stop signal of its own, and expects this signal.
-const WITNESS: &str = "trap 'echo USR1 heard; exit 0' USR1; while :; do sleep 1; done";
+/// A container that has a stop signal of its own, and expects it.
+const WITNESS: &str = "trap 'echo USR1 heard; exit 0' USR1; while :; do sleep 1000 & wait; done";
 /// Line in the container's log, which is on the disk.
 const HEARD: &[u8] = b" stdout F USR1 heard\n";
 

@@ -109,7 +109,7 @@ fn programs(guest: &Guest) -> Result<()> {
     guest.sh("logger -t web 'from a program'; logger -t boot2podman 'not PID 1'; logger -t sshd 'not sshd'; printf 'a\\033[31mred' | logger -t tty")?;
     guest.sh_as("core", "logger -t web 'from core'; sudo -n true")?;
     eventually(SOON, || {
-        let all = guest.sh("b2p log -n 40")?;
+        let all = guest.sh("b2p log")?;
         for text in [
             "from a program",
             "not PID 1",

@@ -97,7 +97,9 @@ fn prepare(guest: &Guest) -> Result<()> {
     let archive = image::archive(guest.vm.dir())?.display().to_string();
     guest.podman(&["load", "-i", &archive])?;
     let trap = |name: &str, signal: &str, number: u32| {
-        format!("trap 'echo {number} >/d/{name}; exit 0' {signal}; while :; do sleep 1; done")
+        format!(
+            "trap 'echo {number} >/d/{name}; exit 0' {signal}; while :; do sleep 1000 & wait; done"
+        )
     };
     run(
         guest,
@@ -133,10 +135,10 @@ fn prepare(guest: &Guest) -> Result<()> {
 const LIAR: &str =
     "busybox mkfifo /config.json; printf '#!/bin/sh\\nsleep 1000 & wait\\n' >/conmon;
     busybox chmod +x /conmon; /conmon -b / -n \"$(printf 'x\\033[2J\\nready ssh=6.6.6.6:22')\" &
-    trap 'exit 0' TERM; while :; do sleep 1; done";
+    trap 'exit 0' TERM; while :; do sleep 1000 & wait; done";
 
-/// Process that empties its note, because the disk is full, and its rest is for root.
-const ROOTLESS: &str = "trap ': >/d/rootless; exit 0' USR1; while :; do sleep 1; done";
+/// Process that empties its note: the disk is full, and what is left of it is root's.
+const ROOTLESS: &str = "trap ': >/d/rootless; exit 0' USR1; while :; do sleep 1000 & wait; done";
 
 /// Runs a container of core's with a stop signal of its own.
 fn rootless(guest: &Guest, archive: &str, script: &str) -> Result<()> {

@@ -25,7 +25,7 @@ pub fn begin(guest: &Guest) -> Result<()> {
             "db.container",
             format!(
                 "[Container]\nImage={image}\nContainerName=q-db\nVolume=vol.volume:/data\nNetwork=net.network\n\
-                 Exec=sh -c \"date +%%s >/data/started; {LOOP}\"\n[Service]\nRestart=always\n"
+                 Exec=sh -c \"date +%%s >/data/started; {LOOP}\"\n[Service]\nRestart=always\nTimeoutStartSec=600\n"
             ),
         ),
         (
@@ -33,8 +33,8 @@ pub fn begin(guest: &Guest) -> Result<()> {
             format!(
                 "[Unit]\nRequires=db.service\nAfter=db.service\n[Container]\nImage={image}\nContainerName=q-web\n\
                  Volume=vol.volume:/data\nNetwork=net.network\nEnvironment=GREETING=%p\n\
-                 Exec=sh -c \"test -s /data/started && echo hello $$GREETING; {LOOP}\"\n\
-                 [Service]\nRestart=on-failure\nRestartSec=1\nSlice=x.slice\n\
+                 Exec=sh -c \"until test -s /data/started; do sleep 0.1; done; echo hello $$GREETING; {LOOP}\"\n\
+                 [Service]\nRestart=on-failure\nRestartSec=1\nTimeoutStartSec=600\nSlice=x.slice\n\
                  [Install]\nWantedBy=multi-user.target\n"
             ),
         ),
@@ -66,10 +66,13 @@ pub fn begin(guest: &Guest) -> Result<()> {
 /// dependent ones.
 pub fn by_hand(guest: &Guest) -> Result<()> {
     guest.sh("! systemctl is-active web db vol-volume")?;
-    guest.sh("systemctl start web.service core-own")?;
+    guest.sh("systemctl start --no-block web.service core-own")?;
     run(guest)?;
-    let logs = guest.sh("podman logs q-web")?;
-    ensure!(logs == "hello web", "{logs}");
+    eventually(LIMIT, || {
+        let logs = guest.sh("podman logs q-web")?;
+        ensure!(logs == "hello web", "{logs}");
+        Ok(())
+    })?;
     // The container ends by itself, and is there again: another one, as `--rm` removes the first.
     let id = guest.sh("podman inspect --format '{{.Id}}' q-db")?;
     guest.sh("podman exec q-db sh -c 'kill 1' || true")?;
@@ -82,7 +85,8 @@ pub fn by_hand(guest: &Guest) -> Result<()> {
     let left = guest.sh("podman ps -a --format '{{.Names}}' | grep ^q- || true")?;
     ensure!(left.is_empty(), "{left}");
     guest.sh("! systemctl is-active web db")?;
-    guest.sh("systemctl start web core-own")?;
+    guest.sh("systemctl start --no-block web core-own")?;
+    run(guest)?;
     wrong_files(guest)
 }
 
@@ -109,9 +113,10 @@ fn wrong_files(guest: &Guest) -> Result<()> {
     guest.sh(&format!(
         "cd {DIR} && rm time.container late.volume && sed -i /stray/d bad.container"
     ))?;
-    guest
-        .sh("systemctl daemon-reload && ! systemctl is-active late-volume")
-        .map(drop)
+    guest.sh("systemctl daemon-reload")?;
+    eventually(LIMIT, || {
+        guest.sh("! systemctl is-active late-volume").map(drop)
+    })
 }
 
 /// Expects that both containers run, as services that are ready.

@@ -118,17 +118,20 @@ pub fn begin(guest: &Guest) -> Result<()> {
 /// Starts one unit of each kind, by the name of its unit.
 pub fn start(guest: &Guest) -> Result<()> {
     guest.sh(
-        "systemctl start grp-pod.service y well t@2.service built-build fetched-image left plain forks leaves",
-    )?;
-    let said = guest.sh(
-        "systemctl is-active grp-pod y well t@2 built-build fetched-image left plain forks leaves || true",
+        "systemctl start --no-block grp-pod.service y well t@2.service built-build fetched-image left plain forks leaves",
     )?;
     // A build without RemainAfterExit= has done its work, and so has a unit whose condition does not hold.
     let right = [
         "active", "active", "active", "active", "inactive", "active", "inactive", "active",
         "active", "active",
     ];
-    ensure!(said.lines().eq(right), "{said}");
+    eventually(LIMIT, || {
+        let said = guest.sh(
+            "systemctl is-active grp-pod y well t@2 built-build fetched-image left plain forks leaves || true",
+        )?;
+        ensure!(said.lines().eq(right), "{said}");
+        Ok(())
+    })?;
     // The pod has started its container, which it wants.
     eventually(LIMIT, || guest.sh("systemctl is-active member").map(drop))?;
     let pods = guest.sh("podman pod ps --format '{{.Name}} {{.Status}}' | sort")?;
@@ -138,8 +141,11 @@ pub fn start(guest: &Guest) -> Result<()> {
     );
     let env = guest.sh("podman exec systemd-t_2 env")?;
     ensure!(env.contains("WHICH=2") && env.contains("MORE=2"), "{env}");
-    let made = guest.sh("podman image inspect --format '{{.Config.Env}}' localhost/built:1")?;
-    ensure!(made.contains("MADE=here"), "{made}");
+    eventually(LIMIT, || {
+        let made = guest.sh("podman image inspect --format '{{.Config.Env}}' localhost/built:1")?;
+        ensure!(made.contains("MADE=here"), "{made}");
+        Ok(())
+    })?;
     guest.sh("test -e /proc/$(systemctl show -P MainPID well) && systemctl status well | grep -q 'Active: active (running)'")?;
     // The output of a container is in the log of its unit, and in podman's.
     let said = guest.sh("journalctl -u well -o cat --no-pager; podman logs systemd-well")?;
@@ -190,7 +196,7 @@ pub fn verbs(guest: &Guest) -> Result<()> {
     })?;
     guest.sh("systemctl stop needy; systemctl reset-failed; systemctl is-active short | grep -x inactive")?;
     guest.sh(
-        "systemctl kill -s KILL plain; sleep 1; ! systemctl is-active plain; systemctl start plain",
+        "systemctl kill -s KILL plain && while systemctl -q is-active plain; do :; done && systemctl start plain",
     )?;
     let list = guest.sh("systemctl list-units --no-legend --plain -t service 'pl*' && systemctl list-dependencies --plain member")?;
     ensure!(
@@ -236,7 +242,15 @@ pub fn bound(guest: &Guest) -> Result<()> {
         ensure!(later != now, "{later}");
         guest.sh("systemctl is-active grp-pod && systemctl is-active member")
     })?;
-    guest.sh("systemctl stop grp-pod y well t@2 built-build fetched-image plain")?;
+    for unit in [
+        "grp-pod",
+        "y",
+        "well",
+        "t@2",
+        "built-build fetched-image plain",
+    ] {
+        guest.sh(&format!("systemctl stop {unit}"))?;
+    }
     let left = guest.sh(
         "podman ps -a --format '{{.Names}}' | grep -E '^systemd-(grp|member|well|t_2)' || true",
     )?;
