@@ -176,8 +176,9 @@ pub fn wait_free(path: &Path) -> Result<()> {
     }
 }
 
+/// Opens a file for a query, which a file system that is read-only answers, too.
 fn existing(path: &Path) -> Result<Option<File>> {
-    match File::options().read(true).write(true).open(path) {
+    match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         other => Ok(Some(
             other.with_context(|| format!("open {}", path.display()))?,

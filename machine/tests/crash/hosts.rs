@@ -213,6 +213,10 @@ free
 fill
 "$PROGRAM" rm -f copy >/dev/null || exit 15
 free
+mount -o remount,ro "$MACHINE_STORAGE_PATH" || exit 17
+[ "$("$PROGRAM" status box)" = Stopped ] || exit 18
+"$PROGRAM" start box >/dev/null 2>>"$HOME/said" && exit 19
+mount -o remount,rw "$MACHINE_STORAGE_PATH" || exit 20
 "$PROGRAM" rm -f box >/dev/null || exit 16
 "#;
 
@@ -226,5 +230,6 @@ fn a_disk_of_the_host_is_full() -> Result<()> {
     let said = fs::read_to_string(host.path().join("said")).unwrap_or_default();
     ensure!(out.status.success(), "{out:?}: {said}");
     ensure!(said.contains("No space left on device"), "{said}");
+    ensure!(said.contains("Read-only file system"), "{said}");
     Ok(())
 }
