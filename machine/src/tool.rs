@@ -2,6 +2,7 @@
 //! Programs of the host that a command runs to their end.
 
 use anyhow::{Context, Result, bail};
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 /// Runs a program, and returns its output. The error of a program that fails is its message.
@@ -20,11 +21,14 @@ pub fn run(command: &mut Command) -> Result<()> {
     output(command).map(|_| ())
 }
 
-/// Returns the path of a program in `PATH`.
+/// Returns the path of a program in `PATH`. As for execvp(3), a file that nobody can execute is none.
 #[must_use]
 pub fn find(program: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .map(|dir| dir.join(program))
-        .find(|path| path.is_file())
+        .find(|path| {
+            path.metadata()
+                .is_ok_and(|meta| meta.is_file() && meta.mode() & 0o111 != 0)
+        })
 }

@@ -23,7 +23,9 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 use vmm::{Accelerator, AcceleratorChoice, Board};
 
 /// Number of ports that are tried where another program takes the one that was free.
@@ -186,15 +188,48 @@ fn attempt(
     }
 }
 
-/// Ends a QEMU to which there is no connection, and returns the reason: its output, or `error` if there is none.
+/// Time that a QEMU whose connection has ended has for its last calls.
+const LAST_CALLS: Duration = Duration::from_secs(1);
+/// Pause between two looks at a QEMU that ends.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Ends a QEMU to which there is no connection, and returns the reason.
 fn reason_of(mut child: Child, log: &Path, error: &anyhow::Error) -> Result<anyhow::Error> {
-    let _ = child.kill();
-    let status = child.wait()?;
+    let deadline = Instant::now() + LAST_CALLS;
+    let mut status = child.try_wait()?;
+    while status.is_none() && Instant::now() < deadline {
+        thread::sleep(PAUSE);
+        status = child.try_wait()?;
+    }
+    if status.is_none() {
+        let _ = child.kill();
+        child.wait()?;
+    }
     let output = fs::read_to_string(log).unwrap_or_default();
-    Ok(match output.trim() {
-        "" => anyhow!("{QEMU}: {status}: {error:#}"),
-        output => anyhow!("{QEMU}: {output}"),
-    })
+    Ok(anyhow!("{}", reason(&output, status, error)))
+}
+
+/// Returns a line of QEMU without its name, and without the time before that (`-msg timestamp=on`).
+fn without_name(line: &str) -> &str {
+    match line.split_once(&format!("{QEMU}: ")) {
+        Some((time, rest)) if !time.trim_end().contains(' ') => rest,
+        _ => line,
+    }
+}
+
+/// Describes the end of a QEMU in one line: by its output, by its status if it has ended by itself, or by `error`.
+fn reason(output: &str, status: Option<ExitStatus>, error: &anyhow::Error) -> String {
+    let prefix = format!("{QEMU}: ");
+    let lines = output
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty());
+    let said: Vec<&str> = lines.map(without_name).collect();
+    match (said.as_slice(), status) {
+        ([], Some(status)) => format!("{QEMU} has ended at once, without a word: {status}"),
+        ([], None) => format!("{QEMU} does not answer: {error:#}"),
+        (said, _) => vmm::without_controls(&(prefix + &said.join("; "))),
+    }
 }
 
 /// Starts QEMU in a process group of its own, so that a signal for this one's does not end it.
@@ -208,4 +243,36 @@ fn spawn(args: &[String], log: &Path, start: Start) -> Result<Child> {
         Start::Boot | Start::Load => qemu.spawn(),
     };
     spawned.with_context(|| format!("cannot start {QEMU}: is it installed?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+
+    #[test]
+    fn the_end_of_qemu_has_one_line() {
+        let error = anyhow!("no greeting");
+        let status = Some(ExitStatus::from_raw(11));
+        for (output, status, expected) in [
+            (
+                "qemu-system-x86_64: -m: bad\n",
+                status,
+                "qemu-system-x86_64: -m: bad",
+            ),
+            (
+                "a\r\n\nqemu-system-x86_64: b\n",
+                None,
+                "qemu-system-x86_64: a; b",
+            ),
+            (
+                "\n",
+                status,
+                "qemu-system-x86_64 has ended at once, without a word: signal: 11 (SIGSEGV)",
+            ),
+            ("", None, "qemu-system-x86_64 does not answer: no greeting"),
+        ] {
+            assert_eq!(reason(output, status, &error), expected);
+        }
+    }
 }
