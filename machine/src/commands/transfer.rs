@@ -13,7 +13,7 @@ use super::{dirs, interrupt, state};
 use crate::fault::{FAILURE, Fault};
 use crate::keeper::tunnel::host_alias;
 use crate::state::State;
-use crate::store::{Dirs, Machine};
+use crate::store::{Dirs, Machine, draft};
 
 fn flag(name: &'static str, short: char, help: &'static str) -> Arg {
     Arg::new(name)
@@ -122,6 +122,9 @@ fn run(words: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::from(code.unwrap_or(FAILURE)))
 }
 
+/// Beginning of the name of a file with the configuration of two machines.
+const SCP: &str = "scp-";
+
 /// Configuration of ssh for the machines of a copy.
 enum SshConfig {
     /// None is needed.
@@ -150,10 +153,12 @@ impl SshConfig {
                 let read = |file: &PathBuf| {
                     fs::read_to_string(file).with_context(|| file.display().to_string())
                 };
-                let path = dirs.runtime.join(format!("scp-{}", std::process::id()));
+                draft::sweep_files(&dirs.runtime, SCP);
+                let path = dirs.runtime.join(format!("{SCP}{}", std::process::id()));
                 let text = both.iter().map(read).collect::<Result<String>>()?;
                 interrupt::removes(path.clone())?;
                 fs::write(&path, text).with_context(|| path.display().to_string())?;
+                draft::hold(&path);
                 Ok(SshConfig::Joined(path))
             }
             Err(files) => Ok(files

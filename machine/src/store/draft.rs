@@ -28,7 +28,7 @@ pub fn make(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Holds a directory by flock(2) until this process ends. Where directories have no locks, the pid alone tells a draft
+/// Holds a directory or file by flock(2) until this process ends. Where directories have no locks, the pid alone tells a draft
 /// that is in use.
 pub fn hold(path: &Path) {
     if let Ok(dir) = File::open(path)
@@ -82,6 +82,18 @@ pub fn sweep(dirs: &Dirs) -> Result<()> {
     Ok(())
 }
 
+/// Removes the files of processes that have ended, whose names begin with `prefix` and end with a pid. One that cannot be
+/// removed does no harm.
+pub fn sweep_files(dir: &Path, prefix: &str) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid = name.strip_prefix(prefix).and_then(|pid| pid.parse().ok());
+        if pid.is_some_and(|pid| is_abandoned(&entry.path(), pid)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Returns the drafts of processes that have ended, and the runtime directories of those that were to be
 /// templates.
 pub fn abandoned(dirs: &Dirs) -> Vec<PathBuf> {
@@ -114,6 +126,24 @@ fn draft_of_process(name: &str) -> Option<(&str, i32)> {
 mod tests {
     use super::super::template;
     use super::*;
+
+    #[test]
+    fn files_of_the_dead_are_swept() {
+        let tmp = tempfile::tempdir().expect("a directory");
+        let file = |name: String| {
+            let path = tmp.path().join(name);
+            fs::write(&path, "").expect("written");
+            path
+        };
+        let dead = file("scp-4194304".into());
+        let own = file(format!("scp-{}", std::process::id()));
+        let parent = file(format!("scp-{}", std::os::unix::process::parent_id()));
+        let others = ["scp-x", "scp-", "4194304"].map(|name| file(name.into()));
+        hold(&own);
+        sweep_files(tmp.path(), "scp-");
+        assert!(!dead.exists() && own.exists() && parent.exists());
+        assert!(others.iter().all(|path| path.exists()));
+    }
 
     #[test]
     fn drafts_of_the_dead_are_swept() {
