@@ -11,17 +11,22 @@ fn wide(number: impl Into<u64>) -> u64 {
     number.into()
 }
 
-/// Returns the bytes that this user may still write below a path, which may not exist yet. `None` where the file system
+/// Returns the bytes that users may still write below a path, which may not exist yet. `None` where the file system
 /// does not tell.
 #[must_use]
 pub fn free(path: &Path) -> Option<u64> {
+    room(path, false)
+}
+
+/// Returns the bytes of [`free`], for root with those that are reserved for it.
+fn room(path: &Path, is_root: bool) -> Option<u64> {
     let there = path.ancestors().find(|dir| dir.exists())?;
     let stat = statvfs(there).ok()?;
     // Some file systems have no blocks at all, such as those of FUSE that do not know.
     if stat.blocks() == 0 {
         return None;
     }
-    let blocks = match Uid::effective().is_root() {
+    let blocks = match is_root {
         true => wide(stat.blocks_free()),
         false => wide(stat.blocks_available()),
     };
@@ -33,7 +38,7 @@ pub fn free(path: &Path) -> Option<u64> {
 /// # Errors
 /// A fault of status 3 with what is written, where, the room that it needs and the room that there is.
 pub fn check(what: &str, dir: &Path, bytes: u64) -> Result<(), Fault> {
-    match free(dir) {
+    match room(dir, Uid::effective().is_root()) {
         Some(free) if free < bytes => Err(short(what, dir, bytes, free)),
         _ => Ok(()),
     }
@@ -65,7 +70,8 @@ pub fn note(dir: &Path, bytes: u64) -> Option<String> {
 fn mib(bytes: u64) -> String {
     match bytes >> 20 {
         mib if mib < 10 << 10 => format!("{mib} MiB"),
-        mib => format!("{} GiB", mib >> 10),
+        mib if mib < 10 << 20 => format!("{} GiB", mib >> 10),
+        mib => format!("{} TiB", mib >> 20),
     }
 }
 
@@ -87,6 +93,9 @@ mod tests {
             fault.text,
             "Error with pre-create check: the image needs 61 MiB, and /d has 59 MiB free"
         );
-        assert_eq!(mib(200 << 30), "200 GiB");
+        assert_eq!(
+            (mib(200 << 30), mib(900 << 40)),
+            ("200 GiB".into(), "900 TiB".into())
+        );
     }
 }
