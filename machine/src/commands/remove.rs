@@ -66,6 +66,7 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
     let mut errors = Vec::new();
     let mut left = false;
     for name in list {
+        let remove = if force { remove_by_force } else { remove };
         match Machine::find(&dirs, name).and_then(|machine| remove(&dirs, &machine)) {
             Ok(()) => println!("Successfully removed {name}"),
             Err(error) => {
@@ -100,6 +101,16 @@ pub fn remove(dirs: &Dirs, machine: &Machine) -> Result<()> {
     let _lock = machine.lock("rm")?;
     protect::check(machine)?;
     remove_held(dirs, machine)
+}
+
+/// Removes a machine as [`remove`] does, also while another command waits for its start or its stop: the command fails
+/// when QEMU is killed, and gives up the machine's lock.
+fn remove_by_force(dirs: &Dirs, machine: &Machine) -> Result<()> {
+    protect::check(machine)?;
+    if !machine.is_off().unwrap_or(false) {
+        kill_one(machine)?;
+    }
+    remove(dirs, machine)
 }
 
 /// Removes a machine whose lock this process holds.

@@ -5,6 +5,9 @@ use crate::host::{CREATE, Host};
 use crate::is;
 use anyhow::{Result, ensure};
 use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
+use tests::eventually;
 
 #[test]
 fn a_machine_that_is_protected_stays() -> Result<()> {
@@ -73,6 +76,28 @@ fn a_machine_starts_when_it_is_asked_for() -> Result<()> {
         "{started}"
     );
     host.removes()
+}
+
+#[test]
+fn a_machine_that_does_not_become_ready_is_removed_by_force() -> Result<()> {
+    let host = Host::new()?;
+    host.ok(&CREATE.replace("usual", "silent"))?;
+    let start = host
+        .command("start box")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    eventually(Duration::from_secs(60), || is(&host, "Starting"))?;
+    let error = host.fails("rm -y box")?;
+    ensure!(error.contains("is at `start` of this machine"), "{error}");
+    host.removes()?;
+    let start = start.wait_with_output()?;
+    let said = String::from_utf8_lossy(&start.stderr);
+    ensure!(
+        start.status.code() == Some(1) && said.contains("did not start"),
+        "{said}"
+    );
+    Ok(())
 }
 
 #[test]
