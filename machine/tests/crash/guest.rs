@@ -113,8 +113,7 @@ pub fn install_ssh(bin: &Path) -> Result<()> {
     let test = std::env::current_exe()?;
     // Descriptor 3 is the output that the keeper reads; the test harness writes to the other one.
     let script = format!(
-        "#!/bin/sh\ncase \"$*\" in */proc/net/*) exec cat '{}';; *\" -- \"*) exec echo in the guest;; esac\nexec 3>&1 >/dev/null\nIFS='\n'\n{ARGUMENTS}=\"$*\" exec '{}' --exact guest::ssh --nocapture\n",
-        bin.join(TABLES).display(),
+        "#!/bin/sh\ncase \"$*\" in */proc/net/*) exec cat \"${{0%/*}}/{TABLES}\";; *\" -- \"*) exec echo in the guest;; esac\nexec 3>&1 >/dev/null\nIFS='\n'\n{ARGUMENTS}=\"$*\" exec '{}' --exact guest::ssh --nocapture\n",
         test.display()
     );
     fs::create_dir_all(bin)?;
