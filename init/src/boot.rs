@@ -79,7 +79,7 @@ fn prepare_sessions(state: &mut SystemState) -> Result<()> {
     session::link_docker_socket(&state.config, None);
     let user = user::make(&state.config);
     // Users that log in have an environment in any case.
-    let outcomes = [user, session::write_environment(&state.config)];
+    let outcomes = [user, sys::session::write_environment(&state.config)];
     Error::join(outcomes.into_iter().filter_map(Result::err).collect())
 }
 

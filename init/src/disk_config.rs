@@ -99,7 +99,7 @@ fn apply_identity(state: &mut SystemState, before: &Config) {
         true => Ok(()),
         false => user::adopt(config),
     };
-    let environment = session::write_environment(config);
+    let environment = sys::session::write_environment(config);
     let errors = [user, environment].into_iter().filter_map(Result::err);
     degraded.set_err("sessions", Error::join(errors.collect()));
     session::link_docker_socket(config, Some(before));

@@ -12,7 +12,9 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::error::{Doing, Error, Result};
 use crate::files::read_bounded;
-use crate::paths::{DISK_CONFIG_DIR, DOCUMENT_CONFIG, FW_CFG_COPY, IGNITION_DEVICES, RUNTIME_DIR};
+use crate::paths::{
+    DISK_CONFIG_DIR, DOCUMENT_CONFIG, ETC_ENVIRONMENT, FW_CFG_COPY, IGNITION_DEVICES, RUNTIME_DIR,
+};
 
 /// Directory of QEMU's fw_cfg, once its driver is loaded.
 const FW_CFG_DEVICE: &str = "/sys/firmware/qemu_fw_cfg";
@@ -72,7 +74,7 @@ pub fn read_raw() -> RawSources {
         disk: kept("config"),
         document: read_bounded(Path::new(DOCUMENT_CONFIG), MAX_ENTRY_BYTES).unwrap_or_default(),
         hostname: kept("hostname"),
-        environment: kept("environment"),
+        environment: [kept(ETC_ENVIRONMENT), kept("environment")].concat(),
         hooks: kept("hooks"),
     }
 }
@@ -152,7 +154,7 @@ pub struct RawSources {
     pub document: Vec<u8>,
     /// Host name that the data disk keeps.
     pub hostname: Vec<u8>,
-    /// Variables that the data disk's profile exports.
+    /// Variables of /etc/environment, then those that the data disk's profile exports.
     pub environment: Vec<u8>,
     /// Names of the hooks on the data disk.
     pub hooks: Vec<u8>,

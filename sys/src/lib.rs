@@ -20,6 +20,7 @@ pub mod paths;
 pub mod poll;
 pub mod printable;
 pub mod service_names;
+pub mod session;
 pub mod signals;
 pub mod sort;
 pub mod syscall;

@@ -55,8 +55,10 @@ pub const DEGRADED: &str = runtime!("degraded");
 /// `data=ram why=… seq=812`.
 pub const DATA_REPORT: &str = runtime!("data");
 /// Directory of the configuration that `b2p data` copied from the data disk: the files config,
-/// hostname, environment (lines `NAME=value`) and hooks (their names).
+/// hostname, environment (lines `NAME=value`), [`ETC_ENVIRONMENT`] and hooks (their names).
 pub const DISK_CONFIG_DIR: &str = runtime!("kept");
+/// File in it with the variables of /etc/environment, which helpers write; lines `NAME=value`.
+pub const ETC_ENVIRONMENT: &str = "etc-environment";
 /// Flags that follow from Ignition or cloud-init, one a line. `b2p data` writes those that the disk
 /// remembers, `b2p ignition` and `b2p cloud` write those of this boot.
 pub const DOCUMENT_CONFIG: &str = runtime!("document");

@@ -143,7 +143,7 @@ pub fn is_applied(guest: &Guest) -> Result<()> {
         "qemu\nqemu\npacked\nmore\nAsia/Tokyo\n/run/user/1501/podman/podman.sock\n/usr/bin/podman\n",
         "media",
         "\n0\n1\n1\n[Container]\nImage=localhost/web\n",
-        "env = [\"SSL_CERT_DIR=/etc/containers/certs.d\"]",
+        "env = [\"OF_CLOUD=yes\", \"SSL_CERT_DIR=/etc/containers/certs.d\"]",
     ] {
         ensure!(said.contains(part), "{part:?} is not in\n{said}");
     }

@@ -177,8 +177,8 @@ write_files:
 - {path: /srv/b64, content: "cGFja2VkCg==", encoding: b64}
 - {path: /srv/gz, content: @GZ@, encoding: gz+b64}
 - {path: /srv/late, content: "late\n", owner: bob, defer: true}
-bootcmd:
-- echo $HOME >/run/bootcmd
+- {path: /etc/environment, content: "OF_CLOUD=yes\n"}
+bootcmd: [echo $HOME >/run/bootcmd]
 runcmd:
 - cat /srv/late /srv/gz >/run/runcmd
 ca_certs:
@@ -267,7 +267,7 @@ fn everything() -> Result<()> {
         )
     });
     checks.check("root and core have the key", || {
-        ensure!(guest.sh_as("core", "id -un")? == "core");
+        ensure!(guest.sh_as("core", "id -un; echo $OF_CLOUD")? == "core\nyes");
         equals(&guest, "id -un", "root")
     });
     checks.check(

@@ -161,13 +161,17 @@ fn containers(guest: &Guest, wanted: &str) -> Result<()> {
 fn write_to_etc(guest: &Guest) -> Result<()> {
     let script = "test ! -e /etc/motd && echo hello >/etc/motd && echo 10.9.8.7 other >>/etc/hosts && \
         echo bob:x:1005:1005::/home/bob:/bin/sh >>/etc/passwd && sed -i /^core:/d /etc/passwd && \
-        rm /etc/machine-id && sync";
+        echo 'TESTED=\"a b\"' >>/etc/environment && rm /etc/machine-id && sync";
     guest.sh(script).map(drop)
 }
 
 fn etc(guest: &Guest) -> Result<()> {
     let said = guest.sh("cat /etc/motd; grep -c other /etc/hosts; id -u bob; id -u joe")?;
     ensure!(said == "hello\n1\n1005\n1000", "{said}");
+    // Sessions and podman have its variables, though PID 1 has given the session to another user since.
+    let script = "echo $TESTED; bash -lc 'echo $TESTED'; grep -c TESTED=a /usr/share/containers/containers.conf";
+    let said = guest.sh_as("joe", script)?;
+    ensure!(said == "a b\na b\n1", "{said}");
     Ok(())
 }
 

@@ -33,7 +33,7 @@ use crate::common::confined::Tree;
 use crate::common::degraded::Degraded;
 use crate::common::paths::Paths;
 use crate::common::terminal::print_error;
-use crate::helpers::compat::lima;
+use crate::helpers::compat::{lima, session_environment};
 use crate::helpers::data::keys;
 use crate::helpers::time::zone;
 use diagnostics::Diagnostics;
@@ -187,6 +187,13 @@ fn write_files(data: &UserData, deferred: bool, diagnostics: &mut Diagnostics) {
         if let Err(why) = written {
             diagnostics.failed(format_args!("write_files: {why}"));
         }
+    }
+    if data
+        .files
+        .iter()
+        .any(|file| file.defer == deferred && session_environment::is_source(&file.path))
+    {
+        diagnostics.record(session_environment::apply());
     }
 }
 

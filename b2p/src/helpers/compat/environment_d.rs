@@ -13,11 +13,11 @@ use crate::common::{podman_defaults, user_text};
 /// File with variables, to which those of the directory are preferred.
 pub const ENVIRONMENT: &str = "/etc/environment";
 /// Directory of the files.
-const DIR: &str = "/etc/environment.d";
+pub const DIR: &str = "/etc/environment.d/";
 /// End of the line with the variables.
 const MARK: &str = "# of /etc/environment.d";
 /// Longest file that is read, in bytes.
-const MAX_BYTES: u64 = 64 * 1024;
+pub const MAX_BYTES: u64 = 64 * 1024;
 
 /// Gives podman the variables of all files.
 ///

@@ -1,100 +1,92 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Variables of /etc/environment, which pam_env(8) gives to sessions elsewhere: Lima writes those of its
-//! configuration and of the host there, such as proxies. Here PID 1 writes the environment of sessions from flags,
-//! and sshd reads that file for each client; the variables that flags do not set are added.
+//! configuration and of the host there, such as proxies. Here PID 1 writes the environment of sessions, from flags, the
+//! data disk and the copy that is made here, and sshd reads it for each client.
 
 use std::path::Path;
 
 use sys::error::Result;
-use sys::files::{read_text, replace};
-use sys::paths::{SESSION_PROFILE, SESSION_SSHD_CONFIG};
+use sys::files::{read_bounded, replace};
+use sys::paths::{DISK_CONFIG_DIR, ETC_ENVIRONMENT};
+use sys::{config_sources, session};
 
-use super::environment_d::{ENVIRONMENT, read};
+use super::environment_d::{self, ENVIRONMENT, MAX_BYTES};
 
-/// Start of a line of sshd_config(5) with variables.
-const SET_ENV: &str = "    SetEnv ";
+/// Returns true if a file has variables that [`apply`] gives to podman or to sessions.
+#[must_use]
+pub fn is_source(path: &str) -> bool {
+    path == ENVIRONMENT || path.starts_with(environment_d::DIR)
+}
 
-/// Gives the variables to sessions that begin from now on.
+/// Gives the variables to every podman, and to sessions that begin from now on.
 ///
 /// # Errors
 /// A file cannot be read or written.
 pub fn apply() -> Result<()> {
-    let variables = read(Path::new(ENVIRONMENT))?;
-    for (path, with) in [
-        (
-            SESSION_SSHD_CONFIG,
-            sshd_with as fn(&str, &[(String, String)]) -> String,
-        ),
-        (SESSION_PROFILE, profile_with),
-    ] {
-        let before = read_text(path)?;
-        let after = with(&before, &variables);
-        if after != before {
-            replace(Path::new(path), after.as_bytes(), 0o644)?;
-        }
+    environment_d::apply()?;
+    match note(Path::new("/"))? {
+        true => session::write_environment(&config_sources::read().0),
+        false => Ok(()),
     }
-    Ok(())
 }
 
-/// Returns sshd's lines with the variables that a line does not have.
-fn sshd_with(text: &str, variables: &[(String, String)]) -> String {
-    let add = |line: &str| {
-        let mut line = line.to_owned();
-        if !line.starts_with(SET_ENV) {
-            return line + "\n";
-        }
-        for (name, value) in variables {
-            let has = |start: &str| line.contains(&format!("{start}{name}="));
-            if !has(" ") && !has(" \"") {
-                let value = value.replace('\\', "\\\\").replace('"', "\\\"");
-                line += &format!(" \"{name}={value}\"");
-            }
-        }
-        line + "\n"
-    };
-    text.lines().map(add).collect()
-}
-
-/// Returns the script of login shells with those of the variables added that it does not export.
-fn profile_with(text: &str, variables: &[(String, String)]) -> String {
-    let mut text = text.to_owned();
-    for (name, value) in variables {
-        if !text
-            .lines()
-            .any(|line| line.starts_with(&format!("export {name}=")))
-        {
-            text += &format!("export {name}='{}'\n", value.replace('\'', "'\\''"));
-        }
+/// Copies the variables to where every reader of the configuration finds them. Returns true if they are others
+/// than before.
+///
+/// # Errors
+/// A file cannot be read or written.
+pub fn note(root: &Path) -> Result<bool> {
+    let at = |path: &str| root.join(path.trim_start_matches('/'));
+    let mut variables = environment_d::read(&at(ENVIRONMENT))?;
+    // That of sessions is the machine's.
+    variables.retain(|(name, _)| name != "PATH");
+    let lines = variables.iter().map(|(n, v)| format!("{n}={v}\n"));
+    let lines: String = lines.collect();
+    let copy = at(DISK_CONFIG_DIR).join(ETC_ENVIRONMENT);
+    let before = read_bounded(&copy, MAX_BYTES).unwrap_or_default();
+    let is_new = before != lines.as_bytes();
+    if is_new {
+        replace(&copy, lines.as_bytes(), 0o600)?;
     }
-    text
+    Ok(is_new)
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::common::testing::Temp;
+    use std::fs;
 
     #[test]
-    fn variables_of_flags_stay_and_others_are_added_once() {
-        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let all = [
-            pair("PATH", "/x"),
-            pair("A", "1"),
-            pair("TZ", "it's \"b\\s\""),
-        ];
-        let sshd = "Match User me\n    SetEnv \"PATH=/bin\" XDG_RUNTIME_DIR=/run/user/1 \"A=2\"\n\
-                    Match all\n    SetEnv \"PATH=/bin\"\n";
-        let more = r#" "TZ=it's \"b\\s\"""#;
-        let want = format!(
-            "Match User me\n    SetEnv \"PATH=/bin\" XDG_RUNTIME_DIR=/run/user/1 \"A=2\"{more}\n\
-             Match all\n    SetEnv \"PATH=/bin\" \"A=1\"{more}\n"
-        );
-        assert_eq!(sshd_with(sshd, &all), want);
-        assert_eq!(sshd_with(&want, &all), want);
-        let profile = profile_with("export PATH='/bin'\n", &all);
-        assert_eq!(
-            profile,
-            "export PATH='/bin'\nexport A='1'\nexport TZ='it'\\''s \"b\\s\"'\n"
-        );
-        assert_eq!(profile_with(&profile, &all), profile);
+    fn a_copy_follows_the_file() {
+        let temp = Temp::new();
+        let copy = temp.dir().join(&DISK_CONFIG_DIR[1..]).join(ETC_ENVIRONMENT);
+        assert_eq!(note(temp.dir()), Ok(false));
+        assert!(!copy.exists(), "nothing is made of nothing");
+        fs::create_dir(temp.path("etc")).unwrap();
+        let file = temp.path("etc/environment");
+        fs::write(&file, "PATH=/x\n#LIMA-START\nA=\"b c\"\nB=it's\n").unwrap();
+        assert_eq!(note(temp.dir()), Ok(true));
+        assert_eq!(fs::read_to_string(&copy).unwrap(), "A=b c\nB=it's\n");
+        assert_eq!(note(temp.dir()), Ok(false));
+        fs::write(&file, "A=other\n").unwrap();
+        assert_eq!(note(temp.dir()), Ok(true));
+        assert_eq!(fs::read_to_string(&copy).unwrap(), "A=other\n");
+        fs::remove_file(&file).unwrap();
+        assert_eq!(note(temp.dir()), Ok(true));
+        assert_eq!(fs::read_to_string(&copy).unwrap(), "");
+    }
+
+    #[test]
+    fn files_with_variables() {
+        for (path, is) in [
+            ("/etc/environment", true),
+            ("/etc/environment.d/a.conf", true),
+            ("/etc/environments", false),
+            ("/etc/profile.d/a.sh", false),
+        ] {
+            assert_eq!(is_source(path), is, "{path}");
+        }
     }
 }

@@ -36,7 +36,7 @@ pub const SHIMS: &[Shim] = &[
     Shim { words: &["loginctl", "enable-linger"],                      run: nothing,              why: "Lima's boot script: users' services run without a session" },
     Shim { words: &["loginctl", "disable-linger"],                     run: nothing,              why: "the same, which cannot be turned off" },
     Shim { words: &["loginctl", "show-user"],                          run: lingers,              why: "programs ask for Linger=yes" },
-    Shim { words: &["loginctl", "terminate-user"],                     run: new_environment,      why: "Lima ends sessions when it has written /etc/environment, so that the next one has its variables" },
+    Shim { words: &["loginctl", "terminate-user"],                     run: session_environment::apply, why: "Lima ends sessions when it has written /etc/environment, so that the next one has its variables" },
     Shim { words: &["update-ca-trust"],                                run: trust_anchors,        why: "podman machine 6 copies the host's certificate authorities, and calls it" },
 ];
 
@@ -89,12 +89,6 @@ fn find(program: &str, args: &[String]) -> Option<&'static Shim> {
 
 fn nothing() -> Result<()> {
     Ok(())
-}
-
-/// Gives the variables of /etc/environment to podman and to sessions that begin from now on.
-fn new_environment() -> Result<()> {
-    environment_d::apply()?;
-    session_environment::apply()
 }
 
 fn lingers() -> Result<()> {

@@ -27,7 +27,7 @@ pub mod user_files;
 
 use std::path::Path;
 
-use config::Config;
+use config::{Config, Etc};
 use disk::choose::{Choice, Decision};
 use disk::device::Device;
 use disk::signature::SignatureKind;
@@ -42,7 +42,7 @@ use crate::common::paths::Paths;
 use crate::common::terminal::{print, print_error};
 use crate::helpers::block::drivers::Drivers;
 use crate::helpers::block::scan;
-use crate::helpers::compat::legacy_state;
+use crate::helpers::compat::{environment_d, legacy_state, session_environment};
 pub use cloud_seed::{is_ignition, is_seed};
 use options::Options;
 use report::{EarlierRun, Report};
@@ -146,19 +146,39 @@ fn use_disk(
         .unwrap_or_else(|why| report.degraded(format_args!("user: {why}")));
     // In a machine that runs, programs have files of these directories open.
     if trigger == Trigger::Boot {
-        kept::mount_all(paths, &config)
-            .unwrap_or_else(|why| report.degraded(format_args!("kept files: {why}")));
-        if options.are_of_the_machine() {
-            make_user(&config).unwrap_or_else(|why| report.degraded(format_args!("user: {why}")));
-            kept::user::make_home(&Path::new("/home").join(&config.user), config.uid)
-                .unwrap_or_else(|why| report.degraded(format_args!("user: {why}")));
-        }
+        use_kept(paths, options, &config, report);
     }
     overlay_support::record(kind, paths).unwrap_or_else(|why| warn!("data: {why}"));
     if let Some(line) = legacy_state::unused_files(&paths.data_disk(), &paths.state_dir()) {
         warn!("data: {line}");
     }
     report.disk(&path, kind, scan::size(&device.name).unwrap_or(device.size));
+}
+
+/// Mounts the homes and what else is kept, and makes the user and the variables that follow from it.
+fn use_kept(paths: &Paths, options: &Options, config: &Config, report: &mut Report) {
+    let mut outcomes = vec![("kept files", kept::mount_all(paths, config))];
+    if options.are_of_the_machine() {
+        let home = Path::new("/home").join(&config.user);
+        outcomes.extend([
+            ("user", make_user(config)),
+            ("user", kept::user::make_home(&home, config.uid)),
+            ("variables", kept_variables(config.etc)),
+        ]);
+    }
+    for (what, outcome) in outcomes {
+        outcome.unwrap_or_else(|why| report.degraded(format_args!("{what}: {why}")));
+    }
+}
+
+/// Gives podman and sessions the variables of files in /etc that an earlier boot has written. PID 1 writes the
+/// environment of sessions when this helper has ended.
+fn kept_variables(etc: Etc) -> Result<()> {
+    if etc != Etc::All {
+        return Ok(());
+    }
+    environment_d::apply()?;
+    session_environment::note(Path::new("/")).map(drop)
 }
 
 /// Gives the machine the user that a document named in an earlier boot; a document of this boot, or a

@@ -10,7 +10,7 @@ use sys::error::{Doing, Error, Result};
 
 use crate::common::{tool, users};
 use crate::helpers::cloud::apply as cloud;
-use crate::helpers::compat::{environment_d, sysctl, tmpfiles};
+use crate::helpers::compat::{session_environment, sysctl, tmpfiles};
 use crate::helpers::swap::zram;
 use crate::helpers::time::zone;
 
@@ -41,13 +41,13 @@ const HANDLERS: &[(&str, Handler, &str)] = &[
     ("/etc/localtime", Handler::Link(set_zone),            "the flag tz= takes precedence, and /etc/timezone has the name as well"),
     ("/etc/tmpfiles.d/podman-docker.conf",     Handler::AfterWrite(docker_socket),   "the link from docker's socket to the user's API"),
     ("/etc/systemd/zram-generator.conf",       Handler::AfterWrite(compressed_swap), "`podman machine init --swap`"),
-    ("/etc/environment.d/podman-machine-ssl.conf", Handler::AfterWrite(environment), "certificates for pulls, of podman machine before 6.0"),
-    ("/etc/environment.d/default-env.conf",    Handler::AfterWrite(environment),     "proxies for pulls"),
+    ("/etc/environment",                       Handler::AfterWrite(environment),     "pam_env reads it for each session"),
 ];
 
 /// Directories whose files `*.conf` have an action, and why.
 #[rustfmt::skip]
 const DIRECTORIES: &[(&str, Handler, &str)] = &[
+    ("/etc/environment.d/",  Handler::AfterWrite(environment),   "proxies for pulls; certificates for them, of podman machine before 6.0"),
     ("/etc/sysctl.d/",       Handler::AfterWrite(sysctl::load),  "systemd-sysctl reads them at boot"),
     ("/etc/modules-load.d/", Handler::AfterWrite(load_modules),  "systemd-modules-load reads them at boot"),
 ];
@@ -159,7 +159,7 @@ fn docker_socket(_: &str) -> Result<()> {
 }
 
 fn environment(_: &str) -> Result<()> {
-    environment_d::apply()
+    session_environment::apply()
 }
 
 /// Swaps to compressed memory as zram-generator.conf(5) says: `zram-size` is a number of MiB.
