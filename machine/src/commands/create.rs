@@ -10,7 +10,7 @@ use crate::store::config::MachineConfig;
 use crate::store::dirs::remove_all;
 use crate::store::image::{Image, hold_cache};
 use crate::store::image_source::Source;
-use crate::store::{Dirs, Machine, draft, field, files, quadlet, template};
+use crate::store::{Dirs, Machine, ca, draft, field, files, quadlet, template};
 use crate::tool;
 use anyhow::Result;
 use clap::ArgMatches;
@@ -55,7 +55,7 @@ fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
     check_name(&dirs, name)?;
     let config = create_options::configure(name, matches)?;
     let saved = matches.get_flag("saved");
-    let quadlets = quadlets(matches, saved, &config)?;
+    let document = document(matches, saved, &config)?;
     println!("Running pre-create checks...");
     let source = match matches.get_one::<String>("image") {
         Some(text) => Source::parse(text)?,
@@ -76,7 +76,7 @@ fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
             &config,
             Origin {
                 template: copied.as_deref(),
-                quadlets: quadlets.as_deref(),
+                document: document.as_deref(),
             },
             cache,
             start.then_some(limit),
@@ -146,14 +146,17 @@ fn template(creation: &Creation, config: &MachineConfig, limit: Duration) -> Res
     Ok(dir)
 }
 
-/// Returns the document for the quadlet files, if a directory is given; refuses options that a template does not
+/// Returns the document for quadlet files and certificates, if some are given; refuses options that a template does not
 /// fit.
-fn quadlets(matches: &ArgMatches, saved: bool, config: &MachineConfig) -> Result<Option<Vec<u8>>> {
+fn document(matches: &ArgMatches, saved: bool, config: &MachineConfig) -> Result<Option<Vec<u8>>> {
     let dir = matches.get_one::<PathBuf>("quadlet");
     if saved {
-        template::check(config, dir.is_some())?;
+        template::check(config, dir.is_some(), matches.contains_id("ca"))?;
     }
-    dir.map(|dir| quadlet::document(dir)).transpose()
+    let mut rows = dir.map_or(Ok(Vec::new()), |dir| quadlet::rows(dir))?;
+    let files = matches.get_many("ca").into_iter().flatten();
+    rows.append(&mut ca::rows(&files.cloned().collect::<Vec<PathBuf>>())?);
+    Ok(quadlet::document(&rows))
 }
 
 /// Content of the disk of a new machine.
@@ -161,8 +164,8 @@ fn quadlets(matches: &ArgMatches, saved: bool, config: &MachineConfig) -> Result
 struct Origin<'a> {
     /// Directory of the template whose disk it is; without one it is empty.
     template: Option<&'a Path>,
-    /// Document that writes quadlet files at the first boot.
-    quadlets: Option<&'a [u8]>,
+    /// Document that writes quadlet files and certificates at the first boot.
+    document: Option<&'a [u8]>,
 }
 
 /// Makes the machine, and starts it if there is a limit for that.
@@ -261,7 +264,7 @@ pub fn publish(
 fn fill(draft: &Path, config: &MachineConfig, origin: Origin<'_>) -> Result<()> {
     files::replace(&draft.join("config.json"), config.text().as_bytes())?;
     keygen(draft, &config.name)?;
-    if let Some(document) = origin.quadlets {
+    if let Some(document) = origin.document {
         files::replace(&draft.join(quadlet::FILE), document)?;
     }
     match origin.template {

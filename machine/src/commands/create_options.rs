@@ -106,7 +106,7 @@ fn network() -> [Arg; 2] {
     ]
 }
 
-fn guest() -> [Arg; 7] {
+fn guest() -> [Arg; 8] {
     [
         option(
             "image",
@@ -125,6 +125,9 @@ fn guest() -> [Arg; 7] {
             .action(ArgAction::Append),
         option("quadlet", "DIR", "Directory with quadlet files, which the machine has on its disk from its first boot on")
             .value_parser(value_parser!(PathBuf)),
+        option("ca", "FILE", "Certificate authority in PEM, which the machine trusts from its first boot on")
+            .value_parser(value_parser!(PathBuf))
+            .action(ArgAction::Append),
         Arg::new("no-proxy-env")
             .long("no-proxy-env")
             .action(ArgAction::SetTrue)

@@ -2,6 +2,7 @@
 //! Files of machines: directories, configuration, locks, images, disks and keys.
 
 pub mod archive;
+pub mod ca;
 pub mod command_lock;
 pub mod config;
 mod config_file;

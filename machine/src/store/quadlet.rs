@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Quadlet files for a new machine: a document of Ignition, which QEMU's fw_cfg passes until a run that was
+//! Quadlet files and certificates for a new machine: a document of Ignition, which QEMU's fw_cfg passes until a run that was
 //! ready with its data disk has ended in order (docs/guide/ignition.md). The guest writes the files to its data disk and leaves one that
 //! is there already, so that a boot that was cut off is made up for by the next.
 
@@ -17,7 +17,7 @@ const FW_CFG: &str = "opt/com.coreos/config";
 /// Directory of the files in the machine.
 const TARGET: &str = "/var/lib/boot2podman/quadlet";
 /// Most bytes of all files: where the machine is no PC, the time to read them from fw_cfg grows with their square.
-const MAX_BYTES: usize = 128 << 10;
+pub const MAX_BYTES: usize = 128 << 10;
 /// Extensions of quadlet files, each with the section that a file of it has.
 const QUADLETS: [(&str, &str); 7] = [
     ("container", "[Container]"),
@@ -37,11 +37,18 @@ pub fn fw_cfg(file: &str) -> String {
     format!("name={FW_CFG},file={file}")
 }
 
-/// Returns the document for the files of a directory.
+/// Returns the document with these rows of files; `None` without one.
+#[must_use]
+pub fn document(rows: &[Value]) -> Option<Vec<u8>> {
+    let document = json!({"ignition": {"version": "3.4.0"}, "storage": {"files": rows}});
+    (!rows.is_empty()).then(|| document.to_string().into_bytes())
+}
+
+/// Returns the rows for the files of a directory.
 ///
 /// # Errors
 /// The directory cannot be read, has no quadlet file, or one that is wrong; the text names the file.
-pub fn document(dir: &Path) -> Result<Vec<u8>> {
+pub fn rows(dir: &Path) -> Result<Vec<Value>> {
     let mut files = Vec::new();
     read(dir, "", &mut files)?;
     let is_quadlet = |(name, _): &(String, String)| section(name).is_some();
@@ -52,9 +59,7 @@ pub fn document(dir: &Path) -> Result<Vec<u8>> {
         let why = format!("its files have more than {} KiB", MAX_BYTES >> 10);
         return Err(fault(dir, &why));
     }
-    let rows: Vec<Value> = files.iter().map(|(name, text)| row(name, text)).collect();
-    let document = json!({"ignition": {"version": "3.4.0"}, "storage": {"files": rows}});
-    Ok(document.to_string().into_bytes())
+    Ok(files.iter().map(|(name, text)| row(name, text)).collect())
 }
 
 fn fault(path: &Path, why: &str) -> anyhow::Error {
@@ -145,8 +150,13 @@ fn check(name: &str, text: &str) -> Result<(), String> {
     }
 }
 
-/// Returns the row of a file, whose content is a URL of RFC 2397.
+/// Returns the row of a file.
 fn row(name: &str, text: &str) -> Value {
+    json!({"path": format!("{TARGET}/{name}"), "mode": 0o644, "contents": {"source": data_url(text)}})
+}
+
+/// Returns a text as a URL of RFC 2397.
+pub(super) fn data_url(text: &str) -> String {
     let mut url = "data:,".to_owned();
     for byte in text.bytes() {
         match byte.is_ascii_alphanumeric() {
@@ -155,7 +165,7 @@ fn row(name: &str, text: &str) -> Value {
             false => drop(write!(url, "%{byte:02X}")),
         }
     }
-    json!({"path": format!("{TARGET}/{name}"), "mode": 0o644, "contents": {"source": url}})
+    url
 }
 
 #[cfg(test)]
@@ -187,7 +197,8 @@ mod tests {
             ("site.yaml", "kind: Pod\n"),
             (".web.container.swp", "\0"),
         ]);
-        let document: Value = serde_json::from_slice(&document(dir.path()).unwrap()).unwrap();
+        let document = document(&rows(dir.path()).unwrap()).unwrap();
+        let document: Value = serde_json::from_slice(&document).unwrap();
         let files = document["storage"]["files"].as_array().unwrap();
         let paths: Vec<&str> = files
             .iter()
@@ -231,18 +242,19 @@ mod tests {
             ),
         ] {
             let dir = directory(&[("ok.container", WEB), (name, text)]);
-            let error = document(dir.path()).unwrap_err().to_string();
+            let error = rows(dir.path()).unwrap_err().to_string();
             assert!(
                 error.starts_with("Error: --quadlet: ") && error.contains(why),
                 "{error}"
             );
         }
         let dir = directory(&[("web.yaml", "kind: Pod\n")]);
-        let error = document(dir.path()).unwrap_err().to_string();
+        let error = rows(dir.path()).unwrap_err().to_string();
         assert!(error.contains("it has no quadlet file"), "{error}");
-        assert!(document(&dir.path().join("none")).is_err());
+        assert!(rows(&dir.path().join("none")).is_err());
+        assert_eq!(document(&[]), None);
         fs::write(dir.path().join("web.container"), b"[Container]\n\xff").unwrap();
-        let error = document(dir.path()).unwrap_err().to_string();
+        let error = rows(dir.path()).unwrap_err().to_string();
         assert!(error.contains("web.container: "), "{error}");
     }
 }

@@ -18,12 +18,13 @@ pub const DESCRIPTION: &str = "saved.json";
 pub const DISK: &str = "disk.qcow2";
 
 /// Refuses a machine that a template does not fit: the template was booted without these options.
-pub fn check(config: &MachineConfig, has_quadlets: bool) -> Result<()> {
+pub fn check(config: &MachineConfig, has_quadlets: bool, has_ca: bool) -> Result<()> {
     let options = [
         ("--append", config.append.is_empty()),
         ("--flag", config.flags.is_empty()),
         ("--volume", config.shares.is_empty()),
         ("--quadlet", !has_quadlets),
+        ("--ca", !has_ca),
     ];
     match options.iter().find(|(_, is_free)| !is_free) {
         None => Ok(()),
@@ -149,11 +150,14 @@ mod tests {
 
     #[test]
     fn options_that_a_state_has_not_seen_are_refused() {
-        check(&MachineConfig::new("box"), false).expect("none");
-        check(&MachineConfig::new("box"), true).expect_err("files");
+        check(&MachineConfig::new("box"), false, false).expect("none");
+        check(&MachineConfig::new("box"), true, false).expect_err("files");
+        check(&MachineConfig::new("box"), false, true).expect_err("an authority");
         let mut config = MachineConfig::new("box");
         config.flags = vec![("tz".into(), "UTC".into())];
-        let error = check(&config, false).expect_err("a flag").to_string();
+        let error = check(&config, false, false)
+            .expect_err("a flag")
+            .to_string();
         assert!(error.contains("--saved and --flag exclude"), "{error}");
     }
 

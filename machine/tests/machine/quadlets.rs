@@ -6,6 +6,23 @@ use anyhow::{Context, Result, ensure};
 use std::fs;
 use tests::{Checks, eventually};
 
+/// Text with the form of a certificate, of which programs read no more.
+const AUTHORITY: &str = "-----BEGIN CERTIFICATE-----
+MIGAb3VyIG93biBhdXRob3JpdHkgb2YgdGhlIHRlc3QhIG91ciBvd24gYXV0aG9y
+aXR5IG9mIHRoZSB0ZXN0ISBvdXIgb3duIGF1dGhvcml0eSBvZiB0aGUgdGVzdCEg
+b3VyIG93biBhdXRob3JpdHkgb2YgdGhlIHRlc3QhIG91ciA=
+-----END CERTIFICATE-----
+";
+
+/// Tells that the machine has the certificate among those that its programs trust, once.
+fn trusts(host: &Host) -> Result<()> {
+    let bundle = "/etc/ssl/certs/ca-certificates.crt";
+    let line = AUTHORITY.lines().nth(1).context("a line")?;
+    let found = host.ok(&["ssh", "box", "grep", "-cxF", line, bundle])?;
+    ensure!(found == "1", "{found} times");
+    Ok(())
+}
+
 #[test]
 #[ignore = "a boot and another: make test-all"]
 fn quadlets() -> Result<()> {
@@ -23,6 +40,9 @@ fn quadlets() -> Result<()> {
     let out = initramfs::paths::out();
     let text = |path: &std::path::Path| path.to_str().map(str::to_owned);
     let (out, dir) = text(&out).zip(text(&dir)).context("paths of UTF-8")?;
+    let authority = host.dir.path().join("own.pem");
+    fs::write(&authority, AUTHORITY)?;
+    let authority = text(&authority).context("a path of UTF-8")?;
     let mut checks = Checks::new("quadlets");
     checks.check("a wrong file is refused by its name", || {
         fs::write(format!("{dir}/web.service"), "[Service]\n")?;
@@ -41,8 +61,13 @@ fn quadlets() -> Result<()> {
         "1G",
         "--quadlet",
         &dir,
+        "--ca",
+        &authority,
         "box",
     ])?;
+    checks.check("its authority is trusted at the first boot", || {
+        trusts(&host)
+    });
     checks.check("its units are there after the first boot", || {
         eventually(std::time::Duration::from_secs(60), || {
             let said = host.ok(&["ssh", "box", "sudo", "systemctl", "cat", "web"])?;
@@ -64,6 +89,7 @@ fn quadlets() -> Result<()> {
         host.ok(&["ssh", "box", "sudo", "rm", file])?;
         host.ok(&["stop", "box"])?;
         host.ok(&["start", "box"])?;
+        trusts(&host)?;
         let said = host.ok(&["ssh", "box", "ls", "/var/lib/boot2podman/quadlet"])?;
         ensure!(said == "data.volume\nweb.container.d", "{said}");
         Ok(())
