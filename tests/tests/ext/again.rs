@@ -112,6 +112,12 @@ fn again(guest: &Guest) -> Result<()> {
         &["404"],
     )?;
     unchanged()?;
+    let secret = URL.replace("//", "//me:secret@");
+    refuses(
+        guest,
+        &format!("b2p ext add {secret}/ground#{own}"),
+        &["seen by every user"],
+    )?;
     // Where it came from, and its size.
     let json: serde_json::Value = serde_json::from_str(&guest.sh("b2p ext info ground --json")?)?;
     let size = guest.sh(&format!("stat -c %s {FETCHED}/ground.erofs"))?;

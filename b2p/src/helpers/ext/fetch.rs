@@ -4,9 +4,8 @@
 //! covers its files, and the server then decides which modules and services start.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use disk::uuid::hex;
 use sha2::{Digest, Sha256};
@@ -15,16 +14,10 @@ use sys::error::{Doing, Error, Result};
 use super::find::Files;
 use super::manifest::{MAX_BYTES, Manifest};
 use super::room::ensure_room;
+use super::wget;
 
-/// Program that fetches.
-const BUSYBOX: &str = "/usr/bin/busybox";
-/// Seconds for which a server may say nothing.
-const SILENCE: &str = "30";
 /// End of the name of an image that is not complete.
 const PART: &str = "part";
-/// Size of the pieces in which an image is written, in bytes.
-const PIECE: usize = 64 * 1024;
-
 /// An extension on a server: the part that the addresses of image and manifest have in common, and the
 /// SHA-256 of one of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,9 +40,15 @@ pub fn shown(word: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();
     };
-    let host = rest.split('/').next().unwrap_or_default();
-    let user = host.rfind('@').map_or(0, |at| at + 1);
+    let user = user_of(url).map_or(0, |user| user.len() + 1);
     format!("{scheme}://{}", rest.get(user..).unwrap_or_default())
+}
+
+/// Returns the user of an address, with the password (RFC 3986, section 3.2.1).
+fn user_of(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let host = rest.split('/').next().unwrap_or_default();
+    Some(host.rsplit_once('@')?.0)
 }
 
 impl Address {
@@ -76,6 +75,12 @@ impl Address {
         if !is_web || !url.bytes().all(printable) || url.contains('?') {
             return wrong("not an address of a file: http(s)://HOST/PATH/NAME.manifest");
         }
+        if user_of(url).is_some() {
+            return wrong(
+                "a user and a password in an address are seen by every user of the machine (ps); fetch both files \
+                 by other means, and add the image by its path",
+            );
+        }
         let stem = url.strip_suffix(".manifest").or(url.strip_suffix(".erofs"));
         let base = stem.unwrap_or(url);
         let path = base.split_once("://").map_or("", |(_, rest)| rest);
@@ -98,7 +103,7 @@ impl Address {
     /// The server does not answer, or the sum differs.
     pub fn manifest(&self) -> Result<Vec<u8>> {
         let mut text = Vec::new();
-        download(&format!("{}.manifest", self.base), MAX_BYTES, &mut text)?;
+        self.download("manifest", MAX_BYTES, &mut text)?;
         self.checked_manifest(&text)?;
         Ok(text)
     }
@@ -121,7 +126,7 @@ impl Address {
             file: File::create_new(&part).on(&part)?,
             hash: Sha256::new(),
         };
-        download(&format!("{}.erofs", self.base), size, &mut writer)?;
+        self.download("erofs", size, &mut writer)?;
         let (sum, expected) = (hex(&writer.hash.finalize()), manifest.value("sha256"));
         if sum != expected {
             return Err(Error::invalid(format!(
@@ -131,6 +136,11 @@ impl Address {
         sys::files::replace(&files.manifest(), text, 0o644)?;
         fs::rename(&part, files.image()).on(part)?;
         Ok(files)
+    }
+
+    fn download(&self, ending: &str, max: u64, to: &mut dyn Write) -> Result<()> {
+        let url = format!("{}.{ending}", self.base);
+        wget::download(&url, max, to).doing(url)
     }
 
     /// Parses a manifest that has the SHA-256 given, or is that of an image with it.
@@ -179,65 +189,6 @@ impl Write for Hashed {
     }
 }
 
-/// Fetches one file of at most `max` bytes.
-fn download(url: &str, max: u64, to: &mut dyn Write) -> Result<()> {
-    let mut child = Command::new(BUSYBOX)
-        .args([
-            "wget",
-            "-q",
-            "-T",
-            SILENCE,
-            "--no-check-certificate",
-            "-O",
-            "-",
-            url,
-        ])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .on(BUSYBOX)?;
-    let copied = child
-        .stdout
-        .take()
-        .map_or(Ok(0), |from| copy(from, max, to));
-    if !matches!(copied, Ok(size) if size <= max) {
-        let _ = child.kill();
-    }
-    let output = child.wait_with_output().on(BUSYBOX)?;
-    let url = shown(url);
-    let copied = copied.doing(format!("write {url}"))?;
-    if copied > max {
-        return Err(Error::invalid(format!("{url} has more than {max} bytes")));
-    }
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let said = said.lines().rfind(|line| line.starts_with("wget: "));
-        let said = said
-            .unwrap_or("wget: no answer")
-            .replace(char::is_control, " ");
-        return Err(Error::invalid(said)).doing(url);
-    }
-    Ok(())
-}
-
-/// Copies until the end, or until more than `max` bytes are read; returns their number.
-///
-/// # Errors
-/// A read or a write fails.
-pub fn copy(mut from: impl Read, max: u64, to: &mut dyn Write) -> std::io::Result<u64> {
-    let mut piece = vec![0; PIECE];
-    let mut copied = 0;
-    loop {
-        let size = from.read(&mut piece)?;
-        copied += size as u64;
-        if size == 0 || copied > max {
-            return Ok(copied);
-        }
-        to.write_all(piece.get(..size).unwrap_or_default())?;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -275,6 +226,8 @@ mod tests {
             ("https://host/debug?x=1", &sum, "not an address"),
             ("file:///x/debug", &sum, "not an address of a file: http(s)"),
             ("https://debug", &sum, "the last part is not a name"),
+            ("https://me:p@w@host/debug", &sum, "seen by every user"),
+            ("https://me@host:1/debug", &sum, "seen by every user"),
             (
                 "https://host/de.bug.iso",
                 &sum,
@@ -301,15 +254,6 @@ mod tests {
         ] {
             assert_eq!(shown(word), expected);
         }
-    }
-
-    #[test]
-    fn copy_stops_beyond_the_limit() {
-        let mut taken = Vec::new();
-        assert_eq!(copy(&b"abc"[..], 3, &mut taken).unwrap(), 3);
-        assert_eq!(taken, b"abc");
-        assert!(copy(&b"abcd"[..], 3, &mut taken).unwrap() > 3);
-        assert_eq!(taken, b"abc");
     }
 
     #[test]

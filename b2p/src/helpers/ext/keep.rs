@@ -13,7 +13,7 @@ use sys::error::{Doing, Error, Result};
 use super::find::Files;
 use super::manifest::Manifest;
 use super::room::ensure_room;
-use super::{fetch, image, manifest};
+use super::{image, manifest, wget};
 use crate::common::atomic_file;
 use crate::common::paths::Paths;
 use crate::helpers::data::report::{EarlierRun, earlier_run};
@@ -61,7 +61,7 @@ fn copy_checked(files: &Files, text: &[u8], manifest: &Manifest<'_>, dir: &Path)
     let copy = || {
         fs::write(&path, text).on(&path)?;
         // Not fs::copy, whose copy_file_range(2) the static libc of the image lacks.
-        fetch::copy(source, size, &mut File::create(&to).on(&to)?).on(&to)
+        wget::copy(source, size, &mut File::create(&to).on(&to)?).on(&to)
     };
     let copied = copy();
     if copied.is_err() {

@@ -21,6 +21,7 @@ mod kernel_modules;
 mod links;
 mod list;
 pub mod manifest;
+mod pace;
 mod places;
 mod plan;
 mod record;
@@ -32,6 +33,7 @@ mod runtime;
 mod tree;
 mod uses;
 mod vet;
+mod wget;
 
 use log::info;
 use sys::error::Result;
