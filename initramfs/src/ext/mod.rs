@@ -91,6 +91,18 @@ pub fn make(config: &BuildConfig, request: &Request) -> Result<PathBuf> {
     Ok(image)
 }
 
+/// Fetches the packages of extensions of the table unless they are there.
+///
+/// # Errors
+/// A name is not in the table, or its packages cannot be fetched.
+pub fn fetch(names: &[&str], config: &BuildConfig, step: &Step) -> Result<Vec<PackageTree>> {
+    let fetch = |name: &&str| {
+        let request = Request::new(name, "")?;
+        config.fetch_extension(&request.name, &request.packages, step)
+    };
+    names.iter().map(fetch).collect()
+}
+
 /// Unpacked content of an extension.
 #[derive(Debug, Default)]
 pub struct Extension {
