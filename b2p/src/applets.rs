@@ -82,7 +82,7 @@ pub const APPLETS: &[Applet] = &[
             NAME.erofs with NAME.manifest beside it. A URL is one of these two, with the SHA-256 of \
             the manifest, or of the image: --sha256 SUM or URL#SUM. An added extension lasts until the next \
             boot; --keep puts it on the data disk, and b2p.ext= adds it at every boot. remove removes \
-            an extension that is not in use, else it lists its users.", ..DEFAULT },
+            an extension that is not in use, else it lists its users; --disk deletes it on the data disk, too.", ..DEFAULT },
     Applet { name: "upgrade", kind: Client, arguments: "FILE|--back|--keep",
         run: |call| upgrade::main(call.arguments),
         summary: "installs a new version beside the one that runs",

@@ -166,8 +166,8 @@ fn services(guest: &Guest) -> Result<()> {
     refuses(guest, "b2p ext add dusk", &[of_other])?;
     says(
         guest,
-        "b2p ext remove early && ls /run/boot2podman/services | grep -c dawn; :",
-        "early: removed\n0",
+        "b2p ext remove --disk early && ls /run/boot2podman/services /var/lib/boot2podman/ext | grep -cE 'dawn|early'; :",
+        "early: removed, also from the data disk; b2p.ext= still names it\n0",
     )?;
     guest
         .sh("b2p ext add dusk >/dev/null && b2p status dawn >/dev/null && b2p ext remove dusk")

@@ -333,6 +333,24 @@ fn kept(guest: &Guest) -> Result<()> {
          b2p ext add ground && ls -A {dir}/.new | wc -l"
     );
     says(guest, &cut, "ground: 1 files of ground 1\n0")?;
+    let twin = format!(
+        "cd /tmp/web && cp ground.erofs twin.erofs && sed 's/^name .*/name twin/' ground.manifest >twin.manifest && \
+         b2p ext add --keep ./twin >/dev/null && ls {dir}/twin.* | wc -l && b2p ext remove twin --disk && \
+         ls -A {dir}/twin.* {dir}/.new 2>/dev/null | grep -c erofs; grep -c /ext/twin /proc/mounts; :"
+    );
+    says(
+        guest,
+        &twin,
+        "2\ntwin: removed, also from the data disk\n0\n0",
+    )?;
+    for (name, words) in [
+        ("ground", "in use by the extension living in "),
+        ("twin", "it is not in /var/lib"),
+        ("../ext/ground", "it is not in /var/lib"),
+    ] {
+        refuses(guest, &format!("b2p ext remove --disk {name}"), &[words])?;
+    }
+    guest.sh(&format!("ground && ls {dir}/ground.*"))?;
     // One that is refused is not kept.
     refuses(
         guest,

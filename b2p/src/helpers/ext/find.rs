@@ -101,7 +101,8 @@ impl Files {
         }
     }
 
-    fn exist(&self) -> bool {
+    /// Returns true if there is one of the files at least.
+    pub fn exist(&self) -> bool {
         self.image().exists() || self.manifest().exists()
     }
 }
@@ -146,7 +147,7 @@ pub fn all(wait: Wait) -> Vec<Files> {
 }
 
 /// Returns the extensions with an image in a directory.
-fn in_dir(dir: &Path) -> Vec<Files> {
+pub fn in_dir(dir: &Path) -> Vec<Files> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let is_image = |path: &PathBuf| path.extension().is_some_and(|e| e == "erofs");
     let images = entries.map(|entry| entry.path()).filter(is_image);

@@ -5,6 +5,7 @@
 //! old, and [`recover`] completes it.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use log::{info, warn};
@@ -97,6 +98,31 @@ pub fn recover(dir: &Path, name: &str) -> Result<()> {
         image::difference(new, &Manifest::parse(text)?)
     })
     .doing("a move that a power cut has interrupted; `add` tries it again")
+}
+
+/// Removes an extension from the directory `dir`; its files are those that [`recover`] has left. They go by the
+/// directory of the new ones, the image first: after a power cut [`recover`] has both in their places again, or
+/// [`sweep`] has removed both.
+///
+/// # Errors
+/// The disk fails; both files are there then, or none.
+pub fn delete(dir: &Path, name: &str) -> Result<()> {
+    let at = |dir: &Path| Files::at(&dir.join(name).to_string_lossy());
+    let (place, gone) = (at(dir)?, at(&new_dir(dir))?);
+    fs::create_dir_all(new_dir(dir)).on(dir)?;
+    for (from, to) in [
+        (place.image(), gone.image()),
+        (place.manifest(), gone.manifest()),
+    ] {
+        match fs::rename(&from, to) {
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            renamed => renamed.on(from)?,
+        }
+        atomic_file::sync(&new_dir(dir)).on(dir)?;
+        atomic_file::sync(dir).on(dir)?;
+    }
+    gone.remove();
+    Ok(())
 }
 
 /// Calls [`recover`] for everything in the directory of the new ones; the caller holds the lock.
@@ -213,6 +239,32 @@ mod tests {
         let kept = commit(&copied(&from, &dir).unwrap(), &dir).unwrap();
         recover(&dir, "a").unwrap();
         assert_eq!(content(&kept), ("the newest".into(), true));
+    }
+
+    #[test]
+    fn both_files_go_or_none() {
+        let temp = Temp::new();
+        let dir = temp.path("ext");
+        let whole = |_: &Files, _: &[u8]| Ok(None);
+        let kept = pair(&dir, "old");
+        let gone = Files::at(&new_dir(&dir).join("a").to_string_lossy()).unwrap();
+        delete(&dir, "a").unwrap();
+        assert!(!kept.image().exists() && !kept.manifest().exists());
+        assert_eq!(fs::read_dir(new_dir(&dir)).unwrap().count(), 0);
+        // A cut after the first rename, and one after the second.
+        let kept = pair(&dir, "old");
+        fs::rename(kept.image(), gone.image()).unwrap();
+        recover_with(&dir, "a", whole).unwrap();
+        assert_eq!(content(&kept), ("old".into(), true));
+        fs::rename(kept.image(), gone.image()).unwrap();
+        fs::rename(kept.manifest(), gone.manifest()).unwrap();
+        recover_with(&dir, "a", whole).unwrap();
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "only .new");
+        assert_eq!(fs::read_dir(new_dir(&dir)).unwrap().count(), 0);
+        // One that has lost a file.
+        fs::remove_file(pair(&dir, "old").manifest()).unwrap();
+        delete(&dir, "a").unwrap();
+        assert!(!kept.image().exists());
     }
 
     #[test]

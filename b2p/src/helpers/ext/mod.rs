@@ -48,7 +48,7 @@ use request::Request;
 
 /// Right arguments.
 const USAGE: &str = "b2p ext: list [--json], info NAME [--json], add [--keep] [--sha256 SUM] and the names, \
-    files or addresses of extensions, or remove and names";
+    files or addresses of extensions, or remove [--disk] and names";
 
 /// `b2p ext [list|info|add|remove|boot]`.
 pub fn main(control: &ControlClient, args: &[String]) -> i32 {
@@ -65,13 +65,28 @@ pub fn main(control: &ControlClient, args: &[String]) -> i32 {
             }),
             None => usage(),
         },
-        ["remove", names @ ..] if !names.is_empty() => {
-            let names = plan::removal(names, &added::values("needs"));
-            each(&names, "remove", |name| {
-                remove::remove(&env, name).map(|()| "removed".to_owned())
-            })
-        }
+        ["remove", words @ ..] => remove_each(&env, words),
         ["boot"] => boot(&env),
+        _ => usage(),
+    }
+}
+
+/// Removes the extensions that are named, those that need others first; with `--disk` from the data disk as well.
+fn remove_each(env: &Environment, words: &[&str]) -> i32 {
+    let (flags, names): (Vec<&str>, Vec<&str>) =
+        words.iter().partition(|word| word.starts_with('-'));
+    match flags.as_slice() {
+        _ if names.is_empty() => usage(),
+        [] => each(
+            &plan::removal(&names, &added::values("needs")),
+            "remove",
+            |name| remove::remove(env, name).map(|()| "removed".to_owned()),
+        ),
+        ["--disk"] => each(
+            &plan::removal(&names, &remove::needs_on_disk()),
+            "remove",
+            |name| remove::remove_from_disk(env, name),
+        ),
         _ => usage(),
     }
 }

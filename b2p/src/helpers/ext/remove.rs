@@ -10,10 +10,10 @@ use nix::mount::{MntFlags, umount2};
 use sys::error::{Doing, Error, Result};
 
 use super::added::{RAM, added, ensure_root, lock, manifest_copy, record, source, target, values};
-use super::find::{self, Files};
-use super::manifest::Manifest;
+use super::find::{self, Files, ON_DISK};
+use super::manifest::{self, Manifest};
 use super::record::Record;
-use super::{emulators, extension_services, kernel_modules, links, runtime, uses};
+use super::{emulators, extension_services, keep, kernel_modules, links, runtime, uses};
 use crate::common::service_env::Environment;
 
 /// Removes an extension from the root.
@@ -46,6 +46,52 @@ pub fn remove(env: &Environment, name: &str) -> Result<()> {
     }
     info!("ext: {name}: removed");
     Ok(())
+}
+
+/// Removes an extension from the root, if it is there, and its files from the data disk; returns how it ended.
+///
+/// # Errors
+/// The disk has no such extension, or another one there needs it; something uses it; or a file cannot be removed.
+pub fn remove_from_disk(env: &Environment, name: &str) -> Result<String> {
+    ensure_root("remove")?;
+    let _lock = lock()?;
+    let dir = Path::new(ON_DISK);
+    let is_name = config::is_extension_name(name);
+    if is_name && keep::new_dir(dir).exists() {
+        keep::recover(dir, name)?;
+    }
+    let place = Files::at(&dir.join(name).to_string_lossy());
+    if !is_name || !place?.exist() {
+        return Err(Error::invalid(format!("it is not in {ON_DISK}")));
+    }
+    let needed_by = needs_on_disk().into_iter().find(|(_, need)| need == name);
+    if let Some((other, _)) = needed_by {
+        let why = format!("in use by the extension {other} in {ON_DISK}, which needs it");
+        return Err(Error::invalid(why));
+    }
+    if added().iter().any(|known| known == name) {
+        remove(env, name)?;
+    }
+    keep::delete(dir, name)?;
+    info!("ext: {name}: removed from {ON_DISK}");
+    let (config, _) = sys::config_sources::read();
+    Ok(match config.extensions.iter().any(|flag| flag == name) {
+        true => "removed, also from the data disk; b2p.ext= still names it".to_owned(),
+        false => "removed, also from the data disk".to_owned(),
+    })
+}
+
+/// Returns the extensions on the data disk, each with one that it needs.
+pub fn needs_on_disk() -> Vec<(String, String)> {
+    let mut needs = Vec::new();
+    for files in find::in_dir(Path::new(ON_DISK)) {
+        let text = manifest::read_text(&files.manifest()).unwrap_or_default();
+        if let Ok(manifest) = Manifest::parse(&text) {
+            let own = manifest.values("needs");
+            needs.extend(own.map(|need| (files.name(), need.to_owned())));
+        }
+    }
+    needs
 }
 
 /// Takes everything of the extension out of the machine.
