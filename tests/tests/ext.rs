@@ -204,6 +204,15 @@ fn extensions() -> Result<()> {
         ensure!(has("foreign", "refused") && has("hurt", "-"), "{list}");
         Ok(())
     });
+    checks.check("a disc that is gone is named", || {
+        guest.sh("echo 1 >/sys/class/block/sr0/device/delete")?;
+        guest
+            .sh_as(
+                "core",
+                "b2p ext list | grep '^disc  *damaged .*it cannot be read'",
+            )
+            .map(drop)
+    });
     checks.check("a program that runs does not hold the disk", || {
         let script = "strace -f -o /dev/null sleep 100000 >/dev/null 2>&1 </dev/null & \
             until pidof sleep >/dev/null; do :; done; grep -c ' /run/boot2podman/ext/debug ' /proc/mounts";

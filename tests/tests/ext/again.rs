@@ -72,6 +72,7 @@ pub fn check(checks: &mut Checks, guest: &Guest) {
     checks.check("a download that ends early leaves nothing", || cut(guest));
     checks.check("a service has one extension", || services(guest));
     checks.check("a full /run takes nothing of one", || full(guest));
+    checks.check("damage after the addition is named", || damaged(guest));
 }
 
 fn again(guest: &Guest) -> Result<()> {
@@ -187,4 +188,52 @@ fn full(guest: &Guest) -> Result<()> {
         says(guest, state, &before)?;
     }
     Ok(())
+}
+
+fn damaged(guest: &Guest) -> Result<()> {
+    guest.sh(
+        "cd /tmp/web && cp ground.erofs torn.erofs && sed 's/^name .*/name torn/' ground.manifest >torn.manifest && \
+         b2p ext add ./torn",
+    )?;
+    let state = |script: &str| -> Result<(String, String)> {
+        let said = guest.sh(&format!(
+            "cd /tmp/web && {script} && b2p ext info torn --json"
+        ))?;
+        let json: serde_json::Value = serde_json::from_str(&said)?;
+        let text = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
+        Ok((text("state"), text("why")))
+    };
+    for (script, expected, why) in [
+        (":", "added", ""),
+        (
+            "touch -d '2020-01-01' torn.erofs",
+            "damaged",
+            "written to after it was added",
+        ),
+        ("truncate -s 100 torn.erofs", "damaged", "it has 100 bytes"),
+        // The image that is mounted has lost its name only.
+        (
+            "mv torn.erofs cut.erofs && cp ground.erofs torn.erofs",
+            "added",
+            "",
+        ),
+        (
+            "rm torn.erofs && mv cut.erofs torn.erofs",
+            "damaged",
+            "it has 100 bytes",
+        ),
+    ] {
+        let (state, said) = state(script)?;
+        ensure!(
+            state == expected && said.contains(why),
+            "{script}: {state}: {said}"
+        );
+    }
+    guest.sh("b2p ext list | grep '^torn  *damaged'")?;
+    // Its files cannot be read any more.
+    says(
+        guest,
+        "sync; echo 3 >/proc/sys/vm/drop_caches; b2p ext remove torn && ! test -L /usr/bin/ground",
+        "torn: removed",
+    )
 }

@@ -3,18 +3,17 @@
 //! its image gets its place, its users and links are made, its modules are loaded, and its services start.
 
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use sys::error::{Doing, Error, Result};
 use sys::image::detached::Detached;
 
-use super::added::{added, manifest_copy, record, source, target};
+use super::added::{added, manifest_copy, record, target};
 use super::extension_services::Taken;
 use super::find::{self, Files};
 use super::links::{self, Linked};
 use super::manifest::{self, Manifest};
-use super::{emulators, extension_services, image, kernel_modules, remove, tree, vet};
+use super::{emulators, extension_services, image, kernel_modules, remove, source, tree, vet};
 use crate::common::service_env::Environment;
 use crate::common::users::{self as accounts};
 use crate::helpers::cloud::users;
@@ -29,8 +28,8 @@ pub struct Checked {
     /// Files; `None` for one that is part of the root already.
     pub files: Option<Files>,
     text: Vec<u8>,
-    /// Mount, which no other process sees; `None` for one that is part of the root already.
-    mounted: Option<Detached>,
+    /// Mount, which no other process sees, and the version of its file; `None` for one that is part of the root already.
+    mounted: Option<(Detached, String)>,
 }
 
 impl Checked {
@@ -108,8 +107,9 @@ fn open(
     files: &Files,
     manifest: &Manifest<'_>,
     batch: &mut Batch,
-) -> Result<Detached> {
-    let mounted = image::mount(&image::open(files, manifest)?)?;
+) -> Result<(Detached, String)> {
+    let file = image::open(files, manifest)?;
+    let mounted = image::mount(&file)?;
     let root = mounted.path();
     let links = |path: &Path| fs::read_link(path).ok();
     let of_extensions = links_of_extensions();
@@ -137,7 +137,7 @@ fn open(
     };
     extension_services::check(manifest, &root, &batch.accounts, &is_taken)?;
     batch.services.extend(services);
-    Ok(mounted)
+    Ok((mounted, source::version(&file.metadata()?)))
 }
 
 /// Returns the places of links that extensions have made.
@@ -191,13 +191,12 @@ pub fn attach(env: &Environment, checked: &Checked, wait: bool) -> Result<String
 
 /// Gives the mount of an extension its place, with its manifest, and with the path of its files for people.
 fn place(checked: &Checked, target: &Path) -> Result<()> {
-    let (Some(mounted), Some(files)) = (&checked.mounted, &checked.files) else {
+    let (Some((mounted, version)), Some(files)) = (&checked.mounted, &checked.files) else {
         return Ok(());
     };
     record(&checked.name).remove();
     fs::create_dir_all(target).on(target)?;
-    let path = files.image();
-    sys::files::replace(&source(&checked.name), path.as_os_str().as_bytes(), 0o644)?;
+    source::record(&checked.name, version, &files.image())?;
     sys::files::replace(&manifest_copy(&checked.name), &checked.text, 0o644)?;
     mounted.attach(target)
 }

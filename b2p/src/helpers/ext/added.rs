@@ -32,11 +32,6 @@ pub fn manifest_copy(name: &str) -> PathBuf {
     target(name).with_extension("manifest")
 }
 
-/// Returns the file with the path of an added extension's image.
-pub fn source(name: &str) -> PathBuf {
-    target(name).with_extension("from")
-}
-
 /// Returns the names of the added extensions.
 pub fn added() -> Vec<String> {
     let entries = fs::read_dir(EXTENSIONS_DIR).into_iter().flatten().flatten();

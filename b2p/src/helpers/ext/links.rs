@@ -197,7 +197,9 @@ fn take_back(
     let own = match target(image, path) {
         // The image has no such file, and so no link to it.
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        own => own?,
+        // The image is damaged. A link that it has itself stays then.
+        Err(_) => image.join(path),
+        Ok(own) => own,
     };
     if fs::read_link(&link).ok() != Some(own) {
         return Ok(());

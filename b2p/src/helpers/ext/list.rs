@@ -8,8 +8,8 @@ use sys::error::{Error, Result};
 
 use super::added::{self, added, manifest_copy};
 use super::find::{self, Files, Wait};
-use super::image;
 use super::manifest::{self, Manifest};
+use super::{image, source};
 use crate::common::json::Json;
 use crate::common::table::{Cell, Column, render};
 use crate::common::terminal::{Colour, Terminal, print, print_error};
@@ -41,7 +41,7 @@ struct Shown {
     files: Files,
     is_added: bool,
     text: Vec<u8>,
-    /// Reason for which it would be refused.
+    /// Reason for which it would be refused, or damage of one that is added.
     fault: Option<String>,
 }
 
@@ -52,7 +52,7 @@ impl Shown {
         let (files, text) = match is_added {
             true => {
                 let text = fs::read(manifest_copy(&name)).map_err(Into::into);
-                (source_of(&name).unwrap_or(files), text)
+                (source::files(&name).unwrap_or(files), text)
             }
             false => (files.clone(), manifest::read_text(&files.manifest())),
         };
@@ -77,7 +77,8 @@ impl Shown {
 
     fn state(&self) -> &'static str {
         match (&self.fault, self.is_added) {
-            (_, true) => "added",
+            (Some(_), true) => "damaged",
+            (None, true) => "added",
             (Some(_), _) => "refused",
             (None, _) => "available",
         }
@@ -104,7 +105,7 @@ impl Shown {
     fn row(&self) -> Vec<Cell> {
         let (state, colour) = match self.state() {
             "added" => ("added", Colour::Green),
-            "refused" => ("refused", Colour::Red),
+            state @ ("refused" | "damaged") => (state, Colour::Red),
             _ => ("-", Colour::Dim),
         };
         let packages = self.manifest().map(|m| m.packages());
@@ -196,25 +197,22 @@ fn printable(text: &str) -> String {
     text.replace(manifest::is_unprintable, " ")
 }
 
-/// Returns the reason for which an extension would be refused, as far as it is known without its hash. One that
-/// is added is only looked at by its manifest.
+/// Returns the reason for which an extension would be refused, or the damage of one that is added, as far as it is known
+/// without its hash.
 fn fault(files: &Files, text: &[u8], is_added: bool) -> Option<Error> {
     let manifest = match image::check_platform(&files.name(), text) {
         Ok(manifest) => manifest,
         Err(why) => return Some(why),
     };
-    let size = size_of(files).filter(|_| !is_added)?;
-    image::size_fault(size, &manifest).map(Error::invalid)
+    let fault = match is_added {
+        true => source::fault(&files.name(), &manifest),
+        false => size_of(files).and_then(|size| image::size_fault(size, &manifest)),
+    };
+    fault.map(Error::invalid)
 }
 
 fn size_of(files: &Files) -> Option<u64> {
     fs::metadata(files.image()).ok().map(|m| m.len())
-}
-
-/// Returns the files that an added extension was added from.
-fn source_of(name: &str) -> Option<Files> {
-    let path = fs::read_to_string(added::source(name)).ok()?;
-    Files::at(&path).ok()
 }
 
 /// Returns all extensions: those on the media, and those that were added from elsewhere.

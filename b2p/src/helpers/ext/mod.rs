@@ -30,6 +30,7 @@ mod request;
 mod resolve;
 mod room;
 mod runtime;
+mod source;
 mod tree;
 mod uses;
 mod vet;

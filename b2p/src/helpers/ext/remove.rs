@@ -9,11 +9,11 @@ use log::{info, warn};
 use nix::mount::{MntFlags, umount2};
 use sys::error::{Doing, Error, Result};
 
-use super::added::{RAM, added, ensure_root, lock, manifest_copy, record, source, target, values};
+use super::added::{RAM, added, ensure_root, lock, manifest_copy, record, target, values};
 use super::find::{self, Files, ON_DISK};
 use super::manifest::{self, Manifest};
 use super::record::Record;
-use super::{emulators, extension_services, keep, kernel_modules, links, runtime, uses};
+use super::{emulators, extension_services, keep, kernel_modules, links, runtime, source, uses};
 use crate::common::service_env::Environment;
 
 /// Removes an extension from the root.
@@ -144,7 +144,7 @@ pub fn take_back(name: &str) {
 }
 
 fn forget(name: &str) {
-    for file in [manifest_copy(name), source(name)] {
+    for file in [manifest_copy(name), source::path(name)] {
         let _ = fs::remove_file(file);
     }
     let _ = fs::remove_dir(target(name));
