@@ -49,12 +49,13 @@ pub fn write(out: &Path) -> Result<()> {
 }
 
 /// Writes the checksums of the extensions in each of their directories: images, manifests and bills
-/// of materials. The list of `out/` has the hash of these lists, so that one signature holds for all, and is
-/// written anew.
+/// of materials, of the images `only` or of all that exist. The list of `out/` has the hash of these lists, so that one
+/// signature holds for all, and is written anew. Returns the files that are in no list.
 ///
 /// # Errors
 /// A file cannot be read, or a list cannot be written.
-pub fn write_extensions(out: &Path) -> Result<()> {
+pub fn write_extensions(out: &Path, only: Option<&[PathBuf]>) -> Result<Vec<PathBuf>> {
+    let mut others = Vec::new();
     let dirs = EXTENSIONS.iter().map(|dir| out.join(dir));
     for dir in dirs.filter(|dir| dir.exists()) {
         let entries = fs::read_dir(&dir).with_context(|| format!("read {}", dir.display()))?;
@@ -62,9 +63,30 @@ pub fn write_extensions(out: &Path) -> Result<()> {
         let endings = ["erofs", "manifest", "json"].map(OsStr::new);
         files.retain(|file| file.extension().is_some_and(|end| endings.contains(&end)));
         files.sort();
-        fsutil::replace_text(&dir.join(SHA256SUMS), &lines(&files)?)?;
+        let is_listed = |file: &PathBuf| {
+            only.is_none_or(|images| {
+                images
+                    .iter()
+                    .any(|image| of_extension(file) == of_extension(image))
+            })
+        };
+        let (files, rest): (Vec<_>, Vec<_>) = files.into_iter().partition(is_listed);
+        others.extend(rest);
+        let list = dir.join(SHA256SUMS);
+        match files.is_empty() {
+            true => fsutil::remove(&list)?,
+            false => fsutil::replace_text(&list, &lines(&files)?)?,
+        }
     }
-    write(out)
+    write(out)?;
+    Ok(others)
+}
+
+/// Returns the path of a file of an extension without its endings; names of extensions have no dot.
+fn of_extension(file: &Path) -> PathBuf {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let stem = name.split('.').next().unwrap_or_default();
+    file.with_file_name(stem)
 }
 
 /// Returns one line of sha256sum(1) for each file, with the file's name and no directory.
@@ -111,7 +133,7 @@ mod tests {
         ] {
             fs::write(extensions.join(name), name)?;
         }
-        write_extensions(dir.path())?;
+        write_extensions(dir.path(), None)?;
         let sums = fs::read_to_string(extensions.join(SHA256SUMS))?;
         assert_eq!(sums.lines().count(), 3, "{sums}");
         assert!(check()?);
@@ -120,10 +142,22 @@ mod tests {
         let slim = dir.path().join("slim/ext");
         fs::create_dir_all(&slim)?;
         fs::write(slim.join("b.erofs"), "b")?;
-        write_extensions(dir.path())?;
+        write_extensions(dir.path(), None)?;
         assert!(check()?);
         let sums = fs::read_to_string(dir.path().join(SHA256SUMS))?;
         assert!(sums.contains("  slim/ext/SHA256SUMS\n"), "{sums}");
+        // A release has those of the table, whatever else lies beside them.
+        let own = slim.join("b.erofs");
+        let images = [extensions.join("a.erofs")];
+        assert_eq!(write_extensions(dir.path(), Some(&images))?, [own]);
+        assert!(check()? && !slim.join(SHA256SUMS).exists());
+        let sums = fs::read_to_string(dir.path().join(SHA256SUMS))?;
+        assert!(
+            sums.contains("generic/ext/") && !sums.contains("slim"),
+            "{sums}"
+        );
+        let sums = fs::read_to_string(extensions.join(SHA256SUMS))?;
+        assert_eq!(sums.lines().count(), 3, "{sums}");
         fs::write(dir.path().join(paths::VMLINUZ), "another")?;
         assert!(!check()?);
         Ok(())

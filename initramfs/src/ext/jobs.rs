@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `make ext` and the extensions of `make release`: several are made at the same time.
 
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::thread;
 
@@ -49,8 +50,15 @@ pub fn build(names: &[String]) -> Result<()> {
         .collect();
     let _lock = stamp::lock(&paths::out())?;
     prepare(&config, &jobs)?;
-    make_all(jobs)?;
-    sums::write_extensions(&paths::out())
+    let images = make_all(jobs)?;
+    let others = sums::write_extensions(&paths::out(), every_kernel.then_some(images.as_slice()))?;
+    for other in others {
+        println!(
+            "{} is not of the release, and in no SHA256SUMS",
+            other.display()
+        );
+    }
+    Ok(())
 }
 
 fn requests<'a>(names: impl Iterator<Item = &'a str>) -> Result<Vec<Request>> {
@@ -69,24 +77,27 @@ fn prepare(config: &BuildConfig, jobs: &[Job]) -> Result<()> {
     Ok(())
 }
 
-/// Makes extensions, [`WORKERS`] at a time.
-fn make_all(jobs: Vec<Job>) -> Result<()> {
+/// Makes extensions, [`WORKERS`] at a time; returns the paths of their images.
+fn make_all(jobs: Vec<Job>) -> Result<Vec<PathBuf>> {
     let jobs = Mutex::new(jobs.into_iter());
     let next = || jobs.lock().map_or(None, |mut rest| rest.next());
     let work = || {
+        let mut images = Vec::new();
         while let Some(Job { request, configs }) = next() {
             for config in &configs {
-                make(config, &request).with_context(|| request.name.clone())?;
+                let image = make(config, &request);
+                images.push(image.with_context(|| request.name.clone())?);
             }
         }
-        Ok(())
+        Ok(images)
     };
     thread::scope(|scope| {
         let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(work)).collect();
-        let ends: Vec<Result<()>> = workers
+        let ends: Vec<Result<Vec<PathBuf>>> = workers
             .into_iter()
             .map(|worker| worker.join().unwrap_or_else(|_| bail!("a worker panicked")))
             .collect();
-        ends.into_iter().collect()
+        let images: Result<Vec<Vec<PathBuf>>> = ends.into_iter().collect();
+        Ok(images?.concat())
     })
 }
