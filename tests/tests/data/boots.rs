@@ -47,9 +47,10 @@ fn boots(name: &'static str, boots: usize) -> Result<()> {
 }
 
 fn boot(life: &mut Life, number: usize, checks: &mut Checks) -> Result<()> {
+    let key = Guest::public_key()?;
     let guest = Guest::boot(&format!("data-{}-{number}", life.name), |m| {
         let machine = m.memory_mib(768).append(homes::flag(number));
-        let machine = homes::with_document(machine, number);
+        let machine = homes::with_document(machine, number, &key);
         machine.disk(Disk::raw(life.disk.file()))
     })?;
     checks.check("the disk is used, and nothing is missing", || {

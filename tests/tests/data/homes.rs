@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Homes and /etc on the disk over its boots.
 
+use super::SOON;
 use anyhow::{Result, ensure};
-use tests::Guest;
+use std::fs;
+use tests::{Guest, eventually, image};
 use vmm::Machine;
 
 /// Returns the value of `b2p.etc=` in the boot of this number; in one of them docker's clients are led
@@ -18,10 +20,13 @@ pub fn flag(number: usize) -> &'static str {
 /// Members of `passwd.users` of a document, by the number of the boot. podman machine gives core the number of
 /// its own user, or, with `--username`, replaces core.
 const USERS: &[(usize, &str)] = &[
-    (2, r#"{"name":"core","uid":1501},{"name":"ann"}"#),
+    (
+        2,
+        r#"{"name":"core","uid":1501},{"name":"ann","sshAuthorizedKeys":["KEY"]}"#,
+    ),
     (
         4,
-        r#"{"name":"core","shouldExist":false},{"name":"joe","uid":1000},{"name":"eve"},{"name":"ann"}"#,
+        r#"{"name":"core","shouldExist":false},{"name":"joe","uid":1000},{"name":"eve"},{"name":"ann","sshAuthorizedKeys":["KEY"]}"#,
     ),
     (5, r#"{"name":"core","uid":1000},{"name":"eve"}"#),
 ];
@@ -29,13 +34,14 @@ const USERS: &[(usize, &str)] = &[
 /// Numbers of users beside core after these documents: each keeps its own.
 const NUMBERS: &[(usize, &str)] = &[(2, "ann 1001"), (4, "ann 1001 eve 1002"), (5, "eve 1002")];
 
-/// Adds the document of Ignition of the boot of this number.
-pub fn with_document(machine: Machine, number: usize) -> Machine {
+/// Adds the document of Ignition of the boot of this number, with a key for ann.
+pub fn with_document(machine: Machine, number: usize, key: &str) -> Machine {
     let Some((_, users)) = USERS.iter().find(|(boot, _)| *boot == number) else {
         return machine;
     };
     let document =
         format!(r#"{{"ignition":{{"version":"3.2.0"}},"passwd":{{"users":[{users}]}}}}"#);
+    let document = document.replace("KEY", key.trim());
     machine.fw_cfg("opt/com.coreos/config", document.as_bytes())
 }
 
@@ -57,6 +63,30 @@ fn others(guest: &Guest, number: usize) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Starts a container of ann's with limits, and checks in the next boot in which she is a user that it runs again, with
+/// its limits and counted to her. Nobody starts it while nobody has her number.
+fn of_ann(guest: &Guest, number: usize) -> Result<()> {
+    match number {
+        2 => {
+            let archive = fs::read(image::archive(guest.vm.dir())?)?;
+            tests::text(&guest.ssh_with("ann", "podman load -q", &archive)?)?;
+            let run = "podman run -d --name hers --restart always --network none -m 32m --pids-limit 9 \
+                --stop-timeout 1 localhost/box:1 sh -c 'trap \"exit 0\" TERM; while :; do sleep 1000 & wait; done'";
+            guest.sh_as("ann", run).map(drop)
+        }
+        4 => eventually(SOON, || {
+            let script = "cd /sys/fs/cgroup && podman ps --format '{{.Names}} {{.Status}}' && \
+                group=$(podman inspect --format '{{.State.Pid}}' hers | xargs -I{} sed s/0::// /proc/{}/cgroup) && \
+                cat .$group/memory.max .$group/pids.max && echo $group";
+            let said = guest.sh_as("ann", script)?;
+            let is_limited = said.contains("\n33554432\n9\n/user/1001/");
+            ensure!(said.starts_with("hers Up ") && is_limited, "{said}");
+            Ok(())
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Checks that a document has put another user in core's place, whose home is not core's.
@@ -105,6 +135,7 @@ pub fn kept(guest: &Guest, number: usize) -> Result<()> {
             }
         }
         others(guest, number)?;
+        of_ann(guest, number)?;
         containers(guest, if number == 5 { "" } else { "mine" })?;
     }
     match number {
