@@ -11,7 +11,7 @@ use sys::paths::USER_PODMAN_SOCKET;
 
 /// Socket of docker's clients, a link.
 const DOCKER_SOCKET: &str = "/run/docker.sock";
-/// Socket of root's podman, beside it.
+/// Socket of root's podman, in the same directory.
 const ROOT_SOCKET: &str = "podman/podman.sock";
 
 /// Leads docker's clients to root's podman, or to the user's, unless `before` has led them there: the
