@@ -14,6 +14,7 @@ use crate::store::Machine;
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Command of this program.
@@ -104,8 +105,14 @@ fn keeper(matches: &ArgMatches) -> Result<ExitCode> {
 
 fn relay(matches: &ArgMatches) -> Result<ExitCode> {
     let run_dir = matches.get_one::<String>("name").map_or("", String::as_str);
-    crate::keeper::relay::run(run_dir.as_ref())?;
+    crate::keeper::relay::run(run_dir.as_ref(), &|| adopt(run_dir.as_ref()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Starts a keeper for the machine of a runtime directory, if it has lost its own.
+fn adopt(run_dir: &Path) -> Result<()> {
+    let (dirs, machine) = Machine::of_run(run_dir)?;
+    crate::commands::state(&dirs, &machine).map(|_| ())
 }
 
 /// Returns the parser of the whole command line.

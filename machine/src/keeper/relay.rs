@@ -18,12 +18,13 @@ const LIMIT: u32 = 60;
 /// Requests that are answered at the same time: podman sends one after the other.
 const MOST: u16 = 32;
 
-/// Answers one request. SIGALRM ends the process at the time limit (alarm(2)).
-pub fn run(run_dir: &Path) -> Result<()> {
+/// Answers one request. SIGALRM ends the process at the time limit (alarm(2)). `adopt` starts a keeper in place of one
+/// that was killed: a port that is given back meanwhile would stay published.
+pub fn run(run_dir: &Path, adopt: &dyn Fn() -> Result<()>) -> Result<()> {
     nix::unistd::alarm::set(LIMIT);
     let place = lock::place(&run_dir.join("relay.lock"), MOST)?;
     let answered = match place {
-        Some(_) => answer(&mut BufReader::new(io::stdin().lock()), run_dir),
+        Some(_) => answer(&mut BufReader::new(io::stdin().lock()), run_dir, adopt),
         None => Err(anyhow!(
             "the machine sends {MOST} requests at once: try again"
         )),
@@ -41,10 +42,17 @@ pub fn run(run_dir: &Path) -> Result<()> {
     Ok(out.flush()?)
 }
 
-fn answer(input: &mut impl BufRead, run_dir: &Path) -> Result<()> {
+fn answer(input: &mut impl BufRead, run_dir: &Path, adopt: &dyn Fn() -> Result<()>) -> Result<()> {
     let (action, mut request) = parse(input)?;
     request["do"] = json!(format!("guest-{action}"));
-    let answer = control::ask(&run_dir.join(control::SOCKET), &request)?;
+    let socket = run_dir.join(control::SOCKET);
+    let answer = match control::ask(&socket, &request) {
+        Ok(answer) => answer,
+        Err(_) => {
+            adopt()?;
+            control::ask(&socket, &request)?
+        }
+    };
     match answer["error"].as_str() {
         Some(error) => bail!("{error}"),
         None => Ok(()),

@@ -104,6 +104,21 @@ impl Machine {
         replace_link(&self.run_file(DIR_LINK), &self.dir)
     }
 
+    /// Returns the machine of a runtime directory, by the link there ([`DIR_LINK`]), and the directories of all machines.
+    pub fn of_run(run: &Path) -> Result<(Dirs, Self)> {
+        let link = run.join(DIR_LINK);
+        let dir = fs::canonicalize(&link).with_context(|| link.display().to_string())?;
+        let name = dir.file_name().and_then(|name| name.to_str());
+        let storage = dir.parent().and_then(Path::parent);
+        let (name, storage) = name.zip(storage).context("a machine without a name")?;
+        let dirs = Dirs {
+            storage: storage.to_owned(),
+            runtime: run.parent().unwrap_or(run).to_owned(),
+        };
+        let machine = Self::find(&dirs, name)?;
+        Ok((dirs, machine))
+    }
+
     /// Returns an existing machine.
     pub fn find(dirs: &Dirs, name: &str) -> Result<Self> {
         let machine = Self::at(dirs, name);
@@ -295,6 +310,11 @@ mod tests {
         machine.make_run().expect("made");
         machine.make_run().expect("made before");
         assert_eq!(Machine::at(&there, "box").run, here.run("box"));
+        let (found, same) = Machine::of_run(&machine.run).expect("linked");
+        assert_eq!(
+            (found, same.dir, same.run),
+            (here.clone(), machine.dir.clone(), machine.run.clone())
+        );
         // A directory that others can write to, or that is gone, is not the machine's.
         fs::set_permissions(&machine.run, Permissions::from_mode(0o777)).expect("set");
         assert_eq!(Machine::at(&there, "box").run, there.run("box"));

@@ -234,6 +234,23 @@ fn a_port_that_two_containers_want_is_known_to_the_next_keeper() -> Result<()> {
 }
 
 #[test]
+fn a_request_of_the_guest_finds_a_keeper_after_one_that_was_killed() -> Result<()> {
+    let host = started()?;
+    let port = ports::free()?;
+    let local = format!(":{port}");
+    for (action, is_published) in [("expose", true), ("unexpose", false)] {
+        kill_keeper(&host)?;
+        let said = request(&host, action, &local)?;
+        ensure!(
+            said.contains("200 OK") && listens(port) == is_published,
+            "{action}: {said}"
+        );
+        ensure!(host.keepers()?.len() == 1, "{:?}", host.keepers()?);
+    }
+    host.removes()
+}
+
+#[test]
 fn a_machine_that_was_killed_has_no_error() -> Result<()> {
     let host = started()?;
     host.ok("kill box")?;
