@@ -11,7 +11,11 @@ pub fn output(command: &mut Command) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.output().with_context(|| format!("start {name}"))?;
     if !output.status.success() {
-        bail!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim());
+        let said = String::from_utf8_lossy(&output.stderr);
+        let prefix = format!("{name}: ");
+        // Most programs begin with their name.
+        let said = said.trim();
+        bail!("{prefix}{}", said.strip_prefix(&prefix).unwrap_or(said));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `prune` and `reset`.
 
-use super::{dirs, remove, text_of};
+use super::{dirs, protect, remove, text_of};
 use crate::fault::Fault;
 use crate::store::dirs::remove_all;
 use crate::store::saved::Saved;
@@ -137,6 +137,9 @@ pub fn reset_command() -> Command {
 pub fn reset(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
     let names = Machine::names(&dirs)?;
+    // All or none: before anything is removed.
+    let mut machines = names.iter().map(|name| Machine::at(&dirs, name));
+    machines.try_for_each(|machine| protect::check(&machine))?;
     println!(
         "About to remove all images and {} machines: {}",
         names.len(),

@@ -142,6 +142,9 @@ fn fill(draft: &Path, source: &Source) -> Result<String> {
 fn extract(medium: &Path, draft: &Path) -> Result<()> {
     let extracted = media::extract(medium, draft);
     extracted.map_err(|error| {
+        if error.is::<Fault>() {
+            return error;
+        }
         Fault::with_status(format!("Error: --image: {error:#}"), PRE_CREATE).into()
     })
 }

@@ -38,6 +38,13 @@ fn room(path: &Path, is_root: bool) -> Option<u64> {
 /// # Errors
 /// A fault of status 3 with what is written, where, the room that it needs and the room that there is.
 pub fn check(what: &str, dir: &Path, bytes: u64) -> Result<(), Fault> {
+    // A draft has a name that says nothing to people.
+    let is_draft = dir.extension().is_some_and(|end| end == "tmp");
+    let dir = if is_draft {
+        dir.parent().unwrap_or(dir)
+    } else {
+        dir
+    };
     match room(dir, Uid::effective().is_root()) {
         Some(free) if free < bytes => Err(short(what, dir, bytes, free)),
         _ => Ok(()),
@@ -88,6 +95,9 @@ mod tests {
         let fault = check("the image", &below, u64::MAX / 2).expect_err("no room");
         assert_eq!(fault.status, PRE_CREATE);
         assert!(note(&below, u64::MAX).is_some() && note(&below, 1).is_none());
+        let draft = Path::new("/tmp/.image.1.tmp");
+        let fault = check("the image", draft, u64::MAX / 2).expect_err("no room");
+        assert!(fault.text.contains("and /tmp has "), "{}", fault.text);
         let fault = short("the image", Path::new("/d"), (60 << 20) + 1, (59 << 20) + 5);
         assert_eq!(
             fault.text,

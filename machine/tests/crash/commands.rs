@@ -16,6 +16,7 @@ fn a_machine_that_is_protected_stays() -> Result<()> {
     host.ok("protect box")?;
     let shown = host.ok("inspect --format {{.Protected}} box")?;
     ensure!(shown == "true", "{shown}");
+    host.ok(&CREATE.replace("usual box", "usual another"))?;
     for line in ["rm -y box", "rm -f box", "reset -f"] {
         let error = host.fails(line)?;
         ensure!(
@@ -27,6 +28,8 @@ fn a_machine_that_is_protected_stays() -> Result<()> {
         );
         is(&host, "Stopped")?;
     }
+    // A reset removes all machines or none.
+    host.ok("rm -y another")?;
     // A copy is another machine.
     host.ok("clone box copy")?;
     host.ok("rm -f copy")?;
