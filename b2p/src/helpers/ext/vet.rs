@@ -48,9 +48,12 @@ pub fn check(entries: &[Entry], root: &Root<'_>) -> Result<()> {
         .iter()
         .map(|entry| (Path::new("/").join(&entry.path), &entry.kind))
         .collect();
-    // A link that is in the root stays.
+    // A link that is in the root stays, unless it is one of busybox (`links`).
+    let makes_room = |existing: &Path| existing.file_name().is_some_and(|name| name == "busybox");
     let links = |path: &Path| match ((root.links)(path), own.get(path)) {
-        (None, Some(Kind::Link(target))) => Some(target.clone()),
+        (existing, Some(Kind::Link(target))) if existing.as_deref().is_none_or(makes_room) => {
+            Some(target.clone())
+        }
         (existing, _) => existing,
     };
     for entry in entries {
