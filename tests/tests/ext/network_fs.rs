@@ -168,6 +168,16 @@ fn nfs_and_cifs_on(target: Target) -> Result<()> {
         let options = "--opt type=nfs --opt device=10.0.2.2:/share --opt o=vers=4.2,port=";
         volume(&guest, &nfs, &format!("{options}{}", nfs.port))
     });
+    checks.check("locks of NFS 3 are refused, with the remedy", || {
+        // The program that mounts looks for statd before it asks the server.
+        let script = "podman volume create --opt type=nfs --opt device=10.0.2.2:/share --opt o=vers=3 old >/dev/null && \
+            ! podman volume mount old 2>/tmp/why && podman volume rm old >/dev/null && grep -c -- '-o nolock' /tmp/why; \
+            cat /tmp/why >&2";
+        let said = guest.ssh("root", script)?;
+        let why = String::from_utf8_lossy(&said.stderr);
+        ensure!(tests::text(&said)? != "0", "{why}");
+        Ok(())
+    });
     checks.check("a volume by SMB", || {
         let options =
             "--opt type=cifs --opt device=//10.0.2.2/share --opt o=guest,vers=3.1.1,port=";
