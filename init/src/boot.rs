@@ -48,7 +48,7 @@ pub const ROOT_PHASES: &[Phase] = &[
     Phase { name: "root",           when: owns_hardware,           run: |_| root::assemble(),                   why: "the userland is the root, writable, and not on a disk" },
 ];
 
-/// Phases in the new root that prepare the interfaces of the kernel, the same on every machine.
+/// Phases in the new root that prepare the kernel's interfaces. These phases do not depend on the configuration.
 #[rustfmt::skip]
 pub const USERLAND_PHASES: &[Phase] = &[
     Phase { name: "mounts",         when: always,                  run: |_| mounts::mount_rest(),               why: "terminals, shared memory, cgroups and tracing have their file systems" },
@@ -78,7 +78,7 @@ pub const MACHINE_PHASES: &[Phase] = &[
 fn prepare_sessions(state: &mut SystemState) -> Result<()> {
     session::link_docker_socket(&state.config, None);
     let user = user::make(&state.config);
-    // Users that log in have an environment in any case.
+    // The environment is written even if the user could not be made.
     let outcomes = [user, sys::session::write_environment(&state.config)];
     Error::join(outcomes.into_iter().filter_map(Result::err).collect())
 }
@@ -196,9 +196,10 @@ fn load_early_drivers(state: &mut SystemState) -> Result<()> {
             state.degraded.add(DRIVERS, why);
             state.early_drivers = Some(child);
         }
-        None => state
-            .degraded
-            .add(DRIVERS, "no process could be made that loads them"),
+        None => state.degraded.add(
+            DRIVERS,
+            "not loaded: the kernel could create no process that loads them",
+        ),
     }
     state.modules = Some(modules);
     Ok(())
@@ -229,12 +230,12 @@ fn read_all_flags(state: &mut SystemState) -> Result<()> {
 /// container's creator chose.
 fn set_sysctls(_: &mut SystemState) -> Result<()> {
     if root::in_container() && sysctl::are_read_only() {
-        debug!("the settings of the kernel are read-only");
+        debug!("sysctls are read-only: none is written");
         return Ok(());
     }
     match sysctl::apply() {
         Err(error) if root::in_container() => {
-            debug!("left as it is: {error}");
+            debug!("refused sysctls keep the values of the container's creator: {error}");
             Ok(())
         }
         applied => applied,

@@ -64,13 +64,13 @@ enum Readable {
     Service(Token),
 }
 
-/// End of a sleep.
+/// Outcome of one sleep of PID 1.
 struct Wakeup {
     /// Descriptors that are readable. Signals have been read.
     readable: Vec<Readable>,
-    /// Requests of the signals.
+    /// Requests that the signals make.
     requests: Vec<Request>,
-    /// Child that PID 1 knows and has reaped.
+    /// Reaped process of a service, or reaped child whose exit status is kept.
     ended: Option<(Pid, ExitStatus)>,
 }
 
@@ -90,7 +90,7 @@ impl Wakeup {
     }
 }
 
-/// Sources of events besides the services.
+/// Sources of events. The descriptors of the services are in [`Manager`], which each poll is given.
 #[derive(Debug)]
 pub struct EventSources {
     signals: Signals,
@@ -137,7 +137,7 @@ impl EventSources {
         Ok(())
     }
 
-    /// Binds the control channel again if its socket has no name: the name was removed, or an earlier
+    /// Binds the control channel again if the path of its socket does not exist: the path was removed, or an earlier
     /// bind failed because /run was full.
     pub fn rebind_control(&mut self) {
         let name_is_gone = Path::new(control::PATH).symlink_metadata().is_err();

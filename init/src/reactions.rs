@@ -38,7 +38,7 @@ pub struct Reaction {
 pub enum Trigger {
     /// The service of this name has ended, or could not be started, and is not restarted.
     Ended(&'static str),
-    /// A service is ready, late, has ended, is started again, cannot have its socket, or has written a report;
+    /// A service is ready, late, has ended, is started again, could not bind its socket, or has written a report;
     /// or a start of the service was cancelled.
     ServiceChanged,
     /// All gates of the ready line are ready, have failed, or are late.
@@ -53,7 +53,7 @@ pub enum Trigger {
     FoldersChanged,
     /// A CD drive appeared, or may have, because uevents were lost.
     NewCdDrive,
-    /// A port to the host has its name, or may have its name, because uevents were lost.
+    /// The kernel knows the name of a virtio port (/sys/class/virtio-ports), or may, because uevents were lost.
     NewHostPort,
     /// A disk or a partition vanished, or may have, because uevents were lost.
     DiskRemoved,
@@ -88,24 +88,24 @@ pub enum When {
 /// All reactions, in the order in which they run.
 #[rustfmt::skip]
 pub const REACTIONS: &[Reaction] = &[
-    // The row of `read_report` follows that of `is_first_report`, which holds while no report was read, and
-    // precedes those of `is_plugged_data_disk`, which need the new report.
+    // Order of the rows: `disk_config::apply` runs before `read_report`, because `is_first_report` holds only until
+    // a report is read. The rows with `is_plugged_data_disk` follow, because they need the new report.
     Reaction { on: Ended(DATA),     when: is_first_report,      run: disk_config::apply,              why: "services that wait for the data disk start with its configuration" },
     Reaction { on: Ended(DATA),     when: is_ignition_disk,     run: disk_config::add_ignition,       why: "the document on a disk labelled ignition is applied before sshd starts" },
-    Reaction { on: Ended(DATA),     when: always,               run: data_disk::read_report,          why: "`state.data_report` has the report of this run" },
+    Reaction { on: Ended(DATA),     when: always,               run: data_disk::read_report,          why: "`state.data_report` has the report of this run of `b2p data`" },
     Reaction { on: Ended(DATA),     when: is_plugged_data_disk, run: |c, _| restart(c, IMAGE_SYNC),   why: "images are synced to a disk that appeared while the machine runs" },
-    Reaction { on: Ended(DATA),     when: is_plugged_data_disk, run: |c, _| start(c, &[CONTAINERS]),  why: "the containers on that disk run again" },
+    Reaction { on: Ended(DATA),     when: is_plugged_data_disk, run: |c, _| start(c, &[CONTAINERS]),  why: "the containers on a data disk that appeared while the machine runs are started, as their restart policies ask" },
     Reaction { on: Ended(CLOUD),    when: always,               run: disk_config::apply_document,     why: "services that wait for cloud-init start with the user that it names" },
     Reaction { on: Ended(IGNITION), when: always,               run: disk_config::apply_document,     why: "services that wait for Ignition start with the user that it names" },
-    Reaction { on: Ended(IGNITION), when: is_ready,             run: host_port::tell_ready_by_vsock,  why: "a document that was applied after the ready line is answered as well" },
+    Reaction { on: Ended(IGNITION), when: is_ready,             run: host_port::tell_ready_by_vsock,  why: "a host whose Ignition document was applied after the ready line is told as well that the machine is ready" },
     Reaction { on: Ended(TEMPLATE), when: always,               run: leave_template,                  why: "a copy of a template has its own identity, devices, flags and services" },
     Reaction { on: ServiceChanged,  when: is_ready,             run: ready::update_degraded_of_event, why: "the degraded lines match the state of each service" },
-    Reaction { on: ServiceChanged,  when: user_services_known,  run: ready::report_unknown_services,  why: "a name of no service in `b2p.off=` or `b2p.on=` is listed until a service has it" },
+    Reaction { on: ServiceChanged,  when: user_services_known,  run: ready::report_unknown_services,  why: "a name in `b2p.off=` or `b2p.on=` that no service has is listed as degraded, until a service has that name" },
 
     Reaction { on: NoGatePending,   when: always,               run: ready::update_all_degraded,      why: "every service that is not ready is listed as degraded" },
     Reaction { on: NoGatePending,   when: always,               run: ready::announce,                 why: "the ready line reports how to reach the machine" },
-    Reaction { on: NoGatePending,   when: always,               run: host_port::tell_ready,           why: "podman machine, which waits for a line on a virtio port, continues" },
-    Reaction { on: NoGatePending,   when: always,               run: host_port::tell_ready_by_vsock,  why: "podman machine on Apple's and libkrun's hypervisors, which waits for that line on vsock, continues" },
+    Reaction { on: NoGatePending,   when: always,               run: host_port::tell_ready,           why: "podman machine, which waits for the line `Ready` on a virtio port, continues" },
+    Reaction { on: NoGatePending,   when: always,               run: host_port::tell_ready_by_vsock,  why: "podman machine on Apple's and libkrun's hypervisors, which waits for the line `Ready` on vsock, continues" },
     Reaction { on: NoGatePending,   when: owns_hardware,        run: ready::end_boot_settings,        why: "RCU grace periods are normal again, the console shows warnings only, and files are read further ahead" },
     Reaction { on: NoGatePending,   when: always,               run: ready::start_after_ready,        why: "the services that do not delay the ready line start" },
 
@@ -114,7 +114,7 @@ pub const REACTIONS: &[Reaction] = &[
     Reaction { on: NewDisk,         when: is_data_candidate,    run: |c, _| start(c, &[DATA]),        why: "a data disk that is plugged in is used" },
     Reaction { on: FoldersChanged,  when: share_has_ended,      run: |c, _| start(c, &[SHARE]),       why: "mounts and degraded lines match the folders that the host shares" },
     Reaction { on: NewCdDrive,      when: no_cloud_config_yet,  run: |c, _| start(c, CLOUD_INIT),     why: "a cloud-init configuration on a drive that is plugged in is applied" },
-    Reaction { on: NewHostPort,     when: is_ready,             run: host_port::tell_ready,           why: "a port whose driver comes after the ready line has the line as well" },
+    Reaction { on: NewHostPort,     when: is_ready,             run: host_port::tell_ready,           why: "a host whose virtio port appears after the ready line is told as well that the machine is ready" },
     Reaction { on: DiskRemoved,     when: is_data_disk,         run: data_disk::report_removal,       why: "the loss of the data disk is reported" },
     Reaction { on: DiskRemoved,     when: is_faulty_disk,       run: |c, _| start(c, &[DATA]),        why: "a fault of a disk that is gone is no longer listed" },
     Reaction { on: NewInterface,    when: card_is_missing,      run: update_network_degraded,         why: "a network card that has appeared is no longer listed as missing" },
@@ -124,7 +124,7 @@ pub const REACTIONS: &[Reaction] = &[
     Reaction { on: ControlRequest,  when: always,               run: control_requests::serve,         why: "clients of the control channel get answers" },
     Reaction { on: PowerButton,     when: always,               run: power_off,                       why: "the machine shuts down in order at the request of a person, or of a hypervisor by ACPI" },
     Reaction { on: ShutdownSignal,  when: always,               run: shut_down_by_signal,             why: "the machine shuts down in order at the request of busybox's commands, Ctrl-Alt-Del or a container engine" },
-    Reaction { on: AnySignal,       when: always,               run: rebind_control,                  why: "the control socket has its name again after a removal" },
+    Reaction { on: AnySignal,       when: always,               run: rebind_control,                  why: "the path of the control socket exists: if it was removed, PID 1 binds the socket again at the next signal" },
 ];
 
 /// Services that apply cloud-init's configuration.
@@ -250,8 +250,8 @@ fn is_faulty_disk(context: &Context<'_>, _: &Event) -> When {
     }
 }
 
-/// Returns `Now` if no configured card existed when the network service was defined, and the service has a
-/// degraded line. `adapt::network` clears `gates_ready` then: the ready line does not wait for the network.
+/// Returns `Now` if the network service has a degraded line and was defined without a card: in that case
+/// `adapt::network` has cleared `gates_ready`, and the ready line does not wait for the network.
 fn card_is_missing(context: &Context<'_>, _: &Event) -> When {
     let supervisor = context.manager.supervisor();
     let net = supervisor.find(NET);

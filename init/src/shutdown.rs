@@ -45,7 +45,7 @@ struct Phase {
 #[rustfmt::skip]
 const PHASES: &[Phase] = &[
     Phase { name: "sockets",    when: always,             within_ms: 1_000,  run: close_sockets,   why: "the sockets on which PID 1 listens for services are closed: no client starts a service" },
-    Phase { name: "units",      when: always,             within_ms: 60_000, run: stop_units,      why: "what quadlets have started has ended by its own stop commands, each before what it needs" },
+    Phase { name: "units",      when: always,             within_ms: 60_000, run: stop_units,      why: "the services of units (quadlets and unit files) have ended by their stop commands, each before the services that it needs" },
     Phase { name: "containers", when: containers_run,     within_ms: 15_000, run: stop_containers, why: "every container has had its stop signal and ten seconds to end, and no new one starts" },
     Phase { name: "services",   when: always,             within_ms: 6_000,  run: stop_all,        why: "services have ended, each before the services that it needs" },
     Phase { name: "terminate",  when: always,             within_ms: 5_000,  run: terminate,       why: "all other programs have had SIGTERM and time to end" },
@@ -58,14 +58,14 @@ const PHASES: &[Phase] = &[
 const CHILD_POLL_MS: Millis = 20;
 /// Exit status of a child whose program cannot be executed, as in system(3).
 const EXEC_FAILED: i32 = 127;
-/// Beginning of the command of a service that a unit has become (b2p/src/helpers/quadlet).
+/// Beginning of the command of a service that was made from a unit (b2p/src/helpers/quadlet).
 const UNIT_RUN: [&str; 2] = [sys::paths::B2P, "unit-run"];
 
 /// Services, events and deadline that a phase works with.
 struct ShutdownContext<'a> {
     /// Services.
     manager: &'a mut Manager,
-    /// Signals, control requests and power buttons.
+    /// Signals and power buttons; [`EventSources::close_for_shutdown`] has closed the other sources.
     sources: &'a mut EventSources,
     /// End of the phase, in milliseconds of `CLOCK_BOOTTIME`.
     deadline: Millis,
@@ -163,7 +163,8 @@ fn close_sockets(context: &mut ShutdownContext<'_>) -> Outcome {
     Outcome::Done
 }
 
-/// Stops the services that units have become. Their stop commands are podman's, which the next phase covers.
+/// Stops the services that were made from units (quadlets and unit files). This phase precedes `containers`: the
+/// stop commands call podman, which `b2p containers-stop` makes unusable.
 fn stop_units(context: &mut ShutdownContext<'_>) -> Outcome {
     let supervisor = context.manager.supervisor();
     let is_unit = |id: &ServiceId| {
@@ -235,7 +236,7 @@ fn terminate(context: &mut ShutdownContext<'_>) -> Outcome {
     syscall::signal_all_processes(libc::SIGTERM);
     syscall::signal_all_processes(libc::SIGCONT);
     wait_until_none(context);
-    // The time of programs that have not ended is over, unless a request cut it short.
+    // The purpose is achieved even if programs still run, unless a second request shortened their time.
     match context.cut_short {
         true => Outcome::CutShort,
         false => Outcome::Done,

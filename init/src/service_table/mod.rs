@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Every service of the machine in one table, [`entries`], with the purpose of each and the
+//! Every built-in service of the machine, in the tables that [`entries`] joins, with the purpose of each and the
 //! condition under which it exists.
 //!
 //! The supervisor gets the entries whose condition holds ([`select`]), adapted to the

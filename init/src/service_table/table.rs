@@ -18,10 +18,11 @@ pub(super) const OOM_PROTECTED: i32 = -900;
 /// postpones them, and GOMEMLIMIT bounds the heap (pkg.go.dev/runtime, "Environment Variables").
 pub(super) const GO_ENV: &[&str] = &["GOGC=400", "GOMEMLIMIT=128MiB"];
 
-/// Services of the machine. The ready line waits for every gate (`gates_ready`) until the gate
-/// is ready, has failed or is late. `late_ms` begins when the services in `after` no longer delay the
-/// service. The ready line and the services that name a late service in `after` stop waiting for it; the
-/// services that name the late service in `needs` still wait. A late service continues to run.
+/// Services of the machine that no other table of [`super::entries`] has. The ready line is the message
+/// `ready ssh=… api=…` on every console (ready.rs). A service with `gates_ready` is a gate: the ready line waits
+/// until each gate is ready, has failed or is late. The time `late_ms` counts from the moment at which the services
+/// in `after` no longer delay the service. The ready line and the services that name a late service in `after` stop
+/// waiting for the late service; the services that name it in `needs` still wait. A late service continues to run.
 pub const SERVICES: &[Entry] = &[
     // `b2p data` ends e2fsck(8) after two minutes. Formatting may take longer than `late_ms`: the services
     // that are ordered after this one then start without the disk, and keep their files in RAM.
@@ -77,7 +78,7 @@ pub const SERVICES: &[Entry] = &[
     Entry {
         def: ServiceDef {
             name: HOSTKEY,
-            why: "sshd has a host key: the data disk's, or a new one, which a data disk keeps",
+            why: "sshd has a host key: the one on the data disk, or a new one, which is stored on the data disk if there is one",
             argv: &[B2P, "hostkey"],
             after: DATA_DISK,
             restart: Restart::OnFailure,
@@ -86,7 +87,8 @@ pub const SERVICES: &[Entry] = &[
         when: |config, _| config.sshd,
         ..Entry::DEFAULT
     },
-    // sshd needs a host key. The last argument is how ps(1) shows OpenSSH's own listener.
+    // sshd needs a host key. The program does not read `[listener]`: with this argument, ps(1) shows the process as it
+    // shows OpenSSH's own listener.
     Entry {
         def: ServiceDef {
             name: SSHD,
@@ -133,9 +135,9 @@ pub const SERVICES: &[Entry] = &[
         adapt: adapt::upgrade,
         ..Entry::DEFAULT
     },
-    // On a machine without the device, `b2p vsock` reports that and ends with a status that is final. When
-    // `b2p vsock` ends, ssh sessions continue, because each is a process of its own; connections to the API
-    // end, because each is a thread.
+    // On a machine without a vsock device, `b2p vsock` reports the lack and ends with EX_CONFIG, after which PID 1
+    // does not start it again. When `b2p vsock` ends, ssh sessions continue, because each is a process of its own;
+    // connections to the API end, because each is a thread.
     Entry {
         def: ServiceDef {
             name: "vsock",
@@ -167,7 +169,7 @@ pub const SERVICES: &[Entry] = &[
     Entry {
         def: ServiceDef {
             name: SHARE,
-            why: "folders of the hypervisor's host are mounted where a flag asks for them, also those added later",
+            why: "the folders of the hypervisor's host that flags name are mounted, also if the host adds a folder later",
             argv: &[B2P, "share"],
             after: DATA_DISK,
             gates_ready: true,
@@ -184,7 +186,7 @@ pub const SERVICES: &[Entry] = &[
     Entry {
         def: ServiceDef {
             name: EXTENSIONS,
-            why: "images with more programs become a part of the root, and podman has its OCI runtime, where a flag asks for it",
+            why: "the extensions (images with more programs) that flags name are a part of the root, and podman uses the OCI runtime that a flag names",
             argv: &[B2P, "ext", "boot"],
             after: CONFIGURATION,
             gates_ready: true,
@@ -257,7 +259,7 @@ pub const SERVICES: &[Entry] = &[
     Entry {
         def: ServiceDef {
             name: REGISTRIES,
-            why: "registries and mirrors of the data disk become podman's, if podman can read them",
+            why: "podman uses the files of registries and mirrors that are on the data disk, except those that podman refuses",
             argv: &[B2P, "registries"],
             after: CONFIGURATION,
             gates_ready: true,
@@ -308,7 +310,7 @@ pub const SERVICES: &[Entry] = &[
     Entry {
         def: ServiceDef {
             name: CONTAINERS,
-            why: "the containers on the disk whose restart policy says so run again",
+            why: "the containers on the data disk run again if their restart policy says so",
             argv: &[B2P, "containers-start"],
             after: ENGINE_PREREQUISITES,
             late_ms: 900_000,
@@ -321,7 +323,7 @@ pub const SERVICES: &[Entry] = &[
     Entry {
         def: ServiceDef {
             name: BOOTLOCAL,
-            why: "bootlocal.sh on the data disk runs beside everything else",
+            why: "bootlocal.sh on the data disk runs in parallel with the other services",
             argv: &[B2P, "boot-script", BOOTLOCAL],
             after: ENGINE_PREREQUISITES,
             restart: Restart::Never,
@@ -351,7 +353,7 @@ pub const SERVICES: &[Entry] = &[
         def: ServiceDef {
             name: "time",
             oom_score_adj: OOM_PROTECTED,
-            why: "the clock is corrected after the machine was paused, and follows the hypervisor's or a time server",
+            why: "the clock is corrected after the machine was paused, and follows the hypervisor's clock or a time server",
             argv: &[B2P, "time"],
             ready: ReadyWhen::Notify,
             after_ready: true,
