@@ -23,8 +23,8 @@
 //! - A service has at most one process, and the end of that process is one change.
 //! - Each `Spawn` and `Watch` is answered before the next one for the same service.
 //! - An action that names a process is never returned after the end of that process was noted.
-//! - A service that ended is neither started nor is its socket watched before its delay is
-//!   over, unless requested.
+//! - After the end of a service, the service is not started and its socket is not watched before the delay is
+//!   over, unless a start is requested.
 //! - A noted `Tick` leaves no deadline that is due, so the caller's loop does not spin.
 //! - A stop cancels a delay or a start, and reaches a process only when no active service needs
 //!   the service.
@@ -244,7 +244,7 @@ impl Supervisor {
         let Some((name, ready)) = self.definition(ended).map(|def| (def.name, def.ready)) else {
             return;
         };
-        // A one-shot that has done its work is ready, and only then.
+        // The successful end of a one-shot makes it ready. The services that are bound to it go on.
         if ready == ReadyWhen::Exit && self.state(ended) == State::Done {
             return;
         }
@@ -259,8 +259,8 @@ impl Supervisor {
         }
     }
 
-    /// Requests the stop of a service because of a service that it is bound to. The result of its last run
-    /// stays known.
+    /// Requests the stop of the service `id`, and of those that need it, because a service to which `id` is bound has
+    /// ended. A service without a process that is done or failed stays so.
     fn request_stop_of_dependent(&mut self, now: Millis, id: ServiceId) {
         for other in self.ids() {
             if other == id || self.needs_transitively(other, id) {
