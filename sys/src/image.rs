@@ -121,7 +121,9 @@ fn mount_erofs(source: &str, target: &str, extra_flags: MsFlags) -> nix::Result<
 /// Attaches the file to a free loop device and returns the device's path, and the open device.
 fn attach_loop(path: &str, loop_module: &Path) -> Result<(String, File)> {
     if !Path::new("/dev/loop-control").exists() {
-        modules::insmod(loop_module, "", &mut false).on(loop_module)?;
+        // No other module is loaded here, so the answer whether the kernel requires signatures is not used.
+        let mut verify = false;
+        modules::insmod(loop_module, "", &mut verify).on(loop_module)?;
     }
     let open = |path: &str, write: bool| {
         let file = OpenOptions::new().read(true).write(write).open(path);
@@ -177,7 +179,7 @@ fn check(path: &Path) -> Result<()> {
             memory_hint()
         )),
         None if read < head.len() => invalid(format!("cut short: {actual} bytes{}", memory_hint())),
-        None => invalid("not an erofs image: make the initrd again".to_owned()),
+        None => invalid("not an erofs image: build the initrd again".to_owned()),
     }
 }
 
