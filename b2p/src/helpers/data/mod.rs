@@ -137,14 +137,14 @@ fn use_disk(
     for (what, outcome) in persist::all(paths, trigger) {
         outcome.unwrap_or_else(|why| report.degraded(format_args!("{what}: {why}")));
     }
-    // The machine that runs has a user.
+    // After a hot-plug the machine already has its user, which is not changed.
     if trigger == Trigger::Boot {
         remember_user(paths).unwrap_or_else(|why| report.degraded(format_args!("user: {why}")));
     }
     let config = options.settings();
     mount::user_store(paths, config.uid)
         .unwrap_or_else(|why| report.degraded(format_args!("user: {why}")));
-    // In a machine that runs, programs have files of these directories open.
+    // After a hot-plug, programs already have files of these directories open.
     if trigger == Trigger::Boot {
         use_kept(paths, options, &config, report);
     }
@@ -155,7 +155,8 @@ fn use_disk(
     report.disk(&path, kind, scan::size(&device.name).unwrap_or(device.size));
 }
 
-/// Mounts the homes and what else is kept, and makes the user and the variables that follow from it.
+/// Mounts the homes and the other directories that the disk keeps over those in RAM, and makes the user and the
+/// variables that the kept files name.
 fn use_kept(paths: &Paths, options: &Options, config: &Config, report: &mut Report) {
     let mut outcomes = vec![("kept files", kept::mount_all(paths, config))];
     if options.are_of_the_machine() {
