@@ -26,8 +26,8 @@ pub struct Flag {
     /// True if diagnostics do not show the value, because a user may have written a secret by
     /// mistake.
     pub secret: bool,
-    /// True if the flag is needed before the data disk is mounted, so that the flag has no effect
-    /// on that disk.
+    /// True if the flag is needed before the data disk is mounted: in a file on that disk the flag is reported as too
+    /// late, and not applied.
     pub before_data_disk: bool,
     pub(crate) apply: Apply,
 }
