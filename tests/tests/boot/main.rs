@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One boot with the default settings, and checks of every part.
+//! One boot with the default settings and one module option, and checks of every part.
 
 mod access;
 mod api;
@@ -16,6 +16,7 @@ use tests::{Checks, Guest};
 
 #[test]
 fn boot() -> Result<()> {
+    // `system::modprobe_by_hand` checks that modprobe takes this option of the module dummy from the command line.
     let guest = Guest::boot("boot", |machine| machine.append("dummy.numdummies=3"))?;
     let mut checks = Checks::new("boot");
     // The API is first, because only before the first request can a check see that podman does not
