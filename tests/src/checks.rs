@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Named checks that all run, and one verdict at the end.
 
-use crate::Guest;
+use crate::{Guest, emulator};
 use anyhow::{Error, Result, anyhow, bail};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
@@ -64,7 +64,10 @@ impl Checks {
             return Ok(());
         }
         println!("{}", guest.vm.tail());
-        self.done()
+        match emulator::fault(&guest.vm.console()) {
+            Some(fault) => self.done().map_err(|e| e.context(fault)),
+            None => self.done(),
+        }
     }
 
     /// Returns the verdict of checks whose machine no longer runs.

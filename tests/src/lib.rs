@@ -24,6 +24,7 @@ pub mod checksum;
 mod clients;
 pub mod crowd;
 pub mod disks;
+pub mod emulator;
 pub mod firmware;
 pub mod flood;
 pub mod folder;

@@ -18,7 +18,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tests::registry::Plain;
-use tests::{Checks, Guest, eventually, image};
+use tests::{Checks, Guest, emulator, eventually, image};
 use vmm::Disk;
 
 const LIMIT: Duration = Duration::from_secs(180);
@@ -36,6 +36,10 @@ const BOXES: &[(&str, &str, bool, bool)] = &[
 
 #[test]
 fn restart() -> Result<()> {
+    emulator::again_after_fault(once)
+}
+
+fn once() -> Result<()> {
     let disk = disk(&initramfs::paths::out().join("vm").join("restart-disk"))?;
     let mut checks = Checks::new("restart");
     let guest = boot(&disk)?;

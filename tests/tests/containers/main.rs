@@ -17,13 +17,17 @@ mod varlink;
 use anyhow::{Result, ensure};
 use std::fs;
 use std::time::{Duration, Instant};
-use tests::{Checks, Guest, eventually, image};
+use tests::{Checks, Guest, emulator, eventually, image};
 
 /// Time limit of actions of the machine without a request.
 const SOON: Duration = Duration::from_secs(180);
 
 #[test]
 fn containers() -> Result<()> {
+    emulator::again_after_fault(once)
+}
+
+fn once() -> Result<()> {
     let guest = Guest::boot("containers", |machine| {
         machine.memory_mib(1536).forward("web", 8080)
     })?;
