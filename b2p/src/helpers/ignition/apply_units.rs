@@ -47,7 +47,7 @@ pub fn apply(units: &[Unit], root: &Tree, deadline: Instant, diagnostics: &mut D
                 diagnostics.record(root.replace(path, text.as_bytes(), OF_FILES));
             }
             Unit::Off(path) => diagnostics.record(root.symlink(path, "/dev/null", OF_FILES)),
-            Unit::Enable(_) => {}
+            Unit::Enable(_) | Unit::Disable(_) => {}
             Unit::Updates => diagnostics.record(update_timer::write(Path::new(USER_FILES))),
             Unit::ReadyPort(port) => diagnostics.record(wait_on_vsock(*port)),
         }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Directories, files and links of the document (`storage`).
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use sys::error::Result;
 
 use super::data_url::{Content, content};
@@ -90,6 +92,91 @@ pub struct Storage {
     pub files: Vec<File>,
     /// Links.
     pub links: Vec<Link>,
+}
+
+impl Storage {
+    /// Adds the rows of `above`. Of two rows of one kind with the same path, members that `above` names count, and
+    /// appended contents follow those before; a row of another kind takes the place of the one below.
+    pub fn merge(&mut self, above: Storage) {
+        self.remove_other_kinds(&above);
+        merge_rows(
+            &mut self.directories,
+            above.directories,
+            |row| &row.node,
+            |row, above| {
+                row.node.merge(above.node);
+                row.mode = above.mode.or(row.mode);
+            },
+        );
+        merge_rows(
+            &mut self.files,
+            above.files,
+            |row| &row.node,
+            |row, above| {
+                row.node.merge(above.node);
+                row.mode = above.mode.or(row.mode);
+                row.content = above.content.or(row.content.take());
+                row.append.extend(above.append);
+            },
+        );
+        merge_rows(
+            &mut self.links,
+            above.links,
+            |row| &row.node,
+            |row, above| {
+                row.node.merge(above.node);
+                (row.target, row.hard) = (above.target, above.hard);
+            },
+        );
+        sys::sort::sort_by(&mut self.directories, |a, b| a.node.path.cmp(&b.node.path));
+    }
+}
+
+impl Storage {
+    /// Removes rows whose path is that of a row of another kind.
+    fn remove_other_kinds(&mut self, other: &Storage) {
+        fn paths<T>(rows: &[T], node: fn(&T) -> &Node) -> BTreeSet<String> {
+            rows.iter().map(|row| node(row).path.clone()).collect()
+        }
+        let directories = paths(&other.directories, |row| &row.node);
+        let files = paths(&other.files, |row| &row.node);
+        let links = paths(&other.links, |row| &row.node);
+        let is_in =
+            |node: &Node, of: [&BTreeSet<String>; 2]| of.iter().any(|all| all.contains(&node.path));
+        self.directories
+            .retain(|row| !is_in(&row.node, [&files, &links]));
+        self.files
+            .retain(|row| !is_in(&row.node, [&directories, &links]));
+        self.links
+            .retain(|row| !is_in(&row.node, [&directories, &files]));
+    }
+}
+
+impl Node {
+    fn merge(&mut self, above: Node) {
+        self.row = above.row;
+        self.overwrite |= above.overwrite;
+        for (owner, above) in [(&mut self.user, above.user), (&mut self.group, above.group)] {
+            if above != Owner::Unnamed {
+                *owner = above;
+            }
+        }
+    }
+}
+
+/// Adds rows, and merges those whose path is there.
+fn merge_rows<T>(rows: &mut Vec<T>, above: Vec<T>, node: fn(&T) -> &Node, merge: fn(&mut T, T)) {
+    let paths = rows.iter().enumerate();
+    let paths: BTreeMap<String, usize> = paths
+        .map(|(at, row)| (node(row).path.clone(), at))
+        .collect();
+    for row in above {
+        let at = paths.get(&node(&row).path);
+        match at.and_then(|at| rows.get_mut(*at)) {
+            Some(below) => merge(below, row),
+            None => rows.push(row),
+        }
+    }
 }
 
 /// Parses `storage`.
@@ -234,5 +321,50 @@ fn owner(
         (Some(id), None) => Some(Owner::Id(id)),
         (None, Some(name)) => Some(Owner::Name(name)),
         (None, None) => (!is_given).then_some(Owner::Unnamed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Storage {
+        let members = super::super::document::parse(text.as_bytes()).unwrap_or_default();
+        let mut diagnostics = Diagnostics::default();
+        let storage = parse(Object::root(&members), &mut diagnostics);
+        assert!(diagnostics.failed.is_empty(), "{diagnostics:?}");
+        storage
+    }
+
+    #[test]
+    fn rows_are_merged_member_by_member() {
+        let mut storage = parsed(
+            r#"{"files":[{"path":"/a","mode":384,"overwrite":true,"user":{"id":7},"contents":{"source":"data:,one"},
+            "append":[{"source":"data:,1"}]},{"path":"/b","contents":{"source":"data:,b"}},{"path":"/c"}],
+            "directories":[{"path":"/d","mode":448,"group":{"name":"g"}},{"path":"/e"}],
+            "links":[{"path":"/l","target":"/x","user":{"name":"u"}}]}"#,
+        );
+        storage.merge(parsed(
+            r#"{"files":[{"path":"/a","mode":420,"group":{"id":8},"append":[{"source":"data:,2"}]},{"path":"/e"}],
+            "directories":[{"path":"/d","user":{"id":9}},{"path":"/c"}],"links":[{"path":"/l","target":"/y"}]}"#,
+        ));
+        let merged = parsed(
+            r#"{"files":[{"path":"/a","mode":420,"overwrite":true,"user":{"id":7},"group":{"id":8},
+            "contents":{"source":"data:,one"},"append":[{"source":"data:,1"},{"source":"data:,2"}]},
+            {"path":"/b","contents":{"source":"data:,b"}},{"path":"/e"}],
+            "directories":[{"path":"/c"},{"path":"/d","mode":448,"user":{"id":9},"group":{"name":"g"}}],
+            "links":[{"path":"/l","target":"/y","user":{"name":"u"}}]}"#,
+        );
+        let without_places = |mut storage: Storage| {
+            let files = storage.files.iter_mut().map(|row| &mut row.node);
+            let directories = storage.directories.iter_mut().map(|row| &mut row.node);
+            let links = storage.links.iter_mut().map(|row| &mut row.node);
+            files
+                .chain(directories)
+                .chain(links)
+                .for_each(|node| node.row.clear());
+            storage
+        };
+        assert_eq!(without_places(storage), without_places(merged));
     }
 }

@@ -79,6 +79,8 @@ pub enum Unit {
     Off(String),
     /// A service that a target wants: its name. Its file is of the document.
     Enable(String),
+    /// A unit that is not to start, though a document that this one includes enables it: its name.
+    Disable(String),
     /// Images are updated each day.
     Updates,
     /// Port of vsock on which the host waits for the line that the machine is ready.
@@ -177,6 +179,11 @@ impl<'a> Row<'a> {
             masked: object.flag("mask", diagnostics) == Some(true),
         }
     }
+
+    fn disabled(&self) -> Option<Unit> {
+        let is_off = self.masked || self.enabled == Some(false);
+        is_off.then(|| Unit::Disable(self.name.to_owned()))
+    }
 }
 
 fn unit(mut object: Object<'_>, diagnostics: &mut Diagnostics) -> Vec<Unit> {
@@ -209,8 +216,8 @@ fn of_machine(row: &Row<'_>) -> Option<Result<Option<Unit>, UnitError>> {
         return Some(port.map(Unit::ReadyPort).map(Some));
     }
     if row.name == update_timer::UNIT {
-        let is_on = row.enabled == Some(true) && !row.masked;
-        return Some(Ok(is_on.then_some(Unit::Updates)));
+        let updates = (row.enabled == Some(true)).then_some(Unit::Updates);
+        return Some(Ok(row.disabled().or(updates)));
     }
     let known = known_unit(row.name, row.masked || row.enabled == Some(false));
     known.map(|known| known.map(|()| None))
@@ -256,6 +263,7 @@ fn of_kind(kind: &str, row: &Row<'_>, failed: &mut impl FnMut(UnitError)) -> Vec
             _ => failed(UnitError::DropinName),
         }
     }
+    units.extend(row.disabled());
     // A quadlet's own section decides whether the boot starts it.
     if row.enabled == Some(true) && (kind == "service" || row.text.is_none()) {
         units.push(Unit::Enable(row.name.to_owned()));
@@ -269,6 +277,7 @@ fn without_file(kind: &str, row: &Row<'_>, failed: &mut impl FnMut(UnitError)) -
         failed(UnitError::Dropins);
     }
     let unit = match (kind, row.text) {
+        ("mount", _) if row.masked || row.enabled == Some(false) => return row.disabled(),
         _ if row.masked => return None,
         ("mount", Some(text)) => mount(text),
         // The system has such a unit elsewhere, and here there is none to turn off.

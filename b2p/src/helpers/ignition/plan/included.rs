@@ -10,9 +10,9 @@ use crate::helpers::cloud::diagnostics::Diagnostics;
 use crate::helpers::cloud::user::User;
 use crate::helpers::ignition::data_url::{Content, content};
 use crate::helpers::ignition::document::Object;
-use crate::helpers::ignition::storage::{Node, Storage};
 use crate::helpers::ignition::units::Unit;
 use crate::helpers::ignition::users::Accounts;
+use crate::helpers::timers::update_timer;
 
 /// Deepest inclusion.
 const MAX_DEPTH: usize = 4;
@@ -93,26 +93,16 @@ fn parse_content(
     }
 }
 
-/// Adds the rows of `above` to `below`; of two rows with the same path or name, that of `above` counts, and
-/// of a user that both have, the settings that `above` names.
+/// Adds the rows of `above` to `below`. Of a path or user that both have, the settings that `above` names count; of
+/// another row with the same name, that of `above`. A unit that `above` turns off does not start.
 pub fn join(mut below: Plan, above: Plan) -> Plan {
-    below.storage.retain_other_paths(&above.storage);
-    let Storage {
-        directories,
-        files,
-        links,
-    } = above.storage;
-    below.storage.directories.extend(directories);
-    below
-        .storage
-        .directories
-        .sort_by(|a, b| a.node.path.cmp(&b.node.path));
-    below.storage.files.extend(files);
-    below.storage.links.extend(links);
+    below.storage.merge(above.storage);
     below.accounts = accounts(below.accounts, above.accounts);
     let places: BTreeSet<&str> = above.units.iter().filter_map(place).collect();
     let is_other = |unit: &Unit| place(unit).is_none_or(|place| !places.contains(place));
-    below.units.retain(is_other);
+    let off: Vec<&str> = above.units.iter().filter_map(turned_off).collect();
+    let is_on = |unit: &Unit| !starts_by(unit).is_some_and(|name| off.contains(&&*name));
+    below.units.retain(|unit| is_other(unit) && is_on(unit));
     below.units.extend(above.units);
     below
 }
@@ -123,7 +113,34 @@ fn place(unit: &Unit) -> Option<&str> {
         Unit::Share(folder) => Some(&folder.path),
         Unit::Mount(mount) => Some(&mount.target),
         Unit::File(path, _) | Unit::Off(path) | Unit::Enable(path) => Some(path),
-        Unit::ReadyPort(_) | Unit::Updates => None,
+        Unit::ReadyPort(_) | Unit::Updates | Unit::Disable(_) => None,
+    }
+}
+
+/// Returns the name of the unit that the row turns off.
+fn turned_off(unit: &Unit) -> Option<&str> {
+    match unit {
+        Unit::Disable(name) => Some(name),
+        Unit::Off(path) => path.rsplit_once('/').map(|(_, name)| name),
+        _ => None,
+    }
+}
+
+/// Returns the name of the unit that starts by the row.
+fn starts_by(unit: &Unit) -> Option<String> {
+    // The name is the path (systemd.mount(5)), escaped.
+    let mount = |path: &str| {
+        path.trim_matches('/')
+            .replace('-', "\\x2d")
+            .replace('/', "-")
+            + ".mount"
+    };
+    match unit {
+        Unit::Enable(name) => Some(name.clone()),
+        Unit::Share(folder) => Some(mount(&folder.path)),
+        Unit::Mount(row) => Some(mount(&row.target)),
+        Unit::Updates => Some(update_timer::UNIT.to_owned()),
+        _ => None,
     }
 }
 
@@ -157,24 +174,6 @@ fn merge_user(user: &mut User, above: User) {
     }
     account.groups.extend(above.account.groups);
     user.keys.extend(above.keys);
-}
-
-impl Storage {
-    fn nodes(&self) -> impl Iterator<Item = &Node> {
-        let directories = self.directories.iter().map(|row| &row.node);
-        let files = self.files.iter().map(|row| &row.node);
-        directories
-            .chain(files)
-            .chain(self.links.iter().map(|row| &row.node))
-    }
-
-    fn retain_other_paths(&mut self, other: &Storage) {
-        let paths: BTreeSet<&str> = other.nodes().map(|node| node.path.as_str()).collect();
-        let is_other = |node: &Node| !paths.contains(node.path.as_str());
-        self.directories.retain(|row| is_other(&row.node));
-        self.files.retain(|row| is_other(&row.node));
-        self.links.retain(|row| is_other(&row.node));
-    }
 }
 
 #[cfg(test)]
@@ -285,6 +284,38 @@ mod tests {
             panic!("{:?}", plan.units);
         };
         assert_eq!((&*mount.source, &**text), ("above", "above"));
+    }
+
+    #[test]
+    fn a_unit_that_the_document_turns_off_stays_off() {
+        let below = r#","systemd":{"units":[
+            {"name":"a.service","enabled":true,"contents":"a"},{"name":"b.service","enabled":true,"contents":"b"},
+            {"name":"c.service","enabled":true,"contents":"c"},{"name":"srv-a\\x2db.mount","enabled":true,
+            "contents":"[Mount]\nWhat=x\nWhere=/srv/a-b\n"},{"name":"podman-auto-update.timer","enabled":true}]}"#;
+        let off = |more: &str| {
+            format!(
+                r#","systemd":{{"units":[{{"name":"a.service","enabled":false}},{{"name":"b.service","mask":true}},
+                {{"name":"c.service","enabled":true,"dropins":[]}},{{"name":"srv-a\\x2db.mount","enabled":false}},
+                {{"name":"podman-auto-update.timer","enabled":false}}{more}]}}"#
+            )
+        };
+        let merge = |document: &str| format!(r#""merge":[{{"source":"{}"}}]"#, url(document));
+        let middle = document(&merge(&document("", below)), &off(""));
+        let (plan, diagnostics) = parse(middle.as_bytes()).unwrap();
+        assert!(diagnostics.failed.is_empty(), "{diagnostics:?}");
+        let is = |unit: &Unit| matches!(unit, Unit::Enable(_) | Unit::Mount(_) | Unit::Updates);
+        let on: Vec<_> = plan.units.iter().filter(|unit| is(unit)).collect();
+        assert_eq!(on, [&Unit::Enable("c.service".into())]);
+        let kept = |name: &str| {
+            plan.units
+                .iter()
+                .any(|unit| matches!(unit, Unit::File(path, _) if path.ends_with(name)))
+        };
+        assert!(kept("/a.service") && !kept("/b.service") && kept("/c.service"));
+        // A document above turns one on again.
+        let top = r#","systemd":{"units":[{"name":"a.service","enabled":true}]}"#;
+        let (plan, _) = parse(document(&merge(&middle), top).as_bytes()).unwrap();
+        assert!(plan.units.contains(&Unit::Enable("a.service".into())));
     }
 
     #[test]

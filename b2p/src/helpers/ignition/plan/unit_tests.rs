@@ -96,6 +96,7 @@ fn services_are_files_with_dropins_and_links() {
         file("systemd/system/off.service", "x"),
         Unit::Enable("web@2.service".into()),
         Unit::Off("/etc/systemd/system/gone.service".into()),
+        Unit::Disable("no.service".into()),
         file("containers/systemd/web.container", "[Container]\n"),
         file("containers/systemd/web.container.d/b.conf", "b"),
         Unit::Updates,
