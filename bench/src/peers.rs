@@ -7,7 +7,7 @@
 pub struct Peer {
     /// Name for `CASE=`, in the tables, and of its directory in bench/peers/.
     pub name: &'static str,
-    /// Directories in bench/peers/ of which its own is laid over.
+    /// Directories in bench/peers/ whose files the peer has as well; its own directory replaces files of the same path.
     pub above: &'static [&'static str],
     /// Description.
     pub what: &'static str,

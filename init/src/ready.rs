@@ -86,8 +86,8 @@ pub fn update_degraded_of_event(context: &mut Context<'_>, event: &Event) {
     }
 }
 
-/// Replaces the degraded lines of a restarted service by the lines of its report, if there is a report: a
-/// start that fails each time.
+/// Replaces the degraded lines of a service that is about to restart by those of its degraded file, unless that is
+/// empty: a service whose every start fails shows its reason.
 fn report_failed_start(context: &mut Context<'_>, id: ServiceId) {
     let Some(def) = context.manager.supervisor().definition(id) else {
         return;

@@ -87,7 +87,7 @@ fn crash_line(crashes: u8, pause: Millis) -> String {
     )
 }
 
-/// Shuts the machine down. The services are children like all others.
+/// Shuts the machine down. The services are not taken over: the shutdown ends them as it ends all other processes.
 fn end(kind: ShutdownKind, sources: &mut EventSources) -> ! {
     let mut no_services = Manager::new(Vec::new(), None, kmsg::write_service_line);
     sources.reap_pending = true;

@@ -181,7 +181,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
     }
 }
 
-/// Prints the error of a command line, or the help that it asks for, and returns the exit status.
+/// Prints the help or the version that a command line asks for, or its error; returns the exit status.
 fn refuse_arguments(error: &clap::Error, args: &[OsString]) -> ExitCode {
     if !error.use_stderr() {
         let _ = error.print();
@@ -190,12 +190,12 @@ fn refuse_arguments(error: &clap::Error, args: &[OsString]) -> ExitCode {
     let parser = parser();
     let mut words = args.iter().skip(1).map(|arg| arg.to_string_lossy());
     let command = words.find(|word| parser.find_subcommand(word.as_ref()).is_some());
-    refuse(error, command.as_deref().as_slice());
+    print_argument_error(error, command.as_deref().as_slice());
     ExitCode::from(FAILURE)
 }
 
-/// Prints the error of a command line: one line. A command that has to have another behind it prints its help.
-fn refuse(error: &clap::Error, command: &[&str]) {
+/// Prints clap's error in one line; for a command without its required subcommand, the help text.
+fn print_argument_error(error: &clap::Error, command: &[&str]) {
     let text = error.render().to_string();
     let first: Vec<&str> = text
         .split("\n\n")

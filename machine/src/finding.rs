@@ -10,40 +10,40 @@ pub struct Finding {
     pub grade: &'static str,
     /// State of the part.
     pub text: String,
-    /// Remedy; empty where nothing has to be mended.
-    pub mend: String,
+    /// Remedy; empty if there is nothing to do.
+    pub remedy: String,
 }
 
 impl Finding {
-    /// Returns a part that is as it should be.
+    /// Returns a finding about a part that is as it should be.
     #[must_use]
     pub fn ok(what: &'static str, text: impl Into<String>) -> Self {
         Self::graded(what, "ok", text, "")
     }
 
-    /// Returns a part without which machines run, and that `mend` betters.
+    /// Returns a finding about a part without which machines can run; `remedy` says how to get it.
     #[must_use]
-    pub fn warning(what: &'static str, text: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self::graded(what, "warning", text, mend)
+    pub fn warning(what: &'static str, text: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::graded(what, "warning", text, remedy)
     }
 
-    /// Returns a part without which no machine starts.
+    /// Returns a finding about a part without which no machine starts.
     #[must_use]
-    pub fn error(what: &'static str, text: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self::graded(what, "error", text, mend)
+    pub fn error(what: &'static str, text: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::graded(what, "error", text, remedy)
     }
 
     fn graded(
         what: &'static str,
         grade: &'static str,
         text: impl Into<String>,
-        mend: impl Into<String>,
+        remedy: impl Into<String>,
     ) -> Self {
         Self {
             what,
             grade,
             text: text.into(),
-            mend: mend.into(),
+            remedy: remedy.into(),
         }
     }
 }

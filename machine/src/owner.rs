@@ -63,8 +63,8 @@ fn socket(line: &str, protocol: &str, address: Ipv4Addr, port: u16) -> Option<(u
     (is_port && meets && listens).then_some(found)
 }
 
-/// Parses an address: words of 32 bits in the host's order of bytes. One of IPv6 keeps IPv4's from a port if it stands
-/// for all addresses, or for one of IPv4 (ipv6(7)).
+/// Parses an address: words of 32 bits in the host's byte order. A socket of IPv6 blocks a port of IPv4 only if its
+/// address is `::` or an IPv4-mapped one (ipv6(7)); other addresses of IPv6 give `None`.
 fn local_address(hex: &str) -> Option<Ipv4Addr> {
     let word = |at: usize| u32::from_str_radix(hex.get(at..at + 8)?, 16).ok();
     let v4 = |word: u32| Ipv4Addr::from(word.to_ne_bytes());

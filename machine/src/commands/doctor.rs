@@ -44,15 +44,14 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
 
 fn render(findings: &[Finding], as_json: bool) -> String {
     if as_json {
-        let object =
-            |f: &Finding| json!({"What": f.what, "Grade": f.grade, "Text": f.text, "Mend": f.mend});
+        let object = |f: &Finding| json!({"What": f.what, "Grade": f.grade, "Text": f.text, "Mend": f.remedy});
         return inspect_text::pretty(&findings.iter().map(object).collect::<Value>()) + "\n";
     }
     let mut text = String::new();
     for finding in findings {
         text += &format!("{}\t{}\t{}\n", finding.grade, finding.what, finding.text);
-        if !finding.mend.is_empty() {
-            text += &format!("\t\t{}\n", finding.mend);
+        if !finding.remedy.is_empty() {
+            text += &format!("\t\t{}\n", finding.remedy);
         }
     }
     tabwriter::align(&text, tabwriter::LS)
@@ -224,7 +223,7 @@ mod tests {
             package: "it",
         });
         assert_eq!(
-            (finding.grade, finding.mend.as_str()),
+            (finding.grade, finding.remedy.as_str()),
             ("error", "apt install it")
         );
     }

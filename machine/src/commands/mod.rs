@@ -132,8 +132,8 @@ pub fn all_flag(help: &'static str) -> Arg {
         .help(help)
 }
 
-/// Returns the machines of [`machines`], or with `--all` those whose state is one of `states`, or is not known: what
-/// acts on these says why.
+/// Returns the machines of [`machines`], or with `--all` those whose state is one of `states`, and those whose state
+/// cannot be determined: the command then reports the error of each.
 pub fn chosen(
     dirs: &Dirs,
     matches: &ArgMatches,

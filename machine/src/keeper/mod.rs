@@ -93,7 +93,7 @@ struct Keeper {
     config: MachineConfig,
     record: RunRecord,
     vm: Box<dyn Vm>,
-    /// The driver's program, unless it is adopted, or its end is waited for.
+    /// The driver's program; `None` if it was adopted, or once a thread waits for its end.
     child: Option<Child>,
     events: Sender<Event>,
     tunnel: Arc<Tunnel>,

@@ -79,8 +79,8 @@ impl Forward {
         (&self.protocol, &self.address, self.port) == (&other.protocol, &other.address, other.port)
     }
 
-    /// Returns the reason for which a driver that gives none could not listen; `other` where this
-    /// process can.
+    /// Returns why a driver that gives no reason could not listen on this port: tries to bind the port in this process,
+    /// and returns the error of that, or `other` if it succeeds.
     #[must_use]
     pub fn reason(&self, other: &str) -> String {
         let at = (self.address.as_str(), self.port);

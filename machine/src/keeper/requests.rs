@@ -95,8 +95,8 @@ impl Keeper {
         }
     }
 
-    /// Takes a new configuration: the keeper is the only writer of its machine's file. A larger disk
-    /// is one at once, everything else counts at the next start.
+    /// Takes a new configuration: the keeper is the only writer of its machine's file. The disk grows at once; all
+    /// other changes take effect at the next start.
     fn configure(&mut self, request: &Value) -> Result<()> {
         let text = request["config"].as_str().context("no configuration")?;
         let new = MachineConfig::parse(text)?;
@@ -142,7 +142,7 @@ impl Keeper {
             known.into_iter().partition(|port| now.contains(port));
         self.record.forwards = there;
         for port in lost {
-            // One that cannot be published any more is no port of the list.
+            // A port that cannot be published again is left out of the list.
             if let Err(error) = self.publish(port) {
                 eprintln!("{error:#}");
             }
@@ -154,8 +154,8 @@ impl Keeper {
         self.publish_own(ports::parse(request, &self.config.publish_on)?)
     }
 
-    /// Publishes a port for the user, who is told who has one that is taken. The guest is not: it would learn of the host's
-    /// processes.
+    /// Publishes a port for the user. If another process of the host has the port, the error names that process; an
+    /// error for the guest does not, because the guest must not learn about processes of the host.
     fn publish_own(&mut self, forward: Forward) -> Result<()> {
         let port = forward.clone();
         self.publish(forward).map_err(|error| {

@@ -44,7 +44,7 @@ pub enum Purpose {
 /// Keeps a machine until its QEMU ends. Progress is written to standard output as JSON lines.
 pub fn run(machine: &Machine, purpose: Purpose) -> Result<()> {
     close_inherited();
-    // The keeper belongs to no terminal. Fails if it leads a process group, and has no terminal then.
+    // The keeper belongs to no terminal. setsid(2) fails if the keeper leads a process group; it has no terminal then.
     let _ = nix::unistd::setsid();
     umask(Mode::from_bits_truncate(0o077));
     let own = own_command_lock(machine, purpose)?;
@@ -101,7 +101,8 @@ fn own_command_lock(machine: &Machine, purpose: Purpose) -> Result<Option<Comman
     machine.wait_lock("keeper").map(Some)
 }
 
-/// Prepares a start that no command prepares, which is the only one with a lock of its own.
+/// Prepares a start that no command has prepared: returns to the image before an interrupted upgrade. Only a keeper
+/// that no command has started takes the lock of commands itself (`own`).
 fn prepare(machine: &Machine, orphan: bool, own: Option<CommandLock>) -> Result<()> {
     match own {
         Some(_lock) if !orphan && machine.saved()?.is_none() => go_back(machine),
@@ -130,7 +131,7 @@ fn give_up_command_lock() -> Result<()> {
     nix::unistd::dup2_stdin(&null).context("standard input")
 }
 
-/// Tells why there is no keeper. What describes a QEMU that runs stays for the next one.
+/// Reports why this keeper ends at its start. The files that describe a QEMU that runs stay for the next keeper.
 fn give_up(machine: &Machine, why: &str) {
     if matches!(machine.qemu(), Ok(None)) {
         let record = EndRecord {
@@ -159,7 +160,8 @@ fn begin(
     let api_answered = running.record.phase == State::Running;
     let written = write_port(machine, &mut config, running.record.ssh_port);
     match (orphan, written) {
-        // A machine that runs needs neither, and its keeper can stop it.
+        // A machine that runs needs neither of the files that the port is written to: its keeper must not end because
+        // they cannot be written.
         (true, Err(error)) => eprintln!("{error:#}"),
         (_, written) => written?,
     }

@@ -10,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use tar::{Archive, Builder, EntryType, Header};
 
-/// Files of an archive, in their order, and the most bytes of each that is read to memory.
+/// Files of an archive, in their order.
 const CONTENT: [&str; 6] = [
     "config.json",
     "known_hosts",
@@ -71,8 +71,8 @@ pub fn config(path: &Path) -> Result<MachineConfig> {
     MachineConfig::parse(&text).with_context(|| path.display().to_string())
 }
 
-/// Unpacks an archive into a new directory; returns its configuration. Whatever is no file of a
-/// machine is refused.
+/// Unpacks an archive into a new directory; returns its configuration. Any other file than those of [`CONTENT`] is
+/// refused.
 pub fn read(path: &Path, to: &Path) -> Result<MachineConfig> {
     let file = File::open(path).with_context(|| format!("open {}", path.display()))?;
     for entry in Archive::new(file).entries()? {

@@ -54,7 +54,7 @@ pub struct MachineConfig {
     /// Labels, `key=value`, which `ls --filter label=` finds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
-    /// True if `rm` and `reset` leave the machine.
+    /// True if `rm` and `reset` refuse to remove the machine.
     #[serde(default, skip_serializing_if = "is_no")]
     pub protected: bool,
     /// Address of the host on which published ports without an address listen.
@@ -68,7 +68,7 @@ pub struct MachineConfig {
     pub ports: Vec<Forward>,
     /// Time of creation, in seconds since 1970.
     pub created: u64,
-    /// Time at which the API last answered for the first time, in seconds since 1970.
+    /// Time of the API's first answer in the newest boot in which it has answered, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_up: Option<u64>,
     /// Keys of other versions.

@@ -18,7 +18,7 @@ const SOCKET_NAME: usize = 107;
 /// Bytes that a machine adds to the runtime directory: `/`, the hash, and the longest file name.
 const SOCKET_TAIL: usize = 1 + 8 + 1 + 16;
 
-/// Time that processes which were killed have for their last calls, on a host that is busy.
+/// Time in which killed processes end, on a busy host.
 const LAST_CALLS: Duration = Duration::from_secs(10);
 /// Pause between two removals of a directory that gets new files.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -47,7 +47,8 @@ impl Dirs {
             storage: canonical(&std::path::absolute(&storage)?),
             runtime: runtime(env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from)),
         };
-        // Also for commands that create nothing: what is in a directory of others is not the machines' word.
+        // Checked for every command, also for those that create nothing: files in a directory of another user cannot be
+        // trusted.
         if dirs.runtime.symlink_metadata().is_ok() {
             check_owner(&dirs.runtime)?;
         }
@@ -137,8 +138,8 @@ pub(super) fn check_owner(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Repeats a removal while the directory gets new files. A process that was killed makes the file of the call
-/// that it is in before it ends, and nothing tells when a child of a keeper has ended.
+/// Repeats a removal while the directory gets new files. A killed process completes its current system call, which may
+/// create a file, and the end of a keeper's children is not reported to this process.
 fn until_empty(limit: Duration, mut remove: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     let deadline = Instant::now() + limit;
     loop {

@@ -25,7 +25,8 @@ pub fn fetch_checked(url: &str, to: &Path, expected: &str) -> Result<()> {
     Ok(())
 }
 
-/// Limits of a server that sends nothing, or without end: the sum protects the content, and not the time and the disk.
+/// Limits of a download. The checksum protects the content; these limits protect the time and the disk against a server
+/// that stops sending, or never ends.
 struct Limits {
     bytes: u64,
     /// Seconds without a byte.
@@ -50,7 +51,7 @@ fn curl(limits: &Limits) -> Command {
     curl.args(["--connect-timeout", "30", "--speed-limit", "1"]);
     curl.args(["--speed-time", &limits.stall.to_string()]);
     curl.args(["--max-filesize", &limits.bytes.to_string()]);
-    // curl draws on standard error, where the reason of a failure is then, too.
+    // On a terminal, curl draws its progress bar on standard error, and writes its error there as well.
     let (progress, errors) = match io::stderr().is_terminal() {
         true => ("--progress-bar", Stdio::inherit()),
         false => ("--silent", Stdio::piped()),

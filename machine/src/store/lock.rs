@@ -109,8 +109,8 @@ pub fn is_handed_over(path: &Path) -> Result<bool> {
     }
 }
 
-/// Waits until no process has the lock of [`hand_over`]; returns false if one has it after `limit`.
-pub fn is_given_back(path: &Path, limit: Duration) -> Result<bool> {
+/// Waits until no process has the lock of [`hand_over`]; returns false if one still has it after `limit`.
+pub fn wait_handed_back(path: &Path, limit: Duration) -> Result<bool> {
     let deadline = Instant::now() + limit;
     // flock(2) has no time limit.
     while is_handed_over(path)? {
@@ -253,11 +253,11 @@ mod tests {
         drop(lock);
         assert!(is_handed_over(&path).expect("asked"));
         drop(child.stdin.take());
-        assert!(is_given_back(&path, Duration::from_secs(60)).expect("asked"));
+        assert!(wait_handed_back(&path, Duration::from_secs(60)).expect("asked"));
         child.wait().expect("it ends");
         assert!(!is_handed_over(&path).expect("asked"));
         let _held = hand_over(&path).expect("free");
-        assert!(!is_given_back(&path, Duration::ZERO).expect("asked"));
+        assert!(!wait_handed_back(&path, Duration::ZERO).expect("asked"));
     }
 
     /// Holds a lock of an open file description, with which those of a process conflict as with

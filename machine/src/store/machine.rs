@@ -18,14 +18,15 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// File in the machine's directory whose lock QEMU inherits from its keeper. It cannot go before the machine, as the
-/// runtime directory can, and its lock holds for the other hosts of a network's file system, too.
+/// File in the machine's directory whose lock QEMU inherits from its keeper. The file exists as long as the machine,
+/// while the runtime directory may be removed earlier; on a network file system, other hosts see the lock, too.
 pub const LIFE: &str = "qemu.life";
 
 /// Time that a QEMU that ends has for its last calls.
 const LAST_CALLS: Duration = Duration::from_secs(10);
 
-/// Greetings of a QEMU after which it is not waited for any more: it may end and start in between.
+/// Number of greetings after which a QEMU without a locked pid file is an error: one QEMU may end and another start
+/// between two queries.
 const MOST_GREETINGS: u32 = 3;
 
 /// Link in the machine's directory to its runtime directory. Commands of another environment find a
@@ -194,9 +195,9 @@ impl Machine {
         Ok(Locks { keeper, qemu })
     }
 
-    /// Returns the pid of a QEMU without a keeper. One whose keeper was killed between its fork and
-    /// the lock on its pid file is waited for: it greets when it has that lock. One that runs, and that nothing in
-    /// the runtime directory leads to, is an error: its disk is in use, and nobody can ask it for anything.
+    /// Returns the pid of a QEMU without a keeper. If the keeper was killed before QEMU had locked its pid file, the
+    /// function waits for QEMU's greeting, which follows the lock. A QEMU that runs without its files in the runtime
+    /// directory is an error: its disk is in use, and no command can reach it.
     pub fn lone_qemu(&self) -> Result<Option<i32>> {
         let life = self.file(LIFE);
         let mut greetings = 0;
@@ -213,7 +214,7 @@ impl Machine {
             let was_here = self.run_file("keeper.pid").exists();
             let greets = greeting::greets(&socket)?;
             greetings += u32::from(greets);
-            let is_known = greets || was_here && lock::is_given_back(&life, LAST_CALLS)?;
+            let is_known = greets || was_here && lock::wait_handed_back(&life, LAST_CALLS)?;
             // One that greets has locked its pid file: somebody has removed that.
             if !is_known || greetings > MOST_GREETINGS {
                 return Err(self.lost(&life).into());

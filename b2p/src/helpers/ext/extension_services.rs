@@ -97,15 +97,15 @@ impl Taken {
         })
     }
 
-    /// Returns who has a service of this name, in words. A service of an extension that was removed stays in
-    /// PID 1's report, at rest, and gives its name away.
+    /// Returns the kind of the service that has this name already, in words. The service of a removed extension stays
+    /// in PID 1's report, at rest; its name is free.
     pub fn by(&self, name: &str) -> Option<String> {
         let service = self.known.iter().find(|(known, ..)| known == name);
         let has_file =
             self.user_files.join(name).exists() || Path::new(DEFINITIONS).join(name).exists();
         let owner = match service {
             Some((_, false, _)) => "a service of the machine has this name",
-            _ if has_file => "a service of the owner has this name",
+            _ if has_file => "a user service has this name",
             _ if self.of_extensions.iter().any(|(_, known)| known == name) => {
                 "a service of another extension has this name"
             }

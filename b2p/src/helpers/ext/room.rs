@@ -20,7 +20,7 @@ pub fn ensure_room(dir: &Path, size: u64) -> Result<()> {
     }
 }
 
-/// Largest margin that stays free, in bytes; of a small file system a twentieth does.
+/// Number of bytes that stay free; on a small file system, a twentieth of its size stays free instead.
 const MARGIN: u64 = 16 << 20;
 
 fn room_fault(size: u64, free: u64, all: u64) -> Option<String> {

@@ -16,8 +16,8 @@ use sys::error::{Doing, Error, Result};
 pub const MAX_DEPTH: usize = 32;
 /// Largest number of files: each link takes memory.
 pub const MAX_FILES: usize = 50_000;
-/// Longest names, targets of links and names of attributes of an image together, in bytes: they are in memory,
-/// and those of rustc, cargo and the C compiler have a twentieth.
+/// Maximum length of all names, link targets and attribute names of an image together, in bytes: they are held in
+/// memory. The extension of rustc, cargo and the C compiler has a twentieth of this.
 const MAX_TEXT: usize = 16 << 20;
 
 /// Kind of an entry.

@@ -125,8 +125,8 @@ fn attribute_fault(attributes: &[String]) -> Option<String> {
     ))
 }
 
-/// Directories become those of the root. In a place of the machine itself, one that the machine lacks would be
-/// on the data disk, or be found where a file is looked for.
+/// Refuses a directory outside the directories of extensions, and a new directory below a path of the machine itself:
+/// it could be created on the data disk, or stand where the machine looks for a file.
 fn dir_fault(place: &Path, root: &Root<'_>) -> Option<String> {
     let is_top = place.components().count() == 2;
     let is_inside = places::is_inside(&match is_top {

@@ -93,7 +93,7 @@ pub struct Item<'a> {
 }
 
 impl<'a> Item<'a> {
-    /// The members of an object; another value is named, and has none.
+    /// Returns the members of an object. Any other value is reported as an error and treated as an empty object.
     pub fn object(self, diagnostics: &mut Diagnostics) -> Object<'a> {
         let members = self.value.as_object();
         if members.is_none() {
@@ -106,7 +106,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// The text of a string; another value is named.
+    /// Returns the text of a string. Any other value is reported as an error.
     pub fn text(&self, diagnostics: &mut Diagnostics) -> Option<&'a str> {
         let text = self.value.as_str();
         if text.is_none() {

@@ -27,7 +27,8 @@ pub struct Plan {
     pub units: Vec<Unit>,
 }
 
-/// Parses a document. Each item that is wrong or not supported is named, and the others count.
+/// Parses a document. An item that is wrong or not supported is reported as an error and left out; the others are
+/// applied.
 ///
 /// # Errors
 /// The document as a whole is no JSON, or of another version of the format.

@@ -98,7 +98,7 @@ enum UnitError {
     DropinName,
     /// A known unit that is not supported ([`UNSUPPORTED`]).
     Unsupported(&'static str),
-    /// The unit is to be off, which a flag does.
+    /// The document turns the unit off, for which there is a flag.
     Runs(&'static str),
     /// The command that reports to the host by vsock has no port.
     ReadyPort,
