@@ -47,7 +47,7 @@ pub const FLAGS: &[Flag] = &[
         name: "b2p.format",
         values: "magic, blank, never",
         default: "magic",
-        description: "disks that may be formatted: those that request it, blank ones as well, or none",
+        description: "disks that may be formatted: those whose first bytes request a format (magic), blank disks as well (blank), or none (never)",
         before_data_disk: true,
         apply: |to, text| lookup(text, &FORMATS).map(|format| to.config.format = format),
         ..Flag::EMPTY
@@ -56,7 +56,7 @@ pub const FLAGS: &[Flag] = &[
         name: "b2p.etc",
         values: "containers, all, ram",
         default: "containers",
-        description: "what of /etc the data disk keeps beside the homes: /etc/containers, all of it, or nothing",
+        description: "parts of /etc that the data disk keeps, besides the home directories: /etc/containers, all of /etc, or none",
         apply: |to, text| lookup(text, &ETCS).map(|etc| to.config.etc = etc),
         ..Flag::EMPTY
     },
@@ -108,7 +108,7 @@ pub const FLAGS: &[Flag] = &[
         name: "b2p.vsock",
         values: "off, on",
         default: "off",
-        description: "ssh and the podman API over vsock, for a host without a network to the machine",
+        description: "ssh and the podman API over vsock, for a host that has no network connection to the machine",
         value_optional: true,
         apply: |to, text| on_off(text).map(|on| to.config.vsock = on),
         ..Flag::EMPTY
@@ -127,7 +127,7 @@ pub const FLAGS: &[Flag] = &[
         name: "b2p.machine",
         values: "off, qemu",
         default: "off",
-        description: "publication of podman's ports on the host, too; podman-machine sets this flag by fw_cfg",
+        description: "publication of the ports of containers on the host as well; podman-machine sets this flag by fw_cfg",
         before_data_disk: true,
         apply: |to, text| {
             lookup(text, &[("off", false), ("qemu", true)]).map(|on| to.config.machine = on)
@@ -196,7 +196,7 @@ pub const FLAGS: &[Flag] = &[
         name: "b2p.rootless",
         values: "on, off, default",
         default: "on",
-        description: "API of the user's own podman, started at the first connection to its socket; default leads docker's clients there as well",
+        description: "API of the user's own podman, started at the first connection to its socket; with the value default, docker's clients also reach the user's podman",
         apply: |to, text| lookup(text, &ROOTLESS).map(|how| to.config.rootless = how),
         ..Flag::EMPTY
     },
@@ -259,7 +259,7 @@ pub const FLAGS: &[Flag] = &[
         name: "b2p.rescue",
         values: "off, on",
         default: "off",
-        description: "shell before any service",
+        description: "rescue shell on the consoles before any service starts",
         value_optional: true,
         before_data_disk: true,
         apply: |to, text| on_off(text).map(|on| to.config.rescue = on),
@@ -285,7 +285,7 @@ pub const FLAGS: &[Flag] = &[
         name: "b2p.modules",
         values: "fast, verified",
         default: "fast",
-        description: "check of the signatures of kernel modules: fast skips it, which saves 30 ms for each module, unless the kernel insists on it",
+        description: "check of the signatures of kernel modules; fast skips the check, which saves 30 ms for each module, unless the kernel requires signatures",
         before_data_disk: true,
         apply: |to, text| lookup(text, &MODULES).map(|modules| to.config.modules = modules),
         ..Flag::EMPTY

@@ -7,7 +7,7 @@ use crate::flags::FLAGS;
 /// Returns the README's table, one row for each flag of [`FLAGS`].
 #[must_use]
 pub fn flags_markdown() -> String {
-    let mut table = String::from("| Flag | Values | Default | What it does |\n|---|---|---|---|\n");
+    let mut table = String::from("| Flag | Values | Default | Meaning |\n|---|---|---|---|\n");
     for flag in FLAGS {
         table.push_str("| ");
         push_name(&mut table, flag);

@@ -13,7 +13,7 @@ pub(crate) const TEMPLATE: Flag = Flag {
     name: "b2p.template",
     values: "off, on",
     default: "off",
-    description: "wait, before anything unique exists, until a host has loaded this memory into another machine, as podman-machine create --saved does",
+    description: "boot as a template: the machine waits, before it has a key, an id or an address of its own, until a host has copied its memory, as podman-machine create --saved does",
     value_optional: true,
     before_data_disk: true,
     apply: |to, text| on_off(text).map(|on| to.config.template = on),
