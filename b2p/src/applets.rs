@@ -21,10 +21,10 @@ use crate::helpers::{
     user_services, varlink as varlink_services, vsock,
 };
 
-const SHUTDOWN: &str = "-f ends the machine at once, without PID 1: sync(2), then reboot(2); -n omits \
+const SHUTDOWN_DETAILS: &str = "-f ends the machine at once, without PID 1: sync(2), then reboot(2); -n omits \
 the sync. -p, --poweroff, --reboot and --halt choose the action at the end of the shutdown. \
--d SECONDS is a delay, as with busybox. PID 1 holds a shutdown with a time until then; `b2p cancel` \
-cancels it. If PID 1 does not answer within two seconds, b2p sends it the signal of the action.";
+-d SECONDS is a delay, as with busybox. PID 1 keeps a shutdown with a time, and starts it at that time; \
+`b2p cancel` cancels it. If PID 1 does not answer within two seconds, b2p sends it the signal of the action.";
 
 /// All applets, those for people first.
 #[rustfmt::skip]
@@ -32,7 +32,8 @@ pub const APPLETS: &[Applet] = &[
     Applet { name: "status", kind: Client, arguments: "[--json] [NAME...]",
         run: |call| status::main(call.control, call.arguments),
         summary: "shows the state of the machine and of its services",
-        details: "With a NAME the exit status is 0 if the service is up, armed or done, else 1.",
+        details: "With a NAME the exit status is 0 if the service is up, armed (PID 1 waits for a \
+            connection to its socket) or done, else 1.",
         ..DEFAULT },
     Applet { name: "boot", kind: Client, arguments: "[--json]",
         run: |call| boot::main(call.control, call.arguments),
@@ -51,14 +52,14 @@ pub const APPLETS: &[Applet] = &[
     Applet { name: "restart", kind: Client, arguments: "NAME...",
         run: |call| service::main(&Environment::of(call.control), Verb::Restart, call.arguments),
         summary: "stops services and starts them again",
-        details: "The file of a user service that has changed is loaded after the stop.", ..DEFAULT },
+        details: "If the file of a user service has changed, it is loaded between the stop and the start.", ..DEFAULT },
     Applet { name: "load", kind: Client, arguments: "NAME...",
         run: |call| service::load_main(&Environment::of(call.control), call.arguments),
         summary: "loads user services from /var/lib/boot2podman/services",
-        details: "Services that are loaded are not started.", ..DEFAULT },
+        details: "Loading does not start a service.", ..DEFAULT },
     Applet { name: "reload", kind: Client,
         run: |call| service_loading::reload(&Environment::of(call.control)),
-        summary: "loads all user services that do not run", ..DEFAULT },
+        summary: "loads the files of all user services that are not running", ..DEFAULT },
     Applet { name: "log", kind: Client, arguments: "[-f] [-n N] [-p LEVEL] [-a] [NAME...]",
         run: |call| log::main(call.arguments),
         summary: "shows the log of this boot, of all services or of some",
@@ -82,7 +83,7 @@ pub const APPLETS: &[Applet] = &[
             NAME.erofs with NAME.manifest beside it. A URL is one of these two, with the SHA-256 of \
             the manifest, or of the image: --sha256 SUM or URL#SUM. An added extension lasts until the next \
             boot; --keep puts it on the data disk, and b2p.ext= adds it at every boot. remove removes \
-            an extension that is not in use, else it lists its users; --disk deletes it on the data disk, too.", ..DEFAULT },
+            an extension that is not in use, else it names the programs, containers and extensions that use it; --disk deletes it on the data disk, too.", ..DEFAULT },
     Applet { name: "upgrade", kind: Client, arguments: "FILE|--back|--keep",
         run: |call| upgrade::main(call.arguments),
         summary: "installs a new version beside the one that runs",
@@ -90,16 +91,16 @@ pub const APPLETS: &[Applet] = &[
             or a directory with vmlinuz, initrd.img and SHA256SUMS. The new version is verified \
             first, and tried at the next boot: if it does not become ready, the machine starts \
             the previous version again. --back returns to the previous version by hand, --keep \
-            keeps the one that runs.", ..DEFAULT },
+            keeps the version that runs now.", ..DEFAULT },
     Applet { name: "poweroff", kind: Client, arguments: "[-f] [now|+MINUTES|hh:mm]",
         run: |call| power::main(call.control, call.table, call.name, call.arguments),
-        summary: "shuts the machine down and switches it off", details: SHUTDOWN, ..DEFAULT },
+        summary: "shuts the machine down and switches it off", details: SHUTDOWN_DETAILS, ..DEFAULT },
     Applet { name: "reboot", kind: Client, arguments: "[-f] [now|+MINUTES|hh:mm]",
         run: |call| power::main(call.control, call.table, call.name, call.arguments),
-        summary: "shuts the machine down and starts it again", details: SHUTDOWN, ..DEFAULT },
+        summary: "shuts the machine down and starts it again", details: SHUTDOWN_DETAILS, ..DEFAULT },
     Applet { name: "halt", kind: Client, arguments: "[-f] [now|+MINUTES|hh:mm]",
         run: |call| power::main(call.control, call.table, call.name, call.arguments),
-        summary: "shuts the machine down and leaves the power on", details: SHUTDOWN, ..DEFAULT },
+        summary: "shuts the machine down and leaves the power on", details: SHUTDOWN_DETAILS, ..DEFAULT },
     Applet { name: "shutdown", kind: Client, arguments: "[-h|-P|-r|-H|-c] [now|+MINUTES|hh:mm]",
         run: |call| power::main(call.control, call.table, call.name, call.arguments),
         summary: "shuts the machine down, with the options of shutdown(8)",
@@ -114,8 +115,8 @@ pub const APPLETS: &[Applet] = &[
     Applet { name: "version", aliases: &["--version", "-V"], kind: Client, arguments: "[--verbose]",
         run: |call| version::main(call.arguments),
         summary: "shows the version of b2p, and of the parts of the machine",
-        details: "With --verbose: the kernel, and every Debian package and Rust crate of which \
-            the machine has a part, with version and licence." },
+        details: "With --verbose: the kernel, and every Debian package and Rust crate from \
+            which the machine contains files or code, with version and licence." },
     Applet { name: "help", aliases: &["--help", "-h"], kind: Client, arguments: "[COMMAND]",
         run: |call| help::main(call.table, call.arguments),
         summary: "shows this list, or the details of one command", ..DEFAULT },
@@ -204,7 +205,7 @@ pub const APPLETS: &[Applet] = &[
     // PID 1 logs the output of the unit's commands. `unit-run` therefore opens the kernel log itself.
     Applet { name: "unit-run", kind: Raw, arguments: "NAME",
         run: |call| quadlet::run::main(call.arguments),
-        summary: "runs the unit of a quadlet, as its service's first process", ..DEFAULT },
+        summary: "runs the commands of a unit, as the first process of the unit's service", ..DEFAULT },
     Applet { name: "kube-run", kind: Raw, arguments: "start|started|stop NAME",
         run: |call| quadlet::kube::run::main(call.arguments),
         summary: "starts or stops the pods of a kube file, as a command of its unit", ..DEFAULT },
@@ -227,13 +228,13 @@ pub const APPLETS: &[Applet] = &[
 
     Applet { name: "podman-user", kind: Raw,
         run: |_| engine::user_api::main(),
-        summary: "executes the API service of its user's podman", ..DEFAULT },
+        summary: "executes the API service of the user's own podman", ..DEFAULT },
     Applet { name: "health-hook", kind: Raw,
         run: |_| engine::health::hook(),
         summary: "tells `b2p health` of a new container, as a hook of the OCI runtime", ..DEFAULT },
     Applet { name: "start-hook", kind: Raw,
         run: |_| engine::start_hook::main(),
-        summary: "gives a container its AppArmor profile or its pod's cgroup, as a hook", ..DEFAULT },
+        summary: "gives a container its AppArmor profile or its pod's cgroup, as podman's hook", ..DEFAULT },
     Applet { name: "conmon", kind: Raw, arguments: "[OPTION...]",
         run: |call| engine::start_conmon::main(call.arguments.len()),
         summary: "executes conmon with its log warnings turned off", ..DEFAULT },
@@ -249,7 +250,7 @@ pub const APPLETS: &[Applet] = &[
         ..DEFAULT },
     Applet { name: "sshd-session", kind: Raw,
         run: |call| sshd::exec_session(call.arguments),
-        summary: "reaps the processes that sshd has left, then executes OpenSSH's sshd-session", ..DEFAULT },
+        summary: "reaps the child that sshd leaves, then executes sshd-session", ..DEFAULT },
     Applet { name: "sshd-auth", kind: Raw,
         run: |call| sshd::run_auth(call.arguments),
         summary: "runs OpenSSH's sshd-auth, and puts the session into its user's cgroup", ..DEFAULT },
