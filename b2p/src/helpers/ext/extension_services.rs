@@ -202,7 +202,7 @@ mod tests {
         assert_eq!((taken.by("new"), taken.by("old")), (None, None));
         for (name, owner) in [
             ("sshd", "of the machine"),
-            ("mine", "of the owner"),
+            ("mine", "a user service"),
             ("runs", "runs"),
             ("rests", "of another extension"),
         ] {
