@@ -110,16 +110,16 @@ const fn alone(name: &'static str, title: &'static str, unit: Unit) -> Figure {
 #[rustfmt::skip]
 pub const PID1: &[Figure] = &[
     alone("start", "exec to the service's first instruction", Unit::Fine),
-    alone("restart", "killed after a minute, to the next one's", Unit::Fine),
-    alone("again", "killed again at once, to the next one's", Unit::Fine),
-    alone("reap", "100,000 orphans, by the thousand", Unit::Fine),
-    alone("reap_cpu", "of that PID 1's own", Unit::Fine),
-    alone("single", "10,000 orphans, one by one", Unit::Fine),
-    alone("single_cpu", "of that PID 1's own, single", Unit::Fine),
+    alone("restart", "restart after a kill, service older than a minute", Unit::Fine),
+    alone("again", "restart after a second kill at once", Unit::Fine),
+    alone("reap", "reap 100,000 orphans, by the thousand", Unit::Fine),
+    alone("reap_cpu", "the same, CPU time of PID 1", Unit::Fine),
+    alone("single", "reap 10,000 orphans, one by one", Unit::Fine),
+    alone("single_cpu", "the same, one by one, CPU time of PID 1", Unit::Fine),
     alone("wakes", "wake-ups in a minute at rest", Unit::Count),
     alone("processes", "processes", Unit::Count),
-    alone("rss", "resident", Unit::Small),
-    alone("own", "of that their own", Unit::Small),
+    alone("rss", "resident memory", Unit::Small),
+    alone("own", "resident memory, anonymous", Unit::Small),
 ];
 
 /// The figure of a quadlet.

@@ -142,7 +142,7 @@ mod tests {
         };
         assert!(moved(&alone(1_000_000_000), &alone(1_010_000_000)).is_empty());
         let lines = moved(&alone(1_000_000_000), &alone(1_100_000_000));
-        let line = "pid1 tini: 100,000 orphans, by the thousand: 1000 -> 1100 ms (+10.0 %)";
+        let line = "pid1 tini: reap 100,000 orphans, by the thousand: 1000 -> 1100 ms (+10.0 %)";
         assert_eq!(lines, [line]);
         let own = |kib| {
             let mut bench = alone(1);

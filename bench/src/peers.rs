@@ -44,7 +44,7 @@ const SYSTEMD: &[(&str, &str)] = &[
         "usr/lib/systemd/network/99-default.link",
         "udev's link settings",
     ),
-    ("usr/bin/systemctl", "the button's"),
+    ("usr/bin/systemctl", "runs at the power button"),
     ("usr/bin/udevadm", "coldplug"),
     ("usr/lib/udev/rules.d", "udev's rules"),
     (
@@ -184,8 +184,8 @@ pub const PEERS: &[Peer] = &[
             ("usr/sbin/openrc-init", "PID 1"),
             ("usr/sbin/openrc", "goes to a runlevel"),
             ("usr/sbin/openrc-run", "runs a service's script"),
-            ("usr/sbin/openrc-shutdown", "the button's"),
-            ("usr/sbin/rc-service", "shutdown's"),
+            ("usr/sbin/openrc-shutdown", "runs at the power button"),
+            ("usr/sbin/rc-service", "used by openrc-shutdown"),
             ("usr/lib/rc", "what the scripts use"),
             (
                 "etc/insserv.conf",
@@ -202,7 +202,10 @@ pub const PEERS: &[Peer] = &[
         what: "runit",
         picks: &[
             ("usr/sbin/runit", "PID 1"),
-            ("usr/sbin/runit-init", "becomes it; the button's"),
+            (
+                "usr/sbin/runit-init",
+                "PID 1 first; runs at the power button",
+            ),
             ("usr/bin/runsvdir", "stage 2"),
             ("usr/bin/runsv", "one for each service"),
             ("usr/bin/sv", "stage 3"),
@@ -217,7 +220,7 @@ pub const PEERS: &[Peer] = &[
         what: "finit, without plugins",
         picks: &[
             ("usr/sbin/finit", "PID 1"),
-            ("usr/sbin/initctl", "the button's"),
+            ("usr/sbin/initctl", "runs at the power button"),
             ("usr/lib/finit/logit", "what services say"),
         ],
         without: &[],

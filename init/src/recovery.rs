@@ -34,7 +34,7 @@ const MAX_PAUSE_MS: Millis = 30_000;
 /// Crashes in a row after which the saved state is no longer kept for the next crash: it may be their cause.
 const MAX_TAKEOVERS: u8 = 3;
 /// Message of the rescue shell of a machine that had no userland before the crash.
-const NO_USERLAND: &str = "`reboot` starts again in order";
+const NO_USERLAND: &str = "`reboot` restarts the machine";
 
 /// Continues after a crash: the services continue, and so does a shutdown that had begun.
 pub fn run(signals: Signals, crashes: u8, shutdown: Option<ShutdownKind>) -> ! {

@@ -243,9 +243,9 @@ fn refused(guest: &Guest) -> Result<()> {
     ensure!(only && all.len() == 4, "{all:#?}");
     for words in [
         ["hurt: its SHA-256 is ", ", its manifest says "],
-        ["foreign: foreign: ", "the C library 2.36"],
+        ["foreign: not for this machine: ", "the C library 2.36"],
         [
-            "bare: foreign: ",
+            "bare: not for this machine: ",
             "no manifest: /var/lib/boot2podman/ext/bare.manifest",
         ],
         ["nowhere: no such extension", "there are bare, "],

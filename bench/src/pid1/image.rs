@@ -21,10 +21,10 @@ const PEERS: &[(&str, &str)] = &[
     ("usr/bin/dumb-init", "a candidate"),
     ("usr/bin/catatonit", "a candidate"),
     ("usr/bin/s6-svscan", "a candidate"),
-    ("usr/bin/s6-supervise", "its half for one service"),
+    ("usr/bin/s6-supervise", "supervises one service"),
     ("usr/sbin/runit", "a candidate"),
-    ("usr/bin/runsvdir", "its stage 2"),
-    ("usr/bin/runsv", "its half for one service"),
+    ("usr/bin/runsvdir", "stage 2 of runit"),
+    ("usr/bin/runsv", "supervises one service"),
     ("usr/lib/systemd/systemd", "a candidate"),
     ("usr/lib/systemd/systemd-executor", "starts its services"),
     (

@@ -15,8 +15,8 @@ pub fn markdown(all: &BTreeMap<String, Figures>) -> String {
         return text;
     }
     text += "\n## PID 1 alone\n\nEach as PID 1 of namespaces of its own, with one service. \
-             Median (minimum to maximum); below, the same as a ratio to the first column: \
-             of the medians (of the least to the most that it may be).\n";
+             Median (minimum to maximum). The second table of each group has the ratio of each median to that of \
+             the first column, and in brackets the smallest and the largest ratio that the ranges allow.\n";
     for group in GROUPS {
         let _ = write!(text, "\n{}:\n\n", group.title);
         let plain = |figure: &Figure, name: &str| {
@@ -83,7 +83,7 @@ mod tests {
         let one = |n: u64| [("restart".to_owned(), ms(n * 1_000_000))].into();
         let all = [("init".to_owned(), one(2)), ("s6".to_owned(), one(5))].into();
         let text = markdown(&all);
-        let title = "| killed after a minute, to the next one's";
+        let title = "| restart after a kill, service older than a minute";
         assert!(
             text.contains(&format!("{title}, ms | 2.00 | - | 5.00 | - | - |\n")),
             "{text}"

@@ -194,8 +194,7 @@ pub fn add_share(config: &mut MachineConfig, share: Share) {
 /// Sets the number of processors.
 pub fn cpus(config: &mut MachineConfig, text: &str) -> Result<()> {
     let number = text.parse().ok().filter(|number| CPUS.contains(number));
-    config.cpus =
-        number.with_context(|| format!("cpus {text}: a number from 1 to 512 is right"))?;
+    config.cpus = number.with_context(|| format!("cpus {text}: must be a number from 1 to 512"))?;
     Ok(())
 }
 
@@ -269,7 +268,7 @@ pub fn accel(config: &mut MachineConfig, text: &str) -> Result<()> {
 pub fn ssh_port(config: &mut MachineConfig, text: &str) -> Result<()> {
     let port = text.parse();
     let port: u16 =
-        port.with_context(|| format!("ssh-port {text}: a number up to 65535 is right"))?;
+        port.with_context(|| format!("ssh-port {text}: must be a number up to 65535"))?;
     (config.ssh_port, config.ssh_port_fixed) = (port, port > 0);
     Ok(())
 }
@@ -279,7 +278,7 @@ pub fn proxy_env(config: &mut MachineConfig, text: &str) -> Result<()> {
     config.proxy_env = match text {
         "on" => true,
         "off" => false,
-        _ => bail!("proxy-env {text}: on or off is right"),
+        _ => bail!("proxy-env {text}: must be on or off"),
     };
     Ok(())
 }
@@ -287,8 +286,7 @@ pub fn proxy_env(config: &mut MachineConfig, text: &str) -> Result<()> {
 /// Sets the address of published ports.
 pub fn publish_on(config: &mut MachineConfig, text: &str) -> Result<()> {
     let address: Result<Ipv4Addr, _> = text.parse();
-    let address =
-        address.with_context(|| format!("publish-on {text}: an IPv4 address is right"))?;
+    let address = address.with_context(|| format!("publish-on {text}: must be an IPv4 address"))?;
     config.publish_on = address.to_string();
     Ok(())
 }

@@ -135,7 +135,7 @@ impl Keeper {
             .iter()
             .filter(|port| !known.contains(port) && !ssh(port))
         {
-            eprintln!("nothing knows of {extra}");
+            eprintln!("QEMU forwards {extra}, which the record does not have: it is withdrawn");
             self.vm.withdraw(extra)?;
         }
         let (there, lost): (Vec<Forward>, Vec<Forward>) =

@@ -66,8 +66,7 @@ pub fn config(path: &Path) -> Result<MachineConfig> {
         Ok(text)
     };
     let text = { text }();
-    let text =
-        text.with_context(|| format!("{}: no machine that `export` wrote", path.display()))?;
+    let text = text.with_context(|| format!("{}: not an archive of `export`", path.display()))?;
     MachineConfig::parse(&text).with_context(|| path.display().to_string())
 }
 
@@ -79,7 +78,10 @@ pub fn read(path: &Path, to: &Path) -> Result<MachineConfig> {
         let mut entry = entry.with_context(|| path.display().to_string())?;
         let name = entry.path()?.to_string_lossy().into_owned();
         if !CONTENT.contains(&name.as_str()) || entry.header().entry_type() != EntryType::Regular {
-            bail!("{}: {name}: no file of a machine", path.display());
+            bail!(
+                "{}: {name}: not a file of an exported machine",
+                path.display()
+            );
         }
         let mut options = File::options();
         let made = options

@@ -40,7 +40,7 @@ impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown: String = self.value.chars().take(SHOWN).collect();
         let rest = if shown == self.value { "" } else { "…" };
-        write!(f, "{} {shown}{rest}: {} is right", self.field, self.right)
+        write!(f, "{} {shown}{rest}: must be {}", self.field, self.right)
     }
 }
 
@@ -66,7 +66,7 @@ const SETTINGS: &[Row] = &[
     ("flags", "a name of lower-case letters, digits and _ with a text", |c| first(&c.flags, |(name, value)| is_flag_name(name) && is_text(value))),
     ("labels", "a line without control characters", |c| texts(&c.labels, is_line)),
     ("publish_on", "an IPv4 address", |c| text(&c.publish_on, is_address)),
-    ("shares", "an absolute path of this host with one of the machine, without control characters,", |c| first(&c.shares, is_share)),
+    ("shares", "an absolute path of this host with one of the machine, without control characters", |c| first(&c.shares, is_share)),
     ("ports", "tcp or udp, an IPv4 address, and two ports from 1 to 65535", |c| first(&c.ports, is_forward)),
 ];
 
@@ -239,7 +239,7 @@ mod tests {
             let error = MachineConfig::parse(&file.to_string()).expect_err(field);
             let error = format!("{error:#}");
             let named = error.starts_with(&format!("config.json: {field} "));
-            assert!(named && error.ends_with(" is right"), "{value}: {error}");
+            assert!(named && error.contains(": must be "), "{value}: {error}");
             assert!(!error.contains(char::is_control), "{value}: {error}");
         }
     }
@@ -268,7 +268,7 @@ mod tests {
         config.user = "x".repeat(1000);
         let text = check(&config).expect_err("long").to_string();
         assert!(
-            text.len() < 200 && text.contains("x…: a login name"),
+            text.len() < 200 && text.contains("x…: must be a login name"),
             "{text}"
         );
     }

@@ -231,8 +231,8 @@ impl Machine {
         };
         let (name, run, life) = (&self.name, self.run.display(), life.display());
         Fault::new(format!(
-            "Error: machine \"{name}\" runs{on}, and nothing in {run} leads to it: \
-             `fuser {life}` there names its QEMU; SIGTERM to its keeper, `podman-machine keeper {name}`, stops it in order"
+            "Error: machine \"{name}\" runs{on}, but its files in {run} are missing: to stop it in order, send SIGTERM \
+             to its keeper, which `pgrep -af 'keeper {name}'` lists there; `fuser {life}` prints the pid of its QEMU"
         ))
     }
 

@@ -118,7 +118,7 @@ fn errors_have_the_text_and_the_status_that_scripts_know() {
         ("podman-machine scp a box2:b", "Error: Cannot copy: Host \"box2\" is not running\n"),
         ("podman-machine scp a nobox:b", "Podman machine \"nobox\" does not exist. Use \"podman-machine ls\" to list machines. Use \"podman-machine create\" to add a new one.\n"),
         ("podman-machine mount", "Improper number of arguments\n"),
-        ("podman-machine set box2 cpus=0", "Error: cpus 0: a number from 1 to 512 is right\n"),
+        ("podman-machine set box2 cpus=0", "Error: cpus 0: must be a number from 1 to 512\n"),
         ("podman-machine set box2 cpu=1", "Error: cpu: no such setting; there are cpus, memory, disk, accel, ssh-port, publish-on, proxy-env, flag, as in flag.tz=UTC\n"),
         ("podman-machine set box2 box10 cpus=1", "Error: Expected one machine name as an argument\n"),
         ("podman-machine resize box2 1G", "Error: the disk has 100 GiB and cannot shrink: clone what it holds to another machine\n"),

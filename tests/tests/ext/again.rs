@@ -19,7 +19,7 @@ const URL: &str = "http://127.0.0.1:8099";
 pub const NEEDY: [(&str, &str); 3] = [
     ("n-suid", "/usr/bin/x: a set-user-ID"),
     ("n-hurt", "its SHA-256 is "),
-    ("n-arch", "foreign: it is made for s390x"),
+    ("n-arch", "not for this machine: it is made for s390x"),
 ];
 
 /// Adds the extensions to the data disk.

@@ -80,7 +80,7 @@ pub const MANIFESTS: &[Changed] = &[
     (
         "m-arch",
         |text| with_value(text, "architecture", "s390x"),
-        "foreign: it is made for s390x",
+        "not for this machine: it is made for s390x",
     ),
     (
         "m-name",
@@ -90,7 +90,7 @@ pub const MANIFESTS: &[Changed] = &[
     (
         "m-library",
         |text| format!("{text}needs libgone.so.1\n").into(),
-        "foreign: it needs libgone.so.1",
+        "not for this machine: it needs libgone.so.1",
     ),
     (
         "m-path",
@@ -100,7 +100,7 @@ pub const MANIFESTS: &[Changed] = &[
     (
         "m-upper",
         |text| format!("{text}needs Later\n").into(),
-        "foreign: it needs Later",
+        "not for this machine: it needs Later",
     ),
     (
         "m-self",

@@ -156,7 +156,7 @@ pub fn mount(image: &File) -> Result<Detached> {
     let path = PathBuf::from(format!("/proc/self/fd/{}", image.as_raw_fd()));
     match Detached::erofs(&path, Path::new("/loop.ko")) {
         Err(why) if why.errno() == Some(Errno::EINVAL) => Err(Error::invalid(format!(
-            "foreign: {why}: no image that this kernel reads"
+            "not for this machine: {why}: no image that this kernel reads"
         ))),
         mounted => mounted,
     }

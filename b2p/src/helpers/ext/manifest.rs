@@ -70,7 +70,7 @@ pub struct Platform<'a> {
 pub fn read_text(path: &Path) -> Result<Vec<u8>> {
     match sys::files::read_bounded(path, MAX_BYTES) {
         Err(e) if e.kind() == ErrorKind::NotFound => Err(Error::invalid(format!(
-            "foreign: it has no manifest: {} is made with the image and stays beside it",
+            "not for this machine: it has no manifest: copy {} too, which is made with the image",
             path.display()
         ))),
         Err(e) if e.kind() == ErrorKind::InvalidInput => Err(Error::invalid(format!(
@@ -128,7 +128,7 @@ impl<'a> Manifest<'a> {
         match self.value("format") {
             FORMAT | "" => Ok(()),
             format => Err(Error::invalid(format!(
-                "foreign: its manifest has format {format}, this machine reads {FORMAT}; {REMAKE}"
+                "not for this machine: its manifest has format {format}, this machine reads {FORMAT}; {REMAKE}"
             ))),
         }
     }
@@ -236,7 +236,7 @@ impl<'a> Manifest<'a> {
     /// The extension does not fit; the error says what would be right.
     pub fn check(&self, name: &str, platform: &Platform<'_>) -> Result<()> {
         match self.mismatch(name, platform) {
-            Some(reason) => Err(Error::invalid(reason)).doing("foreign"),
+            Some(reason) => Err(Error::invalid(reason)).doing("not for this machine"),
             None => Ok(()),
         }
     }

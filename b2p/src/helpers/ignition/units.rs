@@ -121,7 +121,7 @@ impl fmt::Display for UnitError {
             UnitError::Name => {
                 "no name of a unit; letters, digits and :-_.\\@ with a type after a point are right"
             }
-            UnitError::Dropins => "its dropins have no effect: services and quadlets have some",
+            UnitError::Dropins => "its drop-ins have no effect: only those of services and quadlets have one",
             UnitError::DropinName => "a drop-in with a name that ends in .conf, and contents, are right",
             UnitError::Unsupported(right) => right,
             UnitError::ReadyPort => "a port of vsock, from 0 to 4294967295, is right",

@@ -125,7 +125,7 @@ fn units_that_are_not_supported_are_named() {
         ),
         (
             r#"{"name":"sshd.service","dropins":[{"name":"a.conf"}]}"#,
-            "sshd.service: its dropins have no effect",
+            "sshd.service: its drop-ins have no effect",
         ),
         (
             r#"{"name":"playbook.service","contents":"x","enabled":true}"#,
