@@ -26,8 +26,8 @@ pub enum Decision {
     /// Format this disk, which requests a format, is blank, or has a format in progress, as
     /// [`FormatState`] distinguishes.
     Format(String),
-    /// Erase the traces of a complete format from this disk, and choose again.
-    Sweep(String),
+    /// Finish the format of this disk: erase the magic and the record of the format, then choose again.
+    FinishFormat(String),
     /// Use no disk, for this reason.
     NoDisk(String),
 }
@@ -151,7 +151,7 @@ fn only_signature(device: &Device) -> Option<&Signature> {
 fn decide_use(device: &Device, devices: &[Device]) -> Decision {
     let disk = parent_of(device, devices).unwrap_or(device);
     if matches!(disk.format_state, FormatState::Complete(_)) {
-        return Decision::Sweep(disk.name.clone());
+        return Decision::FinishFormat(disk.name.clone());
     }
     match only_signature(device) {
         Some(signature) => Decision::Use(device.name.clone(), signature.kind),

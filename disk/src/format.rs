@@ -110,7 +110,7 @@ fn run_steps<T: FormatTarget>(
     target.make_filesystem(&uuid::text(&journal.filesystem), UNFINISHED_LABEL)?;
     target.store_userdata(&journal.archive)?;
     target.set_label(LABELS[0])?;
-    sweep(table.size, journal, target)?;
+    finish(table.size, journal, target)?;
     target.report("done");
     Ok(())
 }
@@ -149,11 +149,11 @@ fn partition<T: FormatTarget>(
     target.add_partition(table.offset, len)
 }
 
-/// Erases the format magic and then the record from a disk whose format is complete.
+/// Finishes a format that is complete: erases the format magic, then the record.
 ///
 /// # Errors
 /// A write failed; the next boot repeats the write.
-pub fn sweep<T: FormatTarget>(
+pub fn finish<T: FormatTarget>(
     size: u64,
     journal: &Journal,
     target: &mut T,

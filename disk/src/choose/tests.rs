@@ -289,7 +289,7 @@ fn who_asks_may_still_not_have_it() {
 }
 
 #[test]
-fn a_format_in_progress_is_finished_and_a_complete_one_is_swept() {
+fn a_format_in_progress_is_resumed_and_a_complete_one_is_finished() {
     let half = Device {
         format_state: FormatState::InProgress(journal()),
         ..device("vda", vec![found(SignatureKind::Gpt, "", "")])
@@ -311,7 +311,7 @@ fn a_format_in_progress_is_finished_and_a_complete_one_is_swept() {
     };
     assert_eq!(
         auto(&[made, inside]).decision,
-        Decision::Sweep("vda".into())
+        Decision::FinishFormat("vda".into())
     );
 }
 

@@ -25,7 +25,7 @@ fn boot(disk: &mut FakeDisk, random: u8) -> Result<bool, FormatError<PowerCut>> 
             format(size, &journal, true, disk).map(|()| true)
         }
         FormatState::InProgress(journal) => format(size, &journal, false, disk).map(|()| true),
-        FormatState::Complete(journal) => sweep(size, &journal, disk)
+        FormatState::Complete(journal) => finish(size, &journal, disk)
             .map(|()| true)
             .map_err(FormatError::Step),
         FormatState::Refused(why) => panic!("refused: {why}"),

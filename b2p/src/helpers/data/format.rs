@@ -97,14 +97,14 @@ fn changed(device: &Device) -> Error {
     ))
 }
 
-/// Removes the traces of a finished format.
+/// Finishes a format that is complete: erases its magic and its record.
 ///
 /// # Errors
 /// The disk has changed, or cannot be written.
-pub fn sweep(device: &Device) -> Result<()> {
+pub fn finish(device: &Device) -> Result<()> {
     let mut target = DeviceTarget::claim(device, &Paths::default())?;
     match target.state()? {
-        FormatState::Complete(journal) => disk::format::sweep(device.size, &journal, &mut target),
+        FormatState::Complete(journal) => disk::format::finish(device.size, &journal, &mut target),
         _ => Err(changed(device)),
     }
 }

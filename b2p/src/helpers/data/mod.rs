@@ -49,7 +49,7 @@ use report::{EarlierRun, Report};
 use search::Search;
 use trigger::Trigger;
 
-/// Maximum number of rounds. A round chooses a disk, and uses, formats or cleans it.
+/// Maximum number of rounds. A round chooses a disk, and uses it, formats it, or finishes its format.
 const MAX_ROUNDS: usize = 4;
 
 /// Takes all steps and writes the report. A machine without a data disk is no failure.
@@ -101,7 +101,7 @@ fn run(options: &Options, trigger: Trigger, search: &mut Search<'_>, report: &mu
                 };
             }
             Decision::Format(name) => device(name).map(|d| format::format(d, paths)),
-            Decision::Sweep(name) => device(name).map(format::sweep),
+            Decision::FinishFormat(name) => device(name).map(format::finish),
         };
         if let Some(Err(why)) = worked {
             log_findings(&choice, report);
@@ -159,7 +159,7 @@ fn use_disk(
 /// variables that the kept files name.
 fn use_kept(paths: &Paths, options: &Options, config: &Config, report: &mut Report) {
     let mut outcomes = vec![("kept files", kept::mount_all(paths, config))];
-    if options.are_of_the_machine() {
+    if options.come_from_flags() {
         let home = Path::new("/home").join(&config.user);
         outcomes.extend([
             ("user", make_user(config)),

@@ -74,8 +74,8 @@ impl Options {
         own.unwrap_or_else(|| sys::config_sources::read().0)
     }
 
-    /// Returns true if the machine's own flags are the options: no test has given others.
-    pub fn are_of_the_machine(&self) -> bool {
+    /// Returns true if the flags of the machine are in force, false if a test has given options.
+    pub fn come_from_flags(&self) -> bool {
         self.config.is_none()
     }
 

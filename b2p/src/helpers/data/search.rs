@@ -76,7 +76,10 @@ impl Search<'_> {
             if !matches!(choice.decision, Decision::Use(..)) && self.load_slow_drivers() {
                 continue;
             }
-            let has_data = matches!(choice.decision, Decision::Use(..) | Decision::Sweep(_));
+            let has_data = matches!(
+                choice.decision,
+                Decision::Use(..) | Decision::FinishFormat(_)
+            );
             if !has_data && self.awaits_answers() {
                 std::thread::sleep(ANSWERS_PAUSE);
                 continue;
@@ -137,7 +140,7 @@ impl Search<'_> {
 /// the format.
 fn is_final(decision: &Decision, devices: &[Device]) -> bool {
     match decision {
-        Decision::Use(..) | Decision::Sweep(_) => true,
+        Decision::Use(..) | Decision::FinishFormat(_) => true,
         Decision::Format(name) => devices.iter().any(|d| d.name == *name && !d.is_blank),
         Decision::NoDisk(_) => false,
     }
@@ -172,7 +175,7 @@ mod tests {
         let devices = [device("vda", true), device("vdb", false)];
         let is_final = |decision| is_final(&decision, &devices);
         assert!(is_final(Decision::Use("sda1".into(), SignatureKind::Ext4)));
-        assert!(is_final(Decision::Sweep("sda".into())));
+        assert!(is_final(Decision::FinishFormat("sda".into())));
         assert!(!is_final(Decision::Format("vda".into())));
         assert!(is_final(Decision::Format("vdb".into())), "a request");
         assert!(!is_final(Decision::NoDisk(String::new())));
