@@ -182,9 +182,9 @@ impl ServiceRecord {
         }
     }
 
-    /// Ends a running service for a new start: a service to which it is bound has ended, and starts
-    /// again.
-    pub(crate) fn begin_again(&mut self, now: Millis, out: &mut Effects) {
+    /// Terminates the process, which starts again afterwards: a service to which this one is bound has ended and
+    /// starts again.
+    pub(crate) fn terminate_to_restart(&mut self, now: Millis, out: &mut Effects) {
         if !self.stop_requested {
             self.terminate(now, true, out);
         }
@@ -233,14 +233,22 @@ impl ServiceRecord {
         }
     }
 
-    /// Notes that the program runs (`execed`), or that the program reported to be ready.
-    pub(crate) fn on_exec_or_ready(&mut self, now: Millis, execed: bool, out: &mut Effects) {
-        let counts = match self.def.ready {
-            ReadyWhen::Exec => execed,
-            ReadyWhen::Notify | ReadyWhen::Fd(_) => !execed,
-            ReadyWhen::Exit => false,
-        };
-        if let (State::Starting { pid, started }, true) = (self.state, counts) {
+    /// Notes that the program runs: execve(2) succeeded.
+    pub(crate) fn on_exec(&mut self, now: Millis, out: &mut Effects) {
+        if self.def.ready == ReadyWhen::Exec {
+            self.become_up(now, out);
+        }
+    }
+
+    /// Notes that the program reported to be ready.
+    pub(crate) fn on_reported_ready(&mut self, now: Millis, out: &mut Effects) {
+        if matches!(self.def.ready, ReadyWhen::Notify | ReadyWhen::Fd(_)) {
+            self.become_up(now, out);
+        }
+    }
+
+    fn become_up(&mut self, now: Millis, out: &mut Effects) {
+        if let State::Starting { pid, started } = self.state {
             self.enter(now, State::Up { pid, started });
             self.become_ready(now, out);
         }

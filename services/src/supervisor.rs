@@ -158,14 +158,13 @@ impl Supervisor {
         let Some(record) = self.record(id).filter(|r| r.def.gates_ready) else {
             return Readiness::NotRequired;
         };
+        let fails = |need: &&str| self.will_not_be_ready_soon(need);
         match record.state {
             State::Off => Readiness::NotRequired,
             State::Armed | State::Up { .. } | State::Done => Readiness::Ready,
             State::Failed | State::Delayed { .. } | State::Stopping { .. } => Readiness::Failed,
             _ if record.late || record.backoff.failures() > 0 => Readiness::Failed,
-            State::Waiting if record.def.needs.iter().any(|n| self.need_is_unlikely(n)) => {
-                Readiness::Failed
-            }
+            State::Waiting if record.def.needs.iter().any(fails) => Readiness::Failed,
             State::Waiting | State::Spawning | State::Starting { .. } => Readiness::Pending,
         }
     }
@@ -196,8 +195,8 @@ impl Supervisor {
                 let ready = self.needs_are_ready(id);
                 self.with_id(id, |r, out| r.on_connection(now, ready, out));
             }
-            Input::Execed(pid) => self.with_pid(pid, |r, out| r.on_exec_or_ready(now, true, out)),
-            Input::Ready(pid) => self.with_pid(pid, |r, out| r.on_exec_or_ready(now, false, out)),
+            Input::Execed(pid) => self.with_pid(pid, |r, out| r.on_exec(now, out)),
+            Input::Ready(pid) => self.with_pid(pid, |r, out| r.on_reported_ready(now, out)),
             Input::Exited(pid, status) => self.on_exited(now, pid, status),
             Input::Tick => self.with_all(|r, out| r.on_tick(now, out)),
         }
@@ -206,8 +205,8 @@ impl Supervisor {
 
     /// Starts and stops every service that may change, and returns the actions: the second phase.
     pub fn settle(&mut self, now: Millis) -> Vec<Action> {
-        // When a service stops, a service that it needs may become free to stop: the pass is repeated.
-        while self.stop_unneeded(now) {}
+        // When a service stops, another service that it needs may become free to stop: the pass is repeated.
+        while self.carry_out_stop_requests(now) {}
         self.start_unblocked(now);
         std::mem::take(&mut self.effects.actions)
     }
@@ -253,7 +252,7 @@ impl Supervisor {
             let is_bound = self.definition(id).is_some_and(|d| d.binds.contains(&name));
             match is_bound {
                 true if is_over => self.request_stop_of_dependent(now, id),
-                true => self.with_id(id, |r, out| r.begin_again(now, out)),
+                true => self.with_id(id, |r, out| r.terminate_to_restart(now, out)),
                 false => {}
             }
         }
@@ -304,9 +303,9 @@ impl Supervisor {
         self.with_id(id, |r, out| r.request_stop(now, true, out));
     }
 
-    /// Stops the services whose stop was requested and that no active service needs. Returns
-    /// true if there was one.
-    fn stop_unneeded(&mut self, now: Millis) -> bool {
+    /// Stops each service whose stop was requested, unless an active service needs it. Returns true if a service was
+    /// stopped.
+    fn carry_out_stop_requests(&mut self, now: Millis) -> bool {
         let mut stopped = false;
         for id in self.ids().rev() {
             let to_stop = |r: &ServiceRecord| r.stop_requested && r.state != State::Spawning;
@@ -363,8 +362,8 @@ impl Supervisor {
         needs.iter().all(|name| self.find(name).is_some_and(ready))
     }
 
-    /// Returns true if `name` will not be ready, or not soon.
-    fn need_is_unlikely(&self, name: &str) -> bool {
+    /// Returns true if the service `name` will not become ready, or not soon.
+    fn will_not_be_ready_soon(&self, name: &str) -> bool {
         let failed = |id| {
             matches!(
                 self.state(id),
