@@ -157,8 +157,8 @@ fn loop_config(image: &File) -> LoopConfig {
     }
 }
 
-/// Compares the size in the superblock with the file's. Where memory is short the kernel stops
-/// unpacking the initrd in the middle, with one line that is easily missed.
+/// Compares the size of the image that the superblock states with the size of the file. Where memory is short the
+/// kernel stops unpacking the initrd in the middle, with one line that is easily missed.
 fn check(path: &Path) -> Result<()> {
     let invalid = |reason: String| Err(Error::invalid(reason)).on(path);
     let file = match File::open(path) {
@@ -172,7 +172,7 @@ fn check(path: &Path) -> Result<()> {
         .map_or(0, |m| (m.blocks() * 512).min(m.len()));
     let mut head = [0u8; 1024 + 128];
     let read = file.read_at(&mut head, 0).unwrap_or(0);
-    match superblock_size(head.get(..read).unwrap_or(&[])) {
+    match image_size_in_superblock(head.get(..read).unwrap_or(&[])) {
         Some(stated) if stated <= actual => Ok(()),
         Some(stated) => invalid(format!(
             "cut short: {actual} of {stated} bytes{}",
@@ -183,9 +183,9 @@ fn check(path: &Path) -> Result<()> {
     }
 }
 
-/// Returns the size in bytes that an erofs superblock states (fs/erofs/erofs_fs.h: magic at
-/// 1024, block size as a power of two at +12, number of blocks at +36).
-fn superblock_size(head: &[u8]) -> Option<u64> {
+/// Returns the size of the image in bytes, as its erofs superblock states it (fs/erofs/erofs_fs.h: magic at 1024,
+/// block size as a power of two at +12, number of blocks at +36).
+fn image_size_in_superblock(head: &[u8]) -> Option<u64> {
     let field = |offset: usize| {
         let bytes = head.get(1024 + offset..1024 + offset + 4)?;
         Some(u32::from_le_bytes(bytes.try_into().ok()?))
@@ -226,11 +226,14 @@ mod tests {
 
     #[test]
     fn the_superblock_states_the_size() {
-        assert_eq!(superblock_size(&head(0xE0F5_E1E2, 12, 100)), Some(409_600));
-        assert_eq!(superblock_size(&head(0xE0F5_E1E2, 200, 100)), None);
-        assert_eq!(superblock_size(&head(0xE0F5_E1E3, 12, 100)), None);
-        assert_eq!(superblock_size(&[0; 1030]), None);
-        assert_eq!(superblock_size(&[]), None);
+        assert_eq!(
+            image_size_in_superblock(&head(0xE0F5_E1E2, 12, 100)),
+            Some(409_600)
+        );
+        assert_eq!(image_size_in_superblock(&head(0xE0F5_E1E2, 200, 100)), None);
+        assert_eq!(image_size_in_superblock(&head(0xE0F5_E1E3, 12, 100)), None);
+        assert_eq!(image_size_in_superblock(&[0; 1030]), None);
+        assert_eq!(image_size_in_superblock(&[]), None);
     }
 
     #[test]
