@@ -15,7 +15,7 @@ const PANIC: &str = "Kernel panic - not syncing";
 /// A live console. A thread reads the output until the other end closes, at the end of QEMU.
 pub struct Console {
     shared: Arc<Shared>,
-    keyboard: Mutex<Box<dyn Write + Send>>,
+    input: Mutex<Box<dyn Write + Send>>,
     log: PathBuf,
 }
 
@@ -32,20 +32,20 @@ struct State {
 }
 
 impl Console {
-    /// Reads `screen` to its end into memory and into the file `log`; input is written to
-    /// `keyboard`.
+    /// Reads `output`, the guest's output, to its end into memory and into the file `log`; [`Console::write`] writes to
+    /// `input`.
     pub fn new(
-        screen: impl Read + Send + 'static,
-        keyboard: impl Write + Send + 'static,
+        output: impl Read + Send + 'static,
+        input: impl Write + Send + 'static,
         log: &Path,
     ) -> Result<Self> {
         let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         let shared = Arc::new(Shared::default());
         let writer = Arc::clone(&shared);
-        thread::spawn(move || writer.read_all(screen, file));
+        thread::spawn(move || writer.read_all(output, file));
         Ok(Self {
             shared,
-            keyboard: Mutex::new(Box::new(keyboard)),
+            input: Mutex::new(Box::new(input)),
             log: log.to_owned(),
         })
     }
@@ -62,10 +62,10 @@ impl Console {
 
     /// Types `text`.
     pub fn write(&self, text: &[u8]) -> Result<()> {
-        let mut keyboard = self.keyboard.lock().unwrap_or_else(PoisonError::into_inner);
-        keyboard
+        let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
+        input
             .write_all(text)
-            .and_then(|()| keyboard.flush())
+            .and_then(|()| input.flush())
             .context("cannot write to the console")
     }
 
@@ -125,7 +125,7 @@ impl Console {
         let lines: Vec<&str> = text.lines().collect();
         let last = &lines[lines.len().saturating_sub(40)..];
         format!(
-            "--- the console's last lines, all of it in {}\n{}\n---",
+            "--- last lines of the console; the whole console is in {}\n{}\n---",
             self.log.display(),
             last.join("\n")
         )
@@ -144,9 +144,9 @@ impl Shared {
             .0
     }
 
-    fn read_all(&self, mut screen: impl Read, mut log: File) {
+    fn read_all(&self, mut output: impl Read, mut log: File) {
         let mut chunk = [0; 4096];
-        while let Ok(n @ 1..) = screen.read(&mut chunk) {
+        while let Ok(n @ 1..) = output.read(&mut chunk) {
             // A full disk on the host costs the log, not the test.
             let _ = log.write_all(&chunk[..n]);
             self.lock().bytes.extend_from_slice(&chunk[..n]);
@@ -164,9 +164,9 @@ mod tests {
 
     fn pair(name: &str) -> (Console, UnixStream) {
         let (ours, guest) = UnixStream::pair().expect("socketpair");
-        let keyboard = ours.try_clone().expect("dup");
+        let input = ours.try_clone().expect("dup");
         let log = std::env::temp_dir().join(format!("b2p-console-{name}-{}", std::process::id()));
-        (Console::new(ours, keyboard, &log).expect("starts"), guest)
+        (Console::new(ours, input, &log).expect("starts"), guest)
     }
 
     fn wait(console: &Console, mark: usize, needle: &str, ms: u64) -> Result<()> {
