@@ -130,7 +130,8 @@ pub const FLAGS: &[Flag] = &[
         description: "publication of the ports of containers on the host as well; podman-machine sets this flag by fw_cfg",
         before_data_disk: true,
         apply: |to, text| {
-            lookup(text, &[("off", false), ("qemu", true)]).map(|on| to.config.machine = on)
+            lookup(text, &[("off", false), ("qemu", true)])
+                .map(|on| to.config.host_publishes_ports = on)
         },
         ..Flag::EMPTY
     },

@@ -30,7 +30,7 @@ pub struct Config {
     /// Host name: RFC 1123, at most 64 bytes (Linux `HOST_NAME_MAX`).
     pub hostname: String,
     /// True if a podman-machine on the host publishes ports.
-    pub machine: bool,
+    pub host_publishes_ports: bool,
     /// True if the boot waits until this memory is that of another machine.
     pub template: bool,
     /// Addresses of the network interfaces.
@@ -125,7 +125,7 @@ impl Default for Config {
             slot: None,
             loglevel: Loglevel::Info,
             modules: Modules::Fast,
-            machine: false,
+            host_publishes_ports: false,
             template: false,
             routed: false,
             container_ssh: false,

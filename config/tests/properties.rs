@@ -214,7 +214,7 @@ proptest! {
             format: default.format,
             net: default.net,
             rescue: default.rescue,
-            machine: default.machine,
+            host_publishes_ports: default.host_publishes_ports,
             template: default.template,
             routed: default.routed,
             container_ssh: default.container_ssh,

@@ -41,19 +41,19 @@ pub struct Phase {
 /// Phases from the kernel's start of PID 1 to a root that programs can run in.
 #[rustfmt::skip]
 pub const ROOT_PHASES: &[Phase] = &[
-    Phase { name: "mount-api",      when: always,                  run: |_| mounts::mount_api(),                why: "/proc, /sys, /dev and /run are there, which every later step reads or writes" },
-    Phase { name: "early-flags",    when: always,                  run: read_early_flags_and_start_log,         why: "the flags of the command line and of SMBIOS are known, and later messages are in the kernel log" },
-    Phase { name: "expedite-boot",  when: owns_hardware,           run: expedite_boot,                          why: "RCU grace periods are short until the machine is ready, and the kernel's crypto self-tests use idle time only" },
-    Phase { name: "early-modules",  when: owns_hardware,           run: load_early_modules,                     why: "the kernel can read the userland image and stack file systems" },
-    Phase { name: "root",           when: owns_hardware,           run: |_| root::assemble(),                   why: "the userland is the root, writable, and not on a disk" },
+    Phase { name: "mount-api",      when: always,                     run: |_| mounts::mount_api(),                 why: "/proc, /sys, /dev and /run are there, which every later step reads or writes" },
+    Phase { name: "early-flags",    when: always,                     run: read_early_flags_and_start_log,          why: "the flags of the command line and of SMBIOS are known, and later messages are in the kernel log" },
+    Phase { name: "expedite-boot",  when: owns_hardware,              run: expedite_boot,                           why: "RCU grace periods are short until the machine is ready, and the kernel's crypto self-tests use idle time only" },
+    Phase { name: "early-modules",  when: owns_hardware,              run: load_early_modules,                      why: "the kernel can read the userland image and stack file systems" },
+    Phase { name: "root",           when: owns_hardware,              run: |_| root::assemble(),                    why: "the userland is the root, writable, and not on a disk" },
 ];
 
 /// Phases in the new root that prepare the kernel's interfaces. These phases do not depend on the configuration.
 #[rustfmt::skip]
 pub const USERLAND_PHASES: &[Phase] = &[
-    Phase { name: "mounts",         when: always,                  run: |_| mounts::mount_rest(),               why: "terminals, shared memory, cgroups and tracing have their file systems" },
-    Phase { name: "cgroups",        when: always,                  run: create_cgroups,                         why: "the controllers are enabled, and PID 1 has a leaf of the tree" },
-    Phase { name: "loopback",       when: always,                  run: |_| net::set_up("lo").doing("lo"),      why: "lo has 127.0.0.1 and ::1" },
+    Phase { name: "mounts",         when: always,                     run: |_| mounts::mount_rest(),                why: "terminals, shared memory, cgroups and tracing have their file systems" },
+    Phase { name: "cgroups",        when: always,                     run: create_cgroups,                          why: "the controllers are enabled, and PID 1 has a leaf of the tree" },
+    Phase { name: "loopback",       when: always,                     run: |_| net::set_up("lo").doing("lo"),       why: "lo has 127.0.0.1 and ::1" },
 ];
 
 /// Phases that configure this machine; the services start after these phases. A template is a virtual
@@ -62,16 +62,16 @@ pub const USERLAND_PHASES: &[Phase] = &[
 /// runs all phases of this table ([`crate::reactions`]).
 #[rustfmt::skip]
 pub const MACHINE_PHASES: &[Phase] = &[
-    Phase { name: "devices",        when: not_template,            run: open_uevents_and_load_drivers,          why: "fw_cfg, power buttons and network cards get their drivers, and later uevents are received" },
-    Phase { name: "flags",          when: not_template,            run: read_all_flags,                         why: "the settings of fw_cfg, whose driver is loaded now, are known as well" },
-    Phase { name: "sysctl",         when: always,                  run: set_sysctls,                            why: "containers have the limits that they need, and packets are forwarded to them" },
-    Phase { name: "port-publisher", when: |config| config.machine, run: |_| identity::mark_published_by_host(), why: "podman knows that a host publishes the ports of containers" },
-    Phase { name: "hostname",       when: always,                  run: set_hostname,                           why: "prompts, logs, DHCP and podman use the name" },
-    Phase { name: "varlink",        when: |config| config.varlink, run: |_| service_table::link_registry(),     why: "programs find the socket of a varlink interface by its name" },
-    Phase { name: "machine-id",     when: not_template,            run: |_| identity::write_machine_id(),       why: "programs can tell machines apart" },
-    Phase { name: "clock",          when: owns_hardware,           run: |_| identity::correct_clock(),          why: "the clock is not before 2026, so that certificates of today are valid" },
-    Phase { name: "keys",           when: not_template,            run: |s| identity::write_keys(&s.config),    why: "a user with an accepted key can log in" },
-    Phase { name: "sessions",       when: always,                  run: prepare_sessions,                       why: "people who log in have a name, a home and an environment" },
+    Phase { name: "devices",        when: not_template,               run: open_uevents_and_load_drivers,           why: "fw_cfg, power buttons and network cards get their drivers, and later uevents are received" },
+    Phase { name: "flags",          when: not_template,               run: read_all_flags,                          why: "the settings of fw_cfg, whose driver is loaded now, are known as well" },
+    Phase { name: "sysctl",         when: always,                     run: set_sysctls,                             why: "containers have the limits that they need, and packets are forwarded to them" },
+    Phase { name: "port-publisher", when: |c| c.host_publishes_ports, run: |_| identity::write_publisher_markers(), why: "podman knows that a host publishes the ports of containers" },
+    Phase { name: "hostname",       when: always,                     run: set_hostname,                            why: "prompts, logs, DHCP and podman use the name" },
+    Phase { name: "varlink",        when: |config| config.varlink,    run: |_| service_table::link_registry(),      why: "programs find the socket of a varlink interface by its name" },
+    Phase { name: "machine-id",     when: not_template,               run: |_| identity::write_machine_id(),        why: "programs can tell machines apart" },
+    Phase { name: "clock",          when: owns_hardware,              run: |_| identity::correct_clock(),           why: "the clock is not before 2026, so that certificates of today are valid" },
+    Phase { name: "keys",           when: not_template,               run: |s| identity::write_keys(&s.config),     why: "a user with an accepted key can log in" },
+    Phase { name: "sessions",       when: always,                     run: prepare_sessions,                        why: "people who log in have a name, a home and an environment" },
 ];
 
 /// Makes the link to the docker socket, the user, and the environment of all users.

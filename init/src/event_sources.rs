@@ -26,9 +26,9 @@ use crate::power_button::PowerButtons;
 const MAX_SLEEP_MS: Millis = 3_600_000;
 /// Number of descriptors that are usually polled.
 const USUAL_DESCRIPTORS: usize = 32;
-/// Number of orphans that end in one sleep before PID 1 waits by epoll(7). The creation of the set costs
-/// as much as three calls of poll(2), and each wait then a third of one.
-const ORPHANS_BEFORE_SET: u32 = 8;
+/// Number of orphans that end in one sleep before PID 1 waits by epoll(7) and not by poll(2). The creation of the
+/// epoll set costs as much as three calls of poll(2); a wait on the set costs a third of a call of poll(2).
+const ORPHANS_BEFORE_EPOLL: u32 = 8;
 /// Pause after poll(2) has failed for lack of memory.
 const POLL_ERROR_PAUSE: Duration = Duration::from_millis(100);
 
@@ -41,8 +41,8 @@ pub enum Event {
     NoGatePending,
     /// A device appeared, vanished or needs a driver, or uevents were lost.
     Device(Uevent),
-    /// Early drivers ([`sys::uevent::is_early`]), which outlasted the time limit of their phase, are loaded.
-    DriversLoaded,
+    /// The child that loads early drivers ([`sys::uevent::is_early`]) has ended, after the time limit of its phase.
+    DriverLoaderEnded,
     /// A client of the control channel waits for an answer.
     ControlRequest,
     /// A power button was pressed.
@@ -178,7 +178,7 @@ impl EventSources {
                 Readable::Control => events.push(Event::ControlRequest),
                 Readable::Drivers => {
                     self.early_drivers = None;
-                    events.push(Event::DriversLoaded);
+                    events.push(Event::DriverLoaderEnded);
                 }
                 Readable::PowerButton => {
                     let pressed = self.buttons.read_press();
@@ -200,11 +200,11 @@ impl EventSources {
 
     /// Sleeps until a signal or a button requests a shutdown, or until `until`. Reaps no child.
     pub fn wait_for_shutdown(&mut self, until: Millis) -> Option<ShutdownKind> {
-        let nobody = Manager::new(Vec::new(), None, |_, _| {});
+        let no_services = Manager::new(Vec::new(), None, |_, _| {});
         self.wakes_for_orphans = true;
         while now() < until {
             let mut events = Vec::new();
-            let wakeup = self.sleep(&nobody, Some(until));
+            let wakeup = self.sleep(&no_services, Some(until));
             let is_button = |source: &Readable| matches!(source, Readable::PowerButton);
             if wakeup.readable.iter().any(is_button) && self.buttons.read_press() {
                 return Some(ShutdownKind::PowerOff);
@@ -289,7 +289,7 @@ impl EventSources {
                 return Wakeup { ended, ..wakeup };
             }
             orphans += 1;
-            if orphans == ORPHANS_BEFORE_SET {
+            if orphans == ORPHANS_BEFORE_EPOLL {
                 set = EpollSet::of(fds());
             }
         }

@@ -28,7 +28,7 @@ const LINE: &[u8] = b"Ready\n";
 const HOST_LIMIT_SECONDS: u32 = 600;
 
 /// Reports readiness to the host, once in a boot, as soon as a port called [`NAME`] exists.
-pub fn tell_ready(context: &mut Context<'_>, _: &Event) {
+pub fn tell_ready_by_virtio_port(context: &mut Context<'_>, _: &Event) {
     if context.state.host_told {
         return;
     }

@@ -70,7 +70,7 @@ fn random_id() -> io::Result<String> {
 ///
 /// # Errors
 /// A marker cannot be written.
-pub fn mark_published_by_host() -> Result<()> {
+pub fn write_publisher_markers() -> Result<()> {
     let mut markers = MACHINE_MARKERS.iter().chain([&IN_MACHINE]).map(Path::new);
     markers.try_for_each(|path| replace(path, b"qemu\n", 0o644))
 }

@@ -59,8 +59,8 @@ pub enum Trigger {
     DiskRemoved,
     /// A network interface appeared, or may have, because uevents were lost.
     NewInterface,
-    /// The child that loads early drivers, which exceeded the time limit of its phase, has ended.
-    DriversLoaded,
+    /// The child that loads early drivers has ended, after the time limit of its phase.
+    DriverLoaderEnded,
     /// The kernel dropped uevents.
     UeventsLost,
     /// A client of the control channel waits for an answer.
@@ -90,41 +90,41 @@ pub enum When {
 pub const REACTIONS: &[Reaction] = &[
     // Order of the rows: `disk_config::apply` runs before `read_report`, because `is_first_report` holds only until
     // a report is read. The rows with `is_plugged_data_disk` follow, because they need the new report.
-    Reaction { on: Ended(DATA),     when: is_first_report,      run: disk_config::apply,              why: "services that wait for the data disk start with its configuration" },
-    Reaction { on: Ended(DATA),     when: is_ignition_disk,     run: disk_config::add_ignition,       why: "the document on a disk labelled ignition is applied before sshd starts" },
-    Reaction { on: Ended(DATA),     when: always,               run: data_disk::read_report,          why: "`state.data_report` has the report of this run of `b2p data`" },
-    Reaction { on: Ended(DATA),     when: is_plugged_data_disk, run: |c, _| restart(c, IMAGE_SYNC),   why: "images are synced to a disk that appeared while the machine runs" },
-    Reaction { on: Ended(DATA),     when: is_plugged_data_disk, run: |c, _| start(c, &[CONTAINERS]),  why: "the containers on a data disk that appeared while the machine runs are started, as their restart policies ask" },
-    Reaction { on: Ended(CLOUD),    when: always,               run: disk_config::apply_document,     why: "services that wait for cloud-init start with the user that it names" },
-    Reaction { on: Ended(IGNITION), when: always,               run: disk_config::apply_document,     why: "services that wait for Ignition start with the user that it names" },
-    Reaction { on: Ended(IGNITION), when: is_ready,             run: host_port::tell_ready_by_vsock,  why: "a host whose Ignition document was applied after the ready line is told as well that the machine is ready" },
-    Reaction { on: Ended(TEMPLATE), when: always,               run: leave_template,                  why: "a copy of a template has its own identity, devices, flags and services" },
-    Reaction { on: ServiceChanged,  when: is_ready,             run: ready::update_degraded_of_event, why: "the degraded lines match the state of each service" },
-    Reaction { on: ServiceChanged,  when: user_services_known,  run: ready::report_unknown_services,  why: "a name in `b2p.off=` or `b2p.on=` that no service has is listed as degraded, until a service has that name" },
+    Reaction { on: Ended(DATA),       when: is_first_report,          run: disk_config::apply,                   why: "services that wait for the data disk start with its configuration" },
+    Reaction { on: Ended(DATA),       when: is_ignition_disk,         run: disk_config::add_ignition,            why: "the document on a disk labelled ignition is applied before sshd starts" },
+    Reaction { on: Ended(DATA),       when: always,                   run: data_disk::read_report,               why: "`state.data_report` has the report of this run of `b2p data`" },
+    Reaction { on: Ended(DATA),       when: is_plugged_data_disk,     run: |c, _| restart(c, IMAGE_SYNC),        why: "images are synced to a disk that appeared while the machine runs" },
+    Reaction { on: Ended(DATA),       when: is_plugged_data_disk,     run: |c, _| start(c, &[CONTAINERS]),       why: "the containers on a data disk that appeared while the machine runs are started, as their restart policies ask" },
+    Reaction { on: Ended(CLOUD),      when: always,                   run: disk_config::apply_document,          why: "services that wait for cloud-init start with the user that it names" },
+    Reaction { on: Ended(IGNITION),   when: always,                   run: disk_config::apply_document,          why: "services that wait for Ignition start with the user that it names" },
+    Reaction { on: Ended(IGNITION),   when: is_ready,                 run: host_port::tell_ready_by_vsock,       why: "a host whose Ignition document was applied after the ready line is told as well that the machine is ready" },
+    Reaction { on: Ended(TEMPLATE),   when: always,                   run: leave_template,                       why: "a copy of a template has its own identity, devices, flags and services" },
+    Reaction { on: ServiceChanged,    when: is_ready,                 run: ready::update_degraded_of_event,      why: "the degraded lines match the state of each service" },
+    Reaction { on: ServiceChanged,    when: user_services_known,      run: ready::report_unknown_services,       why: "a name in `b2p.off=` or `b2p.on=` that no service has is listed as degraded, until a service has that name" },
 
-    Reaction { on: NoGatePending,   when: always,               run: ready::update_all_degraded,      why: "every service that is not ready is listed as degraded" },
-    Reaction { on: NoGatePending,   when: always,               run: ready::announce,                 why: "the ready line reports how to reach the machine" },
-    Reaction { on: NoGatePending,   when: always,               run: host_port::tell_ready,           why: "podman machine, which waits for the line `Ready` on a virtio port, continues" },
-    Reaction { on: NoGatePending,   when: always,               run: host_port::tell_ready_by_vsock,  why: "podman machine on Apple's and libkrun's hypervisors, which waits for the line `Ready` on vsock, continues" },
-    Reaction { on: NoGatePending,   when: owns_hardware,        run: ready::end_boot_settings,        why: "RCU grace periods are normal again, the console shows warnings only, and files are read further ahead" },
-    Reaction { on: NoGatePending,   when: always,               run: ready::start_after_ready,        why: "the services that do not delay the ready line start" },
+    Reaction { on: NoGatePending,     when: always,                   run: ready::update_all_degraded,           why: "every service that is not ready is listed as degraded" },
+    Reaction { on: NoGatePending,     when: always,                   run: ready::announce,                      why: "the ready line reports how to reach the machine" },
+    Reaction { on: NoGatePending,     when: always,                   run: host_port::tell_ready_by_virtio_port, why: "podman machine, which waits for the line `Ready` on a virtio port, continues" },
+    Reaction { on: NoGatePending,     when: always,                   run: host_port::tell_ready_by_vsock,       why: "podman machine on Apple's and libkrun's hypervisors, which waits for the line `Ready` on vsock, continues" },
+    Reaction { on: NoGatePending,     when: owns_hardware,            run: ready::end_boot_settings,             why: "RCU grace periods are normal again, the console shows warnings only, and files are read further ahead" },
+    Reaction { on: NoGatePending,     when: always,                   run: ready::start_after_ready,             why: "the services that do not delay the ready line start" },
 
-    Reaction { on: NewDevice,       when: pid1_loads_driver,    run: add_driver,                      why: "a device that is plugged in works" },
-    Reaction { on: NewInputDevice,  when: always,               run: open_button,                     why: "a power button that is plugged in works" },
-    Reaction { on: NewDisk,         when: is_data_candidate,    run: |c, _| start(c, &[DATA]),        why: "a data disk that is plugged in is used" },
-    Reaction { on: FoldersChanged,  when: share_has_ended,      run: |c, _| start(c, &[SHARE]),       why: "mounts and degraded lines match the folders that the host shares" },
-    Reaction { on: NewCdDrive,      when: no_cloud_config_yet,  run: |c, _| start(c, CLOUD_INIT),     why: "a cloud-init configuration on a drive that is plugged in is applied" },
-    Reaction { on: NewHostPort,     when: is_ready,             run: host_port::tell_ready,           why: "a host whose virtio port appears after the ready line is told as well that the machine is ready" },
-    Reaction { on: DiskRemoved,     when: is_data_disk,         run: data_disk::report_removal,       why: "the loss of the data disk is reported" },
-    Reaction { on: DiskRemoved,     when: is_faulty_disk,       run: |c, _| start(c, &[DATA]),        why: "a fault of a disk that is gone is no longer listed" },
-    Reaction { on: NewInterface,    when: card_is_missing,      run: update_network_degraded,         why: "a network card that has appeared is no longer listed as missing" },
-    Reaction { on: DriversLoaded,   when: always,               run: clear_drivers_degraded,          why: "the line about drivers that take long is gone when their loader has ended" },
-    Reaction { on: UeventsLost,     when: always,               run: rescan_devices,                  why: "after lost uevents, every device has its driver, and every power button is open" },
+    Reaction { on: NewDevice,         when: pid1_loads_driver,        run: add_driver,                           why: "a device that is plugged in works" },
+    Reaction { on: NewInputDevice,    when: always,                   run: open_button,                          why: "a power button that is plugged in works" },
+    Reaction { on: NewDisk,           when: is_data_candidate,        run: |c, _| start(c, &[DATA]),             why: "a data disk that is plugged in is used" },
+    Reaction { on: FoldersChanged,    when: share_has_ended,          run: |c, _| start(c, &[SHARE]),            why: "mounts and degraded lines match the folders that the host shares" },
+    Reaction { on: NewCdDrive,        when: no_cloud_config_yet,      run: |c, _| start(c, CLOUD_INIT),          why: "a cloud-init configuration on a drive that is plugged in is applied" },
+    Reaction { on: NewHostPort,       when: is_ready,                 run: host_port::tell_ready_by_virtio_port, why: "a host whose virtio port appears after the ready line is told as well that the machine is ready" },
+    Reaction { on: DiskRemoved,       when: data_disk_is_gone,        run: data_disk::report_removal,            why: "the loss of the data disk is reported" },
+    Reaction { on: DiskRemoved,       when: disk_fault_may_be_listed, run: |c, _| start(c, &[DATA]),             why: "a fault of a disk that is gone is no longer listed" },
+    Reaction { on: NewInterface,      when: card_is_missing,          run: update_network_degraded,              why: "a network card that has appeared is no longer listed as missing" },
+    Reaction { on: DriverLoaderEnded, when: always,                   run: clear_drivers_degraded,               why: "the line about drivers that take long is gone when their loader has ended" },
+    Reaction { on: UeventsLost,       when: always,                   run: rescan_devices,                       why: "after lost uevents, every device has its driver, and every power button is open" },
 
-    Reaction { on: ControlRequest,  when: always,               run: control_requests::serve,         why: "clients of the control channel get answers" },
-    Reaction { on: PowerButton,     when: always,               run: power_off,                       why: "the machine shuts down in order at the request of a person, or of a hypervisor by ACPI" },
-    Reaction { on: ShutdownSignal,  when: always,               run: shut_down_by_signal,             why: "the machine shuts down in order at the request of busybox's commands, Ctrl-Alt-Del or a container engine" },
-    Reaction { on: AnySignal,       when: always,               run: rebind_control,                  why: "the path of the control socket exists: if it was removed, PID 1 binds the socket again at the next signal" },
+    Reaction { on: ControlRequest,    when: always,                   run: control_requests::serve,              why: "clients of the control channel get answers" },
+    Reaction { on: PowerButton,       when: always,                   run: power_off,                            why: "the machine shuts down in order at the request of a person, or of a hypervisor by ACPI" },
+    Reaction { on: ShutdownSignal,    when: always,                   run: shut_down_by_signal,                  why: "the machine shuts down in order at the request of busybox's commands, Ctrl-Alt-Del or a container engine" },
+    Reaction { on: AnySignal,         when: always,                   run: rebind_control,                       why: "the path of the control socket exists: if it was removed, PID 1 binds the socket again at the next signal" },
 ];
 
 /// Services that apply cloud-init's configuration.
@@ -152,7 +152,7 @@ impl Trigger {
             | (NoGatePending, Event::NoGatePending)
             | (NewDevice, Event::Device(Uevent::Modalias(_)))
             | (NewInterface, Event::Device(Uevent::NetworkInterface | Uevent::Overrun))
-            | (DriversLoaded, Event::DriversLoaded)
+            | (DriverLoaderEnded, Event::DriverLoaderEnded)
             | (NewInputDevice, Event::Device(Uevent::InputNode(_)))
             | (FoldersChanged, Event::Device(Uevent::SharedFolder | Uevent::Overrun))
             | (NewCdDrive, Event::Device(Uevent::CdDrive | Uevent::Overrun))
@@ -228,7 +228,7 @@ fn is_data_candidate(context: &Context<'_>, event: &Event) -> When {
 }
 
 /// Returns `Now` if the data disk is gone: the event names it, or sysfs has no such disk.
-fn is_data_disk(context: &Context<'_>, event: &Event) -> When {
+fn data_disk_is_gone(context: &Context<'_>, event: &Event) -> When {
     let device = context.state.data_device();
     let Some(name) = device.and_then(|device| device.strip_prefix("/dev/")) else {
         return When::Never;
@@ -239,9 +239,9 @@ fn is_data_disk(context: &Context<'_>, event: &Event) -> When {
     })
 }
 
-/// Returns `Now` if a degraded line reports a fault of a disk, which may be the one that is gone; `Later`
-/// until the machine is ready and `b2p data` has ended.
-fn is_faulty_disk(context: &Context<'_>, _: &Event) -> When {
+/// Returns `Now` if a degraded line of `b2p data` may be about the disk that is gone; `Later` until the machine is
+/// ready and `b2p data` has ended.
+fn disk_fault_may_be_listed(context: &Context<'_>, _: &Event) -> When {
     let state = &context.state;
     let may_be_listed = state.ready.is_none() || state.degraded.has(DATA);
     match state.data_device().is_none() && may_be_listed {

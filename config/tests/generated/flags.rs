@@ -92,7 +92,12 @@ pub fn flags(config: &Config) -> Vec<(&'static str, String)> {
         ("b2p.rescue", switch(config.rescue)),
         (
             "b2p.machine",
-            if config.machine { "qemu" } else { "off" }.to_owned(),
+            if config.host_publishes_ports {
+                "qemu"
+            } else {
+                "off"
+            }
+            .to_owned(),
         ),
         ("b2p.template", switch(config.template)),
         ("b2p.routed", switch(config.routed)),

@@ -236,7 +236,7 @@ pub fn config() -> impl Strategy<Value = Config> {
             } else {
                 Modules::Verified
             },
-            machine,
+            host_publishes_ports: machine,
             template,
             routed,
             container_ssh,

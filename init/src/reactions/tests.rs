@@ -382,7 +382,7 @@ fn a_faulty_disk_may_be_pulled_before_its_fault_is_listed() {
     let removed = device(Uevent::BlockRemoved("vdb".to_owned()));
     let faulty = |machine: &mut Fixture| {
         let context = machine.context();
-        is_faulty_disk(&context, &removed)
+        disk_fault_may_be_listed(&context, &removed)
     };
     let mut machine = Fixture::new(b"").with_data(None, 7).ended(DATA);
     assert_eq!(faulty(&mut machine), When::Later, "nothing is listed yet");

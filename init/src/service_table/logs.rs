@@ -7,7 +7,7 @@ use sys::paths::{B2P, LOG_DIR};
 
 use super::names::{DATA_DISK, NET};
 use super::table::OOM_PROTECTED;
-use super::{Entry, datagram};
+use super::{Entry, datagram_socket};
 
 /// Services of the log: rows of the service table after those of [`super::SERVICES`]. `log-files` is separate from
 /// the services of sockets, so that a disk that hangs does not stop a socket from being read.
@@ -18,7 +18,7 @@ pub const LOGS: &[Entry] = &[
             oom_score_adj: OOM_PROTECTED,
             why: "messages of programs to syslog(3) are added to the kernel's log",
             argv: &[B2P, "syslog"],
-            socket: datagram("/dev/log", 0o666),
+            socket: datagram_socket("/dev/log", 0o666),
             after_ready: true,
             ..ServiceDef::DEFAULT
         },
@@ -32,7 +32,7 @@ pub const LOGS: &[Entry] = &[
             oom_score_adj: OOM_PROTECTED,
             why: "messages of programs to journald, which is not there, are added to the kernel's log",
             argv: &[B2P, "syslog", "journal"],
-            socket: datagram("/run/systemd/journal/socket", 0o666),
+            socket: datagram_socket("/run/systemd/journal/socket", 0o666),
             after_ready: true,
             ..ServiceDef::DEFAULT
         },

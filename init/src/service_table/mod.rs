@@ -112,7 +112,7 @@ fn wants_ignition(config: &Config, platform: &Platform) -> bool {
 }
 
 /// Socket that root owns, on which the first connection starts the service.
-const fn stream(path: &'static str, mode: u32) -> Option<Socket> {
+const fn stream_socket(path: &'static str, mode: u32) -> Option<Socket> {
     Some(Socket {
         path,
         mode,
@@ -124,8 +124,8 @@ const fn stream(path: &'static str, mode: u32) -> Option<Socket> {
 }
 
 /// Socket that root owns, on which the first datagram starts the service.
-const fn datagram(path: &'static str, mode: u32) -> Option<Socket> {
-    match stream(path, mode) {
+const fn datagram_socket(path: &'static str, mode: u32) -> Option<Socket> {
+    match stream_socket(path, mode) {
         Some(socket) => Some(Socket {
             datagram: true,
             ..socket
@@ -161,11 +161,11 @@ pub fn is_reserved(name: &str) -> bool {
 
 /// Services that run in a template. The other services create the identity of a machine or depend on the identity,
 /// so each copy starts them.
-const OF_TEMPLATE: [&str; 3] = [names::DATA, names::PODMAN, names::TEMPLATE];
+const SERVICES_IN_TEMPLATE: [&str; 3] = [names::DATA, names::PODMAN, names::TEMPLATE];
 
 fn exists(entry: &Entry, config: &Config, platform: &Platform) -> bool {
-    let is_offered = !platform.is_template || OF_TEMPLATE.contains(&entry.def.name);
-    is_offered && (entry.when)(config, platform)
+    let runs_here = !platform.is_template || SERVICES_IN_TEMPLATE.contains(&entry.def.name);
+    runs_here && (entry.when)(config, platform)
 }
 
 /// Returns the definitions of the services that exist with this configuration, on this machine.

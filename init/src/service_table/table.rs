@@ -7,7 +7,7 @@ use sys::paths::{B2P, HEALTH_SOCKET, INIT, PODMAN_SOCKET};
 use sys::service_names::EX_CONFIG;
 
 use super::names::*;
-use super::{Entry, adapt, stream, wants_cloud, wants_data_disk};
+use super::{Entry, adapt, stream_socket, wants_cloud, wants_data_disk};
 
 /// `oom_score_adj` of small services whose loss cuts the machine off or loses its log: the OOM killer selects larger
 /// processes first (proc_pid_oom_score_adj(5)). sshd has a value of its own.
@@ -110,7 +110,7 @@ pub const SERVICES: &[Entry] = &[
             name: PODMAN,
             why: "podman --remote, docker and the bindings reach the API",
             env: GO_ENV,
-            socket: stream(PODMAN_SOCKET, 0o660),
+            socket: stream_socket(PODMAN_SOCKET, 0o660),
             argv: &["/usr/bin/podman", "system", "service"],
             after: ENGINE_PREREQUISITES,
             gates_ready: true,
@@ -250,7 +250,7 @@ pub const SERVICES: &[Entry] = &[
             name: "health",
             why: "health checks of containers run when they are due",
             argv: &[B2P, "health"],
-            socket: stream(HEALTH_SOCKET, 0o666),
+            socket: stream_socket(HEALTH_SOCKET, 0o666),
             after_ready: true,
             ..ServiceDef::DEFAULT
         },

@@ -7,7 +7,7 @@ use sys::paths::{B2P, UNIT_BUS};
 use sys::service_names::{AUTO_UPDATE, TIMERS};
 
 use super::names::*;
-use super::{Entry, stream};
+use super::{Entry, stream_socket};
 
 /// Services at times: rows of the service table after those of [`super::SERVICES`].
 pub const TIMED: &[Entry] = &[
@@ -45,7 +45,7 @@ pub const TIMED: &[Entry] = &[
             name: "unit-bus",
             why: "podman auto-update restarts the units of containers",
             argv: &[B2P, "unit-bus"],
-            socket: stream(UNIT_BUS, 0o666),
+            socket: stream_socket(UNIT_BUS, 0o666),
             after_ready: true,
             ..ServiceDef::DEFAULT
         },

@@ -7,7 +7,7 @@ use sys::paths::B2P;
 
 use super::names::*;
 use super::table::GO_ENV;
-use super::{Entry, adapt, stream};
+use super::{Entry, adapt, stream_socket};
 
 /// Services of users and of users' containers: rows of the service table after those of [`super::SERVICES`].
 pub const USERS: &[Entry] = &[
@@ -17,7 +17,7 @@ pub const USERS: &[Entry] = &[
             name: PODMAN_USER,
             why: "`podman --remote` and ssh://core@host reach the API of the user's own podman",
             env: GO_ENV,
-            socket: stream("", 0o600),
+            socket: stream_socket("", 0o600),
             argv: &[B2P, "podman-user"],
             after: ENGINE_PREREQUISITES,
             gates_ready: true,

@@ -10,7 +10,7 @@ use services::ServiceDef;
 use sys::error::{Doing, Result};
 use sys::paths::{B2P, VARLINK_MACHINE, VARLINK_PODMAN, VARLINK_REGISTRY, VARLINK_RESOLVER};
 
-use super::{Entry, stream};
+use super::{Entry, stream_socket};
 
 /// Services of the varlink interfaces: rows of the service table after those of [`super::SERVICES`].
 pub const VARLINK: &[Entry] = &[
@@ -21,7 +21,7 @@ pub const VARLINK: &[Entry] = &[
             name: "varlink-resolver",
             why: "a varlink client that knows an interface learns the address of its service",
             argv: &[B2P, "varlink-resolver"],
-            socket: stream(VARLINK_RESOLVER, 0o666),
+            socket: stream_socket(VARLINK_RESOLVER, 0o666),
             after_ready: true,
             ..ServiceDef::DEFAULT
         },
@@ -34,7 +34,7 @@ pub const VARLINK: &[Entry] = &[
             name: "varlink-podman",
             why: "clients of podman 1 have its varlink interface",
             argv: &[B2P, "varlink-podman"],
-            socket: stream(VARLINK_PODMAN, 0o600),
+            socket: stream_socket(VARLINK_PODMAN, 0o600),
             after_ready: true,
             ..ServiceDef::DEFAULT
         },
@@ -47,7 +47,7 @@ pub const VARLINK: &[Entry] = &[
             name: "varlink-machine",
             why: "programs query and control the machine as `b2p` does, with types and from a host",
             argv: &[B2P, "varlink-machine"],
-            socket: stream(VARLINK_MACHINE, 0o666),
+            socket: stream_socket(VARLINK_MACHINE, 0o666),
             after_ready: true,
             ..ServiceDef::DEFAULT
         },
