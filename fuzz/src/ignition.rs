@@ -76,7 +76,9 @@ pub fn ignition(data: &[u8]) {
                 );
                 assert!(!dir.starts_with('.') && !file.starts_with('.'), "{path}");
             }
-            Unit::Enable(name) => assert!(!name.contains('/'), "{name}"),
+            Unit::Enable(name) | Unit::Disable(name) => {
+                assert!(!name.contains('/'), "{name}");
+            }
             Unit::Updates => {}
             Unit::ReadyPort(_) => {}
         }
