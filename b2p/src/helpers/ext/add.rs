@@ -34,7 +34,7 @@ pub struct Checked {
 
 impl Checked {
     /// Returns the extension that is part of the root with this manifest.
-    pub fn here(name: &str, text: Vec<u8>) -> Checked {
+    pub fn already_added(name: &str, text: Vec<u8>) -> Checked {
         Checked {
             name: name.to_owned(),
             files: None,
@@ -178,7 +178,7 @@ pub fn attach(env: &Environment, checked: &Checked, wait: bool) -> Result<String
     let placed = place(checked, &target);
     let linked = placed.and_then(|()| links::make(&target, Path::new("/"), &record(name)));
     if linked.is_err() && checked.mounted.is_some() {
-        remove::take_back(name);
+        remove::undo_attach(name);
     }
     let linked = linked.doing("nothing of it is added")?;
     let loaded = kernel_modules::load(&manifest);

@@ -29,7 +29,7 @@ pub fn add_one(env: &Environment, request: &Request<'_>, name: &str) -> Result<S
     let _lock = lock()?;
     sweep()?;
     let result = look_up(request, name).and_then(|found| match found {
-        Found::Here(checked) => add::attach(env, &checked, true),
+        Found::AlreadyAdded(checked) => add::attach(env, &checked, true),
         Found::Files(files) => add_with_needs(env, &files, Wait::No, request.keep),
     });
     if result.is_err() {
@@ -42,8 +42,8 @@ pub fn add_one(env: &Environment, request: &Request<'_>, name: &str) -> Result<S
 /// An extension that is to be added.
 enum Found {
     Files(Files),
-    /// One that is part of the root already, and whose links and services are made whole.
-    Here(Checked),
+    /// An extension that is added already: its missing links are made and its stopped services started.
+    AlreadyAdded(Checked),
 }
 
 fn look_up(request: &Request<'_>, name: &str) -> Result<Found> {
@@ -60,7 +60,10 @@ fn look_up(request: &Request<'_>, name: &str) -> Result<Found> {
     // The image of one that is added is mounted: it is neither fetched again nor touched.
     let here = add::is_added(&address.name, &text)?;
     if here && !request.keep {
-        return Ok(Found::Here(Checked::here(&address.name, text)));
+        return Ok(Found::AlreadyAdded(Checked::already_added(
+            &address.name,
+            text,
+        )));
     }
     let dir = match request.keep {
         true => keep::new_dir(Path::new(ON_DISK)),

@@ -229,8 +229,8 @@ fn of_kernel(name: &str) -> Option<Loaded> {
     })
 }
 
-/// Returns the user of one of the modules that is none of them, in words.
-pub fn user(modules: &[Loaded]) -> Option<String> {
+/// Returns what keeps one of the modules in use, besides these modules themselves, in words.
+pub fn blocker(modules: &[Loaded]) -> Option<String> {
     let is_own = |name: &String| modules.iter().any(|module| module.name == *name);
     modules.iter().find_map(|module| {
         let name = &module.name;
@@ -365,14 +365,14 @@ mod tests {
             holders: holders.iter().map(|h| (*h).to_owned()).collect(),
         };
         let modules = [module("nfs", 1, &["nfsv4"]), module("nfsv4", 0, &[])];
-        assert_eq!(user(&modules), None);
+        assert_eq!(blocker(&modules), None);
         let modules = [module("nfs", 2, &["nfsv4"]), module("nfsv4", 0, &[])];
         assert_eq!(
-            user(&modules).as_deref(),
+            blocker(&modules).as_deref(),
             Some("the kernel, which uses its module nfs")
         );
         let modules = [module("nfs", 1, &["other"])];
-        let said = user(&modules).unwrap_or_default();
+        let said = blocker(&modules).unwrap_or_default();
         assert_eq!(said, "the module other, which uses its module nfs");
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Removes an extension that nothing uses: stops its services, unloads its modules, takes its links back and
-//! unmounts it. Its users stay, because files may be theirs.
+//! Removes an extension that nothing uses: stops its services, unloads its modules, removes its links and unmounts it.
+//! Accounts that it has made stay, because files may belong to them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,8 +36,9 @@ pub fn remove(env: &Environment, name: &str) -> Result<()> {
     let manifest = Manifest::parse(&text)?;
     ensure_unused(name, &manifest)?;
     let others = others_of(name, &all);
-    if let Err(why) = take_out(env, name, &manifest, &others) {
-        put_back(env, name, &manifest).doing(format!("{why}; what it had is not there again"))?;
+    if let Err(why) = detach(env, name, &manifest, &others) {
+        attach_again(env, name, &manifest)
+            .doing(format!("{why}; what it had is not there again"))?;
         return Err(why).doing("it stays added");
     }
     forget(name);
@@ -94,8 +95,8 @@ pub fn needs_on_disk() -> Vec<(String, String)> {
     needs
 }
 
-/// Takes everything of the extension out of the machine.
-fn take_out(
+/// Stops the services of the extension, unloads its modules, removes its links and unmounts it.
+fn detach(
     env: &Environment,
     name: &str,
     manifest: &Manifest<'_>,
@@ -105,7 +106,7 @@ fn take_out(
     extension_services::stop(env, manifest)?;
     // Its services may have used its modules.
     let modules = kernel_modules::loaded(name, manifest);
-    if let Some(user) = kernel_modules::user(&modules) {
+    if let Some(user) = kernel_modules::blocker(&modules) {
         return Err(Error::invalid(format!("in use by {user}")));
     }
     emulators::unregister(&target)?;
@@ -127,8 +128,8 @@ fn others_of(name: &str, all: &[String]) -> Vec<(PathBuf, Record)> {
     others.map(|other| (target(other), record(other))).collect()
 }
 
-/// Takes an extension out of the root of which a part could not be made; nothing uses it yet.
-pub fn take_back(name: &str) {
+/// Undoes an addition that has failed half-way; nothing uses the extension yet.
+pub fn undo_attach(name: &str) {
     let others = others_of(name, &added());
     let removed = links::remove(&target(name), Path::new("/"), &record(name), &others);
     // The descriptor of the mount is still open, so that it would be busy.
@@ -150,8 +151,9 @@ fn forget(name: &str) {
     let _ = fs::remove_dir(target(name));
 }
 
-/// Makes the extension whole again, where something has begun to use it since it was looked at.
-fn put_back(env: &Environment, name: &str, manifest: &Manifest<'_>) -> Result<()> {
+/// Attaches the extension again after a removal that has failed half-way, for example because a process began to use
+/// it.
+fn attach_again(env: &Environment, name: &str, manifest: &Manifest<'_>) -> Result<()> {
     let target = target(name);
     links::make(&target, Path::new("/"), &record(name))?;
     kernel_modules::load(manifest)?;
@@ -170,14 +172,14 @@ fn ensure_unused(name: &str, manifest: &Manifest<'_>) -> Result<()> {
     let services: Vec<&str> = manifest.values("service").collect();
     let loaded = kernel_modules::loaded(name, manifest);
     // With services, it is known once these have stopped.
-    let of_modules = || kernel_modules::user(&loaded).filter(|_| services.is_empty());
+    let of_modules = || kernel_modules::blocker(&loaded).filter(|_| services.is_empty());
     let user = needed_by
-        .or_else(|| runtime::user(&target(name)))
+        .or_else(|| runtime::blocker(&target(name)))
         .or_else(of_modules);
     let user = match user {
         Some(user) => Some(user),
         None => {
-            let users = uses::of(&target(name), &services)?;
+            let users = uses::blockers(&target(name), &services)?;
             (!users.is_empty()).then(|| users.join(", "))
         }
     };

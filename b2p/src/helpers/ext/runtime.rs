@@ -34,9 +34,9 @@ fn program(name: &str) -> Option<PathBuf> {
     programs.find(|program| program.is_file())
 }
 
-/// Returns podman, in words, if its default runtime is a program of the image at `target`: without it,
-/// podman would do nothing.
-pub fn user(target: &Path) -> Option<String> {
+/// Returns "podman", in words, if its default runtime is a program of the image at `target`: podman starts no container
+/// without it.
+pub fn blocker(target: &Path) -> Option<String> {
     let name = sys::config_sources::read().0.runtime?;
     let program = fs::canonicalize(program(&name)?).ok()?;
     let is_of = program.starts_with(target);

@@ -11,15 +11,15 @@ use crate::common::cgroups;
 
 /// Links of a process to its program and directories (proc(5)).
 const LINKS: &[&str] = &["exe", "cwd", "root"];
-/// Most users that are named.
+/// Most processes that are named.
 const MAX_NAMED: usize = 5;
 
-/// Returns the users of the file system at `target`, in words, without the processes of the services
-/// `services`; at most [`MAX_NAMED`].
+/// Returns the processes that use the file system at `target`, in words, without those of the services `services`; at
+/// most [`MAX_NAMED`].
 ///
 /// # Errors
 /// The mount point cannot be read.
-pub fn of(target: &Path, services: &[&str]) -> Result<Vec<String>> {
+pub fn blockers(target: &Path, services: &[&str]) -> Result<Vec<String>> {
     let device = fs::metadata(target).on(target)?.dev();
     let device = (libc::major(device), libc::minor(device));
     let own_namespace = fs::read_link("/proc/self/ns/mnt").ok();

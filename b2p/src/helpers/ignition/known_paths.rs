@@ -52,8 +52,9 @@ const DIRECTORIES: &[(&str, Handler, &str)] = &[
     ("/etc/modules-load.d/", Handler::AfterWrite(load_modules),  "systemd-modules-load reads them at boot"),
 ];
 
-/// Files that podman machine writes and that another one stands for.
-const SILENT: &[&str] = &[
+/// Files of [`UNREAD`] that are not reported: podman machine writes the same settings to a file that is read here as
+/// well.
+const REDUNDANT: &[&str] = &[
     "/etc/systemd/system.conf.d/podman-machine-ssl.conf",
     "/etc/systemd/system.conf.d/default-env.conf",
     "/etc/systemd/user.conf.d/default-env.conf",
@@ -88,7 +89,7 @@ pub fn handler(path: &str) -> Option<Handler> {
 /// Returns what is right in place of a file that nobody reads.
 pub fn unread(path: &str) -> Option<&'static str> {
     let row = UNREAD.iter().find(|(start, _)| path.starts_with(start));
-    row.filter(|_| !SILENT.contains(&path))
+    row.filter(|_| !REDUNDANT.contains(&path))
         .map(|(_, right)| *right)
 }
 
@@ -241,7 +242,7 @@ mod tests {
 
     #[test]
     fn files_that_nobody_reads_are_named_and_those_of_podman_machine_are_not() {
-        for path in SILENT {
+        for path in REDUNDANT {
             assert_eq!(unread(path), None);
         }
         for (path, part) in [
