@@ -12,13 +12,13 @@ use crate::reading::Reading;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Microseconds, shown as milliseconds.
-    Time,
+    Microseconds,
     /// Nanoseconds, shown as milliseconds.
-    Fine,
+    Nanoseconds,
     /// KiB, shown as MB (10^6).
-    Memory,
+    KibAsMb,
     /// KiB, shown as kB (10^3).
-    Small,
+    KibAsKb,
     /// Bytes, shown as MB (10^6).
     Bytes,
     /// A number without a unit.
@@ -71,22 +71,22 @@ fn span(get: &Get, from: &str, to: &str) -> Option<u64> {
 /// Every figure but the image's size, which is known without a boot.
 #[rustfmt::skip]
 pub const FIGURES: &[Figure] = &[
-    Figure { name: "kernel", title: "kernel to PID 1", unit: Unit::Time, of: |g| g("pid1") },
-    Figure { name: "net", title: "PID 1 to default route", unit: Unit::Time, of: |g| span(g, "pid1", "net") },
-    Figure { name: "banner", title: "to sshd's banner", unit: Unit::Time, of: |g| span(g, "pid1", "banner") },
-    Figure { name: "socket", title: "to podman's socket bound", unit: Unit::Time, of: |g| span(g, "pid1", "socket") },
-    Figure { name: "ready", title: "all three: ready", unit: Unit::Time, of: |g| ["net", "banner", "socket"].iter().filter_map(|n| span(g, "pid1", n)).max() },
-    Figure { name: "ping", title: "to the API's first answer", unit: Unit::Time, of: |g| span(g, "pid1", "ping") },
-    Figure { name: "first", title: "first container", unit: Unit::Time, of: |g| span(g, "ping", "first") },
-    Figure { name: "second", title: "second container", unit: Unit::Time, of: |g| span(g, "first", "second") },
-    Figure { name: "all", title: "PID 1 to first container's end", unit: Unit::Time, of: |g| span(g, "pid1", "first") },
-    Figure { name: "poweroff", title: "power button to off", unit: Unit::Time, of: |g| span(g, "button", "off") },
-    Figure { name: "mem_ready", title: "memory used when ready", unit: Unit::Memory, of: |g| g("mem_ready") },
-    Figure { name: "mem_rest", title: "memory used at rest", unit: Unit::Memory, of: |g| g("mem_rest") },
-    Figure { name: "pss", title: "processes at rest, PSS", unit: Unit::Memory, of: |g| g("pss") },
+    Figure { name: "kernel", title: "kernel to PID 1", unit: Unit::Microseconds, of: |g| g("pid1") },
+    Figure { name: "net", title: "PID 1 to default route", unit: Unit::Microseconds, of: |g| span(g, "pid1", "net") },
+    Figure { name: "banner", title: "to sshd's banner", unit: Unit::Microseconds, of: |g| span(g, "pid1", "banner") },
+    Figure { name: "socket", title: "to podman's socket bound", unit: Unit::Microseconds, of: |g| span(g, "pid1", "socket") },
+    Figure { name: "ready", title: "all three: ready", unit: Unit::Microseconds, of: |g| ["net", "banner", "socket"].iter().filter_map(|n| span(g, "pid1", n)).max() },
+    Figure { name: "ping", title: "to the API's first answer", unit: Unit::Microseconds, of: |g| span(g, "pid1", "ping") },
+    Figure { name: "first", title: "first container", unit: Unit::Microseconds, of: |g| span(g, "ping", "first") },
+    Figure { name: "second", title: "second container", unit: Unit::Microseconds, of: |g| span(g, "first", "second") },
+    Figure { name: "all", title: "PID 1 to first container's end", unit: Unit::Microseconds, of: |g| span(g, "pid1", "first") },
+    Figure { name: "poweroff", title: "power button to off", unit: Unit::Microseconds, of: |g| span(g, "button", "off") },
+    Figure { name: "mem_ready", title: "memory used when ready", unit: Unit::KibAsMb, of: |g| g("mem_ready") },
+    Figure { name: "mem_rest", title: "memory used at rest", unit: Unit::KibAsMb, of: |g| g("mem_rest") },
+    Figure { name: "pss", title: "processes at rest, PSS", unit: Unit::KibAsMb, of: |g| g("pss") },
     Figure { name: "processes", title: "processes at rest", unit: Unit::Count, of: |g| g("processes") },
-    Figure { name: "pid1_rss", title: "PID 1, RSS", unit: Unit::Memory, of: |g| g("pid1_rss") },
-    Figure { name: "pid1_anon", title: "PID 1, its own", unit: Unit::Memory, of: |g| g("pid1_anon") },
+    Figure { name: "pid1_rss", title: "PID 1, RSS", unit: Unit::KibAsMb, of: |g| g("pid1_rss") },
+    Figure { name: "pid1_anon", title: "PID 1, its own", unit: Unit::KibAsMb, of: |g| g("pid1_anon") },
 ];
 
 /// Size of the image.
@@ -109,29 +109,29 @@ const fn alone(name: &'static str, title: &'static str, unit: Unit) -> Figure {
 /// Figures of PID 1 alone, by the names of the program in the guest (bench/pid1/src/measure.rs).
 #[rustfmt::skip]
 pub const PID1: &[Figure] = &[
-    alone("start", "exec to the service's first instruction", Unit::Fine),
-    alone("restart", "restart after a kill, service older than a minute", Unit::Fine),
-    alone("again", "restart after a second kill at once", Unit::Fine),
-    alone("reap", "reap 100,000 orphans, by the thousand", Unit::Fine),
-    alone("reap_cpu", "the same, CPU time of PID 1", Unit::Fine),
-    alone("single", "reap 10,000 orphans, one by one", Unit::Fine),
-    alone("single_cpu", "the same, one by one, CPU time of PID 1", Unit::Fine),
+    alone("start", "exec to the service's first instruction", Unit::Nanoseconds),
+    alone("restart", "restart after a kill, service older than a minute", Unit::Nanoseconds),
+    alone("again", "restart after a second kill at once", Unit::Nanoseconds),
+    alone("reap", "reap 100,000 orphans, by the thousand", Unit::Nanoseconds),
+    alone("reap_cpu", "the same, CPU time of PID 1", Unit::Nanoseconds),
+    alone("single", "reap 10,000 orphans, one by one", Unit::Nanoseconds),
+    alone("single_cpu", "the same, one by one, CPU time of PID 1", Unit::Nanoseconds),
     alone("wakes", "wake-ups in a minute at rest", Unit::Count),
     alone("processes", "processes", Unit::Count),
-    alone("rss", "resident memory", Unit::Small),
-    alone("own", "resident memory, anonymous", Unit::Small),
+    alone("rss", "resident memory", Unit::KibAsKb),
+    alone("own", "resident memory, anonymous", Unit::KibAsKb),
 ];
 
 /// The figure of a quadlet.
 pub const QUADLET: &[Figure] = &[alone(
     "container",
     "PID 1 to the first instruction of a quadlet's container",
-    Unit::Time,
+    Unit::Microseconds,
 )];
 
-/// Returns the difference that means nothing for a figure of PID 1 alone: how many pages of a file
-/// are mapped around a fault (64 KiB at once), a page or two, one wake-up.
-pub fn grain(name: &str) -> u64 {
+/// Returns the largest difference that is noise for a figure of PID 1 alone: pages of a file that the kernel maps
+/// around a fault (64 KiB at once), a page or two, one wake-up.
+pub fn noise(name: &str) -> u64 {
     match name {
         "rss" => 128,
         "own" => 8,
@@ -197,10 +197,10 @@ impl Unit {
     /// Formats a value for the table.
     pub fn show(self, value: u64) -> String {
         match self {
-            Unit::Time => format!("{:.1}", value as f64 / 1000.0),
-            Unit::Fine => digits(value as f64 / 1e6),
-            Unit::Small => format!("{:.0}", value as f64 * 1.024),
-            Unit::Memory => format!("{:.1}", value as f64 * 1024.0 / 1e6),
+            Unit::Microseconds => format!("{:.1}", value as f64 / 1000.0),
+            Unit::Nanoseconds => digits(value as f64 / 1e6),
+            Unit::KibAsKb => format!("{:.0}", value as f64 * 1.024),
+            Unit::KibAsMb => format!("{:.1}", value as f64 * 1024.0 / 1e6),
             Unit::Bytes => format!("{:.1}", value as f64 / 1e6),
             Unit::Count => value.to_string(),
         }
@@ -209,9 +209,9 @@ impl Unit {
     /// Returns the unit's name for the heading.
     pub fn name(self) -> &'static str {
         match self {
-            Unit::Time | Unit::Fine => "ms",
-            Unit::Small => "kB",
-            Unit::Memory | Unit::Bytes => "MB",
+            Unit::Microseconds | Unit::Nanoseconds => "ms",
+            Unit::KibAsKb => "kB",
+            Unit::KibAsMb | Unit::Bytes => "MB",
             Unit::Count => "",
         }
     }
@@ -287,13 +287,13 @@ mod tests {
 
     #[test]
     fn each_is_shown_in_its_unit() {
-        assert_eq!(Unit::Time.show(1_250), "1.2");
-        assert_eq!(Unit::Memory.show(1_000), "1.0");
+        assert_eq!(Unit::Microseconds.show(1_250), "1.2");
+        assert_eq!(Unit::KibAsMb.show(1_000), "1.0");
         assert_eq!(Unit::Bytes.show(57_061_888), "57.1");
-        assert_eq!(Unit::Fine.show(1_250_000), "1.25");
-        assert_eq!(Unit::Fine.show(31_250_000), "31.2");
-        assert_eq!(Unit::Fine.show(1_031_250_000), "1031");
-        assert_eq!(Unit::Small.show(468), "479");
+        assert_eq!(Unit::Nanoseconds.show(1_250_000), "1.25");
+        assert_eq!(Unit::Nanoseconds.show(31_250_000), "31.2");
+        assert_eq!(Unit::Nanoseconds.show(1_031_250_000), "1031");
+        assert_eq!(Unit::KibAsKb.show(468), "479");
     }
 
     #[test]

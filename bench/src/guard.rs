@@ -52,7 +52,7 @@ pub fn write(bench: &Bench, file: &Path) -> Result<()> {
 }
 
 /// Returns a line for every figure of `new` whose median differs from that of `old` by more than
-/// [`MOVED`] and by more than its grain. Cases and figures that only one of them has are ignored,
+/// [`MOVED`] and by more than its noise ([`figures::noise`]). Cases and figures that only one of them has are ignored,
 /// and so is everything if the kernels differ.
 pub fn moved(old: &Bench, new: &Bench) -> Vec<String> {
     if old.kernel != new.kernel {
@@ -83,7 +83,7 @@ fn lines(known: &[&Figure], case: &str, old: &Figures, new: &Figures) -> Vec<Str
         let share = (is as f64 - was as f64) / was.max(1) as f64;
         let figure = known.iter().find(|f| f.name == *name)?;
         let (unit, show) = (figure.unit.name(), |v| figure.unit.show(v));
-        let moved = share.abs() > MOVED && is.abs_diff(was) > figures::grain(name);
+        let moved = share.abs() > MOVED && is.abs_diff(was) > figures::noise(name);
         moved.then(|| {
             format!(
                 "{case}: {}: {} -> {} {unit} ({:+.1} %)",

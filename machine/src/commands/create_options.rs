@@ -5,7 +5,7 @@ use super::{flags, lifecycle};
 use crate::driver::{DRIVERS, Driver};
 use crate::fault::{Fault, PRE_CREATE};
 use crate::store::config::MachineConfig;
-use crate::store::field::{self, CPUS, DISK_LEAST, DISK_MOST, MEMORY_LEAST_MIB};
+use crate::store::field::{self, CPUS, MAX_DISK_BYTES, MIN_DISK_BYTES, MIN_MEMORY_MIB};
 use crate::store::share::{self, Share};
 use anyhow::{Context, Result, bail};
 use clap::parser::ValueSource;
@@ -201,7 +201,7 @@ pub fn cpus(config: &mut MachineConfig, text: &str) -> Result<()> {
 /// Sets the memory.
 pub fn memory(config: &mut MachineConfig, text: &str) -> Result<()> {
     let mib = u32::try_from(size(text, 1 << 20)? >> 20).unwrap_or(u32::MAX);
-    if mib < MEMORY_LEAST_MIB {
+    if mib < MIN_MEMORY_MIB {
         return Err(Fault::new("Error: --memory: a machine needs at least 256 MiB").into());
     }
     config.memory_mib = mib;
@@ -239,12 +239,12 @@ fn fits_host(mib: u32, host: Option<u64>) -> Result<(), HostTooSmall> {
 /// Parses the size of a data disk.
 pub fn disk_size(text: &str) -> Result<u64> {
     let bytes = size(text, 1 << 30)?;
-    match (DISK_LEAST..=DISK_MOST).contains(&bytes) {
+    match (MIN_DISK_BYTES..=MAX_DISK_BYTES).contains(&bytes) {
         true => Ok(bytes),
         false => Err(Fault::new(format!(
             "Error: disk {text}: a disk has from {} MiB to {} TiB",
-            DISK_LEAST >> 20,
-            DISK_MOST >> 40
+            MIN_DISK_BYTES >> 20,
+            MAX_DISK_BYTES >> 40
         ))
         .into()),
     }

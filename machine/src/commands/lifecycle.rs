@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 /// Seconds that a start has by default.
 pub const START_SECONDS: u64 = 600;
 /// Largest time limit in seconds.
-pub const MOST_SECONDS: u64 = crate::keeper::MOST_STOP_SECONDS;
+pub const MAX_SECONDS: u64 = crate::keeper::MAX_STOP_SECONDS;
 /// Time that a keeper has to hear that its machine is killed.
 const KEEPER_ANSWERS: Duration = Duration::from_secs(2);
 /// Lines of the console that a failed start shows.
@@ -58,7 +58,7 @@ pub fn start_timeout() -> Arg {
     Arg::new("timeout")
         .long("timeout")
         .value_name("SECONDS")
-        .value_parser(value_parser!(u64).range(1..=MOST_SECONDS))
+        .value_parser(value_parser!(u64).range(1..=MAX_SECONDS))
         .default_value("600")
         .help("Time limit of the start; the machine is left running after it")
 }
@@ -254,7 +254,7 @@ pub fn stop_command() -> Command {
             Arg::new("timeout")
                 .long("timeout")
                 .value_name("SECONDS")
-                .value_parser(value_parser!(u64).range(..=MOST_SECONDS))
+                .value_parser(value_parser!(u64).range(..=MAX_SECONDS))
                 .default_value("60")
                 .help("Time that the machine has before QEMU is terminated"),
         )

@@ -27,7 +27,7 @@ fn timeout() -> Arg {
         .short('t')
         .long("timeout")
         .value_name("SECONDS")
-        .value_parser(value_parser!(u64).range(..=super::lifecycle::MOST_SECONDS))
+        .value_parser(value_parser!(u64).range(..=super::lifecycle::MAX_SECONDS))
         .default_value("10")
         .help("Time limit for the versions of engines; states are known at once")
 }

@@ -2,7 +2,7 @@
 //! `status`, `wait`.
 
 use super::follow::{self, Outcome};
-use super::lifecycle::{MOST_SECONDS, failure, keeper};
+use super::lifecycle::{MAX_SECONDS, failure, keeper};
 use super::{dirs, machine, one_name, state};
 use crate::fault::Fault;
 use crate::state::State;
@@ -48,7 +48,7 @@ pub fn wait_command() -> Command {
                 .short('t')
                 .long("timeout")
                 .value_name("SECONDS")
-                .value_parser(value_parser!(u64).range(..=MOST_SECONDS))
+                .value_parser(value_parser!(u64).range(..=MAX_SECONDS))
                 .help("Time limit; none by default"),
         ])
 }

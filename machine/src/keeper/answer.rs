@@ -9,18 +9,18 @@ use std::time::{Duration, Instant};
 /// Answer that is being read.
 pub struct Answer {
     stream: UnixStream,
-    most: usize,
+    max_bytes: usize,
     /// Bytes that have been read.
     pub bytes: Vec<u8>,
 }
 
 impl Answer {
-    /// Returns an answer of which `most` bytes are read at most.
+    /// Returns an answer of which `max_bytes` bytes are read at most.
     #[must_use]
-    pub fn new(stream: UnixStream, most: usize) -> Self {
+    pub fn new(stream: UnixStream, max_bytes: usize) -> Self {
         Self {
             stream,
-            most,
+            max_bytes,
             bytes: Vec::new(),
         }
     }
@@ -29,13 +29,13 @@ impl Answer {
     pub fn read(&mut self, limit: Option<Duration>, enough: fn(&[u8]) -> bool) -> Result<bool> {
         let deadline = limit.map(|limit| Instant::now() + limit);
         let mut part = [0; 4096];
-        while self.bytes.len() < self.most && !enough(&self.bytes) {
+        while self.bytes.len() < self.max_bytes && !enough(&self.bytes) {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {
                 return Ok(false);
             }
             self.stream.set_read_timeout(left)?;
-            let room = part.len().min(self.most - self.bytes.len());
+            let room = part.len().min(self.max_bytes - self.bytes.len());
             match self.stream.read(&mut part[..room]) {
                 Ok(0) => return Ok(true),
                 Ok(len) => self.bytes.extend_from_slice(&part[..len]),

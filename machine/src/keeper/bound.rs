@@ -14,7 +14,7 @@ use std::time::Duration;
 /// Time that the guest has for its answer: ssh under emulation on a busy host takes seconds.
 const LIMIT: Duration = Duration::from_secs(20);
 /// Most bytes of an answer: a line has 150, and a guest some thousand sockets.
-const MOST: usize = 4 << 20;
+const MAX_ANSWER_BYTES: usize = 4 << 20;
 
 /// Returns true if something in the guest is bound to the port of a forward.
 pub fn look(machine: &Machine, port: &Forward) -> Result<bool> {
@@ -27,7 +27,7 @@ pub fn look(machine: &Machine, port: &Forward) -> Result<bool> {
         .stdout(OwnedFd::from(theirs))
         .stderr(Stdio::null());
     let mut child = vmm::process::spawn(ssh).context("ssh")?;
-    let mut answer = Answer::new(ours, MOST);
+    let mut answer = Answer::new(ours, MAX_ANSWER_BYTES);
     let read = answer.read(Some(LIMIT), |_| false);
     let _ = child.kill();
     child.wait()?;

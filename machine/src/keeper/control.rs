@@ -15,10 +15,11 @@ use std::time::Duration;
 pub const SOCKET: &str = "keeper.sock";
 /// Longest request in bytes. A configuration may have a thousand ports, and flags with whole files.
 const MAX_REQUEST_BYTES: u64 = 16 << 20;
-/// Time that a client has for its request, and the keeper for a line of the answer.
-const TIMEOUT: Duration = Duration::from_secs(5);
-/// Time that a keeper has for its answer. It may wait for another request, and for a look at the guest.
-const ANSWER: Duration = Duration::from_secs(60);
+/// Time that the keeper waits for a client: to send its request, or to take a line of the answer.
+const SOCKET_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time that a client waits for the keeper's answer. The keeper may work on another request, or check a port of the
+/// guest.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause after a client that could not be accepted.
 const SHORTAGE: Duration = Duration::from_secs(1);
 
@@ -64,8 +65,8 @@ pub fn serve(listener: &UnixListener, mut take: impl FnMut(UnixStream)) {
 }
 
 fn receive(client: &UnixStream) -> Result<Value> {
-    client.set_read_timeout(Some(TIMEOUT))?;
-    client.set_write_timeout(Some(TIMEOUT))?;
+    client.set_read_timeout(Some(SOCKET_TIMEOUT))?;
+    client.set_write_timeout(Some(SOCKET_TIMEOUT))?;
     let mut line = String::new();
     BufReader::new(client.take(MAX_REQUEST_BYTES)).read_line(&mut line)?;
     Ok(serde_json::from_str(&line)?)
@@ -88,7 +89,7 @@ pub fn open(socket: &Path, request: &Value) -> Result<BufReader<UnixStream>> {
 /// Sends a request and returns the one line of the answer. A keeper that stands still, as on a file system that hangs, is an
 /// error.
 pub fn ask(socket: &Path, request: &Value) -> Result<Value> {
-    ask_within(socket, request, ANSWER)
+    ask_within(socket, request, ANSWER_TIMEOUT)
 }
 
 /// Sends a request whose answer comes when memory and disk are saved.

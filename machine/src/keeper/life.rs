@@ -18,10 +18,10 @@ use vmm::Ready;
 pub const STOP_SECONDS: u64 = 60;
 /// Largest number of seconds that a guest may have, about 136 years: `Instant` can represent a deadline that far
 /// ahead.
-pub const MOST_STOP_SECONDS: u64 = u32::MAX as u64;
+pub const MAX_STOP_SECONDS: u64 = u32::MAX as u64;
 /// Time after which an API that has not answered is reported. The first start of podman on an emulated
 /// processor of a busy host takes less.
-const ANSWER: Duration = Duration::from_secs(300);
+const API_TIMEOUT: Duration = Duration::from_secs(300);
 /// Time between two signals to a QEMU that does not end: SIGTERM, then SIGKILL again and again.
 const SIGNAL_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -67,7 +67,7 @@ impl Keeper {
             // The question was asked before the guest restarted.
             Event::Answered(boot, _) | Event::Late(boot) if boot != self.boot => {}
             Event::Late(_) => {
-                let seconds = ANSWER.as_secs();
+                let seconds = API_TIMEOUT.as_secs();
                 self.on_api_silent(&format!("the podman API has not answered for {seconds} s"));
             }
             Event::Answered(_, answer) => {
@@ -160,12 +160,12 @@ impl Keeper {
             if self.is_adopted && !self.record.is_line(&ready.line) {
                 self.is_adopted = false;
                 self.restarted();
-            } else if self.is_read {
+            } else if self.has_ready_line {
                 // A boot has one ready line; the guest may write more of them, as many as it likes.
                 return;
             }
         }
-        self.is_read = true;
+        self.has_ready_line = true;
         self.record.ready = true;
         self.record.ready_line = Some(ready.line.clone());
         self.record.ready_on_disk = is_on_disk(ready);
@@ -207,7 +207,7 @@ impl Keeper {
             let late = || {
                 let _ = events.send(Event::Late(boot));
             };
-            let answered = tunnel::ping(&socket, ANSWER, late);
+            let answered = tunnel::ping(&socket, API_TIMEOUT, late);
             let _ = events.send(Event::Answered(boot, answered));
         });
     }
@@ -253,7 +253,7 @@ impl Keeper {
 
     /// Begins an orderly stop; a second request changes its deadline.
     pub(super) fn begin_stop(&mut self, seconds: u64) {
-        let seconds = seconds.min(MOST_STOP_SECONDS);
+        let seconds = seconds.min(MAX_STOP_SECONDS);
         let deadline = Instant::now() + Duration::from_secs(seconds);
         if let Some(stop) = &mut self.stop {
             if stop.step == Step::Button {

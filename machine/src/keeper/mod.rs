@@ -40,7 +40,7 @@ use tunnel::Tunnel;
 use vmm::Ready;
 
 pub use end::now;
-pub use life::{MOST_STOP_SECONDS, STOP_SECONDS};
+pub use life::{MAX_STOP_SECONDS, STOP_SECONDS};
 pub use start::{Purpose, go_back, run};
 
 /// Event that the keeper waits for.
@@ -107,7 +107,7 @@ struct Keeper {
     /// True if QEMU was adopted, and this keeper has heard of no restart of the guest.
     is_adopted: bool,
     /// True if this keeper has read the ready line of this boot.
-    is_read: bool,
+    has_ready_line: bool,
     /// True if the API has answered in this boot of the guest.
     api_answered: bool,
     /// Reason that the driver's program gave for its end.

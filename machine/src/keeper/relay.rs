@@ -16,17 +16,17 @@ const MAX_REQUEST_BYTES: usize = 64 * 1024;
 const LIMIT: u32 = 60;
 
 /// Requests that are answered at the same time: podman sends one after the other.
-const MOST: u16 = 32;
+const MAX_REQUESTS: u16 = 32;
 
 /// Answers one request. SIGALRM ends the process at the time limit (alarm(2)). `adopt` starts a keeper in place of one
 /// that was killed: a port that is given back meanwhile would stay published.
 pub fn run(run_dir: &Path, adopt: &dyn Fn() -> Result<()>) -> Result<()> {
     nix::unistd::alarm::set(LIMIT);
-    let place = lock::place(&run_dir.join("relay.lock"), MOST)?;
+    let place = lock::place(&run_dir.join("relay.lock"), MAX_REQUESTS)?;
     let answered = match place {
         Some(_) => answer(&mut BufReader::new(io::stdin().lock()), run_dir, adopt),
         None => Err(anyhow!(
-            "the machine sends {MOST} requests at once: try again"
+            "the machine sends {MAX_REQUESTS} requests at once: try again"
         )),
     };
     let (status, text) = match answered {

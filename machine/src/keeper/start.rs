@@ -179,7 +179,7 @@ fn begin(
         boot: 0,
         asked: None,
         is_adopted: orphan,
-        is_read: false,
+        has_ready_line: false,
         api_answered,
         shutdown: None,
         killed: false,

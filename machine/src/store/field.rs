@@ -13,11 +13,11 @@ use vmm::AcceleratorChoice;
 /// Number of processors that a machine may have.
 pub const CPUS: RangeInclusive<u32> = 1..=512;
 /// Least memory of a machine in MiB.
-pub const MEMORY_LEAST_MIB: u32 = 256;
+pub const MIN_MEMORY_MIB: u32 = 256;
 /// Smallest data disk in bytes: room for a file system.
-pub const DISK_LEAST: u64 = 256 << 20;
+pub const MIN_DISK_BYTES: u64 = 256 << 20;
 /// Largest data disk in bytes: 1 PiB.
-pub const DISK_MOST: u64 = 1 << 50;
+pub const MAX_DISK_BYTES: u64 = 1 << 50;
 /// Longest login name in bytes (useradd(8)).
 const MAX_LOGIN: usize = 32;
 /// Longest host name in bytes (hostname(7) has 64 as its most).
@@ -58,8 +58,8 @@ const SETTINGS: &[Row] = &[
     ("name", "a host name of letters, digits, . and -", |c| text(&c.name, is_host_name)),
     ("driver", "the name of a driver, such as qemu", |c| text(&c.driver, is_flag_name)),
     ("cpus", "a number from 1 to 512", |c| number(c.cpus, &CPUS)),
-    ("memory_mib", "a number of at least 256", |c| number(c.memory_mib, &(MEMORY_LEAST_MIB..=u32::MAX))),
-    ("disk_bytes", "a number from 2^28 to 2^50", |c| number(c.disk_bytes, &(DISK_LEAST..=DISK_MOST))),
+    ("memory_mib", "a number of at least 256", |c| number(c.memory_mib, &(MIN_MEMORY_MIB..=u32::MAX))),
+    ("disk_bytes", "a number from 2^28 to 2^50", |c| number(c.disk_bytes, &(MIN_DISK_BYTES..=MAX_DISK_BYTES))),
     ("user", "a login name of letters, digits, _, . and -", |c| text(&c.user, is_login)),
     ("accel", "auto, kvm or tcg", |c| text(&c.accel, |word| AcceleratorChoice::parse(word).is_ok())),
     ("append", "a line without control characters", |c| texts(&c.append, is_line)),
@@ -195,7 +195,7 @@ mod tests {
         let hex = "0a".repeat(32);
         json!({
             "version": 1, "name": "web.box-1", "driver": "qemu", "image": format!("sha256-{hex}"),
-            "previous": format!("sha256-{hex}"), "cpus": 512, "memory_mib": 256, "disk_bytes": DISK_MOST,
+            "previous": format!("sha256-{hex}"), "cpus": 512, "memory_mib": 256, "disk_bytes": MAX_DISK_BYTES,
             "user": "a_b.c-1", "accel": "tcg", "append": ["quiet\tx", ""], "labels": ["a=b", "ü"],
             "flags": [["tz", "UTC"], ["script", "one\ntwo\n"]], "publish_on": "0.0.0.0", "created": 1,
             "shares": [{"source": "/home/a b", "target": "/mnt/ü"}],
@@ -217,7 +217,7 @@ mod tests {
             ("previous", vec![json!("../x"), json!("")]),
             ("cpus", vec![json!(0), json!(513)]),
             ("memory_mib", vec![json!(0), json!(255)]),
-            ("disk_bytes", vec![json!(0), json!(DISK_LEAST - 1), json!(DISK_MOST + 1)]),
+            ("disk_bytes", vec![json!(0), json!(MIN_DISK_BYTES - 1), json!(MAX_DISK_BYTES + 1)]),
             ("user", vec![json!("core\n  ProxyCommand touch x"), json!(""), json!("-oProxyCommand=x"), json!("a b"), json!("a%h"), json!("a@b"), json!("ä"), json!("a".repeat(33))]),
             ("accel", vec![json!("hvf"), json!("tcg,thread=single")]),
             ("append", vec![json!(["a\nb"]), json!(["a", "\0"])]),

@@ -27,7 +27,7 @@ const LAST_CALLS: Duration = Duration::from_secs(10);
 
 /// Number of greetings after which a QEMU without a locked pid file is an error: one QEMU may end and another start
 /// between two queries.
-const MOST_GREETINGS: u32 = 3;
+const MAX_GREETINGS: u32 = 3;
 
 /// Link in the machine's directory to its runtime directory. Commands of another environment find a
 /// machine that runs by it.
@@ -216,7 +216,7 @@ impl Machine {
             greetings += u32::from(greets);
             let is_known = greets || was_here && lock::wait_handed_back(&life, LAST_CALLS)?;
             // One that greets has locked its pid file: somebody has removed that.
-            if !is_known || greetings > MOST_GREETINGS {
+            if !is_known || greetings > MAX_GREETINGS {
                 return Err(self.lost(&life).into());
             }
         }

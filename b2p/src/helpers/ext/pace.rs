@@ -9,19 +9,19 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Bytes that arrive within [`Pace::WINDOW`]: 4 KiB in a second. With it, an image of 150 MB takes at most ten hours.
-const LEAST: usize = 240 * 1024;
+const MIN_BYTES: usize = 240 * 1024;
 
 /// Time waited for bytes, and the bytes that came. Time in which the reader writes does not count.
 #[derive(Debug)]
 pub struct Pace {
-    /// Time in which [`LEAST`] bytes arrive, unless the file ends.
+    /// Time in which [`MIN_BYTES`] bytes arrive, unless the file ends.
     window: Duration,
     waited: Duration,
     came: usize,
 }
 
 impl Pace {
-    /// Time in which [`LEAST`] bytes arrive from a server.
+    /// Time in which [`MIN_BYTES`] bytes arrive from a server.
     pub const WINDOW: Duration = Duration::from_secs(60);
 
     /// Begins with the first byte.
@@ -37,12 +37,12 @@ impl Pace {
     fn note(&mut self, waited: Duration, came: usize) {
         self.waited += waited;
         self.came += came;
-        if self.came >= LEAST {
+        if self.came >= MIN_BYTES {
             *self = Pace::new(self.window);
         }
     }
 
-    /// Returns the time that is left for the rest of [`LEAST`]; zero if the sender is too slow.
+    /// Returns the time that is left for the rest of [`MIN_BYTES`]; zero if the sender is too slow.
     fn left(&self) -> Duration {
         self.window.saturating_sub(self.waited)
     }
@@ -70,7 +70,7 @@ impl<R: Read + AsFd> Read for Paced<R> {
         let mut polled = [PollFd::new(self.from.as_fd(), PollFlags::POLLIN)];
         if left.is_zero() || poll(&mut polled, timeout)? == 0 {
             let said = format!(
-                "it sends less than {LEAST} bytes in {} s",
+                "it sends less than {MIN_BYTES} bytes in {} s",
                 self.pace.window.as_secs()
             );
             return Err(io::Error::new(ErrorKind::TimedOut, said));
@@ -103,13 +103,13 @@ mod tests {
     fn the_least_rate_is_one_of_a_window() {
         let second = Duration::from_secs(1);
         let mut pace = Pace::new(Pace::WINDOW);
-        pace.note(second * 59, LEAST - 1);
+        pace.note(second * 59, MIN_BYTES - 1);
         assert_eq!(pace.left(), second);
         pace.note(second, 0);
         assert!(pace.left().is_zero());
         // Enough within one begins the next.
         let mut pace = Pace::new(Pace::WINDOW);
-        pace.note(second * 59, LEAST);
+        pace.note(second * 59, MIN_BYTES);
         assert_eq!(pace.left(), Pace::WINDOW);
     }
 
