@@ -4,7 +4,7 @@
 //! after the copy to RAM.
 
 use std::fs::{self, DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use config::{Config, Diagnostic, FwCfg, Sources};
@@ -13,11 +13,10 @@ use nix::fcntl::{Flock, FlockArg};
 use crate::error::{Doing, Error, Result};
 use crate::files::read_bounded;
 use crate::paths::{
-    DISK_CONFIG_DIR, DOCUMENT_CONFIG, ETC_ENVIRONMENT, FW_CFG_COPY, IGNITION_DEVICES, RUNTIME_DIR,
+    DISK_CONFIG_DIR, DOCUMENT_CONFIG, ETC_ENVIRONMENT, FW_CFG_COPY, FW_CFG_LOCK, IGNITION_DEVICES,
+    RUNTIME_DIR,
 };
 
-/// Directory of QEMU's fw_cfg, once its driver is loaded.
-const FW_CFG_DEVICE: &str = "/sys/firmware/qemu_fw_cfg";
 /// Directory of this project's fw_cfg entries (docs/specs/fw_cfg.rst: `opt/<reverse domain>/…`).
 const FW_CFG: &str = "/sys/firmware/qemu_fw_cfg/by_name/opt/org.boot2podman";
 /// Tables of SMBIOS as the kernel found them (dmi_scan.c); readable by root only.
@@ -74,9 +73,14 @@ pub fn read_raw() -> RawSources {
         disk: kept("config"),
         document: read_bounded(Path::new(DOCUMENT_CONFIG), MAX_ENTRY_BYTES).unwrap_or_default(),
         hostname: kept("hostname"),
-        environment: [kept(ETC_ENVIRONMENT), kept("environment")].concat(),
+        environment: lines_of([kept(ETC_ENVIRONMENT), kept("environment")]),
         hooks: kept("hooks"),
     }
+}
+
+/// Joins two texts of lines. The last line of the first may have been cut at the limit of a file.
+fn lines_of(texts: [Vec<u8>; 2]) -> Vec<u8> {
+    texts.join(&b'\n')
 }
 
 /// Copies the entries of fw_cfg, if there are any. Every later reader gets the copy: the device is read byte by byte,
@@ -86,7 +90,8 @@ pub fn read_raw() -> RawSources {
 /// The copy cannot be written; the entries are read from the device then.
 pub fn copy_fw_cfg() -> Result<()> {
     let entries = fw_cfg(Path::new(FW_CFG));
-    match entries.is_empty() {
+    // After a crash, PID 1 may repeat the phase.
+    match entries.is_empty() || Path::new(FW_CFG_COPY).exists() {
         true => Ok(()),
         false => {
             fs::create_dir_all(RUNTIME_DIR).on(RUNTIME_DIR)?;
@@ -99,6 +104,8 @@ pub fn copy_fw_cfg() -> Result<()> {
 fn copy_entries(entries: &[(String, Vec<u8>)], copy: &Path) -> Result<()> {
     let new = copy.with_extension("new");
     let dir = |path: &Path| DirBuilder::new().mode(0o700).create(path).on(path);
+    // A crash may have left a part.
+    let _ = fs::remove_dir_all(&new);
     dir(&new)?;
     for (name, content) in entries {
         let entry = new.join(name);
@@ -118,12 +125,15 @@ pub fn fw_cfg_is_shared() -> bool {
 /// value exists.
 ///
 /// # Errors
-/// The machine has no such device.
+/// The file of the lock cannot be made. Root alone can open the file: any user could hold a lock on the device's
+/// directory for ever.
 pub fn lock_fw_cfg() -> Result<Flock<File>> {
-    let device = File::open(FW_CFG_DEVICE).on(FW_CFG_DEVICE)?;
-    Flock::lock(device, FlockArg::LockExclusive)
+    let mut options = File::options();
+    let options = options.create(true).truncate(false).write(true).mode(0o600);
+    let file = options.open(FW_CFG_LOCK).on(FW_CFG_LOCK)?;
+    Flock::lock(file, FlockArg::LockExclusive)
         .map_err(|(_, errno)| Error::from(errno))
-        .on(FW_CFG_DEVICE)
+        .on(FW_CFG_LOCK)
 }
 
 /// Returns true if the host or a disk offers a document of Ignition. Its content is not read: that
@@ -228,6 +238,11 @@ mod tests {
         assert_eq!(fw_cfg(&copy), entries);
         let mode = fs::metadata(&copy).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
+        // A crash has left a part of the next copy.
+        fs::create_dir_all(temp.join("fw_cfg.new/part")).unwrap();
+        fs::remove_dir_all(&copy).unwrap();
+        assert_eq!(copy_entries(&entries, &copy), Ok(()));
+        assert_eq!(fw_cfg(&copy), entries);
         fs::remove_dir_all(&temp).unwrap();
     }
 }

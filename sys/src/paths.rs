@@ -81,6 +81,8 @@ pub const CLOUD_SEED_DEVICES: &str = runtime!("cidata");
 
 /// Copy of this project's entries of QEMU's fw_cfg: a directory for each, with the file raw, as in sysfs.
 pub const FW_CFG_COPY: &str = runtime!("fw_cfg");
+/// Lock of the helpers that read from fw_cfg's device.
+pub const FW_CFG_LOCK: &str = runtime!("fw_cfg.lock");
 /// Names of the devices with the label `ignition`, one a line, if `b2p data` found any.
 pub const IGNITION_DEVICES: &str = runtime!("ignition-devices");
 /// Mount point of a device with the label `ignition`.

@@ -100,11 +100,17 @@ fn base_of(ports: &str) -> Option<u16> {
 mod port {
     use std::arch::asm;
 
+    use std::fs;
+
     use nix::errno::Errno;
-    use sys::error::{Doing, Result};
+    use sys::error::{Doing, Error, Result};
+
+    use super::PAGE;
 
     /// Ports of the device: the selector, two bytes, whose second port is that of the data when read.
     const COUNT: libc::c_ulong = 2;
+    /// Features of the processors (proc_cpuinfo(5)).
+    const CPUINFO: &str = "/proc/cpuinfo";
 
     /// Ports that this process may use while the value exists.
     pub struct Port(u16);
@@ -113,24 +119,41 @@ mod port {
         /// Gives this process the ports from `base` on.
         ///
         /// # Errors
-        /// The kernel refuses it, as it does in lockdown.
+        /// The kernel refuses it, as it does in lockdown. In a trust domain of Intel TDX, the instructions end a program
+        /// (arch/x86/coco/tdx/tdx.c, `virt_exception_user`), though ioperm(2) succeeds.
         pub fn open(base: u16) -> Result<Port> {
+            let processor = fs::read_to_string(CPUINFO).on(CPUINFO)?;
+            if processor.contains("tdx_guest") {
+                return Err(Error::invalid("programs in a trust domain use no ports"));
+            }
             allow(base, 1).doing("ioperm").map(|()| Port(base))
         }
 
         /// Fills `bytes` with the content of entry `key`, and zeros after its end.
         pub fn read(&self, key: u16, bytes: &mut [u8]) {
-            // SAFETY: the kernel has allowed both ports (`open`); the first instruction writes no memory, the second
-            // writes `bytes.len()` bytes from the start of `bytes` on.
+            // SAFETY: the kernel has allowed the port (`open`); the instruction writes no memory.
             unsafe {
                 asm!("out dx, ax", in("dx") self.0, in("ax") key, options(nostack, preserves_flags));
-                asm!(
-                    "rep insb",
-                    in("dx") self.0 + 1,
-                    inout("rdi") bytes.as_mut_ptr() => _,
-                    inout("rcx") bytes.len() => _,
-                    options(nostack, preserves_flags)
-                );
+            }
+            // KVM takes up to 1024 bytes from the device before it writes them, and they are lost if the page is not
+            // there (arch/x86/kvm/emulate.c, `pio_in_emulated`). This buffer has been written.
+            let mut buffer = [0xff; PAGE];
+            for piece in bytes.chunks_mut(PAGE) {
+                // SAFETY: the kernel has allowed the port, and `piece` is no longer than `buffer`, to whose start the
+                // instruction writes.
+                unsafe {
+                    asm!(
+                        "rep insb",
+                        in("dx") self.0 + 1,
+                        inout("rdi") buffer.as_mut_ptr() => _,
+                        inout("rcx") piece.len() => _,
+                        options(nostack, preserves_flags)
+                    );
+                }
+                piece
+                    .iter_mut()
+                    .zip(buffer)
+                    .for_each(|(to, from)| *to = from);
             }
         }
     }
