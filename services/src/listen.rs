@@ -39,7 +39,10 @@ pub fn has_name(def: &Socket) -> bool {
     let path = Path::new(def.path);
     match def.uid {
         0 => path.symlink_metadata().is_ok(),
-        _ => look_up_without_links(path, OFlag::O_NOFOLLOW).is_ok(),
+        _ => match look_up_without_links(path, OFlag::O_NOFOLLOW) {
+            Err(why) if is_unknown_call(why) => path.symlink_metadata().is_ok(),
+            found => found.is_ok(),
+        },
     }
 }
 
@@ -49,6 +52,11 @@ fn look_up_without_links(path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
     let how = OpenHow::new().flags(flags | OFlag::O_PATH | OFlag::O_CLOEXEC);
     let how = how.resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
     openat2(AT_FDCWD, path, how)
+}
+
+/// Returns true if a kernel or a container's filter has no openat2(2).
+fn is_unknown_call(why: Errno) -> bool {
+    matches!(why, Errno::ENOSYS | Errno::EPERM)
 }
 
 /// Creates the socket `def`: non-blocking, close-on-exec, with its mode and owner set before a
@@ -69,7 +77,8 @@ fn bind(def: &Socket, path: &Path) -> Result<OwnedFd> {
         if def.uid != 0 {
             match look_up_without_links(dir, OFlag::O_DIRECTORY) {
                 Ok(_) | Err(Errno::ENOENT) => {}
-                Err(e) => return Err(e).doing("directory"),
+                Err(why) if is_unknown_call(why) => {}
+                Err(why) => return Err(why).doing("directory"),
             }
         }
         let mut builder = fs::DirBuilder::new();
