@@ -3,6 +3,7 @@
 //! configuration and of the host there, such as proxies. Here PID 1 writes the environment of sessions, from flags, the
 //! data disk and the copy that is made here, and sshd reads it for each client.
 
+use std::fs;
 use std::path::Path;
 
 use sys::error::Result;
@@ -24,10 +25,13 @@ pub fn is_source(path: &str) -> bool {
 /// A file cannot be read or written.
 pub fn apply() -> Result<()> {
     environment_d::apply()?;
-    match note(Path::new("/"))? {
-        true => session::write_environment(&config_sources::read().0),
-        false => Ok(()),
+    if !note(Path::new("/"))? {
+        return Ok(());
     }
+    session::write_environment(&config_sources::read().0).inspect_err(|_| {
+        // The next call tries again.
+        let _ = fs::remove_file(Path::new(DISK_CONFIG_DIR).join(ETC_ENVIRONMENT));
+    })
 }
 
 /// Copies the variables to where every reader of the configuration finds them. Returns true if they are others
@@ -56,7 +60,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::common::testing::Temp;
-    use std::fs;
 
     #[test]
     fn a_copy_follows_the_file() {
