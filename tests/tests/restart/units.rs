@@ -150,13 +150,15 @@ pub fn start(guest: &Guest) -> Result<()> {
     // The output of a container is in the log of its unit, and in podman's.
     let said = guest.sh("journalctl -u well -o cat --no-pager; podman logs systemd-well")?;
     ensure!(said.matches("to the log").count() == 2, "{said}");
-    let said =
-        guest.sh("! systemctl is-active left; systemctl show -p ConditionResult,SubState left")?;
-    ensure!(
-        said.ends_with("ConditionResult=no\nSubState=dead"),
-        "{said}"
-    );
-    Ok(())
+    eventually(LIMIT, || {
+        let said = guest
+            .sh("! systemctl is-active left; systemctl show -p ConditionResult,SubState left")?;
+        ensure!(
+            said.ends_with("ConditionResult=no\nSubState=dead"),
+            "{said}"
+        );
+        Ok(())
+    })
 }
 
 /// The PID file names the main process, the variables of the end have its result, and a one-shot has left a process
@@ -195,9 +197,9 @@ pub fn verbs(guest: &Guest) -> Result<()> {
         Ok(())
     })?;
     guest.sh("systemctl stop needy; systemctl reset-failed; systemctl is-active short | grep -x inactive")?;
-    guest.sh(
-        "systemctl kill -s KILL plain && while systemctl -q is-active plain; do :; done && systemctl start plain",
-    )?;
+    guest.sh("systemctl kill -s KILL plain")?;
+    eventually(LIMIT, || guest.sh("! systemctl is-active plain").map(drop))?;
+    guest.sh("systemctl start plain")?;
     let list = guest.sh("systemctl list-units --no-legend --plain -t service 'pl*' && systemctl list-dependencies --plain member")?;
     ensure!(
         list.contains("plain.service loaded active running plain.service"),
