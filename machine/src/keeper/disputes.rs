@@ -49,10 +49,14 @@ impl Keeper {
             }
             Ok(port) => {
                 let published = self.publish(port.clone());
-                if let (Err(error), Some(owner)) = (&published, port.owner()) {
-                    eprintln!("{error:#}: {owner}");
-                }
+                let error = published.as_ref().err().map(|error| format!("{error:#}"));
                 answer(&client, published);
+                // The owner is looked up among all processes of the host.
+                if let Some(error) = error
+                    && let Some(owner) = port.owner()
+                {
+                    eprintln!("{error}: {owner}");
+                }
             }
             Err(error) => answer(&client, Err(error)),
         }
