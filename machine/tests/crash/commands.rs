@@ -2,7 +2,7 @@
 //! Commands of a machine from its creation to its end, with the small guest.
 
 use crate::host::{CREATE, Host};
-use crate::is;
+use crate::{guest, is};
 use anyhow::{Result, ensure};
 use std::fs;
 use std::process::Stdio;
@@ -78,6 +78,15 @@ fn a_machine_starts_when_it_is_asked_for() -> Result<()> {
         found.iter().all(Option::is_some) && found.is_sorted(),
         "{started}"
     );
+    // A machine that has no chart of its boot runs all the same.
+    host.ok("kill box")?;
+    fs::write(host.path().join("bin").join(guest::NO_CHART), "")?;
+    let started = host.run("start --time box")?;
+    let said = String::from_utf8_lossy(&started.stderr);
+    ensure!(started.status.success(), "{started:?}");
+    ensure!(said.contains("(box) no chart of the boot"), "{said}");
+    let times = String::from_utf8_lossy(&started.stdout);
+    ensure!(times.contains("podman API answers"), "{times}");
     host.removes()
 }
 

@@ -108,12 +108,15 @@ const ARGUMENTS: &str = "SMALL_GUEST_SSH";
 /// File beside that ssh with the tables of the guest's sockets.
 pub const TABLES: &str = "tables";
 
+/// File beside that ssh which makes `b2p boot` of the guest fail.
+pub const NO_CHART: &str = "no-chart";
+
 /// Puts an `ssh` into a directory that is the podman API of the guest, too.
 pub fn install_ssh(bin: &Path) -> Result<()> {
     let test = std::env::current_exe()?;
     // Descriptor 3 is the output that the keeper reads; the test harness writes to the other one.
     let script = format!(
-        "#!/bin/sh\ncase \"$*\" in */proc/net/*) exec cat \"${{0%/*}}/{TABLES}\";; *\" -- \"*) exec echo in the guest;; esac\nexec 3>&1 >/dev/null\nIFS='\n'\n{ARGUMENTS}=\"$*\" exec '{}' --exact guest::ssh --nocapture\n",
+        "#!/bin/sh\ncase \"$*\" in */proc/net/*) exec cat \"${{0%/*}}/{TABLES}\";; *\"b2p boot\") [ ! -e \"${{0%/*}}/{NO_CHART}\" ] || exec cat /proc/no-chart;; esac\ncase \"$*\" in *\" -- \"*) exec echo in the guest;; esac\nexec 3>&1 >/dev/null\nIFS='\n'\n{ARGUMENTS}=\"$*\" exec '{}' --exact guest::ssh --nocapture\n",
         test.display()
     );
     fs::create_dir_all(bin)?;
