@@ -14,10 +14,17 @@ pub fn output(command: &mut Command) -> Result<String> {
         let said = String::from_utf8_lossy(&output.stderr);
         let prefix = format!("{name}: ");
         // Most programs begin with their name.
-        let said = said.trim();
-        bail!("{prefix}{}", said.strip_prefix(&prefix).unwrap_or(said));
+        let said = plain(&said);
+        bail!("{prefix}{}", said.strip_prefix(&prefix).unwrap_or(&said));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Joins the lines of a message. A guest may have written it, and it goes to the user's terminal.
+fn plain(said: &str) -> String {
+    let lines = said.lines().map(vmm::without_controls);
+    let lines: Vec<_> = lines.filter(|line| !line.trim().is_empty()).collect();
+    lines.join("; ")
 }
 
 /// Runs a program.
@@ -35,4 +42,17 @@ pub fn find(program: &str) -> Option<std::path::PathBuf> {
             path.metadata()
                 .is_ok_and(|meta| meta.is_file() && meta.mode() & 0o111 != 0)
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line_without_escape_sequences() {
+        let mut sh = Command::new("sh");
+        sh.args(["-c", r"printf 'sh: a\033[2Jb\r\n\nc\n' >&2; exit 1"]);
+        let error = output(&mut sh).expect_err("it fails");
+        assert_eq!(error.to_string(), "sh: a[2Jb; c");
+    }
 }
