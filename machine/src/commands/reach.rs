@@ -3,7 +3,7 @@
 
 use super::env_text::ssh_url;
 use super::show::target;
-use super::{dirs, lifecycle, machine, machines, many_names, not_running, one_name, state};
+use super::{dirs, lifecycle, machine, machines, many_names, not_running, one_name, state, wait};
 use crate::compat::USERNAME;
 use crate::fault::Fault;
 use crate::keeper::tunnel::host_alias;
@@ -14,7 +14,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::{Command as Process, ExitCode};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Returns the argument of a command that passes its words on to ssh(1).
 fn words(help: &'static str) -> Arg {
@@ -113,14 +113,27 @@ fn start_flag(words: &mut Vec<OsString>) -> bool {
     is_first
 }
 
-/// Refuses a machine that does not run, or starts one that is off: without a word on standard output, which is that of
+/// Refuses a machine that does not run, or starts one that is off and waits for one that starts: without a word on standard output, which is that of
 /// the command.
 fn make_running(dirs: &Dirs, machine: &Machine, starts: bool) -> Result<()> {
     let now = state(dirs, machine)?;
+    let limit = Duration::from_secs(lifecycle::START_SECONDS);
     if starts && matches!(now, State::Stopped | State::Saved) {
         crate::out::be_quiet();
-        let limit = Duration::from_secs(lifecycle::START_SECONDS);
-        return lifecycle::start_one(dirs, machine, limit);
+        let deadline = Instant::now() + limit;
+        let started = lifecycle::start_one(dirs, machine, limit);
+        // Another command may have started it meanwhile.
+        if started.is_ok() || !matches!(state(dirs, machine)?, State::Starting | State::Running) {
+            return started;
+        }
+        return wait::up(
+            dirs,
+            machine,
+            deadline.saturating_duration_since(Instant::now()),
+        );
+    }
+    if starts && now == State::Starting {
+        return wait::up(dirs, machine, limit);
     }
     if now == State::Running {
         return Ok(());

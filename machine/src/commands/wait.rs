@@ -6,6 +6,7 @@ use super::lifecycle::{MAX_SECONDS, failure, keeper};
 use super::{dirs, machine, one_name, state};
 use crate::fault::Fault;
 use crate::state::State;
+use crate::store::{Dirs, Machine};
 use anyhow::Result;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use serde_json::json;
@@ -58,22 +59,32 @@ pub fn wait(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
     let machine = machine(&dirs, matches)?;
     let what = matches.get_one::<String>("for").map_or("", String::as_str);
-    let (off, ready) = (what == "stopped", what == "ready");
     let limit = matches
         .get_one("timeout")
         .map(|&seconds| Duration::from_secs(seconds));
+    until(&dirs, &machine, what, limit)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits until the podman API of a machine has answered.
+pub fn up(dirs: &Dirs, machine: &Machine, limit: Duration) -> Result<()> {
+    until(dirs, machine, "api", Some(limit))
+}
+
+fn until(dirs: &Dirs, machine: &Machine, what: &str, limit: Option<Duration>) -> Result<()> {
+    let (off, ready) = (what == "stopped", what == "ready");
     let deadline = limit.map(|limit| Instant::now() + limit);
     loop {
-        match (off, state(&dirs, &machine)?) {
+        match (off, state(dirs, machine)?) {
             (true, State::Stopped | State::Saved) | (false, State::Running) => {
-                return Ok(ExitCode::SUCCESS);
+                return Ok(());
             }
             (false, State::Stopped | State::Saved) => {
                 return Err(Fault::new("Host is not running").into());
             }
             _ => {}
         }
-        let Some(stream) = keeper(&machine, &json!({"do": "follow"}))? else {
+        let Some(stream) = keeper(machine, &json!({"do": "follow"}))? else {
             continue;
         };
         let outcome = match (off, ready) {
@@ -82,14 +93,14 @@ pub fn wait(matches: &ArgMatches) -> Result<ExitCode> {
             _ => follow::follow(stream, deadline, &mut |_| {})?,
         };
         let text = match (off, &outcome) {
-            (false, Outcome::Up) => return Ok(ExitCode::SUCCESS),
+            (false, Outcome::Up) => return Ok(()),
             // The state shows whether QEMU has ended with its keeper.
             (true, Outcome::Ended { .. }) | (_, Outcome::Gone) => continue,
             (true, Outcome::Timeout) => {
                 let (name, seconds) = (&machine.name, limit.unwrap_or_default().as_secs());
                 format!("Error: machine \"{name}\" was not off within {seconds} s")
             }
-            _ => failure(&machine, &outcome, limit.unwrap_or_default()),
+            _ => failure(machine, &outcome, limit.unwrap_or_default()),
         };
         return Err(Fault::new(text).into());
     }

@@ -91,6 +91,23 @@ fn a_machine_starts_when_it_is_asked_for() -> Result<()> {
 }
 
 #[test]
+fn a_machine_is_asked_to_start_twice() -> Result<()> {
+    let host = Host::new()?;
+    host.create()?;
+    let line = "ssh --start box -- id";
+    let first = host.command(line).stdout(Stdio::piped()).spawn()?;
+    eventually(Duration::from_secs(60), || {
+        ensure!(host.ok("status box")? != "Stopped");
+        Ok(())
+    })?;
+    let said = host.ok(line)?;
+    ensure!(said == "in the guest", "{said}");
+    let first = first.wait_with_output()?;
+    ensure!(first.status.success(), "{first:?}");
+    host.removes()
+}
+
+#[test]
 fn a_machine_that_does_not_become_ready_is_removed_by_force() -> Result<()> {
     let host = Host::new()?;
     host.ok(&CREATE.replace("usual", "silent"))?;
