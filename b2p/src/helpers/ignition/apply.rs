@@ -121,7 +121,9 @@ fn directory(root: &Tree, row: &Directory, ids: &Ids) -> Result<()> {
     let attributes = ids.attributes(&row.node, row.mode, other)?;
     match root.kind(path)? {
         // Of a link to a directory, as /var/run is, the directory stays as it is.
-        Some(SFlag::S_IFLNK) if Path::new(path).is_dir() && !row.node.overwrite => Ok(()),
+        Some(SFlag::S_IFLNK) if Path::new(path).is_dir() && row.node.overwrite != Some(true) => {
+            Ok(())
+        }
         _ => root.directory(path, attributes),
     }
 }
@@ -158,7 +160,7 @@ fn file(root: &Tree, row: &File, ids: &Ids, etc: Etc) -> Result<()> {
         Some(Handler::Text(act)) => return act(&String::from_utf8_lossy(&bytes)).on(path),
         _ => {}
     }
-    if exists && whole.is_some() && !node.overwrite {
+    if exists && whole.is_some() && node.overwrite != Some(true) {
         let existing = root.read(path, MAX_APPENDED_TO)?.unwrap_or_default();
         if existing != bytes {
             return stays(path, etc);
@@ -196,12 +198,12 @@ fn link(root: &Tree, row: &Link, ids: &Ids, config: &Config) -> Result<()> {
     if let Some(Handler::Link(act)) = known_paths::handler(path) {
         return act(target, config);
     }
-    if row.hard {
+    if row.hard == Some(true) {
         return root.hard_link(path, target);
     }
     match root.kind(path)? {
         Some(SFlag::S_IFLNK) | None => {}
-        Some(_) if node.overwrite => {}
+        Some(_) if node.overwrite == Some(true) => {}
         Some(_) => return stays(path, config.etc),
     }
     root.symlink(path, target, attributes)
@@ -222,7 +224,7 @@ mod tests {
             path: path.into(),
             user: Owner::Id(geteuid().as_raw()),
             group: Owner::Id(getegid().as_raw()),
-            overwrite,
+            overwrite: Some(overwrite),
         }
     }
 
@@ -258,7 +260,7 @@ mod tests {
         row.content = Some(content("other\n"));
         assert!(why(write(&row)).contains("overwrite: true replaces it"));
         assert_eq!(read(), "one\ntwo\n");
-        row.node.overwrite = true;
+        row.node.overwrite = Some(true);
         write(&row).unwrap();
         assert_eq!(read(), "other\ntwo\n");
         // Without a content, the appended text is written once.
@@ -313,7 +315,7 @@ mod tests {
             let owner = root.attributes("/secret").unwrap().map(|a| (a.uid, a.gid));
             assert_eq!(owner, Some((7, 50)));
             // A content of the document is a new file.
-            (row.content, row.node.overwrite) = (Some(content("c\n")), true);
+            (row.content, row.node.overwrite) = (Some(content("c\n")), Some(true));
             file(&root, &row, &ids(), Etc::Ram).unwrap();
             assert_eq!(root.attributes("/secret").unwrap(), Some(OF_FILES));
             assert_eq!(fs::read(temp.path("secret")).unwrap(), b"c\nb\n");

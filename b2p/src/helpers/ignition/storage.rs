@@ -46,8 +46,8 @@ pub struct Node {
     pub user: Owner,
     /// Group.
     pub group: Owner,
-    /// True if what exists is replaced.
-    pub overwrite: bool,
+    /// True if what exists is replaced, if the row says so or not.
+    pub overwrite: Option<bool>,
 }
 
 /// A directory.
@@ -79,8 +79,8 @@ pub struct Link {
     pub node: Node,
     /// Text of a symbolic link, or path of the file that gets another name.
     pub target: String,
-    /// True for another name of a file.
-    pub hard: bool,
+    /// True for another name of a file, if the row says so or not.
+    pub hard: Option<bool>,
 }
 
 /// All rows, each kind in the order of the document, directories and links by their paths.
@@ -125,7 +125,8 @@ impl Storage {
             |row| &row.node,
             |row, above| {
                 row.node.merge(above.node);
-                (row.target, row.hard) = (above.target, above.hard);
+                row.target = above.target;
+                row.hard = above.hard.or(row.hard);
             },
         );
         sys::sort::sort_by(&mut self.directories, |a, b| a.node.path.cmp(&b.node.path));
@@ -155,7 +156,7 @@ impl Storage {
 impl Node {
     fn merge(&mut self, above: Node) {
         self.row = above.row;
-        self.overwrite |= above.overwrite;
+        self.overwrite = above.overwrite.or(self.overwrite);
         for (owner, above) in [(&mut self.user, above.user), (&mut self.group, above.group)] {
             if above != Owner::Unnamed {
                 *owner = above;
@@ -242,12 +243,12 @@ fn file(mut object: Object<'_>, diagnostics: &mut Diagnostics) -> Option<File> {
 fn link(mut object: Object<'_>, diagnostics: &mut Diagnostics) -> Option<Link> {
     let node = node(&mut object, diagnostics);
     let target = object.text("target", diagnostics).map(str::to_owned);
-    let hard = object.flag("hard", diagnostics).unwrap_or_default();
+    let hard = object.flag("hard", diagnostics);
     let target_path = object.path_of("target");
     object.finish(diagnostics);
     let is_right = |target: &String| match hard {
-        true => is_right_path(target),
-        false => target.len() <= MAX_PATH && !target.contains('\0'),
+        Some(true) => is_right_path(target),
+        _ => target.len() <= MAX_PATH && !target.contains('\0'),
     };
     let target = target.filter(is_right);
     if target.is_none() {
@@ -263,7 +264,7 @@ fn link(mut object: Object<'_>, diagnostics: &mut Diagnostics) -> Option<Link> {
 fn node(object: &mut Object<'_>, diagnostics: &mut Diagnostics) -> Option<Node> {
     let user = owner(object, "user", diagnostics);
     let group = owner(object, "group", diagnostics);
-    let overwrite = object.flag("overwrite", diagnostics).unwrap_or_default();
+    let overwrite = object.flag("overwrite", diagnostics);
     let path = object.text("path", diagnostics).unwrap_or_default();
     let path_of_path = object.path_of("path");
     if !is_right_path(path) {
@@ -340,20 +341,25 @@ mod tests {
     fn rows_are_merged_member_by_member() {
         let mut storage = parsed(
             r#"{"files":[{"path":"/a","mode":384,"overwrite":true,"user":{"id":7},"contents":{"source":"data:,one"},
-            "append":[{"source":"data:,1"}]},{"path":"/b","contents":{"source":"data:,b"}},{"path":"/c"}],
+            "append":[{"source":"data:,1"}]},{"path":"/b","contents":{"source":"data:,b"}},{"path":"/c"},
+            {"path":"/kept","overwrite":true}],
             "directories":[{"path":"/d","mode":448,"group":{"name":"g"}},{"path":"/e"}],
-            "links":[{"path":"/l","target":"/x","user":{"name":"u"}}]}"#,
+            "links":[{"path":"/l","target":"/x","user":{"name":"u"}},{"path":"/h","target":"/x","hard":true},
+            {"path":"/s","target":"/x","hard":true}]}"#,
         );
         storage.merge(parsed(
-            r#"{"files":[{"path":"/a","mode":420,"group":{"id":8},"append":[{"source":"data:,2"}]},{"path":"/e"}],
-            "directories":[{"path":"/d","user":{"id":9}},{"path":"/c"}],"links":[{"path":"/l","target":"/y"}]}"#,
+            r#"{"files":[{"path":"/a","mode":420,"group":{"id":8},"append":[{"source":"data:,2"}]},{"path":"/e"},
+            {"path":"/kept","overwrite":false}],
+            "directories":[{"path":"/d","user":{"id":9}},{"path":"/c"}],"links":[{"path":"/l","target":"/y"},
+            {"path":"/h","target":"/y"},{"path":"/s","target":"/y","hard":false}]}"#,
         ));
         let merged = parsed(
             r#"{"files":[{"path":"/a","mode":420,"overwrite":true,"user":{"id":7},"group":{"id":8},
             "contents":{"source":"data:,one"},"append":[{"source":"data:,1"},{"source":"data:,2"}]},
-            {"path":"/b","contents":{"source":"data:,b"}},{"path":"/e"}],
+            {"path":"/b","contents":{"source":"data:,b"}},{"path":"/kept","overwrite":false},{"path":"/e"}],
             "directories":[{"path":"/c"},{"path":"/d","mode":448,"user":{"id":9},"group":{"name":"g"}}],
-            "links":[{"path":"/l","target":"/y","user":{"name":"u"}}]}"#,
+            "links":[{"path":"/l","target":"/y","user":{"name":"u"}},{"path":"/h","target":"/y","hard":true},
+            {"path":"/s","target":"/y","hard":false}]}"#,
         );
         let without_places = |mut storage: Storage| {
             let files = storage.files.iter_mut().map(|row| &mut row.node);
