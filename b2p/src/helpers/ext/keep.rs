@@ -100,6 +100,18 @@ pub fn recover(dir: &Path, name: &str) -> Result<()> {
     .doing("a move that a power cut has interrupted; `add` tries it again")
 }
 
+/// Returns true if the directory `dir` has a file of the extension, after [`recover`]. That it fails does not count
+/// for a caller that deletes: a damaged manifest, by which no image can be judged, is the usual reason.
+///
+/// # Errors
+/// The name is none.
+pub fn is_there(dir: &Path, name: &str) -> Result<bool> {
+    if new_dir(dir).exists() {
+        let _ = recover(dir, name);
+    }
+    Ok(Files::at(&dir.join(name).to_string_lossy())?.exist())
+}
+
 /// Removes an extension from the directory `dir`; its files are those that [`recover`] has left. They go by the
 /// directory of the new ones, the image first: after a power cut [`recover`] has both in their places again, or
 /// [`sweep`] has removed both.
@@ -261,6 +273,14 @@ mod tests {
         recover_with(&dir, "a", whole).unwrap();
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "only .new");
         assert_eq!(fs::read_dir(new_dir(&dir)).unwrap().count(), 0);
+        // A cut after the first rename, where the manifest is damaged.
+        let kept = pair(&dir, "old");
+        fs::rename(kept.image(), gone.image()).unwrap();
+        fs::write(kept.manifest(), "damaged").unwrap();
+        assert!(recover(&dir, "a").is_err());
+        assert!(is_there(&dir, "a").unwrap());
+        delete(&dir, "a").unwrap();
+        assert!(!is_there(&dir, "a").unwrap() && !gone.image().exists());
         // One that has lost a file.
         fs::remove_file(pair(&dir, "old").manifest()).unwrap();
         delete(&dir, "a").unwrap();

@@ -58,11 +58,7 @@ pub fn remove_from_disk(env: &Environment, name: &str) -> Result<String> {
     let _lock = lock()?;
     let dir = Path::new(ON_DISK);
     let is_name = config::is_extension_name(name);
-    if is_name && keep::new_dir(dir).exists() {
-        keep::recover(dir, name)?;
-    }
-    let place = Files::at(&dir.join(name).to_string_lossy());
-    if !is_name || !place?.exist() {
+    if !is_name || !keep::is_there(dir, name)? {
         return Err(Error::invalid(format!("it is not in {ON_DISK}")));
     }
     let needed_by = needs_on_disk().into_iter().find(|(_, need)| need == name);
