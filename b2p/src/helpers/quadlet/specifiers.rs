@@ -134,6 +134,22 @@ fn last_part(name: &str) -> &str {
     name.rsplit_once('-').map_or(name, |(_, last)| last)
 }
 
+/// Returns the name of the unit of a path, without its suffix (systemd-escape(1), `--path`): `/` is `-`, and each
+/// byte except letters, digits, `:`, `_` and a `.` that is not the first is an escape.
+pub fn escaped_path(path: &str) -> String {
+    let mut out = String::new();
+    for byte in path.trim_matches('/').bytes() {
+        match byte {
+            b'/' => out.push('-'),
+            b'.' if !out.is_empty() => out.push('.'),
+            b':' | b'_' => out.push(char::from(byte)),
+            _ if byte.is_ascii_alphanumeric() => out.push(char::from(byte)),
+            _ => out.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    out
+}
+
 /// Undoes the escapes of a unit's name: `-` is `/`, `\x2d` is `-` (systemd-escape(1)).
 fn unescaped(name: &str) -> String {
     let mut out = Vec::new();

@@ -12,6 +12,7 @@ use crate::helpers::ignition::data_url::{Content, content};
 use crate::helpers::ignition::document::Object;
 use crate::helpers::ignition::units::Unit;
 use crate::helpers::ignition::users::Accounts;
+use crate::helpers::quadlet::specifiers::escaped_path;
 use crate::helpers::timers::update_timer;
 
 /// Deepest inclusion.
@@ -129,12 +130,7 @@ fn turned_off(unit: &Unit) -> Option<&str> {
 /// Returns the name of the unit that starts by the row.
 fn starts_by(unit: &Unit) -> Option<String> {
     // The name is the path (systemd.mount(5)), escaped.
-    let mount = |path: &str| {
-        path.trim_matches('/')
-            .replace('-', "\\x2d")
-            .replace('/', "-")
-            + ".mount"
-    };
+    let mount = |path: &str| escaped_path(path) + ".mount";
     match unit {
         Unit::Enable(name) => Some(name.clone()),
         Unit::Share(folder) => Some(mount(&folder.path)),
@@ -291,11 +287,13 @@ mod tests {
         let below = r#","systemd":{"units":[
             {"name":"a.service","enabled":true,"contents":"a"},{"name":"b.service","enabled":true,"contents":"b"},
             {"name":"c.service","enabled":true,"contents":"c"},{"name":"srv-a\\x2db.mount","enabled":true,
-            "contents":"[Mount]\nWhat=x\nWhere=/srv/a-b\n"},{"name":"podman-auto-update.timer","enabled":true}]}"#;
+            "contents":"[Mount]\nWhat=x\nWhere=/srv/a-b\n"},{"name":"srv-.a\\x40b\\x20\\xc3\\xa9.mount","enabled":true,
+            "contents":"[Mount]\nWhat=x\nWhere=/srv/.a@b é\n"},{"name":"podman-auto-update.timer","enabled":true}]}"#;
         let off = |more: &str| {
             format!(
                 r#","systemd":{{"units":[{{"name":"a.service","enabled":false}},{{"name":"b.service","mask":true}},
                 {{"name":"c.service","enabled":true,"dropins":[]}},{{"name":"srv-a\\x2db.mount","enabled":false}},
+                {{"name":"srv-.a\\x40b\\x20\\xc3\\xa9.mount","enabled":false}},
                 {{"name":"podman-auto-update.timer","enabled":false}}{more}]}}"#
             )
         };
