@@ -11,6 +11,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 /// Bytes that arrive within [`Pace::WINDOW`]: 4 KiB in a second. With it, an image of 150 MB takes at most ten hours.
 const MIN_BYTES: usize = 240 * 1024;
 
+/// Longest wait that counts. `b2p` may be stopped in it (SIGTSTP), while the sender goes on.
+const SLICE: Duration = Duration::from_secs(1);
+
 /// Time waited for bytes, and the bytes that came. Time in which the reader writes does not count.
 #[derive(Debug)]
 pub struct Pace {
@@ -35,16 +38,16 @@ impl Pace {
 
     /// Records a wait and the bytes that it brought.
     fn note(&mut self, waited: Duration, came: usize) {
-        self.waited += waited;
+        self.waited += waited.min(SLICE);
         self.came += came;
         if self.came >= MIN_BYTES {
             *self = Pace::new(self.window);
         }
     }
 
-    /// Returns the time that is left for the rest of [`MIN_BYTES`]; zero if the sender is too slow.
+    /// Returns the time for the next wait: at most what is left for the rest of [`MIN_BYTES`]; zero if the sender is too slow.
     fn left(&self) -> Duration {
-        self.window.saturating_sub(self.waited)
+        self.window.saturating_sub(self.waited).min(SLICE)
     }
 }
 
@@ -63,21 +66,25 @@ impl<R: Read + AsFd> Paced<R> {
 
 impl<R: Read + AsFd> Read for Paced<R> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let left = self.pace.left();
-        let begun = Instant::now();
-        let ms = i32::try_from(left.as_millis()).unwrap_or(i32::MAX);
-        let timeout = PollTimeout::try_from(ms).unwrap_or(PollTimeout::MAX);
-        let mut polled = [PollFd::new(self.from.as_fd(), PollFlags::POLLIN)];
-        if left.is_zero() || poll(&mut polled, timeout)? == 0 {
-            let said = format!(
-                "it sends less than {MIN_BYTES} bytes in {} s",
-                self.pace.window.as_secs()
-            );
-            return Err(io::Error::new(ErrorKind::TimedOut, said));
+        loop {
+            let left = self.pace.left();
+            if left.is_zero() {
+                let window = self.pace.window.as_secs();
+                let said = format!("it sends less than {MIN_BYTES} bytes in {window} s");
+                return Err(io::Error::new(ErrorKind::TimedOut, said));
+            }
+            let begun = Instant::now();
+            let ms = i32::try_from(left.as_millis()).unwrap_or(i32::MAX);
+            let timeout = PollTimeout::try_from(ms).unwrap_or(PollTimeout::MAX);
+            let mut polled = [PollFd::new(self.from.as_fd(), PollFlags::POLLIN)];
+            if poll(&mut polled, timeout)? == 0 {
+                self.pace.note(left, 0);
+                continue;
+            }
+            let size = self.from.read(bytes)?;
+            self.pace.note(begun.elapsed(), size);
+            return Ok(size);
         }
-        let size = self.from.read(bytes)?;
-        self.pace.note(begun.elapsed(), size);
-        Ok(size)
     }
 }
 
@@ -101,16 +108,26 @@ mod tests {
 
     #[test]
     fn the_least_rate_is_one_of_a_window() {
-        let second = Duration::from_secs(1);
-        let mut pace = Pace::new(Pace::WINDOW);
-        pace.note(second * 59, MIN_BYTES - 1);
-        assert_eq!(pace.left(), second);
-        pace.note(second, 0);
+        let window = SLICE * 3;
+        let mut pace = Pace::new(window);
+        pace.note(SLICE, MIN_BYTES - 1);
+        pace.note(SLICE / 2, 0);
+        pace.note(SLICE, 0);
+        assert_eq!(pace.left(), SLICE / 2);
+        pace.note(SLICE / 2, 0);
         assert!(pace.left().is_zero());
         // Enough within one begins the next.
+        let mut pace = Pace::new(window);
+        pace.note(SLICE, 0);
+        pace.note(SLICE, MIN_BYTES);
+        assert_eq!((pace.waited, pace.left()), (Duration::ZERO, SLICE));
+    }
+
+    #[test]
+    fn a_stop_of_the_reader_counts_as_one_wait() {
         let mut pace = Pace::new(Pace::WINDOW);
-        pace.note(second * 59, MIN_BYTES);
-        assert_eq!(pace.left(), Pace::WINDOW);
+        pace.note(Pace::WINDOW * 60, 1);
+        assert_eq!((pace.waited, pace.left()), (SLICE, SLICE));
     }
 
     #[test]
