@@ -74,7 +74,7 @@ fn compose() -> Result<()> {
         let mut lines = said.lines();
         let line = lines.find(|line| line.contains("shutdown: units took"));
         ensure!(
-            line.is_some_and(|line| line.contains("has ended by its own stop commands")),
+            line.is_some_and(|line| line.contains("have ended by their stop commands")),
             "{line:?}"
         );
         Ok(())

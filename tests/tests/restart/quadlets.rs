@@ -145,10 +145,7 @@ pub fn ended(guest: &Guest) -> Result<()> {
         .lines()
         .find(|line| line.contains("shutdown: units took"));
     let line = line.unwrap_or_default();
-    ensure!(
-        line.contains("has ended by its own stop commands"),
-        "{line}"
-    );
+    ensure!(line.contains("have ended by their stop commands"), "{line}");
     Ok(())
 }
 
