@@ -53,7 +53,7 @@ const HINTS: &[(u32, usize, &str)] = &[
     (
         65536,
         1,
-        r"(rootlessport|podman/quadlet|aardvark-dns|libsemanage.*|libsepol.*|libm\.so.*|libgmp.*|libsmartcols.*|lsblk|libblkid.*|bin/blkid|libudev.*|e2fsck|mke2fs|mkfs\..*|resize2fs|tune2fs|xfs_.*|pasta.*|passt.*|sudo.*|scp|sftp|ssh-add|ssh-agent|ssh-keygen|sftp-server|libedit\.so.*|bin/ps|libproc2\.so.*|libssl\.so.*|libapparmor\.so.*|libext2fs\.so.*|ca-certificates\.crt|bin/u?mount|libmount\.so.*|newuidmap|newgidmap|share/varlink/.*)$",
+        r"(rootlessport|podman/quadlet|aardvark-dns|libsemanage.*|libsepol.*|libm\.so.*|libgmp.*|libsmartcols.*|lsblk|libblkid.*|bin/blkid|libudev.*|e2fsck|mke2fs|mkfs\..*|resize2fs|tune2fs|xfs_.*|pasta.*|passt.*|sudo.*|scp|sftp|ssh-add|ssh-agent|ssh-keygen|sftp-server|libedit\.so.*|bin/ps|libproc2\.so.*|libssl\.so.*|libapparmor\.so.*|libext2fs\.so.*|libe2p\.so.*|libuuid\.so.*|libbz2\.so.*|chattr|lsattr|ca-certificates\.crt|bin/u?mount|libmount\.so.*|newuidmap|newgidmap|share/varlink/.*)$",
     ),
 ];
 
