@@ -10,6 +10,8 @@ use crate::state_file::MAX_BYTES;
 
 /// First line of the file.
 const TITLE: &str = "boot2podman services";
+/// Last line of the file. The lines behind it are those of an earlier text.
+const END: &str = "end";
 
 /// Saved record of a service.
 #[derive(Debug, PartialEq, Eq)]
@@ -78,11 +80,13 @@ impl<'a> SavedState<'a> {
         // Last, because their number has no bound.
         for line in state.degraded.to_saved() {
             let line = format!("degraded\t{line}\n");
-            if (text.len() + line.len()) as u64 > MAX_BYTES {
+            if (text.len() + line.len() + END.len() + 1) as u64 > MAX_BYTES {
                 break;
             }
             text.push_str(&line);
         }
+        text.push_str(END);
+        text.push('\n');
         text
     }
 
@@ -92,7 +96,7 @@ impl<'a> SavedState<'a> {
     pub fn parse(text: &'a str) -> Option<SavedState<'a>> {
         let (title, lines) = text.split_once('\n')?;
         let mut saved = SavedState::default();
-        for line in lines.lines() {
+        for line in lines.lines().take_while(|line| *line != END) {
             if let Some(line) = line.strip_prefix("degraded\t") {
                 saved.degraded.push(line);
                 continue;
@@ -163,6 +167,9 @@ mod tests {
                 .collect();
             let expected = [("net", Intent::Off, None), ("sshd", Intent::On, Some(77))];
             assert_eq!(services, expected);
+            // A crash between the two calls that write it.
+            let with_rest = format!("{text}on 9 old\nend r 7\ndegraded\tx\n");
+            assert_eq!(SavedState::parse(&with_rest), Some(saved));
         }
     }
 

@@ -30,14 +30,14 @@ impl StateFile {
         Some(StateFile { file, text })
     }
 
-    /// Writes a text that is not written yet. Of two texts, one is whole or none is; after a write
-    /// that fails, the next call tries again.
+    /// Writes a text that is not written yet. After a write that fails, the next call tries again. PID 1 may crash
+    /// between the two calls: the new text is whole then, and a part of the old one follows its last line.
     pub fn write(&mut self, text: String) {
         if text == self.text {
             return;
         }
-        let cut = self.file.set_len(0);
-        let written = cut.and_then(|()| self.file.write_all_at(text.as_bytes(), 0));
+        let written = self.file.write_all_at(text.as_bytes(), 0);
+        let written = written.and_then(|()| self.file.set_len(text.len() as u64));
         self.text = match written {
             Ok(()) => text,
             Err(_) => {

@@ -55,11 +55,11 @@ pub use shell::Shell;
 pub const CRASH_BYTES: usize = 512;
 
 /// Script for a guest: PID 1 crashes by a fault of its own, as [`ns::Running::crash`] makes it. PID 1 is frozen
-/// meanwhile (cgroup-v2.rst, `cgroup.freeze`), in a system call: otherwise it may wake up after the look at its stack
-/// pointer. busybox's dd repeats for ever a write that returns 0, as one to the memory of a program does that is gone.
+/// meanwhile (cgroup-v2.rst, `cgroup.freeze`), in poll(2), where PID 1 waits for events: otherwise it may wake up after
+/// the look at its stack pointer. busybox's dd repeats for ever a write that returns 0, as one to the memory of a program does that is gone.
 pub const CRASH: &str = "cd /sys/fs/cgroup/init;
      until echo 1 > cgroup.freeze; until grep -q 'frozen 1' cgroup.events; do :; done;
-         read -r all < /proc/1/syscall; [ \"${all#-}\" = \"$all\" ]; do echo 0 > cgroup.freeze; done;
+         read -r all < /proc/1/syscall; case $all in 7\\ *|219\\ *) ;; *) false;; esac; do echo 0 > cgroup.freeze; done;
      all=${all% *};
      dd if=/dev/zero of=/proc/1/mem bs=512 count=1 oflag=seek_bytes seek=$((${all##* })) conv=notrunc 2>/dev/null;
      echo 0 > cgroup.freeze; kill -CONT 1; cd /";

@@ -19,6 +19,12 @@ use super::child::Child;
 use super::end::{End, end};
 use super::inject::{self, Trace};
 
+/// Numbers of poll(2): of the call, and of its continuation after a signal (restart_syscall(2)).
+#[cfg(target_arch = "x86_64")]
+const POLL: [libc::c_long; 2] = [libc::SYS_poll, libc::SYS_restart_syscall];
+#[cfg(not(target_arch = "x86_64"))]
+const POLL: [libc::c_long; 2] = [libc::SYS_ppoll, libc::SYS_restart_syscall];
+
 /// State that the threads around PID 1 share.
 #[derive(Default)]
 struct Known {
@@ -148,7 +154,7 @@ impl Running {
         Ok(())
     }
 
-    /// Makes PID 1 crash by a fault of its own: clears its stack in a system call (proc_pid_syscall(5),
+    /// Makes PID 1 crash by a fault of its own: clears its stack while PID 1 waits for events (proc_pid_syscall(5),
     /// proc_pid_mem(5)), and wakes it. PID 1 is stopped meanwhile: it would obey no SIGSTOP of its own namespace
     /// (pid_namespaces(7)), and is not traced.
     pub fn crash(&self) -> Result<()> {
@@ -167,7 +173,9 @@ impl Running {
             Ok(())
         })?;
         let text = self.about("syscall")?;
-        ensure!(!text.starts_with('-'), "PID 1 is in no system call");
+        let number = text.split_whitespace().next().unwrap_or_default();
+        let waits = number.parse().is_ok_and(|number| POLL.contains(&number));
+        ensure!(waits, "PID 1 is at work: {text}");
         let word = text.split_whitespace().rev().nth(1).unwrap_or_default();
         let digits = word.strip_prefix("0x").context("no stack pointer")?;
         let memory = format!("/proc/{}/mem", self.pid);
