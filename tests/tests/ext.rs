@@ -246,7 +246,7 @@ fn refused(guest: &Guest) -> Result<()> {
         ["foreign: not for this machine: ", "the C library 2.36"],
         [
             "bare: not for this machine: ",
-            "no manifest: /var/lib/boot2podman/ext/bare.manifest",
+            "no manifest: copy /var/lib/boot2podman/ext/bare.manifest",
         ],
         ["nowhere: no such extension", "there are bare, "],
     ] {
@@ -313,7 +313,7 @@ fn refused_later(guest: &Guest) -> Result<()> {
         ("b2p ext add hurt", ["its SHA-256 is", "copy it again"]),
         (
             "b2p ext add noise",
-            ["foreign", "no image that this kernel reads"],
+            ["not for this machine", "no image that this kernel reads"],
         ),
         ("b2p ext add foreign", ["foreign", "2.36"]),
         ("b2p ext add laetr", ["no such extension", "later"]),
