@@ -85,9 +85,7 @@ impl<'a> SavedState<'a> {
             }
             text.push_str(&line);
         }
-        text.push_str(END);
-        text.push('\n');
-        text
+        text + END + "\n"
     }
 
     /// Parses the text of the file and leaves out lines that are damaged. `None` if the text has
