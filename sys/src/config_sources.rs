@@ -73,13 +73,13 @@ pub fn read_raw() -> RawSources {
         disk: kept("config"),
         document: read_bounded(Path::new(DOCUMENT_CONFIG), MAX_ENTRY_BYTES).unwrap_or_default(),
         hostname: kept("hostname"),
-        environment: lines_of([kept(ETC_ENVIRONMENT), kept("environment")]),
+        environment: join_texts([kept(ETC_ENVIRONMENT), kept("environment")]),
         hooks: kept("hooks"),
     }
 }
 
-/// Joins two texts of lines. The last line of the first may have been cut at the limit of a file.
-fn lines_of(texts: [Vec<u8>; 2]) -> Vec<u8> {
+/// Joins two texts of lines. The last line of the first text may be cut at the limit of a file, without its newline.
+fn join_texts(texts: [Vec<u8>; 2]) -> Vec<u8> {
     texts.join(&b'\n')
 }
 

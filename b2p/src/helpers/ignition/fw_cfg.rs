@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Documents in QEMU's fw_cfg (docs/specs/fw_cfg.rst of QEMU). The kernel's file has one page for each read(2), and for
 //! each page it selects the entry anew and reads all bytes before that page, one at a time
-//! (drivers/firmware/qemu_fw_cfg.c, `fw_cfg_read_blob`): 1 MB takes 35 s where the processor is emulated. On a PC, a longer
+//! (drivers/firmware/qemu_fw_cfg.c, `fw_cfg_read_blob`): 1 MB takes 19 s where the processor is emulated. On a PC, a longer
 //! document is therefore read from the device's port, in one go.
 //!
 //! The device has one selector, and no process can hold the kernel's lock on it. Two readers at a time would get wrong
-//! bytes, and none of them an error. Nobody else reads then, for three reasons: the kernel itself reads when its driver
-//! is loaded, before the first service; flags are read from the copy that PID 1 has made
-//! ([`sys::config_sources::fw_cfg_is_shared`]); `b2p data`, which asks for the boot order, takes the lock that this
-//! module takes. A script of the user that reads the kernel's files in that moment is the exception. It cannot change
-//! the document, which counts only if two passes agree.
+//! bytes, and neither of them an error. This module is the only reader at its time, for three reasons: the kernel itself
+//! reads when its driver is loaded, before the first service; flags are read from the copy that PID 1 has made
+//! ([`sys::config_sources::fw_cfg_is_shared`]); `b2p data`, which reads the boot order, takes the lock that this
+//! module takes. A script of root that reads the kernel's files at the same time is the exception. Such a script
+//! cannot change the document, which counts only if two passes agree, but may itself get wrong bytes.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -99,7 +99,6 @@ fn base_of(ports: &str) -> Option<u16> {
 #[expect(unsafe_code, reason = "instructions that read from a port")]
 mod port {
     use std::arch::asm;
-
     use std::fs;
 
     use nix::errno::Errno;

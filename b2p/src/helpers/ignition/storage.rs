@@ -131,9 +131,7 @@ impl Storage {
         );
         sys::sort::sort_by(&mut self.directories, |a, b| a.node.path.cmp(&b.node.path));
     }
-}
 
-impl Storage {
     /// Removes rows whose path is that of a row of another kind.
     fn remove_other_kinds(&mut self, other: &Storage) {
         fn paths<T>(rows: &[T], node: fn(&T) -> &Node) -> BTreeSet<String> {
