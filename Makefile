@@ -92,11 +92,8 @@ test-other-hosts:
 test-machines:
 	@$(INITRAMFS) nextest
 
-# Ten thousand runs take a twentieth of the time that the build of the targets takes: it optimizes less here.
 test-rest:
 	nice cargo test --quiet --workspace --doc
-	CARGO_PROFILE_FUZZ_OPT_LEVEL=1 CARGO_PROFILE_FUZZ_CODEGEN_UNITS=16 CARGO_PROFILE_FUZZ_DEBUG=0 \
-	    nice $(FUZZ) 0 -runs=10000 -seed=1 -reload=0
 
 test-all: test ## runs the tests of every kernel and the long ones as well
 	@$(INITRAMFS) oci
@@ -108,6 +105,7 @@ test-all: test ## runs the tests of every kernel and the long ones as well
 	@ARCH=aarch64 $(INITRAMFS) image
 	@ARCH=aarch64 $(INITRAMFS) ext nfs cifs
 	cargo install --quiet --locked --version 0.3.0 vhost-device-vsock --root out/tools
+	$(FUZZ) 0 -runs=10000 -seed=1 -reload=0
 	@$(INITRAMFS) nextest --package tests --package podman-machine --package varlink@0.1.0 --run-ignored only
 	@$(INITRAMFS) deny advisories
 	@$(INITRAMFS) reproducible

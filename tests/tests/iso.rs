@@ -93,6 +93,7 @@ fn a_disc_on_ide_with_bios() -> Result<()> {
 }
 
 #[test]
+#[ignore = "each medium and each firmware has one other boot: make test-all"]
 fn a_disc_on_sata_with_uefi() -> Result<()> {
     let machine = keyed(machine("iso-sata", true)?)?;
     up(
@@ -117,6 +118,7 @@ fn a_stick_with_uefi_and_a_data_disk() -> Result<()> {
 
 /// A person selects another entry of the menu on the serial port.
 #[test]
+#[ignore = "each medium and each firmware has one other boot: make test-all"]
 fn a_stick_with_bios_and_the_menu() -> Result<()> {
     let dir = disks::dir("iso-menu")?;
     let disk = taken::words(&dir, "disk", userdata::OURS.as_bytes())?;
