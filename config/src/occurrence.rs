@@ -86,8 +86,15 @@ pub(crate) fn unquote(text: &[u8]) -> &[u8] {
     inner.unwrap_or(text)
 }
 
-/// Removes white space and NULs from both ends.
+/// Returns true for text in UTF-16, as PowerShell's `>` writes it: a byte order mark, or a NUL between letters.
+pub(crate) fn is_utf16(text: &[u8]) -> bool {
+    let is_marked = text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff");
+    is_marked || trim(text).contains(&0)
+}
+
+/// Removes white space and NULs from both ends, and UTF-8's byte order mark, which Notepad writes.
 pub(crate) fn trim(text: &[u8]) -> &[u8] {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let is_blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0;
     let start = text.iter().position(|byte| !is_blank(byte));
     let start = start.unwrap_or(text.len());

@@ -7,7 +7,7 @@ use crate::diagnostic::{Diagnostic, MAX_DIAGNOSTICS, Problem, Source, quoted};
 use crate::flag::Flag;
 use crate::flags::FLAGS;
 use crate::occurrence::{
-    Occurrence, find_flag, full_name, is_same_name, split_pair, trim, unquote,
+    Occurrence, find_flag, full_name, is_same_name, is_utf16, split_pair, trim, unquote,
 };
 use crate::settings::Config;
 use crate::sources::Sources;
@@ -124,6 +124,11 @@ impl Reader {
         };
         let name = written.strip_prefix(b"b2p.").unwrap_or(written);
         let trimmed = trim(value);
+        if is_utf16(value) {
+            let problem = Problem::invalid("UTF-16; save it as UTF-8");
+            self.report(source, full_name(source, name), "", 0, problem);
+            return;
+        }
         if flag.repeatable && !trimmed.is_empty() {
             self.read_lines(flag, source, name, value);
             return;

@@ -73,6 +73,28 @@ fn a_file_of_keys() {
 }
 
 #[test]
+fn entries_from_windows() {
+    let utf8 = format!("\u{feff}{ED25519}\r\n{RSA}\r\n");
+    let (config, diagnostics) = read_all("", &[("ssh_key", &utf8), ("tz", "\u{feff}UTC\r\n")]);
+    assert_eq!(config.ssh_keys, [ED25519, RSA]);
+    assert_eq!((diagnostics, config.tz.as_deref()), (vec![], Some("UTC")));
+    let wide = |mark: &[u8]| -> Vec<u8> {
+        let units = ED25519.encode_utf16().flat_map(u16::to_le_bytes);
+        mark.iter().copied().chain(units).collect()
+    };
+    for value in [wide(b"\xff\xfe"), wide(b"")] {
+        let entry = config::FwCfg {
+            name: b"ssh_key",
+            value: &value,
+        };
+        let (config, diagnostics) = config::parse(b"", &[entry]);
+        assert_eq!((config.ssh_keys.len(), diagnostics.len()), (0, 1));
+        let said = diagnostics[0].to_string();
+        assert!(said.contains("UTF-16; save it as UTF-8"), "{said}");
+    }
+}
+
+#[test]
 fn the_command_line_wins() {
     let line = "b2p.format=never ip=off host=b";
     let entries = [

@@ -238,6 +238,7 @@ dLRepoJzy3s9KW8+jOOXAAAAC2Jvb3QycG9kbWFuAQI=
     fn only_one_whole_key_is_valid() {
         let key = ED25519.trim_end();
         assert_eq!(validate(&format!(" {key} \n")).unwrap(), key);
+        assert_eq!(validate(&format!("\u{feff}{key}\r\n")).unwrap(), key);
         assert!(validate("ssh-ed25519 AAAA").is_err() && validate("").is_err());
         assert!(validate(&format!("{key}\n{key}x")).is_err());
     }

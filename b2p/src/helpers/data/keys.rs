@@ -35,8 +35,10 @@ pub fn merge(paths: &Paths) -> Result<()> {
     if stored.symlink_metadata().is_err()
         && let Some((path, file)) = archive(paths)?
     {
-        let keys = read_archive(file).on(path)?;
-        atomic_file::replace(&stored, keys.as_bytes(), 0o644)?;
+        let text = read_archive(file).on(&path)?;
+        atomic_file::replace(&stored, joined("", &text).as_bytes(), 0o644)?;
+        // The disk's own file has the keys alone: no later boot names the other lines.
+        add(paths, &text).on(path)?;
     }
     let Some(bytes) = user_text::read(&stored, MAX_KEYS_BYTES)? else {
         return Ok(());
@@ -44,8 +46,7 @@ pub fn merge(paths: &Paths) -> Result<()> {
     // sshd reads the file as the user that logs in; its content is public.
     let _ = fs::set_permissions(&stored, fs::Permissions::from_mode(0o644));
     let text = String::from_utf8_lossy(&bytes);
-    add(paths, &text)?;
-    left_out(&text).on(stored)
+    add(paths, &text).on(stored)
 }
 
 /// Names the lines that are no keys by their numbers: a line may be a secret.
@@ -84,20 +85,25 @@ fn archive(paths: &Paths) -> Result<Option<(PathBuf, fs::File)>> {
 /// Adds lines of keys to those that sshd reads.
 ///
 /// # Errors
-/// The file cannot be written.
+/// The file cannot be written; or a line is no key, and the keys of the others are added.
 pub fn add(paths: &Paths, lines: &str) -> Result<()> {
     let used = paths.at(AUTHORIZED_KEYS);
     let existing = fs::read_to_string(&used).unwrap_or_default();
-    replace(&used, joined(&existing, lines).as_bytes(), 0o644)
+    replace(&used, joined(&existing, lines).as_bytes(), 0o644)?;
+    left_out(lines)
 }
 
 fn read_archive(file: fs::File) -> Result<String> {
     let size = file.metadata()?.len();
     let archive = userdata::read(&SizedFile { file, size });
     let archive = archive.map_err(|e| Error::invalid(e.to_string()))?;
-    let text = |name| String::from_utf8_lossy(archive.file(name).unwrap_or_default()).into_owned();
-    let keys = [".ssh/authorized_keys", ".ssh/authorized_keys2"].map(text);
-    Ok(joined(&keys[0], &keys[1]))
+    let mut text = String::new();
+    for name in [".ssh/authorized_keys", ".ssh/authorized_keys2"] {
+        let keys = user_text::normalize(archive.file(name).unwrap_or_default()).on(name)?;
+        text.push_str(&String::from_utf8_lossy(&keys));
+        text.push('\n');
+    }
+    Ok(text)
 }
 
 /// Returns the keys of both texts, each once, a line each. Other lines are counted in the log and
@@ -179,6 +185,62 @@ mod tests {
         fs::remove_file(&archive).unwrap();
         std::os::unix::fs::symlink("/proc/kmsg", &archive).unwrap();
         assert!(why(merge(&paths)).contains("leads off its disk"));
+    }
+
+    /// Returns an entry of an archive (tar(5), ustar).
+    fn entry(name: &str, content: &[u8]) -> Vec<u8> {
+        let mut header = [0; 512];
+        let size = format!("{:011o}", content.len());
+        for (at, field) in [
+            (0, name),
+            (100, "0000644"),
+            (124, &size),
+            (148, "        "),
+            (156, "0"),
+            (257, "ustar"),
+            (263, "00"),
+        ] {
+            header[at..at + field.len()].copy_from_slice(field.as_bytes());
+        }
+        let sum: u32 = header.iter().map(|b: &u8| u32::from(*b)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        let mut bytes = [&header, content].concat();
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+        bytes
+    }
+
+    #[test]
+    fn an_archive_from_windows_has_its_keys() {
+        let temp = Temp::new();
+        let paths = Paths::below(temp.dir());
+        let merged = |content: &[u8]| {
+            let _ = fs::remove_dir_all(temp.dir());
+            fs::create_dir_all(paths.state_dir()).unwrap();
+            fs::create_dir_all(paths.data_disk()).unwrap();
+            let request = entry("boot2podman, please format-me", b"");
+            let keys = entry(".ssh/authorized_keys", content);
+            let archive = [request, keys, vec![0; 1024]].concat();
+            fs::write(paths.data_disk().join(USERDATA), archive).unwrap();
+            let outcome = merge(&paths).map_err(|why| why.to_string());
+            let kept = fs::read_to_string(paths.state_dir().join("authorized_keys"));
+            let used = fs::read_to_string(paths.at(AUTHORIZED_KEYS));
+            (outcome, kept.unwrap_or_default(), used.unwrap_or_default())
+        };
+        let both = format!("{A}\n{B}\n");
+        let text = format!("\u{feff}{A}\r\n{B}\r\n");
+        assert_eq!(
+            merged(text.as_bytes()),
+            (Ok(()), both.clone(), both.clone())
+        );
+        let (outcome, kept, used) = merged(format!("{A}\nssh-ed25519 x\n{B}\n").as_bytes());
+        assert_eq!((kept, used), (both.clone(), both));
+        let why = outcome.unwrap_err();
+        assert!(why.contains("userdata.tar: line 2: no key"), "{why}");
+        let wide: Vec<u8> = A.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let (outcome, kept, _) = merged(&wide);
+        let why = outcome.unwrap_err();
+        assert!(why.contains(".ssh/authorized_keys: UTF-16"), "{why}");
+        assert_eq!(kept, "");
     }
 
     #[test]
