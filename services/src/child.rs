@@ -9,8 +9,8 @@ use std::ptr::null;
 
 use nix::errno::Errno;
 
-use crate::Pid;
 use crate::service::User;
+use crate::{Pid, script};
 
 /// A step between fork(2) and execve(2), in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub enum Stage {
     Uid,
     /// Enter the working directory.
     Directory,
+    /// Look at the program. A script of Windows is reported, and executed: perl takes it.
+    Script,
     /// Execute the program.
     Exec,
 }
@@ -44,7 +46,7 @@ pub enum Stage {
 /// `CLONE_INTO_CGROUP` of linux/sched.h, since Linux 5.7; the constant in libc is too narrow.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-pub(crate) const STAGES: [Stage; 11] = [
+pub(crate) const STAGES: [Stage; 12] = [
     Stage::Signals,
     Stage::Session,
     Stage::Cgroup,
@@ -55,6 +57,7 @@ pub(crate) const STAGES: [Stage; 11] = [
     Stage::Gid,
     Stage::Uid,
     Stage::Directory,
+    Stage::Script,
     Stage::Exec,
 ];
 
@@ -107,7 +110,12 @@ impl ExecPlan {
         let report = self.move_above_assigned(report).unwrap_or(report);
         let (stage, errno) = match self.run_steps(report) {
             Err(failed) => failed,
-            Ok(()) => (Stage::Exec, self.exec()),
+            Ok(()) => {
+                if self.argv.first().is_some_and(|p| script::is_of_windows(p)) {
+                    report_failure(report, Stage::Script, Errno::EILSEQ);
+                }
+                (Stage::Exec, self.exec())
+            }
         };
         report_failure(report, stage, errno);
         // SAFETY: ends the child.

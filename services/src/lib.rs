@@ -21,6 +21,7 @@ pub mod manager;
 pub mod notify;
 mod rate_limit;
 pub mod reap;
+mod script;
 mod service;
 pub mod service_file;
 mod service_io;

@@ -252,14 +252,14 @@ impl Manager {
         let def = self.supervisor.definition(id)?;
         let (name, program) = (def.name, def.argv.first().copied().unwrap_or("?"));
         let io = self.io.get_mut(id.index())?;
-        // At most: a record about the cgroup, one about another step, end of file.
-        for _ in 0..3 {
+        // At most: records about the cgroup and the script, one about another step, end of file.
+        for _ in 0..4 {
             match io.read_exec_report() {
                 ExecReport::Pending => return None,
                 ExecReport::Closed => return Some(io.pid),
-                ExecReport::Failed(failures) => failures.iter().flatten().for_each(|f| {
-                    error!("{name}: {:?} of {program}: {}", f.stage, f.errno);
-                }),
+                ExecReport::Failed(failures) => {
+                    failures.iter().flatten().for_each(|f| f.log(name, program));
+                }
             }
         }
         None

@@ -34,8 +34,8 @@ pub(crate) enum ExecReport {
     Pending,
     /// The pipe is closed: the program runs, or the process has ended.
     Closed,
-    /// Steps that failed: at most joining the cgroup, and another one.
-    Failed([Option<Failure>; 2]),
+    /// Steps that failed: at most joining the cgroup, a look at the script, and another one.
+    Failed([Option<Failure>; 3]),
 }
 
 /// Descriptors of one service.
@@ -166,7 +166,7 @@ impl ServiceIo {
         let Some(end) = &self.failure else {
             return ExecReport::Pending;
         };
-        let mut bytes = [0u8; 2 * Failure::LENGTH];
+        let mut bytes = [0u8; 3 * Failure::LENGTH];
         let n = match read(end, &mut bytes) {
             Err(Errno::EAGAIN | Errno::EINTR) => return ExecReport::Pending,
             Err(_) | Ok(0) => {
@@ -177,7 +177,7 @@ impl ServiceIo {
         };
         // A record is written at once, so only whole ones are read (pipe(7)).
         let mut records = bytes.get(..n).unwrap_or(&[]).chunks(Failure::LENGTH);
-        let failures = [(); 2].map(|()| records.next().and_then(Failure::read));
+        let failures = [(); 3].map(|()| records.next().and_then(Failure::read));
         if failures.iter().flatten().any(|f| f.fatal()) {
             self.failure = None;
         }

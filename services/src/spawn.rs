@@ -10,6 +10,7 @@
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
+use log::{error, warn};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
@@ -83,11 +84,19 @@ impl Failure {
         })
     }
 
+    /// Logs the failure of a service and its program.
+    pub(crate) fn log(self, name: &str, program: &str) {
+        match self.stage {
+            Stage::Script => warn!("{name}: {program}: {}", sys::script::OF_WINDOWS),
+            stage => error!("{name}: {stage:?} of {program}: {}", self.errno),
+        }
+    }
+
     /// Returns true if the child ends because of the failure. A service of root in the wrong cgroup is
-    /// better than none: the service may be the only way to log in.
+    /// better than none: the service may be the only way to log in. The kernel decides about a script.
     #[must_use]
     pub fn fatal(self) -> bool {
-        self.stage != Stage::Cgroup
+        !matches!(self.stage, Stage::Cgroup | Stage::Script)
     }
 }
 

@@ -298,6 +298,16 @@ fn a_user_is_that_user() {
     }
 }
 
+/// Returns the path of an executable file with this text.
+fn script(text: &str) -> &'static str {
+    use std::os::unix::fs::PermissionsExt;
+    let name = format!("services-script-{}", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+    Box::leak(path.display().to_string().into_boxed_str())
+}
+
 fn steps_that_fail_are_named() {
     let read_only = File::open("/dev/null").unwrap();
     let none = Inherit::default;
@@ -322,7 +332,22 @@ fn steps_that_fail_are_named() {
         let failures = failures(spawn(def, &inherit).unwrap());
         failures.iter().map(|f| (f.stage, f.errno as i32)).collect()
     };
-    use Stage::{Cgroup, Directory, Exec, Terminal, UserCgroup};
+    use Stage::{Cgroup, Directory, Exec, Script, Terminal, UserCgroup};
+    let windows = (Script, libc::EILSEQ);
+    for (text, wanted) in [
+        ("#!/bin/sh\n", vec![]),
+        ("#!/bin/sh\n\r\n", vec![windows]),
+        ("#!/bin/sh\r\n", vec![windows, (Exec, libc::ENOENT)]),
+        ("\u{feff}#!/bin/sh\n", vec![windows, (Exec, libc::ENOEXEC)]),
+    ] {
+        let argv: &'static [&'static str] = Box::leak(Box::new([script(text)]));
+        let def = ServiceDef {
+            argv,
+            ..ServiceDef::DEFAULT
+        };
+        assert_eq!(failed(&def, none()), wanted, "{text:?}");
+        std::fs::remove_file(argv[0]).unwrap();
+    }
     assert_eq!(failed(&gone, none()), [(Exec, libc::ENOENT)]);
     assert_eq!(
         failed(&program(&["/etc/passwd"]), none()),

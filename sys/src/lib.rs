@@ -19,6 +19,7 @@ pub mod net;
 pub mod paths;
 pub mod poll;
 pub mod printable;
+pub mod script;
 pub mod service_names;
 pub mod session;
 pub mod signals;

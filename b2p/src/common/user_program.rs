@@ -12,11 +12,12 @@ use log::info;
 use nix::errno::Errno;
 use sys::error::{Doing, Result};
 use sys::files::{open_regular, read_whole, replace};
+use sys::script;
 
 use super::user_text;
 
-/// Bytes of a program that include the first line of a script (execve(2), BINPRM_BUF_SIZE).
-const HEAD_BYTES: u64 = 256;
+/// Bytes of a program that include the first line of a script.
+const HEAD_BYTES: u64 = script::HEAD_BYTES as u64;
 /// Longest script, in bytes.
 const MAX_SCRIPT_BYTES: u64 = 4 << 20;
 /// Beginning of a script that names its interpreter (execve(2)).
@@ -65,6 +66,15 @@ pub fn command(path: &Path, copy: &Path) -> Result<Command> {
     let mut command = Command::new(argv.next().unwrap_or_default());
     command.args(argv);
     Ok(command)
+}
+
+/// Returns true if a program that others execute, by its path, is a script of Windows.
+#[must_use]
+pub fn is_of_windows(path: &Path) -> bool {
+    let file = open_regular(path).ok().flatten();
+    let mut head = Vec::new();
+    let read = file.map(|file| file.take(HEAD_BYTES).read_to_end(&mut head));
+    read.is_some_and(|read| read.is_ok()) && script::is_of_windows(&head)
 }
 
 fn mode_of(metadata: &Metadata) -> u32 {
@@ -143,6 +153,11 @@ mod tests {
             assert_eq!(words(&temp, bytes, mode), want, "{bytes:?}");
         }
         assert_eq!(fs::read(copy).unwrap(), b"true\n");
+        let is_of_windows = |bytes: &[u8]| {
+            fs::write(program, bytes).unwrap();
+            super::is_of_windows(Path::new(program))
+        };
+        assert!(is_of_windows(b"#!/bin/sh\r\n") && !is_of_windows(b"#!/bin/sh\n"));
         let long = [BINARY_MARK, &vec![b'x'; MAX_SCRIPT_BYTES as usize]].concat();
         assert_eq!(
             words(&temp, &long, 0o755),

@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use services::ExitStatus;
 use sys::error::{Doing, Result};
 
-use crate::common::cgroups;
+use crate::common::{cgroups, user_text};
 use crate::helpers::quadlet::lifecycle::{Event, Exit};
 use crate::helpers::quadlet::program::Program;
 use crate::helpers::quadlet::variables;
@@ -32,7 +32,7 @@ pub fn environment(program: &Program) -> Result<Vec<(String, String)>> {
             return Err(Errno::ENOENT).on(&file.path);
         }
         for path in paths {
-            let bytes = match sys::files::read_whole(&path, MAX_ENV_BYTES)? {
+            let bytes = match user_text::read(&path, MAX_ENV_BYTES)? {
                 None if file.is_optional => continue,
                 None => return Err(Errno::ENOENT).on(path),
                 Some(bytes) => bytes,

@@ -15,13 +15,14 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGTERM};
 use signal_hook::low_level::pipe;
 use sys::clock::{Millis, now};
 use sys::error::{Doing, Error, Result};
+use sys::script::OF_WINDOWS;
 
 use super::processes::{drain, environment, message, reap, signal, value};
 use super::slots::{Slot, Taken};
 use super::state::State;
 use super::{processes, slots};
 use crate::common::stop::poll_until;
-use crate::common::{cgroups, notify};
+use crate::common::{cgroups, notify, user_program};
 use crate::helpers::quadlet::lifecycle::{Event, Exit, Lifecycle, Stage, Step};
 use crate::helpers::quadlet::program::Program;
 use crate::helpers::quadlet::specifiers::Owner;
@@ -297,6 +298,9 @@ impl Runner {
         let (path, args) = argv
             .split_first()
             .ok_or_else(|| Error::invalid("no program"))?;
+        if user_program::is_of_windows(Path::new(path)) {
+            warn!("{}: {path}: {OF_WINDOWS}", self.name);
+        }
         let mut child = Command::new(path);
         child.args(args).env_remove("NOTIFY_SOCKET").envs(env);
         if self.program.notifies {
