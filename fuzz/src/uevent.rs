@@ -68,7 +68,7 @@ fn check_fields(data: &[u8], added: &Uevent) {
         Uevent::SharedFolder => assert!(data.windows(7).any(|w| w == b"SYSTEM=")),
         Uevent::CdDrive => field("SUBSYSTEM=", "block"),
         Uevent::NetworkInterface => field("SUBSYSTEM=", "net"),
-        Uevent::HostPort => field("SUBSYSTEM=", "virtio-ports"),
+        Uevent::VirtioPort => field("SUBSYSTEM=", "virtio-ports"),
         Uevent::Overrun => panic!("only the socket reports lost messages"),
     }
 }

@@ -19,7 +19,6 @@ use sys::uevent::{self, UeventSocket};
 use sys::{config_sources, kmsg, net, syscall};
 
 use crate::event_sources::EventSources;
-use crate::net_interface::DRIVERS;
 use crate::state::{PhaseTime, SystemState};
 use crate::{
     cgroups, crypto_selftests, identity, mounts, net_interface, root, service_table, session,
@@ -44,7 +43,7 @@ pub const ROOT_PHASES: &[Phase] = &[
     Phase { name: "mount-api",      when: always,                     run: |_| mounts::mount_api(),                 why: "/proc, /sys, /dev and /run are there, which every later step reads or writes" },
     Phase { name: "early-flags",    when: always,                     run: read_early_flags_and_start_log,          why: "the flags of the command line and of SMBIOS are known, and later messages are in the kernel log" },
     Phase { name: "expedite-boot",  when: owns_hardware,              run: expedite_boot,                           why: "RCU grace periods are short until the machine is ready, and the kernel's crypto self-tests use idle time only" },
-    Phase { name: "early-modules",  when: owns_hardware,              run: load_early_modules,                      why: "the kernel can read the userland image and stack file systems" },
+    Phase { name: "root-modules",   when: owns_hardware,              run: load_root_modules,                       why: "the kernel can read the userland image and stack file systems" },
     Phase { name: "root",           when: owns_hardware,              run: |_| root::assemble(),                    why: "the userland is the root, writable, and not on a disk" },
 ];
 
@@ -63,7 +62,7 @@ pub const USERLAND_PHASES: &[Phase] = &[
 #[rustfmt::skip]
 pub const MACHINE_PHASES: &[Phase] = &[
     Phase { name: "devices",        when: not_template,               run: open_uevents_and_load_drivers,           why: "fw_cfg, power buttons and network cards get their drivers, and later uevents are received" },
-    Phase { name: "flags",          when: not_template,               run: read_all_flags,                          why: "the settings of fw_cfg, whose driver is loaded now, are known as well" },
+    Phase { name: "flags",          when: not_template,               run: read_and_apply_all_flags,                why: "the settings of fw_cfg, whose driver is loaded now, are in force as well" },
     Phase { name: "sysctl",         when: always,                     run: set_sysctls,                             why: "containers have the limits that they need, and packets are forwarded to them" },
     Phase { name: "port-publisher", when: |c| c.host_publishes_ports, run: |_| identity::write_publisher_markers(), why: "podman knows that a host publishes the ports of containers" },
     Phase { name: "hostname",       when: always,                     run: set_hostname,                            why: "prompts, logs, DHCP and podman use the name" },
@@ -155,16 +154,18 @@ fn expedite_boot(_: &mut SystemState) -> Result<()> {
     Ok(())
 }
 
-fn load_early_modules(state: &mut SystemState) -> Result<()> {
-    root::load_early_modules(&mut state.verify_modules)
+fn load_root_modules(state: &mut SystemState) -> Result<()> {
+    root::load_root_modules(&mut state.verify_modules)
 }
 
 fn create_cgroups(_: &mut SystemState) -> Result<()> {
     cgroups::create(Path::new(cgroups::ROOT))
 }
 
+/// Name of early drivers in a degraded line.
+pub const EARLY_DRIVERS: &str = "drivers";
 /// Time limit for loading early drivers, in milliseconds.
-const DRIVERS_MS: i32 = 5_000;
+const EARLY_DRIVERS_MS: i32 = 5_000;
 
 /// Opens the socket of uevents, then loads early drivers. The socket is open before the pass over sysfs, so that a
 /// device that appears between the two is received. In a container no driver is loaded.
@@ -189,15 +190,15 @@ fn load_early_drivers(state: &mut SystemState) -> Result<()> {
         uevent::coldplug(Path::new(uevent::SYSFS), &mut modules, uevent::is_early);
     };
     match syscall::in_child(load) {
-        Some(child) if child.exited_within(DRIVERS_MS) => {}
+        Some(child) if child.exited_within(EARLY_DRIVERS_MS) => {}
         Some(child) => {
-            let seconds = DRIVERS_MS / 1000;
+            let seconds = EARLY_DRIVERS_MS / 1000;
             let why = format!("still being loaded after {seconds} s; a device may hang");
-            state.degraded.add(DRIVERS, why);
+            state.degraded.add(EARLY_DRIVERS, why);
             state.early_drivers = Some(child);
         }
         None => state.degraded.add(
-            DRIVERS,
+            EARLY_DRIVERS,
             "not loaded: the kernel could create no process that loads them",
         ),
     }
@@ -205,16 +206,15 @@ fn load_early_drivers(state: &mut SystemState) -> Result<()> {
     Ok(())
 }
 
-fn read_all_flags(state: &mut SystemState) -> Result<()> {
+/// Copies the settings of fw_cfg to files, where helpers read them, then reads all flags and applies those that concern
+/// PID 1 itself: the log level, and the blacklist and signatures of modules. A missing network card is listed as
+/// degraded.
+fn read_and_apply_all_flags(state: &mut SystemState) -> Result<()> {
     let copied = config_sources::copy_fw_cfg();
     let (config, diagnostics) = config_sources::read();
     state.config = config;
-    log::set_max_level(kmsg::level_filter(state.config.loglevel));
     state.degraded.set_flags(&diagnostics);
-    state.verify_modules |= state.config.modules == config::Modules::Verified;
-    if let Some(modules) = state.modules.as_mut() {
-        modules.configure(&state.config.blacklist, state.verify_modules);
-    }
+    apply_flags(state);
     if let Some(why) = net_interface::missing_interface(&state.config.net) {
         state.degraded.add("net", why);
     }
@@ -224,6 +224,14 @@ fn read_all_flags(state: &mut SystemState) -> Result<()> {
         state.config.net
     );
     copied
+}
+
+fn apply_flags(state: &mut SystemState) {
+    log::set_max_level(kmsg::level_filter(state.config.loglevel));
+    state.verify_modules |= state.config.modules == config::Modules::Verified;
+    if let Some(modules) = state.modules.as_mut() {
+        modules.configure(&state.config.blacklist, state.verify_modules);
+    }
 }
 
 /// Writes the sysctls. In a container, a setting that the kernel refuses keeps the value that the

@@ -51,9 +51,10 @@ pub fn report_removal(context: &mut Context<'_>, _: &Event) {
     degraded.set(names::DATA, [(names::DATA, why.as_str())]);
 }
 
-/// Returns the degraded line about a data disk that the kernel has no longer. A later run of `b2p data` repeats
-/// the report of the first, and finds nothing: the mount is there.
-pub fn found_loss(state: &SystemState) -> Option<String> {
+/// Returns the text of the degraded line about a data disk that the kernel has no longer. A run of `b2p data` after
+/// the removal cannot notice it: the mount still exists, so that the run repeats the earlier report. PID 1 therefore
+/// looks for the device itself.
+pub fn loss_of_data_disk(state: &SystemState) -> Option<String> {
     let device = state.data_device()?;
     let name = device.strip_prefix("/dev/").unwrap_or(device);
     (!is_present(name)).then(|| loss(device))
@@ -87,9 +88,9 @@ mod tests {
     #[test]
     fn a_disk_that_the_kernel_has_no_longer_is_lost() {
         let mut state = SystemState::new();
-        assert_eq!(found_loss(&state), None);
+        assert_eq!(loss_of_data_disk(&state), None);
         state.data_report = Some(parse_report("data=/dev/no-such-disk fs=ext4 seq=1\n"));
-        let loss = found_loss(&state).unwrap_or_default();
+        let loss = loss_of_data_disk(&state).unwrap_or_default();
         assert!(loss.starts_with("/dev/no-such-disk has vanished"), "{loss}");
     }
 

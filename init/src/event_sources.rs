@@ -42,7 +42,7 @@ pub enum Event {
     /// A device appeared, vanished or needs a driver, or uevents were lost.
     Device(Uevent),
     /// The child that loads early drivers ([`sys::uevent::is_early`]) has ended, after the time limit of its phase.
-    DriverLoaderEnded,
+    EarlyDriversLoaded,
     /// A client of the control channel waits for an answer.
     ControlRequest,
     /// A power button was pressed.
@@ -59,7 +59,7 @@ enum Readable {
     Signals,
     Uevents,
     PowerButton,
-    Drivers,
+    EarlyDrivers,
     Control,
     Service(Token),
 }
@@ -176,9 +176,9 @@ impl EventSources {
                 // One event for all clients.
                 Readable::Control if matches!(events.last(), Some(Event::ControlRequest)) => {}
                 Readable::Control => events.push(Event::ControlRequest),
-                Readable::Drivers => {
+                Readable::EarlyDrivers => {
                     self.early_drivers = None;
-                    events.push(Event::DriverLoaderEnded);
+                    events.push(Event::EarlyDriversLoaded);
                 }
                 Readable::PowerButton => {
                     let pressed = self.buttons.read_press();
@@ -321,7 +321,7 @@ impl EventSources {
             watched.extend(server.fds(now()).map(|fd| (Readable::Control, fd)));
         }
         let drivers = self.early_drivers.iter();
-        watched.extend(drivers.map(|child| (Readable::Drivers, child.as_fd())));
+        watched.extend(drivers.map(|child| (Readable::EarlyDrivers, child.as_fd())));
         watched.extend(self.buttons.fds().map(|fd| (Readable::PowerButton, fd)));
         let services = manager.watched().into_iter();
         watched.extend(services.map(|(token, fd)| (Readable::Service(token), fd)));

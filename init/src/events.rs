@@ -11,7 +11,8 @@ use sys::clock::now;
 use crate::context::Context;
 use crate::control_requests;
 use crate::event_sources::{Event, EventSources};
-use crate::reactions::{REACTIONS, Reaction, When};
+use crate::reactions::conditions::Decision;
+use crate::reactions::{REACTIONS, Reaction};
 use crate::saved_state::SavedState;
 use crate::shutdown;
 use crate::state::SystemState;
@@ -149,14 +150,14 @@ impl<'a> EventLoop<'a> {
 
     /// Runs a reaction, keeps its event for later, or does nothing, by the reaction's condition.
     fn run_or_keep(&mut self, reaction: &'static Reaction, event: &Event) {
-        match (reaction.when)(&self.context, event) {
-            When::Now => (reaction.run)(&mut self.context, event),
-            When::Later => {
+        match reaction.when.decide(&self.context, event) {
+            Decision::Run => (reaction.run)(&mut self.context, event),
+            Decision::Keep => {
                 self.waiting
                     .retain(|(other, _)| !std::ptr::eq(*other, reaction));
                 self.waiting.push((reaction, event.clone()));
             }
-            When::Never => {}
+            Decision::Drop => {}
         }
     }
 }

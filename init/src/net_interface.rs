@@ -6,11 +6,8 @@ use std::path::Path;
 use config::Net;
 use sys::net::{SYS_CLASS_NET, ethernet_interfaces};
 
-/// Name of early drivers in a degraded line.
-pub const DRIVERS: &str = "drivers";
-
-/// Returns the reason if no interface of this machine can get the configuration of `net`; `None` if
-/// one can, or if `net` is empty.
+/// Returns the text of a degraded line if no interface of this machine can get the configuration of `net`; `None` if
+/// one can, or if the network is off.
 #[must_use]
 pub fn missing_interface(net: &Net) -> Option<String> {
     if *net == Net::Off {

@@ -10,10 +10,17 @@ use nix::errno::Errno;
 /// Flag of kernel threads in the stat file of a process (include/linux/sched.h).
 const PF_KTHREAD: u32 = 0x0020_0000;
 
-/// Returns `name[pid]` of every process except PID 1, kernel threads and zombies; `None` if there
-/// is none, or if /proc cannot be read in three attempts.
+/// Returns true if a program of this name runs.
 #[must_use]
-pub fn user_processes() -> Option<String> {
+pub fn runs(name: &str) -> bool {
+    let start = format!("{name}[");
+    remaining().is_some_and(|list| list.split(' ').any(|process| process.starts_with(&start)))
+}
+
+/// Returns the processes that remain besides PID 1, kernel threads and zombies, as `name[pid] name[pid]`; `None` if
+/// there is none, or if /proc cannot be read in three attempts.
+#[must_use]
+pub fn remaining() -> Option<String> {
     // A single error must not count as an empty list, which would cut short the time that programs
     // have to end.
     let pids = (0..3).find_map(|_| pids(Path::new("/proc")).ok())?;
@@ -38,7 +45,7 @@ fn pids(proc: &Path) -> io::Result<Vec<u32>> {
 /// open already).
 fn process_name(pid: u32) -> Option<String> {
     match fs::read_to_string(format!("/proc/{pid}/stat")) {
-        Ok(stat) => user_process(&stat).map(|name| format!("{name}[{pid}]")),
+        Ok(stat) => program_of(&stat).map(|name| format!("{name}[{pid}]")),
         Err(e) => match e.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ENOENT | Errno::ESRCH) => None,
             _ => Some(format!("?[{pid}]")),
@@ -49,7 +56,7 @@ fn process_name(pid: u32) -> Option<String> {
 /// Returns the name in a line of proc_pid_stat(5), unless the process is a kernel thread or has ended. The first
 /// thread of a process is a zombie while other threads still end: the latter hold the program and the files of
 /// the process, and so the disk of these files (kernel/exit.c, delay_group_leader).
-fn user_process(stat: &str) -> Option<&str> {
+fn program_of(stat: &str) -> Option<&str> {
     let (head, tail) = stat.rsplit_once(')')?;
     let name = head.split_once('(')?.1;
     let mut fields = tail.split_whitespace();
@@ -70,16 +77,13 @@ mod tests {
 
     #[test]
     fn kernel_threads_and_zombies_do_not_count() {
-        assert_eq!(
-            user_process("7 (a) b) S 1 1 1 0 -1 4194304 0"),
-            Some("a) b")
-        );
-        assert_eq!(user_process("7 (kworker/0:1) I 2 0 0 0 -1 2129984 0"), None);
-        assert_eq!(user_process("7 (sh) Z 1 1 1 0 -1 4194304 0"), None);
+        assert_eq!(program_of("7 (a) b) S 1 1 1 0 -1 4194304 0"), Some("a) b"));
+        assert_eq!(program_of("7 (kworker/0:1) I 2 0 0 0 -1 2129984 0"), None);
+        assert_eq!(program_of("7 (sh) Z 1 1 1 0 -1 4194304 0"), None);
         let zombie = "7 (sh) Z 1 1 1 0 -1 4194304 0 0 0 0 0 0 0 0 20 0";
-        assert_eq!(user_process(&format!("{zombie} 1 0 99")), None);
-        assert_eq!(user_process(&format!("{zombie} 2 0 99")), Some("sh"));
-        assert_eq!(user_process("nonsense"), None);
+        assert_eq!(program_of(&format!("{zombie} 1 0 99")), None);
+        assert_eq!(program_of(&format!("{zombie} 2 0 99")), Some("sh"));
+        assert_eq!(program_of("nonsense"), None);
     }
 
     /// Stack of the second thread, in words.
@@ -127,7 +131,7 @@ mod tests {
                 libc::WEXITED | libc::WNOWAIT,
             );
         }
-        let after = user_process(&stat()).map(str::to_owned);
+        let after = program_of(&stat()).map(str::to_owned);
         // SAFETY: as above.
         unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
         assert!(name.is_some(), "it still has a thread");

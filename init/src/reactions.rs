@@ -4,29 +4,31 @@
 //! Services that wait for an event start after all reactions to the event: the supervisor first
 //! notes an event and later acts on it.
 
-use std::path::Path;
-
 use control::ShutdownKind;
 use services::state::Change;
 use services::{ServiceId, State, Supervisor};
 use sys::clock::now;
-use sys::paths::{CLOUD_DIR, DATA_REPORT, IGNITION_DEVICES};
 use sys::service_names::starts_at_boot;
 use sys::uevent::Uevent;
 
+use crate::boot::EARLY_DRIVERS;
 use crate::context::Context;
 use crate::event_sources::Event;
-use crate::net_interface::{DRIVERS, missing_interface};
+use crate::net_interface::missing_interface;
 use crate::service_table::names::*;
-use crate::{boot, control_requests, data_disk, disk_config, host_port, ready, root, template};
+use crate::{boot, control_requests, data_disk, disk_config, ready, ready_report, template};
 use Trigger::*;
+use conditions::Condition::{self, Always, If, Once};
+use conditions::*;
+
+pub mod conditions;
 
 /// One reaction to an event.
 pub struct Reaction {
     /// Events that the reaction belongs to.
     pub on: Trigger,
-    /// Decides if the reaction runs now, later or never.
-    pub when: fn(&Context<'_>, &Event) -> When,
+    /// Condition under which the reaction runs.
+    pub when: Condition,
     /// Work of the reaction.
     pub run: fn(&mut Context<'_>, &Event),
     /// Purpose of the reaction: a sentence that holds after the reaction.
@@ -43,8 +45,8 @@ pub enum Trigger {
     ServiceChanged,
     /// All gates of the ready line are ready, have failed, or are late.
     NoGatePending,
-    /// A device appeared.
-    NewDevice,
+    /// A device that needs a driver appeared (MODALIAS of its uevent).
+    DriverNeeded,
     /// The node of an input device appeared.
     NewInputDevice,
     /// A disk or a partition appeared, or may have, because uevents were lost.
@@ -54,13 +56,13 @@ pub enum Trigger {
     /// A CD drive appeared, or may have, because uevents were lost.
     NewCdDrive,
     /// The kernel knows the name of a virtio port (/sys/class/virtio-ports), or may, because uevents were lost.
-    NewHostPort,
+    NewVirtioPort,
     /// A disk or a partition vanished, or may have, because uevents were lost.
     DiskRemoved,
     /// A network interface appeared, or may have, because uevents were lost.
     NewInterface,
     /// The child that loads early drivers has ended, after the time limit of its phase.
-    DriverLoaderEnded,
+    EarlyDriversLoaded,
     /// The kernel dropped uevents.
     UeventsLost,
     /// A client of the control channel waits for an answer.
@@ -73,58 +75,46 @@ pub enum Trigger {
     AnySignal,
 }
 
-/// Decision on a reaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
-    /// The reaction runs.
-    Now,
-    /// The event is kept, and the condition is checked again whenever the services have settled.
-    /// A newer event of the same reaction replaces the kept one.
-    Later,
-    /// The event needs no reaction.
-    Never,
-}
-
 /// All reactions, in the order in which they run.
 #[rustfmt::skip]
 pub const REACTIONS: &[Reaction] = &[
     // Order of the rows: `disk_config::apply` runs before `read_report`, because `is_first_report` holds only until
     // a report is read. The rows with `is_plugged_data_disk` follow, because they need the new report.
-    Reaction { on: Ended(DATA),       when: is_first_report,          run: disk_config::apply,                   why: "services that wait for the data disk start with its configuration" },
-    Reaction { on: Ended(DATA),       when: is_ignition_disk,         run: disk_config::add_ignition,            why: "the document on a disk labelled ignition is applied before sshd starts" },
-    Reaction { on: Ended(DATA),       when: always,                   run: data_disk::read_report,               why: "`state.data_report` has the report of this run of `b2p data`" },
-    Reaction { on: Ended(DATA),       when: is_plugged_data_disk,     run: |c, _| restart(c, IMAGE_SYNC),        why: "images are synced to a disk that appeared while the machine runs" },
-    Reaction { on: Ended(DATA),       when: is_plugged_data_disk,     run: |c, _| start(c, &[CONTAINERS]),       why: "the containers on a data disk that appeared while the machine runs are started, as their restart policies ask" },
-    Reaction { on: Ended(CLOUD),      when: always,                   run: disk_config::apply_document,          why: "services that wait for cloud-init start with the user that it names" },
-    Reaction { on: Ended(IGNITION),   when: always,                   run: disk_config::apply_document,          why: "services that wait for Ignition start with the user that it names" },
-    Reaction { on: Ended(IGNITION),   when: is_ready,                 run: host_port::tell_ready_by_vsock,       why: "a host whose Ignition document was applied after the ready line is told as well that the machine is ready" },
-    Reaction { on: Ended(TEMPLATE),   when: always,                   run: leave_template,                       why: "a copy of a template has its own identity, devices, flags and services" },
-    Reaction { on: ServiceChanged,    when: is_ready,                 run: ready::update_degraded_of_event,      why: "the degraded lines match the state of each service" },
-    Reaction { on: ServiceChanged,    when: user_services_known,      run: ready::report_unknown_services,       why: "a name in `b2p.off=` or `b2p.on=` that no service has is listed as degraded, until a service has that name" },
+    Reaction { on: Ended(DATA),        when: If(is_first_report),          run: disk_config::apply,                why: "services that wait for the data disk start with its configuration" },
+    Reaction { on: Ended(DATA),        when: If(is_ignition_disk),         run: disk_config::add_ignition,         why: "the document on a disk labelled ignition is applied before sshd starts" },
+    Reaction { on: Ended(DATA),        when: Always,                       run: data_disk::read_report,            why: "`state.data_report` has the newest report of `b2p data`: of this run, or, if this run failed, of an earlier one" },
+    Reaction { on: Ended(DATA),        when: If(is_plugged_data_disk),     run: |c, _| restart(c, IMAGE_SYNC),     why: "images are synced to a disk that appeared while the machine runs" },
+    Reaction { on: Ended(DATA),        when: If(is_plugged_data_disk),     run: |c, _| start(c, &[CONTAINERS]),    why: "the containers on a data disk that appeared while the machine runs are started, as their restart policies ask" },
+    Reaction { on: Ended(CLOUD),       when: Always,                       run: disk_config::apply_document,       why: "services that wait for cloud-init start with the user that it names" },
+    Reaction { on: Ended(IGNITION),    when: Always,                       run: disk_config::apply_document,       why: "services that wait for Ignition start with the user that it names" },
+    Reaction { on: Ended(IGNITION),    when: If(is_ready),                 run: ready_report::tell_by_vsock,       why: "a host whose Ignition document was applied after the ready line is told as well that the machine is ready" },
+    Reaction { on: Ended(TEMPLATE),    when: Always,                       run: leave_template,                    why: "a copy of a template has its own identity, devices, flags and services" },
+    Reaction { on: ServiceChanged,     when: If(is_ready),                 run: ready::update_degraded_of_event,   why: "the degraded lines match the state of each service" },
+    Reaction { on: ServiceChanged,     when: Once(user_services_have_run), run: ready::report_unknown_services,    why: "a name in `b2p.off=` or `b2p.on=` that no service has is listed as degraded, until a service has that name" },
 
-    Reaction { on: NoGatePending,     when: always,                   run: ready::update_all_degraded,           why: "every service that is not ready is listed as degraded" },
-    Reaction { on: NoGatePending,     when: always,                   run: ready::announce,                      why: "the ready line reports how to reach the machine" },
-    Reaction { on: NoGatePending,     when: always,                   run: host_port::tell_ready_by_virtio_port, why: "podman machine, which waits for the line `Ready` on a virtio port, continues" },
-    Reaction { on: NoGatePending,     when: always,                   run: host_port::tell_ready_by_vsock,       why: "podman machine on Apple's and libkrun's hypervisors, which waits for the line `Ready` on vsock, continues" },
-    Reaction { on: NoGatePending,     when: owns_hardware,            run: ready::end_boot_settings,             why: "RCU grace periods are normal again, the console shows warnings only, and files are read further ahead" },
-    Reaction { on: NoGatePending,     when: always,                   run: ready::start_after_ready,             why: "the services that do not delay the ready line start" },
+    Reaction { on: NoGatePending,      when: Always,                       run: ready::update_all_degraded,        why: "each gate that has failed or is late is listed as degraded, and so is each line of a degraded file" },
+    Reaction { on: NoGatePending,      when: Always,                       run: ready::announce,                   why: "the ready line reports how to reach the machine" },
+    Reaction { on: NoGatePending,      when: Always,                       run: ready_report::tell_by_virtio_port, why: "podman machine, which waits for the line `Ready` on a virtio port, continues" },
+    Reaction { on: NoGatePending,      when: Always,                       run: ready_report::tell_by_vsock,       why: "podman machine on Apple's and libkrun's hypervisors, which waits for the line `Ready` on vsock, continues" },
+    Reaction { on: NoGatePending,      when: If(owns_hardware),            run: ready::end_boot_settings,          why: "RCU grace periods are normal again, the console shows warnings only, and files are read further ahead" },
+    Reaction { on: NoGatePending,      when: Always,                       run: ready::start_after_ready,          why: "the services that do not delay the ready line start" },
 
-    Reaction { on: NewDevice,         when: pid1_loads_driver,        run: add_driver,                           why: "a device that is plugged in works" },
-    Reaction { on: NewInputDevice,    when: always,                   run: open_button,                          why: "a power button that is plugged in works" },
-    Reaction { on: NewDisk,           when: is_data_candidate,        run: |c, _| start(c, &[DATA]),             why: "a data disk that is plugged in is used" },
-    Reaction { on: FoldersChanged,    when: share_has_ended,          run: |c, _| start(c, &[SHARE]),            why: "mounts and degraded lines match the folders that the host shares" },
-    Reaction { on: NewCdDrive,        when: no_cloud_config_yet,      run: |c, _| start(c, CLOUD_INIT),          why: "a cloud-init configuration on a drive that is plugged in is applied" },
-    Reaction { on: NewHostPort,       when: is_ready,                 run: host_port::tell_ready_by_virtio_port, why: "a host whose virtio port appears after the ready line is told as well that the machine is ready" },
-    Reaction { on: DiskRemoved,       when: data_disk_is_gone,        run: data_disk::report_removal,            why: "the loss of the data disk is reported" },
-    Reaction { on: DiskRemoved,       when: disk_fault_may_be_listed, run: |c, _| start(c, &[DATA]),             why: "a fault of a disk that is gone is no longer listed" },
-    Reaction { on: NewInterface,      when: card_is_missing,          run: update_network_degraded,              why: "a network card that has appeared is no longer listed as missing" },
-    Reaction { on: DriverLoaderEnded, when: always,                   run: clear_drivers_degraded,               why: "the line about drivers that take long is gone when their loader has ended" },
-    Reaction { on: UeventsLost,       when: always,                   run: rescan_devices,                       why: "after lost uevents, every device has its driver, and every power button is open" },
+    Reaction { on: DriverNeeded,       when: If(pid1_loads_driver),        run: add_driver,                        why: "a device that is plugged in works" },
+    Reaction { on: NewInputDevice,     when: Always,                       run: open_button,                       why: "a power button that is plugged in works" },
+    Reaction { on: NewDisk,            when: Once(data_can_examine_disk),  run: |c, _| start(c, &[DATA]),          why: "a data disk that is plugged in is used" },
+    Reaction { on: FoldersChanged,     when: Once(share_has_ended),        run: |c, _| start(c, &[SHARE]),         why: "mounts and degraded lines match the folders that the host shares" },
+    Reaction { on: NewCdDrive,         when: Once(cloud_init_can_search),  run: |c, _| start(c, CLOUD_INIT),       why: "a cloud-init configuration on a drive that is plugged in is applied" },
+    Reaction { on: NewVirtioPort,      when: If(is_ready),                 run: ready_report::tell_by_virtio_port, why: "a host whose virtio port appears after the ready line is told as well that the machine is ready" },
+    Reaction { on: DiskRemoved,        when: If(data_disk_is_gone),        run: data_disk::report_removal,         why: "the loss of the data disk is reported" },
+    Reaction { on: DiskRemoved,        when: Once(data_can_clear_fault),   run: |c, _| start(c, &[DATA]),          why: "a fault of a disk that is gone is no longer listed" },
+    Reaction { on: NewInterface,       when: If(card_was_missing),         run: update_network_degraded,           why: "a network card that has appeared is no longer listed as missing" },
+    Reaction { on: EarlyDriversLoaded, when: Always,                       run: clear_early_drivers_degraded,      why: "the line about early drivers that take long is gone when the child that loads them has ended" },
+    Reaction { on: UeventsLost,        when: Always,                       run: rescan_devices,                    why: "after lost uevents, every device has its driver, and every power button is open" },
 
-    Reaction { on: ControlRequest,    when: always,                   run: control_requests::serve,              why: "clients of the control channel get answers" },
-    Reaction { on: PowerButton,       when: always,                   run: power_off,                            why: "the machine shuts down in order at the request of a person, or of a hypervisor by ACPI" },
-    Reaction { on: ShutdownSignal,    when: always,                   run: shut_down_by_signal,                  why: "the machine shuts down in order at the request of busybox's commands, Ctrl-Alt-Del or a container engine" },
-    Reaction { on: AnySignal,         when: always,                   run: rebind_control,                       why: "the path of the control socket exists: if it was removed, PID 1 binds the socket again at the next signal" },
+    Reaction { on: ControlRequest,     when: Always,                       run: control_requests::serve,           why: "clients of the control channel get answers" },
+    Reaction { on: PowerButton,        when: Always,                       run: power_off,                         why: "the machine shuts down in order at the request of a person, or of a hypervisor by ACPI" },
+    Reaction { on: ShutdownSignal,     when: Always,                       run: shut_down_by_signal,               why: "the machine shuts down in order at the request of busybox's commands, Ctrl-Alt-Del or a container engine" },
+    Reaction { on: AnySignal,          when: Always,                       run: rebind_control,                    why: "the path of the control socket exists: if it was removed, PID 1 binds the socket again at the next signal" },
 ];
 
 /// Services that apply cloud-init's configuration.
@@ -150,13 +140,13 @@ impl Trigger {
             ),
             (NewDisk, Event::Device(Uevent::BlockAdded(_) | Uevent::Overrun))
             | (NoGatePending, Event::NoGatePending)
-            | (NewDevice, Event::Device(Uevent::Modalias(_)))
+            | (DriverNeeded, Event::Device(Uevent::Modalias(_)))
             | (NewInterface, Event::Device(Uevent::NetworkInterface | Uevent::Overrun))
-            | (DriverLoaderEnded, Event::DriverLoaderEnded)
+            | (EarlyDriversLoaded, Event::EarlyDriversLoaded)
             | (NewInputDevice, Event::Device(Uevent::InputNode(_)))
             | (FoldersChanged, Event::Device(Uevent::SharedFolder | Uevent::Overrun))
             | (NewCdDrive, Event::Device(Uevent::CdDrive | Uevent::Overrun))
-            | (NewHostPort, Event::Device(Uevent::HostPort | Uevent::Overrun))
+            | (NewVirtioPort, Event::Device(Uevent::VirtioPort | Uevent::Overrun))
             | (DiskRemoved, Event::Device(Uevent::BlockRemoved(_) | Uevent::Overrun))
             | (UeventsLost, Event::Device(Uevent::Overrun))
             | (ControlRequest, Event::ControlRequest)
@@ -165,143 +155,6 @@ impl Trigger {
             | (AnySignal, Event::Signal) => true,
             _ => false,
         }
-    }
-}
-
-fn always(_: &Context<'_>, _: &Event) -> When {
-    When::Now
-}
-
-/// Returns `Now` outside of containers: a container with all rights would change the settings of its host.
-fn owns_hardware(_: &Context<'_>, _: &Event) -> When {
-    now_or_never(!root::in_container())
-}
-
-fn is_ready(context: &Context<'_>, _: &Event) -> When {
-    now_or_never(context.state.ready.is_some())
-}
-
-/// Returns `Now` for the first report of `b2p data`, which is written at the end of a run. The
-/// configuration of a disk that a later run finds takes effect at the next boot.
-fn is_first_report(context: &Context<'_>, _: &Event) -> When {
-    let is_first = context.state.data_report.is_none();
-    now_or_never(is_first && Path::new(DATA_REPORT).exists())
-}
-
-/// Returns `Now` if `b2p data` has seen a disk with a document of Ignition, and the table has no service
-/// `ignition` yet.
-fn is_ignition_disk(context: &Context<'_>, _: &Event) -> When {
-    let is_new = context.manager.supervisor().find(IGNITION).is_none();
-    now_or_never(is_new && Path::new(IGNITION_DEVICES).exists())
-}
-
-/// Returns `Now` if a run of `b2p data` that ended after the ready line has reported a data disk. For an
-/// earlier run, [`ready::start_after_ready`] starts the services of the disk.
-fn is_plugged_data_disk(context: &Context<'_>, _: &Event) -> When {
-    let state = &context.state;
-    let has_disk = state.data_device().is_some() && data_disk::found_loss(state).is_none();
-    now_or_never(state.ready.is_some() && has_disk)
-}
-
-/// Returns `Now` if PID 1 loads the driver.
-fn pid1_loads_driver(context: &Context<'_>, event: &Event) -> When {
-    let Event::Device(Uevent::Modalias(alias)) = event else {
-        return When::Never;
-    };
-    now_or_never(context.state.loaded_by_pid1()(alias))
-}
-
-/// Returns `Now` for a disk that no completed run of `b2p data` has examined, while there is no data
-/// disk; `Later` until the machine is ready and `b2p data` has ended.
-fn is_data_candidate(context: &Context<'_>, event: &Event) -> When {
-    let when = if_ready_and_ended(context, &[DATA]);
-    if when != When::Now {
-        return when;
-    }
-    let seen = context
-        .state
-        .data_report
-        .as_ref()
-        .map_or(0, |report| report.last_seqnum);
-    let is_new = !matches!(event, Event::Device(Uevent::BlockAdded(n)) if *n <= seen);
-    now_or_never(is_new && context.state.data_device().is_none())
-}
-
-/// Returns `Now` if the data disk is gone: the event names it, or sysfs has no such disk.
-fn data_disk_is_gone(context: &Context<'_>, event: &Event) -> When {
-    let device = context.state.data_device();
-    let Some(name) = device.and_then(|device| device.strip_prefix("/dev/")) else {
-        return When::Never;
-    };
-    now_or_never(match event {
-        Event::Device(Uevent::BlockRemoved(gone)) => gone == name,
-        _ => !data_disk::is_present(name),
-    })
-}
-
-/// Returns `Now` if a degraded line of `b2p data` may be about the disk that is gone; `Later` until the machine is
-/// ready and `b2p data` has ended.
-fn disk_fault_may_be_listed(context: &Context<'_>, _: &Event) -> When {
-    let state = &context.state;
-    let may_be_listed = state.ready.is_none() || state.degraded.has(DATA);
-    match state.data_device().is_none() && may_be_listed {
-        true => if_ready_and_ended(context, &[DATA]),
-        false => When::Never,
-    }
-}
-
-/// Returns `Now` if the network service has a degraded line and was defined without a card: in that case
-/// `adapt::network` has cleared `gates_ready`, and the ready line does not wait for the network.
-fn card_is_missing(context: &Context<'_>, _: &Event) -> When {
-    let supervisor = context.manager.supervisor();
-    let net = supervisor.find(NET);
-    let def = net.and_then(|id| supervisor.definition(id));
-    let no_card = def.is_some_and(|def| !def.gates_ready);
-    now_or_never(no_card && context.state.degraded.has(NET))
-}
-
-/// Returns `Now` if the files that define user services were read.
-fn user_services_known(context: &Context<'_>, _: &Event) -> When {
-    if_ready_and_ended(context, &[USER_SERVICES])
-}
-
-fn share_has_ended(context: &Context<'_>, _: &Event) -> When {
-    if_ready_and_ended(context, &[SHARE])
-}
-
-fn no_cloud_config_yet(context: &Context<'_>, _: &Event) -> When {
-    match Path::new(CLOUD_DIR).exists() {
-        true => When::Never,
-        false => if_ready_and_ended(context, CLOUD_INIT),
-    }
-}
-
-fn now_or_never(condition: bool) -> When {
-    match condition {
-        true => When::Now,
-        false => When::Never,
-    }
-}
-
-/// Returns `Now` if the machine is ready and each of the services has run and is at rest, else
-/// `Later`. Before the ready line, a service that has not run yet finds the device itself. Services that
-/// do not start with this machine do not count; if none does, the result is `Never`.
-fn if_ready_and_ended(context: &Context<'_>, names: &[&str]) -> When {
-    let supervisor = context.manager.supervisor();
-    let started = names
-        .iter()
-        .filter(|name| starts_at_boot(&context.state.config, name));
-    let states: Vec<State> = started
-        .filter_map(|name| supervisor.find(name))
-        .map(|id| supervisor.state(id))
-        .collect();
-    let have_ended = states
-        .iter()
-        .all(|state| state.at_rest() && *state != State::Off);
-    match context.state.ready.is_some() && have_ended {
-        _ if states.is_empty() => When::Never,
-        true => When::Now,
-        false => When::Later,
     }
 }
 
@@ -362,9 +215,9 @@ fn update_network_degraded(context: &mut Context<'_>, _: &Event) {
     }
 }
 
-/// Removes the degraded line about drivers that are still being loaded.
-fn clear_drivers_degraded(context: &mut Context<'_>, _: &Event) {
-    context.state.degraded.set(DRIVERS, []);
+/// Removes the degraded line about early drivers that are still being loaded.
+fn clear_early_drivers_degraded(context: &mut Context<'_>, _: &Event) {
+    context.state.degraded.set(EARLY_DRIVERS, []);
 }
 
 fn open_button(context: &mut Context<'_>, event: &Event) {

@@ -109,12 +109,12 @@ pub fn update_degraded(context: &mut Context<'_>, id: ServiceId) {
     };
     let text = read_degraded_file(def.name);
     let is_data = def.name == names::DATA;
-    let lost = is_data.then(|| data_disk::found_loss(context.state));
+    let lost = is_data.then(|| data_disk::loss_of_data_disk(context.state));
     let lost = lost.flatten();
     let mut lines: Vec<_> = parse_degraded_file(&text).collect();
     lines.extend(lost.as_deref().map(|why| (names::DATA, why)));
     let why = failure_reason(s, id, def);
-    if lines.is_empty() && readiness == Readiness::Failed {
+    if lines.is_empty() && readiness == Readiness::NotReady {
         lines.push((def.name, &why));
     }
     if state.satisfies_dependents() || !lines.is_empty() {

@@ -17,8 +17,8 @@ use sys::signals::Signals;
 use sys::uevent::UeventSocket;
 use sys::{config_sources, kmsg, syscall};
 
+use crate::boot::EARLY_DRIVERS;
 use crate::event_sources::EventSources;
-use crate::net_interface::DRIVERS;
 use crate::saved_state::{SavedService, SavedState};
 use crate::service_table::{self, Platform};
 use crate::state::SystemState;
@@ -63,7 +63,7 @@ pub fn run(signals: Signals, crashes: u8, shutdown: Option<ShutdownKind>) -> ! {
     let lines = saved.iter().flat_map(|saved| &saved.degraded);
     lines.for_each(|line| state.degraded.restore(line));
     // The loader of these drivers belonged to the earlier execution; the drivers are loaded anew.
-    state.degraded.set(DRIVERS, []);
+    state.degraded.set(EARLY_DRIVERS, []);
     let crash = crash_line(crashes, pause);
     state.degraded.set("init", [("init", crash.as_str())]);
     match saved {
@@ -112,7 +112,7 @@ fn take_over(
     state.ready = saved.ready;
     state.scheduled = saved.scheduled;
     state.verify_modules = saved.verify_modules;
-    (state.host_told, state.vsock_told) = (saved.host_told, saved.vsock_told);
+    (state.told_by_virtio, state.told_by_vsock) = (saved.told_by_virtio, saved.told_by_vsock);
     data_disk::load_report(&mut state);
     reopen_devices(&mut state, &mut sources);
     let defs = service_table::select(&state.config, &Platform::detect(&state.config));

@@ -107,7 +107,7 @@ pub fn has_userland() -> bool {
 ///
 /// # Errors
 /// The order cannot be read, or modules cannot be loaded.
-pub fn load_early_modules(verify: &mut bool) -> Result<()> {
+pub fn load_root_modules(verify: &mut bool) -> Result<()> {
     let dir = Path::new(MODULES_DIR);
     let order = dir.join("order");
     let text = fs::read_to_string(&order).on(&order)?;

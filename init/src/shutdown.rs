@@ -19,7 +19,7 @@ use sys::{kmsg, syscall};
 
 use crate::emergency_remount::{self, Remount};
 use crate::event_sources::{Event, EventSources};
-use crate::processes::user_processes;
+use crate::processes::{remaining, runs};
 use crate::writeback::{self, Deadline};
 use crate::{crash, mounts, unmount};
 
@@ -61,13 +61,14 @@ const EXEC_FAILED: i32 = 127;
 /// Beginning of the command of a service that was made from a unit (b2p/src/helpers/quadlet).
 const UNIT_RUN: [&str; 2] = [sys::paths::B2P, "unit-run"];
 
-/// Services, events and deadline that a phase works with.
+/// Services, events and time limit that a phase works with.
 struct ShutdownContext<'a> {
     /// Services.
     manager: &'a mut Manager,
     /// Signals and power buttons; [`EventSources::close_for_shutdown`] has closed the other sources.
     sources: &'a mut EventSources,
-    /// End of the phase, in milliseconds of `CLOCK_BOOTTIME`.
+    /// Time limit of the phase, in milliseconds of `CLOCK_BOOTTIME`. In `sync` and `unmount`
+    /// [`ShutdownContext::wait_for_writer`] extends the limit.
     deadline: Millis,
     /// True if a second request arrived during this phase.
     cut_short: bool,
@@ -100,13 +101,13 @@ impl ShutdownContext<'_> {
     }
 
     /// Waits for a child that writes to disks, even after a second request; returns its outcome, or
-    /// `None` if the child still runs. While the amount of dirty data falls, the deadline moves, so that
+    /// `None` if the child still runs. While the amount of dirty data falls, the time limit is extended, so that
     /// a slow disk does not count as dead and no data is lost.
     fn wait_for_writer(&mut self, child: &syscall::Child) -> Option<bool> {
         let within_ms = self.deadline.saturating_sub(now());
-        let mut deadline = Deadline::within(i32::try_from(within_ms).unwrap_or(i32::MAX));
+        let mut extended = Deadline::within(i32::try_from(within_ms).unwrap_or(i32::MAX));
         self.sources.keep_status_of(child);
-        while !deadline.is_over() && !child.exited_within(0) {
+        while !extended.is_over() && !child.exited_within(0) {
             self.poll_until(now() + CHILD_POLL_MS);
         }
         self.sources.outcome(child)
@@ -119,7 +120,7 @@ pub fn run(kind: ShutdownKind, manager: &mut Manager, sources: &mut EventSources
     let proc = mounts::restore_proc();
     // From here on, the console is the only place where messages can be read.
     kmsg::set_console_level(kmsg::CONSOLE_SHOWS_ALL);
-    let message = format!("going down for {kind:?}");
+    let message = format!("going down for {}", kind.word());
     kmsg::write(kmsg::ensure_console_priority(kmsg::NOTICE), &message);
     proc.unwrap_or_else(|e| warn!("{e}"));
     sources.close_for_shutdown();
@@ -149,7 +150,7 @@ fn always() -> bool {
 }
 
 fn containers_run() -> bool {
-    user_processes().is_some_and(|names| names.contains("conmon["))
+    runs("conmon")
 }
 
 /// Returns true if a file system on a disk or on a server is mounted, if a swap area is in use, or if the
@@ -204,8 +205,8 @@ fn wait_for_rest(
 fn stop_containers(context: &mut ShutdownContext<'_>) -> Outcome {
     let stop = || {
         // The environment holds kernel parameters (bootparam(7)), which are not for programs.
-        let mut stop = Command::new(sys::paths::B2P);
-        let error = stop.arg("containers-stop").env_clear().exec();
+        let mut program = Command::new(sys::paths::B2P);
+        let error = program.arg("containers-stop").env_clear().exec();
         warn!("{}: {error}", sys::paths::B2P);
         syscall::exit(EXEC_FAILED);
     };
@@ -246,7 +247,7 @@ fn terminate(context: &mut ShutdownContext<'_>) -> Outcome {
 fn kill(context: &mut ShutdownContext<'_>) -> Outcome {
     syscall::signal_all_processes(libc::SIGKILL);
     wait_until_none(context);
-    if let Some(left) = user_processes() {
+    if let Some(left) = remaining() {
         warn!("still there after SIGKILL: {left}");
     }
     Outcome::Done
@@ -256,7 +257,7 @@ fn kill(context: &mut ShutdownContext<'_>) -> Outcome {
 /// SIGCHLD wakes the loop; the deadline bounds every other case.
 fn wait_until_none(context: &mut ShutdownContext<'_>) {
     context.sources.reap_children(context.manager);
-    while user_processes().is_some() && context.poll_once() {}
+    while remaining().is_some() && context.poll_once() {}
 }
 
 /// Syncs in a child, because syncfs(2) of a disk that is gone may never return.

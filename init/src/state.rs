@@ -55,9 +55,9 @@ pub struct SystemState {
     /// Time of the ready line.
     pub ready: Option<Millis>,
     /// True if the machine has reported by a virtio port to the host that it is ready.
-    pub host_told: bool,
+    pub told_by_virtio: bool,
     /// True if the machine has reported by vsock to a host that it is ready.
-    pub vsock_told: bool,
+    pub told_by_vsock: bool,
     /// Phases of the boot that have run.
     pub phases: Vec<PhaseTime>,
     /// Shutdown that was requested and begins at once.

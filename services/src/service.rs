@@ -99,8 +99,7 @@ pub struct ServiceDef {
     /// Names of services that must be ready before this one starts.
     pub needs: &'static [&'static str],
     /// Names of services that start before this service if they start at all: each is first ready,
-    /// failed or late. `late_ms` of this service counts from then on. The names must not form a
-    /// cycle.
+    /// failed or late. The names must not form a cycle.
     pub after: &'static [&'static str],
     /// Names of services whose end is also the end of this service, which starts again if they do
     /// (BindsTo= of systemd.unit(5)). The names are also among `needs`.
@@ -126,7 +125,8 @@ pub struct ServiceDef {
     pub after_ready: bool,
     /// The machine becomes ready only when this service is ready, has failed or is late.
     pub gates_ready: bool,
-    /// Time in milliseconds after which a service that is not ready is late.
+    /// Time in milliseconds after which a service that is not ready is late. The time begins when no service in
+    /// `after` delays this one any longer.
     pub late_ms: u64,
     /// Reason that is given for lateness, with `{}` for `late_ms` in seconds; empty: a general one.
     pub late_hint: &'static str,
@@ -192,7 +192,7 @@ impl ServiceDef {
         ..ServiceDef::DEFAULT
     };
 
-    /// Returns the reason why the service is not ready `late_ms` after its start.
+    /// Returns the text of the degraded line for a service that is late.
     #[must_use]
     pub fn late_reason(&self) -> String {
         let seconds = (self.late_ms / 1000).to_string();

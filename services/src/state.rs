@@ -211,6 +211,7 @@ pub enum Readiness {
     Pending,
     /// The service is up, armed or done.
     Ready,
-    /// The service failed at least once, or is late.
-    Failed,
+    /// The ready line does not wait any longer: the service has failed, is late, is being stopped, or needs a service
+    /// that will not be ready soon.
+    NotReady,
 }

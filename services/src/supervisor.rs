@@ -162,9 +162,9 @@ impl Supervisor {
         match record.state {
             State::Off => Readiness::NotRequired,
             State::Armed | State::Up { .. } | State::Done => Readiness::Ready,
-            State::Failed | State::Delayed { .. } | State::Stopping { .. } => Readiness::Failed,
-            _ if record.late || record.backoff.failures() > 0 => Readiness::Failed,
-            State::Waiting if record.def.needs.iter().any(fails) => Readiness::Failed,
+            State::Failed | State::Delayed { .. } | State::Stopping { .. } => Readiness::NotReady,
+            _ if record.late || record.backoff.failures() > 0 => Readiness::NotReady,
+            State::Waiting if record.def.needs.iter().any(fails) => Readiness::NotReady,
             State::Waiting | State::Spawning | State::Starting { .. } => Readiness::Pending,
         }
     }

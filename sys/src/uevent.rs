@@ -40,8 +40,8 @@ pub enum Uevent {
     SharedFolder,
     /// A CD drive appeared, with or without a medium.
     CdDrive,
-    /// A port to the host has its name (drivers/char/virtio_console.c, VIRTIO_CONSOLE_PORT_NAME).
-    HostPort,
+    /// A virtio port has its name (drivers/char/virtio_console.c, VIRTIO_CONSOLE_PORT_NAME).
+    VirtioPort,
     /// Messages were lost: sysfs must be read again.
     Overrun,
 }
@@ -111,7 +111,7 @@ pub fn parse(message: &[u8]) -> Option<Uevent> {
     // virtiofs has a kobject for each folder (fs/fuse/virtio_fs.c); 9p's device changes when its
     // tag is read (net/9p/trans_virtio.c).
     let folder = match value(b"SUBSYSTEM=").as_deref() {
-        Some("virtio-ports") if first.starts_with(b"change@") => return Some(Uevent::HostPort),
+        Some("virtio-ports") if first.starts_with(b"change@") => return Some(Uevent::VirtioPort),
         Some("virtiofs") => true,
         Some("virtio") => first.starts_with(b"change@"),
         _ => false,
@@ -226,12 +226,12 @@ pub fn is_vsock(alias: &str) -> bool {
 
 /// Returns true if `alias` is the device of consoles and of ports to the host.
 #[must_use]
-pub fn is_host_port(alias: &str) -> bool {
-    is_one_of(HOST_PORT, alias)
+pub fn is_virtio_console(alias: &str) -> bool {
+    is_one_of(VIRTIO_CONSOLE, alias)
 }
 
 /// Virtio device numbers (virtio, section 5).
-const HOST_PORT: &[(&str, &str)] = &[("virtio:d00000003v*", "consoles and ports")];
+const VIRTIO_CONSOLE: &[(&str, &str)] = &[("virtio:d00000003v*", "consoles and ports")];
 /// Virtio device numbers (virtio, section 5).
 const VSOCK: &[(&str, &str)] = &[("virtio:d00000013v*", "vsock")];
 

@@ -40,7 +40,7 @@ fn in_rescue(machine: &Machine, words: &[&str]) -> Result<()> {
     vm.power_button()?;
     vm.wait_exit(BOOT_LIMIT)?;
     let said = vm.console();
-    ensure!(said.contains("going down for PowerOff"), "{}", vm.tail());
+    ensure!(said.contains("going down for poweroff"), "{}", vm.tail());
     Ok(())
 }
 

@@ -183,6 +183,6 @@ fn the_end_does_not_wait_for_a_crash_loop() -> Result<()> {
         "{:?}",
         asked.elapsed()
     );
-    ensure!(pid1.output().contains("going down for PowerOff"));
+    ensure!(pid1.output().contains("going down for poweroff"));
     Ok(())
 }

@@ -50,11 +50,11 @@ fn it_boots_and_powers_off() -> Result<()> {
 #[test]
 fn each_signal_ends_it_in_its_own_way() -> Result<()> {
     let ways = [
-        (libc::SIGTERM, RESTARTED, "Reboot"),
-        (libc::SIGINT, RESTARTED, "Reboot"),
-        (libc::SIGUSR1, POWERED_OFF, "Halt"),
-        (libc::SIGUSR2, POWERED_OFF, "PowerOff"),
-        (libc::SIGPWR, POWERED_OFF, "PowerOff"),
+        (libc::SIGTERM, RESTARTED, "reboot"),
+        (libc::SIGINT, RESTARTED, "reboot"),
+        (libc::SIGUSR1, POWERED_OFF, "halt"),
+        (libc::SIGUSR2, POWERED_OFF, "poweroff"),
+        (libc::SIGPWR, POWERED_OFF, "poweroff"),
     ];
     for (signal, end, word) in ways {
         let pid1 = Namespace::new()?.start()?;

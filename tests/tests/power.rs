@@ -68,7 +68,7 @@ const AGAIN: &str = "reboot: Restarting system";
 fn sigterm_reboots() -> Result<()> {
     let guest = up("power-term", "")?;
     ends(&guest, "kill -TERM 1", "guest-reset")?;
-    in_order(&guest, "Reboot", AGAIN)
+    in_order(&guest, "reboot", AGAIN)
 }
 
 /// With syslog turned off by flag, no program waits for a reader of /dev/log.
@@ -79,7 +79,7 @@ fn sigpwr_powers_off() -> Result<()> {
     ensure!(state.contains("\"state\":\"off\""), "{state}");
     guest.sh("for i in 1 2 3 4 5 6 7 8 9 10 11 12; do timeout 20 logger x || exit 1; done; timeout 20 sudo -n true")?;
     ends(&guest, "kill -PWR 1", "guest-shutdown")?;
-    in_order(&guest, "PowerOff", OFF)
+    in_order(&guest, "poweroff", OFF)
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn sigusr1_halts_and_the_machine_stays() -> Result<()> {
     let guest = up("power-usr1", "")?;
     let _ = guest.ssh("root", "kill -USR1 1")?;
     guest.vm.wait_console("reboot: System halted", END)?;
-    in_order(&guest, "Halt", "reboot: System halted")?;
+    in_order(&guest, "halt", "reboot: System halted")?;
     let thread = guest.vm.qmp("query-cpus-fast")?[0]["thread-id"].clone();
     let before = ticks(&thread.to_string())?;
     std::thread::sleep(Duration::from_secs(5));
@@ -118,7 +118,7 @@ fn called_as_the_kernel_calls() -> Result<()> {
     let bare = "env -i HOME=/ TERM=linux PATH=/sbin:/bin:/usr/sbin:/usr/bin";
     let command = format!("cd /; exec {bare} {program} <&- >&- 2>&-");
     ends(&guest, &command, "guest-shutdown")?;
-    in_order(&guest, "PowerOff", OFF)
+    in_order(&guest, "poweroff", OFF)
 }
 
 /// Uses systemd's commands; a past time means now.
@@ -128,7 +128,7 @@ fn systemctl_reboots() -> Result<()> {
     guest.sh("shutdown -h +5 && systemctl is-system-running")?;
     // An immediate request does not wait for a scheduled one.
     ends(&guest, "systemctl reboot", "guest-reset")?;
-    in_order(&guest, "Reboot", AGAIN)
+    in_order(&guest, "reboot", AGAIN)
 }
 
 /// A forced shutdown bypasses PID 1: no phase runs.

@@ -164,7 +164,7 @@ fn asked_twice() -> Result<()> {
     // Neither SIGTERM nor the loss of its terminal ends this process.
     guest.sh("(trap '' TERM HUP; while :; do sleep 1; done) </dev/null >/dev/null 2>&1 &")?;
     guest.vm.power_button()?;
-    guest.vm.wait_console("going down for PowerOff", END)?;
+    guest.vm.wait_console("going down for poweroff", END)?;
     thread::sleep(Duration::from_secs(1));
     guest.vm.power_button()?;
     guest.vm.wait_exit(END)?;

@@ -155,7 +155,7 @@ fn three_keys_reboot_in_order() -> Result<()> {
         guest.vm.wait_exit(Duration::from_secs(120))?;
         let said = guest.vm.console();
         ensure!(
-            said.contains("going down for Reboot"),
+            said.contains("going down for reboot"),
             "{}",
             guest.vm.tail()
         );

@@ -2,6 +2,7 @@
 use services::{ExitStatus, Manager, Millis};
 use sys::signals::Signals;
 
+use super::conditions::Decision;
 use super::*;
 use crate::event_sources::EventSources;
 use crate::service_table::{self, Platform};
@@ -62,15 +63,15 @@ impl Fixture {
         }
     }
 
-    fn unknown_services(&mut self) -> When {
-        user_services_known(&self.context(), &Event::NoGatePending)
+    fn unknown_services(&mut self) -> Decision {
+        user_services_have_run(&self.context(), &Event::NoGatePending)
     }
 
-    fn when(&mut self, on: Trigger, event: &Event) -> When {
+    fn when(&mut self, on: Trigger, event: &Event) -> Decision {
         let context = self.context();
         assert!(on.matches(event, context.manager.supervisor()), "{on:?}");
         let reaction = REACTIONS.iter().find(|r| r.on == on);
-        reaction.map_or(When::Never, |r| (r.when)(&context, event))
+        reaction.map_or(Decision::Drop, |r| r.when.decide(&context, event))
     }
 }
 
@@ -87,44 +88,47 @@ fn every_reaction_has_a_reason() {
 fn a_disk_is_looked_at_once_the_last_look_is_over() {
     let disk = |seqnum| device(Uevent::BlockAdded(seqnum));
     let mut booting = Fixture::new(b"").ended(DATA).with_data(None, 7);
-    assert_eq!(booting.when(NewDisk, &disk(9)), When::Later);
+    assert_eq!(booting.when(NewDisk, &disk(9)), Decision::Keep);
     let mut not_asked = Fixture::new(b"").ready();
-    assert_eq!(not_asked.when(NewDisk, &disk(9)), When::Later);
+    assert_eq!(not_asked.when(NewDisk, &disk(9)), Decision::Keep);
     let mut machine = Fixture::new(b"").ended(DATA).with_data(None, 7).ready();
-    assert_eq!(machine.when(NewDisk, &disk(7)), When::Never);
-    assert_eq!(machine.when(NewDisk, &disk(8)), When::Now);
-    assert_eq!(machine.when(NewDisk, &device(Uevent::Overrun)), When::Now);
+    assert_eq!(machine.when(NewDisk, &disk(7)), Decision::Drop);
+    assert_eq!(machine.when(NewDisk, &disk(8)), Decision::Run);
+    assert_eq!(
+        machine.when(NewDisk, &device(Uevent::Overrun)),
+        Decision::Run
+    );
     let mut has_disk = machine.with_data(Some("/dev/vda1"), 7);
-    assert_eq!(has_disk.when(NewDisk, &disk(8)), When::Never);
+    assert_eq!(has_disk.when(NewDisk, &disk(8)), Decision::Drop);
 }
 
 #[test]
 fn names_in_flags_are_checked_once_the_files_of_services_were_read() {
     let mut fixture = Fixture::new(b"b2p.off=web").ready();
-    assert_eq!(fixture.unknown_services(), When::Later);
+    assert_eq!(fixture.unknown_services(), Decision::Keep);
     let mut read = fixture.ended(USER_SERVICES);
-    assert_eq!(read.unknown_services(), When::Now);
+    assert_eq!(read.unknown_services(), Decision::Run);
     let mut unread = Fixture::new(b"b2p.off=web,user-services").ready();
-    assert_eq!(unread.unknown_services(), When::Never);
+    assert_eq!(unread.unknown_services(), Decision::Drop);
 }
 
 #[test]
 fn only_the_data_disk_is_missed() {
     let removed = |name: &str| device(Uevent::BlockRemoved(name.to_owned()));
     let mut in_ram = Fixture::new(b"").with_data(None, 7);
-    assert_eq!(in_ram.when(DiskRemoved, &removed("vda1")), When::Never);
+    assert_eq!(in_ram.when(DiskRemoved, &removed("vda1")), Decision::Drop);
     let mut machine = in_ram.with_data(Some("/dev/vda1"), 7);
-    assert_eq!(machine.when(DiskRemoved, &removed("vda")), When::Never);
-    assert_eq!(machine.when(DiskRemoved, &removed("vda1")), When::Now);
+    assert_eq!(machine.when(DiskRemoved, &removed("vda")), Decision::Drop);
+    assert_eq!(machine.when(DiskRemoved, &removed("vda1")), Decision::Run);
 }
 
 #[test]
 fn a_data_disk_whose_removal_was_lost_is_missed() {
     let lost = device(Uevent::Overrun);
     let mut machine = Fixture::new(b"").with_data(Some("/dev/none0"), 7);
-    assert_eq!(machine.when(DiskRemoved, &lost), When::Now);
+    assert_eq!(machine.when(DiskRemoved, &lost), Decision::Run);
     let mut in_ram = machine.with_data(None, 7);
-    assert_eq!(in_ram.when(DiskRemoved, &lost), When::Never);
+    assert_eq!(in_ram.when(DiskRemoved, &lost), Decision::Drop);
 }
 
 #[test]
@@ -133,7 +137,7 @@ fn lost_uevents_stand_for_each_kind() {
     let lost = device(Uevent::Overrun);
     let supervisor = machine.manager.supervisor();
     // The reaction to `UeventsLost` loads all drivers and opens all buttons.
-    let is_covered = |on: Trigger| matches!(on, NewDevice | NewInputDevice);
+    let is_covered = |on: Trigger| matches!(on, DriverNeeded | NewInputDevice);
     let of_uevents = REACTIONS.iter().filter(|r| is_of_uevents(r.on));
     for reaction in of_uevents.filter(|r| !is_covered(r.on)) {
         assert!(reaction.on.matches(&lost, supervisor), "{}", reaction.why);
@@ -151,7 +155,7 @@ fn is_of_uevents(on: Trigger) -> bool {
         Uevent::BlockRemoved(String::new()),
         Uevent::SharedFolder,
         Uevent::CdDrive,
-        Uevent::HostPort,
+        Uevent::VirtioPort,
     ];
     all.into_iter()
         .any(|uevent| on.matches(&device(uevent), machine.manager.supervisor()))
@@ -162,20 +166,20 @@ fn b2p_data_loads_the_drivers_of_disks_until_the_machine_is_ready() {
     let disk = device(Uevent::Modalias("virtio:d00000002v00001AF4".to_owned()));
     let card = device(Uevent::Modalias("virtio:d00000001v00001AF4".to_owned()));
     let mut booting = Fixture::new(b"");
-    assert_eq!(booting.when(NewDevice, &disk), When::Never);
-    assert_eq!(booting.when(NewDevice, &card), When::Now);
-    assert_eq!(booting.ready().when(NewDevice, &disk), When::Now);
+    assert_eq!(booting.when(DriverNeeded, &disk), Decision::Drop);
+    assert_eq!(booting.when(DriverNeeded, &card), Decision::Run);
+    assert_eq!(booting.ready().when(DriverNeeded, &disk), Decision::Run);
 }
 
 #[test]
 fn a_folder_waits_for_the_service_that_mounts_it() {
     let folder = device(Uevent::SharedFolder);
     let machine = || Fixture::new(b"b2p.share=a:/mnt/a");
-    assert_eq!(machine().when(FoldersChanged, &folder), When::Later);
+    assert_eq!(machine().when(FoldersChanged, &folder), Decision::Keep);
     let mut ready = machine().ready().ended(DATA);
-    assert_eq!(ready.when(FoldersChanged, &folder), When::Later);
+    assert_eq!(ready.when(FoldersChanged, &folder), Decision::Keep);
     let mut ended = ready.ended(SHARE);
-    assert_eq!(ended.when(FoldersChanged, &folder), When::Now);
+    assert_eq!(ended.when(FoldersChanged, &folder), Decision::Run);
 }
 
 #[test]
@@ -201,7 +205,7 @@ fn the_configuration_of_a_disk_is_applied_by_the_first_report_alone() {
     let ended = Event::Service(Change::Ended(id, ExitStatus::Exited(0)));
     let mut later = machine.with_data(None, 7);
     let context = later.context();
-    assert_eq!(is_first_report(&context, &ended), When::Never);
+    assert!(!is_first_report(&context, &ended));
 }
 
 #[test]
@@ -382,12 +386,16 @@ fn a_faulty_disk_may_be_pulled_before_its_fault_is_listed() {
     let removed = device(Uevent::BlockRemoved("vdb".to_owned()));
     let faulty = |machine: &mut Fixture| {
         let context = machine.context();
-        disk_fault_may_be_listed(&context, &removed)
+        data_can_clear_fault(&context, &removed)
     };
     let mut machine = Fixture::new(b"").with_data(None, 7).ended(DATA);
-    assert_eq!(faulty(&mut machine), When::Later, "nothing is listed yet");
+    assert_eq!(
+        faulty(&mut machine),
+        Decision::Keep,
+        "nothing is listed yet"
+    );
     let mut machine = machine.ready();
-    assert_eq!(faulty(&mut machine), When::Never);
+    assert_eq!(faulty(&mut machine), Decision::Drop);
     machine.state.degraded.add(DATA, "/dev/vdb: damaged");
-    assert_eq!(faulty(&mut machine), When::Now);
+    assert_eq!(faulty(&mut machine), Decision::Run);
 }

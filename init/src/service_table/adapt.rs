@@ -49,6 +49,11 @@ pub(super) fn network(def: ServiceDef, config: &Config, _: &Platform) -> Service
     }
 }
 
+/// Returns true if there was no card when [`network`] made this definition of the network service.
+pub(crate) fn was_defined_without_card(def: &ServiceDef) -> bool {
+    !def.gates_ready
+}
+
 /// After a failed trial the ready line waits for the verdict on it; during a trial the service
 /// waits for the ready line, then for the disk or for an orderly shutdown.
 pub(super) fn upgrade(def: ServiceDef, config: &Config, _: &Platform) -> ServiceDef {

@@ -6,7 +6,7 @@
 //! configuration, in the order of the table. User services are added later, from files
 //! (docs/guide/services.md).
 
-mod adapt;
+pub(crate) mod adapt;
 mod consoles;
 mod host;
 mod logs;

@@ -48,7 +48,7 @@ fn each_kernel_must_have_what_its_rows_name_and_no_more() {
 }
 
 #[test]
-fn the_userland_is_without_early_modules_and_made_lists() -> Result<()> {
+fn the_userland_has_neither_root_modules_nor_generated_lists() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let from = dir.path().join("usr/lib/modules/1");
     fs::create_dir_all(from.join("kernel/lib"))?;

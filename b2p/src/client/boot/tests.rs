@@ -10,7 +10,7 @@ machine version=0.1.0 now=65000 started=1790 ready=1980 data=ram
 phase mount-api 1790100 2010
 phase early-flags 1792150 900
 phase expedite-boot 1793100 1020
-phase early-modules 1794200 25100
+phase root-modules 1794200 25100
 phase root 1819400 20400
 phase mounts 1839900 6020
 phase cgroups 1846000 5300
@@ -53,7 +53,7 @@ kernel          -1790     1790    before PID 1; the scale begins after it
 mount-api           0.1      2.0  ▍                                   │
 early-flags         2.2      0.9  ▏                                   │
 expedite-boot       3.1      1.0  ▕                                   │
-early-modules       4.2     25.1  ▕████▋                              │
+root-modules        4.2     25.1  ▕████▋                              │
 root               29.4     20.4       ▐███▌                          │
 mounts             49.9      6.0           ▐▊                         │
 cgroups            56.0      5.3            ▕▊                        │

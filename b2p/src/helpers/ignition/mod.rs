@@ -35,8 +35,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// helper.
 pub fn main() -> i32 {
     let (config, _) = sys::config_sources::read();
-    // PID 1 reports to the host by a port at the time of the ready line (init/src/host_port.rs).
-    Drivers::of_the_machine().load(sys::uevent::is_host_port);
+    // PID 1 reports to the host by a port at the time of the ready line (init/src/ready_report.rs).
+    Drivers::of_the_machine().load(sys::uevent::is_virtio_console);
     let mut diagnostics = Diagnostics::default();
     match source::read(config.ignition) {
         Ok(None) => return 0,

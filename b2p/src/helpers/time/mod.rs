@@ -4,15 +4,15 @@
 //! A virtual machine whose host slept, that was paused, or that was restored from a snapshot
 //! continues with its old time. A clock that ran on meanwhile shows the difference: the host's own clock where the
 //! hypervisor exports it (ptp_kvm), else the hardware clock. The clocks are compared every eight seconds, and
-//! `podman-machine` sends the time at once ([`host_port`]); a machine that is not virtual never sleeps without its
+//! `podman-machine` sends the time at once ([`virtio_port`]); a machine that is not virtual never sleeps without its
 //! kernel, and is not woken. Time servers are queried only where `ntpserver=`, `ip=` or DHCP names some.
 
 mod clock_changes;
 mod clocks;
 mod drift;
-mod host_port;
 mod sntp;
 mod trust;
+mod virtio_port;
 pub mod zone;
 
 use std::fs;
@@ -33,8 +33,8 @@ pub use clock_changes::ClockChanges;
 use clocks::HostClock;
 pub use clocks::is_clock_set;
 use drift::{ClockSample, Drift, Ms, compare, correction, signed_seconds};
-use host_port::HostPort;
 use trust::{Evidence, Server};
+use virtio_port::VirtioPort;
 
 /// Time between two comparisons of the clocks, in milliseconds. Nothing announces to the kernel that
 /// its machine was paused, so that the clock can only be right after the next comparison: within
@@ -106,7 +106,7 @@ struct Keeper {
     /// Watch for a new file of servers.
     inotify: Inotify,
     /// Port on which the host sends the time.
-    host_port: Option<HostPort>,
+    virtio_port: Option<VirtioPort>,
     /// Watch for steps of the clock.
     changes: ClockChanges,
 }
@@ -130,7 +130,7 @@ impl Keeper {
             query_at: None,
             failures: 0,
             inotify,
-            host_port: HostPort::find(Path::new(PORTS), Path::new("/dev")),
+            virtio_port: VirtioPort::find(Path::new(PORTS), Path::new("/dev")),
             changes: ClockChanges::watch().doing("timerfd")?,
         };
         keeper.read_servers();
@@ -160,7 +160,7 @@ impl Keeper {
             let ms = i32::try_from((at - now).max(0)).unwrap_or(i32::MAX);
             PollTimeout::try_from(ms).unwrap_or(PollTimeout::ZERO)
         });
-        let port = self.host_port.as_ref().map(HostPort::fd);
+        let port = self.virtio_port.as_ref().map(VirtioPort::fd);
         let own = [self.inotify.as_fd(), self.changes.fd()];
         let fds = own.into_iter().chain(port);
         let mut fds: Vec<PollFd> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
@@ -183,10 +183,10 @@ impl Keeper {
 
     /// Sets the clock to the time that the host sends on its port.
     fn hear_host(&mut self) {
-        let Some(host) = self.host_port.as_mut().and_then(HostPort::read) else {
+        let Some(host) = self.virtio_port.as_mut().and_then(VirtioPort::read) else {
             return;
         };
-        let lead = host_port::lead(host, clocks::realtime(), clocks::rtc(self.utc));
+        let lead = virtio_port::lead(host, clocks::realtime(), clocks::rtc(self.utc));
         if lead.is_some_and(|lead| correct(lead, "the host")) {
             self.baseline = None;
         }

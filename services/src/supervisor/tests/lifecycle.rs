@@ -21,7 +21,7 @@ fn a_need_that_failed_makes_the_dependent_fail() {
     assert_eq!(s.state(KEY), State::Delayed { until: 17 });
     assert_eq!(
         (s.readiness(KEY), s.readiness(SSHD)),
-        (Readiness::Failed, Readiness::Failed)
+        (Readiness::NotReady, Readiness::NotReady)
     );
 }
 
@@ -205,7 +205,7 @@ fn never_ready_is_reported_once() {
     let changes = s.note(10_000, Input::Tick);
     assert_eq!(changes, [Change::Late(KEY), Change::Late(SSHD)]);
     assert_eq!(s.note(90_000, Input::Tick), []);
-    assert_eq!(s.readiness(KEY), Readiness::Failed);
+    assert_eq!(s.readiness(KEY), Readiness::NotReady);
     assert_eq!(s.deadline(), None);
 }
 

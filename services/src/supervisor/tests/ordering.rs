@@ -48,7 +48,7 @@ fn a_failure_lets_it_go() {
     let mut s = both_started();
     let actions = s.handle(9, Input::Exited(10, ExitStatus::Killed(9)));
     assert_eq!(actions, [Action::Spawn(API)]);
-    assert_eq!(s.readiness(DISK), Readiness::Failed);
+    assert_eq!(s.readiness(DISK), Readiness::NotReady);
 }
 
 #[test]

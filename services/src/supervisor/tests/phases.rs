@@ -116,7 +116,7 @@ fn an_unbindable_socket_is_a_change_and_lets_others_go_on() {
         (s.state(id(0)), s.deadline()),
         (State::Failed, Some(10_000))
     );
-    assert_eq!(s.readiness(id(0)), Readiness::Failed);
+    assert_eq!(s.readiness(id(0)), Readiness::NotReady);
     // A request tries again.
     assert_eq!(s.handle(9_000, Input::Start(id(0))), [Action::Watch(id(0))]);
     assert_eq!(

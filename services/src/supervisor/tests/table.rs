@@ -25,7 +25,7 @@ fn a_cycle_fails_alone() {
         states,
         ["failed", "failed", "waiting", "spawning", "failed"]
     );
-    assert_eq!(s.readiness(id(2)), Readiness::Failed);
+    assert_eq!(s.readiness(id(2)), Readiness::NotReady);
     s.handle(1, Input::Stop(id(0)));
     assert_eq!(s.state(id(0)), State::Failed);
 }

@@ -21,7 +21,7 @@ const LONGEST: usize = 64;
 const TOLERANCE: Ms = 3_000;
 
 /// Port of the host.
-pub struct HostPort {
+pub struct VirtioPort {
     file: File,
     /// The port is watched for edges, because the port reports a hang-up as long as the host has not
     /// opened its end (drivers/char/virtio_console.c, `port_fops_poll`).
@@ -29,10 +29,10 @@ pub struct HostPort {
     unread: Vec<u8>,
 }
 
-impl HostPort {
+impl VirtioPort {
     /// Opens the port, if the directory `class` has one.
     #[must_use]
-    pub fn find(class: &Path, dev: &Path) -> Option<HostPort> {
+    pub fn find(class: &Path, dev: &Path) -> Option<VirtioPort> {
         let is_ours = |entry: &fs::DirEntry| {
             fs::read_to_string(entry.path().join("name")).is_ok_and(|name| name.trim_end() == NAME)
         };
@@ -44,7 +44,7 @@ impl HostPort {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).ok()?;
         let edges = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
         epoll.add(&file, EpollEvent::new(edges, 0)).ok()?;
-        Some(HostPort {
+        Some(VirtioPort {
             file,
             epoll,
             unread: Vec::new(),
@@ -140,10 +140,10 @@ mod tests {
             fs::write(dir.join(port).join("name"), name).unwrap();
         }
         let dev = dir.join("dev");
-        assert!(HostPort::find(&dir, &dev).is_none(), "no device");
+        assert!(VirtioPort::find(&dir, &dev).is_none(), "no device");
         fs::create_dir_all(&dev).unwrap();
         nix::unistd::mkfifo(&dev.join("vport1p2"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let mut port = HostPort::find(&dir, &dev).unwrap();
+        let mut port = VirtioPort::find(&dir, &dev).unwrap();
         assert_eq!(port.read(), None);
         let mut host = File::options()
             .write(true)

@@ -28,23 +28,23 @@ const LINE: &[u8] = b"Ready\n";
 const HOST_LIMIT_SECONDS: u32 = 600;
 
 /// Reports readiness to the host, once in a boot, as soon as a port called [`NAME`] exists.
-pub fn tell_ready_by_virtio_port(context: &mut Context<'_>, _: &Event) {
-    if context.state.host_told {
+pub fn tell_by_virtio_port(context: &mut Context<'_>, _: &Event) {
+    if context.state.told_by_virtio {
         return;
     }
     for device in devices(Path::new(PORTS)) {
-        context.state.host_told |= write(&Path::new("/dev").join(&device));
+        context.state.told_by_virtio |= write(&Path::new("/dev").join(&device));
     }
 }
 
 /// Reports to a host that waits on vsock, which a document of Ignition asks for, once in a boot.
-pub fn tell_ready_by_vsock(context: &mut Context<'_>, _: &Event) {
+pub fn tell_by_vsock(context: &mut Context<'_>, _: &Event) {
     let text = fs::read_to_string(READY_VSOCK).unwrap_or_default();
     let Ok(port) = text.trim_end().parse() else {
         return;
     };
-    if !context.state.vsock_told {
-        context.state.vsock_told = true;
+    if !context.state.told_by_vsock {
+        context.state.told_by_vsock = true;
         // connect(2) may take two seconds.
         drop(in_child_with(&[], || connect_and_write(port)));
     }

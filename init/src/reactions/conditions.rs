@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Conditions of the reactions.
+
+use std::path::Path;
+
+use services::State;
+use sys::paths::{CLOUD_DIR, DATA_REPORT, IGNITION_DEVICES};
+use sys::service_names::starts_at_boot;
+use sys::uevent::Uevent;
+
+use super::CLOUD_INIT;
+use crate::context::Context;
+use crate::event_sources::Event;
+use crate::service_table::{adapt, names::*};
+use crate::{data_disk, root};
+
+/// Condition of a reaction.
+#[derive(Clone, Copy)]
+pub enum Condition {
+    /// The reaction runs at each event.
+    Always,
+    /// The reaction runs if the function returns true. Otherwise the event needs no reaction.
+    If(fn(&Context<'_>, &Event) -> bool),
+    /// The reaction runs once the function permits it. The event is kept until then.
+    Once(fn(&Context<'_>, &Event) -> Decision),
+}
+
+/// Decision on a reaction to an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The reaction runs.
+    Run,
+    /// The event is kept, and the condition is checked again whenever the services have settled.
+    /// A newer event of the same reaction replaces the kept one.
+    Keep,
+    /// The event needs no reaction.
+    Drop,
+}
+
+impl Condition {
+    /// Returns the decision on a reaction to `event` in the present state of the machine.
+    pub fn decide(self, context: &Context<'_>, event: &Event) -> Decision {
+        match self {
+            Condition::Always => Decision::Run,
+            Condition::If(holds) => run_or_drop(holds(context, event)),
+            Condition::Once(decide) => decide(context, event),
+        }
+    }
+}
+
+fn run_or_drop(condition: bool) -> Decision {
+    match condition {
+        true => Decision::Run,
+        false => Decision::Drop,
+    }
+}
+
+/// Returns true outside of containers: a container with all rights would change the settings of its host.
+pub(super) fn owns_hardware(_: &Context<'_>, _: &Event) -> bool {
+    !root::in_container()
+}
+
+/// Returns true after the ready line.
+pub(super) fn is_ready(context: &Context<'_>, _: &Event) -> bool {
+    context.state.ready.is_some()
+}
+
+/// Returns true for the first report of `b2p data`, which is written at the end of a run. The
+/// configuration of a disk that a later run finds takes effect at the next boot.
+pub(super) fn is_first_report(context: &Context<'_>, _: &Event) -> bool {
+    context.state.data_report.is_none() && Path::new(DATA_REPORT).exists()
+}
+
+/// Returns true if `b2p data` has seen a disk with a document of Ignition, and the table has no service
+/// `ignition` yet.
+pub(super) fn is_ignition_disk(context: &Context<'_>, _: &Event) -> bool {
+    let is_new = context.manager.supervisor().find(IGNITION).is_none();
+    is_new && Path::new(IGNITION_DEVICES).exists()
+}
+
+/// Returns true if a run of `b2p data` that ended after the ready line has reported a data disk. For an
+/// earlier run, [`crate::ready::start_after_ready`] starts the services of the disk.
+pub(super) fn is_plugged_data_disk(context: &Context<'_>, _: &Event) -> bool {
+    let state = &context.state;
+    let has_disk = state.data_device().is_some() && data_disk::loss_of_data_disk(state).is_none();
+    state.ready.is_some() && has_disk
+}
+
+/// Returns true if PID 1 loads the driver.
+pub(super) fn pid1_loads_driver(context: &Context<'_>, event: &Event) -> bool {
+    let Event::Device(Uevent::Modalias(alias)) = event else {
+        return false;
+    };
+    context.state.loaded_by_pid1()(alias)
+}
+
+/// Returns true if the data disk is gone: the event names it, or sysfs has no such disk.
+pub(super) fn data_disk_is_gone(context: &Context<'_>, event: &Event) -> bool {
+    let device = context.state.data_device();
+    let Some(name) = device.and_then(|device| device.strip_prefix("/dev/")) else {
+        return false;
+    };
+    match event {
+        Event::Device(Uevent::BlockRemoved(gone)) => gone == name,
+        _ => !data_disk::is_present(name),
+    }
+}
+
+/// Returns true if the network service was defined without a card and has a degraded line, which the appearance
+/// of a card may change.
+pub(super) fn card_was_missing(context: &Context<'_>, _: &Event) -> bool {
+    let supervisor = context.manager.supervisor();
+    let net = supervisor.find(NET);
+    let def = net.and_then(|id| supervisor.definition(id));
+    def.is_some_and(adapt::was_defined_without_card) && context.state.degraded.has(NET)
+}
+
+/// Decides on a disk: it is examined once `b2p data` has ended, unless a completed run of `b2p data` has examined it,
+/// or there is a data disk.
+pub(super) fn data_can_examine_disk(context: &Context<'_>, event: &Event) -> Decision {
+    let decision = once_ended(context, &[DATA]);
+    if decision != Decision::Run {
+        return decision;
+    }
+    let seen = context
+        .state
+        .data_report
+        .as_ref()
+        .map_or(0, |report| report.last_seqnum);
+    let is_new = !matches!(event, Event::Device(Uevent::BlockAdded(n)) if *n <= seen);
+    run_or_drop(is_new && context.state.data_device().is_none())
+}
+
+/// Decides on a disk that is gone: if a degraded line of `b2p data` may be about this disk, `b2p data` runs again
+/// once it has ended.
+pub(super) fn data_can_clear_fault(context: &Context<'_>, _: &Event) -> Decision {
+    let state = &context.state;
+    let may_be_listed = state.ready.is_none() || state.degraded.has(DATA);
+    match state.data_device().is_none() && may_be_listed {
+        true => once_ended(context, &[DATA]),
+        false => Decision::Drop,
+    }
+}
+
+/// Decides on a check of the names of services: it needs the files that define user services.
+pub(super) fn user_services_have_run(context: &Context<'_>, _: &Event) -> Decision {
+    once_ended(context, &[USER_SERVICES])
+}
+
+/// Decides on a change of the host's folders.
+pub(super) fn share_has_ended(context: &Context<'_>, _: &Event) -> Decision {
+    once_ended(context, &[SHARE])
+}
+
+/// Decides on a CD drive: it is of no interest if the machine has a cloud-init configuration.
+pub(super) fn cloud_init_can_search(context: &Context<'_>, _: &Event) -> Decision {
+    match Path::new(CLOUD_DIR).exists() {
+        true => Decision::Drop,
+        false => once_ended(context, CLOUD_INIT),
+    }
+}
+
+/// Returns `Run` if the machine is ready and each of the services has run and is at rest, else
+/// `Keep`. Before the ready line, a service that has not run yet finds the device itself. Services that
+/// do not start with this machine do not count; if none does, the result is `Drop`.
+fn once_ended(context: &Context<'_>, names: &[&str]) -> Decision {
+    let supervisor = context.manager.supervisor();
+    let started = names
+        .iter()
+        .filter(|name| starts_at_boot(&context.state.config, name));
+    let states: Vec<State> = started
+        .filter_map(|name| supervisor.find(name))
+        .map(|id| supervisor.state(id))
+        .collect();
+    let have_ended = states
+        .iter()
+        .all(|state| state.at_rest() && *state != State::Off);
+    match context.state.ready.is_some() && have_ended {
+        _ if states.is_empty() => Decision::Drop,
+        true => Decision::Run,
+        false => Decision::Keep,
+    }
+}
