@@ -56,7 +56,7 @@ pub const FLAGS: &[Flag] = &[
         name: "b2p.etc",
         values: "containers, all, ram",
         default: "containers",
-        description: "parts of /etc that the data disk keeps, besides the home directories: /etc/containers, all of /etc, or none",
+        description: "parts of /etc that the data disk keeps: /etc/containers, all of /etc, or none; it keeps the home directories in any case",
         apply: |to, text| lookup(text, &ETCS).map(|etc| to.config.etc = etc),
         ..Flag::EMPTY
     },

@@ -318,7 +318,7 @@ pub enum Rootless {
     Default,
 }
 
-/// Time at which podman updates containers with a label for that.
+/// Time at which podman updates containers that have the label io.containers.autoupdate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AutoUpdate {
     /// Never.

@@ -38,18 +38,18 @@ pub const REGISTRIES: &str = "registries";
 /// Returns true if a service starts with the machine.
 #[must_use]
 pub fn starts_at_boot(config: &Config, name: &str) -> bool {
-    let told = config.services.iter().find(|(known, _)| known == name);
-    let asked = name.starts_with(RESCUE_PREFIX)
+    let by_flag = config.services.iter().find(|(known, _)| known == name);
+    let waits_for_request = name.starts_with(RESCUE_PREFIX)
         || CONFIGURED_ON_DISK.contains(&name)
         || [TIMERS, AUTO_UPDATE].contains(&name);
-    told.map_or(!asked, |(_, on)| *on)
+    by_flag.map_or(!waits_for_request, |(_, on)| *on)
 }
 
 /// Returns true if a flag turns the service off.
 #[must_use]
 pub fn is_off(config: &Config, name: &str) -> bool {
-    let mut told = config.services.iter();
-    told.any(|(known, on)| known == name && !on)
+    let mut by_flag = config.services.iter();
+    by_flag.any(|(known, on)| known == name && !on)
 }
 
 #[cfg(test)]

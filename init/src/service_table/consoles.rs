@@ -6,7 +6,7 @@ use services::{Restart, ServiceDef};
 use sys::paths::B2P;
 
 use super::names::*;
-use super::{Entry, adapt};
+use super::{Entry, Start, adapt};
 
 /// Rows of the service table, each of which stands for one service per terminal.
 pub const CONSOLES: &[Entry] = &[
@@ -20,10 +20,10 @@ pub const CONSOLES: &[Entry] = &[
             ..ServiceDef::DEFAULT
         },
         when: |config, _| config.console != Console::Off,
+        starts: Start::AtBoot,
         adapt: adapt::console,
         per_terminal: true,
     },
-    // Only `b2p rescue` starts the service: `starts_at_boot` excludes this prefix.
     Entry {
         def: ServiceDef {
             name: RESCUE_PREFIX,
@@ -33,6 +33,7 @@ pub const CONSOLES: &[Entry] = &[
             after_ready: true,
             ..ServiceDef::DEFAULT
         },
+        starts: Start::OnRequest,
         per_terminal: true,
         ..Entry::DEFAULT
     },

@@ -7,15 +7,15 @@ use sys::paths::B2P;
 use super::names::{CLOUD, DATA, DATA_DISK, IGNITION, TEMPLATE};
 use super::{Entry, wants_ignition};
 
-/// Services by which a host configures or copies the machine: rows of the service table after those of [`super::SERVICES`].
+/// Services by which a host configures or copies the machine: rows of the service table after those of [`super::CORE`].
 pub const HOST: &[Entry] = &[
-    // The service runs after cloud-init, because both rewrite /etc/passwd. On an emulated processor the
-    // kernel needs 35 s to read a document of 1 MB from fw_cfg: for each page, the driver skips the bytes
+    // The service runs after cloud-init, because both rewrite /etc/passwd. `late_ms` exceeds the time to read a document
+    // and to apply it, which each take a minute at most. On an emulated processor the kernel needs 35 s to read a document of 1 MB from fw_cfg: for each page, the driver skips the bytes
     // before that page one by one (drivers/firmware/qemu_fw_cfg.c, fw_cfg_read_blob).
     Entry {
         def: ServiceDef {
             name: IGNITION,
-            why: "a document that podman machine or a person gives sets users, keys, files and mounts",
+            why: "the users, keys, files and mounts of an Ignition document are set up",
             argv: &[B2P, "ignition"],
             after: &[DATA, CLOUD],
             gates_ready: true,

@@ -9,7 +9,7 @@ use super::names::{DATA_DISK, NET};
 use super::table::OOM_PROTECTED;
 use super::{Entry, datagram_socket};
 
-/// Services of the log: rows of the service table after those of [`super::SERVICES`]. `log-files` is separate from
+/// Services of the log: rows of the service table after those of [`super::CORE`]. `log-files` is separate from
 /// the services of sockets, so that a disk that hangs does not stop a socket from being read.
 pub const LOGS: &[Entry] = &[
     Entry {
@@ -38,8 +38,8 @@ pub const LOGS: &[Entry] = &[
         },
         ..Entry::DEFAULT
     },
-    // The service runs only if the flag `syslog` is set: without a data disk its files only
-    // duplicate the ring buffer in RAM.
+    // The flag `syslog` is off by default: the kernel's ring buffer has the log of this boot. On a data disk the
+    // files also keep earlier boots; without one they only duplicate the ring buffer.
     Entry {
         def: ServiceDef {
             name: "log-files",

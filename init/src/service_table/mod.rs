@@ -22,7 +22,7 @@ use services::{ServiceDef, Socket, User, account};
 
 use crate::{accounts, console};
 
-pub use table::SERVICES;
+pub use table::CORE;
 pub use varlink::link_registry;
 
 /// One entry of the service table.
@@ -31,6 +31,8 @@ pub struct Entry {
     pub def: ServiceDef,
     /// Returns true if the service exists with this configuration, on this machine.
     pub when: fn(&Config, &Platform) -> bool,
+    /// Start of the service, unless a flag decides.
+    pub starts: Start,
     /// Applies the configuration to the definition.
     pub adapt: fn(ServiceDef, &Config, &Platform) -> ServiceDef,
     /// True for an entry that stands for one service per console terminal; `def.name` is the
@@ -38,11 +40,24 @@ pub struct Entry {
     pub per_terminal: bool,
 }
 
+/// Start of a service that exists, unless `b2p.on=` or `b2p.off=` names it.
+/// [`sys::service_names::starts_at_boot`] decides by the same rule for PID 1 and for its helpers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The service starts at boot, after the services in its `after`.
+    AtBoot,
+    /// The service starts if the data disk has files for it, as `b2p data` reports.
+    IfOnDisk,
+    /// Another program or a person starts the service.
+    OnRequest,
+}
+
 impl Entry {
     /// A service that exists in every machine, without adaptation.
     const DEFAULT: Entry = Entry {
         def: ServiceDef::DEFAULT,
         when: |_, _| true,
+        starts: Start::AtBoot,
         adapt: |def, _, _| def,
         per_terminal: false,
     };
@@ -137,7 +152,7 @@ const fn datagram_socket(path: &'static str, mode: u32) -> Option<Socket> {
 /// Returns all entries, in their order.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {
     let tables = [
-        SERVICES,
+        CORE,
         consoles::CONSOLES,
         host::HOST,
         users::USERS,
@@ -172,7 +187,7 @@ fn exists(entry: &Entry, config: &Config, platform: &Platform) -> bool {
 #[must_use]
 pub fn select(config: &Config, platform: &Platform) -> Vec<ServiceDef> {
     let entries = entries().filter(|entry| exists(entry, config, platform));
-    let mut defs = Vec::with_capacity(SERVICES.len() + platform.terminals.len());
+    let mut defs = Vec::with_capacity(CORE.len() + platform.terminals.len());
     for entry in entries {
         let def = (entry.adapt)(entry.def, config, platform);
         match entry.per_terminal {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The table of services; `entries` lists the other files with rows.
+//! The core services of every machine; `entries` lists the other files with rows.
 
 use config::{Net, Podman, Role};
 use services::{KillMode, ReadyWhen, Restart, ServiceDef};
@@ -7,7 +7,7 @@ use sys::paths::{B2P, HEALTH_SOCKET, INIT, PODMAN_SOCKET};
 use sys::service_names::EX_CONFIG;
 
 use super::names::*;
-use super::{Entry, adapt, stream_socket, wants_cloud, wants_data_disk};
+use super::{Entry, Start, adapt, stream_socket, wants_cloud, wants_data_disk};
 
 /// `oom_score_adj` of small services whose loss cuts the machine off or loses its log: the OOM killer selects larger
 /// processes first (proc_pid_oom_score_adj(5)). sshd has a value of its own.
@@ -18,12 +18,13 @@ pub(super) const OOM_PROTECTED: i32 = -900;
 /// postpones them, and GOMEMLIMIT bounds the heap (pkg.go.dev/runtime, "Environment Variables").
 pub(super) const GO_ENV: &[&str] = &["GOGC=400", "GOMEMLIMIT=128MiB"];
 
-/// Services of the machine that no other table of [`super::entries`] has. The ready line is the message
+/// Core services of every machine: the data disk, its configuration and extensions, the network, ssh, the engine, and the
+/// start of the user's services and containers. The other tables that [`super::entries`] joins have the services of
+/// consoles, hosts, users, logs, varlink and times. The ready line is the message
 /// `ready ssh=… api=…` on every console (ready.rs). A service with `gates_ready` is a gate: the ready line waits
-/// until each gate is ready, has failed or is late. The time `late_ms` counts from the moment at which the services
-/// in `after` no longer delay the service. The ready line and the services that name a late service in `after` stop
+/// until each gate is ready, has failed or is late. The ready line and the services that name a late service in `after` stop
 /// waiting for the late service; the services that name it in `needs` still wait. A late service continues to run.
-pub const SERVICES: &[Entry] = &[
+pub const CORE: &[Entry] = &[
     // `b2p data` ends e2fsck(8) after two minutes. Formatting may take longer than `late_ms`: the services
     // that are ordered after this one then start without the disk, and keep their files in RAM.
     Entry {
@@ -121,8 +122,8 @@ pub const SERVICES: &[Entry] = &[
         ..Entry::DEFAULT
     },
     // The service exists if the boot menu reports a version on trial, or a trial that failed. In
-    // the first case the service waits for the ready line, in the second the ready line waits
-    // for the service. `b2p upgrade-commit` takes less than `late_ms` (b2p/src/helpers/upgrade/commit.rs).
+    // the first case its program watches for the ready line, in the second the ready line waits
+    // for the service (`adapt::upgrade`). `b2p upgrade-commit` takes less than `late_ms` (b2p/src/helpers/upgrade/commit.rs).
     Entry {
         def: ServiceDef {
             name: "upgrade",
@@ -181,8 +182,8 @@ pub const SERVICES: &[Entry] = &[
     },
     // The engine, bootsync.sh and user services name this entry in `after`, because they may run
     // programs of an extension, such as another container runtime. The service runs after
-    // cloud-init, because both rewrite /etc/passwd to add users. A CD-ROM is slow, and the whole
-    // image is read to verify it.
+    // cloud-init, because both rewrite /etc/passwd to add users. `late_ms` is long because a CD-ROM is slow, and
+    // the whole image is read to verify it. A program that takes longer continues.
     Entry {
         def: ServiceDef {
             name: EXTENSIONS,
@@ -211,7 +212,8 @@ pub const SERVICES: &[Entry] = &[
         when: |config, _| config.tz.is_some() || !config.utc,
         ..Entry::DEFAULT
     },
-    // This row precedes `late-drivers`, because PID 1 starts services in the order of the table and user services must
+    // The conversion of many quadlets may take longer than `late_ms`; the service is then reported as late and
+    // continues. This row precedes `late-drivers`, because PID 1 starts services in the order of the table and user services must
     // not wait for drivers.
     Entry {
         def: ServiceDef {
@@ -242,9 +244,9 @@ pub const SERVICES: &[Entry] = &[
         },
         ..Entry::DEFAULT
     },
-    // podman leaves the schedule of health checks to systemd timers, which do not exist here. A container that starts wakes the service (`b2p health-hook`), and the service
-    // ends with the last container that has a health check. Containers of any user may connect: the
-    // kernel reports the user (unix(7), SO_PEERCRED).
+    // podman leaves the schedule of health checks to systemd timers, which do not exist here. A container that starts
+    // wakes the service (`b2p health-hook`), and the service ends with the last container that has a health check.
+    // Containers of any user may connect: the kernel reports the user (unix(7), SO_PEERCRED).
     Entry {
         def: ServiceDef {
             name: "health",
@@ -256,6 +258,8 @@ pub const SERVICES: &[Entry] = &[
         },
         ..Entry::DEFAULT
     },
+    // The program asks podman again for each file that podman refuses, at most 40 s each time
+    // (b2p/src/helpers/registries.rs). If many files are bad, the service is reported as late and continues.
     Entry {
         def: ServiceDef {
             name: REGISTRIES,
@@ -267,6 +271,7 @@ pub const SERVICES: &[Entry] = &[
             ..ServiceDef::ONE_SHOT
         },
         when: wants_data_disk,
+        starts: Start::IfOnDisk,
         ..Entry::DEFAULT
     },
     // The engine waits for bootsync.sh for `late_ms` at most; the script then continues.
@@ -284,6 +289,7 @@ pub const SERVICES: &[Entry] = &[
             ..ServiceDef::ONE_SHOT
         },
         when: wants_data_disk,
+        starts: Start::IfOnDisk,
         adapt: adapt::with_variables,
         ..Entry::DEFAULT
     },
@@ -306,7 +312,8 @@ pub const SERVICES: &[Entry] = &[
         },
         ..Entry::DEFAULT
     },
-    // Storage in RAM is empty at every boot: only a data disk has containers to start.
+    // Storage in RAM is empty at every boot: only a data disk has containers to start. `late_ms` is the limit of
+    // `podman start` for one user (b2p/src/helpers/engine/start.rs).
     Entry {
         def: ServiceDef {
             name: CONTAINERS,
@@ -331,9 +338,11 @@ pub const SERVICES: &[Entry] = &[
             ..ServiceDef::DEFAULT
         },
         when: wants_data_disk,
+        starts: Start::IfOnDisk,
         adapt: adapt::with_variables,
         ..Entry::DEFAULT
     },
+    // The commands have no time limit: after `late_ms` the service is reported as late, and continues.
     Entry {
         def: ServiceDef {
             name: CLOUD_SCRIPTS,

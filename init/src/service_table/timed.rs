@@ -7,9 +7,9 @@ use sys::paths::{B2P, UNIT_BUS};
 use sys::service_names::{AUTO_UPDATE, TIMERS};
 
 use super::names::*;
-use super::{Entry, stream_socket};
+use super::{Entry, Start, stream_socket};
 
-/// Services at times: rows of the service table after those of [`super::SERVICES`].
+/// Services at times: rows of the service table after those of [`super::CORE`].
 pub const TIMED: &[Entry] = &[
     // `b2p user-services` starts this service if a flag or a service file names a time.
     Entry {
@@ -21,14 +21,15 @@ pub const TIMED: &[Entry] = &[
             after_ready: true,
             ..ServiceDef::DEFAULT
         },
+        starts: Start::OnRequest,
         ..Entry::DEFAULT
     },
-    // Images are pulled: `late_ms` is the limit of `b2p auto-update` for one user. With several slow users the service
+    // `b2p timers` starts this service at the times of the flag `b2p.auto_update`. Images are pulled: `late_ms` is the limit of `b2p auto-update` for one user. With several slow users the service
     // is reported as late and continues.
     Entry {
         def: ServiceDef {
             name: AUTO_UPDATE,
-            why: "containers with a label for that run with the newest images",
+            why: "containers with the label io.containers.autoupdate run the newest image of their name",
             argv: &[B2P, "auto-update"],
             after: ENGINE_PREREQUISITES,
             late_ms: 3_600_000,
@@ -36,6 +37,7 @@ pub const TIMED: &[Entry] = &[
             ..ServiceDef::ONE_SHOT
         },
         when: |config, _| config.podman != Podman::Off,
+        starts: Start::OnRequest,
         ..Entry::DEFAULT
     },
     // `podman auto-update` of any user connects; the service identifies users by the kernel's

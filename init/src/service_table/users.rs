@@ -9,7 +9,7 @@ use super::names::*;
 use super::table::GO_ENV;
 use super::{Entry, adapt, stream_socket};
 
-/// Services of users and of users' containers: rows of the service table after those of [`super::SERVICES`].
+/// Services of users and of users' containers: rows of the service table after those of [`super::CORE`].
 pub const USERS: &[Entry] = &[
     // PID 1 holds the socket, as it does for root's podman; the first connection starts the process.
     Entry {

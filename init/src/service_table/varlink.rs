@@ -12,7 +12,7 @@ use sys::paths::{B2P, VARLINK_MACHINE, VARLINK_PODMAN, VARLINK_REGISTRY, VARLINK
 
 use super::{Entry, stream_socket};
 
-/// Services of the varlink interfaces: rows of the service table after those of [`super::SERVICES`].
+/// Services of the varlink interfaces: rows of the service table after those of [`super::CORE`].
 pub const VARLINK: &[Entry] = &[
     // Mode 0666: the resolver returns addresses only. The mode of each address decides which users may
     // connect.
