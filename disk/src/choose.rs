@@ -203,7 +203,7 @@ fn check_usable(
 /// Checks that the only signature of a device is that of a file system for data.
 fn check_content(signature: &Signature) -> Result<(), Rejection> {
     if signature.label.as_deref() == Some(UNFINISHED_LABEL) {
-        return Err(Rejection::Log("a format of it was not finished".into()));
+        return Err(Rejection::Log("its format was not completed".into()));
     }
     if signature.kind.is_table() {
         return Err(Rejection::Log("it is divided into partitions".into()));

@@ -21,8 +21,8 @@
 use std::fmt;
 
 use crate::disk_op::DiskOp;
+use crate::format_record::FormatRecord;
 use crate::gpt::{self, DataTable};
-use crate::journal::Journal;
 use crate::{LABELS, MIB, UNFINISHED_LABEL, uuid};
 
 /// Minimum size of the partition in bytes: ext4 with its journal takes most of this size.
@@ -78,49 +78,49 @@ impl<E: fmt::Debug + fmt::Display> std::error::Error for FormatError<E> {}
 /// The disk is too small, or a step failed.
 pub fn format<T: FormatTarget>(
     size: u64,
-    journal: &Journal,
+    record: &FormatRecord,
     fresh: bool,
     target: &mut T,
 ) -> Result<(), FormatError<T::Error>> {
     let table = DataTable {
         size,
-        sector: journal.sector,
-        offset: journal.partition_offset,
-        disk: journal.disk,
-        partition: journal.partition,
+        sector: record.sector,
+        offset: record.partition_offset,
+        disk_guid: record.disk_guid,
+        partition_guid: record.partition_guid,
     };
     let len = table.partition_len();
     let len = len.filter(|len| *len >= MIN_PARTITION_BYTES);
     let len = len.ok_or(FormatError::TooSmall(size / MIB))?;
-    run_steps(&table, len, journal, fresh, target).map_err(FormatError::Step)
+    run_steps(&table, len, record, fresh, target).map_err(FormatError::Step)
 }
 
 fn run_steps<T: FormatTarget>(
     table: &DataTable,
     len: u64,
-    journal: &Journal,
+    record: &FormatRecord,
     fresh: bool,
     target: &mut T,
 ) -> Result<(), T::Error> {
     if fresh {
-        write_record(journal, target)?;
+        write_record(record, target)?;
     }
-    partition(table, len, journal, target)?;
+    partition(table, len, record, target)?;
     target.report(&format!("makes an ext4 file system of {} MiB", len / MIB));
-    target.make_filesystem(&uuid::text(&journal.filesystem), UNFINISHED_LABEL)?;
-    target.store_userdata(&journal.archive)?;
+    target.make_filesystem(&uuid::text(&record.filesystem_uuid), UNFINISHED_LABEL)?;
+    target.store_userdata(&record.archive)?;
     target.set_label(LABELS[0])?;
-    finish(table.size, journal, target)?;
+    finish(table.size, record, target)?;
     target.report("done");
     Ok(())
 }
 
 /// Writes the copy of the archive, and then the record.
-fn write_record<T: FormatTarget>(journal: &Journal, target: &mut T) -> Result<(), T::Error> {
+fn write_record<T: FormatTarget>(record: &FormatRecord, target: &mut T) -> Result<(), T::Error> {
     target.report("keeps what came with the disk");
-    target.write(journal.archive_offset(), &journal.archive)?;
+    target.write(record.archive_offset(), &record.archive)?;
     target.flush()?;
-    target.write(journal.offset, &journal.record())?;
+    target.write(record.offset, &record.to_bytes())?;
     target.flush()
 }
 
@@ -129,10 +129,10 @@ fn write_record<T: FormatTarget>(journal: &Journal, target: &mut T) -> Result<()
 fn partition<T: FormatTarget>(
     table: &DataTable,
     len: u64,
-    journal: &Journal,
+    record: &FormatRecord,
     target: &mut T,
 ) -> Result<(), T::Error> {
-    let boot_code = journal.boot_code();
+    let boot_code = record.boot_code();
     target.write(
         0,
         &gpt::protective_mbr(table.size, table.sector, &boot_code),
@@ -155,12 +155,12 @@ fn partition<T: FormatTarget>(
 /// A write failed; the next boot repeats the write.
 pub fn finish<T: FormatTarget>(
     size: u64,
-    journal: &Journal,
+    record: &FormatRecord,
     target: &mut T,
 ) -> Result<(), T::Error> {
-    target.write(0, &gpt::protective_mbr(size, journal.sector, &[]))?;
+    target.write(0, &gpt::protective_mbr(size, record.sector, &[]))?;
     target.flush()?;
-    target.write(journal.offset, &[0; 512])?;
+    target.write(record.offset, &[0; 512])?;
     target.flush()
 }
 

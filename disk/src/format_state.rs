@@ -5,7 +5,7 @@
 use std::{error, fmt, io};
 
 use crate::bytes::{Range, ReadAt, read_at};
-use crate::journal::{self, Journal};
+use crate::format_record::{self, FormatRecord};
 use crate::partition::Partition;
 use crate::probe::probe;
 use crate::signature::{Signature, SignatureKind, join_names};
@@ -20,10 +20,11 @@ pub enum FormatState {
     /// Disk requests a format that has not begun: the userdata that must survive, and the other
     /// signatures on the disk, which forbid a format.
     Requested(Box<Userdata>, Vec<Signature>),
-    /// Format has begun; nothing else has written to the disk since.
-    InProgress(Box<Journal>),
+    /// Format has begun and its record is valid; the place of the partition has no signature but that of the format's own
+    /// file system.
+    InProgress(Box<FormatRecord>),
     /// File system is complete; format magic and record must be erased.
-    Complete(Box<Journal>),
+    Complete(Box<FormatRecord>),
     /// Disk requests a format and must not be formatted.
     Refused(Refusal),
 }
@@ -31,26 +32,26 @@ pub enum FormatState {
 /// Reason why a requested format is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Format had begun, and its record is lost.
-    RecordLost,
+    /// Format had begun, and its record is damaged.
+    RecordDamaged,
     /// Archive after the request is invalid: the offset and the defect.
     BrokenUserdata(usize, Defect),
-    /// Format had begun, and other data was written to the partition since.
-    Overwritten(Vec<Signature>),
+    /// Format had begun, and the partition has signatures that the format has not made.
+    ForeignData(Vec<Signature>),
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::RecordLost => {
-                f.write_str("it asks, in the middle of a format, and the record of that is lost")
+            Refusal::RecordDamaged => {
+                f.write_str("a format of this disk was interrupted, and its record is damaged; erase the disk before a new request")
             }
             Refusal::BrokenUserdata(offset, defect) => {
                 write!(f, "its userdata.tar is broken at byte {offset}: {defect}")
             }
-            Refusal::Overwritten(found) => write!(
+            Refusal::ForeignData(found) => write!(
                 f,
-                "a format of it was begun, and since then somebody made {} there",
+                "a format of this disk was interrupted, and its partition now has {}, which the format did not make",
                 join_names(found)
             ),
         }
@@ -65,51 +66,53 @@ impl error::Error for Refusal {}
 /// The disk cannot be read.
 pub fn format_state(source: &dyn ReadAt, sector: u32) -> io::Result<FormatState> {
     let first_sector = read_at(source, 0, 512)?;
-    if requests_format(&first_sector) && !is_overwritten(&first_sector) {
+    if requests_format(&first_sector) && !is_taken(&first_sector) {
         return requested(source, &first_sector);
     }
     let table = gpt::read(source, sector)?;
     let partitions = table.as_ref().map(gpt::Gpt::partitions).unwrap_or_default();
-    let disk = table.map(|table| table.disk);
+    let disk_guid = table.map(|table| table.disk_guid);
     if requests_format(&first_sector) {
-        let Some(journal) = journal::referenced(source, &first_sector)? else {
-            return Ok(FormatState::Refused(Refusal::RecordLost));
+        let Some(record) = format_record::referenced(source, &first_sector)? else {
+            return Ok(FormatState::Refused(Refusal::RecordDamaged));
         };
-        let partition = partition_of(&journal, disk, &partitions);
+        let partition = partition_of(&record, disk_guid, &partitions);
         return match partition {
-            Some(partition) => with_partition(source, journal, true, partition),
+            Some(partition) => with_partition(source, record, true, partition),
             // The table is written after the place of the partition was wiped.
-            None => Ok(FormatState::InProgress(Box::new(journal))),
+            None => Ok(FormatState::InProgress(Box::new(record))),
         };
     }
     let data_partition = partitions
         .iter()
         .find(|p| p.name == gpt::DATA_PARTITION_NAME);
-    let (Some(disk), Some(data_partition)) = (disk, data_partition) else {
+    let (Some(disk_guid), Some(data_partition)) = (disk_guid, data_partition) else {
         return Ok(FormatState::Unrelated);
     };
-    let Some(journal) = journal::leftover(source, &disk, data_partition.offset)? else {
+    let Some(record) = format_record::leftover(source, &disk_guid, data_partition.offset)? else {
         return Ok(FormatState::Unrelated);
     };
-    match partition_of(&journal, Some(disk), &partitions) {
-        Some(partition) => with_partition(source, journal, false, partition),
+    match partition_of(&record, Some(disk_guid), &partitions) {
+        Some(partition) => with_partition(source, record, false, partition),
         None => Ok(FormatState::Unrelated),
     }
 }
 
 /// Returns the partition that the format has created, if the table is of that format.
 fn partition_of<'a>(
-    journal: &Journal,
-    disk: Option<uuid::Uuid>,
+    record: &FormatRecord,
+    disk_guid: Option<uuid::Uuid>,
     partitions: &'a [Partition],
 ) -> Option<&'a Partition> {
-    let mut partitions = partitions.iter().filter(|_| disk == Some(journal.disk));
-    partitions.find(|p| p.offset == journal.partition_offset)
+    let mut partitions = partitions
+        .iter()
+        .filter(|_| disk_guid == Some(record.disk_guid));
+    partitions.find(|p| p.offset == record.partition_offset)
 }
 
-/// Returns true if the format has overwritten the request: the format magic is boot code, and the
-/// sector has the mark of an MBR.
-fn is_overwritten(first_sector: &[u8]) -> bool {
+/// Returns true in the state "taken" and the later ones: the first sector is a protective MBR with the format magic as its
+/// boot code, which the format has written over the archive.
+fn is_taken(first_sector: &[u8]) -> bool {
     !userdata::is_header(first_sector) && first_sector.ends_with(&[0x55, 0xaa])
 }
 
@@ -134,7 +137,7 @@ fn requested(source: &dyn ReadAt, first_sector: &[u8]) -> io::Result<FormatState
 /// disk still has the format magic.
 fn with_partition(
     source: &dyn ReadAt,
-    journal: Journal,
+    record: FormatRecord,
     requested: bool,
     partition: &Partition,
 ) -> io::Result<FormatState> {
@@ -144,7 +147,7 @@ fn with_partition(
         len: partition.len,
     };
     let found = probe(&inside)?;
-    let own_uuid = uuid::text_unless_nil(&journal.filesystem);
+    let own_uuid = uuid::text_unless_nil(&record.filesystem_uuid);
     // The power may have failed between the two sectors of the superblock that has the label. At
     // that time only the format had mounted the file system, and only once.
     let sb = read_at(&inside, 1024, 1024)?;
@@ -152,18 +155,18 @@ fn with_partition(
     let is_complete =
         |f: &Signature| f.uuid == own_uuid && f.label.as_deref() == Some(LABELS[0]) && !is_torn;
     let is_unfinished = |f: &Signature| {
-        let unlabelled = f.label.as_deref().is_none_or(|l| l == UNFINISHED_LABEL);
+        let has_no_final_label = f.label.as_deref().is_none_or(|l| l == UNFINISHED_LABEL);
         let is_ext = matches!(
             f.kind,
             SignatureKind::Ext2 | SignatureKind::Ext3 | SignatureKind::Ext4
         );
-        is_ext && f.uuid == own_uuid && (is_torn || unlabelled)
+        is_ext && f.uuid == own_uuid && (is_torn || has_no_final_label)
     };
     Ok(match found.as_slice() {
-        [one] if is_complete(one) => FormatState::Complete(Box::new(journal)),
+        [one] if is_complete(one) => FormatState::Complete(Box::new(record)),
         _ if !requested => FormatState::Unrelated,
-        found if found.iter().all(is_unfinished) => FormatState::InProgress(Box::new(journal)),
-        found => FormatState::Refused(Refusal::Overwritten(found.to_vec())),
+        found if found.iter().all(is_unfinished) => FormatState::InProgress(Box::new(record)),
+        found => FormatState::Refused(Refusal::ForeignData(found.to_vec())),
     })
 }
 

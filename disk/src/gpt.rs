@@ -45,7 +45,7 @@ pub struct Gpt {
     /// Size of a logical sector in bytes.
     pub sector: u32,
     /// GUID of the disk, in the byte order of its text form.
-    pub disk: Uuid,
+    pub disk_guid: Uuid,
     /// True if the primary table is broken and the backup was read.
     pub from_backup: bool,
     /// Sector of the backup's header.
@@ -108,7 +108,7 @@ fn read_table(source: &dyn ReadAt, sector: u32, lba: u64, sectors: u64) -> io::R
     }
     let gpt = Gpt {
         sector,
-        disk: swap_byte_order(&array(&header, 56)),
+        disk_guid: swap_byte_order(&array(&header, 56)),
         from_backup: lba != 1,
         backup_lba: if lba == 1 { le64(&header, 32) } else { lba },
         first_usable,
@@ -273,7 +273,7 @@ impl Gpt {
         ] {
             put(&mut header, offset, &u64::to_le_bytes(value));
         }
-        put(&mut header, 56, &swap_byte_order(&self.disk));
+        put(&mut header, 56, &swap_byte_order(&self.disk_guid));
         let count = (self.entries.len() / self.entry_bytes) as u32;
         put(&mut header, 80, &count.to_le_bytes());
         put(&mut header, 84, &(self.entry_bytes as u32).to_le_bytes());

@@ -4,8 +4,8 @@ mod truncated;
 mod unreadable;
 
 use super::*;
+use crate::format_record::FormatRecord;
 use crate::format_state::Refusal;
-use crate::journal::Journal;
 use crate::userdata::Defect;
 
 fn found(kind: SignatureKind, label: &str, uuid: &str) -> Signature {
@@ -52,8 +52,8 @@ fn asks(name: &str) -> Device {
     }
 }
 
-fn journal() -> Box<Journal> {
-    Box::new(Journal::new(Vec::new(), 512, [[1; 16]; 3]))
+fn record() -> Box<FormatRecord> {
+    Box::new(FormatRecord::new(Vec::new(), 512, [[1; 16]; 3]))
 }
 
 fn auto(devices: &[Device]) -> Choice {
@@ -276,10 +276,10 @@ fn who_asks_may_still_not_have_it() {
             && divided.degraded[0].contains("partitions")
     );
     let refused = Device {
-        format_state: FormatState::Refused(Refusal::RecordLost),
+        format_state: FormatState::Refused(Refusal::RecordDamaged),
         ..device("vda", Vec::new())
     };
-    assert!(auto(&[refused]).degraded[0].contains("is lost"));
+    assert!(auto(&[refused]).degraded[0].contains("is damaged"));
     let other = choose(
         &[asks("vda")],
         &DiskSelector::Label("x".into()),
@@ -291,7 +291,7 @@ fn who_asks_may_still_not_have_it() {
 #[test]
 fn a_format_in_progress_is_resumed_and_a_complete_one_is_finished() {
     let half = Device {
-        format_state: FormatState::InProgress(journal()),
+        format_state: FormatState::InProgress(record()),
         ..device("vda", vec![found(SignatureKind::Gpt, "", "")])
     };
     let inside = part("vda1", "vda", UNFINISHED_LABEL);
@@ -306,7 +306,7 @@ fn a_format_in_progress_is_resumed_and_a_complete_one_is_finished() {
         Decision::Format("vda".into())
     );
     let made = Device {
-        format_state: FormatState::Complete(journal()),
+        format_state: FormatState::Complete(record()),
         ..device("vda", vec![found(SignatureKind::Gpt, "", "")])
     };
     assert_eq!(
@@ -382,5 +382,5 @@ fn a_lost_data_disk_is_reported() {
         lost.len() == 1 && lost[0].starts_with("vda1: it is a data partition"),
         "{lost:?}"
     );
-    assert!(told(&bare(FormatState::InProgress(journal()))).is_empty());
+    assert!(told(&bare(FormatState::InProgress(record()))).is_empty());
 }

@@ -17,15 +17,15 @@ fn boot(disk: &mut FakeDisk, random: u8) -> Result<bool, FormatError<PowerCut>> 
         FormatState::Unrelated => Ok(false),
         FormatState::Requested(data, found) => {
             assert!(found.is_empty(), "{found:?}");
-            let journal = Journal::new(
+            let record = FormatRecord::new(
                 data.raw,
                 512,
                 [[random; 16], [random + 1; 16], [random + 2; 16]],
             );
-            format(size, &journal, true, disk).map(|()| true)
+            format(size, &record, true, disk).map(|()| true)
         }
-        FormatState::InProgress(journal) => format(size, &journal, false, disk).map(|()| true),
-        FormatState::Complete(journal) => finish(size, &journal, disk)
+        FormatState::InProgress(record) => format(size, &record, false, disk).map(|()| true),
+        FormatState::Complete(record) => finish(size, &record, disk)
             .map(|()| true)
             .map_err(FormatError::Step),
         FormatState::Refused(why) => panic!("refused: {why}"),
@@ -49,7 +49,7 @@ fn assert_complete(disk: &FakeDisk, archive: &[u8]) {
     let first = disk.sector(0);
     assert!(!crate::requests_format(&first));
     assert_eq!(
-        crate::journal::leftover(disk, &[1; 16], parts[0].offset).unwrap(),
+        crate::format_record::leftover(disk, &[1; 16], parts[0].offset).unwrap(),
         None
     );
 }
@@ -118,12 +118,12 @@ fn a_file_system_in_use_is_not_formatted_again() {
     let start = FakeDisk::new(64 * MIB, &front);
     let mut disk = start.clone();
     boot(&mut disk, 1).unwrap();
-    let journal = Journal::new(front.clone(), 512, [[1; 16], [2; 16], [3; 16]]);
+    let record = FormatRecord::new(front.clone(), 512, [[1; 16], [2; 16], [3; 16]]);
     let traces = [
-        (0, gpt::protective_mbr(disk.size, 512, &journal.boot_code())),
-        (journal.offset, journal.record()),
+        (0, gpt::protective_mbr(disk.size, 512, &record.boot_code())),
+        (record.offset, record.to_bytes()),
     ];
-    disk.write(journal.partition_offset + LATER_DATA, b"precious")
+    disk.write(record.partition_offset + LATER_DATA, b"precious")
         .unwrap();
     disk.flush().unwrap();
     for restored in [&traces[..], &traces[1..]] {
@@ -139,7 +139,7 @@ fn a_file_system_in_use_is_not_formatted_again() {
         boot(&mut disk, 50).unwrap();
         assert_complete(&disk, &front);
         assert_eq!(
-            &disk.sector((journal.partition_offset + LATER_DATA) / 512)[..8],
+            &disk.sector((record.partition_offset + LATER_DATA) / 512)[..8],
             b"precious"
         );
     }
@@ -161,15 +161,15 @@ fn a_file_system_in_use_is_not_formatted_again() {
 fn a_torn_label_repeats_the_format() {
     let (mut disk, archive) = (FakeDisk::new(64 * MIB, &machine(b"key")), machine(b"key"));
     boot(&mut disk, 1).unwrap();
-    let journal = Journal::new(archive, 512, [[1; 16], [2; 16], [3; 16]]);
-    let front = gpt::protective_mbr(disk.size, 512, &journal.boot_code());
+    let record = FormatRecord::new(archive, 512, [[1; 16], [2; 16], [3; 16]]);
+    let front = gpt::protective_mbr(disk.size, 512, &record.boot_code());
     disk.write(0, &front).unwrap();
-    disk.write(journal.offset, &journal.record()).unwrap();
-    let mut first = disk.sector(journal.partition_offset / 512 + 2);
+    disk.write(record.offset, &record.to_bytes()).unwrap();
+    let mut first = disk.sector(record.partition_offset / 512 + 2);
     put(&mut first, 0x64, &0x400u32.to_le_bytes());
     for (mounts, repeats) in [(1, true), (2, false)] {
         put(&mut first, 0x34, &[mounts]);
-        disk.write(journal.partition_offset + 1024, &first).unwrap();
+        disk.write(record.partition_offset + 1024, &first).unwrap();
         let now = format_state(&disk, 512).unwrap();
         assert_eq!(
             matches!(now, FormatState::InProgress(_)),
@@ -224,8 +224,8 @@ fn requests_that_are_refused() {
     assert!(now.contains("Refused") && now.contains("BrokenUserdata"));
 
     let mut lost = FakeDisk::new(64 * MIB, &machine(b"k"));
-    let journal = Journal::new(Vec::new(), 512, [[1; 16]; 3]);
-    let front = gpt::protective_mbr(lost.size, 512, &journal.boot_code());
+    let record = FormatRecord::new(Vec::new(), 512, [[1; 16]; 3]);
+    let front = gpt::protective_mbr(lost.size, 512, &record.boot_code());
     lost.write(0, &front).unwrap();
     let now = format_state(&lost, 512).unwrap();
     assert!(matches!(now, FormatState::Refused(_)), "{now:?}");

@@ -21,9 +21,9 @@ pub struct DataTable {
     /// Offset of the partition in bytes, a multiple of a MiB.
     pub offset: u64,
     /// GUID of the disk.
-    pub disk: Uuid,
+    pub disk_guid: Uuid,
     /// GUID of the partition.
-    pub partition: Uuid,
+    pub partition_guid: Uuid,
 }
 
 impl DataTable {
@@ -36,12 +36,13 @@ impl DataTable {
             .filter(|len| *len > 0)
     }
 
-    /// Returns the operations that write the table, with `boot_code` in the first sector.
+    /// Returns the operations that write the table, with `boot_code` in the first sector; `None` if the disk has no room
+    /// for a partition.
     #[must_use]
     pub fn writes(&self, boot_code: &[u8]) -> Option<Vec<DiskOp>> {
         let partition = NewPartition {
             type_guid: LINUX_FILESYSTEM,
-            guid: self.partition,
+            guid: self.partition_guid,
             offset: self.offset,
             len: self.partition_len()?,
             name: DATA_PARTITION_NAME,
@@ -49,7 +50,7 @@ impl DataTable {
         Some(create(
             self.size,
             self.sector,
-            self.disk,
+            self.disk_guid,
             &[partition],
             boot_code,
         ))
@@ -77,7 +78,7 @@ pub struct NewPartition<'a> {
 pub fn create(
     size: u64,
     sector: u32,
-    disk: Uuid,
+    disk_guid: Uuid,
     partitions: &[NewPartition<'_>],
     boot_code: &[u8],
 ) -> Vec<DiskOp> {
@@ -96,7 +97,7 @@ pub fn create(
     }
     let gpt = Gpt {
         sector,
-        disk,
+        disk_guid,
         from_backup: false,
         backup_lba: size / sector_bytes - 1,
         first_usable: MIB / sector_bytes,

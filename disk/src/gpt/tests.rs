@@ -11,8 +11,8 @@ fn data_table(size: u64, sector: u32) -> DataTable {
         size,
         sector,
         offset: 2 * MIB,
-        disk: [7; 16],
-        partition: [9; 16],
+        disk_guid: [7; 16],
+        partition_guid: [9; 16],
     }
 }
 
@@ -44,7 +44,7 @@ fn what_is_written_is_read_in_any_sector_size() {
         );
         assert_eq!(p.uuid, "09090909-0909-0909-0909-090909090909");
         let gpt = read(&disk, sector).unwrap().unwrap();
-        assert!(gpt.disk == [7; 16] && !gpt.from_backup);
+        assert!(gpt.disk_guid == [7; 16] && !gpt.from_backup);
         assert!(gpt.grow(SIZE).is_none() && gpt.repair(SIZE).is_none());
         let signatures = crate::probe::probe(&disk).unwrap();
         assert!(

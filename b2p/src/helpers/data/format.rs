@@ -10,8 +10,8 @@ use disk::bytes::{SizedFile, array, read_at};
 use disk::device::Device;
 use disk::device_name;
 use disk::format::{FormatError, FormatTarget};
+use disk::format_record::FormatRecord;
 use disk::format_state::{FormatState, format_state, request_sector};
-use disk::journal::Journal;
 use log::info;
 use sys::error::{Doing, Error, Result};
 use sys_mount::{Mount, MountFlags, UnmountFlags};
@@ -56,23 +56,23 @@ pub fn format(device: &Device, paths: &Paths) -> Result<()> {
     let start = Instant::now();
     let mut target = DeviceTarget::claim(device, paths)?;
     // The disk is claimed now; its state may differ from the state at the choice.
-    let (journal, is_fresh) = match target.state()? {
-        FormatState::InProgress(journal) => (*journal, false),
+    let (record, is_fresh) = match target.state()? {
+        FormatState::InProgress(record) => (*record, false),
         FormatState::Requested(data, signatures) if signatures.is_empty() => {
-            (target.new_journal(data.raw)?, true)
+            (target.new_record(data.raw)?, true)
         }
         FormatState::Unrelated if device.is_blank && target.is_blank()? => {
             // From here on the disk requests the format, even after a power cut.
             target.write(0, &request_sector())?;
             target.flush()?;
             let archive = [request_sector(), vec![0; 1024]].concat();
-            (target.new_journal(archive)?, true)
+            (target.new_record(archive)?, true)
         }
         _ => return Err(changed(device)),
     };
     let (name, why) = (&device.name, reason(device, is_fresh));
     info!("data: /dev/{name} is formatted, because it {why}");
-    let formatted = disk::format::format(device.size, &journal, is_fresh, &mut target);
+    let formatted = disk::format::format(device.size, &record, is_fresh, &mut target);
     formatted.map_err(|e| match e {
         FormatError::Step(e) => e,
         FormatError::TooSmall(_) => Error::invalid(e.to_string()),
@@ -104,7 +104,7 @@ fn changed(device: &Device) -> Error {
 pub fn finish(device: &Device) -> Result<()> {
     let mut target = DeviceTarget::claim(device, &Paths::default())?;
     match target.state()? {
-        FormatState::Complete(journal) => disk::format::finish(device.size, &journal, &mut target),
+        FormatState::Complete(record) => disk::format::finish(device.size, &record, &mut target),
         _ => Err(changed(device)),
     }
 }
@@ -140,12 +140,12 @@ impl DeviceTarget {
         disk::blank::is_blank(&self.source()?).on(self.node())
     }
 
-    /// Returns the journal of a new format, with random UUIDs.
-    fn new_journal(&self, archive: Vec<u8>) -> Result<Journal> {
+    /// Returns the record of a new format, with random UUIDs.
+    fn new_record(&self, archive: Vec<u8>) -> Result<FormatRecord> {
         let file = File::open("/dev/urandom").on("/dev/urandom")?;
         let random = read_at(&SizedFile { file, size: 48 }, 0, 48).on("/dev/urandom")?;
         let uuids = [0, 1, 2].map(|n| array(&random, 16 * n));
-        Ok(Journal::new(archive, self.sector_size, uuids))
+        Ok(FormatRecord::new(archive, self.sector_size, uuids))
     }
 
     fn failed(&self, step: &'static str, reason: impl Into<String>) -> Error {

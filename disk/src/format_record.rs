@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Record of a format in progress: its parameters, and the archive that must survive the format.
-//! The record is between the partition table and the partition, in a MiB to which nothing else is
-//! written.
+//! Both are between the partition table and the partition, from the beginning of a MiB; nothing else is
+//! written there.
 //!
 //! ```text
 //! 0                 partition table, and the format magic
@@ -29,9 +29,9 @@ const ARCHIVE: u64 = 4096;
 /// Maximum offset of a record: the next MiB after the longest archive.
 const MAX_OFFSET: u64 = 17 * MIB;
 
-/// Format in progress.
+/// Record of a format in progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Journal {
+pub struct FormatRecord {
     /// Offset of the record in bytes.
     pub offset: u64,
     /// Offset of the partition in bytes.
@@ -39,31 +39,31 @@ pub struct Journal {
     /// Size of a logical sector in bytes.
     pub sector: u32,
     /// GUID of the disk.
-    pub disk: Uuid,
+    pub disk_guid: Uuid,
     /// GUID of the partition.
-    pub partition: Uuid,
+    pub partition_guid: Uuid,
     /// UUID of the file system.
-    pub filesystem: Uuid,
+    pub filesystem_uuid: Uuid,
     /// Archive; empty if the disk requested the format without one.
     pub archive: Vec<u8>,
 }
 
-impl Journal {
+impl FormatRecord {
     /// Returns a record for an archive at the beginning of the disk. The record and its copy of the
     /// archive are after the original, so that both exist for a while. `random` gives the three
     /// UUIDs.
     #[must_use]
-    pub fn new(archive: Vec<u8>, sector: u32, random: [Uuid; 3]) -> Journal {
+    pub fn new(archive: Vec<u8>, sector: u32, random: [Uuid; 3]) -> FormatRecord {
         let len = archive.len() as u64;
         let offset = len.next_multiple_of(MIB).max(MIB);
-        let [disk, partition, filesystem] = random.map(crate::uuid::from_random);
-        Journal {
+        let [disk_guid, partition_guid, filesystem_uuid] = random.map(crate::uuid::from_random);
+        FormatRecord {
             offset,
             partition_offset: (offset + ARCHIVE + len).next_multiple_of(MIB),
             sector,
-            disk,
-            partition,
-            filesystem,
+            disk_guid,
+            partition_guid,
+            filesystem_uuid,
             archive,
         }
     }
@@ -76,20 +76,20 @@ impl Journal {
 
     /// Returns the bytes of the record on the disk.
     #[must_use]
-    pub fn record(&self) -> Vec<u8> {
-        let mut record = vec![0; RECORD_BYTES];
-        put(&mut record, 0, MAGIC);
-        put(&mut record, 16, &self.offset.to_le_bytes());
-        put(&mut record, 24, &self.partition_offset.to_le_bytes());
-        put(&mut record, 32, &self.sector.to_le_bytes());
-        put(&mut record, 48, &self.disk);
-        put(&mut record, 64, &self.partition);
-        put(&mut record, 80, &self.filesystem);
-        put(&mut record, 96, &(self.archive.len() as u64).to_le_bytes());
-        put(&mut record, 104, &crc32(&self.archive).to_le_bytes());
-        let checksum = crc32(&record[..CHECKSUM]);
-        put(&mut record, CHECKSUM, &checksum.to_le_bytes());
-        record
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![0; RECORD_BYTES];
+        put(&mut bytes, 0, MAGIC);
+        put(&mut bytes, 16, &self.offset.to_le_bytes());
+        put(&mut bytes, 24, &self.partition_offset.to_le_bytes());
+        put(&mut bytes, 32, &self.sector.to_le_bytes());
+        put(&mut bytes, 48, &self.disk_guid);
+        put(&mut bytes, 64, &self.partition_guid);
+        put(&mut bytes, 80, &self.filesystem_uuid);
+        put(&mut bytes, 96, &(self.archive.len() as u64).to_le_bytes());
+        put(&mut bytes, 104, &crc32(&self.archive).to_le_bytes());
+        let checksum = crc32(&bytes[..CHECKSUM]);
+        put(&mut bytes, CHECKSUM, &checksum.to_le_bytes());
+        bytes
     }
 
     /// Returns the boot code of the disk's first sector: the format magic, and a reference to the
@@ -110,33 +110,33 @@ impl Journal {
     /// Checksum in the record. The CRC of a record including its CRC is a constant, so the reference
     /// stores the CRC of the record without its last four bytes.
     fn checksum(&self) -> u32 {
-        le32(&self.record(), CHECKSUM)
+        le32(&self.to_bytes(), CHECKSUM)
     }
 
     /// Reads the record at `offset` and its archive; `None` if either is not whole.
-    fn read(source: &dyn ReadAt, offset: u64) -> io::Result<Option<Journal>> {
-        let record = read_at(source, offset, RECORD_BYTES)?;
-        let valid = record.starts_with(MAGIC)
-            && le32(&record, CHECKSUM) == crc32(record.get(..CHECKSUM).unwrap_or_default());
-        let len = le64(&record, 96);
+    fn from_disk(source: &dyn ReadAt, offset: u64) -> io::Result<Option<FormatRecord>> {
+        let bytes = read_at(source, offset, RECORD_BYTES)?;
+        let valid = bytes.starts_with(MAGIC)
+            && le32(&bytes, CHECKSUM) == crc32(bytes.get(..CHECKSUM).unwrap_or_default());
+        let len = le64(&bytes, 96);
         let max_len = userdata::MAX_ARCHIVE_BYTES as u64 + 512;
-        if !valid || le64(&record, 16) != offset || len > max_len {
+        if !valid || le64(&bytes, 16) != offset || len > max_len {
             return Ok(None);
         }
-        let journal = Journal {
+        let record = FormatRecord {
             offset,
-            partition_offset: le64(&record, 24),
-            sector: le32(&record, 32),
-            disk: array(&record, 48),
-            partition: array(&record, 64),
-            filesystem: array(&record, 80),
+            partition_offset: le64(&bytes, 24),
+            sector: le32(&bytes, 32),
+            disk_guid: array(&bytes, 48),
+            partition_guid: array(&bytes, 64),
+            filesystem_uuid: array(&bytes, 80),
             archive: read_at(source, offset + ARCHIVE, len as usize)?,
         };
-        let has_room = journal.partition_offset.is_multiple_of(MIB)
-            && journal.partition_offset >= journal.archive_offset() + len;
-        let archive = &journal.archive;
-        let is_whole = archive.len() as u64 == len && crc32(archive) == le32(&record, 104);
-        Ok((has_room && is_whole).then_some(journal))
+        let has_room = record.partition_offset.is_multiple_of(MIB)
+            && record.partition_offset >= record.archive_offset() + len;
+        let archive = &record.archive;
+        let is_whole = archive.len() as u64 == len && crc32(archive) == le32(&bytes, 104);
+        Ok((has_room && is_whole).then_some(record))
     }
 }
 
@@ -144,14 +144,14 @@ impl Journal {
 ///
 /// # Errors
 /// The disk cannot be read.
-pub fn referenced(source: &dyn ReadAt, first_sector: &[u8]) -> io::Result<Option<Journal>> {
+pub fn referenced(source: &dyn ReadAt, first_sector: &[u8]) -> io::Result<Option<FormatRecord>> {
     let offset = le64(first_sector, REFERENCE);
     if !offset.is_multiple_of(MIB) || !(MIB..=MAX_OFFSET).contains(&offset) {
         return Ok(None);
     }
     let checksum = le32(first_sector, REFERENCE + 8);
-    let journal = Journal::read(source, offset)?;
-    Ok(journal.filter(|journal| journal.checksum() == checksum))
+    let record = FormatRecord::from_disk(source, offset)?;
+    Ok(record.filter(|record| record.checksum() == checksum))
 }
 
 /// Returns the record of the format that created this disk and this partition, if the record was
@@ -161,17 +161,17 @@ pub fn referenced(source: &dyn ReadAt, first_sector: &[u8]) -> io::Result<Option
 /// The disk cannot be read.
 pub fn leftover(
     source: &dyn ReadAt,
-    disk: &Uuid,
+    disk_guid: &Uuid,
     partition_offset: u64,
-) -> io::Result<Option<Journal>> {
+) -> io::Result<Option<FormatRecord>> {
     let end = partition_offset.min(MAX_OFFSET + 1);
     for offset in (MIB..end).step_by(MIB as usize) {
-        let journal = Journal::read(source, offset)?;
-        let is_own = |journal: &Journal| {
-            journal.disk == *disk && journal.partition_offset == partition_offset
+        let record = FormatRecord::from_disk(source, offset)?;
+        let is_own = |record: &FormatRecord| {
+            record.disk_guid == *disk_guid && record.partition_offset == partition_offset
         };
-        if let Some(journal) = journal.filter(is_own) {
-            return Ok(Some(journal));
+        if let Some(record) = record.filter(is_own) {
+            return Ok(Some(record));
         }
     }
     Ok(None)
@@ -182,15 +182,11 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn disk_with(journal: &Journal) -> Vec<u8> {
-        let mut disk = vec![0; (journal.partition_offset + MIB) as usize];
-        put(&mut disk, 0, &journal.boot_code());
-        put(&mut disk, journal.offset as usize, &journal.record());
-        put(
-            &mut disk,
-            journal.archive_offset() as usize,
-            &journal.archive,
-        );
+    fn disk_with(record: &FormatRecord) -> Vec<u8> {
+        let mut disk = vec![0; (record.partition_offset + MIB) as usize];
+        put(&mut disk, 0, &record.boot_code());
+        put(&mut disk, record.offset as usize, &record.to_bytes());
+        put(&mut disk, record.archive_offset() as usize, &record.archive);
         disk
     }
 
@@ -203,27 +199,27 @@ mod tests {
             (3_000_000, 3, 6),
             (16 << 20, 16, 33),
         ] {
-            let journal = Journal::new(vec![5; len], 512, [[1; 16]; 3]);
+            let record = FormatRecord::new(vec![5; len], 512, [[1; 16]; 3]);
             assert_eq!(
-                (journal.offset, journal.partition_offset),
+                (record.offset, record.partition_offset),
                 (offset * MIB, partition_offset * MIB)
             );
-            let disk = disk_with(&journal);
+            let disk = disk_with(&record);
             assert_eq!(
                 referenced(&disk, &disk[..512]).unwrap(),
-                Some(journal.clone())
+                Some(record.clone())
             );
             assert_eq!(
-                leftover(&disk, &journal.disk, journal.partition_offset).unwrap(),
-                Some(journal.clone())
+                leftover(&disk, &record.disk_guid, record.partition_offset).unwrap(),
+                Some(record.clone())
             );
             assert_eq!(
-                leftover(&disk, &[0; 16], journal.partition_offset).unwrap(),
+                leftover(&disk, &[0; 16], record.partition_offset).unwrap(),
                 None
             );
-            let other = Journal {
-                disk: [9; 16],
-                ..journal
+            let other = FormatRecord {
+                disk_guid: [9; 16],
+                ..record
             };
             assert_eq!(referenced(&disk, &other.boot_code()).unwrap(), None);
         }
@@ -231,15 +227,15 @@ mod tests {
 
     #[test]
     fn any_wrong_bit_invalidates_a_record() {
-        let journal = Journal::new(b"archive".repeat(90), 512, [[1; 16]; 3]);
-        let good = disk_with(&journal);
-        let at = journal.offset as usize;
+        let record = FormatRecord::new(b"archive".repeat(90), 512, [[1; 16]; 3]);
+        let good = disk_with(&record);
+        let at = record.offset as usize;
         for byte in (at..at + 512).chain(at + 4096..at + 4096 + 630) {
             let mut disk = good.clone();
             disk[byte] ^= 4;
             assert_eq!(referenced(&disk, &disk[..512]).unwrap(), None, "{byte}");
             assert_eq!(
-                leftover(&disk, &journal.disk, journal.partition_offset).unwrap(),
+                leftover(&disk, &record.disk_guid, record.partition_offset).unwrap(),
                 None,
                 "{byte}"
             );
