@@ -32,8 +32,9 @@ pub enum Kind {
     Service,
     /// Work of PID 1's services, boot or shutdown that is done once and logs to the kernel log.
     OneShot,
-    /// Program that parses all its arguments and opens its own log: a command with the name and the options of another
-    /// program, a hook, or a service whose output PID 1 logs. Such a program has no `--help` of b2p.
+    /// Program that parses all its arguments and decides itself where its messages go: a command with the name and the
+    /// options of another program, a hook, or a service whose output PID 1 logs. [`crate::applets::run`] neither handles
+    /// `--help` for such a program nor opens the kernel log.
     Raw,
 }
 

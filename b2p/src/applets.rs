@@ -92,13 +92,13 @@ pub const APPLETS: &[Applet] = &[
             first, and tried at the next boot: if it does not become ready, the machine starts \
             the previous version again. --back returns to the previous version by hand, --keep \
             keeps the version that runs now.", ..DEFAULT },
-    Applet { name: "poweroff", kind: Client, arguments: "[-f] [now|+MINUTES|hh:mm]",
+    Applet { name: "poweroff", kind: Client, arguments: "[-fnp] [-d SECONDS] [now|+MINUTES|hh:mm]",
         run: |call| power::main(call.control, call.table, call.name, call.arguments),
         summary: "shuts the machine down and switches it off", details: SHUTDOWN_DETAILS, ..DEFAULT },
-    Applet { name: "reboot", kind: Client, arguments: "[-f] [now|+MINUTES|hh:mm]",
+    Applet { name: "reboot", kind: Client, arguments: "[-fnp] [-d SECONDS] [now|+MINUTES|hh:mm]",
         run: |call| power::main(call.control, call.table, call.name, call.arguments),
         summary: "shuts the machine down and starts it again", details: SHUTDOWN_DETAILS, ..DEFAULT },
-    Applet { name: "halt", kind: Client, arguments: "[-f] [now|+MINUTES|hh:mm]",
+    Applet { name: "halt", kind: Client, arguments: "[-fnp] [-d SECONDS] [now|+MINUTES|hh:mm]",
         run: |call| power::main(call.control, call.table, call.name, call.arguments),
         summary: "shuts the machine down and leaves the power on", details: SHUTDOWN_DETAILS, ..DEFAULT },
     Applet { name: "shutdown", kind: Client, arguments: "[-h|-P|-r|-H|-c] [now|+MINUTES|hh:mm]",
@@ -143,7 +143,7 @@ pub const APPLETS: &[Applet] = &[
         summary: "waits until a host has copied the memory of this machine", ..DEFAULT },
     Applet { name: "time", kind: Service,
         run: |_| time::main(),
-        summary: "sets and corrects the system clock", ..DEFAULT },
+        summary: "sets the clock by the hypervisor or a time server, also after a pause", ..DEFAULT },
     Applet { name: "timers", kind: Service,
         run: |call| timers::main(call.control),
         summary: "starts services at the times that their files name", ..DEFAULT },
@@ -168,7 +168,7 @@ pub const APPLETS: &[Applet] = &[
     Applet { name: "varlink-resolver", kind: Service, arguments: "[ADDRESS]",
         run: |call| varlink_services::resolver::main(call.arguments),
         summary: "tells varlink clients the address of an interface", ..DEFAULT },
-    // `b2p sshd` writes to standard error, which PID 1 logs, and opens no kernel log.
+    // The messages of `b2p sshd` go to standard error, which PID 1 logs.
     Applet { name: "sshd", kind: Raw,
         run: |_| sshd::main(),
         summary: "listens for ssh and runs an sshd for each client", ..DEFAULT },
@@ -202,7 +202,8 @@ pub const APPLETS: &[Applet] = &[
     Applet { name: "boot-script", kind: OneShot, arguments: "bootsync|bootlocal",
         run: |call| compat::boot_script::main(call.arguments),
         summary: "runs bootsync.sh or bootlocal.sh of the data disk", ..DEFAULT },
-    // PID 1 logs the output of the unit's commands. `unit-run` therefore opens the kernel log itself.
+    // The output of this service is that of the unit's commands, which PID 1 logs under the name of the service.
+    // `unit-run` writes its own messages to the kernel log.
     Applet { name: "unit-run", kind: Raw, arguments: "NAME",
         run: |call| quadlet::run::main(call.arguments),
         summary: "runs the commands of a unit, as the first process of the unit's service", ..DEFAULT },
@@ -246,7 +247,7 @@ pub const APPLETS: &[Applet] = &[
         summary: "sends echo requests to a host over IPv6", ..DEFAULT },
     Applet { name: "apparmor_parser", kind: Raw, arguments: "-Kr",
         run: |call| engine::apparmor::main(call.arguments),
-        summary: "loads podman's default AppArmor profile, which the image has compiled",
+        summary: "loads the compiled copy of podman's default AppArmor profile that the image contains",
         ..DEFAULT },
     Applet { name: "sshd-session", kind: Raw,
         run: |call| sshd::exec_session(call.arguments),

@@ -14,12 +14,18 @@ use crate::tree::Tree;
 /// command that does the wrong thing fails silently.
 const UNWANTED: &[(&str, &str)] = &[
     (
-        "init linuxrc run-init switch_root resume halt poweroff reboot modprobe",
-        "PID 1's own",
+        "init linuxrc run-init switch_root resume modprobe",
+        "the program init is PID 1, and loads modules",
     ),
+    ("halt poweroff reboot", "b2p has these commands"),
     (
-        "start-stop-daemon svc svok watchdog crond crontab",
+        "start-stop-daemon svc svok",
         "PID 1 supervises the services",
+    ),
+    ("crond crontab", "service files name the times of services"),
+    (
+        "watchdog",
+        "the kernel feeds a watchdog until a program opens it",
     ),
     (
         "mdev uevent",
@@ -35,9 +41,10 @@ const UNWANTED: &[(&str, &str)] = &[
     ),
     (
         "httpd telnetd ftpget ftpput",
-        "no servers or clients of that age",
+        "telnet, FTP and HTTP are not served, and there is no FTP client",
     ),
-    ("syslogd klogd logread acpid", "the kernel log is the log"),
+    ("syslogd klogd logread", "the kernel log is the log"),
+    ("acpid", "PID 1 reads the power buttons"),
     ("dpkg dpkg-deb rpm rpm2cpio", "no packages here"),
     (
         "depmod",

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Processes of cgroups (cgroup-v2.rst).
+//! Processes of cgroups (cgroup-v2.rst). PID 1 gives each service a cgroup: `/system/<service>`, or, for a service of a
+//! user, `/user/<uid>/<service>`. The processes of a service may be in cgroups below.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,26 +22,33 @@ pub fn of_service(name: &str) -> Option<PathBuf> {
     part_of_service(own, name).map(dir)
 }
 
-/// Returns the part of a path that is the cgroup of a service, which is below that of all services; a process of
-/// the service may be in a leaf.
-fn part_of_service<'a>(own: &'a str, name: &str) -> Option<&'a str> {
-    let ends = own.match_indices('/').map(|(at, _)| at).chain([own.len()]);
-    let mut paths = ends.filter_map(|end| own.get(..end)).skip(2);
-    paths.find(|path| path.rsplit('/').next() == Some(name))
+/// Returns the cgroup of the service `name` from the path of the cgroup of one of its processes.
+fn part_of_service<'a>(path: &'a str, name: &str) -> Option<&'a str> {
+    let (cgroup, service) = split(path)?;
+    (service == name).then_some(cgroup)
+}
+
+/// Returns the cgroup of the service to which a path belongs, and the name of the service.
+fn split(path: &str) -> Option<(&str, &str)> {
+    let levels_above = match path.split('/').nth(1)? {
+        "system" => 1,
+        "user" => 2,
+        _ => return None,
+    };
+    // The first slash begins the first level; each other slash ends a level, as the end of the path does.
+    let slashes = path.match_indices('/').map(|(at, _)| at);
+    let mut ends = slashes.skip(1).chain([path.len()]);
+    let cgroup = path.get(..ends.nth(levels_above)?)?;
+    let name = cgroup.rsplit('/').next()?;
+    (!name.is_empty()).then_some((cgroup, name))
 }
 
 /// Returns the service in whose cgroup a process is, by the text of its /proc/<pid>/cgroup: `web` of
 /// `0::/system/web/runtime` and of `0::/user/1000/web`.
 #[must_use]
 pub fn service_in(text: &str) -> Option<&str> {
-    let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let mut parts = path.split('/');
-    let name = match parts.next()? {
-        "system" => parts.next(),
-        "user" => parts.nth(1),
-        _ => None,
-    };
-    name.filter(|name| !name.is_empty())
+    let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
+    split(path).map(|(_, name)| name)
 }
 
 /// Returns the processes of a cgroup and of those below.
@@ -87,12 +95,13 @@ mod tests {
     }
 
     #[test]
-    fn no_cgroup_but_that_of_the_service_is_its_own() {
+    fn only_the_cgroup_of_the_service_counts() {
         for (own, right) in [
             ("/system/web", Some("/system/web")),
             ("/system/web/main/main", Some("/system/web")),
             ("/user/1000/web/main", Some("/user/1000/web")),
             ("/user/1000/core-web/main", None),
+            ("/system/core-web/web", None),
             ("/web", None),
             ("/", None),
             ("/init", None),

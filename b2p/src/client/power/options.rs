@@ -60,7 +60,7 @@ pub fn parse(name: &str, args: &[String], now: u32) -> Result<Action, Problem> {
             // The message of a cancellation has no readers.
             Arg::Operand(_) if options.other == Some(Action::Cancel) => break,
             Arg::Operand(more) if has_time => {
-                return Err(Problem::Wrong(format!("{more}: one word too many")));
+                return Err(Problem::Wrong(format!("unexpected argument {more}")));
             }
             Arg::Operand(time) => {
                 options.delay = Some(delay(time, now).ok_or_else(|| wrong_time(time))?);
@@ -75,7 +75,7 @@ pub fn parse(name: &str, args: &[String], now: u32) -> Result<Action, Problem> {
 }
 
 fn wrong_time(text: &str) -> Problem {
-    Problem::Wrong(format!("{text}: when? now, +MINUTES or hh:mm"))
+    Problem::Wrong(format!("invalid time {text}: use now, +MINUTES or hh:mm"))
 }
 
 impl Options {

@@ -37,7 +37,7 @@ fn files_directories_and_links() {
     assert_eq!(tree.kind("/a/link").unwrap(), Some(SFlag::S_IFLNK));
     assert_eq!(tree.kind("/none/at/all").unwrap(), None);
     assert!(why(tree.replace("/a/b", b"", own(0o644))).contains("EISDIR"));
-    assert!(why(tree.directory("/a/hard", own(0o755))).len() < 200);
+    assert!(why(tree.directory("/a/hard", own(0o755))).contains("/a/hard"));
     assert!(why(tree.replace("/a/hard/x", b"", own(0o644))).contains("ENOTDIR"));
     assert!(why(tree.replace("/", b"", own(0o644))).contains("a name at its end"));
 }
@@ -49,12 +49,12 @@ fn links_lead_only_where_their_owner_is_trusted() {
     symlink("/etc", temp.path("link")).unwrap();
     symlink("loop", temp.path("loop")).unwrap();
     symlink("../../../../..", temp.path("up")).unwrap();
-    let mut tree = Tree::open(temp.dir()).unwrap();
+    let tree = Tree::open(temp.dir()).unwrap();
     // An absolute link begins at the root of the tree.
     tree.replace("/link/file", b"x", own(0o644)).unwrap();
     assert_eq!(fs::read(temp.path("etc/file")).unwrap(), b"x");
     assert!(why(tree.read("/loop/x", 9)).contains("ELOOP"));
-    tree.trusted += 1;
+    let tree = tree.trusting_another();
     let refused = why(tree.replace("/link/file", b"y", own(0o644)));
     assert!(
         refused.contains("link is a symbolic link of user"),

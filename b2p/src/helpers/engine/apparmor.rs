@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `apparmor_parser` for podman. podman takes a kernel's AppArmor for usable where there is a program
-//! of this name, which podman runs to load its default profile for a container that was created with
-//! the profile's name (containers/common, pkg/apparmor, `InstallDefault`). The image contains the
-//! profile compiled (`initramfs/src/apparmor.rs`), and no compiler: of podman's input, only the name
-//! counts. All other containers get the profile by [`confine`].
+//! `apparmor_parser` for podman. podman uses AppArmor only if a program of this name exists, and runs the program to
+//! load its default profile for containers whose configuration names the profile (containers/common, pkg/apparmor,
+//! `InstallDefault`). The image contains the compiled profile (`initramfs/src/apparmor.rs`), and no compiler: of
+//! podman's input, only the name counts. All other containers get the profile by [`confine`].
 
 pub mod confine;
 mod policy;
@@ -48,9 +47,9 @@ fn check_options(arguments: &[String]) -> Result<()> {
     match arguments.iter().find(|argument| !known(argument)) {
         None => Ok(()),
         Some(argument) => Err(Error::invalid(format!(
-            "{argument}: not supported. This machine has no compiler; podman's default profile is \
-             loaded by `apparmor_parser -Kr` from standard input, and a profile that is compiled \
-             elsewhere (apparmor_parser --ofile) is loaded by copying it to {REPLACE}"
+            "{argument}: not supported. `apparmor_parser -Kr` loads podman's default profile, named on standard \
+             input; a profile that is compiled elsewhere (apparmor_parser --ofile) is loaded by copying it to \
+             {REPLACE}"
         ))),
     }
 }
@@ -73,7 +72,7 @@ fn profile_name(text: &str) -> Result<&str> {
         return Ok(name);
     }
     Err(Error::invalid(format!(
-        "profile {name:?}: only podman's own, {PREFIX}VERSION, is compiled in this machine"
+        "profile {name:?}: this machine can load only podman's default profile, {PREFIX}VERSION"
     )))
 }
 
@@ -97,7 +96,7 @@ mod tests {
             "# profile containers-default-1",
         ] {
             let why = profile_name(text).unwrap_err().to_string();
-            assert!(why.contains("only podman's own"), "{why}");
+            assert!(why.contains("only podman's default profile"), "{why}");
         }
     }
 
@@ -110,7 +109,7 @@ mod tests {
         }
         for line in ["-R", "--remove", "-r /etc/apparmor.d/mine", "-Kr extra"] {
             let why = check_options(&words(line)).unwrap_err().to_string();
-            assert!(why.contains("no compiler"), "{line}: {why}");
+            assert!(why.contains("not supported"), "{line}: {why}");
         }
     }
 }

@@ -202,7 +202,7 @@ fn place(checked: &Checked, target: &Path) -> Result<()> {
 }
 
 fn summary(linked: &Linked, manifest: &Manifest<'_>) -> String {
-    let count = linked.added + linked.shared;
+    let count = linked.in_root + linked.shared;
     let packages = match manifest.packages() {
         packages if packages.is_empty() => "no package".to_owned(),
         packages => packages,
@@ -254,7 +254,7 @@ mod tests {
             sha256 0\npackage b 2\n";
         let manifest = Manifest::parse(text.as_bytes()).unwrap();
         let mut linked = Linked {
-            added: 2,
+            in_root: 2,
             shared: 1,
             existing: Vec::new(),
         };

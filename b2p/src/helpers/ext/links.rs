@@ -16,8 +16,8 @@ use super::tree::{MAX_DEPTH, MAX_FILES};
 /// Result of linking an image.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Linked {
-    /// Number of files of the image in the root.
-    pub added: usize,
+    /// Number of files of the image that are in the root, by this call or an earlier one.
+    pub in_root: usize,
     /// Number of files that another extension has put there.
     pub shared: usize,
     /// Other files that were in the place of one, and stay.
@@ -64,7 +64,7 @@ impl Linker<'_> {
                 true => {}
                 false => self.link_file(&path, file_type).on(in_root())?,
             }
-            if self.linked.added > MAX_FILES {
+            if self.linked.in_root > MAX_FILES {
                 let reason = format!("it has more than {MAX_FILES} files");
                 return Err(Error::invalid(reason));
             }
@@ -113,7 +113,7 @@ impl Linker<'_> {
                 return Ok(());
             }
         }
-        self.linked.added += 1;
+        self.linked.in_root += 1;
         Ok(())
     }
 

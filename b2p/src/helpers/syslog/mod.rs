@@ -26,9 +26,9 @@ use relay::{Protocol, Relay, Sender};
 
 const POLLIN: PollFlags = PollFlags::POLLIN;
 
-/// Datagrams that are taken before SIGTERM is looked for again.
+/// Number of datagrams that are read between two checks for SIGTERM.
 const BATCH: usize = 256;
-/// Batches that are taken after SIGTERM.
+/// Number of batches that are read after SIGTERM.
 const MAX_LAST_BATCHES: usize = 256;
 /// Longest datagram that is read, in bytes; a longer one is cut. conmon sends lines of up to 16 KiB, with
 /// fields (ctr_logging.c, `STDIO_BUF_SIZE`).
@@ -51,7 +51,7 @@ pub fn main(arguments: &[String]) -> i32 {
 }
 
 fn serve(protocol: Protocol) -> Result<()> {
-    // First, so that a SIGTERM from here on ends the loop in order.
+    // The handlers are installed first: a SIGTERM that arrives later ends the loop after the last datagrams.
     let stop = Stop::new().doing("signal handlers")?;
     let out = ring::writer().on(ring::PATH)?;
     let host = fs::read("/proc/sys/kernel/hostname").unwrap_or_default();

@@ -82,7 +82,7 @@ fn every_file_is_there_and_what_was_there_stays() {
     let expected = ["/etc/passwd", "/usr/bin/bash", "/usr/share/link"];
     assert_eq!(kept, expected.map(Path::new));
     assert!(!tree.has("etc/z"));
-    assert_eq!((linked.added, linked.shared), (5, 0));
+    assert_eq!((linked.in_root, linked.shared), (5, 0));
     for path in ["usr/bin/strace", "usr/bin/ip", "usr/share/new/x"] {
         assert!(
             tree.read(path).ends_with(&format!("ext/a/{path}")),
@@ -94,7 +94,7 @@ fn every_file_is_there_and_what_was_there_stays() {
     assert!(tree.read("usr/bin/bash").ends_with("root/usr/bin/bash"));
     // Once more, and nothing changes.
     let again = tree.make("a").unwrap();
-    assert_eq!((again.added, again.existing.len()), (5, 3));
+    assert_eq!((again.in_root, again.existing.len()), (5, 3));
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn two_may_have_a_library_in_common() {
     tree.file("ext/b/usr/bin/b");
     tree.make("a").unwrap();
     let linked = tree.make("b").unwrap();
-    assert_eq!((linked.added, linked.shared), (2, 1));
+    assert_eq!((linked.in_root, linked.shared), (2, 1));
     assert!(linked.existing.is_empty());
     assert!(
         tree.read("usr/lib/libx.so.1")
@@ -116,7 +116,7 @@ fn two_may_have_a_library_in_common() {
 }
 
 #[test]
-fn a_tree_without_end_has_one() {
+fn a_tree_that_is_too_deep_is_refused() {
     let tree = Tree::new();
     tree.file(&format!("ext/a/{}x", "d/".repeat(MAX_DEPTH + 1)));
     assert!(why(tree.make("a")).ends_with(": too deep"));
@@ -124,7 +124,7 @@ fn a_tree_without_end_has_one() {
 }
 
 #[test]
-fn a_record_that_names_what_the_image_lacks_keeps_no_removal() {
+fn a_recorded_file_that_the_image_lacks_does_not_stop_the_removal() {
     let tree = Tree::new();
     tree.file("ext/a/usr/bin/foo");
     fs::create_dir_all(tree.0.path("root/usr/bin")).unwrap();
@@ -136,7 +136,7 @@ fn a_record_that_names_what_the_image_lacks_keeps_no_removal() {
 }
 
 #[test]
-fn a_removed_one_leaves_the_root_as_it_was() {
+fn a_removed_extension_leaves_the_root_as_it_was() {
     let tree = Tree::new();
     tree.file("ext/a/usr/bin/strace").file("ext/a/usr/bin/bash");
     tree.file("ext/a/usr/bin/ip").file("ext/a/usr/share/new/x");
@@ -160,11 +160,11 @@ fn a_removed_one_leaves_the_root_as_it_was() {
     let ip = fs::read_link(tree.0.path("root/usr/bin/ip")).unwrap();
     assert_eq!(ip, Path::new("busybox"));
     assert!(!tree.0.path("ext/a.links").exists());
-    assert_eq!(tree.make("a").unwrap().added, 4);
+    assert_eq!(tree.make("a").unwrap().in_root, 4);
 }
 
 #[test]
-fn what_another_has_as_well_becomes_its_own() {
+fn a_shared_file_is_linked_to_the_remaining_extension() {
     let tree = Tree::new();
     for name in ["a", "b"] {
         tree.file(&format!("ext/{name}/usr/lib/x/libx.so.1.2"))
