@@ -2,7 +2,6 @@
 use services::{ExitStatus, Manager, Millis};
 use sys::signals::Signals;
 
-use super::conditions::Decision;
 use super::*;
 use crate::event_sources::EventSources;
 use crate::service_table::{self, Platform};

@@ -8,7 +8,7 @@ use crate::compat;
 use crate::fault::Fault;
 use crate::keeper::{Purpose, console, control};
 use crate::state::State;
-use crate::store::standing::Standing;
+use crate::store::lock_state::LockState;
 use crate::store::{Dirs, Machine, lock};
 use anyhow::{Context, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -232,8 +232,8 @@ pub fn failure(machine: &Machine, outcome: &Outcome, limit: Duration) -> String 
 pub fn keeper(machine: &Machine, request: &Value) -> Result<Option<UnixStream>> {
     match control::open(&machine.run_file(control::SOCKET), request) {
         Ok(answer) => Ok(Some(answer.into_inner())),
-        Err(error) => match machine.standing()? {
-            Standing::Known(State::Stopped | State::Saved | State::Starting) => Ok(None),
+        Err(error) => match machine.lock_state()? {
+            LockState::Known(State::Stopped | State::Saved | State::Starting) => Ok(None),
             _ => Err(error),
         },
     }
@@ -340,7 +340,7 @@ pub fn kill(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
     for_each(&chosen(&dirs, matches, is_on)?, |machine| {
         let name = &machine.name;
-        if let Standing::Known(state @ (State::Stopped | State::Saved)) = machine.standing()? {
+        if let LockState::Known(state @ (State::Stopped | State::Saved)) = machine.lock_state()? {
             already_stopped(name, state);
             return Ok(());
         }

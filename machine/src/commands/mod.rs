@@ -42,7 +42,7 @@ use crate::compat;
 use crate::fault::Fault;
 use crate::keeper::Purpose;
 use crate::state::State;
-use crate::store::standing::Standing;
+use crate::store::lock_state::LockState;
 use crate::store::{Dirs, Machine};
 use anyhow::{Result, anyhow};
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -193,13 +193,13 @@ pub fn text_of(error: &anyhow::Error) -> String {
 
 /// Returns the state of a machine. A QEMU that has lost its keeper gets a new one.
 pub fn state(dirs: &Dirs, machine: &Machine) -> Result<State> {
-    if machine.standing()? == Standing::Orphan {
+    if machine.lock_state()? == LockState::Orphan {
         let stream = follow::spawn_keeper(dirs, machine, Purpose::Adopt, None)?;
         follow::follow_adoption(stream, ADOPTION)?;
     }
-    match machine.standing()? {
-        Standing::Known(state) => Ok(state),
-        Standing::Orphan => Err(anyhow!(
+    match machine.lock_state()? {
+        LockState::Known(state) => Ok(state),
+        LockState::Orphan => Err(anyhow!(
             "QEMU of {} runs, and no keeper can adopt it: `podman-machine kill {}` ends it; the reason is in {}",
             machine.name,
             machine.name,

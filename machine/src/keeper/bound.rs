@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Looks at the guest: is anything bound to a port? The tables of the kernel tell, by ssh.
+//! Check whether a socket of the guest is bound to a port: reads the socket tables of its kernel, by ssh.
 
 use super::answer::Answer;
 use super::tunnel::host_alias;
@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 const MAX_ANSWER_BYTES: usize = 4 << 20;
 
 /// Returns true if something in the guest is bound to the port of a forward.
-pub fn look(machine: &Machine, port: &Forward) -> Result<bool> {
+pub fn is_port_bound(machine: &Machine, port: &Forward) -> Result<bool> {
     let (ours, theirs) = UnixStream::pair()?;
     let mut ssh = Command::new("ssh");
     ssh.arg("-F").arg(machine.file("ssh_config"));

@@ -4,7 +4,7 @@
 use super::{Event, Keeper, Step, Stop, end, sd_notify, tunnel};
 use crate::driver::VmEvent;
 use crate::state::State;
-use crate::store::contest::Contest;
+use crate::store::contested_ports::ContestedPorts;
 use crate::store::logfile;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -79,11 +79,11 @@ impl Keeper {
             }
             Event::Terminate => self.begin_stop(STOP_SECONDS),
             Event::Request(request, client) => self.request(&request, client),
-            Event::Looked(boot, look, bound) => {
-                self.looks -= 1;
+            Event::PortChecked(boot, check, bound) => {
+                self.running_checks -= 1;
                 // The ports of an earlier boot are gone, and so are the containers that requested them.
                 if boot == self.boot {
-                    self.looked(look, bound);
+                    self.on_checked(check, bound);
                 }
             }
             Event::Ended(_) | Event::VmGone => {}
@@ -139,7 +139,7 @@ impl Keeper {
         for forward in std::mem::take(&mut self.record.forwards) {
             let _ = self.vm.withdraw(&forward);
         }
-        self.record.contest = Contest::default();
+        self.record.contested_ports = ContestedPorts::default();
         self.tunnel.reset();
         self.is_adopted = false;
         self.boot += 1;

@@ -85,7 +85,7 @@ pub(super) fn describe(
         tag: tag.to_owned(),
         hardware: vm.hardware(machine)?,
         forwards: record.forwards.clone(),
-        contest: record.contest.clone(),
+        contested_ports: record.contested_ports.clone(),
         degraded: record.degraded.clone(),
         template: false,
         ready_on_disk: record.ready_on_disk,
@@ -116,7 +116,7 @@ pub(super) fn load(
     record.ready = !saved.template;
     record.ready_on_disk = saved.ready_on_disk;
     record.degraded.clone_from(&saved.degraded);
-    record.contest.clone_from(&saved.contest);
+    record.contested_ports.clone_from(&saved.contested_ports);
     for forward in &saved.forwards {
         match launched.vm.publish(forward) {
             Ok(()) => record.forwards.push(forward.clone()),

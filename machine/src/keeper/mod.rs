@@ -10,8 +10,8 @@ mod bound;
 mod clock;
 pub mod console;
 pub mod control;
-mod disputes;
 mod end;
+mod guest_ports;
 mod life;
 mod memory;
 pub mod ports;
@@ -28,7 +28,7 @@ use crate::store::Machine;
 use crate::store::config::MachineConfig;
 use crate::store::record::RunRecord;
 use clock::Clock;
-use disputes::Look;
+use guest_ports::PortCheck;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::os::unix::net::UnixStream;
@@ -64,8 +64,8 @@ pub enum Event {
     Terminate,
     /// A request, and the connection for its answer.
     Request(Value, UnixStream),
-    /// A look at the guest, in the boot of this number, has found a socket that is bound to a port, or none.
-    Looked(u32, Look, anyhow::Result<bool>),
+    /// A check of a port, in the boot of this number, has found a socket of the guest that is bound to the port, or none.
+    PortChecked(u32, PortCheck, anyhow::Result<bool>),
 }
 
 /// Step of a stop that is under way.
@@ -118,8 +118,8 @@ struct Keeper {
     suspended: bool,
     /// Port of the guest's time service.
     clock: Clock,
-    /// Looks at the guest that are under way.
-    looks: usize,
+    /// Number of port checks that run.
+    running_checks: usize,
 }
 
 impl Keeper {

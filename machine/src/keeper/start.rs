@@ -185,13 +185,13 @@ fn begin(
         killed: false,
         suspended: false,
         clock: Clock::connect(&machine.run_file("host.sock")),
-        looks: 0,
+        running_checks: 0,
     };
     if orphan && let Err(error) = keeper.compare_ports() {
         eprintln!("ports: {error:#}");
     }
     keeper.listen(sender, requests)?;
-    keeper.look_again();
+    keeper.resume_checks();
     Ok((keeper, events))
 }
 

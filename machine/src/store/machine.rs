@@ -7,8 +7,8 @@ use super::dirs::Dirs;
 use super::files;
 use super::greeting;
 use super::lock;
+use super::lock_state::{LockState, Locks, lock_state};
 use super::record::{EndRecord, RunRecord};
-use super::standing::{Locks, Standing, standing};
 use crate::compat;
 use crate::fault::Fault;
 use crate::state::State;
@@ -242,16 +242,16 @@ impl Machine {
     }
 
     /// Returns the state by the locks.
-    pub fn standing(&self) -> Result<Standing> {
+    pub fn lock_state(&self) -> Result<LockState> {
         let locks = self.locks()?;
         let saved = self.file("state/complete").exists();
-        Ok(standing(locks, self.run_record().as_ref(), saved))
+        Ok(lock_state(locks, self.run_record().as_ref(), saved))
     }
 
     /// Returns true if QEMU has ended, and its end is recorded.
     pub fn is_off(&self) -> Result<bool> {
-        let off = [State::Stopped, State::Saved].map(Standing::Known);
-        Ok(off.contains(&self.standing()?))
+        let off = [State::Stopped, State::Saved].map(LockState::Known);
+        Ok(off.contains(&self.lock_state()?))
     }
 
     /// Reads the record of the keeper.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Records that a keeper writes: `run.json` while it runs, `last.json` at the end.
 
-use super::contest::Contest;
+use super::contested_ports::ContestedPorts;
 use crate::state::State;
 use serde::{Deserialize, Serialize};
 
@@ -40,8 +40,12 @@ pub struct RunRecord {
     #[serde(default)]
     pub forwards: Vec<Forward>,
     /// Ports that two containers of this boot have asked for.
-    #[serde(default, skip_serializing_if = "Contest::is_empty")]
-    pub contest: Contest,
+    #[serde(
+        rename = "contest",
+        default,
+        skip_serializing_if = "ContestedPorts::is_empty"
+    )]
+    pub contested_ports: ContestedPorts,
 }
 
 impl RunRecord {
@@ -60,7 +64,7 @@ impl RunRecord {
             notes: Vec::new(),
             trouble: None,
             forwards: Vec::new(),
-            contest: Contest::default(),
+            contested_ports: ContestedPorts::default(),
         }
     }
 }

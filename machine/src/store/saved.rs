@@ -8,7 +8,7 @@
 //! `complete`, such a snapshot is of no use, and the next start removes it.
 
 use super::Machine;
-use super::contest::Contest;
+use super::contested_ports::ContestedPorts;
 use super::files;
 use super::record::Forward;
 use anyhow::{Context, Result};
@@ -33,8 +33,12 @@ pub struct Saved {
     #[serde(default)]
     pub forwards: Vec<Forward>,
     /// Ports that two containers have asked for.
-    #[serde(default, skip_serializing_if = "Contest::is_empty")]
-    pub contest: Contest,
+    #[serde(
+        rename = "contest",
+        default,
+        skip_serializing_if = "ContestedPorts::is_empty"
+    )]
+    pub contested_ports: ContestedPorts,
     /// Degraded lines of the boot.
     #[serde(default)]
     pub degraded: Vec<String>,
@@ -156,7 +160,7 @@ mod tests {
             forwards: Vec::new(),
             degraded: Vec::new(),
             template: false,
-            contest: Contest::default(),
+            contested_ports: ContestedPorts::default(),
             ready_on_disk: true,
             at: 1,
         };

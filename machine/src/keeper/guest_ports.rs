@@ -4,7 +4,7 @@
 
 use super::requests::answer;
 use super::{Event, Keeper, bound, ports};
-use crate::store::contest::{LOOKS, Step};
+use crate::store::contested_ports::{CHECKS_AFTER_RELEASE, Step};
 use crate::store::record::Forward;
 use anyhow::{Result, anyhow};
 use serde_json::Value;
@@ -12,18 +12,18 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::Duration;
 
-/// Looks at the guest at the same time: each is an ssh.
-const MOST_LOOKS: usize = 8;
-/// Pause before a look for a port that was given back; twice as long before each further one.
+/// Maximum number of port checks at the same time: each is an ssh.
+const MAX_CHECKS: usize = 8;
+/// Pause before a check of a port that was given back; it doubles with each further check.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Look at the guest for a port.
+/// Check whether the guest still uses a port.
 #[derive(Debug)]
-pub struct Look {
+pub struct PortCheck {
     port: Forward,
-    /// Client that has asked for the port; without one the port was given back.
+    /// Client that has requested the port; `None` if the port was given back.
     client: Option<UnixStream>,
-    /// Number of this look.
+    /// Number of this check of the port, from 0.
     number: u32,
 }
 
@@ -35,13 +35,13 @@ impl Keeper {
             .and_then(|forward| ports::of_guest(forward, &self.config));
         match port {
             Ok(port) if self.is_of_guest(&port) => {
-                if self.asked_again(&port) {
+                if self.note_second_request(&port) {
                     return answer(&client, self.publish(port));
                 }
-                if self.looks >= MOST_LOOKS {
+                if self.running_checks >= MAX_CHECKS {
                     return answer(&client, Err(taken(&port)));
                 }
-                self.look(Look {
+                self.start_check(PortCheck {
                     port,
                     client: Some(client),
                     number: 0,
@@ -70,35 +70,35 @@ impl Keeper {
             return Ok(());
         }
         // podman names no port of the guest here, and asks for that of the host (`requestMachinePorts`).
-        if !self.record.contest.given_back(&port) {
+        if !self.record.contested_ports.given_back(&port) {
             return self.take_back(&port);
         }
         self.write_record();
-        self.look_after(port, 0);
+        self.check_released(port, 0);
         Ok(())
     }
 
-    /// Notes that a port was asked for a second time ([`crate::store::contest::Contest::asked_again`]).
-    fn asked_again(&mut self, port: &Forward) -> bool {
-        let before = self.record.contest.clone();
-        let is_restart = self.record.contest.asked_again(port);
-        if self.record.contest != before {
+    /// Notes that a port was requested a second time ([`crate::store::contested_ports::ContestedPorts::note_second_request`]).
+    fn note_second_request(&mut self, port: &Forward) -> bool {
+        let before = self.record.contested_ports.clone();
+        let is_restart = self.record.contested_ports.note_second_request(port);
+        if self.record.contested_ports != before {
             self.write_record();
         }
         is_restart
     }
 
-    /// Goes on with the looks for ports that were given back to a keeper which was killed.
-    pub(super) fn look_again(&mut self) {
-        for port in self.record.contest.look_again() {
-            self.look_after(port, 0);
+    /// Resumes the checks of ports that were given back to a keeper which was killed.
+    pub(super) fn resume_checks(&mut self) {
+        for port in self.record.contested_ports.resume_checks() {
+            self.check_released(port, 0);
         }
     }
 
-    /// Looks at the guest for a port that was given back.
-    fn look_after(&mut self, port: Forward, number: u32) {
-        if self.looks < MOST_LOOKS {
-            self.look(Look {
+    /// Checks a port that was given back, if not too many checks run.
+    fn check_released(&mut self, port: Forward, number: u32) {
+        if self.running_checks < MAX_CHECKS {
+            self.start_check(PortCheck {
                 port,
                 client: None,
                 number,
@@ -112,41 +112,41 @@ impl Keeper {
             && !self.config.ports.iter().any(|own| own.same_port(port))
     }
 
-    /// Looks at the guest in a thread; the result is an event.
-    fn look(&mut self, look: Look) {
-        self.looks += 1;
+    /// Checks a port in a thread; the result is an event.
+    fn start_check(&mut self, check: PortCheck) {
+        self.running_checks += 1;
         let (boot, machine, events) = (self.boot, self.machine.clone(), self.events.clone());
         thread::spawn(move || {
-            if look.client.is_none() {
-                thread::sleep(PAUSE * 2_u32.pow(look.number.min(LOOKS)));
+            if check.client.is_none() {
+                thread::sleep(PAUSE * 2_u32.pow(check.number.min(CHECKS_AFTER_RELEASE)));
             }
-            let bound = bound::look(&machine, &look.port);
-            let _ = events.send(Event::Looked(boot, look, bound));
+            let bound = bound::is_port_bound(&machine, &check.port);
+            let _ = events.send(Event::PortChecked(boot, check, bound));
         });
     }
 
-    /// Acts on what a look has found.
-    pub(super) fn looked(&mut self, look: Look, bound: Result<bool>) {
+    /// Acts on the result of a check.
+    pub(super) fn on_checked(&mut self, check: PortCheck, bound: Result<bool>) {
         if let Err(error) = &bound {
-            eprintln!("{}: {error:#}", look.port);
+            eprintln!("{}: {error:#}", check.port);
         }
         let bound = bound.ok();
-        let Some(client) = look.client else {
-            return self.looked_after(look.port, bound, look.number);
+        let Some(client) = check.client else {
+            return self.on_released_checked(check.port, bound, check.number);
         };
         match bound {
-            Some(true) => answer(&client, Err(taken(&look.port))),
+            Some(true) => answer(&client, Err(taken(&check.port))),
             // podman refuses a container whose port is taken in the guest.
             Some(false) | None => {
-                self.asked_again(&look.port);
-                answer(&client, self.publish(look.port));
+                self.note_second_request(&check.port);
+                answer(&client, self.publish(check.port));
             }
         }
     }
 
-    /// Goes on after a look for a port that was given back.
-    fn looked_after(&mut self, port: Forward, bound: Option<bool>, number: u32) {
-        let step = self.record.contest.looked(&port, bound);
+    /// Acts on the result of a check of a port that was given back.
+    fn on_released_checked(&mut self, port: Forward, bound: Option<bool>, number: u32) {
+        let step = self.record.contested_ports.after_check(&port, bound);
         self.write_record();
         match step {
             Step::Keep => {}
@@ -155,7 +155,7 @@ impl Keeper {
                     eprintln!("{error:#}");
                 }
             }
-            Step::Look => self.look_after(port, number + 1),
+            Step::CheckAgain => self.check_released(port, number + 1),
         }
     }
 }

@@ -13,19 +13,19 @@ pub struct Locks {
     pub qemu: Option<i32>,
 }
 
-/// Standing of a machine by its locks.
+/// State of a machine as its locks show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// A state.
+pub enum LockState {
+    /// The locks agree with this state.
     Known(State),
-    /// QEMU runs without a keeper, which a new keeper mends.
+    /// QEMU runs without a keeper; the next command starts a keeper that adopts it.
     Orphan,
 }
 
-/// Derives the standing. The keeper's record counts only while the keeper that wrote it holds its
+/// Derives the state. The keeper's record counts only while the keeper that wrote it holds its
 /// lock.
 #[must_use]
-pub fn standing(locks: Locks, record: Option<&RunRecord>, saved: bool) -> Standing {
+pub fn lock_state(locks: Locks, record: Option<&RunRecord>, saved: bool) -> LockState {
     let phase = |keeper| {
         // The kernel tells no pid of a process in another pid namespace (fcntl(2), pid_namespaces(7)).
         let record = record.filter(|record| keeper <= 0 || record.keeper == keeper);
@@ -34,7 +34,7 @@ pub fn standing(locks: Locks, record: Option<&RunRecord>, saved: bool) -> Standi
     let state = match (locks.keeper, locks.qemu) {
         (None, None) if saved => State::Saved,
         (None, None) => State::Stopped,
-        (None, Some(_)) => return Standing::Orphan,
+        (None, Some(_)) => return LockState::Orphan,
         (Some(keeper), Some(_)) => phase(keeper),
         (Some(keeper), None) => match phase(keeper) {
             State::Starting => State::Starting,
@@ -44,7 +44,7 @@ pub fn standing(locks: Locks, record: Option<&RunRecord>, saved: bool) -> Standi
             _ => State::Stopping,
         },
     };
-    Standing::Known(state)
+    LockState::Known(state)
 }
 
 #[cfg(test)]
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn the_state_follows_from_the_locks() {
-        let known = Standing::Known;
+        let known = LockState::Known;
         let running = record(7, State::Running);
         let starting = record(7, State::Starting);
         let stopped = record(7, State::Stopped);
@@ -68,7 +68,7 @@ mod tests {
             (None, None, None, false, known(State::Stopped)),
             (None, None, None, true, known(State::Saved)),
             (None, None, Some(&running), false, known(State::Stopped)),
-            (None, Some(9), Some(&running), false, Standing::Orphan),
+            (None, Some(9), Some(&running), false, LockState::Orphan),
             (
                 Some(7),
                 Some(9),
@@ -104,12 +104,12 @@ mod tests {
             (Some(7), None, Some(&stopped), true, known(State::Saved)),
             (Some(8), None, Some(&stopped), false, known(State::Starting)),
             (Some(8), None, None, false, known(State::Starting)),
-            (None, Some(9), Some(&stopped), false, Standing::Orphan),
+            (None, Some(9), Some(&stopped), false, LockState::Orphan),
         ];
         for (keeper, qemu, record, saved, expected) in table {
             let locks = Locks { keeper, qemu };
             assert_eq!(
-                standing(locks, record, saved),
+                lock_state(locks, record, saved),
                 expected,
                 "{locks:?} {record:?}"
             );
