@@ -21,7 +21,7 @@ const LIMITS: (u32, u32) = (600, 90);
 /// Returns the parser of `autostart`.
 pub fn command() -> Command {
     let part =
-        |name: &'static str, about: &'static str| Command::new(name).about(about).arg(one_name());
+        |name: &'static str, about: &'static str| Command::new(name).about(about).args(one_name());
     Command::new("autostart")
         .about("Start a machine with the user's systemd: at login, or at boot after `loginctl enable-linger`")
         .subcommand_required(true)

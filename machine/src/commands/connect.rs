@@ -13,7 +13,7 @@ pub fn command() -> Command {
         .about(
             "Make podman (connections NAME and NAME-root) and docker (context NAME) know a machine",
         )
-        .arg(one_name())
+        .args(one_name())
         .arg(
             Arg::new("default")
                 .long("default")
@@ -39,7 +39,7 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
 pub fn disconnect_command() -> Command {
     Command::new("disconnect")
         .about("Remove a machine from the files of podman and docker")
-        .arg(one_name())
+        .args(one_name())
 }
 
 /// Runs `disconnect`.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Progress of a keeper, as a command sees it.
 
-use crate::keeper::Purpose;
+use crate::keeper::{Purpose, console};
 use crate::store::command_lock::CommandLock;
 use crate::store::{Dirs, Machine, logfile};
 use anyhow::{Context, Result};
@@ -11,6 +11,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+/// Lines of the console that a failed start shows.
+const TAIL_LINES: usize = 20;
 
 /// End of a wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +44,34 @@ enum Until {
     Up,
     /// QEMU has ended.
     End,
+}
+
+/// Describes a start that failed, with the last lines of the console.
+pub fn failure(machine: &Machine, outcome: &Outcome, limit: Duration) -> String {
+    let name = &machine.name;
+    let why = match outcome {
+        Outcome::Ended { why, .. } => format!("Error: machine \"{name}\" did not start: {why}"),
+        Outcome::Trouble(why) => {
+            format!("Error: machine \"{name}\" runs, but its podman API does not answer: {why}")
+        }
+        Outcome::Timeout => format!(
+            "Error: machine \"{name}\" was not ready within {} s",
+            limit.as_secs()
+        ),
+        Outcome::Gone | Outcome::Up => format!(
+            "Error: the keeper of machine \"{name}\" has ended without a word: see {}",
+            machine.file("keeper.log").display()
+        ),
+    };
+    let tail = match outcome {
+        Outcome::Ended { .. } => machine
+            .end_record()
+            .map(|record| record.tail)
+            .unwrap_or_default(),
+        _ => console::tail(&machine.file("console.log"), TAIL_LINES),
+    };
+    tail.iter()
+        .fold(why, |text, line| format!("{text}\n({name}) {line}"))
 }
 
 /// Starts a keeper; returns the stream of its progress.
@@ -169,7 +200,10 @@ fn outcome(value: &Value, until: Until) -> Option<Outcome> {
     if until == Until::Ready && value["ready"].is_string() {
         return Some(Outcome::Up);
     }
-    if let Some(text) = value["trouble"].as_str() {
+    // An API that is late may still answer: the time limit of the command decides.
+    if let Some(text) = value["trouble"].as_str()
+        && value["late"] != true
+    {
         return Some(Outcome::Trouble(text.to_owned()));
     }
     (value["phase"] == "Running").then_some(Outcome::Up)
@@ -210,6 +244,11 @@ mod tests {
                 "{\"trouble\":\"no\"}\n",
                 Until::Up,
                 Outcome::Trouble("no".into()),
+            ),
+            (
+                "{\"trouble\":\"no\",\"late\":true}\n{\"phase\":\"Running\"}\n",
+                Until::Up,
+                Outcome::Up,
             ),
             (
                 "{\"trouble\":\"no\"}\n{\"ended\":\"x\",\"clean\":true}\n",

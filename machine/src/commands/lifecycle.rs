@@ -6,7 +6,7 @@ use super::start_times::{self, StartTimes};
 use super::{all_flag, chosen, dirs, for_each, is_on, many_names, state};
 use crate::compat;
 use crate::fault::Fault;
-use crate::keeper::{Purpose, console, control};
+use crate::keeper::{Purpose, control};
 use crate::state::State;
 use crate::store::lock_state::LockState;
 use crate::store::{Dirs, Machine, lock};
@@ -26,8 +26,6 @@ pub const START_SECONDS: u64 = 600;
 pub const MAX_SECONDS: u64 = crate::keeper::MAX_STOP_SECONDS;
 /// Time that a keeper has to hear that its machine is killed.
 const KEEPER_ANSWERS: Duration = Duration::from_secs(2);
-/// Lines of the console that a failed start shows.
-const TAIL_LINES: usize = 20;
 
 /// Returns the parser of `start`.
 pub fn start_command() -> Command {
@@ -97,7 +95,8 @@ pub fn start(matches: &ArgMatches) -> Result<ExitCode> {
 fn start_timed(dirs: &Dirs, machine: &Machine, limit: Duration) -> Result<()> {
     let mut times = StartTimes::begin();
     let mut see = |event: &Value| times.see(event);
-    start_seen(dirs, machine, limit, &crate::keeper::go_back, &mut see)?;
+    start_seen(dirs, machine, limit, &crate::keeper::go_back, &mut see)
+        .inspect_err(|_| tell_that_it_continues(machine))?;
     let name = &machine.name;
     // An image of another release may draw none, and the machine runs all the same.
     let chart = start_times::of_guest(machine).unwrap_or_else(|error| {
@@ -111,7 +110,19 @@ fn start_timed(dirs: &Dirs, machine: &Machine, limit: Duration) -> Result<()> {
 
 /// Starts a machine, with the image before an upgrade that was interrupted.
 pub fn start_one(dirs: &Dirs, machine: &Machine, limit: Duration) -> Result<()> {
-    start_with(dirs, machine, limit, &crate::keeper::go_back)
+    let started = start_with(dirs, machine, limit, &crate::keeper::go_back);
+    started.inspect_err(|_| tell_that_it_continues(machine))
+}
+
+/// Says that a machine whose start has failed is not off, and which commands wait for it or end it.
+fn tell_that_it_continues(machine: &Machine) {
+    let state = machine.lock_state();
+    if matches!(state, Ok(LockState::Known(State::Starting))) {
+        let (name, program) = (&machine.name, compat::program());
+        eprintln!(
+            "({name}) it continues to start: `{program} wait {name}` waits for it, `{program} kill {name}` ends it"
+        );
+    }
 }
 
 /// Drops the saved memory of a machine. Its disk stays as it was at that moment.
@@ -174,16 +185,24 @@ pub fn start_held(
     println!("Starting \"{name}\"...");
     let mut show = |value: &Value| {
         see(value);
-        if let Some(line) = value["degraded"].as_str() {
-            eprintln!("({name}) degraded {line}");
-        }
+        show_progress(name, value);
     };
     match follow::follow(stream, Some(Instant::now() + limit), &mut show)? {
         Outcome::Up => {
             println!("Machine \"{name}\" was started.");
             Ok(())
         }
-        outcome => Err(Fault::new(failure(machine, &outcome, limit)).into()),
+        outcome => Err(Fault::new(follow::failure(machine, &outcome, limit)).into()),
+    }
+}
+
+/// Prints degraded lines, and that the API is late.
+fn show_progress(name: &str, value: &Value) {
+    if let Some(line) = value["degraded"].as_str() {
+        eprintln!("({name}) degraded {line}");
+    }
+    if let (Some(line), true) = (value["trouble"].as_str(), value["late"] == true) {
+        eprintln!("({name}) {line}");
     }
 }
 
@@ -197,34 +216,6 @@ fn resume(machine: &Machine) -> Result<()> {
         }
         None => Ok(()),
     }
-}
-
-/// Describes a start that failed, with the last lines of the console.
-pub fn failure(machine: &Machine, outcome: &Outcome, limit: Duration) -> String {
-    let name = &machine.name;
-    let why = match outcome {
-        Outcome::Ended { why, .. } => format!("Error: machine \"{name}\" did not start: {why}"),
-        Outcome::Trouble(why) => {
-            format!("Error: machine \"{name}\" runs, but its podman API does not answer: {why}")
-        }
-        Outcome::Timeout => format!(
-            "Error: machine \"{name}\" was not ready within {} s",
-            limit.as_secs()
-        ),
-        Outcome::Gone | Outcome::Up => format!(
-            "Error: the keeper of machine \"{name}\" has ended without a word: see {}",
-            machine.file("keeper.log").display()
-        ),
-    };
-    let tail = match outcome {
-        Outcome::Ended { .. } => machine
-            .end_record()
-            .map(|record| record.tail)
-            .unwrap_or_default(),
-        _ => console::tail(&machine.file("console.log"), TAIL_LINES),
-    };
-    tail.iter()
-        .fold(why, |text, line| format!("{text}\n({name}) {line}"))
 }
 
 /// Sends a request to the keeper, and returns the stream of its answer; `None` if the state has to be

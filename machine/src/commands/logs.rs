@@ -40,7 +40,7 @@ pub fn command() -> Command {
     };
     Command::new("logs")
         .about("Print a log of a machine; it is kept when the machine is off")
-        .arg(one_name())
+        .args(one_name())
         .args(LOGS.map(flag))
         .args([
             Arg::new("follow")
@@ -121,7 +121,7 @@ fn follow(path: &Path, mut at: u64) -> Result<ExitCode> {
 pub fn console_command() -> Command {
     Command::new("console")
         .about("Connect standard input and output to a machine's serial console")
-        .arg(one_name())
+        .args(one_name())
 }
 
 /// Key that ends the connection of a terminal, as in telnet(1): ^].

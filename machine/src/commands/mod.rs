@@ -59,12 +59,18 @@ pub fn dirs(matches: &ArgMatches) -> Result<Dirs> {
     Dirs::new(storage.map(std::path::Path::new))
 }
 
-/// Returns the argument for one machine.
+/// Returns the arguments of a command for one machine: its name, and more names, which [`machine`] refuses.
 #[must_use]
-pub fn one_name() -> Arg {
-    Arg::new("name")
-        .value_name("NAME")
-        .help("Machine; `default` if none is given")
+pub fn one_name() -> [Arg; 2] {
+    [
+        Arg::new("name")
+            .value_name("NAME")
+            .help("Machine; `default` if none is given"),
+        Arg::new("more")
+            .action(ArgAction::Append)
+            .num_args(0..)
+            .hide(true),
+    ]
 }
 
 /// Returns the argument for several machines.
@@ -95,6 +101,11 @@ pub fn usage(command: Command) -> String {
 
 /// Returns the machine that a command line names, or the default one.
 pub fn machine(dirs: &Dirs, matches: &ArgMatches) -> Result<Machine> {
+    // A command without more names has no such argument.
+    let more = matches.try_get_many::<String>("more").ok().flatten();
+    if more.is_some_and(|names| names.len() > 0) {
+        return Err(Fault::new("Error: Expected one machine name as an argument").into());
+    }
     named(dirs, matches.get_one("name").map(String::as_str))
 }
 
@@ -114,6 +125,12 @@ pub fn machines(dirs: &Dirs, matches: &ArgMatches) -> Result<Vec<Machine>> {
         [] => Ok(vec![named(dirs, None)?]),
         names => names.iter().map(|name| Machine::find(dirs, name)).collect(),
     }
+}
+
+/// Returns true if ssh reaches a machine: it runs, or it is ready and its podman API has not answered.
+pub fn takes_ssh(machine: &Machine, state: State) -> bool {
+    let is_ready = || machine.live_record().is_some_and(|record| record.ready);
+    state == State::Running || state == State::Starting && is_ready()
 }
 
 /// Error of commands that need a running machine.

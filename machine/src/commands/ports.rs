@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `ports`: ports that a machine publishes on the host.
 
-use super::{dirs, inspect_text, machine, one_name, set, state};
+use super::{dirs, inspect_text, is_on, machine, one_name, set, state};
 use crate::fault::Fault;
 use crate::keeper::control;
 use crate::keeper::ports::parse;
-use crate::state::State;
 use crate::store::record::Forward;
 use crate::store::{Dirs, Machine};
 use crate::text::tabwriter;
@@ -29,7 +28,7 @@ pub fn command() -> Command {
     Command::new("ports")
         .about("List the ports that a machine publishes on this host")
         .args_conflicts_with_subcommands(true)
-        .arg(one_name())
+        .args(one_name())
         .arg(super::json_flag())
         .subcommand(change("add", "Publish a port at once and at each start"))
         .subcommand(change("rm", "Take a port back"))
@@ -115,22 +114,68 @@ fn change(dirs: &Dirs, matches: &ArgMatches, add: bool) -> Result<()> {
         _ => return Err(Fault::new("Improper number of arguments").into()),
     };
     let machine = super::named(dirs, name)?;
-    let mut request = request(port)?;
+    let request = request(port)?;
     let forward = parse(&request, &machine.config()?.publish_on)?;
-    if !matches!(state(dirs, &machine)?, State::Stopped | State::Saved) {
-        request["do"] = json!(if add { "expose" } else { "unexpose" });
-        let answer = control::ask(&machine.run_file(control::SOCKET), &request)?;
-        if let Some(error) = answer["error"].as_str() {
-            bail!("{error}");
-        }
+    match add {
+        true => publish(dirs, &machine, forward),
+        false => take_back(dirs, &machine, &forward, has_address(&request)),
     }
-    set::change(dirs, &machine, |config| {
+}
+
+/// Publishes a port now and at each start.
+fn publish(dirs: &Dirs, machine: &Machine, forward: Forward) -> Result<()> {
+    if is_on(state(dirs, machine)?) {
+        ask(machine, "expose", &forward)?;
+    }
+    set::change(dirs, machine, |config| {
         config.ports.retain(|other| !other.same_port(&forward));
-        if add {
-            config.ports.push(forward);
-        }
+        config.ports.push(forward);
         Ok(())
     })
+}
+
+/// Takes a port back; without an address, on all addresses.
+fn take_back(dirs: &Dirs, machine: &Machine, port: &Forward, has_address: bool) -> Result<()> {
+    let is_meant = |other: &Forward| {
+        (&other.protocol, other.port) == (&port.protocol, port.port)
+            && (!has_address || other.address == port.address)
+    };
+    let is_on = is_on(state(dirs, machine)?);
+    let record = machine.live_record().filter(|_| is_on);
+    let mut now = record.map(|record| record.forwards).unwrap_or_default();
+    now.retain(is_meant);
+    if now.is_empty() && !machine.config()?.ports.iter().any(is_meant) {
+        let (name, Forward { protocol, port, .. }) = (&machine.name, port);
+        let text = format!(
+            "Error: {protocol} port {port} is not published: `ports {name}` lists those that are"
+        );
+        return Err(Fault::new(text).into());
+    }
+    now.iter()
+        .try_for_each(|port| ask(machine, "unexpose", port))?;
+    set::change(dirs, machine, |config| {
+        config.ports.retain(|other| !is_meant(other));
+        Ok(())
+    })
+}
+
+/// Returns true for a request with an address of the host.
+fn has_address(request: &Value) -> bool {
+    let local = request["local"].as_str();
+    local.is_some_and(|local| !local.starts_with(':'))
+}
+
+/// Sends a port to the keeper of a machine.
+fn ask(machine: &Machine, action: &str, port: &Forward) -> Result<()> {
+    let request = json!({
+        "do": action, "local": format!("{}:{}", port.address, port.port),
+        "remote": format!(":{}", port.guest), "protocol": port.protocol,
+    });
+    let answer = control::ask(&machine.run_file(control::SOCKET), &request)?;
+    match answer["error"].as_str() {
+        Some(error) => bail!("{error}"),
+        None => Ok(()),
+    }
 }
 
 /// Returns the request to a keeper for `[ADDRESS:]HOST[:GUEST][/PROTOCOL]`.

@@ -3,7 +3,9 @@
 
 use super::env_text::ssh_url;
 use super::show::target;
-use super::{dirs, lifecycle, machine, machines, many_names, not_running, one_name, state, wait};
+use super::{
+    dirs, lifecycle, machine, machines, many_names, not_running, one_name, state, takes_ssh, wait,
+};
 use crate::compat::USERNAME;
 use crate::fault::Fault;
 use crate::keeper::tunnel::host_alias;
@@ -118,7 +120,10 @@ fn start_flag(words: &mut Vec<OsString>) -> bool {
 fn make_running(dirs: &Dirs, machine: &Machine, starts: bool) -> Result<()> {
     let now = state(dirs, machine)?;
     let limit = Duration::from_secs(lifecycle::START_SECONDS);
-    if starts && matches!(now, State::Stopped | State::Saved) {
+    if takes_ssh(machine, now) {
+        return Ok(());
+    }
+    if starts && matches!(now, State::Stopped | State::Saved | State::Paused) {
         crate::out::be_quiet();
         let deadline = Instant::now() + limit;
         let started = lifecycle::start_one(dirs, machine, limit);
@@ -135,12 +140,18 @@ fn make_running(dirs: &Dirs, machine: &Machine, starts: bool) -> Result<()> {
     if starts && now == State::Starting {
         return wait::up(dirs, machine, limit);
     }
-    if now == State::Running {
-        return Ok(());
-    }
     let name = &machine.name;
     let text = format!("Error: Cannot run SSH command: Host \"{name}\" is not running");
     Err(Fault::new(text).into())
+}
+
+/// Returns the options by which `-A` forwards the user's agent, which the machine's configuration turns off.
+fn agent(words: &[OsString]) -> &'static [&'static str] {
+    let mut options = words.iter().take_while(|word| *word != "--");
+    match options.any(|word| word == "-A") {
+        true => &["-o", "IdentityAgent=SSH_AUTH_SOCK"],
+        false => &[],
+    }
 }
 
 /// Becomes ssh, with the arguments that `arguments` makes of those behind the machine's name.
@@ -176,6 +187,7 @@ fn become_ssh(
     let mut ssh = Process::new("ssh");
     ssh.arg("-F")
         .arg(machine.file("ssh_config"))
+        .args(agent(&words))
         .args(login)
         .arg(host_alias(name))
         .args(arguments(&machine, words)?);
@@ -186,7 +198,7 @@ fn become_ssh(
 pub fn url_command() -> Command {
     Command::new("url")
         .about("Print the URL of a machine's podman API")
-        .arg(one_name())
+        .args(one_name())
         .arg(
             Arg::new("ssh")
                 .long("ssh")

@@ -151,7 +151,11 @@ pub fn warn_of_size(machine: &Machine, bytes: u64) {
 pub fn resize_command() -> Command {
     Command::new("resize")
         .about("Make the data disk of a machine larger, also while it runs")
-        .arg(super::one_name())
+        .arg(
+            Arg::new("name")
+                .value_name("NAME")
+                .help("Machine; `default` if none is given"),
+        )
         .arg(
             Arg::new("size")
                 .value_name("SIZE")
@@ -224,9 +228,10 @@ fn warn_of_memory(machine: &Machine) {
 
 /// Returns true if a saved memory cannot see the difference of two configurations.
 fn is_same_hardware(old: &MachineConfig, new: &MachineConfig) -> bool {
-    let protected = old.protected;
     let new = MachineConfig {
-        protected,
+        protected: old.protected,
+        ports: old.ports.clone(),
+        publish_on: old.publish_on.clone(),
         ..new.clone()
     };
     new == *old
@@ -272,7 +277,7 @@ mod tests {
             (setting.apply)(&mut config, value)?;
             Ok(config)
         };
-        assert_eq!(applied("cpus=4").expect("right").cpus, 4);
+        assert_eq!(applied("cpus=1").expect("right").cpus, 1);
         assert_eq!(applied("memory=1G").expect("right").memory_mib, 1024);
         assert_eq!(applied("disk=200").expect("right").disk_bytes, 200 << 30);
         assert_eq!(applied("accel=tcg").expect("right").accel, "tcg");

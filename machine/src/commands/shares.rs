@@ -36,7 +36,7 @@ pub fn command() -> Command {
         .subcommand_required(true)
         .subcommand(add.arg(words("[NAME] SRC[:DST][:ro]")).arg(restart.clone()))
         .subcommand(rm.arg(words("[NAME] DST")).arg(restart))
-        .subcommand(list.arg(super::one_name()).arg(json_flag()))
+        .subcommand(list.args(super::one_name()).arg(json_flag()))
 }
 
 /// Runs `share`.

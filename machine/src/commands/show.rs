@@ -162,7 +162,7 @@ fn object(dirs: &Dirs, machine: &Machine) -> Result<serde_json::Value> {
 pub fn config_command() -> Command {
     Command::new("config")
         .about("Print the options that make podman, or docker, use a machine")
-        .arg(one_name())
+        .args(one_name())
 }
 
 /// Runs `config`.

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 pub fn command() -> Command {
     Command::new("ssh-config")
         .about("Print the machine's part of ssh's configuration")
-        .arg(super::one_name())
+        .args(super::one_name())
         .arg(
             Arg::new("install")
                 .long("install")

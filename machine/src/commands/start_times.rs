@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `start --time`: where the time of a start went.
 
-use crate::keeper::tunnel::host_alias;
+use crate::keeper::tunnel::{ALIVE, host_alias};
 use crate::store::Machine;
 use crate::tool;
 use serde_json::Value;
@@ -64,6 +64,7 @@ impl StartTimes {
 pub fn of_guest(machine: &Machine) -> anyhow::Result<String> {
     let mut ssh = Process::new("ssh");
     ssh.arg("-F").arg(machine.file("ssh_config"));
+    ssh.args(ALIVE);
     let chart = tool::output(
         ssh.arg(host_alias(&machine.name))
             .args(["--", "sudo b2p boot"]),

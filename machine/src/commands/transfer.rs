@@ -9,10 +9,9 @@ use anyhow::{Context, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::scp_text::{self, Options, Place};
-use super::{dirs, interrupt, state};
+use super::{dirs, interrupt, state, takes_ssh};
 use crate::fault::{FAILURE, Fault};
 use crate::keeper::tunnel::host_alias;
-use crate::state::State;
 use crate::store::{Dirs, Machine, draft};
 
 fn flag(name: &'static str, short: char, help: &'static str) -> Arg {
@@ -140,7 +139,7 @@ impl SshConfig {
         let mut files = Vec::new();
         for name in places.iter().filter_map(Place::machine) {
             let machine = Machine::find(dirs, name)?;
-            if state(dirs, &machine)? != State::Running {
+            if !takes_ssh(&machine, state(dirs, &machine)?) {
                 let text = format!("Error: Cannot copy: Host \"{name}\" is not running");
                 return Err(Fault::new(text).into());
             }

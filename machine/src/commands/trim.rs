@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `trim`: blocks that a machine does not use any more are given back to the host.
 
-use super::{dirs, for_each, machines, many_names, not_running, state};
+use super::{dirs, for_each, machines, many_names, not_running, state, takes_ssh};
 use crate::fault::Fault;
-use crate::keeper::tunnel::host_alias;
-use crate::state::State;
+use crate::keeper::tunnel::{ALIVE, host_alias};
 use crate::store::Machine;
 use crate::{compat, tool};
 use anyhow::Result;
@@ -23,7 +22,7 @@ pub fn command() -> Command {
 pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
     for_each(&machines(&dirs, matches)?, |machine| {
-        if state(&dirs, machine)? != State::Running {
+        if !takes_ssh(machine, state(&dirs, machine)?) {
             return Err(not_running());
         }
         trim(machine)
@@ -36,6 +35,7 @@ fn trim(machine: &Machine) -> Result<()> {
     let before = used(machine);
     let mut ssh = Process::new("ssh");
     ssh.arg("-F").arg(machine.file("ssh_config"));
+    ssh.args(ALIVE);
     ssh.arg(host_alias(&machine.name)).arg("--");
     let place = "/var/lib/boot2podman";
     ssh.arg(format!(

@@ -2,7 +2,7 @@
 //! `status`, `wait`.
 
 use super::follow::{self, Outcome};
-use super::lifecycle::{MAX_SECONDS, failure, keeper};
+use super::lifecycle::{MAX_SECONDS, keeper};
 use super::{dirs, machine, one_name, state};
 use crate::fault::Fault;
 use crate::state::State;
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 pub fn status_command() -> Command {
     Command::new("status")
         .about("Print the state of a machine")
-        .arg(one_name())
+        .args(one_name())
 }
 
 /// Runs `status`.
@@ -37,7 +37,7 @@ pub fn status(matches: &ArgMatches) -> Result<ExitCode> {
 pub fn wait_command() -> Command {
     Command::new("wait")
         .about("Wait until a machine's podman API has answered, it is ready, or it is off")
-        .arg(one_name())
+        .args(one_name())
         .args([
             Arg::new("for")
                 .long("for")
@@ -100,7 +100,7 @@ fn until(dirs: &Dirs, machine: &Machine, what: &str, limit: Option<Duration>) ->
                 let (name, seconds) = (&machine.name, limit.unwrap_or_default().as_secs());
                 format!("Error: machine \"{name}\" was not off within {seconds} s")
             }
-            _ => failure(machine, &outcome, limit.unwrap_or_default()),
+            _ => follow::failure(machine, &outcome, limit.unwrap_or_default()),
         };
         return Err(Fault::new(text).into());
     }

@@ -22,6 +22,8 @@ pub const MAX_STOP_SECONDS: u64 = u32::MAX as u64;
 /// Time after which an API that has not answered is reported. The first start of podman on an emulated
 /// processor of a busy host takes less.
 const API_TIMEOUT: Duration = Duration::from_secs(300);
+/// Pauses before the API is asked again after an error: ssh and podman's first start can fail once on a busy host.
+const API_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 /// Time between two signals to a QEMU that does not end: SIGTERM, then SIGKILL again and again.
 const SIGNAL_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -62,6 +64,7 @@ impl Keeper {
             Event::Vm(event) => self.on_vm_event(event),
             Event::Ready(ready) => self.ready(&ready),
             Event::Panic => {
+                self.is_api_silent = false;
                 self.set_trouble("the guest's kernel has stopped: see `logs --console`")
             }
             // The question was asked before the guest restarted.
@@ -110,6 +113,7 @@ impl Keeper {
                 };
                 // Whether the next try succeeds shows when the API answers again.
                 self.api_answered = false;
+                self.is_api_silent = false;
                 self.set_trouble(why);
                 self.set_phase(State::Paused);
             }
@@ -207,9 +211,29 @@ impl Keeper {
             let late = || {
                 let _ = events.send(Event::Late(boot));
             };
-            let answered = tunnel::ping(&socket, API_TIMEOUT, late);
+            let mut answered = tunnel::ping(&socket, API_TIMEOUT, late);
+            for pause in API_PAUSES {
+                if answered.is_ok() {
+                    break;
+                }
+                thread::sleep(pause);
+                answered = tunnel::ping(&socket, API_TIMEOUT, late);
+            }
             let _ = events.send(Event::Answered(boot, answered));
         });
+    }
+
+    /// Asks the API again if its last answer was an error. A new follower waits for the API, and what was wrong may be
+    /// over by now.
+    pub(super) fn ask_api_again(&mut self) {
+        let has_failed = self.is_api_silent && self.asked != Some(self.boot);
+        if !has_failed || self.record.phase != State::Starting || !self.record.ready {
+            return;
+        }
+        self.is_api_silent = false;
+        self.record.trouble = None;
+        self.write_record();
+        self.ask_api();
     }
 
     /// Notes that the API has answered, which it may have done just before the machine was paused.
@@ -245,6 +269,7 @@ impl Keeper {
             State::Running => self.set_phase(State::Starting),
             _ => return,
         }
+        self.is_api_silent = true;
         match self.tunnel.why() {
             Some(reason) => self.set_trouble(&format!("{why}: {reason}")),
             None => self.set_trouble(why),
@@ -288,6 +313,7 @@ impl Keeper {
             Step::Term | Step::Kill => (Step::Kill, Signal::SIGKILL),
         };
         if step == Step::Term {
+            self.is_api_silent = false;
             let text = format!(
                 "the machine did not power off within {} s: QEMU is terminated",
                 stop.seconds

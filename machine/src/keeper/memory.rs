@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Memory of the guest, kept with its disk under one tag, and loaded again.
 
+use super::ports::{self, PORTS};
 use super::{Keeper, control, end};
 use crate::driver::{Launched, Vm};
 use crate::state::State;
 use crate::store::Machine;
-use crate::store::record::RunRecord;
+use crate::store::config::MachineConfig;
+use crate::store::record::{Forward, RunRecord};
 use crate::store::saved::{self, SUSPENDED, Saved};
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
@@ -55,7 +57,11 @@ impl Keeper {
 
     /// Describes the machine as it runs.
     fn saved(&mut self, tag: &str) -> Result<Saved> {
-        describe(&self.machine, self.vm.as_mut(), tag, &self.record)
+        let saved = describe(&self.machine, self.vm.as_mut(), tag, &self.record)?;
+        Ok(Saved {
+            own: self.config.ports.clone(),
+            ..saved
+        })
     }
 
     /// Makes a snapshot that the user has named, and returns the description of its memory.
@@ -85,6 +91,7 @@ pub(super) fn describe(
         tag: tag.to_owned(),
         hardware: vm.hardware(machine)?,
         forwards: record.forwards.clone(),
+        own: Vec::new(),
         contested_ports: record.contested_ports.clone(),
         degraded: record.degraded.clone(),
         template: false,
@@ -115,15 +122,41 @@ pub(super) fn load(
     // A copy of a template becomes ready like a guest that boots.
     record.ready = !saved.template;
     record.ready_on_disk = saved.ready_on_disk;
+    // Those of ports are of the moment at which they were published.
     record.degraded.clone_from(&saved.degraded);
+    record.degraded.retain(|line| !line.starts_with(PORTS));
     record.contested_ports.clone_from(&saved.contested_ports);
-    for forward in &saved.forwards {
-        match launched.vm.publish(forward) {
-            Ok(()) => record.forwards.push(forward.clone()),
-            Err(error) => record.degraded.push(format!("ports: {error:#}")),
+    for forward in forwards(saved, &machine.config()?) {
+        if let Err(error) = publish(launched.vm.as_mut(), forward, record) {
+            record.degraded.push(format!("{PORTS}{error:#}"));
         }
     }
     Ok(())
+}
+
+/// Returns the ports of a memory that continues: those of the configuration of now, and those of containers that it still
+/// allows. A port that the user has given up meanwhile is not among them.
+fn forwards(saved: &Saved, config: &MachineConfig) -> Vec<Result<Forward>> {
+    let of_containers = saved.forwards.iter().filter(|port| {
+        !saved.own.contains(port) && !config.ports.iter().any(|own| own.same_port(port))
+    });
+    let own = config.ports.iter().cloned().map(Ok);
+    own.chain(of_containers.map(|port| ports::of_guest(port.clone(), config)))
+        .collect()
+}
+
+fn publish(vm: &mut dyn Vm, forward: Result<Forward>, record: &mut RunRecord) -> Result<()> {
+    let forward = forward?;
+    match vm.publish(&forward) {
+        Err(error) => match forward.owner() {
+            Some(owner) => Err(anyhow!("{error:#}: {owner}")),
+            None => Err(error),
+        },
+        Ok(()) => {
+            record.forwards.push(forward);
+            Ok(())
+        }
+    }
 }
 
 /// Removes the snapshot of a suspension that is over, or that was cut before it was whole.
@@ -145,4 +178,48 @@ pub(super) fn sweep(machine: &Machine, vm: &mut dyn Vm) {
 pub(super) fn finish(machine: &Machine, vm: &mut dyn Vm) -> Result<()> {
     vm.quit();
     crate::store::lock::wait_free(&machine.run_file("qemu.pid"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_of_a_memory_are_those_that_the_configuration_allows() {
+        let port = |address: &str, port: u16| Forward {
+            protocol: "tcp".into(),
+            address: address.into(),
+            port,
+            guest: 80,
+        };
+        let mut config = MachineConfig::new("box");
+        config.ports = vec![port("127.0.0.1", 1), port("0.0.0.0", 4)];
+        let saved = Saved {
+            tag: String::new(),
+            hardware: Vec::new(),
+            forwards: vec![
+                port("127.0.0.1", 1),
+                port("0.0.0.0", 2),
+                port("0.0.0.0", 3),
+                port("192.0.2.1", 5),
+            ],
+            own: vec![port("127.0.0.1", 1), port("0.0.0.0", 2)],
+            contested_ports: crate::store::contested_ports::ContestedPorts::default(),
+            degraded: Vec::new(),
+            template: false,
+            ready_on_disk: true,
+            at: 0,
+        };
+        let found = forwards(&saved, &config);
+        let (right, wrong): (Vec<_>, Vec<_>) = found.into_iter().partition(Result::is_ok);
+        let right: Vec<Forward> = right.into_iter().filter_map(Result::ok).collect();
+        // The user has given up 2, has added 4, and does not publish to other hosts any more.
+        let expected = [
+            port("127.0.0.1", 1),
+            port("0.0.0.0", 4),
+            port("127.0.0.1", 3),
+        ];
+        assert_eq!(right, expected);
+        assert_eq!(wrong.len(), 1, "192.0.2.1");
+    }
 }

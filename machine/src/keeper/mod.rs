@@ -110,6 +110,8 @@ struct Keeper {
     has_ready_line: bool,
     /// True if the API has answered in this boot of the guest.
     api_answered: bool,
+    /// True if the trouble of the record is that the API does not answer.
+    is_api_silent: bool,
     /// Reason that the driver's program gave for its end.
     shutdown: Option<Shutdown>,
     /// True if QEMU ends because a command pulls its plug.
@@ -150,6 +152,15 @@ impl Keeper {
         eprintln!("{text}");
         self.record.trouble = Some(text.to_owned());
         self.write_record();
-        self.tell(&json!({"trouble": text}));
+        let event = self.trouble(text);
+        self.tell(&event);
+    }
+
+    /// Returns the event of a trouble. It is late if the API may still answer the question that it was asked.
+    fn trouble(&self, text: &str) -> Value {
+        match self.is_api_silent && self.asked == Some(self.boot) {
+            true => json!({"trouble": text, "late": true}),
+            false => json!({"trouble": text}),
+        }
     }
 }

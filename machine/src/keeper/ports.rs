@@ -13,6 +13,8 @@ use serde_json::Value;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 
+/// Beginning of a degraded line about a port.
+pub const PORTS: &str = "ports: ";
 /// Most ports that a machine may publish.
 pub const MAX_FORWARDS: usize = 1000;
 

@@ -70,6 +70,7 @@ impl Keeper {
 
     /// Tells a new follower what earlier ones know.
     fn follow(&mut self, client: UnixStream) {
+        self.ask_api_again();
         let mut known = vec![json!({"phase": self.record.phase.word()})];
         known.extend(
             self.record
@@ -84,12 +85,7 @@ impl Keeper {
                 .filter(|_| self.record.ready)
                 .map(|line| json!({"ready": line})),
         );
-        known.extend(
-            self.record
-                .trouble
-                .iter()
-                .map(|text| json!({"trouble": text})),
-        );
+        known.extend(self.record.trouble.iter().map(|text| self.trouble(text)));
         if known.iter().all(|value| control::send(&client, value)) {
             self.followers.push(Box::new(client));
         }
@@ -120,7 +116,7 @@ impl Keeper {
         let forwards = self.config.ports.clone();
         let failed = forwards.into_iter().filter_map(|forward| {
             let error = self.publish_own(forward).err()?;
-            Some(format!("ports: {error:#}"))
+            Some(format!("{}{error:#}", ports::PORTS))
         });
         failed.collect()
     }

@@ -181,6 +181,7 @@ fn begin(
         is_adopted: orphan,
         has_ready_line: false,
         api_answered,
+        is_api_silent: false,
         shutdown: None,
         killed: false,
         suspended: false,
@@ -323,6 +324,12 @@ impl Keeper {
         }
         self.set_phase(self.record.phase);
         if self.record.ready {
+            if !self.is_adopted {
+                // The ready line of a memory that was loaded was heard before it was saved.
+                for line in self.record.degraded.clone() {
+                    self.tell(&json!({"degraded": line}));
+                }
+            }
             self.clock.tell();
             self.ask_api();
         }

@@ -158,6 +158,8 @@ impl Tunnel {
 
     fn command(&self) -> Command {
         let mut command = Command::new("ssh");
+        // ssh runs LocalCommand by the user's shell (ssh_config(5)), which may be nologin(8).
+        command.env("SHELL", "/bin/sh");
         command.arg("-F").arg(self.machine.file("ssh_config"));
         for option in [
             "ExitOnForwardFailure=yes",
@@ -178,6 +180,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Options of an ssh that ends if its guest stops answering, within a minute. Connections of users have none: a machine that is
+/// paused would lose them.
+pub const ALIVE: [&str; 4] = [
+    "-o",
+    "ServerAliveInterval=20",
+    "-o",
+    "ServerAliveCountMax=3",
+];
+
 /// Returns the machine's name for ssh(1).
 #[must_use]
 pub fn host_alias(name: &str) -> String {
@@ -194,10 +205,11 @@ pub fn ssh_config(machine: &Machine, user: &str, port: u16) -> String {
     };
     let quoted = |name: &str| quoted(&dir.join(name));
     let alias = host_alias(&machine.name);
-    // The key of the host is kept on its data disk; it belongs to the machine, not to the port.
+    // The key of the host is kept on its data disk; it belongs to the machine, not to the port. With IdentitiesOnly alone,
+    // ssh still asks the agent for its keys (`pubkey_prepare` of OpenSSH), and an agent that hangs would hang the machine.
     format!(
         "Host {alias}\n  HostName 127.0.0.1\n  Port {port}\n  User {user}\n  HostKeyAlias {alias}\n  \
-         IdentityFile {}\n  UserKnownHostsFile {}\n  IdentitiesOnly yes\n  \
+         IdentityFile {}\n  UserKnownHostsFile {}\n  IdentitiesOnly yes\n  IdentityAgent none\n  \
          StrictHostKeyChecking accept-new\n  PasswordAuthentication no\n  ControlMaster no\n  \
          ControlPath none\n  ConnectTimeout 30\n  LogLevel ERROR\n",
         quoted("id_ed25519"),
@@ -292,6 +304,7 @@ mod tests {
             // The path is printed before its tokens are expanded.
             let key = value("identityfile ").replace("%%", "%");
             assert_eq!(fs::read_to_string(&key).expect(&key), home);
+            assert_eq!(value("identityagent "), "none");
             let hosts = value("userknownhostsfile ").replace("%%", "%");
             assert_eq!(Path::new(&hosts).file_name(), Some("known_hosts".as_ref()));
             assert_eq!(Path::new(&hosts).parent(), Path::new(&key).parent());

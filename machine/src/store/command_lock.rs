@@ -3,6 +3,7 @@
 //! its holder.
 
 use super::lock::open;
+use crate::compat;
 use crate::fault::Fault;
 use anyhow::{Context, Result};
 use std::fs::File;
@@ -17,6 +18,9 @@ use std::time::Duration;
 
 /// Time that a command waits for another one.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Commands that wait for a machine to become ready.
+const START: [&str; 2] = ["start", "create"];
 
 /// Lock of a command on a machine; released when dropped.
 #[derive(Debug)]
@@ -106,8 +110,15 @@ fn busy(path: &Path) -> String {
     let (pid, command) = text
         .split_once(' ')
         .unwrap_or((text.as_str(), "busy with it"));
+    let name = path.parent().and_then(Path::file_name).unwrap_or_default();
+    let program = compat::program();
+    // A start may last as long as its time limit; `kill` does not wait for it.
+    let hint = match START.contains(&command) {
+        true => format!(", or end it with `{program} kill {}`", name.display()),
+        false => String::new(),
+    };
     format!(
-        "Error: another podman-machine (pid {pid}) is at `{command}` of this machine: try again"
+        "Error: another {program} (pid {pid}) is at `{command}` of this machine: try again{hint}"
     )
 }
 
@@ -122,8 +133,11 @@ mod tests {
         let first = CommandLock::take(&path, "start").expect("free");
         assert!(first.is_some());
         let text = busy(&path);
+        let name = dir.path().file_name().unwrap_or_default().display();
+        let hint = format!("(pid {}) is at `start`", std::process::id());
         assert!(
-            text.contains("`start`") && text.contains(&std::process::id().to_string()),
+            text.contains(&hint)
+                && text.ends_with(&format!("or end it with `podman-machine kill {name}`")),
             "{text}"
         );
         let waiter = {

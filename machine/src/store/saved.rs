@@ -32,6 +32,9 @@ pub struct Saved {
     /// Published ports.
     #[serde(default)]
     pub forwards: Vec<Forward>,
+    /// Ports that the user had configured then: a later configuration may have given some of them up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub own: Vec<Forward>,
     /// Ports that two containers have asked for.
     #[serde(
         rename = "contest",
@@ -158,6 +161,7 @@ mod tests {
             tag: SUSPENDED.into(),
             hardware: vec!["QEMU 7.2".into()],
             forwards: Vec::new(),
+            own: Vec::new(),
             degraded: Vec::new(),
             template: false,
             contested_ports: ContestedPorts::default(),

@@ -55,7 +55,7 @@ fn append(host: &Host, text: &str) -> Result<()> {
     Ok(log.write_all(text.as_bytes())?)
 }
 
-fn listens(port: u16) -> bool {
+pub(crate) fn listens(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 
@@ -144,7 +144,7 @@ fn relay(host: &Host) -> Result<Child> {
     Ok(relay.spawn()?)
 }
 
-fn request(host: &Host, action: &str, local: &str) -> Result<String> {
+pub(crate) fn request(host: &Host, action: &str, local: &str) -> Result<String> {
     let mut relay = relay(host)?;
     let body = json!({"local": local, "remote": ":80"}).to_string();
     let head = format!(

@@ -118,7 +118,8 @@ fn a_machine_that_does_not_become_ready_is_removed_by_force() -> Result<()> {
         .spawn()?;
     eventually(Duration::from_secs(60), || is(&host, "Starting"))?;
     let error = host.fails("rm -y box")?;
-    ensure!(error.contains("is at `start` of this machine"), "{error}");
+    let hint = "is at `start` of this machine: try again, or end it with `podman-machine kill box`";
+    ensure!(error.contains(hint), "{error}");
     host.removes()?;
     let start = start.wait_with_output()?;
     let said = String::from_utf8_lossy(&start.stderr);

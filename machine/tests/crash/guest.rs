@@ -8,6 +8,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 
 /// Behaviour of a guest.
@@ -111,12 +112,15 @@ pub const TABLES: &str = "tables";
 /// File beside that ssh which makes `b2p boot` of the guest fail.
 pub const NO_CHART: &str = "no-chart";
 
+/// File beside that ssh with the number of tunnels that fail.
+pub const FAILS: &str = "fails";
+
 /// Puts an `ssh` into a directory that is the podman API of the guest, too.
 pub fn install_ssh(bin: &Path) -> Result<()> {
     let test = std::env::current_exe()?;
     // Descriptor 3 is the output that the keeper reads; the test harness writes to the other one.
     let script = format!(
-        "#!/bin/sh\ncase \"$*\" in */proc/net/*) exec cat \"${{0%/*}}/{TABLES}\";; *\"b2p boot\") [ ! -e \"${{0%/*}}/{NO_CHART}\" ] || exec cat /proc/no-chart;; esac\ncase \"$*\" in *\" -- \"*) exec echo in the guest;; esac\nexec 3>&1 >/dev/null\nIFS='\n'\n{ARGUMENTS}=\"$*\" exec '{}' --exact guest::ssh --nocapture\n",
+        "#!/bin/sh\ncase \"$*\" in */proc/net/*) exec cat \"${{0%/*}}/{TABLES}\";; *\"b2p boot\") [ ! -e \"${{0%/*}}/{NO_CHART}\" ] || exec cat /proc/no-chart;; esac\ncase \"$*\" in *\" -- \"*) exec echo in the guest;; esac\nfails=\"${{0%/*}}/{FAILS}\"\nif [ -e \"$fails\" ]; then left=$(($(cat \"$fails\") - 1)); if [ $left -gt 0 ]; then echo $left >\"$fails\"; else rm \"$fails\"; fi; echo Connection reset >&2; exit 255; fi\nexec 3>&1 >/dev/null\nIFS='\n'\n{ARGUMENTS}=\"$*\" exec '{}' --exact guest::ssh --nocapture\n",
         test.display()
     );
     fs::create_dir_all(bin)?;
@@ -141,8 +145,15 @@ fn ssh() -> Result<()> {
     let socket = Path::new(socket.context("no -L")?);
     let _ = fs::remove_file(socket);
     let listener = UnixListener::bind(socket)?;
-    let mut output = File::options().write(true).open("/dev/fd/3")?;
-    output.write_all(b"up\n")?;
+    let output = File::options().write(true).open("/dev/fd/3")?;
+    let command = arguments
+        .split('\n')
+        .find_map(|word| word.strip_prefix("LocalCommand="));
+    // By the user's shell: ssh_config(5).
+    let shell = std::env::var("SHELL").unwrap_or_else(|_| "/bin/sh".to_owned());
+    let mut local = Command::new(shell);
+    local.arg("-c").arg(command.context("no LocalCommand")?);
+    local.stdout(output).status()?;
     for client in listener.incoming() {
         let client = client?;
         thread::spawn(move || answer(client));

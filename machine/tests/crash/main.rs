@@ -14,6 +14,7 @@ mod lost;
 mod odd;
 mod orders;
 mod trace;
+mod troubles;
 
 use anyhow::{Context, Result, ensure};
 use host::{CREATE, Host};

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+//! An API that does not answer, starts that last too long, and ports of a machine that was saved.
+
+use crate::adoption::{listens, request};
+use crate::guest::FAILS;
+use crate::host::{CREATE, Host};
+use crate::is;
+use anyhow::{Result, ensure};
+use std::fs;
+use std::net::TcpListener;
+use std::time::Duration;
+use tests::{eventually, ports};
+
+#[test]
+fn an_api_that_fails_is_asked_again() -> Result<()> {
+    let host = Host::new()?;
+    host.create()?;
+    let fails = host.path().join("bin").join(FAILS);
+    fs::write(&fails, "1")?;
+    host.ok("start box")?;
+    ensure!(!fails.exists(), "no ssh has failed");
+    host.ok("kill box")?;
+    fs::write(&fails, "1000")?;
+    let error = host.fails("start box")?;
+    ensure!(
+        error.contains("runs, but its podman API does not answer")
+            && error.contains("Connection reset"),
+        "{error}"
+    );
+    is(&host, "Starting")?;
+    // The time to log in.
+    for line in ["ssh box -- id", "shell box -- id"] {
+        ensure!(host.ok(line)? == "in the guest", "{line}");
+    }
+    host.ok("trim box")?;
+    ensure!(host.fails("url box")? == "Host is not running");
+    fs::remove_file(&fails)?;
+    host.ok("wait -t 60 box")?;
+    is(&host, "Running")?;
+    host.ping()?;
+    host.removes()
+}
+
+#[test]
+fn a_user_without_a_shell_has_machines() -> Result<()> {
+    let host = Host::new()?;
+    host.create()?;
+    let out = host
+        .command("start box")
+        .env("SHELL", "/bin/false")
+        .output()?;
+    ensure!(out.status.success(), "{out:?}");
+    host.ping()?;
+    host.removes()
+}
+
+#[test]
+fn a_start_that_takes_too_long_says_that_it_continues() -> Result<()> {
+    let host = Host::new()?;
+    host.ok(&CREATE.replace("usual", "silent"))?;
+    let error = host.fails("start --timeout 1 box")?;
+    let hint = "(box) it continues to start: `podman-machine wait box` waits for it, `podman-machine kill box` ends it";
+    ensure!(
+        error.contains("was not ready within 1 s") && error.contains(hint),
+        "{error}"
+    );
+    is(&host, "Starting")?;
+    // A creation removes the machine, and says so.
+    let line = CREATE.replace("--no-start", "--timeout 1");
+    let error = host.fails(&line.replace("usual box", "silent other"))?;
+    ensure!(
+        error.contains("removed again") && !error.contains("continues"),
+        "{error}"
+    );
+    host.removes()
+}
+
+#[test]
+fn a_machine_that_was_saved_has_the_ports_of_now() -> Result<()> {
+    let host = Host::new()?;
+    host.create()?;
+    host.ok("start box")?;
+    let [taken, given_up, added, guest] = [
+        ports::free()?,
+        ports::free()?,
+        ports::free()?,
+        ports::free()?,
+    ];
+    for port in [taken, given_up] {
+        host.ok(&format!("ports add box {port}:80"))?;
+    }
+    let said = request(&host, "expose", &format!(":{guest}"))?;
+    ensure!(said.contains("200 OK"), "{said}");
+    host.ok("suspend box")?;
+    for line in [
+        format!("ports add box {added}:80"),
+        format!("ports rm box {given_up}"),
+    ] {
+        let out = host.run(&line)?;
+        ensure!(
+            out.status.success() && out.stderr.is_empty(),
+            "{line}: {out:?}"
+        );
+    }
+    let other = TcpListener::bind(("127.0.0.1", taken))?;
+    let out = host.run("start box")?;
+    let said = String::from_utf8_lossy(&out.stderr);
+    let line = format!(
+        "(box) degraded ports: listen tcp 127.0.0.1:{taken}: bind: address already in use on the host"
+    );
+    ensure!(out.status.success() && said.contains(&line), "{out:?}");
+    ensure!(
+        listens(added) && listens(guest),
+        "{}",
+        host.ok("ports box")?
+    );
+    ensure!(!listens(given_up), "a port that was given up is back");
+    // The line is of that start.
+    drop(other);
+    host.ok("suspend box")?;
+    let out = host.run("start box")?;
+    ensure!(out.status.success() && out.stderr.is_empty(), "{out:?}");
+    eventually(Duration::from_secs(30), || {
+        ensure!(listens(taken), "{}", host.ok("ports box")?);
+        Ok(())
+    })?;
+    host.removes()
+}
