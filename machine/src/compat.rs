@@ -56,7 +56,7 @@ const IGNORED: &[(&str, bool)] = &[
     ("all-providers", false), ("bugsnag-api-token", true), ("client-certs", false), ("engine-env", true), ("engine-insecure-registry", true),
     ("engine-install-url", true),
     ("engine-opt", true), ("engine-registry-mirror", true), ("engine-storage-driver", true), ("github-api-token", true),
-    ("ignition-path", true), ("native-ssh", false), ("no-info", false), ("rootful", false), ("save-ignition", false),
+    ("ignition-path", true), ("native-ssh", false), ("playbook", true), ("save-keys", false), ("tls-verify", false), ("usb", true), ("volume-driver", true), ("no-info", false), ("rootful", false), ("save-ignition", false),
     ("save-image", false), ("swap", true), ("timezone", true), ("username", true), ("update-connection", false),
     ("user-mode-networking", false), ("swarm", false), ("swarm-addr", true), ("swarm-discovery", true),
     ("swarm-experimental", false), ("swarm-host", true), ("swarm-image", true),
@@ -65,17 +65,55 @@ const IGNORED: &[(&str, bool)] = &[
     ("tls-client-cert", true), ("tls-client-key", true), ("tls-san", true),
 ];
 
-/// Flags of drivers of docker-machine, with ours. A size without a unit is in megabytes there.
+/// Flags of docker-machine and podman machine, with ours.
 #[rustfmt::skip]
-const DRIVER: &[(&str, &str, bool)] = &[
-    ("engine-label", "label", false), ("qemu-cpu-count", "cpus", false), ("qemu-memory", "memory", true),
-    ("qemu-disk-size", "disk", true), ("disk-size", "disk", false),
-    ("image-path", "image", false), ("qemu-boot2podman-url", "image", false),
-    ("qemu-boot2docker-url", "image", false), ("virtualbox-cpu-count", "cpus", false),
-    ("virtualbox-memory", "memory", true), ("virtualbox-disk-size", "disk", true),
-    ("virtualbox-boot2docker-url", "image", false), ("kvm-cpu-count", "cpus", false),
-    ("kvm-memory", "memory", true), ("kvm-disk-size", "disk", true),
+const OTHER_NAMES: &[(&str, &str)] = &[("engine-label", "label"), ("disk-size", "disk"), ("image-path", "image")];
+
+/// Drivers of docker-machine, whose names begin those of their flags of `create`.
+const DRIVERS: [&str; 8] = [
+    "qemu",
+    "virtualbox",
+    "kvm",
+    "hyperv",
+    "xhyve",
+    "vmwarefusion",
+    "vmware",
+    "parallels",
 ];
+
+/// Flags of drivers, behind the name of the driver, with ours. A size without a unit is in megabytes there.
+#[rustfmt::skip]
+const OF_DRIVERS: &[(&str, &str, bool)] = &[
+    ("cpu-count", "cpus", false), ("memory", "memory", true), ("memory-size", "memory", true), ("disk-size", "disk", true),
+    ("boot2podman-url", "image", false), ("boot2docker-url", "image", false),
+];
+
+/// Flags of drivers that take no value and have no meaning here. All others take one.
+#[rustfmt::skip]
+const SWITCHES: &[&str] = &[
+    "host-dns-resolver", "hostonly-no-dhcp", "no-share", "no-dns-proxy", "dns-proxy", "no-vtx-check", // virtualbox
+    "display", "net-vlan", "nographic", "virtio-drives", "hvf", // qemu
+    "disable-dynamic-memory", "qcow2", "rawdisk", "nested-virtualization", // hyperv, xhyve, parallels
+];
+
+/// Returns the part of a driver's flag behind the name of the driver.
+fn of_driver(flag: &str) -> Option<&str> {
+    let mut drivers = DRIVERS.iter();
+    drivers.find_map(|driver| flag.strip_prefix(driver)?.strip_prefix('-'))
+}
+
+/// Returns the value of one of our flags for that of a driver of docker-machine.
+fn value_for(ours: &str, is_size: bool, value: &str) -> String {
+    let is_number = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
+    match (ours, value) {
+        // All processors of the host, as for virtualbox.
+        ("cpus", "-1") => std::thread::available_parallelism()
+            .map_or(1, std::num::NonZero::get)
+            .to_string(),
+        _ if is_size && is_number => format!("{value}M"),
+        _ => value.to_owned(),
+    }
+}
 
 /// Command line as the parser takes it, and the flags that were left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,7 +190,7 @@ impl Position<'_> {
 /// Translation of a flag of docker-machine.
 enum Translation {
     /// The flag of this name has no meaning here, and is left out with its value.
-    Ignored(&'static str),
+    Ignored(String),
     /// Another flag takes its place.
     Replaced(String),
     /// The argument stays.
@@ -210,17 +248,38 @@ impl<'a> Flag<'a> {
             if *takes_value && self.value.is_none() {
                 next();
             }
-            return Translation::Ignored(name);
+            return Translation::Ignored((*name).to_owned());
         }
-        if let Some((_, ours, is_size)) = DRIVER.iter().find(|row| row.0 == self.name) {
-            let value = self.value.map(str::to_owned);
-            let value = value.or_else(|| next()?.into_string().ok());
-            let value = value.unwrap_or_default();
-            let is_number = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
-            let unit = if *is_size && is_number { "M" } else { "" };
-            return Translation::Replaced(format!("--{ours}={value}{unit}"));
+        if let Some((_, ours)) = OTHER_NAMES.iter().find(|row| row.0 == self.name) {
+            return self.replaced(ours, false, next);
         }
-        Translation::Same
+        match of_driver(self.name).filter(|_| ["create", "init"].contains(&at.command.get_name())) {
+            Some(flag) => self.translate_driver(flag, next),
+            None => Translation::Same,
+        }
+    }
+
+    /// Translates the flag of a driver of docker-machine.
+    fn translate_driver(&self, flag: &str, next: impl FnOnce() -> Option<OsString>) -> Translation {
+        if let Some((_, ours, is_size)) = OF_DRIVERS.iter().find(|row| row.0 == flag) {
+            return self.replaced(ours, *is_size, next);
+        }
+        if !SWITCHES.contains(&flag) && self.value.is_none() {
+            next();
+        }
+        Translation::Ignored(self.name.to_owned())
+    }
+
+    fn replaced(
+        &self,
+        ours: &str,
+        is_size: bool,
+        next: impl FnOnce() -> Option<OsString>,
+    ) -> Translation {
+        let value = self.value.map(str::to_owned);
+        let value = value.or_else(|| next()?.into_string().ok());
+        let value = value_for(ours, is_size, &value.unwrap_or_default());
+        Translation::Replaced(format!("--{ours}={value}"))
     }
 }
 
@@ -277,6 +336,11 @@ mod tests {
             ("dm --tls-ca-cert /a --github-api-token=x ls", "dm ls", "--tls-ca-cert --github-api-token"),
             ("dm create --swarm --swarm-image i -engine-install-url u box", "dm create box", "--swarm --swarm-image --engine-install-url"),
             ("dm env --swarm box", "dm env box", "--swarm"),
+            ("dm create -d virtualbox --virtualbox-no-vtx-check --virtualbox-hostonly-cidr 192.168.99.1/24 box", "dm create -d virtualbox box", "--virtualbox-no-vtx-check --virtualbox-hostonly-cidr"),
+            ("dm create --qemu-virtio-drives -qemu-network user --qemu-program=q --qemu-display box", "dm create box", "--qemu-virtio-drives --qemu-network --qemu-program --qemu-display"),
+            ("dm ls --virtualbox-no-share", "dm ls --virtualbox-no-share", ""),
+            ("pm init --usb v --volume-driver=d --tls-verify --playbook p box", "pm init box", "--usb --volume-driver --tls-verify --playbook"),
+            ("pm rm --save-keys -f box", "pm rm -f box", "--save-keys"),
             ("dm ls -- --swarm", "dm ls -- --swarm", ""),
             ("dm ls --tls-san", "dm ls", "--tls-san"),
             ("pm init --username u --timezone local box", "pm init box", "--username --timezone"),
@@ -303,6 +367,8 @@ mod tests {
             ("dm create --qemu-memory 1024 box", "dm create --memory=1024M box"),
             ("dm create --qemu-disk-size=20000 --qemu-cpu-count 2 box", "dm create --disk=20000M --cpus=2 box"),
             ("dm create -virtualbox-memory 2G box", "dm create --memory=2G box"),
+            ("dm create --kvm-memory 512 --vmwarefusion-memory-size=600 box", "dm create --memory=512M --memory=600M box"),
+            ("dm create --hyperv-cpu-count 2 --xhyve-boot2docker-url /i box", "dm create --cpus=2 --image=/i box"),
             ("dm init --disk-size 50 --image-path /i box", "dm init --disk=50 --image=/i box"),
             ("dm set --disk-size 200 box", "dm set --disk=200 box"),
             ("dm create --virtualbox-boot2docker-url file:///x box", "dm create --image=file:///x box"),

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Options of `create`.
 
+use super::capacity::{fits_host, has_cpus, host_cpus, host_mib};
 use super::{flags, lifecycle};
-use crate::driver::{DRIVERS, Driver};
+use crate::driver::DRIVERS;
 use crate::fault::{Fault, PRE_CREATE};
 use crate::store::config::MachineConfig;
 use crate::store::field::{self, CPUS, MAX_DISK_BYTES, MIN_DISK_BYTES, MIN_MEMORY_MIB};
 use crate::store::share::{self, Share};
 use anyhow::{Context, Result, bail};
+use clap::builder::PossibleValue;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -62,11 +63,43 @@ fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).value_name(value).help(help)
 }
 
+/// Drivers of docker-machine for machines on its own host. Scripts name them, and mean a machine here.
+const OTHER_DRIVERS: [&str; 9] = [
+    "virtualbox",
+    "kvm",
+    "kvm2",
+    "hyperkit",
+    "xhyve",
+    "hyperv",
+    "vmwarefusion",
+    "vmware",
+    "parallels",
+];
+
+/// Returns the names that `--driver` accepts.
+fn driver_names() -> Vec<PossibleValue> {
+    let own = DRIVERS
+        .iter()
+        .map(|driver| PossibleValue::new(driver.name()));
+    let others = OTHER_DRIVERS.map(|name| PossibleValue::new(name).hide(true));
+    own.chain(others).collect()
+}
+
+/// Returns the driver of a machine for which another one may have been asked.
+fn driver_of(name: &str) -> &str {
+    if !OTHER_DRIVERS.contains(&name) {
+        return name;
+    }
+    let own = DRIVERS[0].name();
+    eprintln!("--driver {name}: these machines have the driver {own} alone, which is used");
+    own
+}
+
 fn hardware() -> [Arg; 5] {
     [
         option("driver", "DRIVER", "Driver of the machine")
             .short('d')
-            .value_parser(DRIVERS.map(Driver::name))
+            .value_parser(driver_names())
             .default_value(DRIVERS[0].name())
             .env("MACHINE_DRIVER"),
         option("cpus", "NUMBER", "Number of processors")
@@ -144,14 +177,11 @@ pub fn configure(name: &str, matches: &ArgMatches) -> Result<MachineConfig> {
         values.cloned().collect()
     };
     let mut config = MachineConfig::new(name);
-    text("driver").clone_into(&mut config.driver);
+    driver_of(text("driver")).clone_into(&mut config.driver);
     config.cpus = *matches.get_one("cpus").unwrap_or(&2);
     memory(&mut config, text("memory"))
         .map_err(|error| Fault::with_status(super::text_of(&error), PRE_CREATE))?;
-    if matches.value_source("memory") != Some(ValueSource::DefaultValue) {
-        fits_host(config.memory_mib, host_mib())
-            .map_err(|why| Fault::with_status(format!("Error: --memory: {why}"), PRE_CREATE))?;
-    }
+    fits(&config, matches)?;
     config.disk_bytes = disk_size(text("disk"))
         .map_err(|error| Fault::with_status(super::text_of(&error), PRE_CREATE))?;
     if let Some(&port) = matches.get_one::<u16>("ssh-port") {
@@ -177,6 +207,22 @@ pub fn configure(name: &str, matches: &ArgMatches) -> Result<MachineConfig> {
     Ok(config)
 }
 
+/// Refuses processors and memory that the host does not have, unless they are the default ones.
+fn fits(config: &MachineConfig, matches: &ArgMatches) -> Result<()> {
+    for (option, fits) in [
+        ("cpus", has_cpus(config.cpus, host_cpus())),
+        ("memory", fits_host(config.memory_mib, host_mib())),
+    ] {
+        if let Err(why) = fits
+            && matches.value_source(option) != Some(ValueSource::DefaultValue)
+        {
+            let text = format!("Error: --{option}: {why}");
+            return Err(Fault::with_status(text, PRE_CREATE).into());
+        }
+    }
+    Ok(())
+}
+
 fn add_shares(config: &mut MachineConfig, volumes: &[String]) -> Result<()> {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     for text in volumes.iter().filter(|text| !text.is_empty()) {
@@ -191,8 +237,15 @@ pub fn add_share(config: &mut MachineConfig, share: Share) {
     config.shares.push(share);
 }
 
+/// Sets the number of processors of a machine that exists.
+pub fn set_cpus(config: &mut MachineConfig, text: &str) -> Result<()> {
+    cpus(config, text)?;
+    has_cpus(config.cpus, host_cpus())
+        .map_err(|why| Fault::new(format!("Error: cpus: {why}")).into())
+}
+
 /// Sets the number of processors.
-pub fn cpus(config: &mut MachineConfig, text: &str) -> Result<()> {
+fn cpus(config: &mut MachineConfig, text: &str) -> Result<()> {
     let number = text.parse().ok().filter(|number| CPUS.contains(number));
     config.cpus = number.with_context(|| format!("cpus {text}: must be a number from 1 to 512"))?;
     Ok(())
@@ -206,34 +259,6 @@ pub fn memory(config: &mut MachineConfig, text: &str) -> Result<()> {
     }
     config.memory_mib = mib;
     Ok(())
-}
-
-/// Returns the memory of this host in MiB, where it is known.
-fn host_mib() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kib: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
-    Some(kib >> 10)
-}
-
-/// Memory of the host in MiB, which is less than was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct HostTooSmall(u64);
-
-impl fmt::Display for HostTooSmall {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "this host has {} MiB, which is the most", self.0)
-    }
-}
-
-/// Refuses more memory than the host has: QEMU would not start, or be killed.
-fn fits_host(mib: u32, host: Option<u64>) -> Result<(), HostTooSmall> {
-    match host {
-        Some(host) if u64::from(mib) > host => Err(HostTooSmall(host)),
-        _ => Ok(()),
-    }
 }
 
 /// Parses the size of a data disk.
@@ -336,14 +361,6 @@ mod tests {
             ("0", false),
         ] {
             assert_eq!(disk_size(text).is_ok(), right, "{text}");
-        }
-        for (mib, host, right) in [
-            (2048, Some(2048), true),
-            (2049, Some(2048), false),
-            (u32::MAX, Some(2048), false),
-            (u32::MAX, None, true),
-        ] {
-            assert_eq!(fits_host(mib, host).is_ok(), right, "{mib} {host:?}");
         }
         let mut config = MachineConfig::new("box");
         memory(&mut config, "99999G").expect("a size");

@@ -58,6 +58,8 @@ pub fn ls_command() -> Command {
         .arg(switch("noheading").short('n').help("Print no headers"))
         .arg(switch("json").help("Print an array of JSON objects"))
         .arg(timeout())
+        // docker-machine ignores words behind `ls`, and scripts have them.
+        .arg(Arg::new("ignored").hide(true).num_args(0..))
 }
 
 /// Runs `ls`.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::{dirs, machine, machines, many_names, not_running, state};
+use super::{dirs, machines, many_names, not_running, state};
 use crate::compat;
 use crate::fault::Fault;
 use crate::keeper::answer::Answer;
@@ -107,12 +107,12 @@ pub fn certs(matches: &ArgMatches) -> Result<ExitCode> {
 pub fn provision_command() -> Command {
     Command::new("provision")
         .about("Do nothing: the image of a machine is complete")
-        .arg(super::one_name())
+        .arg(many_names())
 }
 
 /// Runs `provision`.
 pub fn provision(matches: &ArgMatches) -> Result<ExitCode> {
-    machine(&dirs(matches)?, matches)?;
+    machines(&dirs(matches)?, matches)?;
     eprintln!("The image of these machines is complete: there is nothing to provision");
     Ok(ExitCode::SUCCESS)
 }

@@ -2,6 +2,7 @@
 //! Commands. Each file has the parser of its part of the command line beside its action.
 
 pub mod autostart;
+pub mod capacity;
 pub mod connect;
 pub mod copy;
 pub mod create;

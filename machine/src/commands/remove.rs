@@ -52,7 +52,9 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
     let names: Vec<&String> = matches.get_many("name").into_iter().flatten().collect();
     if names.is_empty() {
         eprintln!("{}", super::usage(command()));
-        return Err(Fault::new("Error: No machine name specified").into());
+        return Err(
+            Fault::new("Error: Expected to get one or more machine names as arguments").into(),
+        );
     }
     let force = matches.get_flag("force");
     let list: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
@@ -71,7 +73,7 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
             Ok(()) => println!("Successfully removed {name}"),
             Err(error) => {
                 left |= Machine::find(&dirs, name).is_ok();
-                errors.push(text_of(&error));
+                errors.push(not_removed(name, &text_of(&error)));
             }
         }
     }
@@ -84,6 +86,12 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
         }
         (false, false) => Err(Fault::new(errors.join("\n")).into()),
     }
+}
+
+/// Returns docker-machine's words for a machine that could not be removed.
+fn not_removed(name: &str, why: &str) -> String {
+    let why = why.strip_prefix("Error: ").unwrap_or(why);
+    format!("Error removing host \"{name}\": {why}")
 }
 
 /// Asks; every answer that begins with `y` is a yes, and the end of the input is a no.

@@ -26,7 +26,7 @@ struct Setting {
 
 #[rustfmt::skip]
 const SETTINGS: &[Setting] = &[
-    Setting { name: "cpus", value: "NUMBER", help: "Number of processors", apply: create_options::cpus },
+    Setting { name: "cpus", value: "NUMBER", help: "Number of processors", apply: create_options::set_cpus },
     Setting { name: "memory", value: "SIZE", help: "Memory; a number without a unit is MiB", apply: create_options::set_memory },
     Setting { name: "disk", value: "SIZE", help: "Size of the data disk, which only grows; a number without a unit is GiB", apply: disk },
     Setting { name: "accel", value: "ACCEL", help: "Accelerator: auto, kvm or tcg", apply: create_options::accel },

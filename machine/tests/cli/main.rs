@@ -4,6 +4,8 @@
 
 mod held;
 mod options;
+mod removal;
+mod settings;
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -108,6 +110,11 @@ fn errors_have_the_text_and_the_status_that_scripts_know() {
         ("podman-machine ls --nope", "Error: unexpected argument '--nope' found: see `podman-machine ls --help`\n"),
         ("podman-machine nope", "Error: unrecognized subcommand 'nope': see `podman-machine --help`\n"),
         ("docker-machine create --cpus 0 x", "Error: invalid value '0' for '--cpus <NUMBER>': 0 is not in 1..=512: see `docker-machine create --help`\n"),
+        ("docker-machine rm", "Usage: docker-machine rm [OPTIONS] [NAME]...\nError: Expected to get one or more machine names as arguments\n"),
+        ("podman-machine url box2 box10", "Error: Expected one machine name as an argument\n"),
+        ("podman-machine status box2 box10", "Error: Expected one machine name as an argument\n"),
+        ("podman-machine config box2 box10", "Error: Expected one machine name as an argument\n"),
+        ("podman-machine ports rm box2 8080", "Error: tcp port 8080 is not published: `ports box2` lists those that are\n"),
         ("podman-machine active", "No active host found\n"),
         ("podman-machine active box2", "Error: Too many arguments given\n"),
         ("podman-machine ls --filter foo=bar", "Unsupported filter key 'foo'\n"),
@@ -153,6 +160,7 @@ fn output_is_that_of_docker_machine() {
         ("docker-machine ls -quiet", "box2\nbox10\ntorn\n"),
         ("podman-machine ls -q --filter state=Stopped", "box2\nbox10\n"),
         ("podman-machine ls -q --filter state=Running", ""),
+        ("docker-machine ls box2 --format {{.Name}} --filter name=2", "box2\n"),
         ("podman-machine ls -q --filter name=1 --filter driver=QEMU", "box10\n"),
         ("podman-machine ls -q --filter label=of=box2", "box2\n"),
         ("podman-machine ls --format {{.Name}}:{{.State}} --timeout 20", "box2:Stopped\nbox10:Stopped\ntorn:Error\n"),
@@ -235,7 +243,7 @@ fn flags_without_a_meaning_are_named_on_stderr() {
     );
     for line in [
         "docker-machine regenerate-certs -f box2",
-        "docker-machine provision box2",
+        "docker-machine provision box2 box10",
     ] {
         let (status, out, errors) = host.run(line);
         assert_eq!(
@@ -258,39 +266,6 @@ fn shell_is_that_of_the_parent() {
     assert!(
         text.starts_with("unset CONTAINER_HOST\nunset DOCKER_HOST\n"),
         "{text}"
-    );
-}
-
-#[test]
-fn settings_of_a_machine_that_is_off_are_in_its_file() {
-    let host = Host::new();
-    let shared = host.path().join("folder");
-    fs::create_dir(&shared).unwrap();
-    let add = format!(
-        "podman-machine share add box2 {}:/mnt/folder:ro",
-        shared.display()
-    );
-    #[rustfmt::skip]
-    let rows = [
-        ("podman-machine set box2 cpus=4 memory=1G flag.tz=UTC --ssh-port 2222", "{{.Resources.CPUs}} {{.Resources.Memory}} {{.Flags}} {{.SSHConfig.Port}}", "4 1024 [tz=UTC] 2222\n"),
-        ("podman-machine set --cpus 3 box2 flag.tz=", "{{.Resources.CPUs}} {{.Flags}}", "3 []\n"),
-        (add.as_str(), "{{.Name}}", "box2\n"),
-        ("podman-machine ports add box2 0.0.0.0:8080:80", "{{.Name}}", "box2\n"),
-        ("podman-machine rename box2 web", "{{.Name}}", ""),
-    ];
-    for (line, format, expected) in rows {
-        let (status, _, errors) = host.run(line);
-        assert_eq!((status, errors.as_str()), (0, ""), "{line}");
-        let mut inspect = host.command("podman-machine inspect box2 -f");
-        let out = inspect.arg(format).output().unwrap();
-        assert_eq!(String::from_utf8(out.stdout).unwrap(), expected, "{line}");
-    }
-    let (_, list, _) = host.run("podman-machine share list web");
-    assert!(list.contains("/mnt/folder   ro"), "{list}");
-    let (_, list, _) = host.run("podman-machine ports --json web");
-    assert!(
-        list.contains("\"GuestPort\": 80") && list.contains("\"Listens\": false"),
-        "{list}"
     );
 }
 
@@ -332,48 +307,6 @@ fn a_machine_that_starts_by_itself_and_is_connected_leaves_no_trace() {
     assert!(!unit.exists());
     let text = fs::read_to_string(&connections).unwrap();
     assert!(!text.contains("box2"), "{text}");
-}
-
-#[test]
-fn flags_that_the_machine_would_refuse_are_refused_at_once() {
-    let host = Host::new();
-    for (line, words) in [
-        ("podman-machine create --flag podman=x new", "podman"),
-        (
-            "podman-machine create --flag nosuchflag=1 new",
-            "nosuchflag",
-        ),
-        (
-            "podman-machine create -v /nonexistent new",
-            "no such directory on this host",
-        ),
-        (
-            "podman-machine create -v /:/usr new",
-            "a directory of the system",
-        ),
-        ("podman-machine create --memory 8M new", "at least 256 MiB"),
-        (
-            "podman-machine create --memory 99999G new",
-            "--memory: this host has ",
-        ),
-        ("podman-machine create --disk 1k new", "from 256 MiB"),
-        ("podman-machine create --disk 9999999T new", "to 1024 TiB"),
-        (
-            "podman-machine create --image /nonexistent new",
-            "no such file",
-        ),
-        (
-            "podman-machine create --image /etc/passwd new",
-            "neither a disc image nor a disk",
-        ),
-    ] {
-        let (status, _, errors) = host.run(line);
-        assert_eq!(status, 3, "{line}: {errors}");
-        assert!(
-            errors.contains(words) && errors.lines().count() == 1,
-            "{line}: {errors}"
-        );
-    }
 }
 
 #[test]
