@@ -21,6 +21,8 @@ mod life;
 mod manifests;
 #[path = "ext/network_fs.rs"]
 mod network_fs;
+#[path = "ext/portmapper.rs"]
+mod portmapper;
 #[path = "ext/programs.rs"]
 mod programs;
 #[path = "ext/special.rs"]

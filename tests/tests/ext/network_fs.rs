@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Volumes of podman on servers of NFS and SMB, which run on the host.
 
+use crate::portmapper;
 use crate::programs::nothing_is_missing;
 use crate::target::Target;
 use crate::{END, says};
@@ -21,12 +22,18 @@ use vmm::process;
 struct Server {
     process: Child,
     port: u16,
+    /// Port of the mount protocol of NFS 3.
+    mount_port: u16,
     /// Directory that it shares.
     shared: PathBuf,
 }
 
 impl Server {
-    fn start(dir: &Path, program: &[&str], config: impl FnOnce(u16) -> String) -> Result<Self> {
+    fn start(
+        dir: &Path,
+        program: &[&str],
+        config: impl FnOnce(u16, u16) -> String,
+    ) -> Result<Self> {
         let tree = BuildConfig::from_env()?.fetch_file_servers(&Step::new("servers", 1, 1))?;
         let etc = tree.root.join("etc");
         let nobody = "nobody:x:65534:65534::/:/bin/false\n";
@@ -36,14 +43,17 @@ impl Server {
         )?;
         fs::write(etc.join("group"), "root:x:0:\nnogroup:x:65534:\n")?;
         fs::write(etc.join("mtab"), fs::read("/proc/self/mounts")?)?;
-        let (port, shared) = (ports::free()?, dir.join("shared"));
+        let (port, mount_port) = (ports::free()?, ports::free()?);
+        let shared = dir.join("shared");
         for name in ["shared", "state"] {
             fs::create_dir_all(dir.join(name))?;
         }
-        fs::write(dir.join("server.conf"), config(port))?;
+        fs::write(dir.join("server.conf"), config(port, mount_port))?;
         let sandbox = Sandbox::new(&tree.root)?;
+        portmapper::start(&dir.join("run"))?;
         let sandbox = sandbox
             .bind(dir, "/srv")?
+            .bind(&dir.join("run"), "/var/run")?
             .bind(Path::new("/proc"), "/proc")?;
         let mut command = sandbox.command(&["PATH=/usr/sbin:/usr/bin"], "/srv", program);
         let output = fs::File::create(dir.join("output"))?;
@@ -56,6 +66,7 @@ impl Server {
         let server = Server {
             process,
             port,
+            mount_port,
             shared,
         };
         eventually(END, || {
@@ -75,13 +86,13 @@ impl Server {
             "-p",
             "/srv/pid",
         ];
-        Self::start(dir, &program, |port| {
+        Self::start(dir, &program, |port, mount_port| {
             format!(
-                "NFS_CORE_PARAM {{ Protocols = 4; NFS_Port = {port}; Bind_addr = 127.0.0.1; Enable_NLM = false; \
+                "NFS_CORE_PARAM {{ Protocols = 3, 4; NFS_Port = {port}; MNT_Port = {mount_port}; Bind_addr = 127.0.0.1; Enable_NLM = false; \
                  Enable_RQUOTA = false; allow_set_io_flusher_fail = true; \
                  Plugins_Dir = \"/usr/lib/x86_64-linux-gnu/ganesha\"; }}\n\
                  NFSV4 {{ Graceless = true; RecoveryRoot = /srv/state; RecoveryBackend = fs; }}\n\
-                 EXPORT {{ Export_Id = 1; Path = /srv/shared; Pseudo = /share; Protocols = 4; Transports = TCP; \
+                 EXPORT {{ Export_Id = 1; Path = /srv/shared; Pseudo = /share; Protocols = 3, 4; Transports = TCP; \
                  Access_Type = RW; Squash = None; SecType = sys; FSAL {{ Name = VFS; }} }}\n"
             )
         })
@@ -95,7 +106,7 @@ impl Server {
             "--no-process-group",
             "--configfile=/srv/server.conf",
         ];
-        Self::start(dir, &program, |port| {
+        Self::start(dir, &program, |port, _| {
             format!(
                 "[global]\nserver role = standalone server\nsmb ports = {port}\ninterfaces = 127.0.0.1/8\n\
                  bind interfaces only = yes\nmap to guest = bad user\nguest account = root\n\
@@ -131,6 +142,25 @@ fn volume(guest: &Guest, server: &Server, options: &str) -> Result<()> {
     says(guest, &script, "the host's\nof a container")?;
     let written = fs::read_to_string(server.shared.join("new"))?;
     ensure!(written == "of a container\n", "{written}");
+    Ok(())
+}
+
+/// Mounts by NFS 3, as a volume and by hand. The ports are named, because the portmapper of a server on the host is
+/// not the machine's to ask; locks are those of the machine.
+fn nfs3(guest: &Guest, server: &Server) -> Result<()> {
+    let ports = format!("port={},mountport={}", server.port, server.mount_port);
+    let options = format!("vers=3,nolock,proto=tcp,mountproto=tcp,{ports}");
+    let volume_options =
+        format!("--opt type=nfs --opt device=10.0.2.2:/srv/shared --opt o={options}");
+    volume(guest, server, &volume_options)?;
+    let script = format!(
+        "mkdir -p /mnt/old && mount -t nfs -o {options} 10.0.2.2:/srv/shared /mnt/old && cat /mnt/old/new && \
+         grep -o ' nfs rw,.*vers=3' /proc/mounts | cut -d, -f1 && (flock 9; echo locked >&9) 9>/mnt/old/lock && \
+         umount /mnt/old && ! grep -q 10.0.2.2 /proc/mounts"
+    );
+    says(guest, &script, "of a container\n nfs rw")?;
+    let locked = fs::read_to_string(server.shared.join("lock"))?;
+    ensure!(locked == "locked\n", "{locked}");
     Ok(())
 }
 
@@ -180,6 +210,7 @@ fn nfs_and_cifs_on(target: Target) -> Result<()> {
         ensure!(found.is_ok_and(|lines| lines > 0), "{why}");
         Ok(())
     });
+    checks.check("NFS 3 without locks", || nfs3(&guest, &nfs));
     checks.check("a volume by SMB", || {
         let options =
             "--opt type=cifs --opt device=//10.0.2.2/share --opt o=guest,vers=3.1.1,port=";
