@@ -29,6 +29,8 @@ mod programs;
 mod special;
 #[path = "ext/target.rs"]
 mod target;
+#[path = "ext/together.rs"]
+mod together;
 
 use anyhow::{Context, Result, ensure};
 use initramfs::arch::Arch;
@@ -192,6 +194,7 @@ fn extensions() -> Result<()> {
     });
     checks.check("while the machine runs", || running(&guest));
     checks.check("and refused while it runs", || refused_later(&guest));
+    checks.check("beside the boot", || together::with_the_boot(&guest));
     life::check(&mut checks, &guest);
     again::check(&mut checks, &guest);
     hostile::check(&mut checks, &guest);
@@ -215,6 +218,9 @@ fn extensions() -> Result<()> {
             )
             .map(drop)
     });
+    checks.check("a service of one, and a crash of PID 1", || {
+        together::crash(&guest)
+    });
     checks.check("a program that runs does not hold the disk", || {
         let script = "strace -f -o /dev/null sleep 100000 >/dev/null 2>&1 </dev/null & \
             until pidof sleep >/dev/null; do :; done; grep -c ' /run/boot2podman/ext/debug ' /proc/mounts";
@@ -226,7 +232,9 @@ fn extensions() -> Result<()> {
         for torn in ["is busy", "not done in time", "does not answer"] {
             ensure!(!said.contains(torn), "{torn}: {}", guest.vm.tail());
         }
-        Ext::on(&data)?.clean()
+        let disk = Ext::on(&data)?;
+        together::has_ended_in_order(&disk)?;
+        disk.clean()
     });
     checks.finish(&guest)?;
     drop(guest);

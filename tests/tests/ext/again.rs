@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::life::refuses;
-use crate::{edit, packed, says};
+use crate::{edit, packed, says, together};
 use anyhow::{Context, Result, ensure};
 use tests::{Checks, Guest};
 
@@ -42,13 +42,7 @@ pub fn fill(dir: &Path) -> Result<()> {
             _ => {}
         }
     }
-    packed(dir, "dusk", |extension| {
-        let text = "exec /bin/sleep 100000\n";
-        let path = "usr/lib/boot2podman/services/dawn";
-        extension.tree.bytes(path, text, 0o644);
-        extension.manifest.services = vec!["dawn".into()];
-        Ok(())
-    })?;
+    packed(dir, "dusk", together::dusk)?;
     packed(dir, "wide", |extension| {
         (0..8000).for_each(|n| {
             let path = format!("usr/share/wide/{n}");

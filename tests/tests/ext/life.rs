@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::{https, packed, says};
+use crate::{https, packed, says, together};
 use anyhow::{Result, ensure};
 use initramfs::ext;
 use initramfs::ext::additions::Additions;
@@ -74,6 +74,7 @@ pub fn check(checks: &mut Checks, guest: &Guest) {
     checks.check("kernel modules", || modules(guest));
     checks.check("nothing is removed while it is in use", || in_use(guest));
     checks.check("a removed one leaves no trace", || removed(guest));
+    checks.check("several at once", || together::several(guest));
     checks.check("from a web server, by its sum only", || fetched(guest));
     checks.check("by https", || fetched_by_https(guest));
     checks.check("on the data disk", || kept(guest));

@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Extensions that are part of the root: their places and records, and the lock of all changes.
+//! Extensions that are part of the root: their places and records.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::fcntl::{Flock, FlockArg};
-use sys::error::{Doing, Error, Result};
+use sys::error::{Error, Result};
 use sys::paths::EXTENSIONS_DIR;
 
 use super::find;
 use super::manifest::Manifest;
 use super::record::Record;
-use crate::common::terminal::print_error;
 
 /// Directory of images that were fetched and are not kept, in memory.
 pub const RAM: &str = "/run/boot2podman/ext/.fetched";
@@ -66,39 +63,5 @@ pub fn ensure_root(verb: &str) -> Result<()> {
         false => Err(Error::invalid(format!(
             "only root may {verb} one: sudo b2p ext {verb}"
         ))),
-    }
-}
-
-/// Lock of the extensions; `None` in a step of a change whose process has the lock.
-pub struct Lock(Option<Flock<File>>);
-
-/// True while this process, which has one thread, has the lock.
-static IS_LOCKED: AtomicBool = AtomicBool::new(false);
-
-/// Waits until no other process changes extensions, and keeps others from it.
-///
-/// # Errors
-/// The lock cannot be made.
-pub fn lock() -> Result<Lock> {
-    if IS_LOCKED.load(Ordering::Relaxed) {
-        return Ok(Lock(None));
-    }
-    fs::create_dir_all(EXTENSIONS_DIR).on(EXTENSIONS_DIR)?;
-    let path = Path::new(EXTENSIONS_DIR).join(".lock");
-    let file = File::create(&path).on(&path)?;
-    let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).or_else(|(file, _)| {
-        print_error("b2p ext: waits for another b2p ext, which adds or removes one");
-        Flock::lock(file, FlockArg::LockExclusive)
-    });
-    let lock = lock.map_err(|(_, errno)| errno).on(path)?;
-    IS_LOCKED.store(true, Ordering::Relaxed);
-    Ok(Lock(Some(lock)))
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        if self.0.is_some() {
-            IS_LOCKED.store(false, Ordering::Relaxed);
-        }
     }
 }

@@ -8,9 +8,10 @@ use log::info;
 use sys::error::{Doing, Error, Result};
 
 use super::add::{self, Batch, Checked};
-use super::added::{RAM, added, ensure_root, lock};
+use super::added::{RAM, added, ensure_root};
 use super::fetch::{self, Address};
 use super::find::{Files, ON_DISK, Wait};
+use super::lock::lock;
 use super::manifest::{self, Manifest};
 use super::request::Request;
 use super::{find, image, keep, plan};
@@ -37,6 +38,19 @@ pub fn add_one(env: &Environment, request: &Request<'_>, name: &str) -> Result<S
         sweep()?;
     }
     result
+}
+
+/// Adds an extension that a flag names, with those that it needs.
+///
+/// # Errors
+/// One of them is refused, and nothing has changed; or a step failed, which is named.
+pub fn add_at_boot(env: &Environment, name: &str, wait: Wait) -> Result<String> {
+    // The medium is awaited before, because others wait for the lock.
+    find_on_media(name, wait)?;
+    let _lock = lock()?;
+    // Another `b2p ext` may have released the medium meanwhile, or removed the extension.
+    let files = find_on_media(name, wait)?;
+    add_with_needs(env, &files, wait, false)
 }
 
 /// An extension that is to be added.
@@ -77,7 +91,7 @@ fn look_up(request: &Request<'_>, name: &str) -> Result<Found> {
 ///
 /// # Errors
 /// One of them is refused, and nothing has changed; or a step failed, which is named.
-pub fn add_with_needs(env: &Environment, files: &Files, wait: Wait, keep: bool) -> Result<String> {
+fn add_with_needs(env: &Environment, files: &Files, wait: Wait, keep: bool) -> Result<String> {
     let name = files.name();
     let mut found: Vec<Files> = Vec::new();
     let order = plan::order(&name, &mut |wanted| {
@@ -144,7 +158,7 @@ fn commit(checked: &mut Checked, keep: bool) -> Result<()> {
 ///
 /// # Errors
 /// No extension has the name.
-pub fn find_on_media(name: &str, wait: Wait) -> Result<Files> {
+fn find_on_media(name: &str, wait: Wait) -> Result<Files> {
     if !config::is_extension_name(name) {
         return Err(Error::invalid(
             "no name of an extension (a-z, digits, -); a file is named by a path with a slash",

@@ -23,6 +23,9 @@ use crate::helpers::quadlet::paths::DEFINITIONS;
 /// Directory of service files in an image.
 const DIR: &str = "usr/lib/boot2podman/services";
 
+/// Service that adds the extensions of the flags.
+const BOOT: &str = "ext";
+
 /// Returns the directory of service files of an image.
 pub fn dir(image: &Path) -> PathBuf {
     image.join(DIR)
@@ -147,7 +150,7 @@ fn start_one(env: &Environment, name: &Name, wait: bool, is_off: bool) -> Result
     if is_off || service_files::has_times(&env.loaded_files, name) {
         return Ok(());
     }
-    match wait {
+    match wait && !is_boot_pending(&report) {
         true => service_change::change(env, Verb::Start, name.clone()).map(drop),
         false => {
             let answer = env.control.ask(&Request::Start(name.clone()));
@@ -156,6 +159,13 @@ fn start_one(env: &Environment, name: &Name, wait: bool, is_off: bool) -> Result
                 .map_err(|why| Error::invalid(format!("{name}: {why}")))
         }
     }
+}
+
+/// Returns true while extensions of the flags are still to be added: user services wait for these, and these may
+/// wait for the lock of this process.
+fn is_boot_pending(report: &Report<'_>) -> bool {
+    let mut services = report.services.iter();
+    services.any(|s| s.name == BOOT && !is_at_rest(s.state))
 }
 
 /// Stops the services.
@@ -181,6 +191,24 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::common::testing::{Temp, why};
+
+    #[test]
+    fn no_service_is_awaited_before_those_of_the_flags() {
+        for (status, expected) in [
+            ("service ext starting", true),
+            ("service web starting\nservice ext waiting", true),
+            ("service ext done\nservice web starting", false),
+            ("service ext off", false),
+            ("service ext failed", false),
+            ("", false),
+        ] {
+            assert_eq!(
+                is_boot_pending(&Report::parse(status)),
+                expected,
+                "{status}"
+            );
+        }
+    }
 
     #[test]
     fn a_name_is_free_once_its_service_is_at_rest() {

@@ -13,6 +13,7 @@ use sys::error::{Doing, Error, Result};
 use sys::paths::MEDIUM;
 use sys_mount::{Mount, MountFlags};
 
+use super::lock::try_lock;
 use crate::helpers::block::drivers::Drivers;
 use crate::helpers::block::labelled::{self, LabelledDevice};
 use crate::helpers::block::wait;
@@ -180,6 +181,8 @@ fn mount_medium(wait: Wait) -> bool {
     let node = device.node();
     match mount(&device) {
         Ok(()) => info!("ext: {} is a medium of boot2podman", node.display()),
+        // Another `b2p ext` was faster (EBUSY).
+        Err(_) if is_mounted(Path::new(MEDIUM)) => {}
         Err(why) => {
             info!("ext: {}: {why}", node.display());
             return false;
@@ -201,8 +204,11 @@ fn is_medium(signature: &Signature) -> bool {
     signature.kind == SignatureKind::Iso9660 && label.starts_with(LABEL_PREFIX)
 }
 
-/// Unmounts the medium, unless an image on it is mounted (EBUSY).
+/// Unmounts the medium, unless an image on it is mounted (EBUSY) or another `b2p ext` may be reading one.
 pub fn release_medium() {
+    let Some(_lock) = try_lock() else {
+        return;
+    };
     // Not with sys-mount, whose NOFOLLOW is the flag of open(2): umount2(2) answers EINVAL.
     let _ = umount2(MEDIUM, MntFlags::UMOUNT_NOFOLLOW);
 }

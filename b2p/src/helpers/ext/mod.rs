@@ -20,6 +20,7 @@ mod keep;
 mod kernel_modules;
 mod links;
 mod list;
+mod lock;
 pub mod manifest;
 mod pace;
 mod places;
@@ -128,9 +129,7 @@ fn boot(env: &Environment) -> i32 {
     let mut degraded = Degraded::of("ext");
     addition::sweep().unwrap_or_else(|why| degraded.warn(why));
     for name in &config.extensions {
-        let added = addition::find_on_media(name, wait)
-            .and_then(|files| addition::add_with_needs(env, &files, wait, false));
-        match added {
+        match addition::add_at_boot(env, name, wait) {
             Ok(summary) => info!("ext: {name}: {summary}"),
             Err(why) => degraded.warn(format_args!("{name}: {why}")),
         }

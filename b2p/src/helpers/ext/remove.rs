@@ -9,8 +9,9 @@ use log::{info, warn};
 use nix::mount::{MntFlags, umount2};
 use sys::error::{Doing, Error, Result};
 
-use super::added::{RAM, added, ensure_root, lock, manifest_copy, record, target, values};
+use super::added::{RAM, added, ensure_root, manifest_copy, record, target, values};
 use super::find::{self, Files, ON_DISK};
+use super::lock::lock;
 use super::manifest::{self, Manifest};
 use super::record::Record;
 use super::{emulators, extension_services, keep, kernel_modules, links, runtime, source, uses};
