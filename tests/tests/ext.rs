@@ -15,6 +15,8 @@ mod desktop;
 mod hostile;
 #[path = "ext/https.rs"]
 mod https;
+#[path = "ext/images.rs"]
+mod images;
 #[path = "ext/life.rs"]
 mod life;
 #[path = "ext/manifests.rs"]

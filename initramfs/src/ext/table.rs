@@ -284,6 +284,7 @@ pub const LEFT_OUT: &[&str] = &[
     "etc/systemd/",
     "etc/tmpfiles.d/",
     "usr/libexec/buildah/",
+    "usr/lib/sysctl.d/",
     "usr/lib/systemd/",
     "usr/lib/tmpfiles.d/",
     "usr/lib/sysusers.d/",

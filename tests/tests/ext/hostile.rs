@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::manifests::MANIFESTS;
-use crate::{again, packed, special};
+use crate::{again, images, packed, special};
 use anyhow::{Context, Result, ensure};
 use initramfs::ext;
 use initramfs::fetch::BuildConfig;
@@ -108,6 +108,23 @@ const IMAGES: &[Hostile] = &[
             tree.bytes("etc/containers/containers.conf", text, 0o644);
         },
         "/etc/containers/containers.conf belongs",
+    ),
+    (
+        // Directories that podman gives to every container (containers-mounts.conf(5)).
+        "h-mounts",
+        |tree| tree.bytes("etc/containers/mounts.conf", "/etc/ssh:/x\n", 0o644),
+        "/etc/containers/mounts.conf belongs",
+    ),
+    (
+        "h-sysctl",
+        |tree| {
+            tree.bytes(
+                "usr/lib/sysctl.d/x.conf",
+                "kernel.kptr_restrict = 0\n",
+                0o644,
+            )
+        },
+        "/usr/lib/sysctl.d belongs",
     ),
     (
         "h-unit",
@@ -234,6 +251,7 @@ pub fn fill(dir: &Path) -> Result<()> {
         let text = text.replace("format 1\n", &format!("format 1\n#{release}\n"));
         fs::write(ext::manifest_of(&image), change(&text))?;
     }
+    images::fill(dir)?;
     special::fill(dir, &later, &release)
 }
 
@@ -251,6 +269,7 @@ pub fn check(checks: &mut Checks, guest: &Guest) {
             let manifests = MANIFESTS.iter().map(|(name, _, reason)| (*name, *reason));
             let mut rows: Vec<(&str, &str)> = images.chain(manifests).collect();
             rows.extend(special::rows());
+            rows.extend(images::rows());
             rows.extend(NAMES);
             rows.extend(again::NEEDY);
             // The check of --keep has it.
@@ -262,6 +281,7 @@ pub fn check(checks: &mut Checks, guest: &Guest) {
             let after = guest.sh(STATE)?;
             let changed = before.lines().zip(after.lines()).find(|(a, b)| a != b);
             ensure!(before == after, "{changed:?}");
+            images::unusual(guest)?;
             guest.sh("! dmesg | grep -q 'BUG:'").context("the kernel")?;
             Ok(())
         },

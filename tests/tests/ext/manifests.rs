@@ -64,6 +64,16 @@ pub const MANIFESTS: &[Changed] = &[
         "another user than podman-x has the number",
     ),
     (
+        "m-root",
+        |text| format!("{text}user toor 0\n").into(),
+        "toor 0 is no name of a user, with a number from 100 to 999",
+    ),
+    (
+        "m-size",
+        |text| with_value(text, "size", "4096000000000"),
+        "bytes, its manifest says 4096000000000: damaged",
+    ),
+    (
         "m-sshd",
         |text| format!("{text}service sshd\n").into(),
         "service sshd: a service of the machine has this name",

@@ -4,7 +4,7 @@
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -23,6 +23,14 @@ use crate::common::tool;
 /// Loader of the C library, which knows its version (ld.so(8)).
 const LOADER: &str = ARCH.loader;
 const OSRELEASE: &str = "/proc/sys/kernel/osrelease";
+/// Errors of the kernel for an image that is no erofs, is damaged (EFSCORRUPTED, EFSBADCRC), or has a feature or an
+/// algorithm of compression that this kernel lacks.
+const UNREADABLE: &[Errno] = &[
+    Errno::EINVAL,
+    Errno::EUCLEAN,
+    Errno::EBADMSG,
+    Errno::EOPNOTSUPP,
+];
 /// Remedy for an image that is not that of its manifest.
 const DAMAGED: &str = "damaged or changed; copy it again";
 /// Time limit of the loader.
@@ -142,12 +150,59 @@ fn sha256(file: &File) -> Result<String> {
     }
 }
 
+/// First bytes of the superblock of an erofs, from byte 1024 of the image on (`erofs_super_block`, fs/erofs/erofs_fs.h).
+#[derive(Clone, Copy)]
+struct Superblock([u8; 88]);
+
+impl Superblock {
+    const OFFSET: u64 = 1024;
+    const MAGIC: u64 = 0xe0f5_e1e2;
+
+    fn of(image: &File) -> Option<Superblock> {
+        let mut bytes = [0; 88];
+        image.read_exact_at(&mut bytes, Self::OFFSET).ok()?;
+        let superblock = Superblock(bytes);
+        (superblock.field(0, 4) == Self::MAGIC).then_some(superblock)
+    }
+
+    /// Returns the little-endian number of `len` bytes at `at`.
+    fn field(&self, at: usize, len: usize) -> u64 {
+        let bytes = self.0.get(at..at + len).unwrap_or_default();
+        let add = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
+        bytes.iter().rev().fold(0, add)
+    }
+
+    /// Returns the reason for which an image of this size is refused, though the kernel mounts it: it would find out
+    /// at a read that the file ends early. Other devices are files that the image names: the kernel opens any of the
+    /// machine, and their blocks would be the content of files that everybody reads (`erofs_init_device`,
+    /// fs/erofs/super.c).
+    fn fault(&self, size: u64) -> Option<String> {
+        let (blocks, block_bits, devices) =
+            (self.field(36, 4), self.field(12, 1), self.field(86, 2));
+        let own_size = u32::try_from(block_bits)
+            .ok()
+            .and_then(|bits| 1_u64.checked_shl(bits));
+        match own_size.and_then(|block_size| blocks.checked_mul(block_size)) {
+            _ if devices != 0 => Some("parts of its files are on other devices".into()),
+            Some(own_size) if own_size <= size => None,
+            Some(own_size) => Some(format!(
+                "it has {size} bytes, its file system {own_size}: truncated; copy it again"
+            )),
+            None => Some("the size of its blocks is wrong".into()),
+        }
+    }
+}
+
 /// Creates a detached mount (fsmount(2)) of an open image. Its set-user-ID programs and device nodes have no effect. Once it is
 /// attached, the mount stays until the extension is removed, and its loop device with it.
 ///
 /// # Errors
 /// The kernel refuses the image, or there is no loop device.
 pub fn mount(image: &File) -> Result<Detached> {
+    let size = image.metadata()?.len();
+    if let Some(why) = Superblock::of(image).and_then(|superblock| superblock.fault(size)) {
+        return Err(Error::invalid(why));
+    }
     if !Path::new("/dev/loop-control").exists() {
         // For an image in RAM; the kernel reads one on a disk without a loop device.
         load_loop_driver();
@@ -155,9 +210,11 @@ pub fn mount(image: &File) -> Result<Detached> {
     // Not by the name of the file: another may have it by now.
     let path = PathBuf::from(format!("/proc/self/fd/{}", image.as_raw_fd()));
     match Detached::erofs(&path, Path::new("/loop.ko")) {
-        Err(why) if why.errno() == Some(Errno::EINVAL) => Err(Error::invalid(format!(
-            "not for this machine: {why}: no image that this kernel reads"
-        ))),
+        Err(why) if why.errno().is_some_and(|errno| UNREADABLE.contains(&errno)) => {
+            Err(Error::invalid(format!(
+                "not for this machine: {why}: no image that this kernel reads"
+            )))
+        }
         mounted => mounted,
     }
 }
@@ -183,6 +240,41 @@ fn load_loop_driver() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_is_whole_and_by_itself() {
+        let superblock = |blocks: u32, block_bits: u8, devices: u8| {
+            let mut bytes = [0; 88];
+            bytes[12] = block_bits;
+            bytes[36..40].copy_from_slice(&blocks.to_le_bytes());
+            bytes[86] = devices;
+            Superblock(bytes)
+        };
+        for (blocks, block_bits, devices, size, expected) in [
+            (3, 12, 0, 12_288, None),
+            (3, 12, 0, 12_289, None),
+            (
+                3,
+                12,
+                0,
+                12_287,
+                Some("it has 12287 bytes, its file system 12288"),
+            ),
+            (u32::MAX, 63, 0, 12_288, Some("the size of its blocks")),
+            (1, 255, 0, 12_288, Some("the size of its blocks")),
+            (3, 12, 1, 12_288, Some("on other devices")),
+        ] {
+            let fault = superblock(blocks, block_bits, devices).fault(size);
+            let is_right = match (&fault, expected) {
+                (Some(fault), Some(expected)) => fault.contains(expected),
+                (fault, expected) => fault.is_none() && expected.is_none(),
+            };
+            assert!(
+                is_right,
+                "{blocks} {block_bits} {devices} {size}: {fault:?}"
+            );
+        }
+    }
 
     #[test]
     fn the_loader_says_its_version() {

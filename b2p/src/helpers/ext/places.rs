@@ -36,13 +36,15 @@ const PROGRAMS: &[&str] = &[
 ];
 
 /// Files and directories, without the leading slash, that decide who may do what, that the machine writes
-/// itself, or that it acts on (podman's hooks and helpers, units, variables): no extension has one, also where
+/// itself, or that it acts on (podman's hooks, helpers and mounts, units, variables): no extension has one, also where
 /// the machine has none. Services of an extension are those of its manifest.
 const RESERVED: &[&str] = &[
     "etc/busybox.conf",
     "etc/containers/containers.conf",
     "etc/containers/containers.conf.d",
+    "etc/containers/mounts.conf",
     "etc/containers/oci",
+    "etc/containers/podman-machine",
     "etc/containers/storage.conf",
     "etc/containers/systemd",
     "etc/environment",
@@ -68,6 +70,7 @@ const RESERVED: &[&str] = &[
     "etc/pam.conf",
     "etc/pam.d",
     "etc/passwd",
+    "etc/podman-machine",
     "etc/profile",
     "etc/resolv.conf",
     "etc/securetty",
@@ -92,9 +95,11 @@ const RESERVED: &[&str] = &[
     "usr/lib/openssh",
     "usr/lib/os-release",
     "usr/lib/pam.d",
+    "usr/lib/sysctl.d",
     "usr/libexec/podman",
     "usr/libexec/sudo",
     "usr/share/boot2podman/hooks.d",
+    "usr/share/containers/mounts.conf",
     "usr/share/containers/systemd",
     "var/lib/boot2podman",
     "var/lib/containers",
@@ -152,6 +157,8 @@ mod tests {
             ("/etc/nologin", true, true),
             ("/usr/lib/pam.d/su", true, true),
             ("/usr/share/containers/seccomp.json", true, false),
+            ("/usr/share/containers/mounts.conf", true, true),
+            ("/usr/lib/sysctl.d/50-x.conf", true, true),
             ("/etc/containers/registries.conf.d/x.conf", true, false),
             ("/lib/x", false, false),
             ("/usr/share/boot2podman/hooks.d/x.json", true, true),
