@@ -67,7 +67,7 @@ pub fn cloud(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
-    let (data, diagnostics) = userdata::parse(text);
+    let (data, diagnostics) = userdata::parse(text, "core");
     check_user_data(&data, &diagnostics);
     let card = |name: &str, mac: &str| Card {
         name: name.into(),

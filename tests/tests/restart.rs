@@ -17,11 +17,23 @@ use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tests::disks::seed;
 use tests::registry::Plain;
 use tests::{Checks, Guest, emulator, eventually, image};
-use vmm::Disk;
+use vmm::{Bus, Disk};
 
 const LIMIT: Duration = Duration::from_secs(180);
+
+/// The machine's user of the last boot.
+const RENAMED: &str = "joe";
+
+/// User-data with a user beside the machine's; `KEY` is replaced by a key.
+const USER_DATA: &str =
+    "#cloud-config\nusers: [default, {name: ann, ssh_authorized_keys: ['KEY']}]\n";
+
+/// Limits of the containers of ann and of the machine's user, and the cgroup in which they hold.
+const LIMITS: &str = "podman exec mine-always cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max && \
+    podman inspect --format '{{.State.Pid}}' mine-always | xargs -I{} cat /proc/{}/cgroup";
 
 /// Name, policy, true if a person stops the container, true if it runs after a boot.
 #[rustfmt::skip]
@@ -87,7 +99,7 @@ fn once() -> Result<()> {
     drop(guest);
     let guest = boot(&disk)?;
     checks.check("after a reboot", || settled(&guest));
-    checks.check("quadlets after a reboot", || quadlets::run(&guest));
+    checks.check("quadlets after a reboot", || quadlets::run(&guest, "core"));
     checks.check("a run that was missed is made up for, once", || {
         updates::made_up(&guest)
     });
@@ -110,15 +122,14 @@ fn once() -> Result<()> {
         )?;
         let limited = said.starts_with("67108864\n0::/user/1000/pod-");
         ensure!(limited, "{said}");
-        let said = guest.sh_as(
-            "core",
-            "podman exec mine-always cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max",
-        )?;
-        ensure!(said == "50331648\n9", "{said}");
+        keeps_limits(&guest, "core", 1000)?;
         // So do the limits of its pod.
         let said = guest.sh("cd /sys/fs/cgroup/user/1000/pod-* && cat memory.max cpu.max")?;
         ensure!(said == "100663296\n50000 100000", "{said}");
         Ok(())
+    });
+    checks.check("those of another user, whom cloud-init names", || {
+        keeps_limits(&guest, "ann", 1001)
     });
     checks.check("nothing is missed", || {
         let said = guest.sh("cat /run/boot2podman/degraded")?;
@@ -130,9 +141,15 @@ fn once() -> Result<()> {
         guest.vm.kill().map(drop)
     });
     drop(guest);
-    let guest = boot(&disk)?;
+    let guest = boot_with(&disk, &format!("b2p.user={RENAMED}"))?;
     checks.check("after a power cut", || settled(&guest));
-    checks.check("quadlets after a power cut", || quadlets::run(&guest));
+    checks.check("quadlets after a power cut", || {
+        quadlets::run(&guest, RENAMED)
+    });
+    checks.check(
+        "another name of the user has home, containers and API",
+        || renamed(&guest),
+    );
     checks.check("kube pods after a power cut", || kube::run(&guest, 2));
     checks.check("what cannot be started is said", || {
         guest.sh(
@@ -228,7 +245,7 @@ fn cuts() -> Result<()> {
         quadlets::begin(&guest)?;
         kube::begin(&guest)?;
         guest.sh("systemctl start web core-own && sync")?;
-        quadlets::run(&guest)
+        quadlets::run(&guest, "core")
     });
     guest.vm.kill()?;
     drop(guest);
@@ -239,7 +256,7 @@ fn cuts() -> Result<()> {
     }
     let guest = boot(&disk)?;
     checks.check("they are up after the last of seven cuts", || {
-        quadlets::run(&guest)?;
+        quadlets::run(&guest, "core")?;
         kube::is_up(&guest)
     });
     checks.finish(&guest)
@@ -258,10 +275,19 @@ fn boot(disk: &Path) -> Result<Guest> {
 }
 
 fn boot_with(disk: &Path, flags: &str) -> Result<Guest> {
+    let user_data = USER_DATA.replace("KEY", Guest::public_key()?.trim());
+    let seed = seed::iso(
+        disk.parent().context("a directory")?,
+        &[
+            ("user-data", false, &user_data),
+            ("meta-data", false, "instance-id: one\n"),
+        ],
+    )?;
     let guest = Guest::boot("restart", |machine| {
         machine
             .memory_mib(1536)
             .disk(Disk::raw(disk))
+            .disk(Disk::iso(seed).on(Bus::Scsi))
             .append("b2p.format=blank")
             .append(flags)
     })?;
@@ -282,7 +308,7 @@ fn prepare(guest: &Guest) -> Result<()> {
             image::NAME
         )
     };
-    for user in ["root", "core"] {
+    for user in ["root", "core", "ann"] {
         tests::text(&guest.ssh_with(user, "podman load", &archive)?)?;
     }
     for (name, policy, stop, _) in BOXES {
@@ -301,9 +327,36 @@ fn prepare(guest: &Guest) -> Result<()> {
         "podman pod create --name pod --infra=false -m 96m --cpus 0.5",
     )?;
     guest.sh_as("core", &run("mine", "unless-stopped -m 64m --pod pod"))?;
-    guest
-        .sh_as("core", &run("mine-always", "always -m 48m --pids-limit 9"))
-        .map(drop)
+    for user in ["core", "ann"] {
+        let policy = "always --network none -m 48m --pids-limit 9";
+        guest.sh_as(user, &run("mine-always", policy))?;
+    }
+    Ok(())
+}
+
+/// Waits until the container of a user runs, and expects that its limits hold in a cgroup of the user.
+fn keeps_limits(guest: &Guest, user: &str, uid: u32) -> Result<()> {
+    eventually(LIMIT, || {
+        let said = guest.sh_as(user, LIMITS)?;
+        let wanted = format!("50331648\n9\n0::/user/{uid}/");
+        ensure!(said.starts_with(&wanted), "{said}");
+        Ok(())
+    })
+}
+
+/// Expects that the machine's user has home, containers, API and rights under the name of a flag, that cloud-init's
+/// `default` means that user, and that the other user is not changed.
+fn renamed(guest: &Guest) -> Result<()> {
+    keeps_limits(guest, RENAMED, 1000)?;
+    keeps_limits(guest, "ann", 1001)?;
+    let script = "id -un; id -u; pwd; sudo -n id -u; stat -c '%U %a' ~ $XDG_RUNTIME_DIR/podman/podman.sock
+        ! id core 2>/dev/null; podman --remote --url unix://$XDG_RUNTIME_DIR/podman/podman.sock exec mine-always \
+        cat /sys/fs/cgroup/memory.max";
+    let said = guest.sh_as(RENAMED, script)?;
+    let wanted = "joe\n1000\n/home/joe\n0\njoe 700\njoe 600\n50331648";
+    ensure!(said == wanted, "{said}");
+    ensure!(!guest.ssh_alone("core", "true")?.status.success());
+    Ok(())
 }
 
 /// Waits until the service, which starts after the ready line, is done.

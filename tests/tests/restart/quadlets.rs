@@ -67,7 +67,7 @@ pub fn begin(guest: &Guest) -> Result<()> {
 pub fn by_hand(guest: &Guest) -> Result<()> {
     guest.sh("! systemctl is-active web db vol-volume")?;
     guest.sh("systemctl start --no-block web.service core-own")?;
-    run(guest)?;
+    run(guest, "core")?;
     eventually(LIMIT, || {
         let logs = guest.sh("podman logs q-web")?;
         ensure!(logs == "hello web", "{logs}");
@@ -86,7 +86,7 @@ pub fn by_hand(guest: &Guest) -> Result<()> {
     ensure!(left.is_empty(), "{left}");
     guest.sh("! systemctl is-active web db")?;
     guest.sh("systemctl start --no-block web core-own")?;
-    run(guest)?;
+    run(guest, "core")?;
     wrong_files(guest)
 }
 
@@ -108,7 +108,7 @@ fn wrong_files(guest: &Guest) -> Result<()> {
     ] {
         ensure!(said.contains(right), "{right}: {said}");
     }
-    run(guest)?;
+    run(guest, "core")?;
     guest.sh_as("core", "rm -r .config/systemd/user")?;
     guest.sh(&format!(
         "cd {DIR} && rm time.container late.volume && sed -i /stray/d bad.container"
@@ -120,10 +120,10 @@ fn wrong_files(guest: &Guest) -> Result<()> {
 }
 
 /// Expects that both containers run, as services that are ready.
-pub fn run(guest: &Guest) -> Result<()> {
+pub fn run(guest: &Guest, user: &str) -> Result<()> {
     eventually(LIMIT, || {
-        let said =
-            guest.sh("systemctl is-active vol-volume net-network db web core-own || true")?;
+        let units = format!("vol-volume net-network db web {user}-own");
+        let said = guest.sh(&format!("systemctl is-active {units} || true"))?;
         ensure!(said.lines().eq(["active"; 5]), "{said:?}");
         Ok(())
     })?;
@@ -133,8 +133,11 @@ pub fn run(guest: &Guest) -> Result<()> {
         .sh("podman inspect --format '{{.State.Pid}}' q-web | xargs -I{} cat /proc/{}/cgroup")?;
     ensure!(cgroup.contains("/system/web/"), "{cgroup}");
     let pid = "podman inspect --format '{{.State.Pid}}' q-own | xargs -I{} cat /proc/{}/cgroup";
-    let cgroup = guest.sh_as("core", pid)?;
-    ensure!(cgroup.contains("/user/1000/core-own/"), "{cgroup}");
+    let cgroup = guest.sh_as(user, pid)?;
+    ensure!(
+        cgroup.contains(&format!("/user/1000/{user}-own/")),
+        "{cgroup}"
+    );
     Ok(())
 }
 

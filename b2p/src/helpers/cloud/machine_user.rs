@@ -148,6 +148,20 @@ fn judge(sources: &RawSources, flag: &str) -> Result<()> {
     }
 }
 
+/// Returns the user that cloud-init's `default` means: the machine's user by a flag, or the image's. A user whom an
+/// earlier document named is not the default of a later one.
+pub fn of_flags() -> String {
+    default_user(&config_sources::read_raw())
+}
+
+fn default_user(sources: &RawSources) -> String {
+    let is_document = given(sources).is_some_and(|origin| origin.source == Source::Document);
+    match is_document {
+        true => Config::default().user,
+        false => sources.with_sources(|sources| sources.parse()).0.user,
+    }
+}
+
 /// Returns where the name of the machine's user is from.
 fn given(sources: &RawSources) -> Option<Origin> {
     let origins = sources.with_sources(config::origins);
@@ -254,6 +268,23 @@ mod tests {
                 let seen = seen(&config, remembered, &all, removed);
                 assert_eq!(seen, owned(want), "{all:?} {removed} {remembered}");
             }
+        }
+    }
+
+    #[test]
+    fn default_is_the_user_of_a_flag_and_not_of_an_earlier_document() {
+        for (cmdline, document, name) in [
+            ("quiet", "", "core"),
+            ("b2p.user=joe", "", "joe"),
+            ("b2p.user=joe:1234", "b2p.user=ann:1000", "joe"),
+            ("", "b2p.user=ann:1000", "core"),
+        ] {
+            let sources = RawSources {
+                cmdline: cmdline.into(),
+                document: document.into(),
+                ..RawSources::default()
+            };
+            assert_eq!(default_user(&sources), name, "{cmdline} {document}");
         }
     }
 

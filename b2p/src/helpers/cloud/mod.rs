@@ -140,7 +140,7 @@ fn apply_seed(seed: &Seed, config: &Config, deadline: Instant, diagnostics: &mut
     if seed.is_from_lima {
         diagnostics.record(lima::install());
     }
-    let data = parse_user_data(&seed.user_data, diagnostics);
+    let data = parse_user_data(&seed.user_data, &machine_user::of_flags(), diagnostics);
     if let Some(name) = userdata::hostname(&data, meta_data.hostname.as_deref()) {
         diagnostics.record(apply::hostname(&name));
     }
@@ -163,8 +163,8 @@ fn apply_seed(seed: &Seed, config: &Config, deadline: Instant, diagnostics: &mut
     diagnostics.record(scripts::save(&meta_data.instance, &seed.user_data));
 }
 
-/// Parses user-data, if its format is supported.
-fn parse_user_data(bytes: &[u8], diagnostics: &mut Diagnostics) -> UserData {
+/// Parses user-data, if its format is supported; `default` is the user of that name.
+fn parse_user_data(bytes: &[u8], default: &str, diagnostics: &mut Diagnostics) -> UserData {
     let text = match userdata::format(bytes) {
         Format::Empty | Format::Script(_) => return UserData::default(),
         Format::CloudConfig(text) => text,
@@ -175,7 +175,7 @@ fn parse_user_data(bytes: &[u8], diagnostics: &mut Diagnostics) -> UserData {
             return UserData::default();
         }
     };
-    let (data, found) = userdata::parse(text);
+    let (data, found) = userdata::parse(text, default);
     diagnostics.append(found);
     data
 }

@@ -17,7 +17,7 @@ use sys::paths::{CLOUD_DIR, DATA_REPORT};
 
 use super::diagnostics::Diagnostics;
 use super::userdata::{Format, UserData, format};
-use super::{parse_user_data, report, write_files};
+use super::{parse_user_data, report, user, write_files};
 use crate::common::{atomic_file, tool, user_program};
 
 /// Directory of cloud-init, in which programs and users look for scripts.
@@ -83,7 +83,7 @@ pub fn main() -> i32 {
     };
     let mut diagnostics = Diagnostics::default();
     // The faults of user-data were reported when the machine started.
-    let data = parse_user_data(&user_data, &mut Diagnostics::default());
+    let data = parse_user_data(&user_data, user::DEFAULT, &mut Diagnostics::default());
     write_files(&data, true, &mut diagnostics);
     let scripts = Path::new(CLOUD_INIT_DIR).join("scripts");
     run_all(&programs(&scripts.join("per-boot")), &mut diagnostics);

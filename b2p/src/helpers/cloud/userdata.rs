@@ -120,9 +120,10 @@ const ACCESS: &[&str] = &[
     "ssh-authorized-keys",
 ];
 
-/// Parses `#cloud-config`. Of a text that is not YAML, or not a map, users and keys count that can be read.
+/// Parses `#cloud-config`; `default` is the user of that name in `users:`. Of a text that is not YAML, or not a map,
+/// users and keys count that can be read.
 #[must_use]
-pub fn parse(text: &str) -> (UserData, Diagnostics) {
+pub fn parse(text: &str, default: &str) -> (UserData, Diagnostics) {
     let (mut data, mut diagnostics) = (UserData::default(), Diagnostics::default());
     let (mut entries, fault) = yaml::entries("user-data", text, &mut diagnostics);
     // A setting with an empty value is ignored.
@@ -140,11 +141,26 @@ pub fn parse(text: &str) -> (UserData, Diagnostics) {
         data.users.extend(user);
     }
     for (name, value) in &entries {
-        if !apply(&mut data, name, value, &mut diagnostics) {
+        let is_known = match name.as_str() {
+            "users" => {
+                users(&mut data, value, default, &mut diagnostics);
+                true
+            }
+            _ => apply(&mut data, name, value, &mut diagnostics),
+        };
+        if !is_known {
             diagnose(name, value, &mut diagnostics);
         }
     }
     (data, diagnostics)
+}
+
+/// Adds the listed users; `default` is also the name that `user:` gives.
+fn users(data: &mut UserData, value: &Node, default: &str, diagnostics: &mut Diagnostics) {
+    let first = data.users.first().filter(|_| data.replaces_core);
+    let default = first.map_or(default, |user| &user.account.name);
+    let users = user::parse_all(value, default, diagnostics);
+    data.users.extend(users);
 }
 
 /// Applies a setting; returns false for an unknown one.
@@ -156,12 +172,6 @@ fn apply(data: &mut UserData, name: &str, value: &Node, diagnostics: &mut Diagno
         |value: &Node, diagnostics: &mut Diagnostics| schema::commands(name, value, diagnostics);
     match name {
         "user" => {}
-        "users" => {
-            let first = data.users.first().filter(|_| data.replaces_core);
-            let default = first.map_or(user::DEFAULT, |user| &user.account.name);
-            let users = user::parse_all(value, default, diagnostics);
-            data.users.extend(users);
-        }
         "ssh_authorized_keys" | "ssh-authorized-keys" => {
             data.keys.extend(user::keys(name, value, diagnostics));
         }

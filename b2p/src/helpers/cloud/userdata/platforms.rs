@@ -45,6 +45,10 @@ fn the_user_of_proxmox_takes_the_place_of_core() {
     let names: Vec<_> = map.users.iter().map(|u| &*u.account.name).collect();
     assert_eq!(names, ["ann", "ann", "eve"]);
     assert_eq!(diagnostics("user: [ann]").failed.len(), 1);
+    // With `b2p.user=joe`.
+    let data = super::parse("users: [default, {name: eve}]\n", "joe").0;
+    let names: Vec<_> = data.users.iter().map(|u| &*u.account.name).collect();
+    assert_eq!(names, ["joe", "eve"]);
 }
 
 #[test]

@@ -6,13 +6,13 @@ pub const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAu27s6wBgRTcv8oHpNcxNCeiEKIY08S+emMug+zDo89 a";
 
 pub fn good(text: &str) -> UserData {
-    let (data, diagnostics) = parse(text);
+    let (data, diagnostics) = parse(text, user::DEFAULT);
     assert_eq!(diagnostics, Diagnostics::default());
     data
 }
 
 pub fn diagnostics(text: &str) -> Diagnostics {
-    parse(text).1
+    parse(text, user::DEFAULT).1
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn keys_outlive_what_is_wrong_elsewhere() {
             "#cloud-config\n{wrong}\nssh_authorized_keys:\n- {KEY}\nhostname: box\n\
              users:\n- name: ann\n  ssh_authorized_keys: {KEY}\n"
         );
-        let (data, found) = parse(&text);
+        let (data, found) = parse(&text, user::DEFAULT);
         assert_eq!(
             (&data.keys[..], &data.users[0].keys[..]),
             (&[KEY.to_owned()][..], &[KEY.to_owned()][..])
@@ -361,7 +361,7 @@ fn a_value_of_another_kind_is_named() {
 
 #[test]
 fn of_two_with_one_name_the_last_counts() {
-    let (data, found) = parse("runcmd: [a]\nhostname: x\nruncmd: [b]\n");
+    let (data, found) = parse("runcmd: [a]\nhostname: x\nruncmd: [b]\n", user::DEFAULT);
     assert_eq!(data.runcmd, ["b"]);
     assert_eq!(
         found.failed,
