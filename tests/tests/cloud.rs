@@ -168,9 +168,7 @@ packages: [vim]
 chpasswd: {list: "core:secret"}
 users:
 - default
-- name: bob
-  groups: [podman, builders]
-  shell: /bin/sh
+- {name: bob, groups: [podman, builders], shell: /bin/sh}
 write_files:
 - {path: /srv/plain, content: "one\n", owner: "nobody:nogroup", permissions: '0600'}
 - {path: /srv/plain, content: "two\n", append: true, permissions: '0640'}
@@ -191,6 +189,7 @@ mounts:
 - [shared, "/srv/a b", tmpfs, "size=1m"]
 - [nothing, /srv/nothing, tmpfs, "no-such-option=1,nofail"]
 - [nowhere, /srv/nowhere, tmpfs, "no-such-option=1"]
+- [hiding, /usr/, tmpfs, "size=1m"]
 "#;
 
 /// Meta-data with the only key, in KubeVirt's format (pkg/cloud-init, `NoCloudMetadata`).
@@ -255,10 +254,11 @@ fn everything() -> Result<()> {
         for part in [
             "cloud: chpasswd: there are no passwords",
             "cloud: mounts: /srv/nowhere: ",
+            "cloud: mounts: hiding on /usr/: it would hide the machine's own files",
         ] {
             ensure!(said.contains(part), "{part} is not in\n{said}");
         }
-        ensure!(guest.ready.degraded.len() == 2, "{said}");
+        ensure!(guest.ready.degraded.len() == 3, "{said}");
         ensure!(!said.contains("secret"));
         equals(
             &guest,

@@ -2,7 +2,7 @@
 //! Applies settings besides users and files: the host name, certificates, mounts, and the network.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use config::Config;
@@ -29,6 +29,23 @@ const LOCAL_CERTS: &str = "/usr/local/share/ca-certificates";
 const FSTAB: &str = "/etc/fstab";
 /// Line before those of user-data in fstab.
 const FSTAB_MARK: &str = "# by cloud-config, from here on";
+/// Directories on which nothing is mounted: PID 1 and its services need their content.
+const SYSTEM_DIRECTORIES: &[&str] = &[
+    "/",
+    "/bin",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib64",
+    "/proc",
+    "/run",
+    "/sbin",
+    "/sys",
+    "/usr",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/sbin",
+];
 /// Time limit of a mount.
 const MOUNT_LIMIT: Duration = Duration::from_secs(10);
 
@@ -89,11 +106,20 @@ pub fn certs(certs: &Certs, diagnostics: &mut Diagnostics) {
 
 /// Writes the mounts to fstab, and mounts those that are not mounted yet, until `deadline`.
 pub fn mounts(mounts: &[Mount], deadline: Instant, diagnostics: &mut Diagnostics) {
+    let (hiding, mounts): (Vec<_>, Vec<_>) = mounts
+        .iter()
+        .cloned()
+        .partition(|mount| hides_the_system(&mount.target));
+    for Mount { source, target, .. } in &hiding {
+        diagnostics.failed(format_args!(
+            "mounts: {source} on {target}: it would hide the machine's own files; another directory is right"
+        ));
+    }
     if mounts.is_empty() {
         return;
     }
     let before = sys::files::read_text(FSTAB).unwrap_or_default();
-    let after = fstab(&before, mounts);
+    let after = fstab(&before, &mounts);
     diagnostics.record(replace(Path::new(FSTAB), after.as_bytes(), 0o644));
     let is_auto = |m: &&Mount| !m.options.split(',').any(|option| option == "noauto");
     for mount in mounts.iter().filter(is_auto) {
@@ -105,6 +131,14 @@ pub fn mounts(mounts: &[Mount], deadline: Instant, diagnostics: &mut Diagnostics
             Err(why) => diagnostics.failed(format_args!("mounts: {target}: {why}")),
         }
     }
+}
+
+/// Returns true for a directory on which a mount would leave the machine without programs, settings or devices.
+fn hides_the_system(target: &str) -> bool {
+    let target: PathBuf = Path::new(target).components().collect();
+    SYSTEM_DIRECTORIES
+        .iter()
+        .any(|dir| target == Path::new(dir))
 }
 
 fn mount_one(mount: &Mount, limit: Duration) -> Result<()> {
@@ -236,6 +270,22 @@ mod tests {
         let line = "mount0 /home/a\\040b virtiofs ro,nofail 0 0";
         assert_eq!(once, format!("# yours\n{FSTAB_MARK}\n{line}\n"));
         assert_eq!(fstab(&once, &[mount]), once);
+    }
+
+    #[test]
+    fn directories_of_the_system_are_not_hidden() {
+        for (target, hides) in [
+            ("/usr", true),
+            ("//usr/./", true),
+            ("/", true),
+            ("/etc/", true),
+            ("/usr/local", false),
+            ("/etc/containers", false),
+            ("/home", false),
+            ("/var/lib/containers", false),
+        ] {
+            assert_eq!(hides_the_system(target), hides, "{target}");
+        }
     }
 
     #[test]

@@ -112,9 +112,13 @@ fn named(name: &str, account: &Account, numbers: &Numbers, diagnostics: &mut Dia
     let (uid, home) = (account.uid, &account.home);
     let owner = fs::metadata(home).map_or(uid, |metadata| metadata.uid());
     if owner != uid {
+        // A directory elsewhere may be the system's.
+        let right = match home.starts_with("/home/") {
+            true => format!("`chown -R {name}: {home}` as root gives it to {name}"),
+            false => format!("/home/{name} is right"),
+        };
         diagnostics.failed(format_args!(
-            "users: {name}: {home} is that of number {owner}, and {name} has {uid}; \
-             `chown -R {name}: {home}` as root gives it to {name}"
+            "users: {name}: {home} is that of number {owner}, and {name} has {uid}; {right}"
         ));
     }
     let paths = Paths::default();
