@@ -83,6 +83,14 @@ pub fn rename(places: &Places, from: &Machine, to: &Machine) -> Result<()> {
     remove(places, from).map(|_| ())
 }
 
+/// Gives the context of a machine its present URL. The file is not written if it has it.
+pub fn refresh(places: &Places, machine: &Machine) -> Result<()> {
+    match is_known(places, machine) && host_of(places, &machine.name) != Some(url(machine)) {
+        true => add(places, machine, false),
+        false => Ok(()),
+    }
+}
+
 fn is_current(places: &Places, machine: &Machine) -> bool {
     let text = fs::read_to_string(places.docker.join("config.json")).unwrap_or_default();
     let config: Value = serde_json::from_str(&text).unwrap_or_default();

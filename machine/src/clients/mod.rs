@@ -85,6 +85,12 @@ pub fn rename(places: &Places, from: &Machine, to: &Machine) -> Result<()> {
     docker::rename(places, from, to)
 }
 
+/// Gives podman and docker, where they know a machine, its present URL: a start in another environment has other sockets.
+pub fn refresh(places: &Places, machine: &Machine) -> Result<()> {
+    podman::refresh(places, machine)?;
+    docker::refresh(places, machine)
+}
+
 /// Removes a machine from podman's and docker's files; returns true if it was there.
 pub fn disconnect(places: &Places, machine: &Machine) -> Result<bool> {
     match (
@@ -287,6 +293,16 @@ mod tests {
             ..host.dirs.clone()
         };
         let same = Machine::at(&elsewhere, "one");
+        refresh(&host.places, &same).expect("its own name");
+        let all = read(&host.places.connections)["Connection"]["Connections"].clone();
+        assert!(url(&same) != url(&one));
+        assert_eq!(all["one"]["URI"], url(&same));
+        assert_eq!(all["one-root"]["URI"], url(&same));
+        let context = read(&docker::meta(&host.places, "one"));
+        assert_eq!(context["Endpoints"]["docker"]["Host"], url(&same));
+        let two = Machine::at(&host.dirs, "two");
+        refresh(&host.places, &two).expect("not known");
+        assert!(!docker::meta(&host.places, "two").exists());
         connect(&host.places, &same, false).expect("its own name");
         assert!(disconnect(&host.places, &one).expect("removed"));
         let left = read(&host.places.connections);

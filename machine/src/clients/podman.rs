@@ -73,6 +73,18 @@ pub fn rename(places: &Places, from: &Machine, to: &Machine) -> Result<()> {
     Ok(())
 }
 
+/// Gives the connections of a machine its present URL. The file is not written if they have it.
+pub fn refresh(places: &Places, machine: &Machine) -> Result<()> {
+    let text = std::fs::read_to_string(&places.connections).unwrap_or_default();
+    let file: Value = serde_json::from_str(&text).unwrap_or_default();
+    let all = &file["Connection"]["Connections"];
+    let is_old = |name: &String| is_own(&all[name], machine) && all[name]["URI"] != url(machine);
+    match names(machine).iter().any(is_old) {
+        true => rename(places, machine, machine),
+        false => Ok(()),
+    }
+}
+
 fn is_own(connection: &Value, machine: &Machine) -> bool {
     let uri = connection["URI"].as_str();
     uri.is_some_and(|uri| owns(machine, uri))

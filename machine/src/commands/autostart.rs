@@ -41,7 +41,7 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
     match action {
         "enable" => {
             let program = std::env::current_exe().context("path of this program")?;
-            enable(&units, &dirs, &machine, &program)?;
+            enable(&units, &dirs, &machine, &program, &variables(&machine)?)?;
             println!(
                 "Machine \"{}\" starts with {}.",
                 machine.name,
@@ -101,11 +101,35 @@ pub fn enabled(units: &Path, dirs: &Dirs, machine: &Machine) -> bool {
     storage.is_ok_and(|storage| unit.contains(&format!(" --storage-path {storage} keeper ")))
 }
 
-fn enable(units: &Path, dirs: &Dirs, machine: &Machine, program: &Path) -> Result<()> {
+/// Returns the variables of this process that the unit of a machine contains.
+fn variables(machine: &Machine) -> Result<Vec<String>> {
+    Ok(match machine.config()?.proxy_env {
+        true => proxies(|name| std::env::var(name).ok()),
+        false => Vec::new(),
+    })
+}
+
+/// Returns the proxies of an environment, `NAME=VALUE`. The user's systemd has none of those of a login shell.
+fn proxies(variable: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let names = ["http_proxy", "https_proxy", "no_proxy"];
+    let names = names
+        .iter()
+        .flat_map(|name| [(*name).to_owned(), name.to_ascii_uppercase()]);
+    let set = names.filter_map(|name| Some(format!("{name}={}", variable(&name)?)));
+    set.collect()
+}
+
+fn enable(
+    units: &Path,
+    dirs: &Dirs,
+    machine: &Machine,
+    program: &Path,
+    variables: &[String],
+) -> Result<()> {
     let wants = units.join(WANTS);
     make_private(&wants)?;
     let name = unit_name(machine);
-    let text = unit(&dirs.storage, &machine.name, program)?;
+    let text = unit(&dirs.storage, &machine.name, program, variables)?;
     files::replace(&units.join(&name), text.as_bytes())?;
     let link = wants.join(&name);
     remove_all(&link)?;
@@ -121,15 +145,19 @@ pub fn disable(units: &Path, machine: &Machine) -> Result<()> {
 
 /// Returns the unit. The keeper tells systemd when the machine is ready, and ends in order by
 /// SIGTERM (sd_notify(3), systemd.kill(5)).
-fn unit(storage: &Path, name: &str, program: &Path) -> Result<String> {
+fn unit(storage: &Path, name: &str, program: &Path, variables: &[String]) -> Result<String> {
     let path = std::env::var("PATH").unwrap_or_default();
     let (start, stop) = LIMITS;
+    let mut environment = vec![quoted(&format!("PATH={path}"), false)?];
+    for variable in variables {
+        environment.push(quoted(variable, false)?);
+    }
     Ok(format!(
         "[Unit]\nDescription=Machine {name} of {}\n\n[Service]\nType=notify\nNotifyAccess=main\n\
          Environment={}\nExecStart={} --storage-path {} keeper {name}\nKillMode=mixed\n\
          TimeoutStartSec={start}\nTimeoutStopSec={stop}\n\n[Install]\nWantedBy=default.target\n",
         compat::program(),
-        quoted(&format!("PATH={path}"), false)?,
+        environment.join(" "),
         quoted(text(program)?, true)?,
         quoted(text(storage)?, true)?,
     ))
@@ -174,8 +202,11 @@ mod tests {
         let units = tmp.path().join("systemd/user");
         let machine = Machine::at(&dirs, "box");
         assert!(!enabled(&units, &dirs, &machine));
+        let variable = |name: &str| (name == "HTTPS_PROXY").then(|| "http://u:50%@p:1".to_owned());
+        let variables = proxies(variable);
         for _ in 0..2 {
-            enable(&units, &dirs, &machine, Path::new("/a b/100%$x\"")).expect("written");
+            let program = Path::new("/a b/100%$x\"");
+            enable(&units, &dirs, &machine, program, &variables).expect("written");
         }
         assert!(enabled(&units, &dirs, &machine));
         let link = units.join(WANTS).join("podman-machine@box.service");
@@ -185,6 +216,8 @@ mod tests {
             dirs.storage.display()
         );
         assert!(text.contains(&expected), "{text}");
+        let expected = "\" \"HTTPS_PROXY=http://u:50%%@p:1\"\nExecStart=";
+        assert!(text.contains(expected), "{text}");
         disable(&units, &machine).expect("removed");
         assert!(!enabled(&units, &dirs, &machine));
         assert_eq!(

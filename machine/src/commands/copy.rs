@@ -38,10 +38,12 @@ fn off(dirs: &Dirs, name: &str, command: &str) -> Result<(Machine, MachineConfig
     match state(dirs, &machine)? {
         State::Stopped => {}
         other => {
-            let text = format!(
-                "Error: machine \"{name}\" is {}: stop it first",
-                other.word().to_lowercase()
-            );
+            let first = match other {
+                State::Saved => "start and stop it first",
+                _ => "stop it first",
+            };
+            let word = other.word().to_lowercase();
+            let text = format!("Error: machine \"{name}\" is {word}: {first}");
             return Err(Fault::new(text).into());
         }
     }

@@ -102,9 +102,9 @@ fn image() -> Finding {
 fn storage(dirs: &Dirs) -> Finding {
     let free = space::free(&dirs.storage);
     let text = format!(
-        "{}: {} GiB free",
+        "{}: {} MiB free",
         dirs.storage.display(),
-        free.unwrap_or_default() >> 30
+        free.unwrap_or_default() >> 20
     );
     match free.is_some_and(|free| free < MIN_FREE_BYTES) {
         true => Finding::warning(

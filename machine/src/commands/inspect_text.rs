@@ -9,6 +9,8 @@ use super::env_text::{ADDRESS, Target};
 use crate::fault::Fault;
 use crate::state::State;
 use crate::store::config::MachineConfig;
+use crate::store::record::Forward;
+use crate::store::share::Share;
 use crate::text::template::{Missing, Template};
 
 /// Version of docker-machine's configuration whose keys the object has.
@@ -49,7 +51,23 @@ pub fn object(config: &MachineConfig, target: &Target, state: State, storage: &s
         "Rootful": true,
         "Image": config.image,
         "Protected": config.protected,
+        "Accel": config.accel,
+        "Append": config.append,
+        "Shares": config.shares.iter().map(share).collect::<Vec<_>>(),
+        "Ports": config.ports.iter().map(port).collect::<Vec<_>>(),
+        "PublishOn": config.publish_on,
+        "ProxyEnv": config.proxy_env,
         "Flags": config.flags.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>(),
+    })
+}
+
+fn share(share: &Share) -> Value {
+    json!({"Source": share.source, "Target": share.target, "ReadOnly": share.read_only})
+}
+
+fn port(port: &Forward) -> Value {
+    json!({
+        "Protocol": port.protocol, "Address": port.address, "Port": port.port, "GuestPort": port.guest,
     })
 }
 
@@ -99,6 +117,18 @@ mod tests {
     fn objects() -> Vec<Value> {
         let mut config = MachineConfig::new("box");
         config.labels = vec!["a=b".into()];
+        config.append = vec!["quiet".into()];
+        config.shares = vec![Share {
+            source: "/w".into(),
+            target: "/mnt/w".into(),
+            read_only: true,
+        }];
+        config.ports = vec![Forward {
+            protocol: "tcp".into(),
+            address: "127.0.0.1".into(),
+            port: 8080,
+            guest: 80,
+        }];
         let target = Target {
             name: "box".into(),
             socket: "/run/pm/box.sock".into(),
@@ -130,6 +160,9 @@ mod tests {
             ("{{.SSHConfig.Port}} {{.SSHConfig.RemoteUsername}}", "40022 core"),
             ("{{.SSHConfig.IdentityPath}}", "/store/machines/box/id_ed25519"),
             ("{{.ConnectionInfo.PodmanSocket.Path}}", "/run/pm/box.sock"),
+            ("{{.Accel}} {{.Append}} {{.PublishOn}} {{.ProxyEnv}}", "auto [quiet] 127.0.0.1 true"),
+            ("{{range .Shares}}{{.Source}} {{.Target}} {{.ReadOnly}}{{end}}", "/w /mnt/w true"),
+            ("{{range .Ports}}{{.Protocol}} {{.Address}} {{.Port}} {{.GuestPort}}{{end}}", "tcp 127.0.0.1 8080 80"),
             ("{{.NoSuchKey}}", "<no value>"),
         ];
         for (format, expected) in rows {
@@ -141,12 +174,12 @@ mod tests {
     #[test]
     fn json_has_four_blanks_and_an_array_for_several() {
         let one = render(&objects(), None).unwrap();
-        assert!(one.starts_with("{\n    \"ConfigDir\": {\n"), "{one}");
+        assert!(one.starts_with("{\n    \"Accel\": \"auto\",\n"), "{one}");
         assert!(one.ends_with("\n}\n"), "{one}");
         let both = [objects(), objects()].concat();
         let both = render(&both, Some("")).unwrap();
         assert!(
-            both.starts_with("[\n    {\n        \"ConfigDir\": {\n"),
+            both.starts_with("[\n    {\n        \"Accel\": \"auto\",\n"),
             "{both}"
         );
         let pretty = render(&objects(), Some("{{prettyjson .Driver}}")).unwrap();

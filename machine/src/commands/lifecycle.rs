@@ -4,6 +4,7 @@
 use super::follow::{self, Outcome};
 use super::start_times::{self, StartTimes};
 use super::{all_flag, chosen, dirs, for_each, is_on, many_names, state};
+use crate::clients::{self, Places};
 use crate::compat;
 use crate::fault::Fault;
 use crate::keeper::{Purpose, control};
@@ -189,10 +190,19 @@ pub fn start_held(
     };
     match follow::follow(stream, Some(Instant::now() + limit), &mut show)? {
         Outcome::Up => {
+            refresh_clients(machine);
             println!("Machine \"{name}\" was started.");
             Ok(())
         }
         outcome => Err(Fault::new(follow::failure(machine, &outcome, limit)).into()),
+    }
+}
+
+/// Gives podman and docker the socket of a machine, where they know the machine; an error is a message.
+fn refresh_clients(machine: &Machine) {
+    let refreshed = Places::of_environment().map(|places| clients::refresh(&places, machine));
+    if let Ok(Err(error)) = refreshed {
+        eprintln!("({}) {error:#}", machine.name);
     }
 }
 

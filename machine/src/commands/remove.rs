@@ -115,10 +115,18 @@ pub fn remove(dirs: &Dirs, machine: &Machine) -> Result<()> {
 /// when QEMU is killed, and gives up the machine's lock.
 fn remove_by_force(dirs: &Dirs, machine: &Machine) -> Result<()> {
     protect::check(machine)?;
-    if !machine.is_off().unwrap_or(false) {
-        kill_one(machine)?;
+    let mut removed = Ok(());
+    // A restart and an upgrade go on to a start when the machine that they stop is killed.
+    for _ in 0..3 {
+        if !machine.is_off().unwrap_or(false) {
+            kill_one(machine)?;
+        }
+        removed = remove(dirs, machine);
+        if removed.is_ok() {
+            break;
+        }
     }
-    remove(dirs, machine)
+    removed
 }
 
 /// Removes a machine whose lock this process holds.

@@ -103,18 +103,28 @@ fn upgrade_all(matches: &ArgMatches, image: Option<&String>, dry_run: bool) -> R
     let _cache = hold_cache(&dirs)?;
     let image = Image::import(&dirs.cache(), &source)?.id;
     if dry_run {
-        return for_each(&machines, |machine| foretell(machine, &image));
+        return for_each(&machines, |machine| foretell(&dirs, machine, &image));
     }
     for_each(&machines, |machine| upgrade(&dirs, machine, &image, limit))
 }
 
-/// Prints what an upgrade would do.
-fn foretell(machine: &Machine, image: &str) -> Result<()> {
-    let (name, config) = (&machine.name, machine.config()?);
-    match config.image == image && config.previous.is_none() {
-        true => println!("Machine \"{name}\" has this image already."),
-        false => println!(
-            "Machine \"{name}\" would get {image} in place of {}.",
+/// Prints what an upgrade would do, or fails as it would.
+fn foretell(dirs: &Dirs, machine: &Machine, image: &str) -> Result<()> {
+    let (name, was, config) = (&machine.name, state(dirs, machine)?, machine.config()?);
+    if was == State::Saved {
+        return Err(needs_image(name).into());
+    }
+    let has_image = config.image == image && config.previous.is_none();
+    let then = match (was == State::Stopped, has_image) {
+        (true, _) => ", and be started",
+        (false, false) => ", and be stopped and started",
+        (false, true) => "",
+    };
+    match (has_image, then) {
+        (true, "") => println!("Machine \"{name}\" has this image already."),
+        (true, _) => println!("Machine \"{name}\" has this image already, and would be started."),
+        (false, _) => println!(
+            "Machine \"{name}\" would get {image} in place of {}{then}.",
             config.image
         ),
     }

@@ -44,7 +44,8 @@ impl Keeper {
         }
         self.machine.set_pending()?;
         let saved = self.saved(SUSPENDED)?;
-        self.vm.save(SUSPENDED)?;
+        let saved_now = self.vm.save(SUSPENDED);
+        saved_now.map_err(|error| with_shares(&error, &self.config))?;
         // The snapshot is on the host's disk before the mark that relies on it.
         let disk = self.machine.disk();
         let synced = File::open(&disk).and_then(|file| file.sync_all());
@@ -71,12 +72,30 @@ impl Keeper {
             bail!("the machine is {}: try again", self.record.phase);
         }
         let saved = self.saved(tag)?;
-        self.vm.save(tag)?;
+        let saved_now = self.vm.save(tag);
+        saved_now.map_err(|error| with_shares(&error, &self.config))?;
         Ok(serde_json::to_value(saved)?)
     }
 
     pub(super) fn delete_snapshot(&mut self, request: &Value) -> Result<()> {
         self.vm.remove(request["tag"].as_str().context("no tag")?)
+    }
+}
+
+/// Adds the shared folders to the error of a memory that was not saved: QEMU saves no 9p folder that is mounted, and a
+/// folder of virtiofsd with the newest versions alone.
+fn with_shares(error: &anyhow::Error, config: &MachineConfig) -> anyhow::Error {
+    let (name, targets) = (
+        &config.name,
+        config.shares.iter().map(|s| s.target.as_str()),
+    );
+    let targets: Vec<&str> = targets.collect();
+    match targets.first() {
+        None => anyhow!("{error:#}"),
+        Some(first) => anyhow!(
+            "{error:#}; its shared folders ({}) may prevent it: `podman-machine share rm {name} {first} --restart`",
+            targets.join(", ")
+        ),
     }
 }
 
@@ -183,6 +202,25 @@ pub(super) fn finish(machine: &Machine, vm: &mut dyn Vm) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shared_folder_is_named_where_the_memory_is_not_saved() {
+        let mut config = MachineConfig::new("box");
+        assert_eq!(with_shares(&anyhow!("no"), &config).to_string(), "no");
+        for target in ["/a", "/b"] {
+            config.shares.push(crate::store::share::Share {
+                source: "/".into(),
+                target: target.into(),
+                read_only: false,
+            });
+        }
+        let text = with_shares(&anyhow!("no"), &config).to_string();
+        assert!(
+            text.starts_with("no; its shared folders (/a, /b)")
+                && text.ends_with("share rm box /a --restart`"),
+            "{text}"
+        );
+    }
 
     #[test]
     fn ports_of_a_memory_are_those_that_the_configuration_allows() {

@@ -78,13 +78,11 @@ impl Keeper {
                 .iter()
                 .map(|line| json!({"degraded": line})),
         );
-        known.extend(
-            self.record
-                .ready_line
-                .iter()
-                .filter(|_| self.record.ready)
-                .map(|line| json!({"ready": line})),
-        );
+        if self.record.ready && self.stop.is_none() {
+            // A memory that was loaded has been ready in an earlier run, whose line is not kept.
+            let line = self.record.ready_line.as_deref().unwrap_or_default();
+            known.push(json!({"ready": line}));
+        }
         known.extend(self.record.trouble.iter().map(|text| self.trouble(text)));
         if known.iter().all(|value| control::send(&client, value)) {
             self.followers.push(Box::new(client));

@@ -132,6 +132,10 @@ fn nobody_takes_a_machine_that_stands_still_for_one_that_runs() -> Result<()> {
     ensure!(error.contains("was not ready within 1 s"), "{error}");
     host.ok("start box")?;
     host.ok("wait -t 60 box")?;
+    host.ping()?;
+    host.ok("pause box")?;
+    let said = host.ok("ssh --start box -- id")?;
+    ensure!(said == "in the guest", "{said}");
     host.ping()
 }
 

@@ -138,9 +138,33 @@ fn an_upgrade_is_foretold() -> Result<()> {
     host.ok(CREATE)?;
     let config = fs::read(host.file("config.json"))?;
     let said = host.ok("upgrade --dry-run --image other box")?;
-    ensure!(said.contains("Machine \"box\" would get sha256-"), "{said}");
+    ensure!(
+        said.contains("Machine \"box\" would get sha256-") && said.ends_with(", and be started."),
+        "{said}"
+    );
+    let has = "Machine \"box\" has this image already";
     let said = host.ok("upgrade --dry-run --image usual box")?;
-    ensure!(said.contains("has this image already"), "{said}");
+    ensure!(
+        said.contains(&format!("{has}, and would be started.")),
+        "{said}"
+    );
     ensure!(fs::read(host.file("config.json"))? == config);
-    is(&host, "Stopped")
+    is(&host, "Stopped")?;
+    host.ok("start box")?;
+    let said = host.ok("upgrade --dry-run --image other box")?;
+    ensure!(said.ends_with(", and be stopped and started."), "{said}");
+    let said = host.ok("upgrade --dry-run --image usual box")?;
+    ensure!(said.ends_with(&format!("{has}.")), "{said}");
+    host.ok("suspend box")?;
+    let error = host.fails("upgrade --dry-run --image other box")?;
+    ensure!(error.contains("its memory needs its image"), "{error}");
+    // The memory needs the machine that it is of.
+    for line in ["clone box copy", "rename box other", "export box box.tar"] {
+        let error = host.fails(line)?;
+        ensure!(
+            error == "Error: machine \"box\" is saved: start and stop it first",
+            "{error}"
+        );
+    }
+    is(&host, "Saved")
 }

@@ -8,6 +8,7 @@ use crate::is;
 use anyhow::{Result, ensure};
 use std::fs;
 use std::net::TcpListener;
+use std::process::Stdio;
 use std::time::Duration;
 use tests::{eventually, ports};
 
@@ -125,4 +126,44 @@ fn a_machine_that_was_saved_has_the_ports_of_now() -> Result<()> {
         Ok(())
     })?;
     host.removes()
+}
+
+#[test]
+fn clients_follow_a_machine_to_another_runtime_directory() -> Result<()> {
+    let host = Host::new()?;
+    host.create()?;
+    host.ok("start box")?;
+    host.ok("connect box")?;
+    let connections = host
+        .path()
+        .join(".config/containers/podman-connections.json");
+    let before = fs::read_to_string(&connections)?;
+    host.ok("stop box")?;
+    // The user logs out, and cron(8) starts the machine.
+    fs::remove_dir_all(host.path().join("run/pm"))?;
+    let other = host.path().join("other-run");
+    fs::create_dir(&other)?;
+    let mut start = host.command("start box");
+    let out = start.env("XDG_RUNTIME_DIR", &other).output()?;
+    ensure!(out.status.success(), "{out:?}");
+    let after = fs::read_to_string(&connections)?;
+    let socket = format!("unix://{}/pm/", other.display());
+    ensure!(
+        !before.contains(&socket) && after.matches(&socket).count() == 2,
+        "{before} {after}"
+    );
+    host.removes()
+}
+
+#[test]
+fn a_machine_that_restarts_is_removed_by_force() -> Result<()> {
+    let host = Host::new()?;
+    host.ok(&CREATE.replace("usual", "deaf"))?;
+    host.ok("start box")?;
+    // It does not see its power button: the restart waits for the end.
+    let restart = host.command("restart box").stderr(Stdio::piped()).spawn()?;
+    eventually(Duration::from_secs(60), || is(&host, "Stopping"))?;
+    host.removes()?;
+    restart.wait_with_output()?;
+    host.nothing_left()
 }

@@ -158,7 +158,7 @@ fn backend(folders: &[Folder], memory: &str) -> String {
 
 fn devices(config: &MachineConfig, at: &Resolved) -> Vec<String> {
     let disk = escape(&at.dir.join("disk.qcow2"));
-    // A write that the host's disk has no room for stops the guest; it continues when there is room.
+    // A write that the host's disk has no room for stops the guest; `start` continues it.
     let drive = format!(
         "if=none,id=data,node-name={DISK_NODE},file={disk},format=qcow2,discard=unmap,detect-zeroes=unmap,\
          cache=writeback,werror=stop,rerror=report"
