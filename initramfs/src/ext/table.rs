@@ -163,7 +163,8 @@ pub const KNOWN: &[Known] = &[
     },
     Known {
         name: "nfs",
-        packages: &["nfs-common"],
+        // libtirpc-common has /etc/netconfig, where mount.nfs looks for the transport of NFS 3.
+        packages: &["nfs-common", "libtirpc-common"],
         modules: &["nfs", "nfsv3", "nfsv4"],
         // Scripts in Python, and services of NFS 3.
         without: &[
