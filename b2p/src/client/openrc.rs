@@ -99,7 +99,9 @@ fn parse(args: &[String]) -> Result<Call> {
         _ => None,
     };
     let [name, verb, ..] = operands.as_slice() else {
-        return Err(Error::invalid("the name of a service and a verb are right"));
+        return Err(Error::invalid(
+            "the arguments must be the name of a service and a verb",
+        ));
     };
     let verb = match verb.as_str() {
         "start" => Some(Verb::Start),

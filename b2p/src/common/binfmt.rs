@@ -58,7 +58,7 @@ impl Rule {
         let wrong = |reason: &str| Err(Error::invalid(reason.to_owned()));
         let parts: Vec<&str> = line.split(':').collect();
         let ["", name, "M", offset, magic, mask, interpreter, flags] = parts[..] else {
-            return wrong(":NAME:M:OFFSET:MAGIC:MASK:INTERPRETER:FLAGS is right");
+            return wrong("must be :NAME:M:OFFSET:MAGIC:MASK:INTERPRETER:FLAGS");
         };
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
         let is_name = (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(allowed);
@@ -78,7 +78,7 @@ impl Rule {
             return wrong("magic and mask are equally long, and end within 128 bytes");
         }
         if !interpreter.starts_with('/') || !flags.bytes().all(|b| b"POCF".contains(&b)) {
-            return wrong("the path of an interpreter and flags of P, O, C and F are right");
+            return wrong("must end with the path of an interpreter and flags of P, O, C and F");
         }
         Ok(Rule {
             line: line.to_owned(),

@@ -247,7 +247,7 @@ impl Tree {
         let mut names: VecDeque<OsString> = names(OsStr::new(path));
         let last = names.pop_back();
         let last = last.filter(|name| name != "..");
-        let last = last.ok_or_else(|| Error::invalid("a path with a name at its end is right"));
+        let last = last.ok_or_else(|| Error::invalid("must be a path with a name at its end"));
         let last = last.on(path)?;
         Ok((self.walk(names, make).on(path)?, last))
     }
@@ -262,7 +262,7 @@ impl Tree {
                 SFlag::S_IFDIR => dir = next,
                 SFlag::S_IFLNK if stat.st_uid != self.trusted => {
                     return Err(Error::invalid(format!(
-                        "{} is a symbolic link of user {}; a path without it is right",
+                        "{} is a symbolic link of user {}; use a path without it",
                         name.display(),
                         stat.st_uid
                     )));

@@ -25,7 +25,7 @@ pub fn add(config: &mut MachineConfig, text: &str) -> Result<()> {
 /// Parses `NAME=VALUE`.
 pub fn parse(text: &str) -> Result<(String, &str)> {
     let pair = text.split_once('=');
-    let (name, value) = pair.with_context(|| format!("--flag {text}: NAME=VALUE is right"))?;
+    let (name, value) = pair.with_context(|| format!("--flag {text}: must be NAME=VALUE"))?;
     let name = name.strip_prefix("b2p.").unwrap_or(name);
     if !field::is_flag_name(name) {
         bail!("--flag {text}: the name of a flag has lower-case letters, digits and _");

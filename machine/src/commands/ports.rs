@@ -189,7 +189,7 @@ fn request(text: &str) -> Result<Value> {
         [address, host, guest] => (*address, *host, *guest),
         _ => {
             let text =
-                format!("Error: {text}: [ADDRESS:]HOST[:GUEST][/udp] is right, as in 8080:80");
+                format!("Error: {text}: must be [ADDRESS:]HOST[:GUEST][/udp], as in 8080:80");
             return Err(Fault::new(text).into());
         }
     };

@@ -175,7 +175,7 @@ fn become_ssh(
     if let Some((user, machine)) = name.as_deref().and_then(|name| name.split_once('@')) {
         if !field::is_login(user) {
             let text =
-                format!("Error: {user}: a login name of letters, digits, _, . and - is right");
+                format!("Error: {user}: must be a login name of letters, digits, _, . and -");
             return Err(Fault::new(text).into());
         }
         login = vec!["-l".into(), user.into()];

@@ -61,7 +61,7 @@ impl Place {
                 user: Some(user), ..
             } if !field::is_login(user) => {
                 let text =
-                    format!("Error: {user}: a login name of letters, digits, _, . and - is right");
+                    format!("Error: {user}: must be a login name of letters, digits, _, . and -");
                 Err(Fault::new(text))
             }
             _ => Ok(()),

@@ -53,15 +53,12 @@ fn read(file: &Path) -> Result<String, String> {
     match is_short {
         Err(why) => return Err(why.to_string()),
         Ok(false) => {
-            return Err(format!(
-                "a file of at most {} KiB is right",
-                MAX_BYTES >> 11
-            ));
+            return Err(format!("must be a file of at most {} KiB", MAX_BYTES >> 11));
         }
         Ok(true) => {}
     }
     let text = fs::read_to_string(file).map_err(|why| why.to_string())?;
-    certificates(&text).ok_or_else(|| "certificates in PEM alone, and no key, are right".to_owned())
+    certificates(&text).ok_or_else(|| "must be certificates in PEM alone, and no key".to_owned())
 }
 
 /// Returns the certificates of a text without what stands between them; `None` if it has none, or another object.

@@ -37,7 +37,7 @@ impl Dirs {
     pub fn new(storage: Option<&Path>) -> Result<Self> {
         let storage = match storage {
             Some(path) if path.as_os_str().is_empty() => {
-                bail!("--storage-path: the path of a directory is right")
+                bail!("--storage-path: must be the path of a directory")
             }
             Some(path) => path.to_owned(),
             None => default_storage(|name| env::var_os(name).map(PathBuf::from))

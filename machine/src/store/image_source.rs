@@ -44,7 +44,7 @@ impl Source {
             return match Path::new(text) {
                 path if path.is_dir() => Ok(Self::Dir(path.into())),
                 path if path.is_file() => Ok(Self::File(path.into())),
-                _ => Err(wrong("no such file; a directory with vmlinuz and initrd.img, an ISO, a QCOW2, or URL#SHA256 of one, is right").into()),
+                _ => Err(wrong("no such file; must be a directory with vmlinuz and initrd.img, an ISO, a QCOW2, or URL#SHA256 of one").into()),
             };
         }
         let (url, sum) = text.split_once('#').ok_or_else(|| {

@@ -91,7 +91,7 @@ fn read(dir: &Path, below: &str, files: &mut Vec<(String, String)>) -> Result<()
         if !name.chars().all(plain) {
             return Err(fault(
                 &path,
-                "a name of letters, digits, dots, _, @ and - is right",
+                "must be a name of letters, digits, dots, _, @ and -",
             ));
         }
         let inner = format!("{below}{name}");
@@ -113,7 +113,7 @@ fn text(path: &Path) -> Result<String> {
     let is_short =
         fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() <= MAX_BYTES as u64);
     if !is_short {
-        let why = format!("a file of at most {} KiB is right", MAX_BYTES >> 10);
+        let why = format!("must be a file of at most {} KiB", MAX_BYTES >> 10);
         return Err(fault(path, &why));
     }
     fs::read_to_string(path).map_err(|why| fault(path, &why.to_string()))

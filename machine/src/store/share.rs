@@ -68,10 +68,10 @@ impl Share {
         let (source, target) = match words.as_slice() {
             [source] => (*source, None),
             [source, target] => (*source, Some(*target)),
-            _ => return Err(wrong("SRC[:DST][:ro] is right").into()),
+            _ => return Err(wrong("must be SRC[:DST][:ro]").into()),
         };
         let named = match (source, home) {
-            ("", _) => return Err(wrong("SRC[:DST][:ro] is right").into()),
+            ("", _) => return Err(wrong("must be SRC[:DST][:ro]").into()),
             ("home", Some(home)) => home.to_owned(),
             _ => std::path::absolute(source)?,
         };

@@ -130,7 +130,7 @@ fn errors_have_the_text_and_the_status_that_scripts_know() {
         ("podman-machine set box2 box10 cpus=1", "Error: Expected one machine name as an argument\n"),
         ("podman-machine resize box2 1G", "Error: the disk has 100 GiB and cannot shrink: clone what it holds to another machine\n"),
         ("podman-machine resize", "Improper number of arguments\n"),
-        ("podman-machine ports add box2 1:2:3:4", "Error: 1:2:3:4: [ADDRESS:]HOST[:GUEST][/udp] is right, as in 8080:80\n"),
+        ("podman-machine ports add box2 1:2:3:4", "Error: 1:2:3:4: must be [ADDRESS:]HOST[:GUEST][/udp], as in 8080:80\n"),
         ("podman-machine share add box2 /nonexistent", "Error: --volume /nonexistent: no such directory on this host: nothing would be shared\n"),
         ("podman-machine share rm box2 /x", "Error: nothing is shared at /x: `share list box2` shows what is\n"),
         ("podman-machine clone box2", "Improper number of arguments\n"),
@@ -316,7 +316,7 @@ fn an_empty_path_is_refused() {
     assert_eq!(status, 1);
     assert_eq!(
         errors,
-        "Error: --storage-path: the path of a directory is right\n"
+        "Error: --storage-path: must be the path of a directory\n"
     );
 }
 

@@ -36,8 +36,7 @@ fn all_machines_and_no_other() {
 fn a_user_stands_before_the_machine() {
     let host = Host::new();
     let not_running = "Error: Cannot run SSH command: Host \"box2\" is not running\n";
-    let no_login =
-        "Error: -oProxyCommand=x: a login name of letters, digits, _, . and - is right\n";
+    let no_login = "Error: -oProxyCommand=x: must be a login name of letters, digits, _, . and -\n";
     for (line, expected) in [
         ("podman-machine ssh tc@box2 ls", not_running),
         ("podman-machine shell tc@box2", not_running),

@@ -218,7 +218,7 @@ fn parse_parameters(text: Option<&str>) -> Result<Map, Failure> {
     match serde_json::from_slice(text.as_bytes()) {
         Ok(Value::Object(parameters)) => Ok(parameters),
         Ok(_) => Err(invalid_json(
-            "an object is right, such as {\"name\": \"web\"}",
+            "must be an object, such as {\"name\": \"web\"}",
         )),
         Err(e) => Err(invalid_json(&e.to_string())),
     }

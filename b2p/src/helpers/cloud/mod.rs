@@ -130,7 +130,7 @@ fn parse_meta_data(bytes: &[u8], diagnostics: &mut Diagnostics) -> MetaData {
 fn apply_seed(seed: &Seed, config: &Config, deadline: Instant, diagnostics: &mut Diagnostics) {
     let meta_data = parse_meta_data(&seed.meta_data, diagnostics);
     if seed.has_vendor_data {
-        diagnostics.failed("vendor-data: not supported; user-data is right");
+        diagnostics.failed("vendor-data: not supported; use user-data");
     }
     if !seed.network_config.trim_ascii().is_empty() {
         let text = String::from_utf8_lossy(&seed.network_config);

@@ -131,7 +131,7 @@ fn ethernets(tree: &Node, diagnostics: &mut Diagnostics) -> Result<Option<Node>>
         None if *tree == Node::Null => return Ok(None),
         found => {
             let found = found.unwrap_or("none");
-            let why = format!("network-config: version {found}: version: 2 is right");
+            let why = format!("network-config: version {found}: must be 2");
             return Err(Error::invalid(why));
         }
     };

@@ -189,7 +189,7 @@ pub fn mounts(node: &Node, diagnostics: &mut Diagnostics) -> Vec<Mount> {
 
 fn mount(fields: &Node, diagnostics: &mut Diagnostics) -> Option<Mount> {
     let Node::List(fields) = fields else {
-        diagnostics.failed("mounts: a list is right of each, such as [vdb1, /srv]");
+        diagnostics.failed("mounts: each must be a list, such as [vdb1, /srv]");
         return None;
     };
     for field in fields.iter().filter(|field| **field != Node::Null) {

@@ -32,7 +32,7 @@ const MAX_PATH: usize = 255;
 const MAX_RULE: usize = 511;
 
 /// Reason why keys are not fetched.
-pub const NO_IMPORT: &str = "no key is fetched; ssh_authorized_keys is right";
+pub const NO_IMPORT: &str = "no key is fetched; use ssh_authorized_keys";
 /// Settings that are refused.
 const PASSWORDS: &[&str] = &[
     "passwd",
@@ -88,7 +88,7 @@ fn parse(node: &Node, default: &str, diagnostics: &mut Diagnostics) -> Option<Us
     };
     if !is_name(name) {
         diagnostics.failed(format_args!(
-            "users: {name:?} is no name: a to z, 0 to 9, - and _, a letter first, 32 at the most"
+            "users: {name:?} is no name: must be a to z, 0 to 9, - and _, begin with a letter, and have at most 32 characters"
         ));
         return None;
     }
@@ -176,7 +176,7 @@ pub fn keys(place: &str, node: &Node, diagnostics: &mut Diagnostics) -> Vec<Stri
     if valid.wrong > 0 {
         let (wrong, total) = (valid.wrong, valid.total);
         diagnostics.failed(format_args!(
-            "{place}: {wrong} of {total} lines are no keys; a line of a .pub file is right"
+            "{place}: {wrong} of {total} lines are no keys; each must be a line of a .pub file"
         ));
     }
     valid.keys

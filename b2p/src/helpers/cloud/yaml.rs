@@ -86,7 +86,7 @@ impl Node {
             Node::List(items) => return items,
             Node::Text(_) => return std::slice::from_ref(self),
             Node::Null => {}
-            _ => diagnostics.failed(format_args!("{place}: a list is right")),
+            _ => diagnostics.failed(format_args!("{place}: must be a list")),
         }
         &[]
     }
@@ -105,7 +105,7 @@ impl Node {
         match self {
             Node::Map(entries) => return entries,
             Node::Null => {}
-            _ => diagnostics.failed(format_args!("{place}: a map is right")),
+            _ => diagnostics.failed(format_args!("{place}: must be a map")),
         }
         &[]
     }
@@ -113,7 +113,7 @@ impl Node {
     /// Returns the text of a scalar; another value is named.
     pub fn expect_text(&self, place: &str, diagnostics: &mut Diagnostics) -> Option<&str> {
         if self.text().is_none() {
-            diagnostics.failed(format_args!("{place}: a text is right"));
+            diagnostics.failed(format_args!("{place}: must be a text"));
         }
         self.text()
     }
@@ -127,7 +127,7 @@ impl Node {
     /// Returns the truth value of a scalar; another value is named.
     pub fn expect_bool(&self, place: &str, diagnostics: &mut Diagnostics) -> Option<bool> {
         if self.as_bool().is_none() {
-            diagnostics.failed(format_args!("{place}: true or false is right"));
+            diagnostics.failed(format_args!("{place}: must be true or false"));
         }
         self.as_bool()
     }
@@ -138,7 +138,7 @@ impl Node {
         for (name, value) in self.map(place, diagnostics) {
             let why = match value {
                 _ if !known.contains(&name.as_str()) => "not supported",
-                Node::List(_) | Node::Map(_) => "a text is right",
+                Node::List(_) | Node::Map(_) => "must be a text",
                 _ => continue,
             };
             diagnostics.failed(format_args!("{place}: {name}: {why}"));
@@ -328,7 +328,7 @@ mod tests {
         assert!(tree.get("none").is_none() && tree.get("no").is_none());
         let list = tree.get("list").unwrap();
         assert_eq!(list.texts("list", &mut diagnostics), ["a", "b c"]);
-        assert_eq!(diagnostics.failed[1], "list: a text is right");
+        assert_eq!(diagnostics.failed[1], "list: must be a text");
         assert_eq!(list.all_texts(), ["a", "b c", "e"]);
         assert_eq!(tree.get_text("text"), Some("one\n two\n"));
         assert_eq!(parse("").unwrap(), Node::Null);

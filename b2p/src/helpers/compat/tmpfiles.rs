@@ -112,7 +112,7 @@ fn parse(line: &str) -> Result<Line<'_>> {
         _ => {}
     }
     Err(Error::invalid(format!(
-        "{line}: not supported; L, L+ and d with an absolute path are right"
+        "{line}: not supported; must be L, L+ or d with an absolute path"
     )))
 }
 

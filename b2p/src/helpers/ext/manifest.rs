@@ -181,7 +181,7 @@ impl<'a> Manifest<'a> {
         }
         let pair = line.split_once(' ').filter(|(_, value)| !value.is_empty());
         let Some((key, value)) = pair else {
-            return wrong("a word, a space and a value are right".into());
+            return wrong("must be a word, a space and a value".into());
         };
         if line.len() > MAX_LINE {
             return wrong(format!("longer than {MAX_LINE} bytes"));

@@ -63,17 +63,17 @@ pub fn content(mut resource: Object<'_>, diagnostics: &mut Diagnostics) -> Resul
     let is_gzip = match compression {
         None => false,
         Some("gzip") => true,
-        Some(_) => return Err(wrong(&compression_path, "gzip, or none, is right")),
+        Some(_) => return Err(wrong(&compression_path, "must be gzip, or none")),
     };
     if hash.is_some_and(|hash| !is_hash(hash)) {
         return Err(wrong(
             &hash_path,
-            "sha512- or sha256- and hexadecimal digits are right",
+            "must be sha512- or sha256- and hexadecimal digits",
         ));
     }
     let source = match source {
         None => return Ok(None),
-        Some(None) => return Err(wrong(&source_path, "a string is right")),
+        Some(None) => return Err(wrong(&source_path, "must be a string")),
         Some(Some(source)) => source,
     };
     match bytes(source) {
@@ -103,7 +103,7 @@ fn bytes(source: &str) -> Result<Vec<u8>> {
         return Ok(Vec::new());
     }
     let Some(rest) = strip_scheme(source) else {
-        let right = "a data: URL with the content is right";
+        let right = "must be a data: URL with the content";
         return Err(match source.split_once(':') {
             Some((scheme, _)) if scheme.len() < 16 => {
                 Error::invalid(format!("{scheme}: nothing is fetched at boot; {right}"))
@@ -112,7 +112,7 @@ fn bytes(source: &str) -> Result<Vec<u8>> {
         });
     };
     let Some((kind, data)) = rest.split_once(',') else {
-        let why = "a data: URL without a comma; data:,text is right";
+        let why = "a data: URL without a comma; must be as data:,text";
         return Err(Error::invalid(why));
     };
     let is_base64 = kind

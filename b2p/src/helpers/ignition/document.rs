@@ -25,8 +25,8 @@ const OTHER_FORMATS: &[(IsFormat, &str)] = &[
     (<[u8]>::is_empty,                             "nothing is there"),
     (|bytes| bytes.starts_with(b"#cloud-config"),  "this is cloud-init's user-data, which a disk labelled cidata may have"),
     (|bytes| has_line(bytes, b"variant:"),         "this is butane's YAML, of which `butane` makes the document"),
-    (|bytes| bytes.starts_with(b"\x1f\x8b"),       "this is compressed; the document itself is right"),
-    (|bytes| matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]), "this is UTF-16; UTF-8 is right"),
+    (|bytes| bytes.starts_with(b"\x1f\x8b"),       "this is compressed; must be the document itself"),
+    (|bytes| matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]), "this is UTF-16; must be UTF-8"),
 ];
 
 /// Returns true for YAML, unlike JSON, that has a line with this beginning.
@@ -55,7 +55,7 @@ pub fn parse(bytes: &[u8]) -> Result<Map<String, Value>> {
         .map_err(|why| Error::invalid(format!("not JSON (RFC 8259): {why}")))?;
     match value {
         Value::Object(members) => Ok(members),
-        _ => Err(Error::invalid("not an object: {\"ignition\": …} is right")),
+        _ => Err(Error::invalid("must be an object: {\"ignition\": …}")),
     }
 }
 
@@ -97,7 +97,7 @@ impl<'a> Item<'a> {
     pub fn object(self, diagnostics: &mut Diagnostics) -> Object<'a> {
         let members = self.value.as_object();
         if members.is_none() {
-            diagnostics.failed(format_args!("{}: an object is right", self.path));
+            diagnostics.failed(format_args!("{}: must be an object", self.path));
         }
         Object {
             path: self.path,
@@ -110,7 +110,7 @@ impl<'a> Item<'a> {
     pub fn text(&self, diagnostics: &mut Diagnostics) -> Option<&'a str> {
         let text = self.value.as_str();
         if text.is_none() {
-            diagnostics.failed(format_args!("{}: a string is right", self.path));
+            diagnostics.failed(format_args!("{}: must be a string", self.path));
         }
         text
     }
@@ -172,7 +172,7 @@ impl<'a> Object<'a> {
             return Vec::new();
         };
         let Value::Array(values) = value else {
-            diagnostics.failed(format_args!("{path}: a list is right"));
+            diagnostics.failed(format_args!("{path}: must be a list"));
             return Vec::new();
         };
         let item = |(index, value)| Item {
@@ -206,7 +206,7 @@ impl<'a> Object<'a> {
         let Item { path, value } = self.get(name)?;
         let flag = value.as_bool();
         if flag.is_none() {
-            diagnostics.failed(format_args!("{path}: true or false is right"));
+            diagnostics.failed(format_args!("{path}: must be true or false"));
         }
         flag
     }
@@ -217,7 +217,7 @@ impl<'a> Object<'a> {
         let number = value.as_u64().and_then(|n| u32::try_from(n).ok());
         let number = number.filter(|n| *n <= max);
         if number.is_none() {
-            diag.failed(format_args!("{path}: a number from 0 to {max} is right"));
+            diag.failed(format_args!("{path}: must be a number from 0 to {max}"));
         }
         number
     }
@@ -270,7 +270,7 @@ mod tests {
             assert!(why(parse(text.as_bytes())).contains(reason), "{text}");
         }
         assert!(why(parse(b"\x1f\x8b\x08\0")).contains("compressed"));
-        assert!(why(parse(b"\xff\xfe{\0}\0")).contains("UTF-8 is right"));
+        assert!(why(parse(b"\xff\xfe{\0}\0")).contains("must be UTF-8"));
         assert_eq!(parse("\u{feff}{}\r\n".as_bytes()).unwrap().len(), 0);
         assert!(why(parse(b"{\"a\":\"\xff\"}")).contains("not JSON"));
         assert!(why(parse("[".repeat(100_000).as_bytes())).contains("nested"));
@@ -298,12 +298,12 @@ mod tests {
         last.finish(&mut found);
         root.finish(&mut found);
         let lines = [
-            "t: a string is right",
-            "l: a list is right",
-            "o[0]: an object is right",
-            "o[1].n: a number from 0 to 9 is right",
-            "o[1].m: a number from 0 to 4095 is right",
-            "o[1].f: true or false is right",
+            "t: must be a string",
+            "l: must be a list",
+            "o[0]: must be an object",
+            "o[1].n: must be a number from 0 to 9",
+            "o[1].m: must be a number from 0 to 4095",
+            "o[1].f: must be true or false",
             "o[1].deep: not supported",
         ];
         assert_eq!(found.failed, lines);

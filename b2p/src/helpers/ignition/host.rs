@@ -107,7 +107,7 @@ fn body(answer: &[u8]) -> Result<&[u8]> {
         return Err(invalid("not HTTP"));
     }
     if words.next() != Some("200") {
-        return Err(invalid(&format!("{status:?}; 200 is right")));
+        return Err(invalid(&format!("{status:?}; must be 200")));
     }
     let values = |wanted: &'static str| {
         let fields = lines.clone().filter_map(|line| line.split_once(':'));
@@ -195,9 +195,9 @@ mod tests {
             (b"HTTP/1.0 200 \xff\r\n\r\n{}", "its header is not text"),
             (
                 b"HTTP/1.1 404 Not Found\r\n\r\n",
-                "\"HTTP/1.1 404 Not Found\"; 200 is right",
+                "\"HTTP/1.1 404 Not Found\"; must be 200",
             ),
-            (b"HTTP/1.1\r\n\r\n", "200 is right"),
+            (b"HTTP/1.1\r\n\r\n", "must be 200"),
             (
                 b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\n{}",
                 "2 of 3 bytes",

@@ -63,16 +63,16 @@ const REDUNDANT: &[&str] = &[
 /// Starts of paths that no program of this machine reads, and what is right here.
 #[rustfmt::skip]
 const UNREAD: &[(&str, &str)] = &[
-    ("/etc/NetworkManager/",         "there is no NetworkManager; the flag b2p.net= is right"),
-    ("/etc/sysconfig/network",       "there are no such scripts; the flag b2p.net= is right"),
-    ("/etc/systemd/network/",        "there is no systemd-networkd; the flag b2p.net= is right"),
-    ("/etc/systemd/resolved.conf",   "there is no systemd-resolved; the flag b2p.net= is right"),
-    ("/etc/systemd/timesyncd.conf",  "there is no systemd-timesyncd; the flag ntpserver= is right"),
-    ("/etc/chrony",                  "there is no chrony; the flag ntpserver= is right"),
+    ("/etc/NetworkManager/",         "there is no NetworkManager; use the flag b2p.net="),
+    ("/etc/sysconfig/network",       "there are no such scripts; use the flag b2p.net="),
+    ("/etc/systemd/network/",        "there is no systemd-networkd; use the flag b2p.net="),
+    ("/etc/systemd/resolved.conf",   "there is no systemd-resolved; use the flag b2p.net="),
+    ("/etc/systemd/timesyncd.conf",  "there is no systemd-timesyncd; use the flag ntpserver="),
+    ("/etc/chrony",                  "there is no chrony; use the flag ntpserver="),
     ("/etc/systemd/system.conf",     "there is no systemd; variables of every podman are in /etc/environment.d"),
     ("/etc/systemd/user.conf",       "there is no systemd; variables of every podman are in /etc/environment.d"),
-    ("/etc/systemd/journald.conf",   "there is no journald; the flags syslog and b2p.rsyslog= are right"),
-    ("/etc/cron",                    "there is no cron; `at` in a file of /var/lib/boot2podman/services is right"),
+    ("/etc/systemd/journald.conf",   "there is no journald; use the flags syslog and b2p.rsyslog="),
+    ("/etc/cron",                    "there is no cron; use `at` in a file of /var/lib/boot2podman/services"),
 ];
 
 /// Returns the action of a path.
@@ -107,7 +107,7 @@ fn one_owner(text: &[u8]) -> Result<()> {
             others.find(|(other, of_other)| other != name && users::overlap(*range, *of_other));
         if let Some((other, _)) = other {
             let why = format!(
-                "numbers of {name} are those of {other}, too; ranges of their own are right"
+                "numbers of {name} are those of {other}, too; must have ranges of their own"
             );
             return Err(Error::invalid(why));
         }
@@ -119,7 +119,7 @@ fn one_owner(text: &[u8]) -> Result<()> {
 fn hostname(text: &str) -> Result<()> {
     let mut lines = text.lines().map(str::trim);
     let name = lines.find(|line| !line.is_empty() && !line.starts_with('#'));
-    let missing = || Error::invalid("a line with a name is right");
+    let missing = || Error::invalid("must have a line with a name");
     cloud::hostname(name.ok_or_else(missing)?)
 }
 
@@ -170,7 +170,7 @@ fn compressed_swap(path: &str) -> Result<()> {
     match zram_size(&text) {
         _ if !config.swap_allowed => Ok(()),
         Some(mib) => zram::swap_on(ZramSize::Mib(mib), &config).map(drop),
-        None => Err(Error::invalid("zram-size = a number of MiB is right")).on(path),
+        None => Err(Error::invalid("must have zram-size = a number of MiB")).on(path),
     }
 }
 
@@ -186,7 +186,7 @@ fn set_zone(target: &str, config: &Config) -> Result<()> {
         _ if config.tz.is_some() => Ok(()),
         Some(name) => zone::set_zone(name),
         None => Err(Error::invalid(format!(
-            "target: {target}: a file below /usr/share/zoneinfo is right"
+            "target: {target}: must be a file below /usr/share/zoneinfo"
         ))),
     }
 }

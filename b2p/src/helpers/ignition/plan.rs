@@ -88,7 +88,7 @@ fn minor_version(version: &str) -> Result<u32> {
     match (numbers.next(), numbers.next(), numbers.next()) {
         (Some(Ok(3)), Some(Ok(minor)), Some(Ok(_))) => Ok(minor),
         _ => Err(sys::error::Error::invalid(format!(
-            "ignition.version: {version:?}: 3.0.0 to 3.{NEWEST}.0 are right (butane writes them)"
+            "ignition.version: {version:?}: must be 3.0.0 to 3.{NEWEST}.0 (butane writes them)"
         ))),
     }
 }

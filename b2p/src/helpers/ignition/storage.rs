@@ -250,7 +250,7 @@ fn link(mut object: Object<'_>, diagnostics: &mut Diagnostics) -> Option<Link> {
     };
     let target = target.filter(is_right);
     if target.is_none() {
-        diagnostics.failed(format_args!("{target_path}: a path is right"));
+        diagnostics.failed(format_args!("{target_path}: must be a path"));
     }
     Some(Link {
         node: node?,
@@ -267,7 +267,7 @@ fn node(object: &mut Object<'_>, diagnostics: &mut Diagnostics) -> Option<Node> 
     let path_of_path = object.path_of("path");
     if !is_right_path(path) {
         diagnostics.failed(format_args!(
-            "{path_of_path}: {path:?}: an absolute path without . and .. is right"
+            "{path_of_path}: {path:?}: must be an absolute path without . and .."
         ));
         return None;
     }
@@ -314,7 +314,7 @@ fn owner(
     owner.finish(diagnostics);
     match (id, name) {
         (Some(_), Some(_)) => {
-            diagnostics.failed(format_args!("{path}: id or name is right, not both"));
+            diagnostics.failed(format_args!("{path}: must have id or name, not both"));
             None
         }
         (Some(id), None) => Some(Owner::Id(id)),

@@ -119,24 +119,24 @@ impl fmt::Display for UnitError {
         f.write_str(match self {
             UnitError::Runs(flag) => return write!(f, "the flag {flag} turns it off"),
             UnitError::Name => {
-                "no name of a unit; letters, digits and :-_.\\@ with a type after a point are right"
+                "must be a name of letters, digits and :-_.\\@ with a type after a point"
             }
             UnitError::Dropins => "its drop-ins have no effect: only those of services and quadlets have one",
-            UnitError::DropinName => "a drop-in with a name that ends in .conf, and contents, are right",
+            UnitError::DropinName => "must be a drop-in with a name that ends in .conf, and contents",
             UnitError::Unsupported(right) => right,
-            UnitError::ReadyPort => "a port of vsock, from 0 to 4294967295, is right",
-            UnitError::MountKeys => "What= and Where= in [Mount] are right",
+            UnitError::ReadyPort => "must be a port of vsock, from 0 to 4294967295",
+            UnitError::MountKeys => "must have What= and Where= in [Mount]",
             UnitError::Folder => {
-                "a tag of at most 36 bytes, and a path outside of the system's directories, are right"
+                "must have a tag of at most 36 bytes, and a path outside of the system's directories"
             }
             UnitError::MountText => {
-                "a source, an absolute path and options without spaces are right"
+                "must have a source, an absolute path and options without spaces"
             }
             UnitError::Unknown => {
                 "there is no such unit to enable; `b2p status` lists the services"
             }
             UnitError::NotRun => {
-                "units of this kind do not run: a .service or .container unit is right, or `at` in a file of \
+                "units of this kind do not run: use a .service or .container unit, or `at` in a file of \
                  /var/lib/boot2podman/services"
             }
         })

@@ -52,10 +52,10 @@ fn group(mut group: Object<'_>, accounts: &mut Accounts, diagnostics: &mut Diagn
 fn user(mut object: Object<'_>, accounts: &mut Accounts, diagnostics: &mut Diagnostics) {
     let name = name(&mut object, diagnostics);
     let exists = object.flag("shouldExist", diagnostics) != Some(false);
-    let absolute = "an absolute path without a colon is right";
+    let absolute = "must be an absolute path without a colon";
     let home = checked(&mut object, "homeDir", is_path, absolute, diagnostics);
     let shell = checked(&mut object, "shell", is_path, absolute, diagnostics);
-    let one_line = "a line without a colon is right";
+    let one_line = "must be a line without a colon";
     let gecos = checked(&mut object, "gecos", is_field, one_line, diagnostics);
     let uid = object.number("uid", MAX_ID, diagnostics);
     let groups = groups(&mut object, diagnostics);
@@ -120,7 +120,7 @@ fn name(object: &mut Object<'_>, diagnostics: &mut Diagnostics) -> Option<String
         return Some(name.to_owned());
     }
     diagnostics.failed(format_args!(
-        "{}: {name:?}: a to z, 0 to 9, - and _ are right, a letter first, 32 at the most",
+        "{}: {name:?}: must be a to z, 0 to 9, - and _, begin with a letter, and have at most 32 characters",
         object.path_of("name")
     ));
     None
@@ -134,7 +134,7 @@ fn keys(object: &mut Object<'_>, diagnostics: &mut Diagnostics) -> Vec<String> {
     if valid.wrong > 0 {
         let (wrong, total) = (valid.wrong, valid.total);
         diagnostics.failed(format_args!(
-            "{path}: {wrong} of {total} are no keys; a line of a .pub file is right"
+            "{path}: {wrong} of {total} are no keys; each must be a line of a .pub file"
         ));
     }
     valid.keys
@@ -143,7 +143,7 @@ fn keys(object: &mut Object<'_>, diagnostics: &mut Diagnostics) -> Vec<String> {
 fn refuse_password(object: &mut Object<'_>, diagnostics: &mut Diagnostics) {
     if object.text("passwordHash", diagnostics).is_some() {
         diagnostics.failed(format_args!(
-            "{}: there are no passwords here; sshAuthorizedKeys is right",
+            "{}: there are no passwords here; use sshAuthorizedKeys",
             object.path_of("passwordHash")
         ));
     }

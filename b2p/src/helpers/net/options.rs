@@ -87,7 +87,7 @@ impl Options {
         let value = self.get(code)?;
         let (first, length) = (value.first_chunk().copied(), value.len());
         if length != N {
-            self.fault(code, &format!("has {length} bytes, and {N} are right"));
+            self.fault(code, &format!("has {length} bytes, and must have {N}"));
         }
         first
     }
@@ -163,8 +163,8 @@ mod tests {
         assert_eq!(options.fixed(58), Some([1, 2, 3, 4]));
         assert_eq!(options.fixed::<4>(59), None);
         let faults = [
-            "option 51 has 3 bytes, and 4 are right",
-            "option 58 has 5 bytes, and 4 are right",
+            "option 51 has 3 bytes, and must have 4",
+            "option 58 has 5 bytes, and must have 4",
         ];
         assert_eq!(options.faults, faults);
     }

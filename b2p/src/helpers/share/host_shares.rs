@@ -82,7 +82,7 @@ impl HostShares {
         };
         let hint = match self.has_undriven_plan9 {
             true => {
-                "there is more by 9p, for which this kernel has no driver: virtiofs is right, or \
+                "there is more by 9p, for which this kernel has no driver: use virtiofs, or \
                  the image of KERNEL=generic"
             }
             false => "it is mounted when it appears",

@@ -179,8 +179,8 @@ fn mount_point(path: &str) -> Result<PathBuf> {
     }
     if fs::read_dir(&real)?.next().is_some() {
         return Err(Error::invalid(
-            "it is not empty, and what is in it would be hidden; an empty directory or a new \
-             one is right",
+            "it is not empty, and what is in it would be hidden; use an empty directory or a new \
+             one",
         ));
     }
     Ok(real)

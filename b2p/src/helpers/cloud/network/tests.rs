@@ -151,17 +151,17 @@ fn settings_beside_dhcp_are_named() {
         ("dhcp4: false", "b2p.net=off"),
         (
             "dhcp4: true, nameservers: [10.0.0.53]",
-            "nameservers: a map is right",
+            "nameservers: must be a map",
         ),
         (
             "addresses: [10.0.0.5/24], nameservers: {addresses: {a: b}}",
-            "nameservers: addresses: a list is right",
+            "nameservers: addresses: must be a list",
         ),
-        ("addresses: [[10.0.0.5/24]]", "addresses: a text is right"),
-        ("dhcp4: perhaps", "dhcp4: true or false is right"),
+        ("addresses: [[10.0.0.5/24]]", "addresses: must be a text"),
+        ("dhcp4: perhaps", "dhcp4: must be true or false"),
         (
             "addresses: [10.0.0.5/24], routes: {to: default}",
-            "routes: a list is right",
+            "routes: must be a list",
         ),
     ] {
         let (_, diagnostics) = found(&format!("{{eth0: {{{settings}}}}}"));
@@ -205,12 +205,12 @@ fn settings_beside_dhcp_are_named() {
     }
     let (_, diagnostics) = found("[eth0]");
     assert!(
-        diagnostics.failed[0].contains("ethernets: a map is right"),
+        diagnostics.failed[0].contains("ethernets: must be a map"),
         "{diagnostics:?}"
     );
     let (_, diagnostics) = found("{eth0: dhcp}");
     assert!(
-        diagnostics.failed[0].contains("eth0: a map is right"),
+        diagnostics.failed[0].contains("eth0: must be a map"),
         "{diagnostics:?}"
     );
 }

@@ -158,7 +158,7 @@ config:
         let (_, diagnostics) = parsed("version: 1\nconfig: {a: b}\n");
         assert_eq!(
             diagnostics.failed,
-            ["network-config: config: a list is right"]
+            ["network-config: config: must be a list"]
         );
         let (_, diagnostics) = parsed(&PROXMOX.replace("00:01'", "00:0a'"));
         assert!(

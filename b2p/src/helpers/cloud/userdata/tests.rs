@@ -124,7 +124,7 @@ fn files_in_every_encoding() {
         ("{path: /a, content: '!', encoding: b64}", "base64"),
         ("{path: /a, encoding: rot13}", "encoding"),
         ("{path: /a, content: !!binary '!'}", "base64"),
-        ("{path: /a, content: [x]}", "content: a text is right"),
+        ("{path: /a, content: [x]}", "content: must be a text"),
         ("{path: /a, contents: x}", "contents"),
         ("{path: /a, append: perhaps}", "append: true or false"),
         ("{path: /a, source: {uri: http://x}}", "source"),
@@ -267,8 +267,7 @@ fn keys_in_every_shape() {
         assert_eq!(data.users[0].keys, [KEY], "{shape}");
     }
     let found = diagnostics("users: [{name: ann, ssh_authorized_keys: {a: secret}}]");
-    let line =
-        "users: ann: ssh_authorized_keys: 1 of 1 lines are no keys; a line of a .pub file is right";
+    let line = "users: ann: ssh_authorized_keys: 1 of 1 lines are no keys; each must be a line of a .pub file";
     assert_eq!(found.failed, [line]);
 }
 
@@ -314,40 +313,40 @@ fn a_value_of_another_kind_is_named() {
     for (text, line) in [
         (
             "write_files: {path: /etc/x, content: y}",
-            "write_files: a list is right",
+            "write_files: must be a list",
         ),
-        ("runcmd: {a: b}", "runcmd: a list is right"),
-        ("bootcmd: {a: b}", "bootcmd: a list is right"),
-        ("mounts: {a: b}", "mounts: a list is right"),
-        ("mounts: [vdb, /srv]", "mounts: a list is right"),
-        ("mounts: [[vdb, [/srv]]]", "mounts: a text is right"),
-        ("hostname: [box]", "hostname: a text is right"),
-        ("timezone: {a: b}", "timezone: a text is right"),
-        ("ca_certs: [PEM]", "ca_certs: a map is right"),
+        ("runcmd: {a: b}", "runcmd: must be a list"),
+        ("bootcmd: {a: b}", "bootcmd: must be a list"),
+        ("mounts: {a: b}", "mounts: must be a list"),
+        ("mounts: [vdb, /srv]", "mounts: must be a list"),
+        ("mounts: [[vdb, [/srv]]]", "mounts: must be a text"),
+        ("hostname: [box]", "hostname: must be a text"),
+        ("timezone: {a: b}", "timezone: must be a text"),
+        ("ca_certs: [PEM]", "ca_certs: must be a map"),
         ("ca_certs: {trust: [PEM]}", "ca_certs: trust"),
         (
             "ca_certs: {trusted: {a: b}}",
-            "ca_certs: trusted: a list is right",
+            "ca_certs: trusted: must be a list",
         ),
         (
             "preserve_hostname: maybe",
-            "preserve_hostname: true or false is right",
+            "preserve_hostname: must be true or false",
         ),
         (
             "users: [{name: a, gecos: [x]}]",
-            "users: a: gecos: a text is right",
+            "users: a: gecos: must be a text",
         ),
         (
             "users: [{name: a, groups: {x: y}}]",
-            "users: a: groups: a list is right",
+            "users: a: groups: must be a list",
         ),
         (
             "users: [{name: a, groups: [[x]]}]",
-            "users: a: groups: a text is right",
+            "users: a: groups: must be a text",
         ),
         (
             "users: [{name: a, sudo: {x: y}}]",
-            "users: a: sudo: a list is right",
+            "users: a: sudo: must be a list",
         ),
         ("write_files: [x]", "write_files"),
     ] {

@@ -63,7 +63,7 @@ fn plan(mut resource: Object<'_>, depth: usize, diagnostics: &mut Diagnostics) -
     };
     if content.is_gzip {
         diagnostics.failed(format_args!(
-            "{path}.compression: none is right for a document"
+            "{path}.compression: must be none for a document"
         ));
         return None;
     }

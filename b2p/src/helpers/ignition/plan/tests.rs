@@ -51,7 +51,7 @@ fn versions() {
     let header = "{\"ignition\":{\"version\":\"3.3.0\",\"config\":{\"merge\":[{\"source\":\"http://x\"}],\
                   \"replace\":{\"verification\":{}}},\"proxy\":{},\"timeouts\":{\"httpTotal\":3}}}";
     let found = parse(header.as_bytes()).unwrap().1.failed;
-    let fault = "ignition.config.merge[0].source: http: nothing is fetched at boot; a data: URL with the content is right";
+    let fault = "ignition.config.merge[0].source: http: nothing is fetched at boot; must be a data: URL with the content";
     assert_eq!(found, [fault]);
 }
 
@@ -215,7 +215,7 @@ fn other_parts_of_a_document() {
         faults(r#""kernelArguments":{"shouldExist":["a"]},"new":{"b":[]}"#),
         ["kernelArguments: not supported"]
     );
-    assert_eq!(faults(r#""passwd":[]"#), ["passwd: an object is right"]);
+    assert_eq!(faults(r#""passwd":[]"#), ["passwd: must be an object"]);
 }
 
 /// Members that podman machine added to its document, by version, each with the faults that are right.

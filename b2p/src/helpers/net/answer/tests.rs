@@ -285,7 +285,7 @@ fn what_no_server_is_right_to_say_is_left_out_and_said() {
         ),
         (&[26, 2, 4, 0xff], "an MTU of 1279 bytes"),
         (&[26, 2, 0xff, 0xff], "an MTU of 65535 bytes"),
-        (&[26, 1, 5], "option 26 has 1 bytes, and 2 are right"),
+        (&[26, 1, 5], "option 26 has 1 bytes, and must have 2"),
         (
             &[1, 4, 255, 0, 255, 0],
             "option 1 is 255.0.255.0, no netmask; its first 8 bits count",
@@ -294,7 +294,7 @@ fn what_no_server_is_right_to_say_is_left_out_and_said() {
             &[1, 4, 128, 0, 0, 0],
             "option 1 makes a network 0.0.0.0/1 with 0.0.0.0/8",
         ),
-        (&[51, 2, 0, 9], "option 51 has 2 bytes, and 4 are right"),
+        (&[51, 2, 0, 9], "option 51 has 2 bytes, and must have 4"),
         (&[3, 2, 10, 0], "option 3 is no list of addresses"),
         (
             &[15, 4, b'a', b'\n', b'b', b'c'],
