@@ -124,8 +124,8 @@ mod tests {
         assert!(super::rows(&[]).expect("none").is_empty());
         fs::write(&file, "x").expect("written");
         for (file, words) in [
-            (file, "own ca.pem: certificates in PEM"),
-            (tmp.path().into(), ": a file of at most 64 KiB"),
+            (file, "own ca.pem: must be certificates in PEM"),
+            (tmp.path().into(), ": must be a file of at most 64 KiB"),
             (tmp.path().join("none"), "none: No such file"),
         ] {
             let fault = super::rows(&[file]).expect_err("wrong");

@@ -228,17 +228,21 @@ mod tests {
                 "[Service]\n",
                 "web.service: a file ends in one of container",
             ),
-            ("a b.container", WEB, "a b.container: a name of letters"),
+            (
+                "a b.container",
+                WEB,
+                "a b.container: must be a name of letters",
+            ),
             (
                 "web.volume",
                 "[Container]\n",
                 "web.volume: it has no section [Volume]",
             ),
-            ("x.d/a.conf", "", "x.d: a file of at most 128 KiB"),
+            ("x.d/a.conf", "", "x.d: must be a file of at most 128 KiB"),
             (
                 "web.yaml",
                 long.as_str(),
-                "web.yaml: a file of at most 128 KiB",
+                "web.yaml: must be a file of at most 128 KiB",
             ),
         ] {
             let dir = directory(&[("ok.container", WEB), (name, text)]);

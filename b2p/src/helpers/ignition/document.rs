@@ -258,7 +258,7 @@ mod tests {
             ("{} {}", "not JSON"),
             ("{\"a\":\"\\ud800\"}", "not JSON"),
             ("{\"a\":01}", "not JSON"),
-            ("[]", "not an object"),
+            ("[]", "must be an object"),
             ("", "nothing is there"),
             ("#cloud-config\nusers: []\n", "cloud-init's user-data"),
             ("# mine\nvariant: fcos\nversion: 1.5.0\n", "`butane` makes"),

@@ -83,7 +83,7 @@ fn what_is_wrong_is_said_and_what_is_older_refused() {
         "{failed:?}"
     );
     let other = parse("version: 3\n", &cards());
-    assert!(why(other).contains("version: 2"));
+    assert!(why(other).contains("must be 2"));
     assert!(parse("ethernets: {}\n", &cards()).is_err());
     assert_eq!(parse("", &cards()).unwrap().0, Network::default());
 }

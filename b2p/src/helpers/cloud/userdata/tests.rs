@@ -126,7 +126,10 @@ fn files_in_every_encoding() {
         ("{path: /a, content: !!binary '!'}", "base64"),
         ("{path: /a, content: [x]}", "content: must be a text"),
         ("{path: /a, contents: x}", "contents"),
-        ("{path: /a, append: perhaps}", "append: true or false"),
+        (
+            "{path: /a, append: perhaps}",
+            "append: must be true or false",
+        ),
         ("{path: /a, source: {uri: http://x}}", "source"),
     ] {
         let diagnostics = diagnostics(&format!("write_files: [{text}]"));
@@ -318,7 +321,7 @@ fn a_value_of_another_kind_is_named() {
         ("runcmd: {a: b}", "runcmd: must be a list"),
         ("bootcmd: {a: b}", "bootcmd: must be a list"),
         ("mounts: {a: b}", "mounts: must be a list"),
-        ("mounts: [vdb, /srv]", "mounts: must be a list"),
+        ("mounts: [vdb, /srv]", "mounts: each must be a list"),
         ("mounts: [[vdb, [/srv]]]", "mounts: must be a text"),
         ("hostname: [box]", "hostname: must be a text"),
         ("timezone: {a: b}", "timezone: must be a text"),

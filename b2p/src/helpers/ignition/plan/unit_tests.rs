@@ -68,7 +68,7 @@ fn the_ready_unit_names_the_port_on_which_its_host_waits() {
         let (plan, faults) = ready(&format!("socat - VSOCK-CONNECT:2:{port}"));
         assert!(plan.units.is_empty());
         assert!(
-            faults[0].contains("ready.service: a port of vsock"),
+            faults[0].contains("ready.service: must be a port of vsock"),
             "{faults:?}"
         );
     }
@@ -117,11 +117,11 @@ fn units_that_are_not_supported_are_named() {
         ),
         (
             r#"{"name":"x.service","dropins":[{"name":"a"}]}"#,
-            "x.service: a drop-in with a name",
+            "x.service: must be a drop-in with a name",
         ),
         (
             r#"{"name":"x.pod","dropins":[{"name":"../a.conf","contents":"a"}]}"#,
-            "x.pod: a drop-in with a name",
+            "x.pod: must be a drop-in with a name",
         ),
         (
             r#"{"name":"sshd.service","dropins":[{"name":"a.conf"}]}"#,
@@ -133,20 +133,20 @@ fn units_that_are_not_supported_are_named() {
         ),
         (
             r#"{"name":"../x.container","contents":"x"}"#,
-            "../x.container: no name of a unit",
+            "../x.container: must be a name",
         ),
-        (r#"{"name":"x"}"#, "x: no name of a unit"),
+        (r#"{"name":"x"}"#, "x: must be a name"),
         (
             r#"{"name":"a.mount","contents":"[Mount]\nWhat=a\n"}"#,
-            "a.mount: What= and Where=",
+            "a.mount: must have What= and Where=",
         ),
         (
             r#"{"name":"a.mount","contents":"[Mount]\nWhat=a\nWhere=/usr\nType=virtiofs\n"}"#,
-            "a.mount: a tag of",
+            "a.mount: must have a tag of",
         ),
         (
             r#"{"name":"a.mount","contents":"[Mount]\nWhat=a\nWhere=b\n"}"#,
-            "a.mount: a source",
+            "a.mount: must have a source",
         ),
     ] {
         let (plan, faults) = plan(&format!(r#""systemd":{{"units":[{unit}]}}"#));
