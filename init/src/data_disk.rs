@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_on_a_disk_and_one_without() {
+    fn reports_with_and_without_a_disk_are_parsed() {
         let report = parse_report("data=/dev/vda1 fs=ext4 size=7 seq=812\n");
         assert_eq!(report.device.as_deref(), Some("/dev/vda1"));
         assert_eq!(report.last_seqnum, 812);

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_taken_back_after_a_crash_too() {
+    fn degraded_lines_are_removed_after_a_crash_too() {
         let mut before = DegradedList::default();
         before.set("data", [("data", "a: b"), ("format", "c\td")]);
         let mut list = DegradedList::default();

@@ -30,8 +30,9 @@ pub fn load_followers(modules: &mut Modules) {
         if modules.has_loaded(prefetch.first) {
             for name in prefetch.followers {
                 // A program that needs the module requests the module again, and gets the error.
-                let outcome = modules.load(name);
-                debug!("with {}: {name}: {outcome:?}", prefetch.first);
+                if let Err(e) = modules.load(name) {
+                    debug!("with {}: {name}: {e}", prefetch.first);
+                }
             }
         }
     }
@@ -39,7 +40,8 @@ pub fn load_followers(modules: &mut Modules) {
 
 /// Loads the modules of containers' networks.
 pub fn load_for_containers(modules: &mut Modules) {
-    let outcome = modules.load("bridge");
-    debug!("for containers: bridge: {outcome:?}");
+    if let Err(e) = modules.load("bridge") {
+        debug!("for containers: bridge: {e}");
+    }
     load_followers(modules);
 }

@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_card_that_is_not_there_is_named_with_those_that_are() {
+    fn a_missing_card_is_named_with_the_existing_ones() {
         let names = ["eth0"];
         assert_eq!(missing_among(None, &names), None);
         assert_eq!(missing_among(Some("eth0"), &names), None);

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_alone_is_told_from_any_other() {
+    fn the_last_descriptor_alone_is_recognized() {
         let (first, mut to_first) = std::io::pipe().unwrap();
         let (last, mut to_last) = std::io::pipe().unwrap();
         let set = EpollSet::of([first.as_fd(), last.as_fd()].into_iter()).unwrap();
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_polled_makes_no_set() {
+    fn a_descriptor_that_cannot_be_polled_makes_no_set() {
         let file = std::fs::File::open("/proc/self/exe").unwrap();
         assert!(EpollSet::of([file.as_fd()].into_iter()).is_none());
     }

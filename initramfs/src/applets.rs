@@ -108,7 +108,7 @@ mod tests {
     use crate::tree::Node;
 
     #[test]
-    fn applets_go_where_merged_usr_has_them() {
+    fn applets_are_linked_in_merged_usr() {
         assert_eq!(merged_path("bin/cat").as_deref(), Some("usr/bin/cat"));
         assert_eq!(merged_path("sbin/ip").as_deref(), Some("usr/sbin/ip"));
         assert_eq!(

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_waited_for() {
+    fn a_missing_or_full_socket_does_not_block_the_sender() {
         let temp = Temp::new();
         let path = temp.path("log");
         assert!(send(&path, "nobody listens").is_err());

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_there_once_and_again_the_same() {
+    fn joined_certificates_have_no_duplicates() {
         let (a, b, c) = (pem(1), pem(2), pem(3));
         let two = format!("a note\n{b}\n{c}{b}").replace('\n', "\r\n");
         let all = files(&[("two.pem", &two), ("a.crt", &a)]);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_and_stays_out() {
+    fn invalid_certificates_are_named_and_left_out() {
         let good = pem(1);
         let cut = good.get(..60).unwrap_or_default();
         let key = format!("{good}-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");

@@ -122,14 +122,14 @@ mod tests {
     }
 
     #[test]
-    fn aligned_by_what_is_seen() {
+    fn columns_are_aligned_by_the_width_of_characters() {
         let text = "NAME     N  WHY\n漢      10  because\nlonger   7\n";
         assert_eq!(at(None, false), text);
         assert_eq!(at(Some(19), false), text);
     }
 
     #[test]
-    fn narrow_drops_columns() {
+    fn a_narrow_terminal_gets_fewer_columns() {
         assert_eq!(
             at(Some(18), false),
             "NAME    WHY\n漢      because\nlonger\n"

@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn no_time_gives_nothing_away() {
+    fn a_clock_that_goes_back_gives_no_tokens() {
         let mut bucket = TokenBucket::new(2, 1);
         assert_eq!(taken(&mut bucket, u64::MAX, 5), 2);
         assert_eq!(taken(&mut bucket, 0, 5), 0, "time that goes back");

@@ -169,7 +169,8 @@ fn accept(listener: &Listener, connections: &Arc<AtomicUsize>) {
         // Logged for the 1st, 2nd, 4th, … time: a container may connect any number of times.
         let refused = REFUSED_CONNECTIONS.fetch_add(1, Ordering::SeqCst) + 1;
         if refused.is_power_of_two() {
-            warn!("vsock: port {port}: {peer:?} is not the host: refused, {refused} so far");
+            let peer = peer.map_or_else(|e| e.to_string(), |cid| format!("CID {cid}"));
+            warn!("vsock: port {port}: {peer}: not the host: refused, {refused} so far");
         }
         return;
     }

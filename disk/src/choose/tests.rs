@@ -80,7 +80,7 @@ fn the_label_counts_first_then_the_name() {
 }
 
 #[test]
-fn a_labelled_one_comes_before_one_that_asks() {
+fn a_labelled_disk_precedes_one_that_requests_a_format() {
     assert_eq!(
         auto(&[asks("vda"), fs("vdb1", "b2p-data")]).decision,
         uses("vdb1")
@@ -136,7 +136,7 @@ fn a_named_disk_stands_for_the_data_partition_on_it() {
 }
 
 #[test]
-fn no_disk_is_nothing_to_complain_about() {
+fn a_machine_without_disks_has_no_degraded_line() {
     let none = auto(&[device(
         "sr0",
         vec![found(SignatureKind::Iso9660, "b2d", "")],
@@ -147,7 +147,7 @@ fn no_disk_is_nothing_to_complain_about() {
 }
 
 #[test]
-fn what_looks_like_two_things_is_neither() {
+fn a_device_with_two_signatures_is_not_used() {
     let mut half = fs("sda", "boot2podman-data");
     half.signatures
         .as_mut()
@@ -176,7 +176,7 @@ fn a_partition_of_a_mirror_half_is_left_alone() {
 }
 
 #[test]
-fn what_cannot_keep_containers_is_named() {
+fn a_file_system_that_cannot_keep_containers_is_named() {
     let stick = device("sdb1", vec![found(SignatureKind::Vfat, "b2p-data", "")]);
     assert!(auto(&[stick]).degraded[0].contains("vfat"));
     let ro = Device {
@@ -253,7 +253,7 @@ fn a_blank_disk_wants_the_flag() {
 }
 
 #[test]
-fn who_asks_may_still_not_have_it() {
+fn a_requested_format_may_be_refused() {
     let loop0 = Device {
         is_virtual: true,
         ..asks("loop0")

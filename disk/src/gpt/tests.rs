@@ -125,7 +125,7 @@ fn foreign_first_sector() -> Vec<u8> {
 }
 
 #[test]
-fn a_table_behind_that_of_another_system_is_none() {
+fn a_table_after_that_of_another_system_does_not_count() {
     let mut disk = disk_with_table(SIZE, 512);
     disk[..512].copy_from_slice(&foreign_first_sector());
     assert!(read(&disk, 512).unwrap().is_none(), "the primary");
@@ -169,7 +169,7 @@ fn a_partition_that_has_grown_does_not_look_like_a_disk() {
 }
 
 #[test]
-fn a_table_of_another_is_not_grown() {
+fn a_foreign_table_is_not_grown() {
     let mut disk = disk_with_table(SIZE, 512);
     let mut gpt = read(&disk, 512).unwrap().unwrap();
     gpt.entries[56] = b'x';

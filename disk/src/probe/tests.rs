@@ -234,7 +234,7 @@ fn members_at_the_end_and_pools_at_either() {
 }
 
 #[test]
-fn a_mirror_half_looks_like_both() {
+fn a_half_of_a_mirror_has_two_signatures() {
     let disk = with(
         SIZE,
         &[

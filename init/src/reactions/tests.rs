@@ -84,7 +84,7 @@ fn every_reaction_has_a_reason() {
 }
 
 #[test]
-fn a_disk_is_looked_at_once_the_last_look_is_over() {
+fn a_disk_is_examined_once_the_last_run_of_data_has_ended() {
     let disk = |seqnum| device(Uevent::BlockAdded(seqnum));
     let mut booting = Fixture::new(b"").ended(DATA).with_data(None, 7);
     assert_eq!(booting.when(NewDisk, &disk(9)), Decision::Keep);
@@ -112,7 +112,7 @@ fn names_in_flags_are_checked_once_the_files_of_services_were_read() {
 }
 
 #[test]
-fn only_the_data_disk_is_missed() {
+fn only_the_removal_of_the_data_disk_is_reported() {
     let removed = |name: &str| device(Uevent::BlockRemoved(name.to_owned()));
     let mut in_ram = Fixture::new(b"").with_data(None, 7);
     assert_eq!(in_ram.when(DiskRemoved, &removed("vda1")), Decision::Drop);
@@ -122,7 +122,7 @@ fn only_the_data_disk_is_missed() {
 }
 
 #[test]
-fn a_data_disk_whose_removal_was_lost_is_missed() {
+fn a_removal_is_found_after_lost_uevents() {
     let lost = device(Uevent::Overrun);
     let mut machine = Fixture::new(b"").with_data(Some("/dev/none0"), 7);
     assert_eq!(machine.when(DiskRemoved, &lost), Decision::Run);
@@ -182,7 +182,7 @@ fn a_folder_waits_for_the_service_that_mounts_it() {
 }
 
 #[test]
-fn an_end_is_told_by_the_name_of_its_service() {
+fn a_trigger_matches_the_end_of_its_service_only() {
     let machine = Fixture::new(b"").ended(DATA);
     let s = machine.manager.supervisor();
     let (data, net) = (s.find(DATA), s.find(NET));
@@ -278,7 +278,7 @@ impl Lines {
 }
 
 #[test]
-fn what_was_late_and_comes_is_no_longer_listed() {
+fn a_late_service_that_becomes_ready_is_no_longer_listed() {
     let mut machine = Lines::of(b"", &[DATA, NET], 130_000);
     let late = machine.texts();
     assert!(
@@ -293,7 +293,7 @@ fn what_was_late_and_comes_is_no_longer_listed() {
 }
 
 #[test]
-fn what_fails_after_the_ready_line_is_listed_until_it_works_or_is_stopped() {
+fn a_service_that_fails_after_the_ready_line_is_listed_until_it_works_or_is_stopped() {
     let mut machine = Lines::of(b"", &[DATA], 1);
     machine.note(services::Input::Exited(100, ExitStatus::Exited(1)));
     assert_eq!(
@@ -310,7 +310,7 @@ fn what_fails_after_the_ready_line_is_listed_until_it_works_or_is_stopped() {
 }
 
 #[test]
-fn a_card_that_was_missing_is_taken_back_by_the_network_alone() {
+fn only_the_network_service_removes_the_line_about_a_missing_card() {
     let mut machine = Lines::of(b"ip=:::::none0:dhcp", &[NET], 1);
     let net = machine.0.manager.supervisor().find(NET).expect("net");
     machine

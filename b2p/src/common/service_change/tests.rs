@@ -257,7 +257,7 @@ fn not_for_ever() {
 }
 
 #[test]
-fn not_when_nobody_waits() {
+fn the_wait_ends_when_its_client_is_gone() {
     let fake = Fake::new("gone", "service web off", &["service web starting pid=7"]);
     let looks = std::cell::Cell::new(0);
     let is_wanted = || {
@@ -271,7 +271,7 @@ fn not_when_nobody_waits() {
 }
 
 #[test]
-fn who_is_not_there_or_refused() {
+fn an_unknown_service_and_a_refusal_are_reported() {
     let fake = Fake::new(
         "none",
         "service web off\nservice refused off",

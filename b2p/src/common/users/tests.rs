@@ -18,7 +18,7 @@ fn files() -> Files {
 }
 
 #[test]
-fn who_programs_become() {
+fn system_users_of_programs_get_free_numbers() {
     let mut files = Files {
         passwd: "root:x:0:0::/root:/bin/sh\nsshd:x:100:65534::/:/\n".into(),
         group: "podman:x:101:\n".into(),
@@ -59,7 +59,7 @@ fn who_programs_become() {
 }
 
 #[test]
-fn a_new_user_and_again() {
+fn adding_a_user_twice_changes_nothing_more() {
     let mut files = files();
     let ann = User {
         name: "ann".into(),

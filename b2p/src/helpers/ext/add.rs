@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stays_is_named() {
+    fn existing_files_are_named_in_the_summary() {
         let text = "format 1\nname a\narchitecture amd64\nsuite x\nlibc 1\nsize 1\n\
             sha256 0\npackage b 2\n";
         let manifest = Manifest::parse(text.as_bytes()).unwrap();

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_is_the_old_or_the_new_one() {
+    fn after_a_cut_image_and_manifest_are_both_old_or_both_new() {
         let temp = Temp::new();
         let dir = temp.path("ext");
         let old = pair(&dir, "old");
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn both_files_go_or_none() {
+    fn after_a_cut_image_and_manifest_are_both_deleted_or_both_kept() {
         let temp = Temp::new();
         let dir = temp.path("ext");
         let whole = |_: &Files, _: &[u8]| Ok(None);

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_needed_one_is_removed_last() {
+    fn a_needed_extension_is_removed_last() {
         let pairs = [("a", "b"), ("b", "d"), ("x", "d"), ("y", "y")];
         let needs = pairs.map(|(other, need)| (other.to_owned(), need.to_owned()));
         assert_eq!(removal(&["d", "b", "a"], &needs), ["a", "b", "d"]);
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_and_what_is_missing_are_named() {
+    fn circular_and_missing_needs_are_named() {
         for (name, reason) in [
             ("x", "y, which needs z, which needs y: none of them"),
             ("self", "self, which needs self: none of them"),

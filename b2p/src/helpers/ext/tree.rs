@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_without_end_has_one() {
+    fn a_directory_that_is_too_deep_is_refused() {
         let temp = Temp::new();
         fs::create_dir_all(temp.path(&"d/".repeat(MAX_DEPTH + 1))).unwrap();
         assert!(why(read(temp.dir())).ends_with(": too deep"));

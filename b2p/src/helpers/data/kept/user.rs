@@ -137,10 +137,17 @@ pub fn hand_over(paths: &Paths, config: &Config) -> Result<()> {
 
 fn behind_link(user: &User, others: &[u32]) -> Error {
     let User { name, uid } = user;
+    let others = listed(others);
     Error::invalid(format!(
-        "/home/{name} is a link: what it leads to may have files of {others:?}, which stay as they are, and {name} \
+        "/home/{name} is a link: what it leads to may have files of {others}, which stay as they are, and {name} \
          has the number {uid}; a directory in its place is handed over"
     ))
+}
+
+/// Returns the uids as `uid 501, uid 502`.
+fn listed(uids: &[u32]) -> String {
+    let uids: Vec<String> = uids.iter().map(|uid| format!("uid {uid}")).collect();
+    uids.join(", ")
 }
 
 /// Makes the user's home, once the homes are mounted, if it was removed.
@@ -170,8 +177,8 @@ fn carry_out(homes: &Path, user: &User, plan: &Plan) -> Result<()> {
     }
     if !plan.from.is_empty() {
         own(&home, &plan.from, *uid)?;
-        let from = &plan.from;
-        info!("data: files of {from:?} in the home of {name} are those of {uid}");
+        let from = listed(&plan.from);
+        info!("data: files of {from} in the home of {name} are those of {uid}");
     }
     // The record of the change must not be on the disk before the change itself.
     let homes = fs::File::open(homes).on(homes)?;

@@ -98,7 +98,7 @@ fn every_file_is_there_and_what_was_there_stays() {
 }
 
 #[test]
-fn two_may_have_a_library_in_common() {
+fn two_extensions_share_a_library() {
     let tree = Tree::new();
     tree.file("ext/a/usr/lib/libx.so.1.2")
         .link("ext/a/usr/lib/libx.so.1", "libx.so.1.2");

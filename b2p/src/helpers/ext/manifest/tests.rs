@@ -85,7 +85,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn one_that_does_not_is_told_why() {
+fn a_manifest_with_a_mistake_is_refused_with_the_reason() {
     for (from, to, reason) in MISTAKES {
         let refused = why(check(&GOOD.replacen(from, to, 1)));
         assert!(refused.contains(reason), "{to}: {refused}");
