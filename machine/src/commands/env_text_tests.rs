@@ -84,6 +84,9 @@ fn the_bridge_of_varlink_survives_every_shell_on_its_way() {
         -o ControlPath=none -o LogLevel=quiet -o PasswordAuthentication=no -o ServerAliveInterval=60 \
         -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null core@127.0.0.1 -o IdentitiesOnly=yes \
         -i /home/a\\ b/box/id_ed25519 -p 40022 -- sudo varlink -A \\'podman varlink \\$VARLINK_ADDRESS\\' bridge";
+    let printed = text.lines().next().unwrap();
+    let end = r#" -- sudo varlink -A \'podman varlink \\\$VARLINK_ADDRESS\' bridge""#;
+    assert!(printed.ends_with(end), "{printed}");
     let run = |script: &str| {
         let mut command = std::process::Command::new("sh");
         command.args(["-c", script, "sh", &text, "machine"]);

@@ -190,9 +190,11 @@ fn refusal(shell: Shell, name: &str, value: &str, c: char) -> Fault {
 fn quoted(shell: Shell, value: &str) -> String {
     let mut out = String::new();
     let mut previous = 'x';
-    for c in value.chars() {
+    let mut rest = value.chars();
+    while let Some(c) = rest.next() {
+        let next = rest.as_str().chars().next();
         let escape = match shell {
-            Shell::Posix => posix(c, previous),
+            Shell::Posix => posix(previous, c, next),
             Shell::Fish => "\"$\\".contains(c).then(|| format!("\\{c}")),
             // PowerShell takes typographic quotes for quotes.
             Shell::PowerShell => "\"$`\u{201c}\u{201d}\u{201e}"
@@ -220,9 +222,13 @@ fn quoted(shell: Shell, value: &str) -> String {
 ///
 /// Single quotes protect characters that are special in double quotes, because a word with a backslash can be
 /// taken for a pattern before it is evaluated. A pattern and a second blank are written by printf(1)
-/// when the line is evaluated, so that the line contains neither.
-fn posix(c: char, previous: char) -> Option<String> {
+/// when the line is evaluated, so that the line contains neither. The two escapes of the bridge of varlink have the
+/// form that podman-machine 0.17 printed.
+fn posix(previous: char, c: char, next: Option<char>) -> Option<String> {
     match c {
+        '\\' if next == Some('\'') => None,
+        '\\' if next == Some('$') => Some("\\\\".to_owned()),
+        '$' if previous == '\\' => Some("\\$".to_owned()),
         '"' | '$' | '`' | '\\' => Some(format!("\"'{c}'\"")),
         '*' | '?' | '[' => Some(format!("$(printf '\\{:03o}')", u32::from(c))),
         ' ' if previous == ' ' => Some("$(printf '\\040')".to_owned()),
