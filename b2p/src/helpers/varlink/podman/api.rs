@@ -121,6 +121,16 @@ fn failure(kind: Kind, name: &str, status: u16, path: &str, body: &[u8]) -> Fail
         [] => format!("podman answered with the status {status}"),
         body => String::from_utf8_lossy(body).trim().to_owned(),
     });
+    let errors: Vec<Value> = strings(parsed.as_ref().unwrap_or(&Value::Null), "Errs")
+        .iter()
+        .map(|why| json!({ "containerid": container_in(why), "reason": why.as_str() }))
+        .collect();
+    if !errors.is_empty() {
+        return error(
+            "PodContainerError",
+            json!({ "podname": name, "errors": errors }),
+        );
+    }
     let action = path.split('?').next().unwrap_or_default();
     let action = action.rsplit('/').next().unwrap_or_default();
     match (status, kind) {
@@ -134,6 +144,13 @@ fn failure(kind: Kind, name: &str, status: u16, path: &str, body: &[u8]) -> Fail
         }
         _ => occurred(&reason),
     }
+}
+
+/// Returns the id of a container in the reason why an action on its pod failed, which has the id as a word.
+fn container_in(reason: &str) -> &str {
+    let mut words = reason.split([' ', ':']);
+    let id = words.find(|word| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit()));
+    id.unwrap_or_default()
 }
 
 /// Returns the error for an object that does not exist.

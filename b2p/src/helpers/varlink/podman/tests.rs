@@ -14,6 +14,7 @@ mod fields;
 mod files;
 mod methods;
 mod objects;
+mod pods;
 mod upgrades;
 
 #[test]
@@ -192,6 +193,8 @@ fn once(method: &str, parameters: Value, script: Script) -> Value {
     }
 }
 
+/// Answer of podman about a pod whose containers cannot be started.
+const FAILED: &str = r#"{"Errs":["starting container 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef: no","x"],"Id":"abc"}"#;
 const WEB: &str = r#"{"Id":"abc","State":{"Status":"running"}}"#;
 
 #[test]
@@ -316,9 +319,12 @@ fn requests_and_results_of_methods_that_reply_once() {
                     200,
                     r#"{"Id":"abc","Containers":[{}]}"#,
                 ),
-                ("POST pods/abc/start", 409, r#"{"Errs":["x"]}"#),
+                ("POST pods/abc/start", 409, FAILED),
             ],
-            json!(["io.podman.ErrorOccurred", {"reason": r#"{"Errs":["x"]}"#}]),
+            json!(["io.podman.PodContainerError", {"podname": "web", "errors": [
+                {"containerid": "0123456789abcdef".repeat(4), "reason": "starting container 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef: no"},
+                {"containerid": "", "reason": "x"},
+            ]}]),
         ),
         (
             "CreatePod",
