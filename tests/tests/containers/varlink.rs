@@ -174,6 +174,21 @@ fn state(guest: &Guest) -> Result<()> {
         "{mounts}"
     );
     call(guest, "UnmountContainer", &name)?;
+    let kube = call(guest, "GenerateKube", &name)?;
+    let pod: Value = serde_json::from_str(kube["pod"]["pod"].as_str().unwrap_or_default())?;
+    ensure!(
+        pod["kind"] == "Pod" && pod["spec"]["containers"][0]["image"] == image::NAME,
+        "{kube}"
+    );
+    ensure!(kube["pod"]["service"] == "{}", "{kube}");
+    // podman replies to the request, and misses criu, which is in an extension.
+    let checkpoint = format!("varlink call io.podman.ContainerCheckpoint '{name}'");
+    let refused = guest.ssh("root", &checkpoint)?;
+    let why = String::from_utf8_lossy(&refused.stdout).to_lowercase();
+    ensure!(
+        refused.status.code() == Some(12) && why.contains("criu"),
+        "{refused:?}"
+    );
     let exported = call(
         guest,
         "ExportContainer",

@@ -219,6 +219,13 @@ const CHECKPOINT: &[(&str, &str)] = &[
         "Up",
     ),
     (
+        "varlink call io.podman.ContainerCheckpoint '{\"name\": \"counts\"}' >/dev/null || logs
+        podman ps -a --format '{{.State}}' --filter name=counts
+        varlink call io.podman.ContainerRestore '{\"name\": \"counts\"}' >/dev/null || logs
+        podman ps --format '{{.Status}}' | cut -c 1-2",
+        "exited\nUp",
+    ),
+    (
         "podman container checkpoint --export /tmp/counts.tar counts >/dev/null || logs
         podman rm counts >/dev/null",
         "",

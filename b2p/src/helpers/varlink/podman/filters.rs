@@ -113,6 +113,7 @@ impl Run<'_, '_> {
                 Some(_) => self.of_type(&varlink::idl::Type::Named(argument.to_owned()), value)?,
                 None => Value::Null,
             },
+            "kube" => super::kube::document(&word(&value), argument)?.into(),
             "port" => words::port(&word(&value))?,
             "dockerfiles" => words::dockerfiles(&texts(&value))?,
             "sockets" => sockets::link_of(&value)?.into(),
@@ -190,7 +191,7 @@ pub(super) fn names() -> Vec<&'static str> {
     let others = [
         "or", "then", "plus", "merge", "find", "among", "cut", "share", "as",
     ];
-    let failing = ["port", "dockerfiles", "sockets", "archive"];
+    let failing = ["kube", "port", "dockerfiles", "sockets", "archive"];
     let plain = FILTERS.iter().map(|(name, _)| *name);
     plain.chain(others).chain(failing).collect()
 }

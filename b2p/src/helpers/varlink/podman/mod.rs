@@ -15,6 +15,7 @@ mod filters;
 pub mod frames;
 mod http;
 mod inspection;
+mod kube;
 mod logs;
 pub mod paths;
 mod requests;

@@ -43,21 +43,44 @@ fn podman_itself() {
         ),
         (
             "GenerateKube",
-            json!({"name": "p"}),
-            &[],
-            &[("/0", "\"io.podman.ErrorOccurred\"")],
+            json!({"name": "p", "service": true}),
+            &[(
+                "GET generate/kube?names=p&service=true",
+                200,
+                "# Save\nkind: Service\nspec:\n  a: 80\n---\nkind: Pod\n",
+            )],
+            &[
+                ("/pod/pod", r#""{\"kind\":\"Pod\"}""#),
+                (
+                    "/pod/service",
+                    r#""{\"kind\":\"Service\",\"spec\":{\"a\":80}}""#,
+                ),
+            ],
         ),
         (
             "ContainerCheckpoint",
-            json!({}),
-            &[],
-            &[("/0", "\"io.podman.ErrorOccurred\"")],
+            json!({"name": "web", "leaveRunning": true}),
+            &[
+                ("GET containers/web/json", 200, WEB),
+                (
+                    "POST containers/abc/checkpoint?leaveRunning=true",
+                    500,
+                    r#"{"message":"no criu"}"#,
+                ),
+            ],
+            &[
+                ("/0", "\"io.podman.ErrorOccurred\""),
+                ("/1/reason", "\"no criu\""),
+            ],
         ),
         (
             "ContainerRestore",
-            json!({}),
-            &[],
-            &[("/0", "\"io.podman.ErrorOccurred\"")],
+            json!({"name": "web", "keep": true}),
+            &[
+                ("GET containers/web/json", 200, WEB),
+                ("POST containers/abc/restore?keep=true", 200, "{}"),
+            ],
+            &[("/id", "\"abc\"")],
         ),
         (
             "ContainerRunlabel",
