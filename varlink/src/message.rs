@@ -74,8 +74,13 @@ impl Call {
             oneway: flag(&members, "oneway")?,
             upgrade: flag(&members, "upgrade")?,
         };
-        if call.more && (call.oneway || call.upgrade) {
-            return Err(invalid("`more` excludes `oneway` and `upgrade`"));
+        if [call.more, call.oneway, call.upgrade]
+            .iter()
+            .filter(|is_set| **is_set)
+            .count()
+            > 1
+        {
+            return Err(invalid("`more`, `oneway` and `upgrade` exclude each other"));
         }
         Ok(call)
     }
@@ -244,6 +249,7 @@ mod tests {
             b"{\"method\":\"a.B\",\"more\":1}",
             b"{\"method\":\"a.B\",\"more\":true,\"oneway\":true}",
             b"{\"method\":\"a.B\",\"more\":true,\"upgrade\":true}",
+            b"{\"method\":\"a.B\",\"oneway\":true,\"upgrade\":true}",
             b"{\"method\":\"\xff\"}",
             b"{\"method\":\"a.B\"} {}",
             "[".repeat(100_000).as_bytes(),
