@@ -2,7 +2,10 @@
 //! The tool `varlink` and the resolver as programs: output and exit statuses.
 #![allow(clippy::unwrap_used)]
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -22,7 +25,7 @@ impl Resolver {
         let mut command = Command::new(B2P);
         command.args(["varlink-resolver", &format!("unix:{}", socket.display())]);
         let child = command.stderr(Stdio::null()).spawn().unwrap();
-        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+        while UnixStream::connect(&socket).is_err() {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
         Resolver { child, dir }
@@ -272,6 +275,27 @@ fn a_service_may_be_started_or_bridged() {
         );
     }
     assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
+}
+
+/// varlinkctl's addresses `exec:PROGRAM` pass a socket that is connected already (sd_listen_fds(3)).
+#[test]
+fn a_connected_socket_is_the_only_client() {
+    let (mut own, other) = UnixStream::pair().unwrap();
+    let script = "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" varlink-resolver 3<&0 </dev/null";
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", script, B2P])
+        .stdin(OwnedFd::from(other));
+    let mut child = command.spawn().unwrap();
+    // The command holds the other end, too.
+    drop(command);
+    own.write_all(b"{\"method\":\"org.varlink.service.GetInfo\"}\0")
+        .unwrap();
+    own.shutdown(Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    own.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("\"org.varlink.resolver\""), "{answer}");
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]
