@@ -6,7 +6,7 @@ use crate::store::command_lock::CommandLock;
 use crate::store::{Dirs, Machine, logfile};
 use anyhow::{Context, Result};
 use serde_json::Value;
-use std::io::{self, BufRead, BufReader, ErrorKind};
+use std::io::{self, BufRead, BufReader, ErrorKind, IsTerminal};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
@@ -72,6 +72,24 @@ pub fn failure(machine: &Machine, outcome: &Outcome, limit: Duration) -> String 
     };
     tail.iter()
         .fold(why, |text, line| format!("{text}\n({name}) {line}"))
+}
+
+/// Prints degraded lines, and that the API is late; on a terminal also the steps of a start.
+pub fn show_progress(name: &str, value: &Value) {
+    if let Some(line) = value["degraded"].as_str() {
+        eprintln!("({name}) degraded {line}");
+    }
+    if let (Some(line), true) = (value["trouble"].as_str(), value["late"] == true) {
+        eprintln!("({name}) {line}");
+    }
+    let step = match (value["phase"] == "Starting", value["ready"].is_string()) {
+        (true, _) => "QEMU runs, waiting for the machine to be ready...",
+        (_, true) => "The machine is ready, waiting for its podman API...",
+        _ => return,
+    };
+    if io::stdout().is_terminal() {
+        println!("({name}) {step}");
+    }
 }
 
 /// Starts a keeper; returns the stream of its progress.

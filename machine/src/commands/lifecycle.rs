@@ -186,7 +186,7 @@ pub fn start_held(
     println!("Starting \"{name}\"...");
     let mut show = |value: &Value| {
         see(value);
-        show_progress(name, value);
+        follow::show_progress(name, value);
     };
     match follow::follow(stream, Some(Instant::now() + limit), &mut show)? {
         Outcome::Up => {
@@ -203,16 +203,6 @@ fn refresh_clients(machine: &Machine) {
     let refreshed = Places::of_environment().map(|places| clients::refresh(&places, machine));
     if let Ok(Err(error)) = refreshed {
         eprintln!("({}) {error:#}", machine.name);
-    }
-}
-
-/// Prints degraded lines, and that the API is late.
-fn show_progress(name: &str, value: &Value) {
-    if let Some(line) = value["degraded"].as_str() {
-        eprintln!("({name}) degraded {line}");
-    }
-    if let (Some(line), true) = (value["trouble"].as_str(), value["late"] == true) {
-        eprintln!("({name}) {line}");
     }
 }
 

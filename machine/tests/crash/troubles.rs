@@ -3,12 +3,12 @@
 
 use crate::adoption::{listens, request};
 use crate::guest::FAILS;
-use crate::host::{CREATE, Host};
+use crate::host::{CREATE, Host, PROGRAM};
 use crate::is;
 use anyhow::{Result, ensure};
 use std::fs;
 use std::net::TcpListener;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use tests::{eventually, ports};
 
@@ -39,6 +39,28 @@ fn an_api_that_fails_is_asked_again() -> Result<()> {
     host.ok("wait -t 60 box")?;
     is(&host, "Running")?;
     host.ping()?;
+    host.removes()
+}
+
+#[test]
+fn a_terminal_shows_the_steps_of_a_start() -> Result<()> {
+    let host = Host::new()?;
+    host.create()?;
+    let mut script = Command::new("script");
+    let line = format!("{PROGRAM} start box");
+    host.set(script.args(["-q", "-e", "-c", &line, "/dev/null"]));
+    let out = script.output()?;
+    let said = String::from_utf8_lossy(&out.stdout);
+    let steps = [
+        "QEMU runs",
+        "The machine is ready",
+        "Machine \"box\" was started.",
+    ];
+    let found = steps.map(|step| said.find(step));
+    ensure!(
+        found.iter().all(Option::is_some) && found.is_sorted(),
+        "{out:?}"
+    );
     host.removes()
 }
 
