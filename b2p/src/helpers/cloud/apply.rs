@@ -112,7 +112,7 @@ pub fn mounts(mounts: &[Mount], deadline: Instant, diagnostics: &mut Diagnostics
         .partition(|mount| hides_the_system(&mount.target));
     for Mount { source, target, .. } in &hiding {
         diagnostics.failed(format_args!(
-            "mounts: {source} on {target}: it would hide the machine's own files; another directory is right"
+            "mounts: {source} on {target}: it would hide the machine's own files; use another directory"
         ));
     }
     if mounts.is_empty() {

@@ -115,7 +115,7 @@ fn named(name: &str, account: &Account, numbers: &Numbers, diagnostics: &mut Dia
         // A directory elsewhere may be the system's.
         let right = match home.starts_with("/home/") {
             true => format!("`chown -R {name}: {home}` as root gives it to {name}"),
-            false => format!("/home/{name} is right"),
+            false => format!("use /home/{name}"),
         };
         diagnostics.failed(format_args!(
             "users: {name}: {home} is that of number {owner}, and {name} has {uid}; {right}"
