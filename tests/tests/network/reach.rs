@@ -40,12 +40,16 @@ fn rogue() -> Result<Server> {
         (1, [0; 4], ROGUE),
         (1, [128, 0, 0, 0], ROGUE),
         (32, [9, 9, 9, 9], ROGUE),
+        (24, [203, 0, 112, 0], [169, 254, 169, 254]),
     ]);
     let policy = Policy {
         address: [198, 51, 100, 50],
         options: vec![
             (121, to),
-            (6, vec![127, 0, 0, 1, 10, 88, 0, 1, 198, 51, 100, 53]),
+            (
+                6,
+                vec![127, 0, 0, 1, 10, 88, 0, 1, 198, 51, 100, 53, 10, 50, 1, 1],
+            ),
             (42, vec![224, 0, 1, 1]),
             (26, vec![2, 0x40]),
             (
@@ -77,7 +81,13 @@ fn a_server_is_trusted_with_its_own_card() -> Result<()> {
     client.shows("route", &["default via 198.51.100.1 dev eth2"], &[])?;
     let policy = Policy {
         options: vec![
-            (3, vec![192, 0, 2, 1]),
+            (
+                121,
+                routes(&[
+                    (0, [0; 4], [192, 0, 2, 1]),
+                    (16, [10, 50, 0, 0], [192, 0, 2, 1]),
+                ]),
+            ),
             (6, vec![192, 0, 2, 101, 9, 9, 9, 9]),
         ],
         ..Policy::default()
@@ -85,6 +95,7 @@ fn a_server_is_trusted_with_its_own_card() -> Result<()> {
     let _server = Server::on("eth1", [192, 0, 2, 1], policy)?;
     let right = [
         "default via 192.0.2.1 dev eth1",
+        "10.50.0.0/16 via 192.0.2.1 dev eth1",
         "203.0.113.0/24 via 198.51.100.1 dev eth2",
     ];
     let wrong = [
@@ -97,7 +108,7 @@ fn a_server_is_trusted_with_its_own_card() -> Result<()> {
         "9.9.9.9",
     ];
     client.shows("route", &right, &wrong)?;
-    for server in ["192.0.2.101", "9.9.9.9"] {
+    for server in ["192.0.2.101", "9.9.9.9", "169.254.169.254", "10.50.1.1"] {
         client.shows(&format!("route get {server}"), &["dev eth1"], &[])?;
     }
     holds(
@@ -115,6 +126,8 @@ fn a_server_is_trusted_with_its_own_card() -> Result<()> {
             &format!("eth2: DHCP: the route 10.88.0.0/17 {by} is in the network of podman0"),
             &format!("eth2: DHCP: the route 127.0.0.0/9 {by} overlaps 127.0.0.0/8 (loopback)"),
             "eth2: DHCP: the route 9.9.9.9/32 by 198.51.100.1 is not set: 9.9.9.9 is a server of eth1",
+            "eth2: DHCP: the route 203.0.112.0/24 by 169.254.169.254 is not set: the way to its router: \
+             link-local addresses are those of eth1",
             "eth2: DHCP: option 6 names 127.0.0.1",
             "eth2: DHCP: the name server 10.88.0.1 is not used",
             "eth2: DHCP: option 42 names 224.0.1.1",
@@ -172,7 +185,22 @@ fn an_address_is_not_one_that_another_has() -> Result<()> {
         degraded(&line, true)?;
         client.shows("address show eth2", &["eth2"], &["inet 1"])?;
     }
-    rogue.now(|p| p.address = [198, 51, 100, 50]);
+    // In a bridge's network, an address of its own: what the bridge has is no server of the card.
+    rogue.now(|p| {
+        p.address = [10, 90, 0, 9];
+        p.options = vec![
+            (3, vec![10, 90, 0, 7]),
+            (6, vec![10, 90, 0, 7, 10, 90, 0, 1]),
+        ];
+    });
+    client.shows("-4 address show eth2", &["10.90.0.9/24"], &[])?;
+    client.shows("route get 10.90.0.7", &["dev br0"], &[])?;
+    client.shows("rule", &["from 10.90.0.9"], &["to 10.90.0.7 "])?;
+    holds(RESOLV, "nameserver 192.0.2.101\n")?;
+    rogue.now(|p| {
+        p.address = [198, 51, 100, 50];
+        p.options = vec![];
+    });
     client.shows("-4 address show eth2", &["198.51.100.50/24"], &[])?;
     degraded("no address", false)
 }

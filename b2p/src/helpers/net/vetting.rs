@@ -37,20 +37,29 @@ pub struct Surroundings {
     pub containers: Vec<(String, Ipv4Addr)>,
 }
 
+impl Surroundings {
+    /// Returns the interface that is no card, or the container, that has an address, in words.
+    #[must_use]
+    pub fn holder(&self, addr: Ipv4Addr) -> Option<String> {
+        let name = |all: &[(String, Ipv4Addr)]| {
+            let (name, _) = all.iter().find(|(_, other)| *other == addr)?;
+            Some(name.clone())
+        };
+        if let Some(name) = name(&self.addresses) {
+            return Some(format!("{addr} is the address of {name}"));
+        }
+        let name = name(&self.containers)?;
+        Some(format!("a container on {name} has {addr}"))
+    }
+}
+
 /// Returns the reason why the address of a lease of the card `index` is not set. An earlier card
 /// keeps its own address and its servers.
 #[must_use]
 pub fn address_refusal(granted: &Lease, index: u32, around: &Surroundings) -> Option<String> {
     let addr = granted.addr;
-    let holder = |all: &[(String, Ipv4Addr)]| {
-        let holder = all.iter().find(|(_, other)| *other == addr)?;
-        Some(holder.0.clone())
-    };
-    if let Some(name) = holder(&around.addresses) {
-        return Some(format!("{addr} is the address of {name}"));
-    }
-    if let Some(name) = holder(&around.containers) {
-        return Some(format!("a container on {name} has {addr}"));
+    if let Some(why) = around.holder(addr) {
+        return Some(why);
     }
     let mut before = around.cards.iter().filter(|card| card.index < index);
     before.find_map(|card| {
@@ -77,7 +86,7 @@ pub fn vet(granted: &Lease, index: u32, around: &Surroundings) -> Lease {
     }
     lease.routes.clear();
     for route in &granted.routes {
-        match route_refusal(route, &lease, around) {
+        match route_refusal(route, &lease, index, around) {
             None => lease.routes.push(*route),
             Some(why) => lease.refused.push(format!("{route} is not set: {why}")),
         }
@@ -88,13 +97,13 @@ pub fn vet(granted: &Lease, index: u32, around: &Surroundings) -> Lease {
     ] {
         let own = granted.network();
         list.retain(|addr| {
-            let bridge = bridge_of(&Network::new(*addr, 32), &own, around);
-            if let Some(name) = bridge {
-                lease.refused.push(format!(
-                    "the {what} {addr} is not used: it is in the network of {name}"
-                ));
+            let why = server_refusal(*addr, &own, around);
+            if let Some(why) = &why {
+                lease
+                    .refused
+                    .push(format!("the {what} {addr} is not used: {why}"));
             }
-            bridge.is_none()
+            why.is_none()
         });
     }
     lease
@@ -117,34 +126,70 @@ fn network_refusal(lease: &Lease, index: u32, around: &Surroundings) -> Option<S
         })
 }
 
+/// Returns why a name server or a time server is not used. In a network that overlaps a bridge's, it is not an
+/// address that the bridge has.
+fn server_refusal(addr: Ipv4Addr, own: &Network, around: &Surroundings) -> Option<String> {
+    let bridge = bridge_of(&Network::new(addr, 32), own, around);
+    let in_bridge = bridge.map(|name| format!("it is in the network of {name}"));
+    in_bridge.or_else(|| around.holder(addr))
+}
+
 /// Returns why a route is not set.
-fn route_refusal(route: &Route, lease: &Lease, around: &Surroundings) -> Option<String> {
+fn route_refusal(
+    route: &Route,
+    lease: &Lease,
+    index: u32,
+    around: &Surroundings,
+) -> Option<String> {
     let own = lease.network();
     let by = route.gateway;
     if !by.is_unspecified() && !own.contains(by) {
         // A route to the router itself precedes this route (`card::all_routes`).
-        let to_router = Network::new(by, 32);
-        if let Some(why) = target_refusal(&to_router, &own, around) {
+        if let Some(why) = router_refusal(by, &own, index, around) {
             return Some(format!("the way to its router: {why}"));
         }
     }
     if route.prefix == 0 {
         return None;
     }
-    target_refusal(&route.to(), &own, around)
+    target_refusal(&route.to(), &own, index, around)
 }
 
-fn target_refusal(to: &Network, own: &Network, around: &Surroundings) -> Option<String> {
+/// Returns why there is no route to a router outside of the lease's network. Link-local routers and services
+/// (169.254.169.254) of clouds are those of the first card.
+fn router_refusal(
+    by: Ipv4Addr,
+    own: &Network,
+    index: u32,
+    around: &Surroundings,
+) -> Option<String> {
+    let first = around.cards.iter().find(|card| card.index < index);
+    match first.filter(|_| by.is_link_local()) {
+        Some(card) => Some(format!("link-local addresses are those of {}", card.name)),
+        None => target_refusal(&Network::new(by, 32), own, index, around),
+    }
+}
+
+/// Returns why a card has no route to `to`. A later card keeps the servers in its own network alone, as long as that
+/// has no more than 65,536 addresses: it takes no route from this card with servers far away or a broad network.
+fn target_refusal(
+    to: &Network,
+    own: &Network,
+    index: u32,
+    around: &Surroundings,
+) -> Option<String> {
     if let Some(name) = bridge_of(to, own, around) {
         return Some(format!("it is in the network of {name}"));
     }
     around.cards.iter().find_map(|card| {
         let network = card.lease.network();
-        if network.covers(to) && network != *own {
+        let is_earlier = card.index < index;
+        if is_earlier && network.covers(to) && network != *own {
             return Some(format!("it is in the network of {}", card.name));
         }
         let server = server_taken_by(to, card)?;
-        Some(format!("{server} is a server of {}", card.name))
+        let keeps = is_earlier || network.prefix >= 16 && network.contains(server);
+        keeps.then(|| format!("{server} is a server of {}", card.name))
     })
 }
 

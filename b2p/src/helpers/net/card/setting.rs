@@ -80,7 +80,10 @@ impl Card {
         let network = lease.network();
         let mut bridges = self.around.bridges.iter();
         let overlap = bridges.any(|(_, other)| other.overlaps(&network));
+        // A server with the address of a container, such as a router that a rogue names, would take its packets.
+        let is_free = |server: &Ipv4Addr| self.around.holder(*server).is_none();
         let servers = lease.servers().filter(|s| overlap && network.contains(*s));
+        let servers = servers.filter(is_free);
         let mut servers: Vec<Ipv4Addr> = servers.collect();
         sys::sort::sort(&mut servers);
         servers.dedup();

@@ -108,6 +108,43 @@ fn no_route_into_what_is_not_the_cards() {
 }
 
 #[test]
+fn a_card_has_precedence_over_later_ones() {
+    for (to, by, later, first) in [
+        // Link-local services are those of the first card.
+        ("192.0.2.0/24", "169.254.169.254", false, true),
+        ("0.0.0.0/0", "169.254.1.1", false, true),
+        // A server far away, or a broad network, takes no route from an earlier card.
+        ("9.9.9.0/24", BY, false, true),
+        ("10.0.0.0/8", BY, true, true),
+        ("10.0.2.128/25", BY, false, true),
+        // The servers in a card's own network are the card's, with any order.
+        ("10.0.2.3/32", BY, false, false),
+        ("10.0.2.0/24", BY, false, false),
+    ] {
+        let granted = lease("192.168.66.50/24", &[(to, by)], &[], BY);
+        let is_set = |index| !vet(&granted, index, &around()).routes.is_empty();
+        assert_eq!((is_set(3), is_set(1)), (later, first), "{to} by {by}");
+    }
+    let mut broad = around();
+    broad.cards[0].lease = lease("10.50.9.9/8", &[], &["10.50.1.1"], "10.50.1.1");
+    let granted = lease("192.168.66.50/24", &[("10.50.0.0/16", BY)], &[], BY);
+    assert_eq!(vet(&granted, 1, &broad), granted);
+}
+
+#[test]
+fn a_container_is_no_server_of_an_overlapping_network() {
+    let dns = ["10.88.0.7", "10.88.0.1", "10.88.0.3"];
+    let granted = lease("10.88.250.9/16", &[], &dns, "10.88.0.7");
+    let set = vet(&granted, 3, &around());
+    assert_eq!(set.dns, [addr("10.88.0.3")]);
+    let why = [
+        "the name server 10.88.0.7 is not used: a container on podman0 has 10.88.0.7",
+        "the name server 10.88.0.1 is not used: 10.88.0.1 is the address of podman0",
+    ];
+    assert_eq!(set.refused, why);
+}
+
+#[test]
 fn an_address_that_is_anothers_is_not_set() {
     for (own, index, refused) in [
         ("192.168.66.50/24", 3, ""),
