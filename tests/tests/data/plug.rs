@@ -63,7 +63,7 @@ fn says(guest: &Guest, words: &[&str]) -> Result<()> {
 /// Checks the flags of the disk's three mounts, and their effect.
 fn mount_flags(guest: &Guest) -> Result<()> {
     for (at, wanted) in [
-        ("/mnt/data", "rw,nodev,noatime"),
+        ("/mnt/data", "rw,nosuid,nodev,noatime"),
         ("/var/lib/containers", "rw,nodev,noatime"),
         ("/var/lib/boot2podman", "rw,nosuid,nodev,noatime"),
     ] {
@@ -71,6 +71,12 @@ fn mount_flags(guest: &Guest) -> Result<()> {
             "awk '$5 == \"{at}\" {{ o = $6 }} END {{ print o }}' /proc/self/mountinfo"
         ))?;
         ensure!(said == wanted, "{at}: {said}");
+    }
+    for (dir, wanted) in [("/mnt/data", "1000"), ("/var/lib/containers", "0")] {
+        guest.sh(&format!("install -m 4755 /bin/bash {dir}/bash-4755"))?;
+        let said = guest.sh_as("core", &format!("{dir}/bash-4755 -p -c 'echo $EUID'"))?;
+        guest.sh(&format!("rm {dir}/bash-4755"))?;
+        ensure!(said == wanted, "{dir}: {said}");
     }
     let node = "mknod /var/lib/containers/null c 1 3; echo x >/var/lib/containers/null";
     let said = guest.sh(&format!("({node}) 2>&1; rm /var/lib/containers/null"))?;

@@ -23,16 +23,22 @@ const DIRECTORIES: &[(&str, u32, u32)] = &[
     ("containers", 0o755, 0),
     ("containers/user", 0o711, 0),
 ];
-/// Flags of every mount of the disk: device nodes on the disk do not work, like those in the layers of
-/// containers (storage.conf, mountopt). A container has device nodes in a tmpfs of its own.
-pub const FLAGS: MsFlags = MsFlags::MS_NOATIME.union(MsFlags::MS_NODEV);
+/// Flags of every mount of the disk: neither device nodes on the disk work, like those in the layers of
+/// containers (storage.conf, mountopt), nor set-user-ID programs. A container has device nodes in a tmpfs of its own.
+pub const FLAGS: MsFlags = MsFlags::MS_NOATIME
+    .union(MsFlags::MS_NODEV)
+    .union(MsFlags::MS_NOSUID);
 /// Place of a mount in the machine.
 type Target = fn(&Paths) -> PathBuf;
-/// Directories of the disk that are bound to the paths that programs use, with further flags of
-/// each mount: root's own state has no set-user-ID program, an image may have some.
+/// Directories of the disk that are bound to the paths that programs use, with the flags of each mount: an image may
+/// have set-user-ID programs, and some storage drivers bind its files.
 const BINDS: &[(&str, Target, MsFlags)] = &[
-    ("boot2podman", Paths::state_dir, MsFlags::MS_NOSUID),
-    ("containers", Paths::containers, MsFlags::empty()),
+    ("boot2podman", Paths::state_dir, FLAGS),
+    (
+        "containers",
+        Paths::containers,
+        FLAGS.difference(MsFlags::MS_NOSUID),
+    ),
 ];
 /// Owner of nothing: the largest uid, which is in no range of /etc/subuid.
 const NOBODYS_UID: u32 = u32::MAX - 1;
@@ -181,16 +187,13 @@ fn directory(disk: &Path, path: &str, mode: u32, owner: u32) -> Result<()> {
     }
 }
 
-/// Binds a directory. A bind mount takes the flags of its source mount; others are set by a second
+/// Binds a directory. A bind mount takes the flags of its source mount; its own are set by a second
 /// call (mount(2), "Remounting an existing mount").
 fn bind_one(source: &Path, target: &Path, flags: MsFlags) -> nix::Result<()> {
     let none = None::<&str>;
     let bind = |flags| nix::mount::mount(Some(source), target, none, flags, none);
     bind(MsFlags::MS_BIND)?;
-    match flags.is_empty() {
-        true => Ok(()),
-        false => bind(MsFlags::MS_BIND | MsFlags::MS_REMOUNT | FLAGS | flags),
-    }
+    bind(MsFlags::MS_BIND | MsFlags::MS_REMOUNT | flags)
 }
 
 /// Unmounts the data disk and the bind mounts of its directories, the disk last.

@@ -19,7 +19,7 @@ use std::path::Path;
 
 use config::{Config, Etc};
 use log::{info, warn};
-use nix::mount::{MsFlags, mount};
+use nix::mount::mount;
 use sys::account_files::{self, Identity};
 use sys::error::{Doing, Error, Result};
 
@@ -45,30 +45,24 @@ struct Tree {
     path: &'static str,
     /// Name of the work directory, and of the directory in messages.
     name: &'static str,
-    /// Flags of the mount, besides those of every mount of the disk.
-    flags: MsFlags,
 }
 
 const HOMES: Tree = Tree {
     path: "home",
     name: "homes",
-    flags: MsFlags::empty(),
 };
 const CONTAINERS: Tree = Tree {
     path: "etc/containers",
     name: "containers",
-    flags: MsFlags::MS_NOSUID,
 };
 /// podman machine writes where docker's socket leads after `set --rootful`, once.
 const TMPFILES: Tree = Tree {
     path: "etc/tmpfiles.d",
     name: "tmpfiles",
-    flags: MsFlags::MS_NOSUID,
 };
 const ETC: Tree = Tree {
     path: "etc",
     name: "etc",
-    flags: MsFlags::MS_NOSUID,
 };
 
 /// Files that the machine writes at each boot from flags and from other files of the disk (ssh/,
@@ -136,12 +130,11 @@ fn mount_one(paths: &Paths, disk: &Path, tree: &Tree) -> Result<()> {
         upper.display(),
         work.display()
     );
-    let flags = super::mount::FLAGS | tree.flags;
     mount(
         Some(tree.name),
         &target,
         Some("overlay"),
-        flags,
+        super::mount::FLAGS,
         Some(layers.as_str()),
     )
     .doing(format!(
