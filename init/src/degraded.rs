@@ -12,6 +12,7 @@ use log::error;
 use sys::files::replace;
 use sys::kmsg;
 use sys::paths::DEGRADED;
+use sys::printable::one_line;
 
 /// Part of the machine that was requested and does not work.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +31,7 @@ impl Degraded {
     fn new(origin: &str, what: &str, why: &impl Display) -> Degraded {
         Degraded {
             what: what.to_owned(),
-            why: why.to_string().replace(char::is_control, " "),
+            why: one_line(&why.to_string()),
             origin: origin.to_owned(),
         }
     }

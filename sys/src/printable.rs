@@ -31,11 +31,66 @@ pub fn printable_text(bytes: &[u8]) -> String {
     text
 }
 
-/// Returns true for control characters (C0 without the tab, DEL, C1), and for those that change
-/// the direction of writing, with which a line could look like another.
+/// Returns the text as one line: a space stands for each tab and each character of [`is_control`].
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    text.replace(|c| c == '\t' || is_control(c), " ")
+}
+
+/// Returns true for control characters (C0 without the tab, DEL, C1), and for format characters (general category
+/// Cf of Unicode) and separators of lines: those that change the direction of writing or are not shown, with which
+/// a line could look like another.
 #[must_use]
 pub fn is_control(c: char) -> bool {
     let control = (c < ' ' && c != '\t') || ('\u{7f}'..='\u{9f}').contains(&c);
-    control
-        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+    let is_in = |(first, last): &(char, char)| (*first..=*last).contains(&c);
+    control || FORMAT.iter().any(is_in)
+}
+
+/// First and last characters of ranges that are not shown; joiners are among them.
+const FORMAT: [(char, char); 8] = [
+    ('\u{ad}', '\u{ad}'),
+    ('\u{61c}', '\u{61c}'),
+    ('\u{180e}', '\u{180e}'),
+    ('\u{200b}', '\u{200f}'),
+    ('\u{2028}', '\u{202e}'),
+    ('\u{2060}', '\u{206f}'),
+    ('\u{feff}', '\u{feff}'),
+    ('\u{e0000}', '\u{e007f}'),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_shown_is_escaped() {
+        for c in [
+            '\0',
+            '\n',
+            '\x1b',
+            '\u{7f}',
+            '\u{9b}',
+            '\u{ad}',
+            '\u{61c}',
+            '\u{200b}',
+            '\u{200f}',
+            '\u{2028}',
+            '\u{202e}',
+            '\u{2066}',
+            '\u{2069}',
+            '\u{feff}',
+            '\u{e0041}',
+        ] {
+            assert!(is_control(c), "{c:?}");
+            assert_eq!(one_line(&format!("a{c}b")), "a b", "{c:?}");
+            assert!(
+                printable_text(c.to_string().as_bytes()).starts_with("\\x"),
+                "{c:?}"
+            );
+        }
+        for c in ['\t', ' ', '\u{a0}', 'é', '漢', '\u{202f}', '🦭'] {
+            assert!(!is_control(c), "{c:?}");
+        }
+    }
 }

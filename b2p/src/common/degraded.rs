@@ -12,6 +12,7 @@ use std::path::Path;
 use log::warn;
 use sys::error::Result;
 use sys::paths::RUNTIME_DIR;
+use sys::printable::one_line;
 
 use super::notify;
 
@@ -114,11 +115,6 @@ impl Degraded {
         let line = |(what, why): &(String, String)| format!("degraded {what}: {why}\n");
         self.lines.iter().map(line).collect()
     }
-}
-
-/// Replaces every control character by a space: PID 1 reads lines, and consoles show them.
-fn one_line(text: &str) -> String {
-    text.replace(char::is_control, " ")
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ fn add(lines: &mut Vec<String>, line: &str) {
 
 /// Returns the text as one line that a terminal can show, cut if too long.
 pub fn printable_line(text: &str) -> String {
-    let line = text.replace(char::is_control, " ");
+    let line = sys::printable::one_line(text);
     match line.char_indices().nth(MAX_SHOWN) {
         Some((at, _)) => format!("{}…", &line[..at]),
         None => line,

@@ -48,7 +48,7 @@ impl Report {
 
     /// Records that the machine lives in RAM.
     pub fn ram(&mut self, why: &str) {
-        self.line = format!("data=ram why={}", why.replace(char::is_control, " "));
+        self.line = format!("data=ram why={}", sys::printable::one_line(why));
     }
 
     /// Records the disk that the machine uses, and its size in bytes.

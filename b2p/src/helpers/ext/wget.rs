@@ -74,7 +74,7 @@ fn last_error(said: &mut File) -> String {
     let text = String::from_utf8_lossy(&text);
     let line = text.lines().rfind(|line| line.starts_with("wget: "));
     let line = line.unwrap_or("wget: no answer");
-    line.replace(char::is_control, " ")
+    sys::printable::one_line(line)
 }
 
 /// Copies until the end, or until more than `max` bytes are read; returns their number.
