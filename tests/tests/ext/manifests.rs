@@ -8,7 +8,7 @@ pub const MANIFESTS: &[Changed] = &[
     (
         "m-crlf",
         |text| text.replace('\n', "\r\n").into(),
-        "line 1: it ends in CR LF",
+        "line 1: it has Windows line ends",
     ),
     (
         "m-twice",

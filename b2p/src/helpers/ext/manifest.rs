@@ -174,7 +174,7 @@ impl<'a> Manifest<'a> {
     fn parse_line(&self, line: &'a str) -> Result<(&'a str, &'a str)> {
         let wrong = |reason: String| Err(Error::invalid(reason));
         if line.ends_with('\r') {
-            return wrong("it ends in CR LF, not LF: copy it again, without a conversion".into());
+            return wrong("it has Windows line ends: copy it again, without a conversion".into());
         }
         if line.contains(is_unprintable) {
             return wrong("there is a control character".into());

@@ -54,6 +54,8 @@ use crate::helpers::engine::PodmanUser;
 pub const NAME: (&str, &str) = ("X-Unit", "Name");
 /// Section and key by which the text of a unit file has its path, or is switched off.
 pub const PATH: (&str, &str) = ("X-Unit", "Path");
+/// Section and key by which the text of a unit has the reason why one of its files is left out.
+pub const UNREADABLE: (&str, &str) = ("X-Unit", "Unreadable");
 /// Part of the machine in degraded lines.
 const PART: &str = "quadlet";
 /// Numbers of the users whose quadlets are read (login.defs(5), `UID_MIN` and `UID_MAX`).

@@ -14,8 +14,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use sys::error::{Doing, Error, Result};
+use sys::printable::one_line;
 
 pub use super::PATH;
+use super::UNREADABLE;
 use super::generator;
 use super::specifiers::Owner;
 use super::unit::Unit;
@@ -191,11 +193,10 @@ fn unit_of_links(name: &str) -> Option<(&str, &str)> {
 /// switched off.
 fn unit(path: &Path) -> String {
     let (section, key) = PATH;
-    let is_off = fs::canonicalize(path).is_ok_and(|to| to == Path::new("/dev/null"));
-    if is_off {
+    if leads_to_null(path) {
         return format!("[{section}]\n{key}=");
     }
-    let text = content(path).unwrap_or_default();
+    let text = content(path);
     format!(
         "{}\n\n[{section}]\n{key}={}",
         text.trim_end(),
@@ -203,19 +204,31 @@ fn unit(path: &Path) -> String {
     )
 }
 
+fn leads_to_null(path: &Path) -> bool {
+    fs::canonicalize(path).is_ok_and(|to| to == Path::new("/dev/null"))
+}
+
 /// Adds the drop-ins of a directory. Of drop-ins with one name the one of the earlier directory counts, also if
 /// that is a link to /dev/null; all are read in the order of their names (systemd.unit(5)).
 fn add_drop_ins(texts: &mut BTreeMap<String, String>, dir: &Path) {
     let names = entries(dir).into_iter().filter(|n| n.ends_with(".conf"));
     for name in names {
-        let text = || content(&dir.join(&name)).unwrap_or_default();
+        let path = dir.join(&name);
+        let text = || match leads_to_null(&path) {
+            true => String::new(),
+            false => content(&path),
+        };
         texts.entry(name.clone()).or_insert_with(text);
     }
 }
 
-fn content(path: &Path) -> Option<String> {
-    let bytes = user_text::read(path, MAX_BYTES).ok().flatten()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
+/// Returns the text of a file; of one that cannot be read, a key with the reason, which becomes a fault.
+fn content(path: &Path) -> String {
+    let (section, key) = UNREADABLE;
+    match user_text::read(path, MAX_BYTES) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned(),
+        Err(why) => format!("[{section}]\n{key}={}\n", one_line(&why.to_string())),
+    }
 }
 
 /// Returns the names in a directory, sorted, and one more than may be at most.
@@ -235,6 +248,20 @@ mod tests {
     use super::*;
     use crate::common::testing::Temp;
     use crate::helpers::quadlet::unit::split_output;
+
+    #[test]
+    fn a_drop_in_that_cannot_be_read_is_named() {
+        let temp = Temp::new();
+        let dir = temp.path("web.service.d");
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("a.conf"), b"\xff\xfe[\0U\0").unwrap();
+        fs::write(dir.join("b.conf"), "\u{feff}[Unit]\r\nA=1\r\n").unwrap();
+        let text = text(&[temp.dir().to_owned()]).unwrap();
+        let unit = Unit::parse(split_output(&text)[0].1);
+        let why = unit.last(UNREADABLE.0, UNREADABLE.1).unwrap();
+        assert!(why.contains("a.conf: UTF-16; save it as UTF-8"), "{why}");
+        assert_eq!(unit.last("Unit", "A"), Some("1"));
+    }
 
     #[test]
     fn units_drop_ins_and_links() {

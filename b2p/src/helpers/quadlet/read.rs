@@ -14,7 +14,7 @@ use super::present::Present;
 use super::specifiers::Owner;
 use super::unit::{self, Unit};
 use super::unit_error::Fault;
-use super::{NAME, disk_units, generator, host, words};
+use super::{NAME, UNREADABLE, disk_units, generator, host, words};
 
 /// Most bytes of the units of a user other than root, with those that instances repeat. These bytes are
 /// kept in memory.
@@ -200,6 +200,11 @@ fn is_plain(texts: &Texts, name: &str) -> bool {
 }
 
 fn take(loaded: &mut Loaded, owner: &Owner, name: String, unit: Unit, text: String) {
+    let (section, key) = UNREADABLE;
+    let unread = unit.assignments().iter();
+    let unread = unread.filter(|a| a.section == section && a.key == key);
+    let faults = unread.map(|a| Fault::of_quadlet(format!("{name}: left out: {}", a.value)));
+    loaded.faults.extend(faults);
     let specifiers = host::specifiers(&name, &unit, owner.clone());
     let definition = match Definition::of(&unit, &specifiers) {
         Ok(definition) => definition,
