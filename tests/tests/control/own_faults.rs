@@ -19,6 +19,7 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
     checks.check("one that does not heed TERM", || deaf(guest));
     checks.check("nothing of a group is left", || tree(guest));
     checks.check("files with mistakes", || mistakes(guest));
+    checks.check("a script of Windows is named", || windows(guest));
     checks.check("a name of the machine's is refused", || taken(guest));
     checks.check("a restart with a mistake stops nothing", || spoilt(guest));
 }
@@ -124,6 +125,37 @@ fn tree(guest: &Guest) -> Result<()> {
     let left = guest.pids("sleep 432")?;
     ensure!(left.is_empty(), "{left:?}");
     ensure!(procs()?.is_empty(), "{}", procs()?);
+    Ok(())
+}
+
+/// Expects that the file of a service of Windows is taken, and its script named.
+fn windows(guest: &Guest) -> Result<()> {
+    let script = "/var/lib/boot2podman/run.sh";
+    let write = format!("cat >{script} && chmod +x {script}");
+    let put = |text: &str| tests::text(&guest.ssh_with("root", &write, text.as_bytes())?);
+    put("\u{feff}#!/bin/sh\r\nexec sleep 4300\r\n")?;
+    file(
+        guest,
+        "windows",
+        &format!("\u{feff}exec {script}\r\nready exit\r\n"),
+    )?;
+    let ended = "windows: exited with status 127";
+    says(guest, "b2p start windows", 1, &[ended])?;
+    let line = format!("windows: {script}: Windows line ends");
+    guest.sh(&format!("dmesg | grep '{line}'"))?;
+    // Later starts look at the script anew.
+    says(guest, "b2p stop windows", 0, &[])?;
+    put("#!/bin/sh\nexit 125\n")?;
+    let count = || guest.sh("dmesg | grep -c 'Windows line ends'");
+    let before = count()?;
+    let ended = "windows: exited with status 125; it is started again";
+    says(guest, "b2p start windows", 1, &[ended])?;
+    let after = count()?;
+    ensure!(before == after, "{before}, then {after}");
+    says(guest, "b2p stop windows", 0, &[])?;
+    guest.sh(&format!(
+        "rm {script} /var/lib/boot2podman/services/windows"
+    ))?;
     Ok(())
 }
 
