@@ -104,10 +104,42 @@ fn full() -> Result<()> {
         guest.sh("cd /var/lib/containers/storage && mv good db.sql && b2p restart image-sync")?;
         listed(false)
     });
+    checks.check(
+        "so are a list of noise, and a database that is damaged",
+        || damaged(&guest),
+    );
     containers(&guest, &mut checks)?;
     checks.check("off again", || off(&guest));
     checks.check("clean", || Ext::on(&disk)?.clean());
     checks.finish(&guest)
+}
+
+/// Damages a list, and then the database behind its first page while the watch runs. A file that is renamed to a list
+/// makes the watch look at once.
+fn damaged(guest: &Guest) -> Result<()> {
+    let engine = "engine: podman cannot open its store: ";
+    let list = format!("{engine}/var/lib/containers/storage/overlay-images/images.json");
+    guest.sh(
+        "cd /var/lib/containers/storage/overlay-images && (mv images.json good || true) && \
+         echo noise >new && mv new images.json",
+    )?;
+    says(guest, &list, true)?;
+    guest.sh(
+        "cd /var/lib/containers/storage/overlay-images && rm images.json && \
+         (mv good images.json || (touch x && mv x y && rm y))",
+    )?;
+    says(guest, engine, false)?;
+    guest.sh(
+        "cd /var/lib/containers/storage && cp -p db.sql good && size=$(stat -c %s db.sql) && \
+         dd if=/dev/zero of=db.sql bs=4096 seek=1 count=$((size/4096-1)) conv=notrunc && \
+         touch overlay-images/x && mv overlay-images/x overlay-images/y",
+    )?;
+    says(guest, engine, true)?;
+    guest.sh(
+        "cd /var/lib/containers/storage && mv good db.sql && mv overlay-images/y overlay-images/x && \
+         rm overlay-images/x",
+    )?;
+    says(guest, engine, false)
 }
 
 /// Expects the degraded line on a full store, or none.

@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Faults for which podman cannot open its store, found before a client asks.
 //!
-//! A check of the files finds those that podman clearly cannot use. podman itself is asked once,
-//! some time after the boot, and only if there is a database; then again as long as podman fails.
+//! A check of the files finds those that podman clearly cannot use. podman itself is asked some time after the
+//! boot, and only if there is a database; then again as long as podman fails, and when another program than SQLite
+//! has written to the database.
 
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::sys::statvfs::{FsFlags, statvfs};
 
+use super::database::Database;
+use super::files::open;
+use super::lists::Lists;
 use crate::common::tool;
 use sys::error::{Doing, Error, Result};
-use sys::files::open_regular;
 
 /// First bytes of a database of SQLite (sqlite.org/fileformat2.html, section 1.3).
 const SQLITE: &[u8] = b"SQLite format 3\0";
@@ -38,6 +40,10 @@ pub struct Engine {
     users: PathBuf,
     /// Time of the next question to podman; `None` once podman has succeeded.
     ask_at: Option<Instant>,
+    /// Database of root's podman; `None` in RAM.
+    database: Option<Database>,
+    /// Lists of all stores.
+    lists: Lists,
     /// Outcome of the last question.
     refusal: Option<String>,
     /// Asks podman ([`ask`]).
@@ -52,6 +58,8 @@ impl Engine {
             root: containers.join("storage"),
             users: containers.join("user"),
             ask_at: on_disk.then(|| Instant::now() + QUIET),
+            database: on_disk.then(Database::default),
+            lists: Lists::default(),
             refusal: None,
             ask,
         }
@@ -61,7 +69,7 @@ impl Engine {
     pub fn fault(&mut self) -> Option<String> {
         let of_root = self.fault_of_root();
         let of_root = of_root.map(|why| format!("podman cannot open its store: {why}"));
-        let of_user = self.of_users().find_map(Result::err);
+        let of_user = self.of_users().err();
         let of_user = of_user.map(|why| format!("podman cannot open a user's store: {why}"));
         let all: Vec<String> = of_root.into_iter().chain(of_user).collect();
         (!all.is_empty()).then(|| all.join("; "))
@@ -70,7 +78,7 @@ impl Engine {
     /// Returns the reason why podman cannot open root's store. The files are checked, and podman is asked, with
     /// any stores of users.
     fn fault_of_root(&mut self) -> Option<String> {
-        if let Err(why) = look(&self.root) {
+        if let Err(why) = look(&self.root, &mut self.lists) {
             // podman decides if the fault is repaired.
             self.ask_at = Some(Instant::now());
             return Some(why.to_string());
@@ -78,6 +86,12 @@ impl Engine {
         let has_database = DATABASES
             .iter()
             .any(|(name, ..)| self.root.join(name).exists());
+        let database = self.database.as_mut();
+        if database
+            .is_some_and(|database| database.is_written_by_another(&self.root.join(DATABASES[0].0)))
+        {
+            self.ask_at = Some(Instant::now());
+        }
         if self.ask_at.is_some_and(|at| at <= Instant::now()) && has_database {
             self.refusal = (self.ask)().err().map(|why| why.to_string());
             self.ask_at = self.refusal.is_some().then(|| Instant::now() + AGAIN);
@@ -85,9 +99,10 @@ impl Engine {
         self.refusal.clone()
     }
 
-    fn of_users(&self) -> impl Iterator<Item = Result<()>> {
-        let stores = fs::read_dir(&self.users).into_iter().flatten().flatten();
-        stores.map(|store| look(&store.path()))
+    /// Returns the first fault of a user's store.
+    fn of_users(&mut self) -> Result<()> {
+        let mut stores = fs::read_dir(&self.users).into_iter().flatten().flatten();
+        stores.try_for_each(|store| look(&store.path(), &mut self.lists))
     }
 }
 
@@ -98,7 +113,7 @@ const DATABASES: &[(&str, usize, &[u8], &str)] = &[
 ];
 
 /// Checks the files that podman opens first.
-fn look(storage: &Path) -> Result<()> {
+fn look(storage: &Path, lists: &mut Lists) -> Result<()> {
     let Ok(found) = statvfs(storage) else {
         return Ok(()); // podman makes the store
     };
@@ -118,22 +133,13 @@ fn look(storage: &Path) -> Result<()> {
         }
     }
     let lock = storage.join("storage.lock");
-    head(&lock).map(drop)
+    head(&lock)?;
+    lists.check(storage)
 }
 
-/// Returns where a link of `owner` leads that is in a directory of `owner`, else the path itself. In RAM, the
-/// database of root's podman is on a tmpfs of its own, behind a link of the boot (init/src/ram.rs).
-fn own_target(path: &Path, owner: u32) -> PathBuf {
-    let is_own = |path: &Path| path.symlink_metadata().is_ok_and(|m| m.uid() == owner);
-    match (path.read_link(), path.parent()) {
-        (Ok(target), Some(dir)) if is_own(path) && is_own(dir) => dir.join(target),
-        _ => path.to_owned(),
-    }
-}
-
-/// Returns the first bytes of a file; `None` if there is none. A user may put anything in its place meanwhile.
+/// Returns the first bytes of a file; `None` if there is none.
 fn head(path: &Path) -> Result<Option<Vec<u8>>> {
-    let Some(file) = open_regular(&own_target(path, 0))? else {
+    let Some(file) = open(path)? else {
         return Ok(None);
     };
     let mut head = Vec::new();
@@ -171,7 +177,7 @@ mod tests {
         let temp = Temp::new();
         let storage = temp.dir();
         fs::create_dir_all(storage.join("libpod")).unwrap();
-        look(storage).unwrap();
+        look(storage, &mut Lists::default()).unwrap();
         let mut bolt = vec![0; 64];
         bolt[BOLT_OFFSET..BOLT_OFFSET + 4].copy_from_slice(&BOLT);
         let good: [(&str, &[u8]); 4] = [
@@ -182,7 +188,7 @@ mod tests {
         ];
         for (name, bytes) in good {
             fs::write(storage.join(name), bytes).unwrap();
-            look(storage).unwrap();
+            look(storage, &mut Lists::default()).unwrap();
         }
         let bad: [(&str, &[u8], &str); 3] = [
             ("db.sql", b"noise", "db.sql: it is no database of SQLite"),
@@ -197,22 +203,22 @@ mod tests {
             let path = storage.join(name);
             let before = fs::read(&path).unwrap();
             fs::write(&path, bytes).unwrap();
-            let said = why(look(storage));
+            let said = why(look(storage, &mut Lists::default()));
             assert!(said.contains(wanted), "{said}");
             fs::write(&path, before).unwrap();
         }
         fs::remove_file(storage.join("storage.lock")).unwrap();
         fs::create_dir(storage.join("storage.lock")).unwrap();
-        assert!(why(look(storage)).contains("storage.lock: not a file: a directory"));
+        assert!(
+            why(look(storage, &mut Lists::default()))
+                .contains("storage.lock: not a file: a directory")
+        );
         // A link of a user in this place leads to no device and off no disk.
         let lock = storage.join("storage.lock");
         fs::remove_dir(&lock).unwrap();
         std::os::unix::fs::symlink("/dev/zero", &lock).unwrap();
-        let owner = lock.symlink_metadata().unwrap().uid();
-        assert_eq!(own_target(&lock, owner), Path::new("/dev/zero"));
-        assert_eq!(own_target(&lock, owner + 1), lock);
         let _ = std::os::unix::fs::chown(storage, Some(1000), None);
-        let said = why(look(storage));
+        let said = why(look(storage, &mut Lists::default()));
         assert!(
             said.contains("storage.lock: a symbolic link that leads off its disk"),
             "{said}"

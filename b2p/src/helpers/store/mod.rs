@@ -2,7 +2,10 @@
 //! Watch over podman's store, by `b2p image-sync`: a store that is full, and one that podman cannot
 //! open, are degraded lines, which are taken back.
 
+mod database;
 mod engine;
+mod files;
+mod lists;
 mod pause;
 mod reserve;
 mod space;
