@@ -12,7 +12,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, PROC_SUPER_MAGIC, SYSFS_MAGIC, statfs};
 use sys::error::{Doing, Error, Result};
-use sys::paths::RUNTIME_DIR;
+use sys::paths::{CONTAINER_FILES, RUNTIME_DIR};
 
 /// One mount.
 struct Mount {
@@ -64,6 +64,7 @@ const BELOW_API: &[Mount] = &[
     entry("/dev/pts",    "devpts", NOSUID.union(NOEXEC), "gid=5,mode=620,ptmxmode=666", false, "terminals of ssh and containers; group tty is 5 on Debian"),
     entry("/dev/shm",    "tmpfs",  NOSUID.union(NODEV), "mode=1777,size=3%,nr_inodes=16k", false, "shm_open(3); an inode takes 1 KiB of memory beside the size"),
     entry("/run/user",   "tmpfs",  NOSUID.union(NODEV), "mode=0755,size=3%,nr_inodes=16k", false, "users' runtime directories: a user who fills them leaves root's /run alone"),
+    entry(CONTAINER_FILES, "tmpfs",  NOSUID.union(NODEV), "mode=0700,size=1%", false, "/etc/hosts and resolv.conf of each container, which the container may fill"),
     entry("/dev/mqueue", "mqueue", PLAIN, "", true, "mq_overview(7); crun mounts it in containers"),
     entry("/dev/hugepages", "hugetlbfs", NOSUID.union(NODEV), "mode=0755", true, "databases and VMs in containers ask for it"),
     entry("/sys/fs/cgroup", "cgroup2", PLAIN, "nsdelegate,memory_recursiveprot", false, "limits; cgroup-v2.rst, section 'Mounting'"),
@@ -84,6 +85,8 @@ const AFTER_READY: &[Mount] = &[
 /// Directories that are created at every boot: path, mode, owner, reason.
 #[rustfmt::skip]
 const DIRECTORIES: &[(&str, u32, u32, &str)] = &[
+    ("/run/containers", 0o700, 0, "podman makes it so; the next one and CONTAINER_FILES are in it"),
+    ("/run/containers/storage", 0o700, 0, "podman's state of a boot (storage.conf, runroot), for the link to CONTAINER_FILES"),
     (RUNTIME_DIR, 0o755, 0, "our own state: addresses of sockets, keys, resolv.conf"),
     ("/run/sshd",        0o755, 0, "sshd's unprivileged half lives in it"),
     ("/run/lock",        0o1777, 0, "lock files of programs that are not root"),
@@ -123,9 +126,10 @@ pub fn restore_proc() -> Result<()> {
 /// Mounts fail, or directories cannot be created.
 pub fn mount_rest() -> Result<()> {
     let mounted = mount_all(BELOW_API);
+    let created = create_directories();
     create_links();
     create_nodes();
-    mounted.and(create_directories())
+    mounted.and(created)
 }
 
 /// Mounts the file systems that the ready line does not wait for.
@@ -226,7 +230,7 @@ fn lists(filesystems: &str, fstype: &str) -> bool {
     lines.any(|line| line.strip_suffix(fstype).is_some_and(|l| l.ends_with('\t')))
 }
 
-/// Links under /dev that programs expect (Documentation/admin-guide/devices.rst).
+/// Links under /dev that programs expect (Documentation/admin-guide/devices.rst), and one for podman.
 const LINKS: &[(&str, &str)] = &[
     ("/dev/fd", "/proc/self/fd"),
     ("/dev/stdin", "/proc/self/fd/0"),
@@ -234,6 +238,11 @@ const LINKS: &[(&str, &str)] = &[
     ("/dev/stderr", "/proc/self/fd/2"),
     ("/dev/core", "/proc/kcore"),
     ("/dev/ptmx", "pts/ptmx"),
+    // A link, because `podman system reset` removes podman's directory, which is then no mount point.
+    (
+        "/run/containers/storage/overlay-containers",
+        CONTAINER_FILES,
+    ),
 ];
 
 fn create_links() {
@@ -271,6 +280,8 @@ mod tests {
         let has_share = |data: &str| data.split(',').any(|option| option == percent);
         let small = |target| options(target).is_some_and(has_share);
         assert!(small("/run") && small("/run/user") && small("/dev/shm"));
+        let files = format!("mode=0700,size={}%", crate::ram::CONTAINER_FILES_PERCENT);
+        assert_eq!(options(CONTAINER_FILES), Some(files.as_str()));
         let dev = format!("mode=0755,size={}m", crate::ram::DEV_BYTES >> 20);
         assert_eq!(options("/dev"), Some(dev.as_str()));
     }

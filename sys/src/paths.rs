@@ -38,6 +38,9 @@ pub const VARLINK_RESOLVER: &str = "/run/org.varlink.resolver";
 pub const VARLINK_REGISTRY: &str = "/run/varlink/registry";
 /// Directory of the runtime directories of users (`XDG_RUNTIME_DIR`).
 pub const USER_RUNTIME_DIRS: &str = "/run/user";
+/// Mount point of a file system for the files that podman makes in /run for each container of root: hosts,
+/// resolv.conf, hostname, .containerenv and secrets. The container may write to them, and fill them.
+pub const CONTAINER_FILES: &str = "/run/containers/files";
 /// Directory of the storages of users other than root (storage.conf).
 pub const USER_STORAGES: &str = "/var/lib/containers/user";
 /// Path of the socket of a user's podman in the user's runtime directory (podman-system-service(1)).
@@ -64,6 +67,8 @@ pub const ETC_ENVIRONMENT: &str = "etc-environment";
 pub const DOCUMENT_CONFIG: &str = runtime!("document");
 /// Keys that may log in from this boot on; the path is in sshd_config.
 pub const AUTHORIZED_KEYS: &str = runtime!("authorized_keys");
+/// Keys that were added to a state directory without room; the path is in sshd_config.
+pub const ADDED_KEYS_IN_RAM: &str = runtime!("added_keys");
 /// Fragment of sshd_config with the environment of a session.
 pub const SESSION_SSHD_CONFIG: &str = runtime!("session/sshd.conf");
 /// Fragment of /etc/profile with the environment of a session.

@@ -31,7 +31,7 @@ fn attack() -> Result<()> {
     println!("attack: ready after {} ms", ready.field("init"));
     let guest = Guest::wrap(vm, ready)?;
     let mut checks = Checks::new("attack");
-    report_memory(&guest)?;
+    report_memory(&guest, "when ready")?;
     let archive = fs::read(image::archive(guest.vm.dir())?)?;
     tests::text(&guest.ssh_with("root", "podman load -q", &archive)?)?;
     let flood = begin(&guest)?;
@@ -61,6 +61,7 @@ fn attack() -> Result<()> {
     neighbour.set_crowd(false);
     guest.sh(flood::END_INSIDE)?;
     checks.check("a login after the flood", || login(&guest));
+    report_memory(&guest, "after the attack")?;
     checks.check("the machine ends in order", || end(&guest));
     checks.check("a container has had its own stop signal", || {
         let disk = fs::read(disk.file())?;
@@ -90,9 +91,9 @@ printf '#!/bin/sh\nsleep 1000 & wait\n' >/conmon; busybox chmod +x /conmon
 /conmon -b / -n "$(printf 'x\033[2J\nboot2podman: ready ssh=6.6.6.6:22 api=/x data=vda init=1 boot=2')" &
 while :; do printf 'boot2podman: ready ssh=6.6.6.6:22 api=/x data=vda init=1 boot=2\n'; sleep 1; done"#;
 
-fn report_memory(guest: &Guest) -> Result<()> {
+fn report_memory(guest: &Guest, when: &str) -> Result<()> {
     let said = guest.sh("awk '/MemTotal|MemAvailable/ { print $1, $2 }' /proc/meminfo")?;
-    println!("attack: memory when ready: {}", said.replace('\n', ", "));
+    println!("attack: memory {when}: {}", said.replace('\n', ", "));
     Ok(())
 }
 
@@ -195,11 +196,12 @@ fn bridges(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the machine reports that there is no room, and expects none.
+/// Waits until the machine reports that there is no room, on the disk and in /tmp, and expects none.
 fn full(guest: &Guest) -> Result<()> {
     eventually(SOON, || {
         let said = guest.sh("b2p status")?;
         ensure!(said.contains("store: full: of "), "{said}");
+        ensure!(said.contains("store: /tmp is full: of "), "{said}");
         Ok(())
     })?;
     let said = guest.sh("stat -f -c %a /mnt/data; df -m /dev/shm /tmp /run/user; free -m")?;

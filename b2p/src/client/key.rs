@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sys::error::{Doing, Error, Result};
-use sys::paths::AUTHORIZED_KEYS;
+use sys::paths::{ADDED_KEYS_IN_RAM, AUTHORIZED_KEYS};
 
 use crate::common::paths::Paths;
 use crate::common::terminal::{print, print_error};
@@ -49,18 +49,28 @@ pub fn main(args: &[String]) -> i32 {
 /// Adds a key and returns a line for the user.
 fn add(text: &str) -> Result<String> {
     let key = sshkey::validate(text)?;
-    let path = Path::new(ADDED_KEYS);
+    let kept = add_to(Path::new(ADDED_KEYS), &key);
+    if let Err(why) = &kept {
+        // A state directory without room, or on a disk that has failed.
+        add_to(Path::new(ADDED_KEYS_IN_RAM), &key).map_err(|_| why.clone())?;
+    }
+    audit::record(&format!("key add {}", describe(&key)));
+    Ok(match (kept, earlier_run(&Paths::default())) {
+        (Err(why), _) => format!("may log in until the machine ends: {why}\n"),
+        (Ok(()), EarlierRun::Disk(_)) => format!("may log in; kept in {ADDED_KEYS}\n"),
+        _ => "may log in until the machine ends: there is no data disk\n".to_owned(),
+    })
+}
+
+/// Adds a key to a file that sshd reads.
+fn add_to(path: &Path, key: &str) -> Result<()> {
     let bytes = user_text::read(path, MAX_FILE_BYTES)?.unwrap_or_default();
     let utf8 = String::from_utf8(bytes).map_err(|e| Error::invalid(e.to_string()));
-    if let Some(text) = with_key(&utf8.on(path)?, &key) {
+    if let Some(text) = with_key(&utf8.on(path)?, key) {
         // sshd reads the file as the user that logs in; public keys are no secret.
         atomic_file::replace(path, text.as_bytes(), 0o644)?;
     }
-    audit::record(&format!("key add {}", describe(&key)));
-    Ok(match earlier_run(&Paths::default()) {
-        EarlierRun::Disk(_) => format!("may log in; kept in {ADDED_KEYS}\n"),
-        _ => "may log in until the machine ends: there is no data disk\n".to_owned(),
-    })
+    Ok(())
 }
 
 /// Returns fingerprint and comment of a key, by which a person finds the key in a file.
@@ -88,6 +98,7 @@ fn list() -> Result<String> {
     for path in [
         AUTHORIZED_KEYS,
         ADDED_KEYS,
+        ADDED_KEYS_IN_RAM,
         "/root/.ssh/authorized_keys",
         &home,
     ] {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Watch over podman's store, by `b2p image-sync`: a store that is full, and one that podman cannot
-//! open, are degraded lines, which are taken back.
+//! Watch over podman's store, by `b2p image-sync`: a store that is full, one that podman cannot open, and other
+//! file systems in RAM that are full are degraded lines, which are taken back.
 
+mod container_files;
 mod database;
 mod engine;
 mod files;
 mod lists;
+mod others;
 mod pause;
 mod reserve;
 mod space;
@@ -19,7 +21,9 @@ use log::warn;
 use crate::common::degraded::Degraded;
 use crate::common::paths::Paths;
 use crate::helpers::data::mount;
+use container_files::ContainerFiles;
 use engine::Engine;
+use others::Others;
 use pause::Paused;
 use reserve::Reserve;
 use space::{Step, Usage};
@@ -48,6 +52,8 @@ pub struct StoreWatch {
     /// Number of checks since the first part of the reserve is gone.
     exhausted_looks: u32,
     engine: Engine,
+    others: Others,
+    container_files: ContainerFiles,
     degraded: Degraded,
 }
 
@@ -63,9 +69,11 @@ impl StoreWatch {
             keeps_blocks: None,
             full: None,
             writers: Writers::new(),
-            paused: Paused::load(),
+            paused: Paused::load(pause::OF_STORE),
             exhausted_looks: 0,
             engine: Engine::new(&store, on_disk),
+            others: Others::beside(&store),
+            container_files: ContainerFiles::new(),
             store,
             degraded: Degraded::of(SERVICE),
         }
@@ -88,12 +96,23 @@ impl StoreWatch {
         }
         self.keep_reserve(is_full, &usage);
         self.keep_blocks(is_full);
-        let paused = self.paused.reason();
-        let full = self.full.clone();
-        let full = full.map(|why| ("store", format!("{why}{paused}")));
+        let (lines, next_look) = self.lines();
+        self.degraded.update(lines);
+        space::next_look(&usage, is_full).min(next_look)
+    }
+
+    /// Returns the degraded lines, and the time until the next look at the other file systems.
+    fn lines(&mut self) -> (Vec<(&'static str, String)>, Duration) {
+        let paused = self.paused.names().map_or(String::new(), |names| {
+            format!("; paused until there is room: {names}")
+        });
+        let full = self.full.as_ref().map(|why| format!("{why}{paused}"));
+        let in_run = self.container_files.look(&self.writers);
+        let (others, next_look) = self.others.look();
+        let store = full.into_iter().chain(in_run).chain(others);
         let engine = self.engine.fault().map(|why| ("engine", why));
-        self.degraded.update(full.into_iter().chain(engine));
-        space::next_look(&usage, is_full)
+        let lines = store.map(|why| ("store", why)).chain(engine).collect();
+        (lines, next_look)
     }
 
     /// Keeps root's blocks for the machine while containers run that could take them. Where none do and

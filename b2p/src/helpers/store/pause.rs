@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Containers that are paused until the store has room, by the freezer of their cgroups
+//! Containers that are paused because they take the machine's room, by the freezer of their cgroups
 //! (cgroup-v2.rst, cgroup.freeze). A signal that kills ends a process that is frozen, so `podman rm
 //! -f`, `podman kill` and the machine's end work as with any other container. podman itself would
 //! record the pause in its database, for which there is no room.
@@ -19,9 +19,10 @@ use sys::paths::RUNTIME_DIR;
 
 use super::writers::{name, short_id};
 
-/// File with the paths of their cgroups, a line each, because a cgroup does not record the program
-/// that froze it.
-const LIST: &str = "store.paused";
+/// Files with the paths of their cgroups, a line each, because a cgroup does not record the program that froze it:
+/// those that wrote to a full store, and those that filled the file system of their files in /run.
+pub const OF_STORE: &str = "store.paused";
+pub const OF_FILES: &str = "files.paused";
 /// Time that the processes of a container may take to stop.
 const FREEZE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -33,12 +34,12 @@ pub struct Paused {
 }
 
 impl Paused {
-    /// The containers that an earlier run of this service has paused.
-    pub fn load() -> Paused {
-        Paused::of(&Path::new(RUNTIME_DIR).join(LIST))
+    /// The containers in a list of this name that an earlier run of this service has paused.
+    pub fn load(list: &str) -> Paused {
+        Paused::of(&Path::new(RUNTIME_DIR).join(list))
     }
 
-    fn of(list: &Path) -> Paused {
+    pub fn of(list: &Path) -> Paused {
         let text = fs::read_to_string(list).unwrap_or_default();
         let cgroups = text.lines().map(PathBuf::from);
         Paused {
@@ -59,7 +60,7 @@ impl Paused {
         let paused = self.write().and_then(|()| freeze(cgroup, "1"));
         let paused = paused.and_then(|()| wait_frozen(cgroup));
         match &paused {
-            Ok(()) => warn!("store: {} is paused: it takes the reserve", shown(cgroup)),
+            Ok(()) => warn!("store: {} is paused: it takes all room", shown(cgroup)),
             Err(e) => warn!("store: {} is not paused: {e}", shown(cgroup)),
         }
         paused.is_ok()
@@ -80,14 +81,11 @@ impl Paused {
         self.write().unwrap_or_else(|e| warn!("store: {e}"));
     }
 
-    /// Forgets containers that are gone, and returns the text about the others for a degraded line.
-    pub fn reason(&mut self) -> String {
+    /// Forgets containers that are gone, and returns the names of the others, if there are any.
+    pub fn names(&mut self) -> Option<String> {
         self.cgroups.retain(|cgroup| cgroup.exists());
         let names: Vec<_> = self.cgroups.iter().filter_map(|c| name(c)).collect();
-        match names.join(", ").as_str() {
-            "" => String::new(),
-            names => format!("; paused until there is room: {names}"),
-        }
+        (!names.is_empty()).then(|| names.join(", "))
     }
 
     fn write(&self) -> Result<()> {
@@ -148,20 +146,19 @@ mod tests {
         fs::create_dir_all(&dir).unwrap();
         let frozen = || fs::read_to_string(dir.join("cgroup.freeze")).unwrap();
         let mut paused = Paused::of(&list);
-        assert_eq!(paused.reason(), "");
+        assert_eq!(paused.names(), None);
         fs::write(dir.join("cgroup.events"), "populated 1\nfrozen 1\n").unwrap();
         assert!(paused.add(&dir));
         assert_eq!(frozen(), "1");
         let mut paused = Paused::of(&list);
-        let wanted = "; paused until there is room: cccccccccccc";
-        assert_eq!(paused.reason(), wanted);
+        assert_eq!(paused.names().as_deref(), Some("cccccccccccc"));
         paused.resume();
         assert_eq!((frozen().as_str(), paused.cgroups().len()), ("0", 0));
         assert_eq!(Paused::of(&list).cgroups().len(), 0);
         fs::remove_file(dir.join("cgroup.events")).unwrap();
         assert!(!paused.add(&dir));
         fs::remove_dir_all(&dir).unwrap();
-        assert_eq!(paused.reason(), "");
+        assert_eq!(paused.names(), None);
         paused.resume();
         fs::write(&list, "../../etc\nlibpod-x\n").unwrap();
         assert_eq!(Paused::of(&list).cgroups().len(), 0);

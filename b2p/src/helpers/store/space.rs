@@ -131,14 +131,18 @@ pub fn next_look(usage: &Usage, is_full: bool) -> Duration {
 /// Returns the reason of a degraded line, with the part about the container that has written most.
 #[must_use]
 pub fn reason(usage: &Usage, culprit: Option<&str>) -> String {
-    let lacking = match usage.lacks_inodes() {
+    let culprit = culprit.map_or(String::new(), |culprit| format!("; {culprit}"));
+    let lacking = lacking(usage);
+    format!("full: {lacking}{culprit}; remove containers, images or volumes")
+}
+
+/// Returns the part of a reason about the resource of which there is too little.
+pub fn lacking(usage: &Usage) -> String {
+    let all = match usage.lacks_inodes() {
         true => format!("{} inodes (there are too many files)", usage.inodes),
         false => format!("{} MiB", usage.bytes >> 20),
     };
-    let culprit = culprit.map_or(String::new(), |culprit| format!("; {culprit}"));
-    format!(
-        "full: of {lacking} almost none are free{culprit}; remove containers, images or volumes"
-    )
+    format!("of {all} almost none are free")
 }
 
 /// Action on the reserve of a store that is full.

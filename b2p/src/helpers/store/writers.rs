@@ -68,7 +68,7 @@ impl Writers {
         Writers::of([ROOTS.into(), user_cgroup::USERS.into()])
     }
 
-    fn of(cgroups: [PathBuf; 2]) -> Writers {
+    pub fn of(cgroups: [PathBuf; 2]) -> Writers {
         Writers {
             cgroups,
             before: Counters::new(),
@@ -83,6 +83,14 @@ impl Writers {
             find(dir, 0, &mut containers);
         }
         containers
+    }
+
+    /// Returns the cgroup of root's container with this short id, if it runs.
+    pub fn of_root(&self, id: &str) -> Option<PathBuf> {
+        let mut containers = Vec::new();
+        find(&self.cgroups[0], 0, &mut containers);
+        let has_id = |cgroup: &PathBuf| short_id(cgroup).as_deref() == Some(id);
+        containers.into_iter().find(has_id)
     }
 
     /// Reads all counters.
