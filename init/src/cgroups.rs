@@ -6,8 +6,11 @@
 //! ├── init                PID 1 alone
 //! ├── system/<service>    one leaf for each service
 //! ├── user/<uid>/…        a user's sessions, services and containers (`sys::user_cgroup`)
-//! └── libpod_parent/…     podman's containers (its cgroupfs manager creates it)
+//! └── libpod_parent/…     podman's containers (its cgroupfs manager creates those below)
 //! ```
+//! Containers may fill memory with files in tmpfs of their own (`--tmpfs`, `--read-only`, /dev/shm), each up to half of
+//! the memory, and no kill of a process frees them. The containers of root, and those of each user, therefore have
+//! a limit together ([`sys::memory`]): beyond it, the kernel reclaims and kills among these containers alone.
 //! No process stays in the root: podman would take all of them, PID 1 included, for its own and
 //! move them (podman#24737).
 
@@ -16,6 +19,7 @@ use std::path::Path;
 
 use log::{debug, warn};
 use sys::error::{Doing, Error, Result};
+use sys::memory::containers_limit;
 
 /// Mount point of the tree.
 pub const ROOT: &str = "/sys/fs/cgroup";
@@ -61,7 +65,7 @@ const REQUIRED_CONTROLLERS: &[&str] = &["cpu", "memory", "pids", "io"];
 /// A directory or a file of the tree cannot be created or written; a required controller is
 /// missing.
 pub fn create(root: &Path) -> Result<()> {
-    for dir in ["init", "system", "user/0"] {
+    for dir in ["init", "system", "user/0", "libpod_parent"] {
         let path = root.join(dir);
         fs::create_dir_all(&path).on(&path)?;
     }
@@ -74,8 +78,17 @@ pub fn create(root: &Path) -> Result<()> {
     for (file, bytes, _) in PROTECTED {
         write(&root.join(file), bytes).unwrap_or_else(|e| debug!("{e}"));
     }
+    limit(root).unwrap_or_else(|e| debug!("{e}"));
     let enabled = fs::read_to_string(root.join("system/cgroup.subtree_control"));
     check(&enabled.unwrap_or_default())
+}
+
+/// Limits the memory of root's containers; a user's cgroup gets the same limit when it is made (`sys::user_cgroup`).
+fn limit(root: &Path) -> Result<()> {
+    let Some(bytes) = containers_limit() else {
+        return Ok(());
+    };
+    write(&root.join("libpod_parent/memory.max"), &bytes.to_string())
 }
 
 /// Enables the controllers of `available` at once, because the kernel walks the tree for each write; or each by

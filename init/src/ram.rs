@@ -13,15 +13,8 @@ use std::path::Path;
 
 use nix::mount::{MsFlags, mount};
 use sys::error::{Doing, Result};
+use sys::memory::{MIB, not_kept};
 
-/// Mebibyte.
-const MIB: u64 = 1 << 20;
-/// Upper bound of the size of the userland image, which is the part of the initrd that stays in memory.
-const IMAGE_BYTES: u64 = 64 * MIB;
-/// Memory for processes and their pages that every machine needs, besides a share of the memory.
-const WORKING_SET_BYTES: u64 = 32 * MIB;
-/// Limit of the share of a large memory that is kept for programs.
-const MAX_KEPT_BYTES: u64 = 1024 * MIB;
 /// Percentage of the memory that each of /run, /run/user and /dev/shm may take ([`crate::mounts`]).
 pub const SMALL_PERCENT: u64 = 3;
 /// Number of the file systems that may take [`SMALL_PERCENT`].
@@ -42,14 +35,6 @@ pub struct Sizes {
     pub podman: u64,
     /// Layers, volumes and logs of containers, and temporary files.
     pub containers: u64,
-}
-
-/// Returns the part of a memory of `total` bytes that files in RAM may take together, and the containers of root
-/// or of a user together: without the image and the pages of the machine's programs.
-#[must_use]
-pub fn not_kept(total: u64) -> u64 {
-    let kept = IMAGE_BYTES + WORKING_SET_BYTES + (total / 8).min(MAX_KEPT_BYTES);
-    total.saturating_sub(kept).max(total / 4)
 }
 
 /// Divides a memory of `total` bytes. The containers' share is the largest: 19 % of 256 MiB, 55 %
@@ -162,6 +147,8 @@ pub fn bind_all(dir: &str, root: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use sys::memory::{IMAGE_BYTES, MAX_KEPT_BYTES, WORKING_SET_BYTES};
+
     use super::*;
 
     /// MemTotal of machines of 256 MiB to 64 GiB: the kernel keeps a part.

@@ -13,6 +13,7 @@ pub mod hostname;
 pub mod image;
 pub mod kmsg;
 pub mod links;
+pub mod memory;
 pub mod modules;
 pub mod mountinfo;
 pub mod net;

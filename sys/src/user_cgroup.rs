@@ -23,6 +23,8 @@ use crate::error::{Doing, Error, Result};
 
 /// Directory of the cgroups of all users.
 pub const USERS: &str = "/sys/fs/cgroup/user";
+/// Limit of memory of all of root's containers together.
+const ROOTS_LIMIT: &str = "/sys/fs/cgroup/libpod_parent/memory.max";
 /// Leaf of sessions.
 pub const SESSION: &str = "session";
 /// Leaf of the processes that the machine runs as the user.
@@ -48,8 +50,7 @@ pub fn leaf(users: &Path, uid: u32, gid: u32, name: &str) -> Result<PathBuf> {
     let user = users.join(uid.to_string());
     let leaf = user.join(name);
     if fs::metadata(&leaf).is_err() {
-        delegate(&user, uid, gid)?;
-        enable_controllers(&user);
+        make_user(&user, uid, gid)?;
         delegate(&leaf, uid, gid)?;
     }
     let inner = leaf_of(leaf.clone());
@@ -72,8 +73,7 @@ pub fn leaf(users: &Path, uid: u32, gid: u32, name: &str) -> Result<PathBuf> {
 /// can enter.
 pub fn fresh_leaf(users: &Path, uid: u32, gid: u32, name: &str) -> Result<PathBuf> {
     let user = users.join(uid.to_string());
-    delegate(&user, uid, gid)?;
-    enable_controllers(&user);
+    make_user(&user, uid, gid)?;
     remove_unused(&user, name);
     let leaf = user.join(format!("{name}-{}", std::process::id()));
     delegate(&leaf, uid, gid)?;
@@ -149,6 +149,22 @@ pub fn leaf_of(mut dir: PathBuf) -> Option<PathBuf> {
 fn has_domain(dir: &Path) -> bool {
     let kind = fs::read_to_string(dir.join("cgroup.type")).unwrap_or_default();
     !matches!(kind.trim_ascii(), "threaded" | "domain invalid")
+}
+
+/// Creates the cgroup of a user, with the controllers and the limit of memory that root's containers have
+/// (init/src/cgroups.rs). root's own processes have no such limit, and a limit that root has set stays.
+fn make_user(user: &Path, uid: u32, gid: u32) -> Result<()> {
+    let is_new = fs::metadata(user).is_err();
+    delegate(user, uid, gid)?;
+    if is_new
+        && uid != 0
+        && let Ok(limit) = fs::read(ROOTS_LIMIT)
+    {
+        let max = user.join("memory.max");
+        fs::write(&max, limit).unwrap_or_else(|e| warn!("{}: {e}", max.display()));
+    }
+    enable_controllers(user);
+    Ok(())
 }
 
 /// Creates a cgroup that belongs to the user.

@@ -30,15 +30,87 @@ pub fn all(guest: &Guest, checks: &mut Checks, archive: &str) {
     );
     checks.check("full: the machine's own files have room", || {
         guest.sh("echo x >/etc/b2p-full && rm /etc/b2p-full")?;
-        let key = Guest::public_key()?;
-        guest.sh(&format!("b2p key add '{}'", key.trim()))?;
-        guest.ssh_alone("core", "true").map(drop)
+        add_key(guest)
     });
     checks.check("full: podman still removes what fills it", || {
         guest.podman(&["ps", "--all"])?;
         guest.podman(&["rm", "--force", "--time", "0", "bomb"])?;
         says(guest, false)
     });
+    checks.check(
+        "full: /etc/hosts of a container fills nothing of the machine's",
+        || hosts(guest),
+    );
+    checks.check("full: a root without room is said, and takes a key", || {
+        root(guest)
+    });
+    checks.check(
+        "full: files in a container's own tmpfs are its memory",
+        || tmpfs(guest),
+    );
+}
+
+/// Fills the files that podman makes for a container in /run, again and again.
+const FILL_HOSTS: &str = "while :; do for f in hosts resolv.conf hostname; do
+    cat /dev/zero >>/etc/$f; done; cat /dev/zero >>/run/.containerenv; sleep 1; done 2>/dev/null";
+
+fn hosts(guest: &Guest) -> Result<()> {
+    super::detached(guest, "filler", &[], &["sh", "-c", FILL_HOSTS])?;
+    let filled = "[ $(stat -f -c %a /run/containers/files) = 0 ]";
+    eventually(SOON, || guest.sh(filled))?;
+    guest.sh("echo x >/run/b2p-full && rm /run/b2p-full")?;
+    // A new watch makes its first check at once, and not in half a minute.
+    guest.sh("b2p restart image-sync")?;
+    let line = "store: paused, because their /etc/hosts";
+    told(guest, line, true)?;
+    super::in_box(guest, &[], &["true"])?;
+    add_key(guest)?;
+    guest.podman(&["rm", "--force", "--time", "0", "filler"])?;
+    guest.sh("b2p restart image-sync")?;
+    told(guest, line, false)
+}
+
+fn root(guest: &Guest) -> Result<()> {
+    let said = guest.sh(
+        "dd if=/dev/zero of=/root/fill bs=64k 2>&1; dd if=/dev/zero of=/root/rest bs=512 2>&1; true",
+    )?;
+    ensure!(said.contains("No space left"), "{said}");
+    guest.sh("b2p restart image-sync")?;
+    told(guest, "store: / is full: of ", true)?;
+    add_key(guest)?;
+    guest.sh("rm /root/fill /root/rest && b2p restart image-sync")?;
+    told(guest, "store: / is full: of ", false)
+}
+
+/// Fills two file systems of half the memory each, and expects that the kernel kills nothing but containers.
+fn tmpfs(guest: &Guest) -> Result<()> {
+    let fill = "for d in /a /b; do cat /dev/zero >$d/fill; done; sleep 10000";
+    let options = ["--tmpfs", "/a", "--tmpfs", "/b"];
+    super::detached(guest, "hoarder", &options, &["sh", "-c", fill])?;
+    let killed = "grep -q 'oom_kill [1-9]' /sys/fs/cgroup/libpod_parent/memory.events";
+    eventually(SOON, || guest.sh(killed))?;
+    guest.ssh_alone("core", "true")?;
+    guest.podman(&["rm", "--force", "--time", "0", "hoarder"])?;
+    guest.sh("! dmesg | grep -i '] out of memory'").map(drop)
+}
+
+/// Adds a key that no other check adds, and logs in.
+fn add_key(guest: &Guest) -> Result<()> {
+    let key = Guest::public_key()?;
+    let comment = guest.sh("cat /proc/sys/kernel/random/uuid")?;
+    guest.sh(&format!("b2p key add '{} {comment}'", key.trim()))?;
+    let listed = guest.sh("b2p key list")?;
+    ensure!(listed.contains(&comment), "{listed}");
+    guest.ssh_alone("core", "true").map(drop)
+}
+
+/// Expects these words in the status, or none of them.
+fn told(guest: &Guest, words: &str, wanted: bool) -> Result<()> {
+    eventually(SOON, || {
+        let said = guest.sh("b2p status")?;
+        ensure!(said.contains(words) == wanted, "{words}: {said}");
+        Ok(())
+    })
 }
 
 /// Fills the layer once more, by a container whose output is not read fast enough.

@@ -106,6 +106,13 @@ fn sessions(guest: &Guest) -> Result<()> {
         owners == "core .\ncore cgroup.procs\nroot memory.max\nroot pids.max",
         "{owners}"
     );
+    let limits =
+        guest.sh("cd /sys/fs/cgroup && cat user/1000/memory.max libpod_parent/memory.max")?;
+    let (of_core, of_root) = limits.split_once('\n').unwrap_or_default();
+    ensure!(
+        of_core == of_root && of_core.parse::<u64>().is_ok(),
+        "{limits}"
+    );
     Ok(())
 }
 

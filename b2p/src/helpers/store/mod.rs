@@ -7,6 +7,7 @@ mod database;
 mod engine;
 mod files;
 mod lists;
+mod memory;
 mod others;
 mod pause;
 mod reserve;
@@ -54,6 +55,7 @@ pub struct StoreWatch {
     engine: Engine,
     others: Others,
     container_files: ContainerFiles,
+    limit: memory::Limit,
     degraded: Degraded,
 }
 
@@ -74,6 +76,7 @@ impl StoreWatch {
             engine: Engine::new(&store, on_disk),
             others: Others::beside(&store),
             container_files: ContainerFiles::new(),
+            limit: memory::Limit::new(),
             store,
             degraded: Degraded::of(SERVICE),
         }
@@ -96,6 +99,7 @@ impl StoreWatch {
         }
         self.keep_reserve(is_full, &usage);
         self.keep_blocks(is_full);
+        self.limit.look();
         let (lines, next_look) = self.lines();
         self.degraded.update(lines);
         space::next_look(&usage, is_full).min(next_look)

@@ -12,7 +12,7 @@ use sys::user_cgroup;
 use crate::helpers::engine::conmon::Machine;
 
 /// Cgroup of root's containers (podman's cgroupfs manager).
-const ROOTS: &str = "/sys/fs/cgroup/libpod_parent";
+pub const ROOTS: &str = "/sys/fs/cgroup/libpod_parent";
 /// Depth below these cgroups at which containers are looked for: pods have a cgroup of their own.
 const MAX_DEPTH: usize = 3;
 /// Limit for reads of arguments.
