@@ -3,6 +3,7 @@
 //! gives the reason.
 
 use anyhow::{Context, Result, ensure};
+use serde_json::json;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -139,14 +140,34 @@ fn an_early_module_is_refused() -> Result<()> {
 fn no_network_card() -> Result<()> {
     let vm = machine("broken-no-card")?
         .network(Network::None)
+        .qemu_args(&["-device", "pcie-root-port,id=hot"])
         .append("b2p.console=shell")
         .start()?;
     let ready = vm.wait_ready(BOOT_LIMIT)?;
     let hit = ready.degraded.iter().any(|d| d.what.contains("net"));
     ensure!(hit, "degraded: {:?}", ready.degraded);
-    let said = Shell::on(&vm)?.run("test -S /run/podman/podman.sock && echo socket-$((1+1))")?;
+    let shell = Shell::on(&vm)?;
+    let said = shell.run("test -S /run/podman/podman.sock && echo socket-$((1+1))")?;
     ensure!(said.contains("socket-2"), "{said}");
-    Ok(())
+    a_card_comes(&vm, &shell)
+}
+
+/// Plugs a card in, and expects that the line about the network is taken back.
+fn a_card_comes(vm: &Vm, shell: &Shell) -> Result<()> {
+    let lines = "echo net-$(grep -c ^net: /run/boot2podman/degraded) $(ip -4 -o address show eth0)";
+    let said = shell.run(lines)?;
+    ensure!(said.contains("net-1"), "{said}");
+    vm.qmp_with("netdev_add", &json!({"type": "user", "id": "net1"}))?;
+    let card = json!({"driver": "virtio-net-pci", "netdev": "net1", "bus": "hot"});
+    vm.qmp_with("device_add", &card)?;
+    eventually(BOOT_LIMIT, || {
+        let said = shell.run(lines)?;
+        ensure!(
+            said.contains("net-0") && said.contains("inet 10.0.2.15"),
+            "{said}"
+        );
+        Ok(())
+    })
 }
 
 #[test]

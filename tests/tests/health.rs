@@ -4,10 +4,13 @@
 
 use anyhow::{Result, ensure};
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 use tests::{Checks, Guest, eventually, image};
 
 const LIMIT: Duration = Duration::from_secs(120);
+/// Number of clients that connect and say nothing.
+const SILENT: usize = 300;
 
 #[test]
 fn health() -> Result<()> {
@@ -38,6 +41,16 @@ fn health() -> Result<()> {
             Ok(())
         },
     );
+    checks.check("silent clients of a user do not hold back root's", || {
+        let socket = guest.forward_socket("core", "/run/boot2podman/health.sock", "health")?;
+        let connect = |_| UnixStream::connect(&socket);
+        let silent = (0..SILENT).map(connect).collect::<Result<Vec<_>, _>>()?;
+        let check = "--health-cmd true --health-interval 1s";
+        run(&guest, "root", "first", check)?;
+        status(&guest, "root", "first", "healthy")?;
+        drop(silent);
+        guest.sh("podman rm -f -t 0 first").map(drop)
+    });
     checks.check("a healthy one", || {
         run(
             &guest,
