@@ -17,6 +17,7 @@ use signal_hook::low_level::pipe;
 use sys::clock::{Millis, now};
 
 use super::admission::{self, Admission, Id, LOGIN_GRACE, Limits, Source, Step};
+use super::container;
 use super::hello::{self, Hello};
 use super::session::{self, Session};
 
@@ -57,14 +58,20 @@ pub struct Gate {
     paused_until: Option<Millis>,
     /// Connections that were closed because too many waited.
     dropped: usize,
+    /// True if containers may connect.
+    admits_containers: bool,
 }
 
 impl Gate {
-    /// Opens the gate at these sockets, which do not block.
+    /// Opens the gate at these sockets, which do not block. `admits_containers` lets rootless containers connect.
     ///
     /// # Errors
     /// The error of epoll_create(2), of a socket pair or of a signal handler.
-    pub fn open(listeners: Vec<TcpListener>, limits: Limits) -> io::Result<Gate> {
+    pub fn open(
+        listeners: Vec<TcpListener>,
+        limits: Limits,
+        admits_containers: bool,
+    ) -> io::Result<Gate> {
         let (children, on_end) = UnixStream::pair()?;
         children.set_nonblocking(true)?;
         pipe::register(SIGCHLD, on_end)?;
@@ -88,6 +95,7 @@ impl Gate {
             weighed: (0, 0),
             paused_until: None,
             dropped: 0,
+            admits_containers,
         })
     }
 
@@ -219,7 +227,7 @@ impl Gate {
     fn accept(&mut self, now: Millis) {
         for n in 0..self.listeners.len() {
             for _ in 0..MAX_ACCEPTS {
-                match accept(&self.listeners[n]) {
+                match accept(&self.listeners[n], self.admits_containers) {
                     Accepted::Connection(stream, source) => {
                         self.add_connection(stream, source, now)
                     }
@@ -343,14 +351,20 @@ impl Gate {
 /// Result of accept(2).
 enum Accepted {
     Connection(TcpStream, Source),
-    /// Error of one connection; the next may have none.
+    /// One connection has an error, or is not admitted; the next may be.
     Error,
     Nobody,
     Shortage,
 }
 
-fn accept(listener: &TcpListener) -> Accepted {
+fn accept(listener: &TcpListener, admits_containers: bool) -> Accepted {
     match listener.accept() {
+        Ok((stream, peer))
+            if !admits_containers
+                && container::is_of_container(peer.ip(), stream.local_addr().ok()) =>
+        {
+            Accepted::Error
+        }
         Ok((stream, address)) => Accepted::Connection(stream, address.ip().into()),
         Err(error) => match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {

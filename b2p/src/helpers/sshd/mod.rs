@@ -8,6 +8,7 @@
 
 mod admission;
 mod cgroup;
+mod container;
 mod exec;
 mod gate;
 mod hello;
@@ -46,7 +47,8 @@ fn serve() -> Result<std::convert::Infallible> {
     let memory_mib = listener::memory_mib(&meminfo);
     let limits = Limits::of_machine(memory_mib, cpus);
     limit::raise(limits.waiting as u64 + SPARE_FILES).doing("limit of open files")?;
-    let mut gate = Gate::open(listener::open()?, limits).doing("epoll")?;
+    let admits_containers = sys::config_sources::read().0.container_ssh;
+    let mut gate = Gate::open(listener::open()?, limits, admits_containers).doing("epoll")?;
     crate::common::notify::ready();
     cgroup::limit(limits, memory_mib);
     loop {
