@@ -93,7 +93,8 @@ const OF_DRIVERS: &[(&str, &str, bool)] = &[
 const SWITCHES: &[&str] = &[
     "host-dns-resolver", "hostonly-no-dhcp", "no-share", "no-dns-proxy", "dns-proxy", "no-vtx-check", // virtualbox
     "display", "net-vlan", "nographic", "virtio-drives", "hvf", // qemu
-    "disable-dynamic-memory", "qcow2", "rawdisk", "nested-virtualization", // hyperv, xhyve, parallels
+    "disable-dynamic-memory", "qcow2", "rawdisk", "virtio-9p", "nested-virtualization", // hyperv, xhyve, parallels
+    "experimental-nfs-share", "experimental-nfs-share-enable", // xhyve
 ];
 
 /// Returns the part of a driver's flag behind the name of the driver.
@@ -338,6 +339,7 @@ mod tests {
             ("dm env --swarm box", "dm env box", "--swarm"),
             ("dm create -d virtualbox --virtualbox-no-vtx-check --virtualbox-hostonly-cidr 192.168.99.1/24 box", "dm create -d virtualbox box", "--virtualbox-no-vtx-check --virtualbox-hostonly-cidr"),
             ("dm create --qemu-virtio-drives -qemu-network user --qemu-program=q --qemu-display box", "dm create box", "--qemu-virtio-drives --qemu-network --qemu-program --qemu-display"),
+            ("dm create --xhyve-experimental-nfs-share --xhyve-virtio-9p --xhyve-uuid u box", "dm create box", "--xhyve-experimental-nfs-share --xhyve-virtio-9p --xhyve-uuid"),
             ("dm ls --virtualbox-no-share", "dm ls --virtualbox-no-share", ""),
             ("pm init --usb v --volume-driver=d --tls-verify --playbook p box", "pm init box", "--usb --volume-driver --tls-verify --playbook"),
             ("pm rm --save-keys -f box", "pm rm -f box", "--save-keys"),

@@ -91,7 +91,7 @@ fn driver_of(name: &str) -> &str {
         return name;
     }
     let own = DRIVERS[0].name();
-    eprintln!("--driver {name}: these machines have the driver {own} alone, which is used");
+    eprintln!("--driver {name}: {own} is used, the only driver of podman-machine");
     own
 }
 

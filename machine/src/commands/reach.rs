@@ -116,7 +116,7 @@ fn start_flag(words: &mut Vec<OsString>) -> bool {
 }
 
 /// Refuses a machine that does not run, or starts one that is off and waits for one that starts: without a word on standard output, which is that of
-/// the command.
+/// the command. ssh works from the ready line on, whether or not podman's API answers.
 fn make_running(dirs: &Dirs, machine: &Machine, starts: bool) -> Result<()> {
     let now = state(dirs, machine)?;
     let limit = Duration::from_secs(lifecycle::START_SECONDS);
@@ -128,30 +128,52 @@ fn make_running(dirs: &Dirs, machine: &Machine, starts: bool) -> Result<()> {
         let deadline = Instant::now() + limit;
         let started = lifecycle::start_one(dirs, machine, limit);
         // Another command may have started it meanwhile.
-        if started.is_ok() || !matches!(state(dirs, machine)?, State::Starting | State::Running) {
+        let now = state(dirs, machine)?;
+        if takes_ssh(machine, now) {
+            return Ok(());
+        }
+        if started.is_ok() || now != State::Starting {
             return started;
         }
-        return wait::up(
-            dirs,
-            machine,
-            deadline.saturating_duration_since(Instant::now()),
-        );
+        let left = deadline.saturating_duration_since(Instant::now());
+        return wait::ready(dirs, machine, left);
     }
     if starts && now == State::Starting {
-        return wait::up(dirs, machine, limit);
+        return wait::ready(dirs, machine, limit);
     }
     let name = &machine.name;
     let text = format!("Error: Cannot run SSH command: Host \"{name}\" is not running");
     Err(Fault::new(text).into())
 }
 
-/// Returns the options by which `-A` forwards the user's agent, which the machine's configuration turns off.
+/// Options of ssh that take an argument (ssh(1)).
+const WITH_ARGUMENT: &str = "BbcDEeFIiJLlmOoPpQRSWw";
+
+/// Returns the options by which `-A` and `-o ForwardAgent=` forward the user's agent, which the machine's configuration
+/// turns off. The options of ssh end at the first word that is none.
 fn agent(words: &[OsString]) -> &'static [&'static str] {
-    let mut options = words.iter().take_while(|word| *word != "--");
-    match options.any(|word| word == "-A") {
-        true => &["-o", "IdentityAgent=SSH_AUTH_SOCK"],
-        false => &[],
+    let mut words = words.iter().map(|word| word.to_string_lossy());
+    while let Some(word) = words.next() {
+        let Some(letters) = word
+            .strip_prefix('-')
+            .filter(|letters| !letters.is_empty() && *letters != "-")
+        else {
+            break;
+        };
+        let end = letters.find(|letter| WITH_ARGUMENT.contains(letter));
+        let (switches, last) = letters.split_at(end.unwrap_or(letters.len()));
+        let argument = match last.len() {
+            0 => None,
+            1 => words.next().map(std::borrow::Cow::into_owned),
+            _ => Some(last[1..].to_owned()),
+        };
+        let option = argument.filter(|_| last.starts_with('o'));
+        let forwards = option.is_some_and(|o| o.to_lowercase().starts_with("forwardagent"));
+        if switches.contains('A') || forwards {
+            return &["-o", "IdentityAgent=SSH_AUTH_SOCK"];
+        }
     }
+    &[]
 }
 
 /// Becomes ssh, with the arguments that `arguments` makes of those behind the machine's name.
@@ -259,6 +281,25 @@ mod tests {
             let blank = OsStr::new(" ");
             assert_eq!(login(&mut words).join(blank), option, "{line}");
             assert_eq!(words.join(blank), rest, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_agent_is_forwarded_in_every_form_of_the_option() {
+        for (line, forwards) in [
+            ("-A", true),
+            ("-tA ls", true),
+            ("-v -p 22 -A", true),
+            ("-o ForwardAgent=yes ls", true),
+            ("-oforwardagent=yes", true),
+            ("-l A ls", false),
+            ("-lA ls", false),
+            ("ls -A", false),
+            ("-- ls -A", false),
+            ("-", false),
+        ] {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            assert_eq!(!agent(&words).is_empty(), forwards, "{line}");
         }
     }
 

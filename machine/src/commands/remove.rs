@@ -122,7 +122,7 @@ fn remove_by_force(dirs: &Dirs, machine: &Machine) -> Result<()> {
             kill_one(machine)?;
         }
         removed = remove(dirs, machine);
-        if removed.is_ok() {
+        if removed.is_ok() || machine.is_off().unwrap_or(true) {
             break;
         }
     }

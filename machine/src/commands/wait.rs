@@ -9,7 +9,7 @@ use crate::state::State;
 use crate::store::{Dirs, Machine};
 use anyhow::Result;
 use clap::{Arg, ArgMatches, Command, value_parser};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -66,9 +66,16 @@ pub fn wait(matches: &ArgMatches) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Waits until the podman API of a machine has answered.
-pub fn up(dirs: &Dirs, machine: &Machine, limit: Duration) -> Result<()> {
-    until(dirs, machine, "api", Some(limit))
+/// Waits until a machine has printed its ready line.
+pub fn ready(dirs: &Dirs, machine: &Machine, limit: Duration) -> Result<()> {
+    until(dirs, machine, "ready", Some(limit))
+}
+
+/// Prints that the podman API is late: the command may wait without a time limit.
+fn print_late(progress: &Value) {
+    if let (Some(text), Some(true)) = (progress["trouble"].as_str(), progress["late"].as_bool()) {
+        eprintln!("{text}");
+    }
 }
 
 fn until(dirs: &Dirs, machine: &Machine, what: &str, limit: Option<Duration>) -> Result<()> {
@@ -90,7 +97,7 @@ fn until(dirs: &Dirs, machine: &Machine, what: &str, limit: Option<Duration>) ->
         let outcome = match (off, ready) {
             (true, _) => follow::follow_end(stream, deadline, &mut |_| {})?,
             (_, true) => follow::follow_ready(stream, deadline)?,
-            _ => follow::follow(stream, deadline, &mut |_| {})?,
+            _ => follow::follow(stream, deadline, &mut print_late)?,
         };
         let text = match (off, &outcome) {
             (false, Outcome::Up) => return Ok(()),

@@ -156,12 +156,17 @@ pub(super) fn load(
 /// Returns the ports of a memory that continues: those of the configuration of now, and those of containers that it still
 /// allows. A port that the user has given up meanwhile is not among them.
 fn forwards(saved: &Saved, config: &MachineConfig) -> Vec<Result<Forward>> {
-    let of_containers = saved.forwards.iter().filter(|port| {
-        !saved.own.contains(port) && !config.ports.iter().any(|own| own.same_port(port))
-    });
+    let others = saved.forwards.iter();
+    let others = others.filter(|port| !saved.own.contains(port));
+    // The address of a container's port depends on the configuration, too.
+    let of_containers = others
+        .map(|port| ports::of_guest(port.clone(), config))
+        .filter(|port| {
+            let is_own = |port| config.ports.iter().any(|own| own.same_port(port));
+            !port.as_ref().is_ok_and(is_own)
+        });
     let own = config.ports.iter().cloned().map(Ok);
-    own.chain(of_containers.map(|port| ports::of_guest(port.clone(), config)))
-        .collect()
+    own.chain(of_containers).collect()
 }
 
 fn publish(vm: &mut dyn Vm, forward: Result<Forward>, record: &mut RunRecord) -> Result<()> {

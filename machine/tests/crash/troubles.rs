@@ -34,6 +34,8 @@ fn an_api_that_fails_is_asked_again() -> Result<()> {
         ensure!(host.ok(line)? == "in the guest", "{line}");
     }
     host.ok("trim box")?;
+    host.ok("kill box")?;
+    ensure!(host.ok("ssh --start box -- id")? == "in the guest");
     ensure!(host.fails("url box")? == "Host is not running");
     fs::remove_file(&fails)?;
     host.ok("wait -t 60 box")?;
