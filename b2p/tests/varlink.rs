@@ -222,7 +222,7 @@ fn failures_have_their_statuses() {
         (
             &["call", "name"],
             6,
-            "name: no method; right is INTERFACE.METHOD",
+            "name: no method: must be INTERFACE.METHOD",
         ),
         (
             &["format", "/nonexistent"],

@@ -106,7 +106,7 @@ pub(super) fn call(options: &Options, args: &[String]) -> Result<(), Failure> {
     };
     let target = Target::parse(target);
     if !target.name.contains('.') {
-        let text = format!("{}: no method; right is INTERFACE.METHOD", target.name);
+        let text = format!("{}: no method: must be INTERFACE.METHOD", target.name);
         return Err(Failure::argument(text));
     }
     let parameters = parse_parameters(parameters)?;

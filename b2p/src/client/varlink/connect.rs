@@ -69,7 +69,7 @@ pub(super) fn connect(options: &Options, target: &Target) -> Result<Connected, F
     let started = match (&options.activate, &options.bridge) {
         (None, None) => None,
         _ if target.address.is_some() => {
-            let why = "an address together with -A or -b; right is one of them";
+            let why = "an address together with -A or -b: use one of them";
             return Err(Failure::connect(why));
         }
         (Some(command), _) => Some(activate(command)),

@@ -2,6 +2,7 @@
 //! Lock of all changes of extensions: one process at a time adds or removes one.
 
 use std::fs::{self, File};
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::fcntl::{Flock, FlockArg};
@@ -49,7 +50,10 @@ pub fn try_lock() -> Option<Lock> {
 
 fn lock_file() -> Result<File> {
     fs::create_dir_all(EXTENSIONS_DIR).on(EXTENSIONS_DIR)?;
-    File::create(LOCK).on(LOCK)
+    // flock(2) needs no right to write: users without rights could otherwise hold the lock.
+    let mut options = File::options();
+    options.write(true).create(true).mode(0o600);
+    options.open(LOCK).on(LOCK)
 }
 
 impl Drop for Lock {

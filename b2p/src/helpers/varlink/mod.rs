@@ -77,7 +77,7 @@ fn bind(text: &str) -> Result<OwnedFd> {
             Ok(UnixListener::bind_addr(&address).on(&name)?.into())
         }
         _ => Err(Error::invalid(format!(
-            "{text}: not a place to listen; right is unix:/path"
+            "{text}: not a place to listen: must be unix:/path"
         ))),
     }
 }

@@ -124,7 +124,7 @@ impl Spool {
             "" => self.create(),
             path if is_public(path) => create(path.into()),
             path => Err(occurred(&format!(
-                "{path}: right is a new file directly in /tmp or /var/tmp, or no path, and ReceiveFile with the reply"
+                "{path}: must be a new file directly in /tmp or /var/tmp, or no path, and ReceiveFile with the reply"
             ))),
         }
     }

@@ -149,7 +149,9 @@ pub(super) fn port(text: &str) -> Outcome<Value> {
     };
     let (inside, outside) = (number(), number());
     let (Some(inside @ 1..), Some(outside)) = (inside, outside) else {
-        return Err(occurred(&format!("publish: {text}: right is 8080:80/tcp")));
+        return Err(occurred(&format!(
+            "publish: {text}: must be like 8080:80/tcp"
+        )));
     };
     Ok(json!({
         "container_port": inside, "host_port": outside, "protocol": protocol,
