@@ -56,7 +56,8 @@ const FILL_HOSTS: &str = "while :; do for f in hosts resolv.conf hostname; do
 
 fn hosts(guest: &Guest) -> Result<()> {
     super::detached(guest, "filler", &[], &["sh", "-c", FILL_HOSTS])?;
-    let filled = "[ $(stat -f -c %a /run/containers/files) = 0 ]";
+    // The watch may have made room again before this script first runs.
+    let filled = "[ $(stat -f -c %a /run/containers/files) = 0 ] || b2p status | grep -q 'store: paused, because their /etc/hosts'";
     eventually(SOON, || guest.sh(filled))?;
     guest.sh("echo x >/run/b2p-full && rm /run/b2p-full")?;
     // A new watch makes its first check at once, and not in half a minute.
