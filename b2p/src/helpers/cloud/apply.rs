@@ -2,7 +2,7 @@
 //! Applies settings besides users and files: the host name, certificates, mounts, and the network.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use config::Config;
@@ -134,8 +134,15 @@ pub fn mounts(mounts: &[Mount], deadline: Instant, diagnostics: &mut Diagnostics
 }
 
 /// Returns true for a directory on which a mount would leave the machine without programs, settings or devices.
-fn hides_the_system(target: &str) -> bool {
-    let target: PathBuf = Path::new(target).components().collect();
+/// `..` leads to the directory above, and from the root to the root (path_resolution(7)).
+fn hides_the_system(path: &str) -> bool {
+    let mut target = PathBuf::new();
+    for part in Path::new(path).components() {
+        match part {
+            Component::ParentDir => drop(target.pop()),
+            part => target.push(part),
+        }
+    }
     SYSTEM_DIRECTORIES
         .iter()
         .any(|dir| target == Path::new(dir))
@@ -279,6 +286,10 @@ mod tests {
             ("//usr/./", true),
             ("/", true),
             ("/etc/", true),
+            ("/var/../etc", true),
+            ("/home/../../../usr/bin/", true),
+            ("/usr/..", true),
+            ("/etc/../home", false),
             ("/usr/local", false),
             ("/etc/containers", false),
             ("/home", false),
