@@ -4,8 +4,8 @@
 //!
 //! A route that is more specific than another takes precedence, with any metric (CVE-2024-3661). A lease
 //! therefore has no route into a bridge's or another card's network, and none that leads to a server of
-//! another card. A default route is always set: its metric is that of the card. A broader route than a
-//! bridge's is harmless, because the bridge's own takes precedence. An address is the machine's own from
+//! another card. A default route is set if its router is not another's: its metric is that of the card. A
+//! broader route than a bridge's is harmless, because the bridge's own takes precedence. An address is the machine's own from
 //! the moment it is set, with any routes: the address of another host, such as a server of a card or a
 //! container, would cut the machine off from that host.
 
@@ -155,16 +155,23 @@ fn route_refusal(
     target_refusal(&route.to(), &own, index, around)
 }
 
-/// Returns why there is no route to a router outside of the lease's network. Link-local routers and services
-/// (169.254.169.254) of clouds are those of the first card.
+/// Service of clouds (metadata, time, names), which is reached by the first card.
+const CLOUD_SERVICE: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+
+/// Returns why there is no route to a router outside of the lease's network. A link-local router of a cloud may have
+/// the same address on each card: the route to it is that of the first card that has one.
 fn router_refusal(
     by: Ipv4Addr,
     own: &Network,
     index: u32,
     around: &Surroundings,
 ) -> Option<String> {
-    let first = around.cards.iter().find(|card| card.index < index);
-    match first.filter(|_| by.is_link_local()) {
+    let has_link_local = |card: &&Neighbour| {
+        let mut routers = card.lease.routes.iter().map(|route| route.gateway);
+        by == CLOUD_SERVICE || routers.any(|router| router.is_link_local())
+    };
+    let mut before = around.cards.iter().filter(|card| card.index < index);
+    match before.find(has_link_local).filter(|_| by.is_link_local()) {
         Some(card) => Some(format!("link-local addresses are those of {}", card.name)),
         None => target_refusal(&Network::new(by, 32), own, index, around),
     }

@@ -110,9 +110,9 @@ fn no_route_into_what_is_not_the_cards() {
 #[test]
 fn a_card_has_precedence_over_later_ones() {
     for (to, by, later, first) in [
-        // Link-local services are those of the first card.
+        // The link-local service of clouds is that of the first card.
         ("192.0.2.0/24", "169.254.169.254", false, true),
-        ("0.0.0.0/0", "169.254.1.1", false, true),
+        ("0.0.0.0/0", "169.254.169.254", false, true),
         // A server far away, or a broad network, takes no route from an earlier card.
         ("9.9.9.0/24", BY, false, true),
         ("10.0.0.0/8", BY, true, true),
@@ -129,6 +129,23 @@ fn a_card_has_precedence_over_later_ones() {
     broad.cards[0].lease = lease("10.50.9.9/8", &[], &["10.50.1.1"], "10.50.1.1");
     let granted = lease("192.168.66.50/24", &[("10.50.0.0/16", BY)], &[], BY);
     assert_eq!(vet(&granted, 1, &broad), granted);
+}
+
+#[test]
+fn a_link_local_router_is_that_of_the_first_card_with_one() {
+    for (routers, is_set) in [
+        (&[][..], true),
+        (&[("0.0.0.0/0", "10.0.2.2")], true),
+        (&[("0.0.0.0/0", "169.254.1.1")], false),
+        (&[("192.0.2.0/24", "169.254.9.9")], false),
+    ] {
+        let mut around = around();
+        around.cards[0].lease = lease("10.0.2.15/24", routers, &[], "10.0.2.2");
+        let granted = lease("192.168.66.50/32", &[("0.0.0.0/0", "169.254.1.1")], &[], BY);
+        let set = vet(&granted, 3, &around);
+        assert_eq!(!set.routes.is_empty(), is_set, "{:?}", set.refused);
+        assert!(!vet(&granted, 1, &around).routes.is_empty());
+    }
 }
 
 #[test]
