@@ -20,6 +20,7 @@ use std::path::Path;
 use log::{debug, warn};
 use sys::error::{Doing, Error, Result};
 use sys::memory::containers_limit;
+use sys::paths::CONTAINERS_LIMITS;
 
 /// Mount point of the tree.
 pub const ROOT: &str = "/sys/fs/cgroup";
@@ -88,7 +89,8 @@ fn limit(root: &Path) -> Result<()> {
     let Some(bytes) = containers_limit() else {
         return Ok(());
     };
-    write(&root.join("libpod_parent/memory.max"), &bytes.to_string())
+    write(&root.join("libpod_parent/memory.max"), &bytes.to_string())?;
+    write(Path::new(CONTAINERS_LIMITS), &format!("{bytes}\n"))
 }
 
 /// Enables the controllers of `available` at once, because the kernel walks the tree for each write; or each by

@@ -39,12 +39,16 @@ pub const VARLINK_REGISTRY: &str = "/run/varlink/registry";
 /// Directory of the runtime directories of users (`XDG_RUNTIME_DIR`).
 pub const USER_RUNTIME_DIRS: &str = "/run/user";
 /// Mount point of a file system for the files that podman makes in /run for each container of root: hosts,
-/// resolv.conf, hostname, .containerenv and secrets. The container may write to them, and fill them.
+/// resolv.conf, hostname, .containerenv and the directory of secrets, whose data are in the store. The container may
+/// write to them, and fill them.
 pub const CONTAINER_FILES: &str = "/run/containers/files";
 /// Directory of the storages of users other than root (storage.conf).
 pub const USER_STORAGES: &str = "/var/lib/containers/user";
 /// Path of the socket of a user's podman in the user's runtime directory (podman-system-service(1)).
 pub const USER_PODMAN_SOCKET: &str = "podman/podman.sock";
+/// Limits of memory that the machine has set for containers in this boot, in bytes, a line each: another limit is root's
+/// choice. PID 1 writes the first.
+pub const CONTAINERS_LIMITS: &str = runtime!("containers-limits");
 /// Cgroup below which each service has one of its own.
 pub const SERVICE_CGROUPS: &str = "/sys/fs/cgroup/system";
 
