@@ -84,25 +84,35 @@ impl StoreWatch {
 
     /// Checks the store, and returns the time until the next check.
     pub fn look(&mut self) -> Duration {
-        let Ok(usage) = Usage::of(&self.store).inspect_err(|e| warn!("store: {e}")) else {
-            return space::LOOK;
+        // Of a disk that fails, the kernel gives no figures: the other looks do not need them.
+        let of_store = match Usage::of(&self.store) {
+            Ok(usage) => self.look_at_store(&usage),
+            Err(e) => {
+                warn!("store: {e}");
+                space::LOOK
+            }
         };
+        self.limit.look();
+        let (lines, next_look) = self.lines();
+        self.degraded.update(lines);
+        of_store.min(next_look)
+    }
+
+    /// Makes room in the store, and returns the time until the next look at the store.
+    fn look_at_store(&mut self, usage: &Usage) -> Duration {
         let was_full = self.full.is_some() || self.lacks_reserve();
         let reserve = self.reserve.as_ref().map_or(0, Reserve::bytes);
-        let is_full = space::is_full(&usage, was_full, reserve);
+        let is_full = space::is_full(usage, was_full, reserve);
         if !is_full {
             self.full = None;
         } else if self.full.is_none() {
             self.writers.look();
-            let culprit = self.writers.most(self.lack(&usage));
-            self.full = Some(space::reason(&usage, culprit.as_deref()));
+            let culprit = self.writers.most(self.lack(usage));
+            self.full = Some(space::reason(usage, culprit.as_deref()));
         }
-        self.keep_reserve(is_full, &usage);
+        self.keep_reserve(is_full, usage);
         self.keep_blocks(is_full);
-        self.limit.look();
-        let (lines, next_look) = self.lines();
-        self.degraded.update(lines);
-        space::next_look(&usage, is_full).min(next_look)
+        space::next_look(usage, is_full)
     }
 
     /// Returns the degraded lines, and the time until the next look at the other file systems.
@@ -176,6 +186,7 @@ impl StoreWatch {
         };
         self.exhausted_looks += 1;
         self.writers.look();
+        self.paused.forget();
         let still = self.writers.still(lack, self.paused.cgroups());
         let failed = still.iter().filter(|cgroup| !self.paused.add(cgroup));
         let all_paused = failed.count() == 0;
@@ -192,4 +203,25 @@ fn is_own(reserve: &Reserve) -> bool {
     checked
         .inspect_err(|why| warn!("store: there is no reserve: {why}"))
         .is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::fs;
+
+    use super::*;
+    use crate::common::testing::Temp;
+
+    #[test]
+    fn a_store_that_fails_ends_no_other_look() {
+        let temp = Temp::new();
+        let mut watch = StoreWatch::new(&Paths::below(temp.path("none")), false);
+        fs::write(temp.path("list"), "4096\n").unwrap();
+        fs::write(temp.path("memory.max"), "4096\n").unwrap();
+        watch.limit = memory::Limit::of(temp.dir(), temp.path("users"), temp.path("list"));
+        watch.look();
+        let limit = fs::read_to_string(temp.path("memory.max")).unwrap();
+        assert_eq!(limit.parse().ok(), sys::memory::containers_limit());
+    }
 }

@@ -54,14 +54,18 @@ impl Paused {
     }
 
     /// Pauses a container, and returns true once it is paused. The list is written first, so that
-    /// the container is resumed in any case.
+    /// the container is resumed in any case. One that does not stop runs on, and may be paused later.
     pub fn add(&mut self, cgroup: &Path) -> bool {
         self.cgroups.push(cgroup.to_owned());
         let paused = self.write().and_then(|()| freeze(cgroup, "1"));
         let paused = paused.and_then(|()| wait_frozen(cgroup));
         match &paused {
             Ok(()) => warn!("store: {} is paused: it takes all room", shown(cgroup)),
-            Err(e) => warn!("store: {} is not paused: {e}", shown(cgroup)),
+            Err(e) => {
+                warn!("store: {} is not paused: {e}", shown(cgroup));
+                let _ = freeze(cgroup, "0");
+                self.forget();
+            }
         }
         paused.is_ok()
     }
@@ -81,9 +85,18 @@ impl Paused {
         self.write().unwrap_or_else(|e| warn!("store: {e}"));
     }
 
-    /// Forgets containers that are gone, and returns the names of the others, if there are any.
+    /// Forgets containers that are not paused any more: one that was restarted has a new cgroup of the same name.
+    pub fn forget(&mut self) {
+        let count = self.cgroups.len();
+        self.cgroups.retain(|cgroup| is_frozen(cgroup));
+        if self.cgroups.len() < count {
+            self.write().unwrap_or_else(|e| warn!("store: {e}"));
+        }
+    }
+
+    /// Forgets containers that are not paused any more, and returns the names of the others, if there are any.
     pub fn names(&mut self) -> Option<String> {
-        self.cgroups.retain(|cgroup| cgroup.exists());
+        self.forget();
         let names: Vec<_> = self.cgroups.iter().filter_map(|c| name(c)).collect();
         (!names.is_empty()).then(|| names.join(", "))
     }
@@ -93,6 +106,13 @@ impl Paused {
         let text: String = lines.map(|path| format!("{}\n", path.display())).collect();
         replace(&self.list, text.as_bytes(), 0o600)
     }
+}
+
+/// Returns true if the processes of a cgroup are to stop, and stay so. `cgroup.events` has the same answer only after
+/// the last process has stopped.
+fn is_frozen(cgroup: &Path) -> bool {
+    let value = fs::read_to_string(cgroup.join("cgroup.freeze"));
+    value.is_ok_and(|value| value.trim_ascii() == "1")
 }
 
 fn freeze(cgroup: &Path, value: &str) -> Result<()> {
@@ -157,10 +177,35 @@ mod tests {
         assert_eq!(Paused::of(&list).cgroups().len(), 0);
         fs::remove_file(dir.join("cgroup.events")).unwrap();
         assert!(!paused.add(&dir));
+        assert_eq!((frozen().as_str(), paused.cgroups().len()), ("0", 0));
+        assert_eq!(Paused::of(&list).cgroups().len(), 0);
         fs::remove_dir_all(&dir).unwrap();
         assert_eq!(paused.names(), None);
         paused.resume();
         fs::write(&list, "../../etc\nlibpod-x\n").unwrap();
         assert_eq!(Paused::of(&list).cgroups().len(), 0);
+    }
+
+    #[test]
+    fn a_restarted_container_is_not_paused_any_more() {
+        let temp = Temp::new();
+        let list = temp.path("list");
+        let dir = temp.path(&format!("root/libpod-{}", "c".repeat(64)));
+        let start = || {
+            fs::create_dir_all(&dir).unwrap();
+            fs::write(dir.join("cgroup.events"), "populated 1\nfrozen 1\n").unwrap();
+        };
+        start();
+        let mut paused = Paused::of(&list);
+        assert!(paused.add(&dir));
+        paused.forget();
+        assert_eq!(paused.cgroups().len(), 1);
+        fs::remove_dir_all(&dir).unwrap();
+        start();
+        fs::write(dir.join("cgroup.freeze"), "0\n").unwrap();
+        assert_eq!(Paused::of(&list).names(), None, "by another watch");
+        assert_eq!(paused.names(), None);
+        assert!(paused.add(&dir));
+        assert_eq!(paused.names().as_deref(), Some("cccccccccccc"));
     }
 }

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sys::files::read_bounded;
+use sys::paths::SERVICE_CGROUPS;
 use sys::user_cgroup;
 
 use crate::helpers::engine::conmon::Machine;
@@ -53,8 +54,8 @@ impl Lack {
 /// The containers of root and of users, with their counters at the last two looks.
 #[derive(Debug)]
 pub struct Writers {
-    /// Directories of root's containers and of the users.
-    cgroups: [PathBuf; 2],
+    /// Directories of root's containers, of the users and of root's services: quadlets have their containers there.
+    cgroups: [PathBuf; 3],
     before: Counters,
     now: Counters,
 }
@@ -65,10 +66,10 @@ type Counters = BTreeMap<(Lack, PathBuf), u64>;
 impl Writers {
     /// The machine's containers, before the first look.
     pub fn new() -> Writers {
-        Writers::of([ROOTS.into(), user_cgroup::USERS.into()])
+        Writers::of([ROOTS, user_cgroup::USERS, SERVICE_CGROUPS].map(PathBuf::from))
     }
 
-    pub fn of(cgroups: [PathBuf; 2]) -> Writers {
+    pub fn of(cgroups: [PathBuf; 3]) -> Writers {
         Writers {
             cgroups,
             before: Counters::new(),
@@ -87,8 +88,11 @@ impl Writers {
 
     /// Returns the cgroup of root's container with this short id, if it runs.
     pub fn of_root(&self, id: &str) -> Option<PathBuf> {
+        let [roots, _, services] = &self.cgroups;
         let mut containers = Vec::new();
-        find(&self.cgroups[0], 0, &mut containers);
+        for dir in [roots, services] {
+            find(dir, 0, &mut containers);
+        }
         let has_id = |cgroup: &PathBuf| short_id(cgroup).as_deref() == Some(id);
         containers.into_iter().find(has_id)
     }
@@ -111,9 +115,9 @@ impl Writers {
     pub fn most(&self, lack: Lack) -> Option<String> {
         let (_, cgroup) = self.of_lack(lack).max()?;
         let id = short_id(cgroup)?;
-        let [roots, users] = &self.cgroups;
+        let [_, users, _] = &self.cgroups;
         let is_roots = |(_, other): &(Lack, PathBuf)| {
-            other.starts_with(roots) && id_of(other) == id_of(cgroup)
+            !other.starts_with(users) && id_of(other) == id_of(cgroup)
         };
         Some(match user_of(users, cgroup) {
             None => format!("container {id} has written most: `podman rm -f {id}`"),
@@ -224,10 +228,13 @@ fn user_of(users: &Path, cgroup: &Path) -> Option<u32> {
         .ok()
 }
 
-/// Returns the id in the name of a cgroup: `libpod-ID`, or `ID` of a cgroup named by crun.
+/// Returns the id in the name of a cgroup: `libpod-ID`, `libpod-payload-ID` below the cgroup of a service
+/// (podman-run(1), `--cgroups=split`), or `ID` of a cgroup named by crun.
 fn id_of(cgroup: &Path) -> Option<&str> {
     let name = cgroup.file_name()?.to_str()?;
-    let id = name.strip_prefix("libpod-").unwrap_or(name);
+    let prefixes = ["libpod-payload-", "libpod-"];
+    let id = prefixes.iter().find_map(|prefix| name.strip_prefix(prefix));
+    let id = id.unwrap_or(name);
     (id.len() == ID_DIGITS && id.bytes().all(|b| b.is_ascii_hexdigit())).then_some(id)
 }
 
@@ -297,7 +304,7 @@ mod tests {
         };
         let (a, b) = ("root/libpod-a", "user/1000/pod/b");
         fs::create_dir_all(temp.path("root/conmon")).unwrap();
-        let mut writers = Writers::of([temp.path("root"), temp.path("user")]);
+        let mut writers = Writers::of(["root", "user", "system"].map(|dir| temp.path(dir)));
         writers.look();
         let most = |writers: &Writers| writers.most(Lack::DiskBytes);
         let still = |writers: &Writers, paused: &[PathBuf]| writers.still(Lack::DiskBytes, paused);
@@ -340,6 +347,22 @@ mod tests {
             writers.look();
             assert_eq!(most(&writers).as_deref(), Some(line));
         }
+    }
+
+    #[test]
+    fn a_quadlets_container_is_below_its_service() {
+        let temp = Temp::new();
+        let id = "d".repeat(ID_DIGITS);
+        let cgroup = temp.path(&format!("system/web/main/libpod-payload-{id}"));
+        fs::create_dir_all(&cgroup).unwrap();
+        fs::create_dir_all(temp.path("system/web/main/runtime")).unwrap();
+        fs::write(cgroup.join("memory.stat"), "shmem 4096\n").unwrap();
+        let mut writers = Writers::of(["root", "user", "system"].map(|dir| temp.path(dir)));
+        assert_eq!(writers.of_root("dddddddddddd"), Some(cgroup));
+        assert_eq!(writers.of_root("eeeeeeeeeeee"), None);
+        writers.look();
+        let line = "container dddddddddddd has written most: `podman rm -f dddddddddddd`";
+        assert_eq!(writers.most(Lack::RamBytes).as_deref(), Some(line));
     }
 
     #[test]
