@@ -247,7 +247,7 @@ pub const APPLETS: &[Applet] = &[
         summary: "sends echo requests to a host over IPv6", ..DEFAULT },
     Applet { name: "apparmor_parser", kind: Raw, arguments: "-Kr",
         run: |call| engine::apparmor::main(call.arguments),
-        summary: "loads the compiled copy of podman's default AppArmor profile that the image contains",
+        summary: "loads the compiled copy of podman's default AppArmor profile in the image",
         ..DEFAULT },
     Applet { name: "sshd-session", kind: Raw,
         run: |call| sshd::exec_session(call.arguments),

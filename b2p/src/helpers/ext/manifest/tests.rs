@@ -76,7 +76,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("format 1", "format 2\nformat 2", "line 3: format is there twice"),
     ("sha256 ab", "", "has no sha256"),
     ("later true", "size 1", "line 11: size is there twice"),
-    ("later true", "later", "line 11: a word"),
+    ("later true", "later", "line 11: must be a word"),
     ("later true", "later \x1b", "line 11: there is a control"),
     ("later true", "later a\tb", "line 11: there is a control"),
     ("lsof 4", "lsof \u{202e}4", "line 13: there is a control"),
