@@ -37,7 +37,8 @@ pub enum Stage {
     Uid,
     /// Enter the working directory.
     Directory,
-    /// Look at the program. A script of Windows is reported, and executed: perl takes it.
+    /// Read the first bytes of the program. A script that was saved on Windows is reported, and executed all the same:
+    /// perl accepts such scripts.
     Script,
     /// Execute the program.
     Exec,

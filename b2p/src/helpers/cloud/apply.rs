@@ -29,7 +29,8 @@ const LOCAL_CERTS: &str = "/usr/local/share/ca-certificates";
 const FSTAB: &str = "/etc/fstab";
 /// Line before those of user-data in fstab.
 const FSTAB_MARK: &str = "# by cloud-config, from here on";
-/// Directories on which nothing is mounted: PID 1 and its services need their content.
+/// Directories on which nothing is mounted: PID 1 and its services need their content. Below them a document may mount,
+/// as podman machine 6 does on /etc/containers; folders of `b2p.share=` may not (config/src/share.rs).
 const SYSTEM_DIRECTORIES: &[&str] = &[
     "/",
     "/bin",

@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn who_fills_is_paused_and_its_files_are_emptied() {
+    fn a_container_that_fills_is_paused_and_its_files_are_emptied() {
         let temp = Temp::new();
         let ids = ["a", "b", "c", "d"].map(|digit| digit.repeat(64));
         let [a, b, c, d] = &ids;
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_most_is_named_if_nobody_has_much() {
+    fn the_container_with_most_is_named_if_none_is_large() {
         let temp = Temp::new();
         for (digit, bytes) in [("a", 20 << 10), ("b", 40 << 10), ("c", 30 << 10)] {
             make(&temp, &digit.repeat(64), "userdata/hosts", bytes);
