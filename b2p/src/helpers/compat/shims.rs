@@ -26,6 +26,7 @@ pub struct Shim {
 /// All such commands; the first row whose words are all there counts.
 #[rustfmt::skip]
 pub const SHIMS: &[Shim] = &[
+    Shim { words: &["systemctl", "--user", "daemon-reload"],           run: nothing,              why: "a user's units are read again, and the proxies are the machine's" },
     Shim { words: &["systemctl", "daemon-reload"],                     run: environment_d::apply, why: "podman machine ends the script that writes the proxies with it, and shows its output" },
     Shim { words: &["systemctl", "daemon-reexec"],                     run: nothing,              why: "there is no systemd to start again" },
     Shim { words: &["systemctl", "--user", "podman.socket"],           run: user_socket,          why: "Lima's template enables it: PID 1 holds the socket from the boot on" },
@@ -145,6 +146,7 @@ mod tests {
         for (line, last) in [
             ("systemctl daemon-reload", Some("daemon-reload")),
             ("systemctl --system daemon-reload", Some("daemon-reload")),
+            ("systemctl daemon-reload --user", Some("daemon-reload")),
             (
                 "systemctl --user enable --now podman.socket",
                 Some("podman.socket"),
@@ -182,6 +184,14 @@ mod tests {
                 "{line}"
             );
         }
+    }
+
+    #[test]
+    fn a_user_who_has_units_read_again_changes_nothing_of_the_machine() {
+        let users = row("systemctl --user daemon-reload").unwrap_or_default();
+        assert!(users.contains(&"--user"), "{users:?}");
+        let machines = row("systemctl daemon-reload").unwrap_or_default();
+        assert!(!machines.contains(&"--user"), "{machines:?}");
     }
 
     #[test]
