@@ -200,6 +200,9 @@ pub fn verbs(guest: &Guest) -> Result<()> {
     guest.sh("systemctl kill -s KILL plain")?;
     eventually(LIMIT, || guest.sh("! systemctl is-active plain").map(drop))?;
     guest.sh("systemctl start plain")?;
+    guest.sh(
+        "systemctl status 'pl*' | grep -q 'plain.service' && systemctl is-active 'pl[a-z]in'",
+    )?;
     let list = guest.sh("systemctl list-units --no-legend --plain -t service 'pl*' && systemctl list-dependencies --plain member")?;
     ensure!(
         list.contains("plain.service loaded active running plain.service"),
@@ -233,6 +236,16 @@ pub fn bound(guest: &Guest) -> Result<()> {
         Ok(())
     })?;
     guest.sh("systemctl start member && systemctl is-active grp-pod member")?;
+    // A restart starts a pod that has ended before its container, and the containers of a pod after it.
+    guest.sh("podman pod stop -t 1 systemd-grp")?;
+    eventually(LIMIT, || {
+        guest.sh("! systemctl is-active grp-pod").map(drop)
+    })?;
+    guest.sh("systemctl restart member && systemctl is-active grp-pod member")?;
+    guest.sh("systemctl stop grp-pod && systemctl restart grp-pod")?;
+    eventually(LIMIT, || {
+        guest.sh("systemctl is-active grp-pod && systemctl is-active member")
+    })?;
     let id = guest.sh("podman inspect --format '{{.Id}}' systemd-member")?;
     guest.sh("systemctl restart grp-pod && systemctl is-active grp-pod member")?;
     let now = guest.sh("podman inspect --format '{{.Id}}' systemd-member")?;
@@ -264,11 +277,17 @@ pub fn bound(guest: &Guest) -> Result<()> {
 pub fn of_core(guest: &Guest) -> Result<()> {
     let said = guest.sh_as(
         "core",
-        "systemctl --user is-active own && systemctl --user restart own && systemctl --user status own | head -3; \
+        "systemctl --user daemon-reload && systemctl --user is-active own && systemctl --user restart own && systemctl --user status own | head -3; \
          systemctl --user list-units --no-legend --plain; systemctl --user stop web; echo $?; \
          journalctl --user -u own -n 3 --no-pager >/dev/null && systemctl --user stop own && \
          systemctl --user is-active own; systemctl --user start own",
     )?;
+    let version = guest.sh_as("core", "systemctl --version; systemctl -Z; echo $?")?;
+    ensure!(
+        version.starts_with("systemd 257 (boot2podman "),
+        "{version}"
+    );
+    ensure!(version.ends_with("\n1"), "{version}");
     for part in [
         "active\n\u{25cf} own.service",
         "Active: active (running) since",

@@ -11,7 +11,9 @@ use super::units;
 use crate::common::service_change::{Verb, change_all};
 use crate::common::service_env::Environment;
 use crate::common::terminal::print_plain_error as print_error;
-use crate::helpers::quadlet::dependents::{parts_of, running_dependents, runs};
+use crate::helpers::quadlet::dependents::{
+    Pulled, is_active, parts_of, pulled, running_dependents, runs,
+};
 use crate::helpers::quadlet::specifiers::Owner;
 use crate::helpers::quadlet::{self, paths};
 
@@ -32,17 +34,12 @@ impl Targets<'_> {
     /// Starts units, and the units that they want.
     pub fn start(&self, report: &Report<'_>) -> i32 {
         self.each(report, "start", |targets, names| {
-            let mut wanted = Vec::new();
-            for name in names.iter().filter(|name| units::is_one(name)) {
-                add_wanted(name, &mut wanted);
-            }
-            let is_active = |name: &String| units::is_active(report, name);
-            wanted.retain(|name| !names.contains(name) && !is_active(name));
+            let Pulled { before, after } = pulled(report, names);
             let mut names = names.to_vec();
             // `systemctl start` of a service of the machine runs the service once more.
-            names.retain(|name| !units::is_one(name) || !is_active(name));
+            names.retain(|name| !units::is_one(name) || !is_active(report, name));
             // The failure of a unit that is only wanted (systemd.unit(5), Wants=) is no failure of the command.
-            targets.request(&wanted);
+            targets.request(&[before, after].concat());
             targets.apply(Verb::Start, &names)
         })
     }
@@ -55,32 +52,39 @@ impl Targets<'_> {
         })
     }
 
-    /// Stops units and starts them again, with those that run and need them or are parts of them. With
-    /// `if_active`, only units that run.
+    /// Stops units and starts them again, with those that run and need them or are parts of them, and starts
+    /// what the units need and want. With `if_active`, only units that run.
     pub fn restart(&self, report: &Report<'_>, verb: &str, if_active: bool) -> i32 {
         self.each(report, verb, |targets, names| {
             let mut names = names.to_vec();
             names.retain(|name| !if_active || runs(report, name));
-            let dependents = running_dependents(report, &names);
-            if dependents.is_empty() {
-                return targets.apply(Verb::Restart, &names);
-            }
-            if targets.options.has("no-block") {
-                // A start before the stop has begun would cancel the stop.
-                return [
-                    targets.apply(Verb::Stop, &dependents),
-                    targets.apply(Verb::Restart, &names),
-                    targets.apply(Verb::Start, &dependents),
-                ]
-                .into_iter()
-                .fold(0, i32::max);
-            }
-            let all = [dependents, names].concat();
-            let stopped = targets.apply(Verb::Stop, &all);
-            let mut all: Vec<String> = all;
-            all.reverse();
-            stopped.max(targets.apply(Verb::Start, &all))
+            let Pulled { before, after } = pulled(report, &names);
+            targets.request(&before);
+            let status = targets.restart_all(report, names);
+            targets.request(&after);
+            status
         })
+    }
+
+    fn restart_all(&self, report: &Report<'_>, names: Vec<String>) -> i32 {
+        let dependents = running_dependents(report, &names);
+        if dependents.is_empty() {
+            return self.apply(Verb::Restart, &names);
+        }
+        if self.options.has("no-block") {
+            // A start before the stop has begun would cancel the stop.
+            return [
+                self.apply(Verb::Stop, &dependents),
+                self.apply(Verb::Restart, &names),
+                self.apply(Verb::Start, &dependents),
+            ]
+            .into_iter()
+            .fold(0, i32::max);
+        }
+        let mut all = [dependents, names].concat();
+        let stopped = self.apply(Verb::Stop, &all);
+        all.reverse();
+        stopped.max(self.apply(Verb::Start, &all))
     }
 
     /// Forgets failures, and starts that count for `StartLimitBurst=`.
@@ -211,15 +215,4 @@ fn service_names(names: &[String]) -> Vec<control::Name> {
         .iter()
         .filter_map(|name| control::Name::new(name))
         .collect()
-}
-
-/// Adds the services that start with a service, in the order of their starts.
-fn add_wanted(service: &str, wanted: &mut Vec<String>) {
-    let links = units::links_of(service);
-    for name in links.wants.into_iter().chain(links.needs) {
-        if !wanted.contains(&name) {
-            wanted.push(name.clone());
-            add_wanted(&name, wanted);
-        }
-    }
 }

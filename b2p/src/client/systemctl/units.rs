@@ -93,23 +93,6 @@ pub fn find<'a>(report: &Report<'a>, owner: &Owner, word: &str) -> View<'a> {
     view
 }
 
-/// Returns true if a request to start a service would do its work once more: a unit that is active stays so, and
-/// of the services of the machine that a unit wants, those that are done.
-pub fn is_active(report: &Report<'_>, service: &str) -> bool {
-    let mut services = report.services.iter();
-    let Some(service) = services.find(|s| s.name == service).copied() else {
-        return false;
-    };
-    let view = View {
-        name: service.name.to_owned(),
-        unit: read_unit(service.name),
-        owner: owner_of(service.user.unwrap_or(0), &Owner::default()),
-        service: Some(service),
-        is_target: false,
-    };
-    view.states().0 == "active"
-}
-
 /// Returns the owner with the number, as far as its files are concerned.
 fn owner_of(uid: u64, owner: &Owner) -> Owner {
     let uid = u32::try_from(uid).unwrap_or(0);

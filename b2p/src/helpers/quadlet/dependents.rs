@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Services whose stop and restart follow from those of another unit (systemd.unit(5), "Requires=", "PartOf=").
 
-use control::Report;
+use control::{Report, State};
 
 use super::convert::{Links, links};
 use super::paths::{self, DEFINITIONS};
+use super::program::is_true;
+use super::unit::Unit;
 use crate::common::control_client::is_at_rest;
 
 /// Returns true for a service that a unit has become.
@@ -42,6 +44,78 @@ pub fn running_dependents(report: &Report<'_>, names: &[String]) -> Vec<String> 
     list
 }
 
+/// Services that start with others because these need or want them, and that are not active.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Pulled {
+    /// Services that do not depend on the others, to be started before them.
+    pub before: Vec<String>,
+    /// Services that need the others or are parts of them, such as the containers of a pod.
+    pub after: Vec<String>,
+}
+
+/// Returns the services that start with services (systemd.unit(5), "Wants=", "Requires=").
+#[must_use]
+pub fn pulled(report: &Report<'_>, names: &[String]) -> Pulled {
+    let mut all = all(report);
+    // A service of the machine has no links.
+    let known: Vec<&String> = all.iter().map(|(name, _)| name).collect();
+    let own = names
+        .iter()
+        .filter(|name| !known.contains(name) && is_one(name));
+    let own: Vec<_> = own.map(|name| (name.clone(), links_of(name))).collect();
+    all.extend(own);
+    pulled_by(&all, names, |name| is_active(report, name))
+}
+
+fn pulled_by(
+    all: &[(String, Links)],
+    names: &[String],
+    is_active: impl Fn(&str) -> bool,
+) -> Pulled {
+    let mut found = names.to_vec();
+    let mut at = 0;
+    while let Some(name) = found.get(at) {
+        let links = all.iter().find(|(other, _)| other == name);
+        let links = links
+            .into_iter()
+            .flat_map(|(_, l)| l.wants.iter().chain(&l.needs));
+        let new: Vec<_> = links
+            .filter(|name| !found.contains(name))
+            .cloned()
+            .collect();
+        found.extend(new);
+        at += 1;
+    }
+    let inactive = found.split_off(names.len()).into_iter();
+    let inactive = inactive.filter(|name| !is_active(name));
+    let dependents = following(all, names, true);
+    let (after, before) = inactive.partition(|name| dependents.contains(name));
+    Pulled { before, after }
+}
+
+/// Returns true if a request to start a service would do its work once more: a unit that is active stays so, and
+/// of the services of the machine, those that are done.
+#[must_use]
+pub fn is_active(report: &Report<'_>, service: &str) -> bool {
+    let mut services = report.services.iter();
+    let state = services.find(|s| s.name == service).map(|s| s.state);
+    match state {
+        Some(State::Up | State::Armed) => true,
+        Some(State::Done) => stays(service),
+        _ => false,
+    }
+}
+
+/// Returns true if the successful end of a service leaves it active.
+fn stays(service: &str) -> bool {
+    let Ok(text) = sys::files::read_text(paths::unit(service)) else {
+        return true;
+    };
+    let unit = Unit::parse(&text);
+    let value = unit.last("Service", "RemainAfterExit");
+    value.is_some_and(is_true)
+}
+
 fn all(report: &Report<'_>) -> Vec<(String, Links)> {
     let services = report.services.iter().map(|s| s.name);
     let own = services.filter(|name| is_one(name));
@@ -73,17 +147,53 @@ fn following(all: &[(String, Links)], names: &[String], by_need: bool) -> Vec<St
 mod tests {
     use super::*;
 
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn link(name: &str, needs: &[&str], part_of: &[&str]) -> (String, Links) {
+        let links = Links {
+            needs: names(needs),
+            part_of: names(part_of),
+            ..Links::default()
+        };
+        (name.to_owned(), links)
+    }
+
+    #[test]
+    fn a_start_brings_what_a_unit_needs_before_it_and_the_containers_of_a_pod_after_it() {
+        let mut all = [
+            link("pod", &["app-network"], &[]),
+            link("a", &["pod"], &["pod"]),
+            link("b", &["pod", "data-volume"], &["pod"]),
+            link("app-network", &[], &[]),
+            link("data-volume", &[], &[]),
+        ];
+        all[0].1.wants = names(&["a", "b", "cache"]);
+        let pulled = |of: &[&str], active: &[&str]| {
+            let Pulled { before, after } = pulled_by(&all, &names(of), |n| active.contains(&n));
+            [before.join(" "), after.join(" ")]
+        };
+        let none = ["", ""];
+        assert_eq!(
+            pulled(&["pod"], &[]),
+            ["cache app-network data-volume", "a b"]
+        );
+        assert_eq!(
+            pulled(&["pod"], &["app-network", "cache", "data-volume", "b"]),
+            ["", "a"]
+        );
+        // The pod has ended, and its container is restarted.
+        assert_eq!(
+            pulled(&["a"], &["app-network", "cache", "data-volume"]),
+            ["pod b", ""]
+        );
+        assert_eq!(pulled(&["data-volume"], &[]), none);
+        assert_eq!(pulled(&["net"], &[]), none);
+    }
+
     #[test]
     fn those_that_need_a_unit_follow_it() {
-        let link = |name: &str, needs: &[&str], part_of: &[&str]| {
-            let list = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
-            let links = Links {
-                needs: list(needs),
-                part_of: list(part_of),
-                wants: list(&["db"]),
-            };
-            (name.to_owned(), links)
-        };
         let all = [
             link("front", &["web"], &[]),
             link("web", &["db", "net"], &[]),
