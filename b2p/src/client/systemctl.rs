@@ -22,6 +22,7 @@ use crate::helpers::quadlet::specifiers::Owner;
 use self::change::Targets;
 use self::options::Options;
 
+mod arguments;
 mod change;
 mod enable;
 mod list;
@@ -56,6 +57,9 @@ const READING: &[&str] = &[
 /// Runs `systemctl …` and returns the exit status. `table` has the help.
 pub fn main(control: &ControlClient, table: &'static [Applet], args: &[String]) -> i32 {
     let options = Options::parse(args);
+    if let Some(status) = arguments::answer(&options) {
+        return status;
+    }
     if let Some(option) = options.not_here() {
         return unknown(&format!("--{option}"));
     }
@@ -173,6 +177,15 @@ fn run(control: &ControlClient, table: &'static [Applet], options: &Options) -> 
     if let Some(status) = update_timer::run(&env, options) {
         return status;
     }
+    let expanded = match arguments::has_patterns(options) {
+        false => Ok(options.clone()),
+        true => report(control)
+            .and_then(|text| arguments::expanded(&Report::parse(&text), &owner, options)),
+    };
+    let options = &match expanded {
+        Ok(options) => options,
+        Err(status) => return status,
+    };
     if let Some(status) = read(control, &owner, options) {
         return status;
     }
@@ -333,14 +346,16 @@ fn link(
 }
 
 fn with_report(control: &ControlClient, then: impl FnOnce(&Report<'_>) -> i32) -> i32 {
-    match control.ask(&Request::Status) {
-        Ok(text) => then(&Report::parse(&text)),
-        Err(error) => {
-            let error = control_client::explain(&error, "systemctl …");
-            print_error(&format!("systemctl: {error}"));
-            NOT_ALLOWED
-        }
-    }
+    report(control).map_or_else(|status| status, |text| then(&Report::parse(&text)))
+}
+
+/// Returns PID 1's report, or the exit status if PID 1 gives none.
+fn report(control: &ControlClient) -> std::result::Result<String, i32> {
+    control.ask(&Request::Status).map_err(|error| {
+        let error = control_client::explain(&error, "systemctl …");
+        print_error(&format!("systemctl: {error}"));
+        NOT_ALLOWED
+    })
 }
 
 #[cfg(test)]

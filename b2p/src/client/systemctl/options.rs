@@ -20,6 +20,60 @@ const VALUED: &[&str] = &[
     "when",
     "what",
     "timestamp",
+    "image",
+    "image-policy",
+    "capsule",
+    "kill-value",
+    "reboot-argument",
+    "boot-loader-menu",
+    "boot-loader-entry",
+    "drop-in",
+    "check-inhibitors",
+];
+/// Other options of systemctl(1), version 257, and the one of this program itself.
+const FLAGS: &[&str] = &[
+    "after",
+    "all",
+    "before",
+    "dry-run",
+    "fail",
+    "failed",
+    "firmware-setup",
+    "force",
+    "full",
+    "global",
+    "help",
+    "ignore-dependencies",
+    "ignore-inhibitors",
+    "irreversible",
+    "legend",
+    "marked",
+    "mkdir",
+    "no-ask-password",
+    "no-block",
+    "no-legend",
+    "no-pager",
+    "no-reload",
+    "no-wall",
+    "no-warn",
+    "now",
+    "plain",
+    "quiet",
+    "read-only",
+    "recursive",
+    "reverse",
+    "runtime",
+    "show-transaction",
+    "show-types",
+    "stdin",
+    "system",
+    "user",
+    "value",
+    "verbose",
+    "version",
+    "wait",
+    "with-dependencies",
+    super::HAS_LINKS,
 ];
 /// Short options, and the long ones that they stand for.
 const SHORT: &[(char, &str)] = &[
@@ -37,6 +91,10 @@ const SHORT: &[(char, &str)] = &[
     ('h', "help"),
     ('r', "recursive"),
     ('l', "full"),
+    ('i', "ignore-inhibitors"),
+    ('T', "show-transaction"),
+    ('v', "verbose"),
+    ('C', "capsule"),
 ];
 
 /// Options that reduce the work of a command, postpone the work, or move it elsewhere. A command that
@@ -52,10 +110,11 @@ pub struct Options {
     pub names: Vec<String>,
     flags: Vec<String>,
     values: Vec<(String, String)>,
+    unknown: Option<String>,
 }
 
 impl Options {
-    /// Reads a command line. Options that are not known have no effect.
+    /// Reads a command line.
     #[must_use]
     pub fn parse(args: &[String]) -> Options {
         let mut options = Options::default();
@@ -95,7 +154,11 @@ impl Options {
         let mut rest = letters.chars();
         while let Some(letter) = rest.next() {
             let row = SHORT.iter().find(|(short, _)| *short == letter);
-            let Some((_, name)) = row else { continue };
+            let Some((_, name)) = row else {
+                let why = format!("invalid option -- '{letter}'");
+                self.unknown.get_or_insert(why);
+                continue;
+            };
             if VALUED.contains(name) || *name == "only-property" {
                 let value = Some(rest.as_str()).filter(|v| !v.is_empty());
                 return self.add(name, value.map(str::to_owned), args);
@@ -109,12 +172,28 @@ impl Options {
         if is_value_only {
             self.flags.push("value".to_owned());
         }
+        let mut refuse = |why: &str| {
+            self.unknown.get_or_insert(why.to_owned());
+        };
         if is_value_only || VALUED.contains(&name) {
+            let option = name;
             let name = if is_value_only { "property" } else { name };
             let value = value.or_else(|| args.next().cloned());
+            if value.is_none() {
+                refuse(&format!("option '--{option}' requires an argument"));
+            }
             self.values
                 .push((name.to_owned(), value.unwrap_or_default()));
         } else {
+            if !FLAGS.contains(&name) {
+                refuse(&format!("unrecognized option '--{name}'"));
+            }
+            let is_yes = |value: &str| ["yes", "true", "on", "1"].contains(&value);
+            // `--legend=BOOL` is the one flag with a value.
+            let name = match (name, value.as_deref().map(is_yes)) {
+                ("legend", Some(false)) => "no-legend",
+                (name, _) => name,
+            };
             self.flags.push(name.to_owned());
         }
     }
@@ -123,6 +202,13 @@ impl Options {
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.flags.iter().any(|flag| flag == name)
+    }
+
+    /// Returns the words of getopt_long(3) for the first option that systemctl(1) does not have, or that lacks its
+    /// value.
+    #[must_use]
+    pub fn unknown(&self) -> Option<&str> {
+        self.unknown.as_deref()
     }
 
     /// Returns an option that the command must not be run without, and that has no effect here.
@@ -179,6 +265,28 @@ mod tests {
         assert_eq!(options.value("signal"), Some("HUP"));
         assert_eq!(parse("-t").list("type"), [""]);
         assert_eq!(parse(""), Options::default());
+    }
+
+    #[test]
+    fn options_that_systemctl_does_not_have() {
+        for (line, right) in [
+            (
+                "start web --no-such",
+                Some("unrecognized option '--no-such'"),
+            ),
+            ("-Z start web", Some("invalid option -- 'Z'")),
+            ("show -p", Some("option '--property' requires an argument")),
+            (
+                "show web -P",
+                Some("option '--only-property' requires an argument"),
+            ),
+            ("list-units --legend=false --wait --show-types -lT", None),
+            ("stop -- --no-such", None),
+        ] {
+            assert_eq!(parse(line).unknown(), right, "{line}");
+        }
+        assert!(parse("list-units --legend=no").has("no-legend"));
+        assert!(!parse("list-units --legend=yes").has("no-legend"));
     }
 
     #[test]

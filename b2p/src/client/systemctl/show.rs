@@ -38,7 +38,7 @@ const LOG_LINES: &str = "10";
 /// Runs `show`: prints properties of units, or of the machine.
 pub fn show(report: &Report<'_>, owner: &Owner, options: &Options) -> i32 {
     if options.names.is_empty() {
-        let version = format!("257 (boot2podman {})", report.machine.version);
+        let version = super::arguments::VERSION.to_owned();
         let state = crate::common::control_client::machine_state(report).to_owned();
         let properties = vec![("Version", version), ("SystemState", state)];
         print(&text(&properties, options));

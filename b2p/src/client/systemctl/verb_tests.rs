@@ -111,6 +111,16 @@ fn verbs_ask_pid_1_and_exit_as_elsewhere() {
         ("get-default", 0, nothing),
         ("is-system-running -q", 0, nothing),
         ("mask net", 1, nothing),
+        ("status n*", 0, nothing),
+        ("status [ns]*", 3, nothing),
+        ("status none*", 0, nothing),
+        ("show n* -p Id", 0, nothing),
+        ("is-active sh*", 3, nothing),
+        ("is-active none*", 4, nothing),
+        ("is-failed sh*", 0, nothing),
+        ("is-failed none*", 4, nothing),
+        ("reset-failed s*", 0, &["reset share"]),
+        ("reset-failed none*", 0, nothing),
         ("isolate rescue.target", 1, nothing),
     ] {
         let (said, requests) = fake.run(line);
@@ -126,6 +136,30 @@ fn verbs_ask_pid_1_and_exit_as_elsewhere() {
             ),
             "{line}"
         );
+    }
+}
+
+/// Command lines that name no work never reach PID 1.
+#[test]
+fn command_lines_that_name_no_work() {
+    let answer = |line: &str| {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        arguments::answer(&Options::parse(&words))
+    };
+    for (line, status) in [
+        ("--version", Some(0)),
+        ("--version list-units", Some(0)),
+        ("start web --wiat", Some(1)),
+        ("start", Some(1)),
+        ("is-active", Some(1)),
+        ("is-enabled -q", Some(1)),
+        ("is-failed", None),
+        ("start web", None),
+        ("status", None),
+        ("--help", None),
+        ("", None),
+    ] {
+        assert_eq!(answer(line), status, "{line}");
     }
 }
 
