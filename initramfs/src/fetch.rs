@@ -247,12 +247,9 @@ impl BuildConfig {
         self.fetch(&self.peers(), step)
     }
 
-    /// Fetches the tree of varlink's clients unless it exists. Tests call this function side by
-    /// side.
+    /// Fetches the tree of varlink's clients unless it exists.
     pub fn fetch_varlink_clients(&self, step: &Step) -> Result<PackageTree> {
-        let set = self.varlink_clients();
-        let _lock = stamp::lock(&set.dir.join("varlink.lock"))?;
-        self.fetch(&set, step)
+        self.fetch(&self.varlink_clients(), step)
     }
 
     /// Fetches the tree of a system of this suite to build in unless it exists.
@@ -278,7 +275,10 @@ impl BuildConfig {
         self.fetch(&self.machine_host(), step)
     }
 
+    /// Fetches the tree of a set unless it exists. The lock excludes other processes: tests that run
+    /// side by side fetch the same set, and each would remove the temporary directory of another.
     fn fetch(&self, set: &PackageSet<'_>, step: &Step) -> Result<PackageTree> {
+        let _lock = stamp::lock(&set.dir.join(format!("{}.lock", set.label)))?;
         let tree = self.tree(set);
         stamp::make(&tree.root, &tree.key, |to| {
             host::ensure_packages()?;

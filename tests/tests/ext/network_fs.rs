@@ -18,6 +18,13 @@ use std::process::{Child, Stdio};
 use tests::{Checks, Guest, disks, eventually, image, ports};
 use vmm::process;
 
+/// Replaces a file of the tree that servers of other tests read at the same time.
+fn replace(path: &Path, text: &[u8]) -> Result<()> {
+    let new = path.with_extension(std::process::id().to_string());
+    fs::write(&new, text)?;
+    Ok(fs::rename(&new, path)?)
+}
+
 /// A server in a tree of packages; its directory is /srv there.
 struct Server {
     process: Child,
@@ -36,13 +43,10 @@ impl Server {
     ) -> Result<Self> {
         let tree = BuildConfig::from_env()?.fetch_file_servers(&Step::new("servers", 1, 1))?;
         let etc = tree.root.join("etc");
-        let nobody = "nobody:x:65534:65534::/:/bin/false\n";
-        fs::write(
-            etc.join("passwd"),
-            format!("root:x:0:0::/:/bin/sh\n{nobody}"),
-        )?;
-        fs::write(etc.join("group"), "root:x:0:\nnogroup:x:65534:\n")?;
-        fs::write(etc.join("mtab"), fs::read("/proc/self/mounts")?)?;
+        let accounts = "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n";
+        replace(&etc.join("passwd"), accounts.as_bytes())?;
+        replace(&etc.join("group"), b"root:x:0:\nnogroup:x:65534:\n")?;
+        replace(&etc.join("mtab"), &fs::read("/proc/self/mounts")?)?;
         let (port, mount_port) = (ports::free()?, ports::free()?);
         let shared = dir.join("shared");
         for name in ["shared", "state"] {
