@@ -161,8 +161,11 @@ fn within(path: &[u8], part: &[u8]) -> bool {
 #[rustfmt::skip]
 const EARLY: &[(&str, &str)] = &[
     ("acpi*:QEMU0002:*",   "fw_cfg: it holds flags"),
+    ("of:N*T*Cqemu,fw-cfg-mmio*", "fw_cfg in a device tree"),
     ("acpi*:LNXPWRBN:*",   "the power button of ACPI's fixed hardware: people may press it from the ready line on"),
     ("acpi*:PNP0C0C:*",    "the power button that is a device of its own"),
+    ("input:*k74,*",       "a power button whose driver is built in: its lowest key is KEY_POWER, 0x74"),
+    ("input:*,74,*",       "the same, behind another key"),
     ("virtio:d00000001v*", "the network card of QEMU, KVM, Firecracker"),
     ("pci:v*bc02sc*",      "network controllers"),
     ("vmbus:635161f8*",    "Hyper-V's network card"),
@@ -250,18 +253,28 @@ fn is_one_of(table: &[(&str, &str)], alias: &str) -> bool {
 /// devices that had none and got one; those may have found further devices.
 pub fn coldplug(sys: &Path, modules: &mut Modules, wanted: fn(&str) -> bool) -> usize {
     let mut given = 0;
-    for bus in entries(&sys.join("bus")) {
-        for device in entries(&bus.join("devices")) {
-            let Some(alias) = alias(&device) else {
-                continue;
-            };
-            // A device with a driver needs no other, and most have one built in.
-            if wanted(&alias) && !device.join("driver").exists() {
-                given += usize::from(load_driver(modules, &alias));
-            }
+    for device in devices(sys) {
+        let Some(alias) = alias(&device) else {
+            continue;
+        };
+        // A device with a driver needs no other, and most have one built in.
+        if wanted(&alias) && !device.join("driver").exists() {
+            given += usize::from(load_driver(modules, &alias));
         }
     }
     given
+}
+
+/// Returns the directories of all devices: those of input, then those on a bus. An input device is on no bus.
+/// Its driver may be built in, as that of ACPI's button is on aarch64: then the device announced itself before
+/// anybody listened, and evdev, the module that makes its node, is loaded here. The devices are first because
+/// those that a driver of this pass finds announce themselves.
+fn devices(sys: &Path) -> impl Iterator<Item = std::path::PathBuf> {
+    let buses = entries(&sys.join("bus")).into_iter();
+    let on_buses = buses.flat_map(|bus| entries(&bus.join("devices")));
+    entries(&sys.join("class/input"))
+        .into_iter()
+        .chain(on_buses)
 }
 
 /// Returns the modalias of a device: in a file of its own or, for cards on the mmc bus, only in the
@@ -313,6 +326,42 @@ mod tests {
         assert!(write("modalias", "virtio:d2\n"));
         assert_eq!(alias(&dir).as_deref(), Some("virtio:d2"));
         assert!(fs::remove_dir_all(&dir).is_ok());
+    }
+
+    #[test]
+    fn services_wait_for_flags_and_for_power_buttons_that_are_built_in() {
+        // Devices of QEMU's `virt`: under a device tree, and under ACPI.
+        let button = "input:b0019v0000p0001e0000-e0,1,k74,ramlsfw";
+        for early in [
+            "of:Nfw-cfgT(null)Cqemu,fw-cfg-mmio",
+            "acpi:QEMU0002:",
+            button,
+        ] {
+            assert!(is_early(early), "{early}");
+        }
+        assert!(is_early(
+            "input:b0011v0001p0001eAB41-e0,1,4,11,14,k71,72,74,75,ram4l0,sfw"
+        ));
+        for late in [
+            "of:Npl011T(null)Carm,pl011Carm,primecell",
+            "input:b0010v001Fp0001e0100-e0,12,kramls1,2,fw",
+        ] {
+            assert!(!is_early(late), "{late}");
+        }
+    }
+
+    #[test]
+    fn devices_of_input_come_before_those_on_a_bus() {
+        let sys = std::env::temp_dir().join(format!("b2p-devices-{}", std::process::id()));
+        let paths = [
+            "class/input/input0",
+            "bus/acpi/devices/LNXPWRBN:00",
+            "bus/pci/devices/0",
+        ];
+        let paths = paths.map(|path| sys.join(path));
+        assert!(paths.iter().all(|path| fs::create_dir_all(path).is_ok()));
+        assert!(devices(&sys).eq(paths));
+        assert!(fs::remove_dir_all(&sys).is_ok());
     }
 
     #[test]
