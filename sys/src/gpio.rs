@@ -16,6 +16,8 @@ use crate::error::{Doing, Result};
 const GET_LINE: u64 = 0xc250_b407;
 /// Flags `GPIO_V2_LINE_FLAG_INPUT` and `GPIO_V2_LINE_FLAG_EDGE_RISING`.
 const INPUT_RISING: u64 = 1 << 2 | 1 << 4;
+/// Flag `GPIO_V2_LINE_FLAG_ACTIVE_LOW`: the line is active while its voltage is low, and rises when it falls.
+const ACTIVE_LOW: u64 = 1 << 1;
 /// Size in bytes of `struct gpio_v2_line_event`; a read returns whole events.
 pub const EVENT_BYTES: usize = 48;
 
@@ -37,16 +39,17 @@ struct LineRequest {
 const _: () = assert!(size_of::<LineRequest>() == 0x250);
 
 /// Opens line number `line` of the chip at `chip`, such as `/dev/gpiochip0`, as an input. The file is
-/// readable after each rising edge, and does not block.
+/// readable each time the line becomes active, and does not block.
 ///
 /// # Errors
 /// The chip cannot be opened, or the line is in use (EBUSY) or cannot report edges.
-pub fn rising_edges(chip: &Path, line: u32) -> Result<File> {
+pub fn rising_edges(chip: &Path, line: u32, active_low: bool) -> Result<File> {
     let chip_file = File::open(chip).doing(chip.display().to_string())?;
+    let polarity = if active_low { ACTIVE_LOW } else { 0 };
     let mut request = LineRequest {
         offsets: [0; 64],
         consumer: [0; 32],
-        flags: INPUT_RISING,
+        flags: INPUT_RISING | polarity,
         attribute_count: 0,
         config_padding: [0; 5],
         attributes: [[0; 3]; 10],

@@ -14,6 +14,9 @@ pub const DEVICE_TREE: &str = "/sys/firmware/devicetree/base";
 /// Directory with an entry for each chip.
 pub const CHIPS: &str = "/sys/bus/gpio/devices";
 
+/// Flag `GPIO_ACTIVE_LOW` of a line (include/dt-bindings/gpio/gpio.h).
+const ACTIVE_LOW: u32 = 1;
+
 /// A key of the device tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GpioKey {
@@ -23,6 +26,8 @@ pub struct GpioKey {
     chip: u32,
     /// Number of the line.
     line: u32,
+    /// True if a press makes the line's voltage low.
+    active_low: bool,
 }
 
 /// Returns the keys with one of these codes (input-event-codes.h): the children of the tree's nodes
@@ -54,8 +59,14 @@ fn key(tree: &Path, node: &Path, codes: &[u16]) -> Option<GpioKey> {
     }
     let gpios = cells(&node.join("gpios"));
     let (chip, line) = (*gpios.first()?, *gpios.get(1)?);
+    let flags = gpios.get(2).copied().unwrap_or_default();
     let name = node.strip_prefix(tree).ok()?.display().to_string();
-    Some(GpioKey { name, chip, line })
+    Some(GpioKey {
+        name,
+        chip,
+        line,
+        active_low: flags & ACTIVE_LOW != 0,
+    })
 }
 
 /// Returns a property of cells: big-endian numbers of 32 bits (Devicetree Specification, 2.2.4).
@@ -74,7 +85,7 @@ pub fn open(key: &GpioKey, chips: &Path) -> Result<File> {
         let (name, chip) = (&key.name, key.chip);
         Error::invalid(format!("{name}: no driver has made the chip {chip}"))
     })?;
-    gpio::rising_edges(&chip, key.line)
+    gpio::rising_edges(&chip, key.line, key.active_low)
 }
 
 /// Returns the device node of a key's chip.
@@ -110,12 +121,16 @@ mod tests {
             name: "gpio-keys/poweroff".into(),
             chip: 0x8002,
             line: 3,
+            active_low: false,
         };
         assert_eq!(find(&tree, &[116, 0x198]), std::slice::from_ref(&expected));
         assert_eq!(chip(&expected, &chips), None);
         write(&chips.join("gpiochip0/of_node/phandle"), &[0, 0, 0, 1]);
         write(&chips.join("gpiochip1/of_node/phandle"), &[0, 0, 0x80, 2]);
         assert_eq!(chip(&expected, &chips), Some("/dev/gpiochip1".into()));
+        let low = [&gpios[..11], &[1]].concat();
+        write(&tree.join("gpio-keys/poweroff/gpios"), &low);
+        assert!(find(&tree, &[116])[0].active_low);
         // An empty property and a cut one are no key, and neither is a machine without a tree.
         write(&tree.join("gpio-keys/poweroff/gpios"), &gpios[..7]);
         assert_eq!(find(&tree, &[116]), []);
