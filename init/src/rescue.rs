@@ -18,8 +18,17 @@ use crate::state::SystemState;
 
 /// Time in which the shells must end when one of them has been left, in milliseconds.
 const STOP_MS: u64 = 5_000;
-/// Terminal of a machine without consoles: the first serial line may have a terminal.
-const FALLBACK_TERMINAL: &str = sys::arch::ARCH.first_serial;
+/// Console of a hypervisor over virtio (drivers/char/virtio_console.c).
+const VIRTIO_CONSOLE: &str = "/dev/hvc0";
+
+/// Returns the terminal of a machine without consoles: the first serial line may have a terminal, and a machine
+/// without serial lines, as those of Apple's Virtualization.framework are, may have a virtio console.
+fn fallback_terminal(first_serial: &'static str) -> &'static str {
+    match Path::new(first_serial).exists() {
+        true => first_serial,
+        false => VIRTIO_CONSOLE,
+    }
+}
 
 /// Definition of a shell: that of the userland, or of the initrd if there is no userland.
 fn shell(restart: Restart) -> ServiceDef {
@@ -45,7 +54,7 @@ fn shells(restart: Restart) -> Vec<ServiceDef> {
     vec![ServiceDef {
         name: "rescue",
         tty: Some(Tty {
-            path: FALLBACK_TERMINAL,
+            path: fallback_terminal(sys::arch::ARCH.first_serial),
         }),
         ..shell(restart)
     }]
@@ -113,4 +122,15 @@ pub fn serve_forever(
     let mut manager = Manager::new(defs, None, kmsg::write_service_line);
     start_all(&mut manager);
     EventLoop::new(state, &mut manager, sources).run_forever()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_serial_line_the_virtio_console_is_left() {
+        assert_eq!(fallback_terminal("/dev/null"), "/dev/null");
+        assert_eq!(fallback_terminal("/dev/ttyNone0"), "/dev/hvc0");
+    }
 }
