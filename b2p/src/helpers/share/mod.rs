@@ -60,6 +60,7 @@ pub fn mount_and_report(folders: Vec<SharedFolder>) -> Vec<String> {
 fn mount_all(mut folders: Vec<SharedFolder>) -> Vec<(SharedFolder, Result<String>)> {
     sys::sort::sort_by(&mut folders, |a, b| a.path.cmp(&b.path));
     let shares = read_shares(&folders);
+    rosetta::name_folder(&mut folders, &shares);
     let work = |folder: &SharedFolder| mount_one(folder, &shares);
     let deadline = Instant::now() + TOTAL_LIMIT;
     let mut outcomes = Vec::new();
