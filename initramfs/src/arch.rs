@@ -5,7 +5,7 @@
 //! Programs of another architecture do not run on the host: programs that the build runs are always
 //! the host's ([`crate::tools`]), and programs in the image are of the selected architecture.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 /// Architecture of a machine.
 #[derive(Debug)]
@@ -28,6 +28,17 @@ pub struct Arch {
     pub generic_kernel: &'static str,
     /// Paths of the packages beside those of [`crate::userland::table::PICKS`], each with a reason.
     pub picks: &'static [(&'static str, &'static str)],
+    /// Packages of the boot loaders on media, each with a reason.
+    pub loaders: &'static [(&'static str, &'static str)],
+    /// Format of grub-mkimage for UEFI, also the directory of its modules.
+    pub efi_format: &'static str,
+    /// File that UEFI starts from a medium without a boot entry (UEFI specification, 3.5.1.1).
+    pub efi_program: &'static str,
+    /// True if some firmware is a BIOS.
+    pub has_bios: bool,
+    /// Consoles in the boot menu of media. The last one is /dev/console, so that people at a screen see its output
+    /// (Documentation/admin-guide/serial-console.rst); the others need not exist.
+    pub consoles: &'static str,
     /// Architecture whose programs the extension `qemu-user` runs, by its name in QEMU.
     pub foreign: &'static str,
     /// Modules of [`crate::modules`] that Debian's kernels do not have, each with a reason.
@@ -55,6 +66,14 @@ pub static ARCHES: &[Arch] = &[
                 "passt executes it on processors with AVX2, and prints a warning if it is missing",
             ),
         ],
+        loaders: &[
+            ("grub-pc-bin", "the boot loader for BIOS"),
+            ("grub-efi-amd64-bin", "the boot loader for UEFI"),
+        ],
+        efi_format: "x86_64-efi",
+        efi_program: "BOOTX64.EFI",
+        has_bios: true,
+        consoles: "console=ttyS0 console=tty0",
         foreign: "aarch64",
         absent_modules: &[],
     },
@@ -68,6 +87,12 @@ pub static ARCHES: &[Arch] = &[
         cloud_kernel: "linux-image-cloud-arm64",
         generic_kernel: "linux-image-arm64",
         picks: &[],
+        loaders: &[("grub-efi-arm64-bin", "the boot loader for UEFI")],
+        efi_format: "arm64-efi",
+        efi_program: "BOOTAA64.EFI",
+        has_bios: false,
+        // PL011 of QEMU, a 16550 as on EC2, the virtio console of Apple's Virtualization.framework.
+        consoles: "console=ttyAMA0 console=ttyS0 console=hvc0 console=tty0",
         foreign: "x86_64",
         absent_modules: &[
             ("crc32c_intel", "the module uses an x86 instruction"),
@@ -119,20 +144,6 @@ impl Arch {
         Self::parse(&std::env::var("ARCH").unwrap_or_default())
     }
 
-    /// Checks that media can be made: their boot loaders are those of a PC.
-    ///
-    /// # Errors
-    /// The architecture has no boot loader here.
-    pub fn require_media(&self) -> Result<()> {
-        ensure!(
-            self.name == "x86_64",
-            "ARCH={}: the ISO, the disk and OCI archives are made for x86_64 only; `make image` and \
-             `make run` work",
-            self.name
-        );
-        Ok(())
-    }
-
     /// Returns true if programs of this architecture run on the host.
     #[must_use]
     pub fn is_host(&self) -> bool {
@@ -162,9 +173,6 @@ mod tests {
         let error = Arch::parse("arm").map_err(|e| e.to_string());
         let known = "ARCH=arm: the architecture is x86_64 or aarch64";
         assert_eq!(error.err().as_deref(), Some(known));
-        let media = |name| Arch::parse(name).and_then(Arch::require_media);
-        assert!(media("amd64").is_ok());
-        assert!(media("arm64").is_err_and(|e| e.to_string().starts_with("ARCH=aarch64: the ISO")));
     }
 
     #[test]
@@ -185,7 +193,9 @@ mod tests {
             for kernel in [arch.cloud_kernel, arch.generic_kernel] {
                 assert!(kernel.ends_with(arch.debian), "{kernel}");
             }
+            assert!(arch.efi_format.ends_with("-efi") && arch.efi_program.starts_with("BOOT"));
             let exceptions = arch.picks.iter().chain(arch.absent_modules);
+            let exceptions = exceptions.chain(arch.loaders);
             assert!(exceptions.into_iter().all(|(_, why)| !why.is_empty()));
         }
     }

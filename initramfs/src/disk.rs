@@ -58,7 +58,7 @@ pub struct Partition {
 /// the machine by name (`b2p upgrade`).
 #[rustfmt::skip]
 pub const PARTITIONS: &[Partition] = &[
-    Partition { name: "boot2podman-bios", kind: BIOS_BOOT,  mib: 1,   why: "GRUB, for BIOS" },
+    Partition { name: "boot2podman-bios", kind: BIOS_BOOT,  mib: 1,   why: "GRUB, for BIOS; empty on aarch64" },
     Partition { name: "boot2podman-esp",  kind: EFI_SYSTEM, mib: 40,  why: "GRUB for UEFI, the menu, the current slot; FAT32 has at least 33 MiB" },
     Partition { name: "boot2podman-a",    kind: LINUX,      mib: 192, why: "a version: kernel and initrd; the generic ones have 76 MiB" },
     Partition { name: "boot2podman-b",    kind: LINUX,      mib: 192, why: "another version" },
@@ -78,7 +78,6 @@ const DATA: usize = 4;
 pub fn build() -> Result<()> {
     image::build()?;
     let config = BuildConfig::from_env()?;
-    config.arch.require_media()?;
     let _lock = stamp::lock(&paths::out())?;
     let flags = media::flags()?;
     let step = Step::new("disk", 1, 2);
@@ -115,7 +114,7 @@ pub struct Trees {
 /// # Errors
 /// An input cannot be read, or a tool failed.
 pub fn make(trees: &Trees, flags: &[String], files: &[PathBuf], raw: &Path) -> Result<bool> {
-    let menu = slots::config(flags)?;
+    let menu = slots::config(trees.loaders.arch, flags)?;
     let mut inputs = Inputs::new();
     inputs.add("format", "3").add("menu", &menu);
     inputs.add("loaders", &trees.loaders.key);

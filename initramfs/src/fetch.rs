@@ -31,6 +31,10 @@ const KERNEL_PATHS: &[&str] = &[
     VERSIONS,
 ];
 
+/// Prefixes of the paths that are unpacked of the boot loaders for another architecture, whose dependencies are
+/// programs.
+const LOADER_PATHS: &[&str] = &["usr/lib/grub/", "usr/share/doc/grub", VERSIONS];
+
 /// Variables `SUITE=`, `MIRROR=`, `ARCH=` and `KERNEL=`: the input of a build.
 #[derive(Clone, Debug)]
 pub struct BuildConfig {
@@ -116,9 +120,18 @@ impl BuildConfig {
         }
     }
 
-    /// Packages of the boot loaders and of the tools that make media.
+    /// Packages of the boot loaders and, for the host, of the tools that make media.
     fn loaders(&self) -> PackageSet<'static> {
-        self.set("loaders", packages::names(packages::LOADERS))
+        let loaders = self.arch.loaders.iter().map(|(name, _)| *name);
+        let tools = packages::names_for(packages::MEDIA, self.arch);
+        PackageSet {
+            only: if self.arch.is_host() {
+                &[]
+            } else {
+                LOADER_PATHS
+            },
+            ..self.set("loaders", loaders.chain(tools).collect())
+        }
     }
 
     /// Packages of other init systems, for `make bench`.
@@ -223,9 +236,15 @@ impl BuildConfig {
         self.fetch(&self.builder(), step)
     }
 
-    /// Fetches the tree of boot loaders unless it exists.
+    /// Fetches the tree of boot loaders unless it exists, and for another architecture that of the host, for its
+    /// tools.
     pub fn fetch_loaders(&self, step: &Step) -> Result<PackageTree> {
-        self.fetch(&self.loaders(), step)
+        let tree = self.fetch(&self.loaders(), step)?;
+        let tools = match self.arch.is_host() {
+            true => tree.tools.clone(),
+            false => self.for_host().fetch_loaders(step)?.root,
+        };
+        Ok(PackageTree { tools, ..tree })
     }
 
     /// Fetches the tree of the extension `name` unless it exists. The package base-files has the
@@ -244,23 +263,27 @@ impl BuildConfig {
 
     /// Fetches the tree of other init systems unless it exists.
     pub fn fetch_peers(&self, step: &Step) -> Result<PackageTree> {
-        self.fetch(&self.peers(), step)
+        let host = self.for_host();
+        host.fetch(&host.peers(), step)
     }
 
     /// Fetches the tree of varlink's clients unless it exists.
     pub fn fetch_varlink_clients(&self, step: &Step) -> Result<PackageTree> {
-        self.fetch(&self.varlink_clients(), step)
+        let host = self.for_host();
+        host.fetch(&host.varlink_clients(), step)
     }
 
     /// Fetches the tree of a system of this suite to build in unless it exists.
     pub fn fetch_other_host(&self, step: &Step) -> Result<PackageTree> {
-        self.fetch(&self.other_host(), step)
+        let host = self.for_host();
+        host.fetch(&host.other_host(), step)
     }
 
     /// Fetches the tree of servers of network file systems unless it exists.
     pub fn fetch_file_servers(&self, step: &Step) -> Result<PackageTree> {
         let packages = packages::names(packages::FILE_SERVERS);
-        self.fetch(&self.set("file-servers", packages), step)
+        let host = self.for_host();
+        host.fetch(&host.set("file-servers", packages), step)
     }
 
     /// Fetches the tree of a static busybox, for images that tests make for another architecture,
@@ -272,7 +295,8 @@ impl BuildConfig {
 
     /// Fetches the tree of a host of podman machine unless it exists.
     pub fn fetch_machine_host(&self, step: &Step) -> Result<PackageTree> {
-        self.fetch(&self.machine_host(), step)
+        let host = self.for_host();
+        host.fetch(&host.machine_host(), step)
     }
 
     /// Fetches the tree of a set unless it exists. The lock excludes other processes: tests that run

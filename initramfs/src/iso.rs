@@ -37,7 +37,6 @@ type PlacedFile = (PathBuf, &'static str);
 pub fn build() -> Result<()> {
     image::build()?;
     let config = BuildConfig::from_env()?;
-    config.arch.require_media()?;
     let _lock = stamp::lock(&paths::out())?;
     let flags = media::flags()?;
     let tree = config.fetch_loaders(&Step::new("iso", 1, 2))?;
@@ -74,7 +73,7 @@ fn files(kernel: Kernel, extensions: &[PathBuf]) -> Vec<PlacedFile> {
 
 /// Makes `iso` of these files unless `iso` is up to date.
 fn make(tree: &PackageTree, flags: &[String], files: &[PlacedFile], iso: &Path) -> Result<()> {
-    let menu = menu::config(DIR, flags)?;
+    let menu = menu::config(DIR, tree.arch, flags)?;
     let mut inputs = Inputs::new();
     inputs.add("format", "2").add("loaders", &tree.key);
     inputs.add("volume", VOLUME).add("menu", &menu);
@@ -105,7 +104,9 @@ fn write(tree: &PackageTree, menu: &str, files: &[PlacedFile], to: &Path) -> Res
         config: &format!("{DIR}/grub/grub.cfg"),
         dir: &work,
     };
-    fs::rename(loaders.bios()?, dir.join("grub/bios.img"))?;
+    if tree.arch.has_bios {
+        fs::rename(loaders.bios()?, dir.join("grub/bios.img"))?;
+    }
     xorriso(tree, &loaders, &root, to)?;
     fsutil::remove(&work)
 }
@@ -126,8 +127,15 @@ fn copy_files(files: &[PlacedFile], dir: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Arguments of xorriso for a disc or disk that a BIOS starts, before those for UEFI.
+#[rustfmt::skip]
+const FOR_BIOS: &[&str] = &[
+    "--mbr-force-bootable", "-b", "/boot/grub/bios.img", "-no-emul-boot", "-boot-load-size", "4",
+    "-boot-info-table", "--grub2-boot-info", "-eltorito-alt-boot",
+];
+
 /// Writes the ISO. As a disc the ISO has an El Torito image for each firmware; as a disk the ISO
-/// has an MBR that loads the first of them, and a GPT whose EFI system partition, behind the ISO
+/// has an MBR that loads the first of them, if there is a BIOS, and a GPT whose EFI system partition, behind the ISO
 /// 9660 file system, is the second.
 fn xorriso(tree: &PackageTree, loaders: &Loaders<'_>, root: &Path, to: &Path) -> Result<()> {
     let efi = loaders.uefi()?;
@@ -136,14 +144,16 @@ fn xorriso(tree: &PackageTree, loaders: &Loaders<'_>, root: &Path, to: &Path) ->
     #[rustfmt::skip]
     command.args([
         "-as", "mkisofs", "-quiet", "-r", "-V", VOLUME, "-A", "boot2podman",
-        "-partition_offset", "16", "--mbr-force-bootable", "-appended_part_as_gpt",
-        "-c", "/boot/grub/boot.cat",
-        "-b", "/boot/grub/bios.img", "-no-emul-boot", "-boot-load-size", "4",
-        "-boot-info-table", "--grub2-boot-info",
-        "-eltorito-alt-boot", "-e", "--interval:appended_partition_2:::", "-no-emul-boot",
+        "-partition_offset", "16", "-appended_part_as_gpt", "-c", "/boot/grub/boot.cat",
     ]);
+    if tree.arch.has_bios {
+        command
+            .args(FOR_BIOS)
+            .arg("--grub2-mbr")
+            .arg(loaders.hybrid_mbr());
+    }
+    command.args(["-e", "--interval:appended_partition_2:::", "-no-emul-boot"]);
     command.args(["--set_all_file_dates", &format!("={TIME}")]);
-    command.arg("--grub2-mbr").arg(loaders.hybrid_mbr());
     command.args(["-append_partition", "2", "0xef"]).arg(efi);
     command.arg("-o").arg(to).arg(root);
     tools::run(&mut command, "xorriso").map(drop)

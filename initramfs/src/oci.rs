@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tar::{Builder, EntryType, Header};
 
+use crate::arch::Arch;
 use crate::fetch::BuildConfig;
 use crate::paths::{DISK_OCI, INITRD, KERNEL_OCI, MACHINE_OCI, QCOW2, RAW_DISK, VMLINUZ};
 use crate::progress::{Step, megabytes};
@@ -40,6 +41,8 @@ struct Image<'a> {
     name: &'a str,
     /// Title, an annotation.
     title: &'a str,
+    /// Architecture of the content.
+    arch: &'static Arch,
     /// Directory of the files.
     dir: &'a str,
     files: &'a [PathBuf],
@@ -54,15 +57,20 @@ struct Image<'a> {
 pub fn build() -> Result<()> {
     image::build()?;
     let config = BuildConfig::from_env()?;
-    config.arch.require_media()?;
     let out = paths::out();
     let _lock = stamp::lock(&out)?;
     let from = paths::out_of(config.kernel);
     let files = [VMLINUZ, INITRD].map(|name| from.join(name));
-    kernel(&files, &from.join(KERNEL_OCI), &Step::new("oci", 1, 3))?;
+    kernel(
+        config.arch,
+        &files,
+        &from.join(KERNEL_OCI),
+        &Step::new("oci", 1, 3),
+    )?;
     fsutil::link_or_copy(&from.join(KERNEL_OCI), &out.join(KERNEL_OCI))?;
-    disk(&out, &Step::new("oci", 2, 3))?;
+    disk(config.arch, &out, &Step::new("oci", 2, 3))?;
     machine::build(
+        config.arch,
         &out.join(RAW_DISK),
         &out.join(MACHINE_OCI),
         &Step::new("oci", 3, 3),
@@ -74,10 +82,11 @@ pub fn build() -> Result<()> {
 ///
 /// # Errors
 /// A file cannot be read or written.
-pub fn kernel(files: &[PathBuf], to: &Path, step: &Step) -> Result<()> {
+pub fn kernel(arch: &'static Arch, files: &[PathBuf], to: &Path, step: &Step) -> Result<()> {
     let image = Image {
         name: "boot2podman-kernel",
         title: "boot2podman: kernel and initrd",
+        arch,
         dir: KERNEL_DIR,
         files,
         created: bom::time::source(),
@@ -89,7 +98,7 @@ pub fn kernel(files: &[PathBuf], to: &Path, step: &Step) -> Result<()> {
 
 /// Makes the image for KubeVirt's `containerDisk` of the disk in `out`. Without a disk, an older
 /// archive is removed.
-fn disk(out: &Path, step: &Step) -> Result<()> {
+fn disk(arch: &'static Arch, out: &Path, step: &Step) -> Result<()> {
     let (disk, to) = (out.join(QCOW2), out.join(DISK_OCI));
     if !disk.exists() {
         fsutil::remove(&to)?;
@@ -100,6 +109,7 @@ fn disk(out: &Path, step: &Step) -> Result<()> {
     let image = Image {
         name: "boot2podman-disk",
         title: "boot2podman: a disk to boot from",
+        arch,
         dir: DISK_DIR,
         files: &[disk],
         created: bom::time::source(),
@@ -118,6 +128,7 @@ impl Image<'_> {
     fn make(&self, to: &Path) -> Result<bool> {
         let mut inputs = Inputs::new();
         inputs.add("format", "1").add("name", self.name);
+        inputs.add("arch", self.arch.debian);
         inputs.add("version", VERSION).add("dir", self.dir);
         inputs.add("created", self.created.to_string());
         for file in self.files {
@@ -140,7 +151,7 @@ impl Image<'_> {
         })
         .to_string();
         let mut index = descriptor(MANIFEST_TYPE, &digest(&manifest), manifest.len() as u64);
-        index["platform"] = json!({"architecture": "amd64", "os": "linux"});
+        index["platform"] = json!({"architecture": self.arch.debian, "os": "linux"});
         // `podman load` gives the image this name.
         let name = format!("localhost/{}:{VERSION}", self.name);
         index["annotations"] = json!({"org.opencontainers.image.ref.name": name});
@@ -164,7 +175,7 @@ impl Image<'_> {
         let created = bom::time::iso8601(self.created);
         json!({
             "created": created,
-            "architecture": "amd64",
+            "architecture": self.arch.debian,
             "os": "linux",
             "config": {"Labels": self.annotations()},
             "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{layer}")]},

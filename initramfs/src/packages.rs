@@ -104,10 +104,9 @@ pub const PACKAGES: &[Package] = &[
     tool("docker-compose", "the tests' third client"),
 ];
 
-/// Packages that media are made with, in a tree of their own, which `make image` does not fetch.
-pub const LOADERS: &[Package] = &[
-    tool("grub-pc-bin", "the boot loader for BIOS"),
-    tool("grub-efi-amd64-bin", "the boot loader for UEFI"),
+/// Packages that media are made with, beside [`Arch::loaders`], which bring grub-mkimage. `make image` does not
+/// fetch them.
+pub const MEDIA: &[Package] = &[
     tool("xorriso", "writes the ISO"),
     tool("mtools", "fills the FAT file system that UEFI reads"),
 ];
@@ -277,7 +276,7 @@ mod tests {
         assert_eq!(names.len(), count);
         let mut packages = PACKAGES
             .iter()
-            .chain(LOADERS)
+            .chain(MEDIA)
             .chain(BUILDER)
             .chain(PEERS)
             .chain(VARLINK_CLIENTS)

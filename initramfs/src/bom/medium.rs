@@ -11,10 +11,6 @@ use crate::artifact::Artifact;
 use crate::fetch::PackageTree;
 use crate::{fsutil, package_metadata};
 
-/// Packages of which code is on a medium; the others of [`crate::packages::LOADERS`] and their
-/// dependencies are tools.
-const ON_MEDIA: &[&str] = &["grub-pc-bin", "grub-efi-amd64-bin"];
-
 /// Returns the name of a medium's document.
 pub fn spdx_name(medium: &str) -> String {
     format!("{medium}.spdx.json")
@@ -27,8 +23,10 @@ pub fn spdx_name(medium: &str) -> String {
 /// A file cannot be read or written.
 pub fn describe(tree: &PackageTree, suite: &str, medium: &Path, files: &[PathBuf]) -> Result<()> {
     let mut components = Vec::new();
+    // The other packages of the tree are tools and dependencies.
+    let on_media = |name: &str| tree.arch.loaders.iter().any(|(loader, _)| *loader == name);
     for package in package_metadata::packages(&tree.root)? {
-        if ON_MEDIA.contains(&package.name.as_str()) {
+        if on_media(&package.name) {
             components.push(debian_component(ComponentKind::Debian, tree, package)?);
         }
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::grub::{FALLBACK_PATH, mtools};
+use super::grub::{fallback_path, mtools};
 use crate::fetch::PackageTree;
 use crate::{fsutil, tools};
 
@@ -56,7 +56,7 @@ pub struct Loaders<'a> {
     pub dir: &'a Path,
 }
 
-/// GRUB for BIOS.
+/// GRUB for BIOS; zeros and an empty image on an architecture without a BIOS.
 pub struct Bios {
     /// Start of the disk's first sector, 440 bytes.
     pub boot_code: Vec<u8>,
@@ -70,6 +70,12 @@ impl Loaders<'_> {
     /// # Errors
     /// grub-mkimage failed, or its result is not as expected.
     pub fn bios(&self, sector: u64) -> Result<Bios> {
+        if !self.tree.arch.has_bios {
+            return Ok(Bios {
+                boot_code: vec![0; BOOT_CODE],
+                core: Vec::new(),
+            });
+        }
         let modules = self.tree.root.join("usr/lib/grub/i386-pc");
         // The prefix names no disk: GRUB takes the one that the BIOS booted from.
         let core = self.image("i386-pc", "(,gpt2)/grub", &["biosdisk"])?;
@@ -84,7 +90,7 @@ impl Loaders<'_> {
     /// # Errors
     /// grub-mkimage or one of mtools failed.
     pub fn uefi(&self, mib: u64, sector: u64, files: &[(&str, &str)]) -> Result<PathBuf> {
-        let program = self.image("x86_64-efi", "/grub", &[])?;
+        let program = self.image(self.tree.arch.efi_format, "/grub", &[])?;
         let image = self.dir.join("esp.img");
         fsutil::remove(&image)?;
         let (sectors, hidden) = ((mib * 2048).to_string(), sector.to_string());
@@ -100,7 +106,8 @@ impl Loaders<'_> {
                 .args(["-N", SERIAL, "-v", LABEL, "-i"]).arg(&image).arg("::")
         })?;
         tool("mmd", &["::/EFI", "::/EFI/BOOT", "::/grub"])?;
-        tool("mcopy", &[&program.to_string_lossy(), FALLBACK_PATH])?;
+        let fallback = fallback_path(self.tree.arch);
+        tool("mcopy", &[&program.to_string_lossy(), &fallback])?;
         for (name, text) in files {
             let from = self.dir.join("file");
             fs::write(&from, text)?;

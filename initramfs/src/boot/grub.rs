@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! GRUB on an ISO: an image for BIOS and one for UEFI, each with its necessary modules, and the FAT
+//! GRUB on an ISO: an image for BIOS, on an architecture that has one, and one for UEFI, each with its necessary modules, and the FAT
 //! file system that contains the second.
 
 use std::fs;
@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::arch::Arch;
 use crate::fetch::PackageTree;
 use crate::tools;
 
@@ -32,7 +33,7 @@ const MODULES: &[(&str, &str)] = &[
 struct Platform {
     /// Format of grub-mkimage.
     format: &'static str,
-    /// Directory of the modules in the tree.
+    /// Directory of the modules below [`MODULE_DIR`].
     modules: &'static str,
     /// Modules in addition to [`MODULES`].
     more_modules: &'static [&'static str],
@@ -40,18 +41,25 @@ struct Platform {
 
 const BIOS: Platform = Platform {
     format: "i386-pc-eltorito",
-    modules: "usr/lib/grub/i386-pc",
+    modules: "i386-pc",
     more_modules: &["biosdisk"],
 };
 
-const UEFI: Platform = Platform {
-    format: "x86_64-efi",
-    modules: "usr/lib/grub/x86_64-efi",
-    more_modules: &["fat"],
-};
+const fn uefi(arch: &Arch) -> Platform {
+    Platform {
+        format: arch.efi_format,
+        modules: arch.efi_format,
+        more_modules: &["fat"],
+    }
+}
 
-/// Program that UEFI starts from a medium without a boot entry (UEFI specification, 3.5.1.1).
-pub(super) const FALLBACK_PATH: &str = "::/EFI/BOOT/BOOTX64.EFI";
+/// Directory of GRUB's modules in the tree.
+const MODULE_DIR: &str = "usr/lib/grub";
+
+/// Returns the path, for mtools, of the program that UEFI starts from a medium without a boot entry.
+pub(super) fn fallback_path(arch: &Arch) -> String {
+    format!("::/EFI/BOOT/{}", arch.efi_program)
+}
 
 /// Builds the loaders of one medium.
 pub struct Loaders<'a> {
@@ -76,7 +84,7 @@ impl Loaders<'_> {
 
     /// Returns the boot sector of an ISO on a stick, which finds the image for BIOS.
     pub fn hybrid_mbr(&self) -> PathBuf {
-        self.tree.root.join(BIOS.modules).join("boot_hybrid.img")
+        self.modules(&BIOS).join("boot_hybrid.img")
     }
 
     /// Builds a FAT file system with the image for UEFI.
@@ -84,7 +92,8 @@ impl Loaders<'_> {
     /// # Errors
     /// grub-mkimage or one of mtools failed.
     pub fn uefi(&self) -> Result<PathBuf> {
-        let program = self.image(&UEFI, "bootx64.efi")?;
+        let arch = self.tree.arch;
+        let program = self.image(&uefi(arch), "boot.efi")?;
         let file = self.dir.join("efi.img");
         let kib = fs::metadata(&program)?.len().div_ceil(1024) + 64;
         let sectors = (2 * kib).next_multiple_of(32).to_string();
@@ -96,7 +105,10 @@ impl Loaders<'_> {
             self.mtools("mmd", |c| c.arg("-i").arg(&file).arg(dir))?;
         }
         self.mtools("mcopy", |c| {
-            c.arg("-i").arg(&file).arg(&program).arg(FALLBACK_PATH)
+            c.arg("-i")
+                .arg(&file)
+                .arg(&program)
+                .arg(fallback_path(arch))
         })?;
         Ok(file)
     }
@@ -113,7 +125,7 @@ impl Loaders<'_> {
         let early_config = self.dir.join("early.cfg");
         fs::write(&early_config, self.early_config())?;
         let to = self.dir.join(name);
-        let modules = self.tree.root.join(platform.modules);
+        let modules = self.modules(platform);
         let mut command = tools::command_in(self.tree, "grub-mkimage")?;
         command.args(["-O", platform.format, "-p", "/boot/grub"]);
         command.arg("-d").arg(modules).arg("-c").arg(&early_config);
@@ -122,6 +134,10 @@ impl Loaders<'_> {
         command.args(platform.more_modules);
         tools::run(&mut command, "grub-mkimage").context(platform.format)?;
         Ok(to)
+    }
+
+    fn modules(&self, platform: &Platform) -> PathBuf {
+        self.tree.root.join(MODULE_DIR).join(platform.modules)
     }
 
     /// Returns the commands that GRUB runs before the medium is found.

@@ -3,6 +3,8 @@
 
 use anyhow::{Result, ensure};
 
+use crate::arch::Arch;
+
 /// Entry of the menu.
 pub struct Entry {
     /// Text in the menu.
@@ -28,18 +30,15 @@ pub const ENTRIES: &[Entry] = &[
 /// Seconds before the default is booted.
 const TIMEOUT: u32 = 2;
 
-/// Consoles of the kernel. The last one is /dev/console, so that people at a screen see its output
-/// (Documentation/admin-guide/serial-console.rst); a serial port in the list need not exist.
-const CONSOLES: &str = "console=ttyS0 console=tty0";
-
 /// Returns a grub.cfg whose kernel and initrd are files in `dir`; every entry has `flags` after
 /// its own.
 ///
 /// # Errors
 /// GRUB's quotes cannot hold a flag.
-pub fn config(dir: &str, flags: &[String]) -> Result<String> {
+pub fn config(dir: &str, arch: &Arch, flags: &[String]) -> Result<String> {
     let flags = quote_all(flags)?;
-    let entries = ENTRIES.iter().map(|entry| entry.text(dir, "", &flags));
+    let entries = ENTRIES.iter();
+    let entries = entries.map(|entry| entry.text(dir, arch.consoles, "", &flags));
     Ok(format!("{}{}", head(), entries.collect::<String>()))
 }
 
@@ -57,9 +56,9 @@ pub(super) fn head() -> String {
 }
 
 impl Entry {
-    /// Returns the entry for grub.cfg: its own flags, `more_flags` and `flags`. The latter two
-    /// begin with a space unless empty.
-    pub(super) fn text(&self, dir: &str, more_flags: &str, flags: &str) -> String {
+    /// Returns the entry for grub.cfg: the flags of its consoles, its own flags, `more_flags` and `flags`. The latter
+    /// two begin with a space unless empty.
+    pub(super) fn text(&self, dir: &str, consoles: &str, more_flags: &str, flags: &str) -> String {
         let Entry {
             title,
             key,
@@ -68,7 +67,7 @@ impl Entry {
         } = self;
         format!(
             "\n# {why}\nmenuentry '{title}' --hotkey={key} {{\n    \
-             linux {dir}/vmlinuz {CONSOLES} {own}{more_flags}{flags}\n    \
+             linux {dir}/vmlinuz {consoles} {own}{more_flags}{flags}\n    \
              initrd {dir}/initrd.img\n}}\n"
         )
     }
@@ -139,11 +138,11 @@ mod tests {
                 "b2p.hostname=box"
             ]
         );
-        let text = super::config("/boot", &flags)?;
+        let text = super::config("/boot", Arch::host(), &flags)?;
         let line =
             "b2p.console=shell 'quiet' 'b2p.ssh_key=ssh-ed25519 AAAA me' 'b2p.hostname=box'\n";
         assert!(text.contains(line), "{text}");
-        assert!(super::config("/boot", &["it's".into()]).is_err());
+        assert!(super::config("/boot", Arch::host(), &["it's".into()]).is_err());
         assert_eq!(split_flags("  "), [""; 0]);
         Ok(())
     }

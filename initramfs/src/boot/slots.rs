@@ -15,6 +15,7 @@
 use anyhow::Result;
 
 use super::menu::{self, ENTRIES, Entry};
+use crate::arch::Arch;
 
 /// Path of GRUB's environment on the partition with GRUB.
 pub const ENVIRONMENT: &str = "/grub/grubenv";
@@ -87,11 +88,18 @@ pub fn environment() -> String {
 ///
 /// # Errors
 /// GRUB's quotes cannot hold a flag.
-pub fn config(flags: &[String]) -> Result<String> {
+pub fn config(arch: &Arch, flags: &[String]) -> Result<String> {
     let flags = menu::quote_all(flags)?;
-    let entry = |e: &Entry| e.text("($here)", " b2p.slot=$slot$mark $more", &flags);
+    let entry = |e: &Entry| {
+        e.text(
+            "($here)",
+            arch.consoles,
+            " b2p.slot=$slot$mark $more",
+            &flags,
+        )
+    };
     let entries: String = ENTRIES.iter().map(entry).collect();
-    let previous = PREVIOUS.text("($there)", " b2p.slot=$other", &flags);
+    let previous = PREVIOUS.text("($there)", arch.consoles, " b2p.slot=$other", &flags);
     let (head, fallback) = (menu::head(), ENTRIES.len() + 1);
     Ok(format!(
         "{head}{CHOOSE_SLOT}{entries}\nif [ -f ($there)/initrd.img ]; then\n    \
@@ -117,7 +125,7 @@ mod tests {
 
     #[test]
     fn every_entry_says_its_slot_and_has_the_flags() -> Result<()> {
-        let text = config(&["quiet".into()])?;
+        let text = config(Arch::host(), &["quiet".into()])?;
         let lines: Vec<_> = text.lines().filter(|l| l.contains("linux (")).collect();
         assert_eq!(lines.len(), ENTRIES.len() + 1);
         assert!(
@@ -127,7 +135,7 @@ mod tests {
         );
         assert!(text.contains("set fallback=5;"));
         assert!(ENTRIES.iter().all(|e| e.key != PREVIOUS.key));
-        assert!(config(&["it's".into()]).is_err());
+        assert!(config(Arch::host(), &["it's".into()]).is_err());
         Ok(())
     }
 }

@@ -9,14 +9,13 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::{INDEX_TYPE, MANIFEST_TYPE, VERSION, archive, descriptor, digest, summary};
+use crate::arch::Arch;
 use crate::progress::Step;
 use crate::stamp::{self, Inputs};
 use crate::{fsutil, tools};
 
 /// Name of the image in the archive.
 const NAME: &str = "boot2podman-machine";
-/// Title of the layer. podman takes the suffix of its own copy from the title's last two.
-const TITLE: &str = "boot2podman.x86_64.qcow2.zst";
 const LAYER_TYPE: &str = "application/zstd";
 const ARTIFACT_TYPE: &str = "application/vnd.unknown.artifact.v1";
 /// Empty object, the configuration of an artifact (image-spec 1.1, manifest.md).
@@ -24,7 +23,7 @@ const EMPTY: &str = "{}";
 const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 
 /// Makes the archive of a raw disk. Without a disk, an older archive is removed.
-pub fn build(raw: &Path, to: &Path, step: &Step) -> Result<()> {
+pub fn build(arch: &Arch, raw: &Path, to: &Path, step: &Step) -> Result<()> {
     if !raw.exists() {
         fsutil::remove(to)?;
         let (raw, to) = (raw.display(), to.display());
@@ -37,7 +36,7 @@ pub fn build(raw: &Path, to: &Path, step: &Step) -> Result<()> {
     stamp::make(to, &inputs.finish(), |to| {
         let layer = to.with_extension("layer");
         compress(raw, &layer)?;
-        write(&layer, to)
+        write(arch, &layer, to)
     })?;
     step.note(&summary(to)?);
     Ok(())
@@ -56,19 +55,21 @@ fn compress(raw: &Path, to: &Path) -> Result<()> {
     fsutil::remove(&qcow2)
 }
 
-fn write(layer: &Path, to: &Path) -> Result<()> {
+fn write(arch: &Arch, layer: &Path, to: &Path) -> Result<()> {
     let sum = stamp::file_digest(layer)?;
-    let manifest = manifest(&sum, fsutil::size(layer)?).to_string();
-    let disks = disks(&manifest).to_string();
+    let manifest = manifest(arch, &sum, fsutil::size(layer)?).to_string();
+    let disks = disks(arch, &manifest).to_string();
     let mut entry = descriptor(INDEX_TYPE, &digest(&disks), disks.len() as u64);
     let name = format!("localhost/{NAME}:{VERSION}");
     entry["annotations"] = json!({"org.opencontainers.image.ref.name": name});
     archive(to, &entry, &[&disks, &manifest, EMPTY], layer, &sum)
 }
 
-fn manifest(sum: &str, size: u64) -> Value {
+fn manifest(arch: &Arch, sum: &str, size: u64) -> Value {
     let mut layer = descriptor(LAYER_TYPE, sum, size);
-    layer["annotations"] = json!({"org.opencontainers.image.title": TITLE});
+    // podman takes the suffix of its own copy from the last two of the title.
+    let title = format!("boot2podman.{}.qcow2.zst", arch.name);
+    layer["annotations"] = json!({"org.opencontainers.image.title": title});
     json!({
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
@@ -80,10 +81,10 @@ fn manifest(sum: &str, size: u64) -> Value {
 
 /// Returns the index, from which podman takes the manifest of its hypervisor and architecture, by the
 /// kernel's name of the latter.
-fn disks(manifest: &str) -> Value {
+fn disks(arch: &Arch, manifest: &str) -> Value {
     let mut disk = descriptor(MANIFEST_TYPE, &digest(manifest), manifest.len() as u64);
     disk["annotations"] = json!({"disktype": "qemu"});
-    disk["platform"] = json!({"architecture": "x86_64", "os": "linux"});
+    disk["platform"] = json!({"architecture": arch.name, "os": "linux"});
     json!({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [disk]})
 }
 
@@ -96,7 +97,7 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let (layer, to) = (dir.path().join("layer"), dir.path().join("machine.tar"));
         std::fs::write(&layer, "disk")?;
-        write(&layer, &to)?;
+        write(Arch::host(), &layer, &to)?;
         assert!(!layer.exists(), "the layer is in the archive");
         let mut blobs = std::collections::BTreeMap::new();
         let mut tar = tar::Archive::new(std::fs::File::open(&to)?);
@@ -119,7 +120,7 @@ mod tests {
         let disks = parsed(&blob(&index["manifests"][0]))?;
         let disk = &disks["manifests"][0];
         assert_eq!(disk["annotations"]["disktype"], "qemu");
-        assert_eq!(disk["platform"]["architecture"], "x86_64");
+        assert_eq!(disk["platform"]["architecture"], Arch::host().name);
         let manifest = parsed(&blob(disk))?;
         assert_eq!(blob(&manifest["config"]), "{}");
         let layers = manifest["layers"].as_array().map_or(0, Vec::len);
@@ -138,7 +139,12 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let to = dir.path().join("machine.tar");
         std::fs::write(&to, "old")?;
-        build(&dir.path().join("raw"), &to, &Step::new("oci", 3, 3))?;
+        build(
+            Arch::host(),
+            &dir.path().join("raw"),
+            &to,
+            &Step::new("oci", 3, 3),
+        )?;
         assert!(!to.exists());
         Ok(())
     }

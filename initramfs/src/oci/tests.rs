@@ -52,6 +52,7 @@ fn an_archive_leads_from_its_index_to_its_files() -> Result<()> {
     let image = Image {
         name: "k",
         title: "t",
+        arch: Arch::host(),
         dir: KERNEL_DIR,
         files: &files,
         created: 0,
@@ -96,7 +97,7 @@ fn without_a_disk_it_says_what_to_do() -> Result<()> {
     let (disk, to) = (dir.path().join(QCOW2), dir.path().join(DISK_OCI));
     fs::write(&disk, "QFI")?;
     let step = Step::new("oci", 2, 2);
-    super::disk(dir.path(), &step)?;
+    super::disk(Arch::host(), dir.path(), &step)?;
     let archive = unpacked(&fs::read(&to)?);
     let index = parsed(&archive["index.json"].0);
     let manifest = parsed(blob(&archive, &index["manifests"][0]));
@@ -104,7 +105,7 @@ fn without_a_disk_it_says_what_to_do() -> Result<()> {
     let names: Vec<_> = layer.keys().map(String::as_str).collect();
     assert_eq!(names, ["disk", "disk/boot2podman.qcow2"]);
     fs::remove_file(&disk)?;
-    super::disk(dir.path(), &step)?;
+    super::disk(Arch::host(), dir.path(), &step)?;
     assert!(!to.exists(), "the archive of a disk that was removed");
     Ok(())
 }

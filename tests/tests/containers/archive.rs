@@ -3,6 +3,7 @@
 //! loads the image, and its files match `out/`.
 
 use anyhow::{Context, Result, ensure};
+use initramfs::arch::Arch;
 use initramfs::progress::Step;
 use initramfs::{oci, paths};
 use tests::Guest;
@@ -12,12 +13,14 @@ const NAME: &str = concat!("localhost/boot2podman-kernel:", env!("CARGO_PKG_VERS
 pub fn loads(guest: &Guest) -> Result<()> {
     let files = ["vmlinuz", "initrd.img"].map(|name| paths::out().join(name));
     let archive = guest.vm.dir().join(paths::KERNEL_OCI);
-    oci::kernel(&files, &archive, &Step::new("oci", 1, 1))?;
+    let arch = Arch::from_env()?;
+    oci::kernel(arch, &files, &archive, &Step::new("oci", 1, 1))?;
     let said = guest.podman(&["load", "-i", &archive.display().to_string()])?;
     ensure!(said.contains(NAME), "{said}");
     let title = "{{index .Labels \"org.opencontainers.image.title\"}} {{.Architecture}}";
     let said = guest.podman(&["image", "inspect", "--format", title, NAME])?;
-    ensure!(said == "boot2podman: kernel and initrd amd64", "{said}");
+    let wanted = format!("boot2podman: kernel and initrd {}", arch.debian);
+    ensure!(said == wanted, "{said}");
     let script = format!(
         "cd $(podman image mount {NAME})/{} && stat -c '%a %u:%g %s %n' *",
         oci::KERNEL_DIR
