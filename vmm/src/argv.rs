@@ -164,7 +164,7 @@ fn console(machine: &Machine) -> Vec<String> {
             ]
         }
     };
-    [list, vec!["-serial".into(), "chardev:con".into()]].concat()
+    [list, machine.console.arguments()].concat()
 }
 
 fn network(machine: &Machine, ports: &[u16]) -> Vec<String> {
@@ -245,6 +245,13 @@ mod tests {
             .map(|a| a.to_string_lossy())
             .collect::<Vec<_>>()
             .join(" ")
+    }
+
+    #[test]
+    fn a_virtio_console_is_the_only_one() {
+        let line = line(&machine().virtio_console(), Accelerator::Tcg);
+        assert!(line.contains("virtconsole,chardev=con") && line.contains("console=hvc0"));
+        assert!(!line.contains(" -serial "), "{line}");
     }
 
     #[test]
@@ -350,7 +357,7 @@ mod tests {
         let machine = machine().board(Board::of_arch("aarch64"));
         let tcg = line(&machine, Accelerator::Tcg);
         for part in [
-            "-M virt -cpu max,pauth-impdef=on",
+            "-M virt,gic-version=max -cpu max,pauth-impdef=on",
             "virtio-net-pci",
             "virtio-rng-pci",
         ] {

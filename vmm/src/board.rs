@@ -30,7 +30,9 @@ impl Board {
         match self {
             Self::Q35 => "q35",
             Self::Microvm => "microvm",
-            Self::Virt => "virt",
+            // The newest interrupt controller that the accelerator has: GICv2, the default under TCG, has at most
+            // eight processors.
+            Self::Virt => "virt,gic-version=max",
         }
     }
 

@@ -47,6 +47,32 @@ pub(super) enum Front {
     Terminal,
 }
 
+/// Device of the console.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum ConsoleDevice {
+    /// The board's first serial line.
+    #[default]
+    Serial,
+    /// A virtio console: `hvc0`.
+    Virtio,
+}
+
+impl ConsoleDevice {
+    /// Returns QEMU's arguments for the device.
+    pub(super) fn arguments(self) -> Vec<String> {
+        let words: &[&str] = match self {
+            Self::Serial => &["-serial", "chardev:con"],
+            Self::Virtio => &[
+                "-device",
+                "virtio-serial-pci",
+                "-device",
+                "virtconsole,chardev=con",
+            ],
+        };
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+}
+
 /// Network of the card.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Network {
@@ -89,6 +115,7 @@ pub struct Machine {
     pub(super) entropy: bool,
     pub(super) forwards: Vec<Forward>,
     pub(super) front: Front,
+    pub(super) console: ConsoleDevice,
     pub(super) extra: Vec<OsString>,
 }
 
@@ -135,13 +162,18 @@ impl Machine {
                 host: None,
             }],
             front: Front::Program,
+            console: ConsoleDevice::Serial,
             extra: Vec::new(),
         }
     }
 
     /// Returns the words of the kernel's command line, the console first.
     pub(super) fn command_line(&self) -> Vec<OsString> {
-        let console = format!("console={}", self.board.serial());
+        let device = match self.console {
+            ConsoleDevice::Serial => self.board.serial(),
+            ConsoleDevice::Virtio => "hvc0",
+        };
+        let console = format!("console={device}");
         let console = self.boot.iter().map(|_| console.clone().into());
         console.chain(self.words.iter().cloned()).collect()
     }
@@ -297,6 +329,15 @@ impl Machine {
     pub fn in_terminal(self) -> Self {
         Self {
             front: Front::Terminal,
+            ..self
+        }
+    }
+
+    /// Makes the console a virtio console, which is on PCI; the serial line is connected to nothing.
+    #[must_use]
+    pub fn virtio_console(self) -> Self {
+        Self {
+            console: ConsoleDevice::Virtio,
             ..self
         }
     }
