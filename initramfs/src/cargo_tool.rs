@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::arch::Arch;
 use crate::progress::Step;
 use crate::{paths, stamp, tools};
 
@@ -33,7 +34,7 @@ impl CargoTool {
         if installed.is_ok_and(|output| output.status.success()) {
             return Ok(self.name.into());
         }
-        let dir = paths::cache().join(self.name);
+        let dir = paths::cache_for(Arch::host()).join(self.name);
         stamp::make(&dir, self.wheel, |to| {
             step.note(&format!("fetching {} {}", self.name, self.version));
             fs::create_dir_all(to)?;

@@ -47,8 +47,10 @@ pub fn keyless(name: &str) -> Result<Machine> {
     booting(&artifacts()?, name)
 }
 
+/// Returns a machine of the architecture that `ARCH=` selects.
 fn booting(boot: &Artifacts, name: &str) -> Result<Machine> {
     Ok(Machine::new(boot)
+        .board(Board::of_arch(Arch::from_env()?.name))
         .accel(AcceleratorChoice::from_env()?)
         .fixed_addresses()
         .dir(paths::out().join("vm").join(name)))

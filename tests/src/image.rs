@@ -27,8 +27,9 @@ pub fn archive(dir: &Path) -> Result<PathBuf> {
 /// few MiB longer than the first.
 pub fn archive_as(dir: &Path, name: &str, number: u64) -> Result<PathBuf> {
     let file = dir.join("box.tar");
-    let layer = layer(&busybox(Arch::host())?, number)?;
-    fs::write(&file, docker_archive(&layer, name, Arch::host())?)?;
+    let arch = Arch::from_env()?;
+    let layer = layer(&busybox(arch)?, number)?;
+    fs::write(&file, docker_archive(&layer, name, arch)?)?;
     Ok(file)
 }
 
@@ -58,8 +59,9 @@ pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// Makes the image of this number for a registry; [`archive_as`] has the numbers.
 pub fn distributed(number: u64) -> Result<Distributed> {
-    let layer = layer(&busybox(Arch::host())?, number)?;
-    let config = config(&layer, Arch::host()).into_bytes();
+    let arch = Arch::from_env()?;
+    let layer = layer(&busybox(arch)?, number)?;
+    let config = config(&layer, arch).into_bytes();
     let part = |kind: &str, bytes: &[u8]| {
         json!({
             "mediaType": format!("application/vnd.oci.image.{kind}"),

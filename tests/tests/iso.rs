@@ -3,13 +3,15 @@
 //! file.
 
 use anyhow::{Context, Result, ensure};
+use initramfs::arch::Arch;
 use initramfs::paths;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 use tests::disks::{self, taken, userdata};
-use tests::firmware::{BIOS_BOOT, UEFI_BOOT, keyed, machine};
+use tests::firmware::Firmware::{Bios, Uefi};
+use tests::firmware::{keyed, machine};
 use tests::{BOOT_LIMIT, Checks, Guest};
 use vmm::{Disk, Machine, process};
 
@@ -31,6 +33,14 @@ fn disc(machine: Machine, device: &[&str]) -> Result<Machine> {
     Ok(machine.qemu_args(&[&["-drive", &drive], device].concat()))
 }
 
+/// A CD drive on virtio-scsi.
+const SCSI_CD: &[&str] = &[
+    "-device",
+    "virtio-scsi-pci",
+    "-device",
+    "scsi-cd,drive=disc",
+];
+
 /// Puts the stick first in the firmware's order: of two disks, a BIOS tries only the first.
 fn stick(machine: Machine) -> Result<Machine> {
     let drive = "if=none,id=stick,format=raw,readonly=on,file=";
@@ -51,7 +61,8 @@ fn up(name: &str, machine: &Machine, data: &str, more: &[&str]) -> Result<()> {
     });
     checks.check("the first entry of the menu", || {
         let line = guest.sh("cat /proc/cmdline")?;
-        for word in ["b2p.console=shell", "console=tty0", "console=ttyS0"] {
+        let consoles = Arch::from_env()?.consoles;
+        for word in ["b2p.console=shell", consoles] {
             ensure!(line.contains(word), "no {word}: {line}");
         }
         Ok(())
@@ -81,27 +92,27 @@ fn up(name: &str, machine: &Machine, data: &str, more: &[&str]) -> Result<()> {
 
 #[test]
 fn a_disc_on_ide_with_bios() -> Result<()> {
-    let machine = keyed(machine("iso-ide", false)?)?;
-    // The machine type that people start by hand: a PC of the 1990s.
-    let machine = machine.qemu_args(&["-M", "pc"]);
-    up(
-        "iso-ide",
-        &disc(machine, &["-device", "ide-cd,drive=disc,bus=ide.1"])?,
-        "ram",
-        &[BIOS_BOOT],
-    )
+    let machine = keyed(machine("iso-ide", Bios)?)?;
+    // A PC of the 1990s is the machine type that people start by hand.
+    let (machine, drive) = match Arch::from_env()?.has_bios {
+        true => (
+            machine.qemu_args(&["-M", "pc"]),
+            &["-device", "ide-cd,drive=disc,bus=ide.1"][..],
+        ),
+        false => (machine, SCSI_CD),
+    };
+    up("iso-ide", &disc(machine, drive)?, "ram", &[Bios.check()])
 }
 
 #[test]
 #[ignore = "each medium and each firmware has one other boot: make test-all"]
 fn a_disc_on_sata_with_uefi() -> Result<()> {
-    let machine = keyed(machine("iso-sata", true)?)?;
-    up(
-        "iso-sata",
-        &disc(machine, &["-device", "ide-cd,drive=disc,bus=ide.0"])?,
-        "ram",
-        &[UEFI_BOOT],
-    )
+    let machine = keyed(machine("iso-sata", Uefi)?)?;
+    let drive = match Arch::from_env()?.has_bios {
+        true => &["-device", "ide-cd,drive=disc,bus=ide.0"][..],
+        false => SCSI_CD,
+    };
+    up("iso-sata", &disc(machine, drive)?, "ram", &[Uefi.check()])
 }
 
 /// A boot with a data disk, which holds the key.
@@ -110,9 +121,9 @@ fn a_stick_with_uefi_and_a_data_disk() -> Result<()> {
     let dir = disks::dir("iso-stick")?;
     let tar = userdata::with_key(userdata::OURS, &Guest::public_key()?)?;
     let disk = taken::words(&dir, "disk", &tar)?;
-    let machine = stick(machine("iso-stick", true)?)?.disk(Disk::raw(disk.file()));
+    let machine = stick(machine("iso-stick", Uefi)?)?.disk(Disk::raw(disk.file()));
     let name = "iso-stick";
-    up(name, &machine, "/dev/vda1", &[UEFI_BOOT])?;
+    up(name, &machine, "/dev/vda1", &[Uefi.check()])?;
     Ok(fs::remove_dir_all(dir)?)
 }
 
@@ -123,7 +134,7 @@ fn a_stick_with_bios_and_the_menu() -> Result<()> {
     let dir = disks::dir("iso-menu")?;
     let disk = taken::words(&dir, "disk", userdata::OURS.as_bytes())?;
     let before = disk.sum()?;
-    let machine = keyed(stick(machine("iso-menu", false)?)?)?.disk(Disk::raw(disk.file()));
+    let machine = keyed(stick(machine("iso-menu", Bios)?)?)?.disk(Disk::raw(disk.file()));
     let vm = machine.start()?;
     vm.wait_console("without a data disk", BOOT_LIMIT)?;
     vm.screen()?.write(b"d")?;
@@ -136,7 +147,7 @@ fn a_stick_with_bios_and_the_menu() -> Result<()> {
             data == "ram" && line.contains("b2p.data=off"),
             "{data}, {line}"
         );
-        guest.sh(BIOS_BOOT).map(drop)
+        guest.sh(Bios.check()).map(drop)
     });
     checks.finish(&guest)?;
     drop(guest);

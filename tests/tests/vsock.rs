@@ -4,6 +4,7 @@
 //! the host's side in a socket. `make test-all` installs this program.
 
 use anyhow::{Context, Result, anyhow, ensure};
+use initramfs::arch::Arch;
 use initramfs::paths;
 use std::fs;
 use std::io::{self, Read, Write};
@@ -34,7 +35,7 @@ struct Vsock {
 
 impl Vsock {
     fn start(dir: &Path) -> Result<Vsock> {
-        let program = paths::out().join("tools/bin/vhost-device-vsock");
+        let program = paths::out_for(Arch::host()).join("tools/bin/vhost-device-vsock");
         // The path of a socket is limited to 107 bytes: both are relative to the directory.
         let (device, client) = (dir.join("device.sock"), dir.join("client.sock"));
         for path in [&device, &client] {

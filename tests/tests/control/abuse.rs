@@ -4,6 +4,7 @@
 use super::own::ticks;
 use super::{SOON, file, said, says, service};
 use anyhow::{Context, Result, ensure};
+use initramfs::arch::Arch;
 use initramfs::programs::{Target, build_example};
 use std::time::Duration;
 use tests::{Checks, Guest, eventually};
@@ -89,7 +90,11 @@ fn not_for_core(guest: &Guest) -> Result<()> {
 }
 
 fn put(guest: &Guest) -> Result<()> {
-    let poke = std::fs::read(build_example(Target::choose(), "control", "poke")?)?;
+    let poke = std::fs::read(build_example(
+        Target::choose_for(Arch::from_env()?),
+        "control",
+        "poke",
+    )?)?;
     let script = "cat >/usr/local/bin/poke && chmod 755 /usr/local/bin/poke";
     tests::text(&guest.ssh_with("root", script, &poke)?)?;
     let said = guest.sh_as("core", "poke say status")?;

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 use tests::disks::replay::{Log, Replay, SECTOR, empty};
 use tests::disks::{self, Image, MIB};
-use tests::firmware::BIOS_BOOT;
+use tests::firmware::Firmware::Bios;
 use tests::{Guest, Random};
 use vmm::Disk;
 
@@ -89,8 +89,8 @@ fn many_cuts_and_what_boots_after_them() -> Result<()> {
     let (disk, shelf) = (larger(&dir, 2048)?, shelf(&dir, true)?);
     let (before, log) = (disk.copy("before")?, empty(&disk)?);
     let logged = Disk::raw(disk.file()).log_writes(&log);
-    let guest = Guest::start(&with("disk-logged", false, logged, &shelf)?)?;
-    up(&guest, BIOS_BOOT)?;
+    let guest = Guest::start(&with("disk-logged", Bios, logged, &shelf)?)?;
+    up(&guest, Bios)?;
     guest.sh("b2p upgrade /media/new.iso")?;
     off(&guest)?;
     drop(guest);
@@ -107,8 +107,8 @@ fn many_cuts_and_what_boots_after_them() -> Result<()> {
 }
 
 fn boots(cut: &Image, shelf: &Path, state: &str) -> Result<()> {
-    let guest = Guest::start(&with("disk-cut", false, Disk::raw(cut.file()), shelf)?)?;
-    up(&guest, BIOS_BOOT)?;
+    let guest = Guest::start(&with("disk-cut", Bios, Disk::raw(cut.file()), shelf)?)?;
+    up(&guest, Bios)?;
     super::runs(
         &guest,
         if state.ends_with("try=b") {

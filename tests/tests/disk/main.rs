@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tests::disks::replay::{Log, empty};
 use tests::disks::{self, Image, MIB, tool};
-use tests::firmware::{BIOS_BOOT, UEFI_BOOT, keyed, machine};
+use tests::firmware::Firmware::{self, Bios, Uefi};
+use tests::firmware::{keyed, machine};
 use tests::{BOOT_LIMIT, Checks, Guest, eventually, initrd};
 use vmm::{Disk, Machine};
 
@@ -81,9 +82,9 @@ fn shelf(dir: &Path, night: bool) -> Result<PathBuf> {
 }
 
 /// Returns the machine with its disk, and the versions on a second disk.
-fn with(name: &str, uefi: bool, disk: Disk, shelf: &Path) -> Result<Machine> {
+fn with(name: &str, firmware: Firmware, disk: Disk, shelf: &Path) -> Result<Machine> {
     let shelf = Disk::raw(shelf).read_only();
-    Ok(keyed(machine(name, uefi)?)?.disk(disk).disk(shelf))
+    Ok(keyed(machine(name, firmware)?)?.disk(disk).disk(shelf))
 }
 
 /// Expects the slot and its role on the kernel's command line.
@@ -94,8 +95,8 @@ fn runs(guest: &Guest, slot: &str) -> Result<()> {
     Ok(())
 }
 
-fn up(guest: &Guest, firmware: &str) -> Result<()> {
-    guest.sh(firmware)?;
+fn up(guest: &Guest, firmware: Firmware) -> Result<()> {
+    guest.sh(firmware.check())?;
     let data = guest.ready.field("data");
     ensure!(data == "/dev/vda5", "data={data}");
     guest.sh("mount -o ro /dev/vdb /media").map(drop)
@@ -150,7 +151,7 @@ fn a_disk_boots_grows_is_upgraded_and_falls_back() -> Result<()> {
     let (disk, shelf) = (larger(&dir, 2048)?, shelf(&dir, false)?);
     let (before, log) = (disk.copy("before")?, empty(&disk)?);
     let logged = Disk::raw(disk.file()).log_writes(&log);
-    let guest = Guest::start(&with("disk-new", true, logged, &shelf)?)?;
+    let guest = Guest::start(&with("disk-new", Uefi, logged, &shelf)?)?;
     let mut checks = Checks::new("disk");
     checks.check("it boots on UEFI, from slot a", || {
         ensure!(
@@ -158,7 +159,7 @@ fn a_disk_boots_grows_is_upgraded_and_falls_back() -> Result<()> {
             "{:?}",
             guest.ready.degraded
         );
-        up(&guest, UEFI_BOOT).and_then(|()| runs(&guest, "a"))
+        up(&guest, Uefi).and_then(|()| runs(&guest, "a"))
     });
     checks.check("the data partition is as large as the disk", || {
         let free = guest.sh("stat -fc '%b %S' /mnt/data")?;
@@ -185,7 +186,7 @@ fn a_disk_boots_grows_is_upgraded_and_falls_back() -> Result<()> {
 
 /// Second boot.
 fn trial(disk: &Image, shelf: &Path) -> Result<()> {
-    let guest = Guest::start(&with("disk-trial", false, Disk::raw(disk.file()), shelf)?)?;
+    let guest = Guest::start(&with("disk-trial", Bios, Disk::raw(disk.file()), shelf)?)?;
     let mut checks = Checks::new("disk");
     checks.check("the new version runs, on BIOS, and has the data", || {
         ensure!(
@@ -193,7 +194,7 @@ fn trial(disk: &Image, shelf: &Path) -> Result<()> {
             "{:?}",
             guest.ready.degraded
         );
-        up(&guest, BIOS_BOOT).and_then(|()| runs(&guest, "b:trial"))?;
+        up(&guest, Bios).and_then(|()| runs(&guest, "b:trial"))?;
         let note = guest.sh("cat /var/lib/boot2podman/note")?;
         ensure!(note == "kept", "{note}");
         Ok(())
@@ -224,7 +225,7 @@ fn trial(disk: &Image, shelf: &Path) -> Result<()> {
 
 /// Third boot, which does not reach a kernel, and the fourth.
 fn fallen(disk: &Image, shelf: &Path) -> Result<()> {
-    let vm = with("disk-short", true, Disk::raw(disk.file()), shelf)?.start()?;
+    let vm = with("disk-short", Uefi, Disk::raw(disk.file()), shelf)?.start()?;
     // QEMU exits where a machine would restart.
     vm.wait_exit(BOOT_LIMIT)?;
     ensure!(
@@ -233,10 +234,10 @@ fn fallen(disk: &Image, shelf: &Path) -> Result<()> {
         vm.tail()
     );
     drop(vm);
-    let guest = Guest::start(&with("disk-back", true, Disk::raw(disk.file()), shelf)?)?;
+    let guest = Guest::start(&with("disk-back", Uefi, Disk::raw(disk.file()), shelf)?)?;
     let mut checks = Checks::new("disk");
     checks.check("the version before runs, and says why", || {
-        up(&guest, UEFI_BOOT).and_then(|()| runs(&guest, "b:fallback"))?;
+        up(&guest, Uefi).and_then(|()| runs(&guest, "b:fallback"))?;
         let told = format!("{:?}", guest.ready.degraded);
         ensure!(
             told.contains("the version in slot a did not become ready"),

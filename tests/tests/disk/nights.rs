@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use std::fs;
 use std::path::Path;
 use tests::disks;
-use tests::firmware::{BIOS_BOOT, UEFI_BOOT};
+use tests::firmware::Firmware::{Bios, Uefi};
 use tests::{BOOT_LIMIT, Guest};
 use vmm::Disk;
 
@@ -16,9 +16,9 @@ use vmm::Disk;
 fn falls_back(name: &str, version: &str, sign: &str) -> Result<()> {
     let dir = disks::dir(name)?;
     let (disk, shelf) = (larger(&dir, 2048)?, shelf(&dir, true)?);
-    let start = |disk: &Image| with(name, false, Disk::raw(disk.file()), &shelf);
+    let start = |disk: &Image| with(name, Bios, Disk::raw(disk.file()), &shelf);
     let guest = Guest::start(&start(&disk)?)?;
-    up(&guest, BIOS_BOOT)?;
+    up(&guest, Bios)?;
     guest.sh(&format!("b2p upgrade /media/{version}"))?;
     off(&guest)?;
     drop(guest);
@@ -34,8 +34,8 @@ fn falls_back(name: &str, version: &str, sign: &str) -> Result<()> {
 
 /// Expects that the running slot reports the failed boot of the other one.
 fn back(disk: &Image, shelf: &Path, name: &str, slot: &str, other: &str) -> Result<()> {
-    let guest = Guest::start(&with(name, false, Disk::raw(disk.file()), shelf)?)?;
-    up(&guest, BIOS_BOOT).and_then(|()| runs(&guest, &format!("{slot}:fallback")))?;
+    let guest = Guest::start(&with(name, Bios, Disk::raw(disk.file()), shelf)?)?;
+    up(&guest, Bios).and_then(|()| runs(&guest, &format!("{slot}:fallback")))?;
     let told = format!("{:?}", guest.ready.degraded);
     let wanted = format!("slot {other} did not become ready");
     ensure!(told.contains(&wanted), "{told}");
@@ -62,14 +62,14 @@ fn one_without_a_userland() -> Result<()> {
 fn one_that_was_kept_and_rots() -> Result<()> {
     let (dir, name) = (disks::dir("disk-rots")?, "disk-rots");
     let (disk, shelf) = (larger(&dir, 2048)?, shelf(&dir, false)?);
-    let start = |uefi| with(name, uefi, Disk::raw(disk.file()), &shelf);
-    let guest = Guest::start(&start(true)?)?;
-    up(&guest, UEFI_BOOT)?;
+    let start = |firmware| with(name, firmware, Disk::raw(disk.file()), &shelf);
+    let guest = Guest::start(&start(Uefi)?)?;
+    up(&guest, Uefi)?;
     guest.sh("b2p upgrade /media/new.iso && b2p upgrade --keep")?;
     guest.sh("mount /dev/vda3 /srv && truncate -s 4096 /srv/vmlinuz && umount /srv")?;
     off(&guest)?;
     drop(guest);
-    let vm = start(true)?.start()?;
+    let vm = start(Uefi)?.start()?;
     vm.wait_exit(BOOT_LIMIT)?;
     drop(vm);
     let look = Look::at(&disk)?;

@@ -14,7 +14,8 @@ use vmm::Disk;
 /// Kernel and architecture of a machine.
 #[derive(Clone, Copy)]
 pub struct Target {
-    arch: &'static Arch,
+    /// Architecture of the machine.
+    pub arch: &'static Arch,
     kernel: Kernel,
 }
 
@@ -24,9 +25,9 @@ impl Target {
         Target::of_kernel(Kernel::Cloud)
     }
 
-    /// The host's architecture with a kernel.
+    /// The architecture that `ARCH=` selects, with a kernel.
     pub fn of_kernel(kernel: Kernel) -> Self {
-        let arch = Arch::host();
+        let arch = Arch::from_env().unwrap_or(Arch::host());
         Target { arch, kernel }
     }
 
