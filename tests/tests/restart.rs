@@ -184,6 +184,10 @@ fn updates() -> Result<()> {
     checks.check("images are updated, and rolled back", || {
         updates::updated_and_rolled_back(&guest)
     });
+    checks.check(
+        "an image that does not become healthy is rolled back",
+        || updates::rolled_back_if_not_healthy(&guest),
+    );
     checks.check("a user's image is updated", || updates::of_a_user(&guest));
     checks.check("a pod of a Kubernetes file is updated", || {
         updates::of_a_kube_file(&guest)

@@ -70,6 +70,28 @@ pub fn updated_and_rolled_back(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
+/// An image that starts and does not become healthy is rolled back, although the unit names no time for its start.
+pub fn rolled_back_if_not_healthy(guest: &Guest) -> Result<()> {
+    let first = build(guest, "RUN touch /well")?;
+    let text = format!(
+        "[Container]\nImage={IMAGE}\nContainerName=q-moving\nAutoUpdate=local\nNetwork=none\nNotify=healthy\n\
+         HealthCmd=test -e /well\nHealthInterval=2s\n\
+         Exec=sh -c \"trap 'exit 0' TERM; while :; do sleep 1000 & wait; done\"\n"
+    );
+    let to = "cat >/var/lib/boot2podman/quadlet/moving.container && systemctl daemon-reload && systemctl start moving";
+    tests::text(&guest.ssh_with("root", to, text.as_bytes())?)?;
+    runs_with(guest, &first)?;
+    build(guest, "RUN touch /ill")?;
+    let begun = std::time::Instant::now();
+    let said = guest.sh("podman auto-update --format '{{.Unit}} {{.Updated}}'")?;
+    ensure!(said == "moving.service rolled back", "{said}");
+    // The limit of systemd, the end of the container, and the start of the old one.
+    let seconds = begun.elapsed().as_secs();
+    ensure!((85..240).contains(&seconds), "{seconds} s");
+    runs_with(guest, &first)?;
+    guest.sh("systemctl stop moving && rm /var/lib/boot2podman/quadlet/moving.container && systemctl daemon-reload").map(drop)
+}
+
 /// A user's own podman restarts the user's units, and no others.
 pub fn of_a_user(guest: &Guest) -> Result<()> {
     let text = format!("FROM {}\nENV STATE=newer\n", image::NAME);

@@ -16,6 +16,8 @@ use super::words::{self, Command};
 const SERVICE: &str = "Service";
 /// `TimeoutStopSec=` of a unit that has none (systemd-system.conf(5)).
 const DEFAULT_STOP_MS: Millis = 90_000;
+/// `TimeoutStartSec=` of a unit that has none and is no one-shot (systemd-system.conf(5)).
+const DEFAULT_START_MS: Millis = 90_000;
 
 /// Programs of a unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +104,7 @@ fn plan(unit: &Unit, commands: &Commands<Command>) -> Result<Plan> {
     // A one-shot without commands for its stop need not stay until then: PID 1 keeps the one-shot
     // as done.
     let has_end = !commands.stop.is_empty() || !commands.stop_post.is_empty();
+    let (start_ms, ready_ms) = start_limits(unit, kind, commands)?;
     Ok(Plan {
         kind,
         remains,
@@ -109,7 +112,8 @@ fn plan(unit: &Unit, commands: &Commands<Command>) -> Result<Plan> {
         kills: last("SendSIGKILL").is_none_or(is_true),
         reloads_itself: last("Type") == Some("notify-reload"),
         ignores_failure: commands.map(|command| command.ignores_failure),
-        start_ms: time(unit, &["TimeoutStartSec", "TimeoutSec"])?.and_then(Span::ms),
+        start_ms,
+        ready_ms,
         stop_ms: time(unit, &["TimeoutStopSec", "TimeoutSec"])?
             .map_or(Some(DEFAULT_STOP_MS), Span::ms),
         watchdog_ms: time(unit, &["WatchdogSec"])?.and_then(Span::ms),
@@ -118,6 +122,23 @@ fn plan(unit: &Unit, commands: &Commands<Command>) -> Result<Plan> {
         prevents: ends(unit, "RestartPreventExitStatus")?,
         kills_none: last("KillMode") == Some("none"),
     })
+}
+
+/// Returns the limits of a start: from its begin, and from the message that names the main process. Podman may pull
+/// an image for any time before that message, which it sends once the container runs.
+fn start_limits(
+    unit: &Unit,
+    kind: Kind,
+    commands: &Commands<Command>,
+) -> Result<(Option<Millis>, Option<Millis>)> {
+    if let Some(limit) = time(unit, &["TimeoutStartSec", "TimeoutSec"])? {
+        return Ok((limit.ms(), None));
+    }
+    let is_podman = |c: &Command| c.argv.first().is_some_and(|path| path.ends_with("podman"));
+    let mut programs = commands.pre.iter().chain(&commands.start);
+    let may_pull = programs.any(is_podman);
+    let of_start = (kind != Kind::Oneshot && !may_pull).then_some(DEFAULT_START_MS);
+    Ok((of_start, may_pull.then_some(DEFAULT_START_MS)))
 }
 
 fn all_commands(unit: &Unit, specifiers: &Specifiers) -> Result<Commands<Command>> {

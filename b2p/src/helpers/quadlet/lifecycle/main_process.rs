@@ -32,6 +32,10 @@ impl Lifecycle {
 
     pub(super) fn found_main(&mut self, pid: pid_t, now: Millis) {
         self.main = Some(pid);
+        if self.waits_for_ready() {
+            let at = self.plan.ready_ms.map(|ms| now.saturating_add(ms));
+            self.deadline = self.deadline.or(at);
+        }
         let is_answer = self.plan.kind == Kind::Forking && std::mem::take(&mut self.awaits);
         if is_answer && self.stage == Stage::Start {
             self.on_begun(now);

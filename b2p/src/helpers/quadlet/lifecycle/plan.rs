@@ -149,6 +149,9 @@ pub struct Plan {
     pub ignores_failure: Commands<bool>,
     /// Limit in milliseconds for the time until the unit is ready.
     pub start_ms: Option<Millis>,
+    /// Limit in milliseconds for the time from the message that names the main process until the unit is ready, of a
+    /// unit without the other limit.
+    pub ready_ms: Option<Millis>,
     /// Limit in milliseconds for each stage of the end.
     pub stop_ms: Option<Millis>,
     /// Longest time in milliseconds between two messages `WATCHDOG=1` of a unit that is ready.

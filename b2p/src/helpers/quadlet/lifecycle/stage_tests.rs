@@ -298,3 +298,34 @@ fn a_daemon_says_when_its_reload_is_over() {
     w.at(500);
     assert_eq!((w.life.stage(), w.life.reloads()), (Stage::Running, (2, 1)));
 }
+
+/// Podman names the container's main process once the image is there, and is ready once the container is healthy.
+#[test]
+fn a_container_has_the_time_to_become_ready_from_its_begin() {
+    let begun = || {
+        let mut w = World::new(Kind::Notify, |plan| plan.ready_ms = Some(500));
+        assert_eq!(
+            (w.at(9_000), w.life.deadline()),
+            ("start0".to_owned(), None)
+        );
+        assert_eq!(w.after(&[Event::Main(20)]), "");
+        assert_eq!(w.life.deadline(), Some(9_500));
+        w
+    };
+    let mut w = begun();
+    // A second message does not begin the time again.
+    assert_eq!(w.at(9_400), "");
+    assert_eq!(w.after(&[Event::Main(20)]), "");
+    assert_eq!(w.at(9_500), "term 20");
+    assert_eq!(w.after(&[Event::Exited(20, Exit::Signal(15))]), "end 1");
+    assert_eq!((w.life.result(), w.life.deadline()), ("timeout", None));
+    let mut w = begun();
+    assert_eq!(w.after(&[Event::Ready]), "ready");
+    assert_eq!((w.life.stage(), w.life.deadline()), (Stage::Running, None));
+    // Of a unit that runs, another main process has no limit.
+    assert_eq!(w.after(&[Event::Main(21)]), "");
+    assert_eq!(w.life.deadline(), None);
+    let mut w = begun();
+    assert_eq!(w.after(&[Event::Extend(800)]), "");
+    assert_eq!(w.life.deadline(), Some(9_800));
+}

@@ -26,6 +26,7 @@ impl World {
                 ..Commands::default()
             },
             start_ms: None,
+            ready_ms: None,
             stop_ms: Some(1_000),
             watchdog_ms: None,
             kills_all: false,

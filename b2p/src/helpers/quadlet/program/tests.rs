@@ -193,3 +193,33 @@ fn a_file_of_variables() {
         .collect();
     assert_eq!(pairs, [("B", "x y"), ("C", "z"), ("A", "2"), ("D", "ab")]);
 }
+
+/// The default of systemd would end the pull of an image.
+#[test]
+fn the_time_of_a_start_without_a_pull_is_limited() {
+    const MS: Option<Millis> = Some(90_000);
+    for (text, start, ready) in [
+        ("ExecStart=/a", MS, None),
+        ("Type=notify\nExecStart=/a", MS, None),
+        ("Type=oneshot\nExecStart=/a", None, None),
+        ("Type=notify\nExecStart=/usr/bin/podman run x", None, MS),
+        (
+            "Type=forking\nExecStartPre=podman pull x\nExecStart=/a",
+            None,
+            MS,
+        ),
+        (
+            "ExecStart=podman run x\nTimeoutStartSec=5",
+            Some(5_000),
+            None,
+        ),
+        (
+            "Type=notify\nExecStart=podman run x\nTimeoutStartSec=infinity",
+            None,
+            None,
+        ),
+    ] {
+        let plan = read(text).unwrap().plan;
+        assert_eq!((plan.start_ms, plan.ready_ms), (start, ready), "{text}");
+    }
+}
