@@ -41,7 +41,6 @@ const SLOT_MS: Millis = 100;
 pub struct Runner {
     name: String,
     program: Program,
-    env: Vec<(String, String)>,
     life: Lifecycle,
     /// Slot in the bound of the units that begin at the same time, and the time at which the unit
     /// gives the slot back.
@@ -70,12 +69,11 @@ impl Runner {
     /// Makes the socket of messages, and the pipes of signals.
     ///
     /// # Errors
-    /// A file of variables cannot be read, or a descriptor cannot be made.
+    /// A descriptor cannot be made.
     pub fn new(name: &str, mut program: Program, owner: &Owner) -> Result<Runner> {
         let cgroup = cgroups::of_service(name);
         // In a cgroup with others the main process alone is asked to end.
         program.plan.kills_all &= cgroup.is_some();
-        let env = environment(&program)?;
         nix::sys::prctl::set_child_subreaper(true).doing("PR_SET_CHILD_SUBREAPER")?;
         let socket = paths::socket(name, owner);
         let _ = fs::remove_file(&socket);
@@ -91,7 +89,6 @@ impl Runner {
             name: name.to_owned(),
             life: Lifecycle::new(program.plan.clone(), now()),
             program,
-            env,
             slot: None,
             slots: paths::slots(owner),
             cgroup: cgroup.unwrap_or_default(),
@@ -286,7 +283,8 @@ impl Runner {
     fn start(&self, stage: Stage, n: usize) -> Result<pid_t> {
         let command = self.program.commands.of(stage).get(n);
         let command = command.ok_or_else(|| Error::invalid("there is no such command"))?;
-        let mut env = self.env.clone();
+        // The files are read for each command: an earlier one may write them (systemd.exec(5), "EnvironmentFile=").
+        let mut env = environment(&self.program)?;
         for (name, value) in self.life.variables(stage) {
             variables::set(&mut env, name, &value);
         }
