@@ -91,6 +91,10 @@ fn load(state: &mut SystemState, manager: &mut Manager, name: &Name) -> Result<(
     let loaded = load_file(manager, name);
     let what = format!("service {}", name.as_str());
     state.degraded.set_err(&what, loaded.as_ref());
+    if loaded.is_ok() {
+        // The earlier definition may have failed; the service is off now.
+        state.degraded.set(name.as_str(), []);
+    }
     loaded
 }
 

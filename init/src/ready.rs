@@ -103,7 +103,7 @@ fn report_failed_start(context: &mut Context<'_>, id: ServiceId) {
 /// service has failed or is late, by the reason. A service that is still to start keeps its lines.
 pub fn update_degraded(context: &mut Context<'_>, id: ServiceId) {
     let s = context.manager.supervisor();
-    let (state, readiness) = (s.state(id), s.readiness(id));
+    let state = s.state(id);
     let Some(def) = s.definition(id).filter(|_| state != State::Off) else {
         return;
     };
@@ -114,12 +114,18 @@ pub fn update_degraded(context: &mut Context<'_>, id: ServiceId) {
     let mut lines: Vec<_> = parse_degraded_file(&text).collect();
     lines.extend(lost.as_deref().map(|why| (names::DATA, why)));
     let why = failure_reason(s, id, def);
-    if lines.is_empty() && readiness == Readiness::NotReady {
+    if lines.is_empty() && is_degraded(s, id) {
         lines.push((def.name, &why));
     }
     if state.satisfies_dependents() || !lines.is_empty() {
         context.state.degraded.set(def.name, lines);
     }
+}
+
+/// Returns true if the machine lacks this service: the ready line has waited for it in vain, or it is a user's and
+/// has failed. A user's service that is late may pull an image.
+fn is_degraded(s: &Supervisor, id: ServiceId) -> bool {
+    s.readiness(id) == Readiness::NotReady || s.state(id) == State::Failed && s.is_user_service(id)
 }
 
 /// Returns the text of a service's degraded file, `<name>.degraded`, which has lines `degraded <what>: <why>`.
@@ -272,6 +278,36 @@ mod tests {
         }
         let one = reason(&manager);
         assert_eq!(one.as_deref(), Some("waits for gone: not running"));
+    }
+
+    #[test]
+    fn a_users_service_that_has_failed_is_lacking() {
+        let own = ServiceDef {
+            name: "own",
+            restart: Restart::Never,
+            ..ServiceDef::ONE_SHOT
+        };
+        let mut manager = Manager::new(vec![own], None, |_, _| {});
+        let web = manager.load("web", b"exec /bin/web\nrestart never\nlate 1s\n", "", "");
+        assert!(web.is_ok(), "{web:?}");
+        let ids: Vec<ServiceId> = manager.supervisor().ids().collect();
+        let lacking = |manager: &Manager| -> Vec<bool> {
+            let s = manager.supervisor();
+            ids.iter().map(|id| is_degraded(s, *id)).collect()
+        };
+        for (id, pid) in ids.iter().zip(100..) {
+            manager.note(0, Input::Start(*id));
+            let _ = manager.decide(0);
+            manager.note(0, Input::Spawned(*id, pid));
+        }
+        manager.note(10_000, Input::Tick);
+        assert_eq!(lacking(&manager), [false, false]);
+        for pid in [100, 101] {
+            manager.note(20_000, Input::Exited(pid, ExitStatus::Exited(3)));
+        }
+        assert_eq!(lacking(&manager), [false, true]);
+        manager.note(30_000, Input::Reset(ids[1]));
+        assert_eq!(lacking(&manager), [false, false]);
     }
 
     #[test]
