@@ -29,7 +29,9 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         "plain.service",
-        "[Service]\nExecStart=/bin/sh -c 'echo begin %N; exec sleep 100000'\n\
+        "[Unit]\nPartOf=app.target\n[Service]\nEnvironmentFile=-/run/plain.env\n\
+         ExecStartPre=/bin/sh -c 'echo WHICH=new >/run/plain.env'\n\
+         ExecStart=/bin/sh -c 'echo begin %N $$WHICH; exec sleep 100000'\n\
          ExecReload=/bin/sh -c 'echo again $$MAINPID'\nStandardOutput=append:/run/plain.out\n\
          [Install]\nWantedBy=multi-user.target\n",
     ),
@@ -111,7 +113,8 @@ pub fn begin(guest: &Guest) -> Result<()> {
     ))?;
     guest.sh("systemctl daemon-reload")?;
     let said = guest.sh("grep ^quadlet: /run/boot2podman/degraded")?;
-    ensure!(said.lines().count() == 2, "{said}");
+    let named = "plain.service: without effect, as no such unit is read here: PartOf=app.target;";
+    ensure!(said.lines().count() == 3 && said.contains(named), "{said}");
     Ok(())
 }
 
@@ -183,7 +186,7 @@ pub fn verbs(guest: &Guest) -> Result<()> {
     let main = guest.sh("systemctl show -P MainPID plain")?;
     guest.sh("systemctl reload plain")?;
     let said = guest.sh("cat /run/plain.out")?;
-    ensure!(said == format!("begin plain\nagain {main}"), "{said}");
+    ensure!(said == format!("begin plain new\nagain {main}"), "{said}");
     guest.sh(
         "! systemctl is-enabled plain && systemctl enable plain && systemctl is-enabled plain t@2",
     )?;
@@ -196,7 +199,10 @@ pub fn verbs(guest: &Guest) -> Result<()> {
         ensure!(said == "failed\nstart-limit-hit", "{said}");
         Ok(())
     })?;
+    let line = "grep '^short: exited with status' /run/boot2podman/degraded";
+    guest.sh(&format!("{line} && ! systemctl is-system-running -q"))?;
     guest.sh("systemctl stop needy; systemctl reset-failed; systemctl is-active short | grep -x inactive")?;
+    guest.sh(&format!("! {line}"))?;
     guest.sh("systemctl kill -s KILL plain")?;
     eventually(LIMIT, || guest.sh("! systemctl is-active plain").map(drop))?;
     guest.sh("systemctl start plain")?;

@@ -2,6 +2,7 @@
 //! Units to service files (docs/guide/services.md): the part of a unit that PID 1 has to know. The
 //! commands of the unit are run by `b2p unit-run`.
 
+mod kinds;
 mod links;
 
 use sys::clock::Millis;
@@ -19,6 +20,8 @@ use super::specifiers::{Owner, Specifiers};
 use super::unit::Unit;
 use super::unit_error::{Result, UnitError};
 
+use self::kinds::unknown_units;
+pub use self::kinds::{BOOT_TARGETS, TARGET_SERVICES, stands_for_target};
 pub use self::links::{Links, belongs_to, link, links};
 use self::links::{PART_OF, WANTS};
 
@@ -30,23 +33,6 @@ const LATE_MS: Millis = 90_000;
 const MARGIN_MS: Millis = 5_000;
 /// Stages of a unit's end, each of which has `TimeoutStopSec=`.
 const STOP_STAGES: Millis = 3;
-/// Services of the machine that stand for targets of systemd.
-pub const TARGET_SERVICES: &[(&str, &str)] = &[
-    ("network-online.target", "net"),
-    ("network.target", "net"),
-    ("time-sync.target", "time"),
-    ("local-fs.target", "data"),
-];
-/// Targets that each boot reaches.
-pub const BOOT_TARGETS: &[&str] = &[
-    "default.target",
-    "multi-user.target",
-    "graphical.target",
-    "basic.target",
-    "network-online.target",
-    "timers.target",
-];
-
 /// A unit, and the resulting service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Definition {
@@ -76,6 +62,8 @@ pub struct Definition {
     lines: String,
     /// Keys that have no effect here.
     pub unsupported: Vec<String>,
+    /// Values that name no unit of a kind that is here, with their keys: `WantedBy=app.target`.
+    pub unknown_units: Vec<String>,
 }
 
 impl Definition {
@@ -115,6 +103,7 @@ impl Definition {
             pulled: units(&["Requires", "Requisite", "BindsTo", "Wants", "Upholds"]),
             at_boot: installed("WantedBy") || installed("RequiredBy"),
             unsupported: keys::unsupported(unit),
+            unknown_units: unknown_units(unit, specifiers),
         })
     }
 

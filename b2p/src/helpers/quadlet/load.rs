@@ -279,6 +279,12 @@ fn refuse_without_needs(
     faults: &mut Vec<Fault>,
     known: impl Fn(&str) -> bool,
 ) {
+    // A flag may have switched off a service that stands for a target. The target is reached without it.
+    for definition in definitions.iter_mut() {
+        let is_there = |need: &String| known(need) || !convert::stands_for_target(need);
+        definition.needs.retain(is_there);
+        definition.binds.retain(is_there);
+    }
     loop {
         let there: BTreeSet<String> = definitions.iter().map(|d| d.service.clone()).collect();
         let missing = |d: &Definition| {
@@ -341,5 +347,27 @@ mod tests {
         assert_eq!(most_of(1_000, 0), MAX_OF_USER);
         assert_eq!(most_of(1_001, MAX_OF_USER), MAX_OF_USERS - MAX_OF_USER);
         assert_eq!(most_of(1_002, MAX_OF_USERS), 0);
+    }
+
+    #[test]
+    fn a_target_whose_service_is_switched_off_is_reached() {
+        let define = |name: &str, needs: &str| {
+            let text = format!("[Unit]\nRequires={needs}\n[Service]\nExecStart=/a\n");
+            let specifiers = super::super::specifiers::Specifiers {
+                unit: name.to_owned(),
+                ..Default::default()
+            };
+            Definition::of(&super::super::unit::Unit::parse(&text), &specifiers)
+        };
+        let units = [
+            ("a.service", "local-fs.target"),
+            ("b.service", "gone.service"),
+        ];
+        let units = units.map(|(name, needs)| define(name, needs));
+        let mut definitions: Vec<Definition> = units.into_iter().flatten().collect();
+        let mut faults = Vec::new();
+        refuse_without_needs(&mut definitions, &mut faults, |_| false);
+        let left: Vec<&str> = definitions.iter().map(|d| d.unit.as_str()).collect();
+        assert_eq!((left, faults.len()), (vec!["a.service"], 1));
     }
 }

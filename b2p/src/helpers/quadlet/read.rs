@@ -223,6 +223,13 @@ fn take(loaded: &mut Loaded, owner: &Owner, name: String, unit: Unit, text: Stri
         let fault = format!("{name}: keys without effect here: {keys}");
         loaded.faults.push(Fault::of_quadlet(fault));
     }
+    if !definition.unknown_units.is_empty() {
+        let values = definition.unknown_units.join(" ");
+        let right = "a .service, or for a start at boot default.target";
+        let fault =
+            format!("{name}: without effect, as no such unit is read here: {values}; {right} is");
+        loaded.faults.push(Fault::of_quadlet(fault));
+    }
     if let Some(key) = words::unknown_escape(&unit) {
         let why = "an escape that systemd.syntax(7) does not have is kept as it is";
         let fault = format!("{name}: {key}: {why}");

@@ -273,3 +273,31 @@ fn no_unit_file_installs_itself() {
     );
     assert_eq!(definitions[2].after, ["first-1"]);
 }
+
+/// The line is that of podman's generator for a user.
+#[test]
+fn a_container_of_a_user_starts_after_the_network() {
+    let text = "[Unit]\nWants=podman-user-wait-network-online.service\n\
+        After=podman-user-wait-network-online.service\n[Service]\nExecStart=/a\n";
+    let definition = define("web.service", text, 1000).unwrap();
+    assert_eq!(
+        (definition.wants.as_slice(), service(&definition).after),
+        (&["net".to_owned()][..], &["net"][..])
+    );
+}
+
+#[test]
+fn a_link_to_a_unit_of_a_kind_that_is_not_read_is_named() {
+    let text = "[Unit]\nAfter=x.target y.mount\nWants=network-online.target z.service podman.socket\nPartOf=app.target\n\
+        Requires=data.mount\n[Service]\nExecStart=/a\n[Install]\nWantedBy=sysinit.target app.target\n";
+    let definition = define("web.service", text, 0).unwrap();
+    assert_eq!(
+        definition.unknown_units,
+        [
+            "Requires=data.mount",
+            "PartOf=app.target",
+            "WantedBy=app.target"
+        ]
+    );
+    assert!(definition.at_boot);
+}
