@@ -57,7 +57,13 @@ fn dirs(owner: &Owner) -> Vec<PathBuf> {
         0 => DIRS.iter().map(PathBuf::from).collect(),
         uid => {
             let home = PathBuf::from(&owner.home).join(".config/containers/systemd");
-            vec![home, USERS_DIR.into(), format!("{USERS_DIR}/{uid}").into()]
+            let runtime = PathBuf::from(owner.runtime_dir()).join("containers/systemd");
+            vec![
+                runtime,
+                home,
+                USERS_DIR.into(),
+                format!("{USERS_DIR}/{uid}").into(),
+            ]
         }
     }
 }

@@ -112,7 +112,8 @@ pub fn reload(env: &Environment) -> Result<()> {
     let Some(name) = Name::new("user-services") else {
         return Ok(());
     };
-    change(env, Verb::Restart, name).map(drop)
+    // The run has limits for each owner, which a machine with many users may use up.
+    change(&env.of_units(), Verb::Restart, name).map(drop)
 }
 
 /// Returns true if this run of `b2p user-services` is one of [`reload`], which the next is not then.

@@ -19,7 +19,7 @@ pub const FILE: &str = "auto-update-timer";
 /// Returns the text of the service file for updates at this minute after midnight.
 fn text(minute: i64) -> String {
     format!(
-        "# systemctl enable {UNIT}\nexec {} start {AUTO_UPDATE}\nat 00:{minute:02}\n",
+        "# systemctl enable {UNIT}\nexec {} start {AUTO_UPDATE}\nat 00:{minute:02}\nlate 60m\n",
         sys::paths::B2P
     )
 }
@@ -42,7 +42,11 @@ mod tests {
         for minute in [0, 7, 59] {
             let text = text(minute);
             let parsed = services::service_file::parse(FILE, text.as_bytes(), "", "");
-            assert!(parsed.is_ok_and(|service| service.at.is_some()), "{text}");
+            // The updates may pull images for an hour.
+            let is_right = |service: services::service_file::Parsed<'_>| {
+                service.at.is_some() && service.def.late_ms == 3_600_000
+            };
+            assert!(parsed.is_ok_and(is_right), "{text}");
         }
     }
 }
