@@ -23,6 +23,7 @@ mod checks;
 pub mod checksum;
 mod clients;
 pub mod crowd;
+pub mod devicetree;
 pub mod disks;
 pub mod emulator;
 pub mod firmware;

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The machine for aarch64 on QEMU's `virt`, translated by TCG.
+//! The machine for aarch64 on QEMU's `virt`, translated by TCG: under a device tree here, by UEFI in [`uefi`], with the
+//! devices of a Mac in [`vz`].
+
+mod uefi;
+mod vz;
 
 use anyhow::{Result, ensure};
 use initramfs::arch::Arch;
@@ -14,6 +18,10 @@ use tests::{Checks, Guest, disks, image, machine_of_arch};
 /// Time limit of the whole shutdown, under TCG beside another machine.
 const END: Duration = Duration::from_secs(180);
 
+/// Document of Ignition with one file.
+const DOCUMENT: &str = r#"{"ignition":{"version":"3.2.0"},"storage":{"files":[
+    {"path":"/srv/note","contents":{"source":"data:,by%20fw_cfg%0A"}}]}}"#;
+
 #[test]
 #[ignore = "`make test-all` makes the image for aarch64"]
 fn aarch64() -> Result<()> {
@@ -22,12 +30,20 @@ fn aarch64() -> Result<()> {
     let rosetta = Folder::serve(&dir, "rosetta")?;
     let emulator = emulator(arch)?;
     fs::copy(&emulator, rosetta.path.join("rosetta"))?;
-    let machine = folder::machine(machine_of_arch(arch, "aarch64")?, 1024).append("b2p.rosetta");
+    let machine = folder::machine(machine_of_arch(arch, "aarch64")?, 1024)
+        .append("b2p.rosetta")
+        .fw_cfg("opt/org.boot2podman/hostname", b"armed")
+        .fw_cfg("opt/com.coreos/config", DOCUMENT.as_bytes());
     let guest = Guest::start(&rosetta.plugged(machine))?;
     let mut checks = Checks::new("aarch64");
     checks.check("all that was asked for works", || {
         let degraded = &guest.ready.degraded;
         ensure!(degraded.is_empty(), "{degraded:?}");
+        Ok(())
+    });
+    checks.check("fw_cfg of a device tree: a flag and a document", || {
+        let said = guest.sh("hostname; cat /srv/note")?;
+        ensure!(said == "armed\nby fw_cfg", "{said}");
         Ok(())
     });
     checks.check("every program is of this architecture", || {

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A machine with the devices that Apple's Virtualization.framework has and no others: no serial line, no fw_cfg, no
+//! power button, no virtio on MMIO. Keys and settings come from a cidata disk on virtio-blk, as in Lima, or from the
+//! command line.
+
+use super::{END, container};
+use anyhow::{Context, Result, ensure};
+use initramfs::arch::Arch;
+use initramfs::paths;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+use tests::disks::{self, Image, seed};
+use tests::folder::{self, Folder};
+use tests::{Checks, Guest, devicetree};
+use vmm::{AcceleratorChoice, Artifacts, Board, Disk, Machine};
+
+/// Nodes of QEMU's board for devices that Apple's machines do not have.
+const ABSENT: &[&str] = &[
+    "pl011@",
+    "pl061@",
+    "gpio-keys",
+    "fw-cfg@",
+    "flash@",
+    "virtio_mmio@",
+    "platform-bus@",
+];
+/// Settings that are on the command line.
+const FLAGS: &str = "b2p.format=blank b2p.rosetta b2p.share=mount0:/home/core/host";
+/// Processors and memory of the machine.
+const SIZE: &[&str] = &["-cpu", "max,pauth-impdef=on", "-smp", "2", "-m", "1024"];
+
+/// Returns the machine, with no settings.
+fn machine(arch: &Arch, dir: &Path) -> Result<Machine> {
+    let tree = devicetree::virt_without(dir, SIZE, ABSENT)?;
+    let board = format!("virt,gic-version=3,dtb={}", tree.display());
+    let boot = Artifacts::from_out_dir(paths::out_for(arch)).context("ARCH=aarch64 make image")?;
+    let machine = Machine::new(&boot)
+        .board(Board::of_arch(arch.name))
+        .accel(AcceleratorChoice::from_env()?)
+        .dir(paths::out().join("vm/aarch64-vz"))
+        .virtio_console()
+        .qemu_args(&["-M", &board, "-device", "virtio-balloon-pci"]);
+    Ok(folder::machine(machine, 1024))
+}
+
+/// Returns the machine with a blank data disk, and Lima's disk with the key.
+fn with_disks(machine: Machine, dir: &Path) -> Result<Machine> {
+    let user_data = format!(
+        "#cloud-config\nssh_authorized_keys:\n- {}\n",
+        Guest::public_key()?
+    );
+    let entries = [
+        ("user-data", false, user_data.as_str()),
+        (
+            "meta-data",
+            false,
+            "instance-id: one\nlocal-hostname: mac\n",
+        ),
+    ];
+    let cidata = seed::iso(dir, &entries)?;
+    let data = Image::blank(dir, "data", 1024)?;
+    let machine = machine.disk(Disk::raw(data.file()));
+    Ok(machine.disk(Disk::raw(&cidata).read_only()))
+}
+
+#[test]
+#[ignore = "`make test-all` makes the image for aarch64"]
+fn devices_of_virtualization_framework() -> Result<()> {
+    let arch = Arch::parse("aarch64")?;
+    let dir = disks::dir("aarch64-vz")?;
+    let [home, rosetta] = [
+        Folder::serve(&dir, "mount0")?,
+        Folder::serve(&dir, "vz-rosetta")?,
+    ];
+    fs::write(home.path.join("note"), "from the host\n")?;
+    fs::copy(super::emulator(arch)?, rosetta.path.join("rosetta"))?;
+    let machine = with_disks(machine(arch, &dir)?, &dir)?;
+    let machine = rosetta.plugged(home.plugged(machine));
+    let guest = Guest::start(&machine.append(FLAGS))?;
+    let mut checks = Checks::new("aarch64-vz");
+    checks.check(
+        "nothing is missing, and the blank disk is the data disk",
+        || {
+            let (degraded, data) = (&guest.ready.degraded, guest.ready.field("data"));
+            ensure!(
+                degraded.is_empty() && data.starts_with("/dev/vda"),
+                "{data}: {degraded:?}"
+            );
+            Ok(())
+        },
+    );
+    checks.check("there is no serial line, no fw_cfg and no button", || {
+        let said = guest.sh("cat /sys/class/tty/console/active; ls /dev | grep -c ttyAMA; ls -d /sys/firmware/qemu_fw_cfg /dev/gpiochip* 2>/dev/null; hostname")?;
+        ensure!(said == "hvc0\n0\nmac", "{said}");
+        Ok(())
+    });
+    checks.check("a container", || container(&guest, arch));
+    checks.check("a folder of the host", || {
+        let said = guest.sh_as("core", "cat ~/host/note; echo back >~/host/answer")?;
+        ensure!(said == "from the host", "{said}");
+        ensure!(fs::read_to_string(home.path.join("answer"))? == "back\n");
+        Ok(())
+    });
+    checks.check("Rosetta by Lima's tag", || super::foreign(&guest));
+    checks.check("off by a command", || {
+        let _ = guest.ssh("root", "poweroff")?;
+        ensure!(guest.vm.wait_exit(END)?.success(), "QEMU failed");
+        Ok(())
+    });
+    checks.finish(&guest)?;
+    drop((guest, home, rosetta));
+    Ok(fs::remove_dir_all(dir)?)
+}
+
+/// Text that the shell computes, so that the echo of what was typed does not contain it.
+const ANSWER: &str = "sum=42";
+
+#[test]
+#[ignore = "`make test-all` makes the image for aarch64"]
+fn a_shell_on_the_virtio_console() -> Result<()> {
+    let arch = Arch::parse("aarch64")?;
+    let dir = disks::dir("aarch64-hvc0")?;
+    let machine = machine(arch, &dir)?.append("b2p.console=shell b2p.net=off");
+    let vm = machine.dir(paths::out().join("vm/aarch64-hvc0")).start()?;
+    vm.wait_ready(tests::BOOT_LIMIT)?;
+    std::thread::sleep(Duration::from_secs(2));
+    vm.screen()?.write(b"\necho sum=$((6 * 7))\n")?;
+    vm.wait_console(ANSWER, END)?;
+    vm.screen()?.write(b"poweroff\n")?;
+    ensure!(vm.wait_exit(END)?.success(), "{}", vm.tail());
+    drop(vm);
+    Ok(fs::remove_dir_all(dir)?)
+}
