@@ -16,6 +16,9 @@ pub struct Arch {
     pub debian: &'static str,
     /// First part of rustc's target triples.
     pub rustc: &'static str,
+    /// True if rustc links static programs of musl at a fixed address (its target option
+    /// `static-position-independent-executables`).
+    pub needs_pie_flags: bool,
     /// Directory of the libraries, in the image as in Debian.
     pub libraries: &'static str,
     /// Path of the dynamic loader in Debian.
@@ -51,6 +54,7 @@ pub static ARCHES: &[Arch] = &[
         name: "x86_64",
         debian: "amd64",
         rustc: "x86_64",
+        needs_pie_flags: false,
         libraries: "usr/lib/x86_64-linux-gnu",
         loader: "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
         ld_cache_flags: 0x0303,
@@ -81,6 +85,7 @@ pub static ARCHES: &[Arch] = &[
         name: "aarch64",
         debian: "arm64",
         rustc: "aarch64",
+        needs_pie_flags: true,
         libraries: "usr/lib/aarch64-linux-gnu",
         loader: "usr/lib/aarch64-linux-gnu/ld-linux-aarch64.so.1",
         ld_cache_flags: 0x0a03,

@@ -7,7 +7,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use object::Endianness;
-use object::elf::{DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, FileHeader64, PT_INTERP};
+use object::elf::{
+    DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, ET_DYN, FileHeader64, PF_W, PF_X, PT_GNU_RELRO,
+    PT_GNU_STACK, PT_INTERP, PT_LOAD,
+};
 use object::read::elf::{Dyn, FileHeader, ProgramHeader};
 
 /// Name and dependencies in the headers of an ELF file.
@@ -63,6 +66,31 @@ fn parse(data: &[u8]) -> Result<Needs> {
     Ok(needs)
 }
 
+/// Refuses a program that loads at a fixed address, or with memory that is both writable and executable, its stack
+/// included, or whose relocated data stays writable.
+pub fn check_hardened(data: &[u8]) -> Result<()> {
+    let header = FileHeader64::<Endianness>::parse(data)?;
+    let endian = header.endian()?;
+    let segments = header.program_headers(endian, data)?;
+    let has = |kind, flags| {
+        let mut of_kind = segments.iter().filter(|s| s.p_type(endian) == kind);
+        of_kind.any(|s| s.p_flags(endian).0 & flags == flags)
+    };
+    if header.e_type(endian) != ET_DYN {
+        bail!("the program loads at a fixed address: it is not position-independent");
+    }
+    if has(PT_LOAD, PF_W.0 | PF_X.0) {
+        bail!("a segment of the program is both writable and executable");
+    }
+    if !has(PT_GNU_STACK, 0) || has(PT_GNU_STACK, PF_X.0) {
+        bail!("the stack of the program is executable");
+    }
+    if !has(PT_GNU_RELRO, 0) {
+        bail!("relocated data of the program stays writable");
+    }
+    Ok(())
+}
+
 /// Returns the parts of a program that the kernel loads: the segments without the sections, which
 /// contain the symbol table (elf(5)).
 pub fn loaded_part(data: &[u8]) -> Result<Vec<u8>> {
@@ -106,6 +134,33 @@ mod tests {
             "{:?}",
             needs.libraries
         );
+        Ok(())
+    }
+
+    #[test]
+    fn a_program_at_a_fixed_address_and_one_with_writable_code_are_refused() -> Result<()> {
+        let good = fs::read("/bin/true")?;
+        check_hardened(&good)?;
+        let refused = |at: usize, byte: u8| {
+            let mut bad = good.clone();
+            bad[at] = byte;
+            check_hardened(&bad)
+                .map_err(|e| e.to_string())
+                .err()
+                .unwrap_or_default()
+        };
+        // e_type: ET_EXEC. The first program headers follow the header of 64 bytes, each with 56 bytes.
+        assert!(refused(16, 2).contains("fixed address"));
+        let kinds = || {
+            good[64..]
+                .chunks(56)
+                .map(|h| u32::from_le_bytes([h[0], h[1], h[2], h[3]]))
+        };
+        let index = |kind: u32| kinds().position(|k| k == kind).unwrap_or_default();
+        let flags = |kind: u32| 64 + 56 * index(kind) + 4;
+        assert!(refused(flags(1), 7).contains("both writable and executable"));
+        assert!(refused(flags(0x6474_e551), 7).contains("stack"));
+        assert!(refused(flags(0x6474_e552) - 4, 0).contains("relocated data"));
         Ok(())
     }
 

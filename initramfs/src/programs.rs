@@ -15,6 +15,8 @@ use anyhow::{Context, Result, bail};
 use crate::arch::Arch;
 use crate::{elf, fsutil, paths, weak_symbols};
 
+mod pie;
+
 /// Separator in `CARGO_ENCODED_RUSTFLAGS`, which no path contains.
 const FLAG_SEPARATOR: &str = "\x1f";
 
@@ -162,13 +164,13 @@ fn rustflags(target: Target) -> Vec<String> {
     flags.push("--cfg=sha2_backend_soft=\"compact\"".to_owned());
     match target.libc {
         Libc::Gnu => flags.push("-Ctarget-feature=+crt-static".to_owned()),
-        Libc::Musl => flags.extend(link_flags()),
+        Libc::Musl => flags.extend(link_flags(target)),
     }
     flags
 }
 
 /// Returns the flags for linking with musl.
-fn link_flags() -> Vec<String> {
+fn link_flags(target: Target) -> Vec<String> {
     let lld = has_lld();
     let version = rustc_output(&["--version"]).unwrap_or_default();
     // Without tables for unwinding (sys/link.ld) and without an index of them. std refers to
@@ -192,6 +194,7 @@ fn link_flags() -> Vec<String> {
     linker
         .into_iter()
         .chain(options.into_iter().map(|option| link_arg(option, lld)))
+        .chain(pie::flags(target))
         .collect()
 }
 
@@ -302,6 +305,9 @@ fn static_program(messages: &str, name: &str, target: Target) -> Result<PathBuf>
         );
     }
     let data = fs::read(&program).with_context(|| format!("read {}", program.display()))?;
+    if target.libc == Libc::Musl {
+        elf::check_hardened(&data).with_context(|| program.display().to_string())?;
+    }
     if let Some(library) = c_library(target) {
         check_weak_references(&data, &library).with_context(|| program.display().to_string())?;
     }
