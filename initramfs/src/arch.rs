@@ -39,6 +39,8 @@ pub struct Arch {
     pub efi_program: &'static str,
     /// True if some firmware is a BIOS.
     pub has_bios: bool,
+    /// True if machines of Apple's Virtualization.framework have this architecture on today's Macs.
+    pub has_apple_machines: bool,
     /// Consoles in the boot menu of media. The last one is /dev/console, so that people at a screen see its output
     /// (Documentation/admin-guide/serial-console.rst); the others need not exist.
     pub consoles: &'static str,
@@ -77,6 +79,7 @@ pub static ARCHES: &[Arch] = &[
         efi_format: "x86_64-efi",
         efi_program: "BOOTX64.EFI",
         has_bios: true,
+        has_apple_machines: false,
         consoles: "console=ttyS0 console=tty0",
         foreign: "aarch64",
         absent_modules: &[],
@@ -96,6 +99,7 @@ pub static ARCHES: &[Arch] = &[
         efi_format: "arm64-efi",
         efi_program: "BOOTAA64.EFI",
         has_bios: false,
+        has_apple_machines: true,
         // PL011 of QEMU, a 16550 as on EC2, the virtio console of Apple's Virtualization.framework.
         consoles: "console=ttyAMA0 console=ttyS0 console=hvc0 console=tty0",
         foreign: "x86_64",

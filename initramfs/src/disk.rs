@@ -79,15 +79,9 @@ pub fn build() -> Result<()> {
     image::build()?;
     let config = BuildConfig::from_env()?;
     let _lock = stamp::lock(&paths::out())?;
-    let flags = media::flags()?;
-    let step = Step::new("disk", 1, 2);
-    let trees = Trees {
-        debian: config.fetch_userland(&step)?,
-        loaders: config.fetch_loaders(&step)?,
-    };
     let dir = paths::out_of(config.kernel);
     let (raw, qcow2) = (dir.join(RAW_DISK), dir.join(QCOW2));
-    make(&trees, &flags, &media::boot_files(config.kernel), &raw)?;
+    for_kernel(&config, &[], &raw, &Step::new("disk", 1, 2))?;
     convert(&raw, &qcow2)?;
     for name in [RAW_DISK, QCOW2] {
         fsutil::link_or_copy(&dir.join(name), &paths::out().join(name))?;
@@ -98,6 +92,20 @@ pub fn build() -> Result<()> {
         megabytes(fsutil::size(&qcow2)?)
     ));
     sums::write(&paths::out())
+}
+
+/// Makes `raw` for the kernel that `KERNEL=` selects, with these flags in its menu before those of `APPEND=`.
+///
+/// # Errors
+/// A step of the build failed.
+pub fn for_kernel(config: &BuildConfig, flags: &[&str], raw: &Path, step: &Step) -> Result<()> {
+    let trees = Trees {
+        debian: config.fetch_userland(step)?,
+        loaders: config.fetch_loaders(step)?,
+    };
+    let flags = flags.iter().map(|flag| (*flag).to_owned());
+    let flags: Vec<String> = flags.chain(media::flags()?).collect();
+    make(&trees, &flags, &media::boot_files(config.kernel), raw).map(drop)
 }
 
 /// Trees of packages that the disk is made with.

@@ -19,7 +19,7 @@ use crate::fetch::BuildConfig;
 use crate::paths::{DISK_OCI, INITRD, KERNEL_OCI, MACHINE_OCI, QCOW2, RAW_DISK, VMLINUZ};
 use crate::progress::{Step, megabytes};
 use crate::stamp::{self, Inputs};
-use crate::{bom, fsutil, image, paths, sums};
+use crate::{bom, disk, fsutil, image, paths, sums};
 
 /// Directory of the disk in its image, which KubeVirt prescribes.
 pub const DISK_DIR: &str = "disk";
@@ -68,14 +68,32 @@ pub fn build() -> Result<()> {
         &Step::new("oci", 1, 3),
     )?;
     fsutil::link_or_copy(&from.join(KERNEL_OCI), &out.join(KERNEL_OCI))?;
-    disk(config.arch, &out, &Step::new("oci", 2, 3))?;
-    machine::build(
-        config.arch,
-        &out.join(RAW_DISK),
-        &out.join(MACHINE_OCI),
-        &Step::new("oci", 3, 3),
-    )?;
+    container_disk(config.arch, &out, &Step::new("oci", 2, 3))?;
+    machine(&config, &out, &Step::new("oci", 3, 3))?;
     sums::write(&out)
+}
+
+/// Makes the archive for podman machine. Without a disk, an older archive is removed.
+fn machine(config: &BuildConfig, out: &Path, step: &Step) -> Result<()> {
+    let (raw, to) = (out.join(RAW_DISK), out.join(MACHINE_OCI));
+    if !raw.exists() {
+        return without(&raw, &to, step);
+    }
+    let mut disks = vec![(machine::Hypervisor::Qemu, raw)];
+    if config.arch.has_apple_machines {
+        let raw = paths::cache_of(config.kernel).join("apple.raw");
+        disk::for_kernel(config, machine::APPLE_FLAGS, &raw, step)?;
+        disks.push((machine::Hypervisor::Apple, raw));
+    }
+    machine::build(config.arch, &disks, &to, step)
+}
+
+/// Removes the archive of a disk that does not exist, and says how to make it.
+fn without(disk: &Path, archive: &Path, step: &Step) -> Result<()> {
+    fsutil::remove(archive)?;
+    let (disk, archive) = (disk.display(), archive.display());
+    step.note(&format!("no {disk}: run `make disk` first, for {archive}"));
+    Ok(())
 }
 
 /// Makes the image for KubeVirt's `kernelBoot` of these files unless the image is up to date.
@@ -98,13 +116,10 @@ pub fn kernel(arch: &'static Arch, files: &[PathBuf], to: &Path, step: &Step) ->
 
 /// Makes the image for KubeVirt's `containerDisk` of the disk in `out`. Without a disk, an older
 /// archive is removed.
-fn disk(arch: &'static Arch, out: &Path, step: &Step) -> Result<()> {
+fn container_disk(arch: &'static Arch, out: &Path, step: &Step) -> Result<()> {
     let (disk, to) = (out.join(QCOW2), out.join(DISK_OCI));
     if !disk.exists() {
-        fsutil::remove(&to)?;
-        let (disk, to) = (disk.display(), to.display());
-        step.note(&format!("no {disk}: run `make disk` first, for {to}"));
-        return Ok(());
+        return without(&disk, &to, step);
     }
     let image = Image {
         name: "boot2podman-disk",
@@ -155,7 +170,7 @@ impl Image<'_> {
         // `podman load` gives the image this name.
         let name = format!("localhost/{}:{VERSION}", self.name);
         index["annotations"] = json!({"org.opencontainers.image.ref.name": name});
-        archive(to, &index, &[&manifest, &config], &layer, &sum)
+        archive(to, &index, &[&manifest, &config], &[(&layer, sum)])
     }
 
     /// Writes the layer, without compression: kernel, initrd and disk are compressed already.
@@ -193,9 +208,9 @@ impl Image<'_> {
     }
 }
 
-/// Writes an archive with the OCI image layout: the index of one manifest, small blobs, and the layer,
-/// whose file is removed.
-fn archive(to: &Path, manifest: &Value, blobs: &[&str], layer: &Path, sum: &str) -> Result<()> {
+/// Writes an archive with the OCI image layout: the index of one manifest, small blobs, and layers with their sums. The
+/// files of the layers are removed.
+fn archive(to: &Path, manifest: &Value, blobs: &[&str], layers: &[(&Path, String)]) -> Result<()> {
     let index = json!({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [manifest]});
     let file = File::create(to).with_context(|| format!("write {}", to.display()))?;
     let mut tar = Builder::new(BufWriter::new(file));
@@ -208,9 +223,13 @@ fn archive(to: &Path, manifest: &Value, blobs: &[&str], layer: &Path, sum: &str)
     for blob in blobs {
         text(&mut tar, &format!("blobs/sha256/{}", digest(blob)), blob)?;
     }
-    copy(&mut tar, layer, &format!("blobs/sha256/{sum}"), 0)?;
+    for (layer, sum) in layers {
+        copy(&mut tar, layer, &format!("blobs/sha256/{sum}"), 0)?;
+    }
     tar.into_inner()?.into_inner()?.sync_all()?;
-    fsutil::remove(layer)
+    layers
+        .iter()
+        .try_for_each(|(layer, _)| fsutil::remove(layer))
 }
 
 fn descriptor(kind: &str, sum: &str, size: u64) -> Value {

@@ -97,7 +97,7 @@ fn without_a_disk_it_says_what_to_do() -> Result<()> {
     let (disk, to) = (dir.path().join(QCOW2), dir.path().join(DISK_OCI));
     fs::write(&disk, "QFI")?;
     let step = Step::new("oci", 2, 2);
-    super::disk(Arch::host(), dir.path(), &step)?;
+    container_disk(Arch::host(), dir.path(), &step)?;
     let archive = unpacked(&fs::read(&to)?);
     let index = parsed(&archive["index.json"].0);
     let manifest = parsed(blob(&archive, &index["manifests"][0]));
@@ -105,8 +105,22 @@ fn without_a_disk_it_says_what_to_do() -> Result<()> {
     let names: Vec<_> = layer.keys().map(String::as_str).collect();
     assert_eq!(names, ["disk", "disk/boot2podman.qcow2"]);
     fs::remove_file(&disk)?;
-    super::disk(Arch::host(), dir.path(), &step)?;
+    container_disk(Arch::host(), dir.path(), &step)?;
     assert!(!to.exists(), "the archive of a disk that was removed");
+    Ok(())
+}
+
+#[test]
+fn without_a_disk_podman_machines_archive_goes() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let to = dir.path().join(MACHINE_OCI);
+    fs::write(&to, "old")?;
+    machine(
+        &BuildConfig::from_env()?,
+        dir.path(),
+        &Step::new("oci", 3, 3),
+    )?;
+    assert!(!to.exists());
     Ok(())
 }
 
