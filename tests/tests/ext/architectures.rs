@@ -2,8 +2,9 @@
 //! The extension `qemu-user`: containers of the other architecture.
 
 use crate::life::refuses;
-use crate::programs::{machine, nothing_is_missing};
+use crate::programs::nothing_is_missing;
 use crate::says;
+use crate::target::Target;
 use anyhow::Result;
 use initramfs::arch::Arch;
 use initramfs::fetch::BuildConfig;
@@ -75,11 +76,22 @@ fn is_removed(guest: &Guest, arch: &Arch) -> Result<()> {
 #[test]
 #[ignore = "a large package to fetch: make test-all"]
 fn architectures() -> Result<()> {
-    let other = Arch::parse(Arch::host().foreign)?;
-    let dir = disks::dir("ext-qemu-user")?;
-    let flags = "b2p.ext=qemu-user";
-    let guest = Guest::start(&machine("ext-qemu-user", &["qemu-user"], flags, &dir)?)?;
-    let mut checks = Checks::new("ext-qemu-user");
+    architectures_on(Target::usual())
+}
+
+#[test]
+#[ignore = "`make test-all` makes the image for aarch64"]
+fn architectures_on_aarch64() -> Result<()> {
+    architectures_on(Target::of_arch("aarch64")?)
+}
+
+fn architectures_on(target: Target) -> Result<()> {
+    let other = Arch::parse(target.arch.foreign)?;
+    let name = target.test("ext-qemu-user");
+    let dir = disks::dir(&name)?;
+    let machine = target.machine("ext-qemu-user", &["qemu-user"], "b2p.ext=qemu-user", &dir)?;
+    let guest = Guest::start(&machine)?;
+    let mut checks = Checks::new(&name);
     checks.check("nothing is missing", || nothing_is_missing(&guest));
     for user in ["root", "core"] {
         checks.check(&format!("a container of {user}"), || {
