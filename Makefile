@@ -95,6 +95,9 @@ test-machines:
 test-rest:
 	nice cargo test --quiet --workspace --doc
 
+# Tests that run on aarch64 as well: ARCH= selects the architecture of their machines.
+AARCH64_TESTS = package(tests) & (binary(disk) | binary(iso))
+
 test-all: test ## runs the tests of every kernel and the long ones as well
 	@$(INITRAMFS) oci
 	@$(INITRAMFS) ext buildah skopeo compose tools git compile rust go criu nfs cifs qemu-user desktop
@@ -102,11 +105,14 @@ test-all: test ## runs the tests of every kernel and the long ones as well
 	@$(INITRAMFS) kernel
 	@$(INITRAMFS) image slim
 	@ARCH=aarch64 sh initramfs/host.sh
-	@ARCH=aarch64 $(INITRAMFS) image
-	@ARCH=aarch64 $(INITRAMFS) ext nfs cifs
+	@ARCH=aarch64 $(INITRAMFS) iso
+	@ARCH=aarch64 $(INITRAMFS) disk
+	@ARCH=aarch64 $(INITRAMFS) oci
+	@ARCH=aarch64 $(INITRAMFS) ext nfs cifs qemu-user
 	cargo install --quiet --locked --version 0.3.0 vhost-device-vsock --root out/tools
 	$(FUZZ) 0 -runs=10000 -seed=1 -reload=0
 	@$(INITRAMFS) nextest --package tests --package podman-machine --package varlink@0.1.0 --run-ignored only
+	@ARCH=aarch64 $(INITRAMFS) nextest --package tests --filterset '$(AARCH64_TESTS)'
 	@$(INITRAMFS) deny advisories
 	@$(INITRAMFS) reproducible
 

@@ -15,9 +15,13 @@ need() { # need <package> <command or file of that package>
 need mmdebstrap mmdebstrap
 need debian-archive-keyring /usr/share/keyrings/debian-archive-keyring.gpg
 need qemu-system-x86 qemu-system-x86_64
-# For `make run` of another architecture.
-case ${ARCH:-} in
-    aarch64 | arm64) need qemu-system-arm qemu-system-aarch64 ;;
+# For `make run` of aarch64. The tests of podman-machine need the program above on every host.
+case ${ARCH:-$(uname -m)} in
+    aarch64 | arm64)
+        need qemu-system-arm qemu-system-aarch64
+        # For the tests of machines that boot by UEFI.
+        need qemu-efi-aarch64 /usr/share/AAVMF
+        ;;
 esac
 need openssh-client ssh
 # For the tests of data disks.
