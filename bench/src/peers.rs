@@ -26,6 +26,9 @@ pub const OURS: &[(&str, &str)] = &[
     ("boot2podman", ""),
     // Drivers are loaded as the peers load them.
     ("verified", "b2p.modules=verified"),
+    // What the sockets of users' podman and of varlink add to a boot that does not use them.
+    ("no-rootless", "b2p.rootless=off"),
+    ("no-varlink", "b2p.varlink=off"),
 ];
 
 /// Files that all peers have.
