@@ -95,6 +95,9 @@ fn devices_of_virtualization_framework() -> Result<()> {
         ensure!(said == "hvc0\n0\nmac", "{said}");
         Ok(())
     });
+    checks.check("PID 1 and b2p are at random addresses", || {
+        addresses(&guest)
+    });
     checks.check("a container", || container(&guest, arch));
     checks.check("a folder of the host", || {
         let said = guest.sh_as("core", "cat ~/host/note; echo back >~/host/answer")?;
@@ -111,6 +114,19 @@ fn devices_of_virtualization_framework() -> Result<()> {
     checks.finish(&guest)?;
     drop((guest, home, rosetta));
     Ok(fs::remove_dir_all(dir)?)
+}
+
+/// Without random addresses, all static programs of one kind begin at the same one. No page of theirs is both writable and
+/// executable.
+fn addresses(guest: &Guest) -> Result<()> {
+    let ours = "for exe in /proc/[0-9]*/exe; do case $(readlink $exe) in */init|*/b2p) echo ${exe%exe}maps;; esac; done";
+    let script = format!(
+        "all=$({ours}); cat $all | grep -c ' rwx'; head -qn 1 $all | cut -d - -f 1 | sort -u | wc -l"
+    );
+    let said = guest.sh(&script)?;
+    let (bad, places) = said.split_once('\n').context("two numbers")?;
+    ensure!(bad == "0" && places.parse::<u32>()? > 1, "{said}");
+    Ok(())
 }
 
 /// Text that the shell computes, so that the echo of what was typed does not contain it.
