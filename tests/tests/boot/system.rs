@@ -2,6 +2,7 @@
 //! The system from the view of a person or a program.
 
 use anyhow::{Context, Result, bail, ensure};
+use initramfs::arch::Arch;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tests::{Checks, Guest, eventually};
 
@@ -176,6 +177,10 @@ fn drivers_of_containers(guest: &Guest) -> Result<()> {
     })?;
     let traced = "/sys/kernel/tracing/available_filter_functions";
     guest.sh(&format!("grep -q '^vfs_read$' {traced}"))?;
+    // The builder takes the calls out of modules for x86-64 only (initramfs/src/modules/patch.rs).
+    if Arch::from_env()?.name != "x86_64" {
+        return Ok(());
+    }
     equals(
         guest,
         &format!("grep -c '\\[bridge\\]' {traced}; true"),
