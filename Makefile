@@ -96,7 +96,7 @@ test-rest:
 	nice cargo test --quiet --workspace --doc
 
 # Tests that run on aarch64 as well: ARCH= selects the architecture of their machines.
-AARCH64_TESTS = package(tests) & (binary(disk) | binary(iso))
+AARCH64_TESTS = package(tests) & (binary(boot) | binary(disk) | binary(iso) | test(five_boots))
 
 test-all: test ## runs the tests of every kernel and the long ones as well
 	@$(INITRAMFS) oci
