@@ -110,6 +110,22 @@ pub static ARCHES: &[Arch] = &[
                 "vmw_balloon vmw_pvscsi vmw_vsock_vmci_transport",
                 "VMware's machines of this architecture have NVMe and vmxnet3",
             ),
+            (
+                "vboxguest vboxsf",
+                "Debian builds VirtualBox's drivers for PCs only",
+            ),
+            (
+                "vmd isci acpi_cpufreq",
+                "parts of Intel's chipsets and processors, or of a PC's firmware",
+            ),
+            (
+                "uhci_hcd forcedeth via_rhine pata_amd pata_via pata_atiixp pata_ali pata_serverworks",
+                "parts of a PC's chipset",
+            ),
+            (
+                "BusLogic arcmsr pata_pdc2027x",
+                "cards for PCs, which Debian's kernel of this architecture leaves out",
+            ),
         ],
     },
 ];

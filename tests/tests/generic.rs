@@ -3,6 +3,7 @@
 //! emulates, each with its driver.
 
 use anyhow::{Context, Result, ensure};
+use initramfs::arch::Arch;
 use initramfs::packages::Kernel;
 use initramfs::paths;
 use std::fs::{self, File};
@@ -56,8 +57,8 @@ fn generic() -> Result<()> {
     let guest = Guest::start(&with_cards(with_disks(machine)?))?;
     let mut checks = Checks::new("generic");
     checks.check("ready, with nothing of virtio", || ready(&guest));
-    let disks = DISKS.iter().map(|(driver, _)| driver);
-    let disks = disks.chain(CONTROLLERS.iter().map(|(driver, _)| driver));
+    let disks = disks()?.into_iter().map(|(driver, _)| driver);
+    let disks = disks.chain(CONTROLLERS.iter().map(|(driver, _)| *driver));
     for (n, driver) in disks.enumerate() {
         checks.check(&format!("a disk by {driver}"), || {
             disk(&guest, n, driver).map(drop)
@@ -70,14 +71,22 @@ fn generic() -> Result<()> {
     checks.finish(&guest)
 }
 
+/// Returns the rows of [`DISKS`] for the machine's architecture: parallel ATA is on PCs only.
+fn disks() -> Result<Vec<(&'static str, Bus)>> {
+    let is_pc = Arch::from_env()?.has_bios;
+    let rows = DISKS.iter().filter(|(_, bus)| is_pc || *bus != Bus::Ide);
+    Ok(rows.copied().collect())
+}
+
 /// Adds a disk on every bus. Each disk is recognized by its own size.
 fn with_disks(mut machine: Machine) -> Result<Machine> {
     let dir = paths::out().join("vm/generic-disks");
     fs::create_dir_all(&dir)?;
-    for (n, (_, bus)) in DISKS.iter().enumerate() {
+    let disks = disks()?;
+    for (n, (_, bus)) in disks.iter().enumerate() {
         machine = machine.disk(Disk::raw(file(&dir, n)?).on(*bus));
     }
-    for (n, (_, devices)) in (DISKS.len()..).zip(CONTROLLERS) {
+    for (n, (_, devices)) in (disks.len()..).zip(CONTROLLERS) {
         let file = file(&dir, n)?.display().to_string().replace(',', ",,");
         let drive = format!("if=none,id=more{n},format=raw,file={file}");
         machine = machine.qemu_args(&["-drive", &drive]);
