@@ -13,6 +13,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::arch::Arch;
 use crate::paths::{INITRD, MACHINE_TAR, SHA256SUMS, VMLINUZ};
 use crate::programs::{self, Target};
 use crate::progress::{Step, megabytes};
@@ -33,10 +34,17 @@ const IMAGE: &str = "share/boot2podman";
 /// # Errors
 /// A step of the build fails, or a file cannot be written.
 pub fn install() -> Result<()> {
+    let arch = Arch::from_env()?;
+    ensure!(
+        arch.is_host(),
+        "ARCH={}: make install is for this host, which is {}",
+        arch.name,
+        Arch::host().name
+    );
     image::build()?;
     let prefix = prefix(&|name| std::env::var(name).ok());
     let step = Step::new("install", 1, 1);
-    let program = program(&step)?;
+    let program = program(arch, &step)?;
     let installed = prefix.join("bin").join(PROGRAM);
     place(&program, &installed, 0o755)?;
     let files = [VMLINUZ, INITRD].map(|name| prefix.join(IMAGE).join(name));
@@ -61,7 +69,7 @@ pub fn archive() -> Result<()> {
     fs::create_dir_all(&out)?;
     let _lock = stamp::lock(&out)?;
     let step = Step::new("machine", 1, 1);
-    let program = program(&step)?;
+    let program = program(Arch::from_env()?, &step)?;
     let tree = paths::cache().join("machine");
     fsutil::remove(&tree)?;
     place(&program, &tree.join("bin").join(PROGRAM), 0o755)?;
@@ -77,9 +85,9 @@ pub fn archive() -> Result<()> {
     sums::write(&out)
 }
 
-/// Builds the program, and refuses one that has become too large.
-fn program(step: &Step) -> Result<PathBuf> {
-    let target = Target::choose();
+/// Builds the program for hosts of this architecture, and refuses one that has become too large.
+fn program(arch: &'static Arch, step: &Step) -> Result<PathBuf> {
+    let target = Target::choose_for(arch);
     step.note(&format!("{PROGRAM} for {}", target.triple()));
     let program = programs::build_program(target, PROGRAM, FUNCTIONS)?;
     check_size(fsutil::size(&program)?)?;
