@@ -96,7 +96,7 @@ test-rest:
 	nice cargo test --quiet --workspace --doc
 
 # Tests that run on aarch64 as well: ARCH= selects the architecture of their machines.
-AARCH64_TESTS = package(tests) & (binary(boot) | binary(disk) | binary(iso) | test(five_boots))
+AARCH64_TESTS = package(tests) & (binary(boot) | binary(disk) | binary(generic) | binary(iso) | test(five_boots))
 
 test-all: test ## runs the tests of every kernel and the long ones as well
 	@$(INITRAMFS) oci
@@ -108,6 +108,7 @@ test-all: test ## runs the tests of every kernel and the long ones as well
 	@ARCH=aarch64 $(INITRAMFS) iso
 	@ARCH=aarch64 $(INITRAMFS) disk
 	@ARCH=aarch64 $(INITRAMFS) oci
+	@ARCH=aarch64 $(INITRAMFS) image generic
 	@ARCH=aarch64 $(INITRAMFS) ext nfs cifs qemu-user
 	cargo install --quiet --locked --version 0.3.0 vhost-device-vsock --root out/tools
 	$(FUZZ) 0 -runs=10000 -seed=1 -reload=0
