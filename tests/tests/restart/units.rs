@@ -207,7 +207,7 @@ pub fn verbs(guest: &Guest) -> Result<()> {
     eventually(LIMIT, || guest.sh("! systemctl is-active plain").map(drop))?;
     guest.sh("systemctl start plain")?;
     guest.sh(
-        "systemctl status 'pl*' | grep -q 'plain.service' && systemctl is-active 'pl[a-z]in'",
+        "systemctl status 'pl*' | grep -q 'plain.service' && systemctl is-active 'pl[a-z]in.service'",
     )?;
     let list = guest.sh("systemctl list-units --no-legend --plain -t service 'pl*' && systemctl list-dependencies --plain member")?;
     ensure!(
