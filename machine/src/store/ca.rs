@@ -32,8 +32,10 @@ pub fn rows(files: &[PathBuf]) -> Result<Vec<Value>, Fault> {
     for (number, file) in files.iter().enumerate() {
         let text = read(file).map_err(|why| fault(file, &why))?;
         let path = format!("{DIR}/host-{}.crt", number + 1);
-        rows.push(json!({"path": path, "mode": 0o644, "contents": {"source": data_url(&text)}}));
-        bundle.push(json!({"source": data_url(&text)}));
+        rows.push(
+            json!({"path": path, "mode": 0o644, "contents": {"source": data_url(text.as_bytes())}}),
+        );
+        bundle.push(json!({"source": data_url(text.as_bytes())}));
     }
     if !bundle.is_empty() {
         rows.push(json!({"path": BUNDLE, "append": bundle}));

@@ -28,8 +28,11 @@ const QUADLETS: [(&str, &str); 7] = [
     ("image", "[Image]"),
     ("build", "[Build]"),
 ];
-/// Names and extensions of files that quadlet files refer to.
-const OTHERS: [&str; 5] = ["yaml", "yml", "env", "Containerfile", "Dockerfile"];
+/// Deepest directory that is read.
+const MAX_DEPTH: usize = 8;
+
+/// A file for the machine: its name below the directory, its bytes, and true for a program.
+type File = (String, Vec<u8>, bool);
 
 /// Returns the value of QEMU's option `-fw_cfg` for a document, whose path is escaped.
 #[must_use]
@@ -51,15 +54,15 @@ pub fn document(rows: &[Value]) -> Option<Vec<u8>> {
 pub fn rows(dir: &Path) -> Result<Vec<Value>> {
     let mut files = Vec::new();
     read(dir, "", &mut files)?;
-    let is_quadlet = |(name, _): &(String, String)| section(name).is_some();
+    let is_quadlet = |(name, ..): &File| section(name).is_some();
     if !files.iter().any(is_quadlet) {
         return Err(fault(dir, "it has no quadlet file, such as web.container"));
     }
-    if files.iter().map(|(_, text)| text.len()).sum::<usize>() > MAX_BYTES {
+    if files.iter().map(|(_, bytes, _)| bytes.len()).sum::<usize>() > MAX_BYTES {
         let why = format!("its files have more than {} KiB", MAX_BYTES >> 10);
         return Err(fault(dir, &why));
     }
-    Ok(files.iter().map(|(name, text)| row(name, text)).collect())
+    Ok(files.iter().map(row).collect())
 }
 
 fn fault(path: &Path, why: &str) -> anyhow::Error {
@@ -70,8 +73,9 @@ fn fault(path: &Path, why: &str) -> anyhow::Error {
     .into()
 }
 
-/// Reads the files of `dir`, and those of its drop-ins, by their names below the first directory.
-fn read(dir: &Path, below: &str, files: &mut Vec<(String, String)>) -> Result<()> {
+/// Reads the files of `dir` and of the directories in it, by their names below the first directory. Quadlets name other
+/// files, such as configuration files and scripts, by paths below their own directory.
+fn read(dir: &Path, below: &str, files: &mut Vec<File>) -> Result<()> {
     let entries = fs::read_dir(dir).with_context(|| format!("--quadlet: {}", dir.display()))?;
     let mut paths = Vec::new();
     for entry in entries {
@@ -95,28 +99,38 @@ fn read(dir: &Path, below: &str, files: &mut Vec<(String, String)>) -> Result<()
             ));
         }
         let inner = format!("{below}{name}");
-        let is_drop_in_dir = name
-            .strip_suffix(".d")
-            .is_some_and(|of| section(of).is_some());
-        if path.is_dir() && below.is_empty() && is_drop_in_dir {
+        if path.is_dir() && below.matches('/').count() < MAX_DEPTH {
             read(&path, &format!("{inner}/"), files)?;
             continue;
         }
-        let text = text(&path)?;
-        check(&inner, &text).map_err(|why| fault(&path, &why))?;
-        files.push((inner, text));
+        let (bytes, is_program) = content(&path)?;
+        check(&inner, &bytes).map_err(|why| fault(&path, &why))?;
+        files.push((inner, bytes, is_program));
     }
     Ok(())
 }
 
-fn text(path: &Path) -> Result<String> {
-    let is_short =
-        fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() <= MAX_BYTES as u64);
-    if !is_short {
+/// Returns the bytes of a file, and true if it is a program.
+fn content(path: &Path) -> Result<(Vec<u8>, bool)> {
+    let file = fs::metadata(path).ok();
+    let file = file.filter(|file| file.is_file() && file.len() <= MAX_BYTES as u64);
+    let Some(file) = file else {
         let why = format!("must be a file of at most {} KiB", MAX_BYTES >> 10);
         return Err(fault(path, &why));
-    }
-    fs::read_to_string(path).map_err(|why| fault(path, &why.to_string()))
+    };
+    let bytes = fs::read(path).map_err(|why| fault(path, &why.to_string()))?;
+    Ok((bytes, is_program(&file)))
+}
+
+#[cfg(unix)]
+fn is_program(file: &fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    file.permissions().mode() & 0o111 != 0
+}
+
+#[cfg(not(unix))]
+fn is_program(_file: &fs::Metadata) -> bool {
+    false
 }
 
 /// Returns the section that a quadlet file of this name has; `None` for another file.
@@ -126,41 +140,29 @@ fn section(name: &str) -> Option<&'static str> {
     found.map(|(_, section)| *section)
 }
 
-/// Checks a file as far as that is possible without podman, whose generator reads it in the machine.
-fn check(name: &str, text: &str) -> Result<(), String> {
-    let extension = name.rsplit(['.', '/']).next().unwrap_or(name);
-    if let Some(section) = section(name) {
-        let has = text.lines().any(|line| line.trim() == section);
-        return has
-            .then_some(())
-            .ok_or_else(|| format!("it has no section {section}"));
-    }
-    let is_drop_in = name.contains('/') && extension == "conf";
-    let is_other = !name.contains('/') && OTHERS.contains(&extension);
-    match is_drop_in || is_other {
-        true => Ok(()),
-        false => {
-            let all: Vec<&str> = QUADLETS
-                .iter()
-                .map(|(name, _)| *name)
-                .chain(OTHERS)
-                .collect();
-            Err(format!("a file ends in one of {}", all.join(", ")))
-        }
-    }
+/// Checks a quadlet file as far as that is possible without podman, whose generator reads it in the machine.
+fn check(name: &str, bytes: &[u8]) -> Result<(), String> {
+    let Some(section) = section(name) else {
+        return Ok(());
+    };
+    let text = std::str::from_utf8(bytes).map_err(|why| why.to_string())?;
+    let has = text.lines().any(|line| line.trim() == section);
+    has.then_some(())
+        .ok_or_else(|| format!("it has no section {section}"))
 }
 
 /// Returns the row of a file.
-fn row(name: &str, text: &str) -> Value {
-    json!({"path": format!("{TARGET}/{name}"), "mode": 0o644, "contents": {"source": data_url(text)}})
+fn row((name, bytes, is_program): &File) -> Value {
+    let mode = if *is_program { 0o755 } else { 0o644 };
+    json!({"path": format!("{TARGET}/{name}"), "mode": mode, "contents": {"source": data_url(bytes)}})
 }
 
-/// Returns a text as a URL of RFC 2397.
-pub(super) fn data_url(text: &str) -> String {
+/// Returns bytes as a URL of RFC 2397.
+pub(super) fn data_url(bytes: &[u8]) -> String {
     let mut url = "data:,".to_owned();
-    for byte in text.bytes() {
+    for byte in bytes {
         match byte.is_ascii_alphanumeric() {
-            true => url.push(char::from(byte)),
+            true => url.push(char::from(*byte)),
             // Writing to a string does not fail.
             false => drop(write!(url, "%{byte:02X}")),
         }
@@ -220,14 +222,53 @@ mod tests {
     }
 
     #[test]
+    fn any_file_and_directory_beside_the_quadlets_is_for_the_machine() {
+        let dir = directory(&[
+            ("web.container", WEB),
+            ("nginx.conf", "events {}\n"),
+            ("Caddyfile", ":80\n"),
+            ("backup.service", "[Service]\nExecStart=/bin/true\n"),
+            ("db/init.sql", "create table t ();\n"),
+            ("app/web2.container", WEB),
+        ]);
+        fs::write(dir.path().join("icon.png"), b"\x89PNG\xff").unwrap();
+        let rows = rows(dir.path()).unwrap();
+        let paths = rows.iter().filter_map(|row| row["path"].as_str());
+        let names: Vec<&str> = paths.filter_map(|path| path.strip_prefix(TARGET)).collect();
+        assert_eq!(
+            names,
+            [
+                "/Caddyfile",
+                "/app/web2.container",
+                "/backup.service",
+                "/db/init.sql",
+                "/icon.png",
+                "/nginx.conf",
+                "/web.container",
+            ]
+        );
+        assert_eq!(rows[4]["contents"]["source"], "data:,%89PNG%FF");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_script_stays_one() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = directory(&[("web.container", WEB), ("init.sh", "#!/bin/sh\n")]);
+        let script = dir.path().join("init.sh");
+        fs::set_permissions(script, fs::Permissions::from_mode(0o750)).unwrap();
+        let modes: Vec<_> = rows(dir.path())
+            .unwrap()
+            .iter()
+            .map(|row| row["mode"].clone())
+            .collect();
+        assert_eq!(modes, [0o755, 0o644]);
+    }
+
+    #[test]
     fn wrong_files_are_refused_by_name() {
         let long = "x".repeat(MAX_BYTES + 1);
         for (name, text, why) in [
-            (
-                "web.service",
-                "[Service]\n",
-                "web.service: a file ends in one of container",
-            ),
             (
                 "a b.container",
                 WEB,
@@ -238,7 +279,16 @@ mod tests {
                 "[Container]\n",
                 "web.volume: it has no section [Volume]",
             ),
-            ("x.d/a.conf", "", "x.d: must be a file of at most 128 KiB"),
+            (
+                "a/b/web.container",
+                "[Volume]\n",
+                "web.container: it has no section [Container]",
+            ),
+            (
+                "1/2/3/4/5/6/7/8/9/a",
+                "",
+                "9: must be a file of at most 128 KiB",
+            ),
             (
                 "web.yaml",
                 long.as_str(),

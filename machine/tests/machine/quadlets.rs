@@ -37,6 +37,8 @@ fn quadlets() -> Result<()> {
     )?;
     let drop_in = "[Unit]\nDescription=From the host\n";
     fs::write(dir.join("web.container.d/a.conf"), drop_in)?;
+    fs::create_dir_all(dir.join("conf"))?;
+    fs::write(dir.join("conf/nginx.conf"), "events {}\n")?;
     let out = initramfs::paths::out();
     let text = |path: &std::path::Path| path.to_str().map(str::to_owned);
     let (out, dir) = text(&out).zip(text(&dir)).context("paths of UTF-8")?;
@@ -45,13 +47,13 @@ fn quadlets() -> Result<()> {
     let authority = text(&authority).context("a path of UTF-8")?;
     let mut checks = Checks::new("quadlets");
     checks.check("a wrong file is refused by its name", || {
-        fs::write(format!("{dir}/web.service"), "[Service]\n")?;
+        fs::write(format!("{dir}/bad.volume"), "[Container]\n")?;
         let said = host.fails(&["create", "--image", &out, "--quadlet", &dir, "box"], 3)?;
         ensure!(
-            said.contains("web.service: a file ends in one of"),
+            said.contains("bad.volume: it has no section [Volume]"),
             "{said}"
         );
-        Ok(fs::remove_file(format!("{dir}/web.service"))?)
+        Ok(fs::remove_file(format!("{dir}/bad.volume"))?)
     });
     host.ok(&[
         "create",
@@ -84,6 +86,12 @@ fn quadlets() -> Result<()> {
             Ok(())
         })
     });
+    checks.check("so are the files beside them", || {
+        let file = "/var/lib/boot2podman/quadlet/conf/nginx.conf";
+        let said = host.ok(&["ssh", "box", "cat", file])?;
+        ensure!(said == "events {}", "{said}");
+        Ok(())
+    });
     checks.check("a file that the owner removes stays removed", || {
         let file = "/var/lib/boot2podman/quadlet/web.container";
         host.ok(&["ssh", "box", "sudo", "rm", file])?;
@@ -91,7 +99,7 @@ fn quadlets() -> Result<()> {
         host.ok(&["start", "box"])?;
         trusts(&host)?;
         let said = host.ok(&["ssh", "box", "ls", "/var/lib/boot2podman/quadlet"])?;
-        ensure!(said == "data.volume\nweb.container.d", "{said}");
+        ensure!(said == "conf\ndata.volume\nweb.container.d", "{said}");
         Ok(())
     });
     checks.done()
