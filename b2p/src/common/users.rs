@@ -124,7 +124,7 @@ fn set_memberships(files: &mut Files, user: &User, uid: u32) {
 /// ids. An existing user of this name is not changed.
 ///
 /// # Errors
-/// The number is another's, the user has another number, or no number is free.
+/// The number is another's, the user has another number, a group has its name, or no number is free.
 pub fn add_system_user(files: &mut Files, name: &str, uid: Option<u32>) -> Result<()> {
     let wrong = |why: String| Err(Error::invalid(why));
     let current = line_of(&files.passwd, name).map(number_of);
@@ -138,6 +138,11 @@ pub fn add_system_user(files: &mut Files, name: &str, uid: Option<u32>) -> Resul
         (Some(_), _) => return Ok(()),
         (None, Some(uid)) if has_number(&files.passwd, uid) => {
             return wrong(format!("another user than {name} has the number {uid}"));
+        }
+        (None, _) if gid_of(&files.group, name).is_some() => {
+            return wrong(format!(
+                "a group {name} is there, in which the user {name} would be; its group is to be its own"
+            ));
         }
         (None, _) => {}
     }

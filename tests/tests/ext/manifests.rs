@@ -123,6 +123,11 @@ pub const MANIFESTS: &[Changed] = &[
         "m-gone needs the extension gone: no such extension",
     ),
     (
+        "m-group",
+        |text| format!("{text}user sudo\n").into(),
+        "a group sudo is there",
+    ),
+    (
         "m-kernel",
         |text| format!("{text}kernel 6.1.0-1-amd64\n").into(),
         "for the kernel 6.1.0-1-amd64, this machine runs",

@@ -46,6 +46,11 @@ fn system_users_of_programs_get_free_numbers() {
             "the user statd has the number 104 here, not 105",
         ),
         ("rpc", 100, "another user than rpc has the number 100"),
+        (
+            "podman",
+            105,
+            "a group podman is there, in which the user podman would be; its group is to be its own",
+        ),
     ] {
         let refused = add_system_user(&mut files, name, Some(uid));
         assert_eq!(refused.map_err(|e| e.to_string()), Err(why.to_owned()));
