@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 const B2P: &str = env!("CARGO_BIN_EXE_b2p");
 
@@ -325,10 +326,40 @@ fn a_bridge_passes_each_call_to_the_service_of_its_interface() {
         "{}",
         text(2)
     );
+    // Parameters that are no object reach no service, and a call without a reply has none.
+    let calls = b"{\"method\":\"org.varlink.resolver.Resolve\",\"parameters\":[600]}\0\
+        {\"method\":\"org.none.A\",\"oneway\":true}\0";
+    let output = varlink(&["-R", address, "bridge"], calls);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        said.contains("InvalidParameter") && said.ends_with("}\0"),
+        "{said}"
+    );
+    assert_eq!(said.matches('\0').count(), 1, "{said}");
+    let calls = b"{\"method\":\"org.varlink.service.GetInfo\"}\0";
     // A pump passes on outstanding replies after the end of its input.
-    let output = varlink(&["bridge", "-c", address], &calls[..41]);
+    let output = varlink(&["bridge", "-c", address], calls);
     assert_eq!(output.status.code(), Some(0));
     assert!(output.stdout.ends_with(b"}\0"));
+}
+
+#[test]
+fn a_bridge_ends_with_the_reader_of_its_output() {
+    let resolver = Resolver::start("reader");
+    let address = &resolver.address();
+    for args in [&["bridge", "-c", address][..], &["-R", address, "bridge"]] {
+        let mut command = Command::new(B2P);
+        command.arg("varlink").args(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        drop(child.stdout.take());
+        // Its input is open.
+        let begun = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{args:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
 }
 
 #[test]

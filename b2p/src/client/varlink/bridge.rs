@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `varlink bridge`: passes calls from the standard input on to services, and replies back.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use sys::error::{Doing, Result};
 use varlink::{Call, Client, Connection, Reply, SERVICE_INTERFACE, Target, error, json, map};
@@ -55,16 +55,26 @@ fn standard() -> Result<(OwnedFd, OwnedFd)> {
 
 /// Passes on one call after the other, each to the service of its interface.
 fn route(options: &Options, mut connection: Connection) -> Result<(), Failure> {
+    end_with_reader(connection.output());
     let invalid = |e: sys::error::Error| Failure::new(failure::INVALID_MESSAGE, e.to_string());
     while let Some(message) = connection.receive().map_err(invalid)? {
         let call = Call::parse(&message).map_err(invalid)?;
+        if call.malformed {
+            // A service would see a call without parameters, which `PowerOff` accepts.
+            answer(
+                &mut connection,
+                &call,
+                &Reply::invalid_parameter("parameters"),
+            );
+            continue;
+        }
         let interface = interface_of(&call).to_owned();
         let found =
             find(options, &interface).and_then(|client| pass_on(client, &call, &mut connection));
         if let Err(failure) = found {
             let parameters = map(json!({ "interface": interface }));
             let reply = Reply::failed(error::INTERFACE_NOT_FOUND, parameters);
-            let _ = connection.send(&reply.encode());
+            answer(&mut connection, &call, &reply);
             return Err(Failure {
                 status: failure::PANIC,
                 ..failure
@@ -72,6 +82,25 @@ fn route(options: &Options, mut connection: Connection) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Ends the process with the reader of its output: a service that waits for an event would write nothing for it. The
+/// service sees the end of its connection.
+fn end_with_reader(output: BorrowedFd<'_>) {
+    let Ok(output) = output.try_clone_to_owned() else {
+        return;
+    };
+    std::thread::spawn(move || {
+        pump::wait_for_end(output.as_fd());
+        std::process::exit(0);
+    });
+}
+
+/// Replies to a call, unless the client does not read a reply.
+fn answer(connection: &mut Connection, call: &Call, reply: &Reply) {
+    if !call.oneway {
+        let _ = connection.send(&reply.encode());
+    }
 }
 
 /// Returns the interface whose service answers a call. The service of an interface

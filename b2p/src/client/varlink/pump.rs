@@ -3,13 +3,16 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{Shutdown, shutdown};
 use sys::error::{Doing, Result};
 
 /// Copies `input` to `socket` and `socket` to `output`. The end of one direction is passed on, and
-/// the other continues: a client that ends its input still gets its replies.
+/// the other continues: a client that ends its input still gets its replies. Both end with the reader of `output`, for
+/// which a service that waits for an event would write nothing.
 ///
 /// # Errors
 /// The errno of fcntl(2), or of the start of a thread.
@@ -22,18 +25,37 @@ pub fn both_ways(socket: OwnedFd, input: OwnedFd, output: OwnedFd) -> Result<()>
         let _ = shutdown(to_socket.as_raw_fd(), Shutdown::Write);
     });
     std::thread::Builder::new().spawn(run).doing("thread")?;
-    copy(File::from(socket), &File::from(output));
+    let (socket, output) = (File::from(socket), File::from(output));
+    while has_more(socket.as_fd(), output.as_fd()) && copy_once(&socket, &output) {}
     Ok(())
 }
 
+/// Waits for bytes of `from`; returns false once the reader of `to` is gone, which poll(2) reports without being asked.
+fn has_more(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> bool {
+    let mut fds = [
+        PollFd::new(from, PollFlags::POLLIN),
+        PollFd::new(to, PollFlags::empty()),
+    ];
+    while poll(&mut fds, PollTimeout::NONE) == Err(Errno::EINTR) {}
+    fds[1].any() != Some(true)
+}
+
+/// Waits until the reader of `output` is gone.
+pub(super) fn wait_for_end(output: BorrowedFd<'_>) {
+    let mut fds = [PollFd::new(output, PollFlags::empty())];
+    while poll(&mut fds, PollTimeout::NONE) == Err(Errno::EINTR) {}
+}
+
 /// Copies until the end or an error of either side.
-pub(super) fn copy(mut from: File, mut to: &File) {
+pub(super) fn copy(from: File, to: &File) {
+    while copy_once(&from, to) {}
+}
+
+/// Copies what one read(2) returns; returns false at the end or an error of either side.
+fn copy_once(mut from: &File, mut to: &File) -> bool {
     let mut buffer = vec![0; 65536];
-    loop {
-        match from.read(&mut buffer) {
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Ok(count @ 1..) if to.write_all(&buffer[..count]).is_ok() => {}
-            _ => return,
-        }
+    match from.read(&mut buffer) {
+        Err(e) => e.kind() == std::io::ErrorKind::Interrupted,
+        Ok(count) => count > 0 && to.write_all(&buffer[..count]).is_ok(),
     }
 }
