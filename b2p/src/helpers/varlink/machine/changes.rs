@@ -47,6 +47,17 @@ pub(super) fn load(
     Ok(json!({}))
 }
 
+/// Forgets that a service has failed.
+pub(super) fn reset(
+    machine: &Machine,
+    parameters: &Map,
+    exchange: &Exchange<'_>,
+) -> Result<Value, Failure> {
+    let name = known(machine, parameters)?;
+    let action = format!("reset {name}");
+    plain(machine, &Request::Reset(name), &action, exchange)
+}
+
 /// Returns the name in the parameters, if a service or a file has that name.
 fn known(machine: &Machine, parameters: &Map) -> Result<Name, Failure> {
     let name = parameters::name(parameters, "name")?;

@@ -86,6 +86,7 @@ const METHODS: &[Method] = &[
     ("StopService",       Right::Change, |m, parameters, exchange| changes::change(m, Verb::Stop, parameters, exchange)),
     ("RestartService",    Right::Change, |m, parameters, exchange| changes::change(m, Verb::Restart, parameters, exchange)),
     ("LoadService",       Right::Change, |m, parameters, exchange| changes::load(m, parameters, exchange)),
+    ("ResetService",      Right::Change, |m, parameters, exchange| changes::reset(m, parameters, exchange)),
     ("GetBoot",           Right::Read,   |m, _, _| m.report(&mut |report| Ok(json!({ "phases": reports::phases(report) })))),
     ("GetLog",            Right::Read,   |_, parameters, exchange| log::get(parameters, exchange)),
     ("GetFlags",          Right::Read,   |_, _, _| Ok(json!({ "flags": reports::flags() }))),

@@ -227,6 +227,12 @@ fn a_change_is_a_packet_to_pid_1() {
         ),
         ("Rescue", json!({}), "rescue", json!({})),
         (
+            "ResetService",
+            json!({"name": "web"}),
+            "reset web",
+            json!({}),
+        ),
+        (
             "Cancel",
             json!({}),
             "cancel",

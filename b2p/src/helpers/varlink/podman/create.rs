@@ -9,8 +9,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, geteuid};
 use sys::error::Doing;
+use sys::paths::USER_RUNTIME_DIRS;
 use varlink::{Done, Exchange, Value, json, map};
 
 use super::api::{Api, Kind, Outcome, not_found, occurred, strings};
@@ -22,8 +23,8 @@ use crate::common::pidfd;
 const END: Duration = Duration::from_secs(5);
 /// Program that creates containers.
 const PODMAN: &str = "/usr/bin/podman";
-/// Search path of podman; the rest of its environment is empty, because `--env=NAME` passes on a
-/// variable of podman's environment.
+/// Search path of podman. Its environment has besides only the variables of the machine's own podman, which containers
+/// may have, because `--env=NAME` passes on a variable of podman's environment.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Fields whose option has the same words, with hyphens. Not among them are `detach`, `detachKeys` and
@@ -63,7 +64,10 @@ const RENAMED: &[(&str, &str)] = &[
 pub(super) fn create(_: &Api, parameters: &Value, exchange: &mut Exchange<'_>) -> Outcome<Done> {
     let words = arguments(&parameters["create"])?;
     let mut command = Command::new(PODMAN);
-    command.args(&words).env_clear().env("PATH", PATH);
+    let variables = sys::config_sources::read().0.variables();
+    let home = std::env::var("HOME").ok();
+    let environment = environment(variables, geteuid().as_raw(), home);
+    command.args(&words).env_clear().envs(environment);
     let (is_done, said) = run(command, exchange.connection.output())
         .map_err(|e| occurred(&format!("{PODMAN}: {e}")))?;
     // The id is the last line. A hint may follow the reason.
@@ -76,6 +80,25 @@ pub(super) fn create(_: &Api, parameters: &Value, exchange: &mut Exchange<'_>) -
         false if reason.contains("image not known") => Err(not_found(Kind::Image, "", reason)),
         false => Err(occurred(reason)),
     }
+}
+
+/// Returns the environment of podman: the proxies and variables of the machine's configuration, and the places of a user
+/// other than root.
+fn environment(
+    mut variables: Vec<(String, String)>,
+    uid: u32,
+    home: Option<String>,
+) -> Vec<(String, String)> {
+    let mut add = |name: &str, value: String| {
+        variables.retain(|(known, _)| known != name);
+        variables.push((name.to_owned(), value));
+    };
+    add("PATH", PATH.to_owned());
+    if uid != 0 {
+        add("XDG_RUNTIME_DIR", format!("{USER_RUNTIME_DIRS}/{uid}"));
+        home.into_iter().for_each(|home| add("HOME", home));
+    }
+    variables
 }
 
 /// Runs a command as long as the client is connected: the pull of an image may be slow, and a file that a field
@@ -258,6 +281,25 @@ mod tests {
         ] {
             assert!(words(create.clone()).is_err(), "{create}");
         }
+    }
+
+    #[test]
+    fn podman_has_the_proxies_of_the_machine() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let proxy = pair("HTTPS_PROXY", "http://proxy:3128");
+        let home = || Some("/home/core".to_owned());
+        let variables = || vec![pair("PATH", "/x"), proxy.clone()];
+        let path = pair("PATH", PATH);
+        assert_eq!(
+            environment(variables(), 0, home()),
+            [proxy.clone(), path.clone()]
+        );
+        let of_user = environment(variables(), 1000, home());
+        let dir = pair("XDG_RUNTIME_DIR", "/run/user/1000");
+        assert_eq!(
+            of_user,
+            [proxy.clone(), path, dir, pair("HOME", "/home/core")]
+        );
     }
 
     #[test]

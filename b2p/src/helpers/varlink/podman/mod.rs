@@ -26,7 +26,7 @@ mod time;
 mod words;
 
 use sys::error::Doing;
-use sys::paths::PODMAN_SOCKET;
+use sys::paths::{PODMAN_SOCKET, USER_PODMAN_SOCKET, USER_RUNTIME_DIRS};
 use varlink::{Answer, Done, Exchange, Interface, Limits, Service, Value};
 
 use api::{Api, Outcome};
@@ -45,10 +45,7 @@ const RULES: &str =
 /// Runs the service and returns the exit status.
 #[must_use]
 pub fn main(args: &[String]) -> i32 {
-    let api = Api {
-        socket: PODMAN_SOCKET.into(),
-        spool: spool::Spool::default(),
-    };
+    let api = api_of(nix::unistd::geteuid().as_raw());
     let podman = match Podman::read(api) {
         Ok(podman) => podman,
         Err(e) => {
@@ -65,6 +62,21 @@ pub fn main(args: &[String]) -> i32 {
         interfaces: &[&podman],
     };
     super::run("varlink-podman", &service, args, Limits::PRIVILEGED)
+}
+
+/// Returns the podman of a user: all methods are about the same containers, those of root's podman or of the user's own,
+/// also where the user may connect to root's.
+fn api_of(uid: u32) -> Api {
+    match uid {
+        0 => Api {
+            socket: PODMAN_SOCKET.into(),
+            spool: spool::Spool::default(),
+        },
+        uid => Api {
+            socket: format!("{USER_RUNTIME_DIRS}/{uid}/{USER_PODMAN_SOCKET}").into(),
+            spool: spool::Spool::at(format!("{USER_RUNTIME_DIRS}/{uid}/varlink").into()),
+        },
+    }
 }
 
 /// Returns the version of the installed podman, which clients show. The API of podman would have to

@@ -118,10 +118,12 @@ pub(super) fn follow(podman: &Podman, exchange: &mut Exchange<'_>) -> Answer {
     let method = exchange.method;
     let rule = podman.rules.rules["methods"].get(method);
     let declared = podman.rules.method(method);
-    let (Some(rule), Some((_, results))) = (rule, declared) else {
+    let (Some(rule), Some((parameters, results))) = (rule, declared) else {
         return Err(Failure::method(method));
     };
+    // A parameter that the method does not have is no variable of its rule.
     let mut scope = exchange.call.parameters.clone();
+    scope.retain(|name, _| parameters.iter().any(|field| field.name == *name));
     scope.insert("more".to_owned(), exchange.call.more.into());
     scope.insert("upgrade".to_owned(), exchange.call.upgrade.into());
     if !scope.contains_key("name") {

@@ -69,7 +69,7 @@ impl Drop for Unfinished {
 }
 
 impl Spool {
-    #[cfg(test)]
+    /// Returns the spool in another directory.
     pub fn at(dir: PathBuf) -> Spool {
         Spool(dir)
     }

@@ -143,6 +143,41 @@ fn parameters_of_another_type_are_refused_wherever_they_are() {
 }
 
 #[test]
+fn events_are_streamed() {
+    let script: Script = &[(
+        "GET events?stream=true&filters=%7B%22event%22%3A%5B%22start%22%5D%7D",
+        200,
+        "{\"Type\":\"container\",\"Action\":\"start\",\"timeNano\":5,\"Actor\":{\"ID\":\"a\",\"Attributes\":{}}}\n\
+         {\"Type\":\"container\",\"Action\":\"stop\",\"timeNano\":6,\"Actor\":{\"ID\":\"a\",\"Attributes\":{}}}\n",
+    )];
+    let replies = call(
+        "GetEvents",
+        json!({"filter": ["event=start"]}),
+        true,
+        script,
+    );
+    let shown: Vec<Value> = replies
+        .iter()
+        .map(|reply| reply.parameters["events"]["status"].clone())
+        .filter(|status| !status.is_null())
+        .collect();
+    // The last reply is that of the end of the stream.
+    assert_eq!(shown, [json!("start"), json!("stop"), json!("")]);
+}
+
+#[test]
+fn a_parameter_of_no_method_is_no_variable_of_its_rule() {
+    let script: Script = &[("GET containers/web/exists", 204, "")];
+    let plain = once("ContainerExists", json!({"name": "web"}), script);
+    let other = once(
+        "ContainerExists",
+        json!({"name": "web", "no": true}),
+        script,
+    );
+    assert_eq!((&plain, &other["exists"]), (&other, &json!(0)));
+}
+
+#[test]
 fn progress_is_streamed_and_an_error_may_follow_success() {
     let script: Script = &[(
         "POST images/pull?reference=web&policy=missing",

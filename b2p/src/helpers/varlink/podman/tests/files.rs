@@ -241,6 +241,15 @@ fn a_build_has_its_context_from_the_spool() {
         let is_named = more && build["contextDir"] == path;
         assert_eq!(Path::new(&path).exists(), !is_named, "{build}");
     }
+    for (field, value) in [
+        ("signBy", json!("me")),
+        ("transientMounts", json!(["/a:/b"])),
+    ] {
+        let build = json!({"build": {field: value, "contextDir": path, "dockerfiles": ["a"]}});
+        let reply = &call("BuildImage", build, true, &[])[0];
+        let reason = reply.parameters["reason"].as_str().unwrap();
+        assert!(reason.starts_with(field), "{reason}");
+    }
     let _ = std::fs::remove_dir_all(Path::new(&path).parent().unwrap());
 }
 

@@ -137,6 +137,19 @@ fn pods_and_volumes() {
             &[],
         ),
         (
+            "TopPod",
+            json!({"pod": "", "latest": true}),
+            &[
+                (
+                    "GET pods/json",
+                    200,
+                    r#"[{"Id":"old","Created":"2020-01-01T00:00:00Z"},{"Id":"new","Created":"2026-01-01T00:00:00Z"}]"#,
+                ),
+                ("GET pods/new/top", 200, "{}"),
+            ],
+            &[],
+        ),
+        (
             "GetPodStats",
             name(),
             &[("GET pods/p/json", 200, POD), (STATS_OF, 200, STATS)],
