@@ -10,7 +10,10 @@ use tests::{Checks, Guest};
 const IN_FORCE: &[(&str, &str)] = &[
     ("dev/tty/ldisc_autoload", "0"),
     ("dev/tty/legacy_tiocsti", "0"),
-    ("fs/inotify/max_user_instances", "524288"),
+    ("fs/epoll/max_user_watches", "9223372036854775807"),
+    ("fs/inotify/max_user_instances", "2147483647"),
+    ("fs/inotify/max_user_watches", "2147483647"),
+    ("fs/pipe-user-pages-soft", "0"),
     ("fs/protected_fifos", "1"),
     ("fs/protected_hardlinks", "1"),
     ("fs/protected_regular", "2"),
@@ -26,6 +29,7 @@ const IN_FORCE: &[(&str, &str)] = &[
     ("kernel/panic_on_oops", "1"),
     ("kernel/perf_event_paranoid", "3"),
     ("kernel/sysrq", "144"),
+    ("kernel/threads-max", "4194304"),
     ("kernel/unprivileged_bpf_disabled", "2"),
     ("kernel/yama/ptrace_scope", "1"),
     ("net/core/bpf_jit_harden", "1"),
@@ -54,6 +58,23 @@ fn in_force(guest: &Guest) -> Result<()> {
             "{name}: {got:?}, not {wanted}"
         );
     }
+    // The machine has 1 GB: a container's /16 fits into the tables of neighbours, which all share.
+    let tables = "cd /proc/sys/net && cat ipv[46]/neigh/default/gc_thresh3";
+    let said = guest.sh(tables)?;
+    let sizes: Vec<u32> = said.lines().filter_map(|line| line.parse().ok()).collect();
+    ensure!(
+        sizes.len() == 2 && sizes.iter().all(|n| *n > 65_536),
+        "{said}"
+    );
+    // The hard limits of the memory of sockets are above what containers may take.
+    let limits = "cd /proc/sys/net/ipv4 && awk '{ print $3 * 4096 }' tcp_mem udp_mem; \
+                  cat /sys/fs/cgroup/libpod_parent/memory.max";
+    let said = guest.sh(limits)?;
+    let bytes: Vec<u64> = said.lines().filter_map(|line| line.parse().ok()).collect();
+    ensure!(
+        bytes.len() == 3 && bytes[0].min(bytes[1]) > bytes[2],
+        "{said}"
+    );
     Ok(())
 }
 
