@@ -64,6 +64,7 @@ const BELOW_API: &[Mount] = &[
     entry("/dev/pts",    "devpts", NOSUID.union(NOEXEC), "gid=5,mode=620,ptmxmode=666", false, "terminals of ssh and containers; group tty is 5 on Debian"),
     entry("/dev/shm",    "tmpfs",  NOSUID.union(NODEV), "mode=1777,size=3%,nr_inodes=16k", false, "shm_open(3); an inode takes 1 KiB of memory beside the size"),
     entry("/run/user",   "tmpfs",  NOSUID.union(NODEV), "mode=0755,size=3%,nr_inodes=16k", false, "users' runtime directories: a user who fills them leaves root's /run alone"),
+    entry("/run/lock",   "tmpfs",  PLAIN, "mode=1777,size=1m,nr_inodes=1k", false, "lock files of programs that are not root: a user who fills them leaves root's /run alone"),
     entry(CONTAINER_FILES, "tmpfs",  NOSUID.union(NODEV), "mode=0700,size=1%", false, "/etc/hosts and resolv.conf of each container, which the container may fill"),
     entry("/dev/mqueue", "mqueue", PLAIN, "", true, "mq_overview(7); crun mounts it in containers"),
     entry("/dev/hugepages", "hugetlbfs", NOSUID.union(NODEV), "mode=0755", true, "databases and VMs in containers ask for it"),
@@ -89,7 +90,6 @@ const DIRECTORIES: &[(&str, u32, u32, &str)] = &[
     ("/run/containers/storage", 0o700, 0, "podman's state of a boot (storage.conf, runroot), for the link to CONTAINER_FILES"),
     (RUNTIME_DIR, 0o755, 0, "our own state: addresses of sockets, keys, resolv.conf"),
     ("/run/sshd",        0o755, 0, "sshd's unprivileged half lives in it"),
-    ("/run/lock",        0o1777, 0, "lock files of programs that are not root"),
     ("/run/podman",      0o755, 0, "the API's socket; core's group gets in by the socket's own mode"),
     ("/var/lib/containers/user", 0o711, 0, "rootless podman's storage, a directory for each user"),
 ];
@@ -284,6 +284,11 @@ mod tests {
         assert_eq!(options(CONTAINER_FILES), Some(files.as_str()));
         let dev = format!("mode=0755,size={}m", crate::ram::DEV_BYTES >> 20);
         assert_eq!(options("/dev"), Some(dev.as_str()));
+        let lock = format!(
+            "mode=1777,size={}m,nr_inodes=1k",
+            crate::ram::LOCK_BYTES >> 20
+        );
+        assert_eq!(options("/run/lock"), Some(lock.as_str()));
     }
 
     #[test]

@@ -23,6 +23,8 @@ const SMALL_COUNT: u64 = 3;
 pub const CONTAINER_FILES_PERCENT: u64 = 1;
 /// Limit of /dev, whose nodes take no blocks.
 pub const DEV_BYTES: u64 = 2 * MIB;
+/// Limit of /run/lock.
+pub const LOCK_BYTES: u64 = MIB;
 /// Bytes for each inode in a file system of layers. An inode takes about 1 KiB of memory of the kernel.
 const BYTES_PER_INODE: u64 = 8 * 1024;
 
@@ -45,7 +47,7 @@ pub fn sizes(total: u64) -> Sizes {
     let root = (total / 16).clamp(16 * MIB, 1024 * MIB);
     let podman = (total / 48).clamp(8 * MIB, 256 * MIB);
     let small = total * (SMALL_COUNT * SMALL_PERCENT + CONTAINER_FILES_PERCENT) / 100;
-    let others = root + podman + DEV_BYTES + small;
+    let others = root + podman + DEV_BYTES + LOCK_BYTES + small;
     // An inode takes an eighth of its BYTES_PER_INODE. Half of the inodes that the limit allows are counted,
     // because each file has at least a page as well: 1/16 of the size, which is 1/17 of the rest.
     let rest = files.saturating_sub(others);
@@ -159,7 +161,7 @@ mod tests {
         for total in TOTALS_MIB.iter().map(|mib| mib * MIB) {
             let sizes = sizes(total);
             let percent = SMALL_COUNT * SMALL_PERCENT + CONTAINER_FILES_PERCENT;
-            let small = DEV_BYTES + total * percent / 100;
+            let small = DEV_BYTES + LOCK_BYTES + total * percent / 100;
             let all = sizes.root + sizes.podman + sizes.containers + small;
             let inodes = all / BYTES_PER_INODE * 1024 / 2;
             let left = total.saturating_sub(all + inodes + IMAGE_BYTES);

@@ -23,6 +23,11 @@ const WANTED: &[(&str, &str, &[&str])] = &[
         "tmpfs",
         &["nosuid", "nodev", "nr_inodes=16384"],
     ),
+    (
+        "/run/lock",
+        "tmpfs",
+        &["nosuid", "nodev", "noexec", "nr_inodes=1024"],
+    ),
     ("/sys/fs/cgroup", "cgroup2", &["nosuid", "nodev", "noexec"]),
     ("/sys/fs/bpf", "bpf", &["nosuid", "nodev", "noexec"]),
     (
@@ -52,7 +57,7 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
         storage(guest, &table)
     });
     checks.check(
-        "a user who fills the runtime directory leaves /run alone",
+        "a user who fills what all may write to leaves /run alone",
         || user_fills_run(guest),
     );
     checks.check("terminals", || terminals(guest));
@@ -143,9 +148,19 @@ fn user_fills_run(guest: &Guest) -> Result<()> {
         seq 1 20000 | xargs touch 2>&1 | tail -n 1";
     let said = guest.sh_as("core", fill)?;
     ensure!(said.contains("No space left on device"), "{said}");
+    let fill = "dd if=/dev/zero of=/run/lock/fill bs=64k 2>&1; true";
+    let said = guest.sh_as("core", fill)?;
+    ensure!(said.contains("No space left on device"), "{said}");
     let written = guest.sh("head -c 65536 /dev/zero >/run/podman/fill && rm /run/podman/fill");
-    guest.sh("rm -r /run/user/1000/many")?;
-    written.map(drop)
+    guest.sh("rm -r /run/user/1000/many /run/lock/fill")?;
+    written?;
+    // No other directory of these file systems is anyone's.
+    let said = guest.sh("find / /run /dev -xdev -type d -perm -2 2>/dev/null | sort")?;
+    let anyones: Vec<&str> = said.lines().collect();
+    let own = ["/dev/mqueue", "/dev/shm", "/run/lock", "/tmp", "/var/tmp"];
+    let is_known = |dir: &&str| own.contains(dir);
+    ensure!(anyones.iter().all(is_known), "{said}");
+    Ok(())
 }
 
 fn terminals(guest: &Guest) -> Result<()> {

@@ -19,6 +19,7 @@ const OTHERS: &[(&str, &str)] = &[
         "/run/user",
         "remove files of /run/user, or containers of users",
     ),
+    ("/run/lock", "remove files of /run/lock"),
     ("/dev/shm", "remove files of /dev/shm"),
     ("/var/lib/containers/db", "remove containers or images"),
     (
