@@ -22,7 +22,8 @@ pub struct Degraded {
     service: String,
     /// Parts that are missing, each with the reason.
     lines: Vec<(String, String)>,
-    /// True once the file is known to have these lines: an earlier run may have left others.
+    /// True if the file is known to have these lines: an earlier run may have left others, and a full file system
+    /// takes none.
     is_known: bool,
 }
 
@@ -69,7 +70,11 @@ impl Degraded {
     /// Writes the file and returns the helper's exit status: 1 if the file cannot be written.
     #[must_use]
     pub fn report(&self) -> i32 {
-        match self.write(Path::new(RUNTIME_DIR)) {
+        self.report_in(Path::new(RUNTIME_DIR))
+    }
+
+    fn report_in(&self, dir: &Path) -> i32 {
+        match self.write(dir) {
             Ok(()) => 0,
             Err(why) => {
                 warn!("{}: {why}", self.service);
@@ -81,19 +86,30 @@ impl Degraded {
     /// Replaces the lines by those that are true now, each a part of the machine and a reason, and
     /// notifies PID 1 of a difference. Used by helpers that run for as long as the machine.
     pub fn update<'a>(&mut self, lines: impl IntoIterator<Item = (&'a str, String)>) {
+        if self.update_in(Path::new(RUNTIME_DIR), lines) {
+            notify::degraded();
+        }
+    }
+
+    /// Replaces the lines, and writes the file in `dir` unless it has these lines. Returns true if the file has
+    /// changed; after an error the next call writes, with the same lines or others.
+    fn update_in<'a>(
+        &mut self,
+        dir: &Path,
+        lines: impl IntoIterator<Item = (&'a str, String)>,
+    ) -> bool {
         let lines = lines.into_iter();
         let now: Vec<_> = lines
             .map(|(what, why)| (what.to_owned(), one_line(&why)))
             .collect();
         let is_same = now == self.lines;
         self.lines = now;
-        if is_same && (self.is_known || self.is_in(Path::new(RUNTIME_DIR))) {
-            return;
+        if is_same && (self.is_known || self.is_in(dir)) {
+            self.is_known = true;
+            return false;
         }
-        self.is_known = true;
-        if self.report() == 0 {
-            notify::degraded();
-        }
+        self.is_known = self.report_in(dir) == 0;
+        self.is_known
     }
 
     /// Writes the file in `dir`.
@@ -121,6 +137,33 @@ impl Degraded {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn lines_that_could_not_be_written_are_written_later() {
+        let dir = std::env::temp_dir().join(format!("b2p-degraded-late-{}", std::process::id()));
+        let file = dir.join("store.degraded");
+        let full = || [("store", "/run is full".to_owned())];
+        let mut degraded = Degraded::of("store");
+        // The place of the directory is taken.
+        std::fs::write(&dir, "").unwrap();
+        assert!(!degraded.update_in(&dir, full()));
+        assert!(!degraded.update_in(&dir, full()));
+        std::fs::remove_file(&dir).unwrap();
+        assert!(degraded.update_in(&dir, full()));
+        assert!(!degraded.update_in(&dir, full()), "there already");
+        let said = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(said, "degraded store: /run is full\n");
+        // Lines that have ended are also tried again.
+        std::fs::remove_dir_all(&dir).unwrap();
+        std::fs::write(&dir, "").unwrap();
+        assert!(!degraded.update_in(&dir, []));
+        std::fs::remove_file(&dir).unwrap();
+        std::fs::create_dir(&dir).unwrap();
+        std::fs::write(&file, said).unwrap();
+        assert!(degraded.update_in(&dir, []));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "");
+        std::fs::remove_dir_all(dir).unwrap();
+    }
 
     #[test]
     fn each_reason_is_one_line_and_is_there_once() {
