@@ -2,24 +2,23 @@
 //! System calls of [`super::admission`]: sockets and processes. A turn costs its events only, however
 //! many connections wait: epoll(7) reports changes alone.
 
+mod incoming;
+
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
-use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::socket::{MsgFlags, recv};
 use nix::sys::wait::{Id as Child, WaitPidFlag, waitid, waitpid};
 use signal_hook::consts::SIGCHLD;
 use signal_hook::low_level::pipe;
 use sys::clock::{Millis, now};
 
 use super::admission::{self, Admission, Id, LOGIN_GRACE, Limits, Source, Step};
-use super::container;
-use super::hello::{self, Hello};
+use super::hello::Hello;
 use super::session::{self, Session};
+use incoming::{Accepted, accept, peek};
 
 /// Connections that are accepted before others are looked at.
 const MAX_ACCEPTS: usize = 64;
@@ -33,7 +32,8 @@ const MAX_CALLS: usize = 32;
 const REVIEW_INTERVAL: Millis = 100;
 /// Time in milliseconds between two reviews while all waiting clients are silent.
 const SILENT_REVIEW_INTERVAL: Millis = 500;
-/// Time in milliseconds for which no connection is accepted after memory or descriptors were short.
+/// Time in milliseconds for which no connection is accepted after memory or descriptors were short, and no session
+/// started after processes were.
 const SHORTAGE_PAUSE: Millis = 250;
 /// Token of the children's ends in epoll(7). Connections have higher tokens, listening sockets
 /// lower ones.
@@ -56,6 +56,8 @@ pub struct Gate {
     weighed: (Millis, Id),
     /// Time until which no connection is accepted.
     paused_until: Option<Millis>,
+    /// Time until which no session is started, and the number of failures to start one.
+    start_failed: (Millis, usize),
     /// Connections that were closed because too many waited.
     dropped: usize,
     /// True if containers may connect.
@@ -94,6 +96,7 @@ impl Gate {
             reviewed: 0,
             weighed: (0, 0),
             paused_until: None,
+            start_failed: (0, 0),
             dropped: 0,
             admits_containers,
         })
@@ -289,7 +292,8 @@ impl Gate {
     fn admit(&mut self, now: Millis) {
         let is_due = now.saturating_sub(self.reviewed) >= self.interval();
         let is_crowded = self.admission.is_crowded(self.sessions.len());
-        if self.admission.is_idle() || (is_crowded && !is_due) {
+        let may_start = self.start_failed.0 <= now;
+        if self.admission.is_idle() || !may_start || (is_crowded && !is_due) {
             return;
         }
         self.reviewed = now;
@@ -309,12 +313,12 @@ impl Gate {
                         continue;
                     };
                     let _ = self.epoll.delete(&stream);
-                    match Session::start(stream, client, now) {
+                    match Session::start(&stream, client, now) {
                         Ok(mut session) => {
                             facts.extend(session.review(now));
                             self.sessions.push(session);
                         }
-                        Err(why) => return eprintln!("{}: {why}", session::SSHD),
+                        Err(why) => return self.start_later(stream, client.source, now, &why),
                     }
                 }
                 Step::End(index) => {
@@ -322,6 +326,20 @@ impl Gate {
                 }
             }
         }
+    }
+
+    /// Keeps the connection of a session that could not be started: processes or memory are short for a moment, as
+    /// while a container starts threads without end.
+    fn start_later(&mut self, stream: TcpStream, source: Source, now: Millis, why: &io::Error) {
+        let failures = self.start_failed.1 + 1;
+        self.start_failed = (now + SHORTAGE_PAUSE, failures);
+        if failures.is_power_of_two() {
+            eprintln!(
+                "{}: {why}; tried again, {failures} failures so far",
+                session::SSHD
+            );
+        }
+        self.add_connection(stream, source, now);
     }
 
     /// Returns the facts of the sessions without a login. Drops those with a login, which the admission notes.
@@ -345,48 +363,5 @@ impl Gate {
             true => REVIEW_INTERVAL,
             false => SILENT_REVIEW_INTERVAL,
         }
-    }
-}
-
-/// Result of accept(2).
-enum Accepted {
-    Connection(TcpStream, Source),
-    /// One connection has an error, or is not admitted; the next may be.
-    Error,
-    Nobody,
-    Shortage,
-}
-
-fn accept(listener: &TcpListener, admits_containers: bool) -> Accepted {
-    match listener.accept() {
-        Ok((stream, peer))
-            if !admits_containers
-                && container::is_of_container(peer.ip(), stream.local_addr().ok()) =>
-        {
-            Accepted::Error
-        }
-        Ok((stream, address)) => Accepted::Connection(stream, address.ip().into()),
-        Err(error) => match error.raw_os_error().map(Errno::from_raw) {
-            Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
-                Accepted::Shortage
-            }
-            Some(Errno::EAGAIN) => Accepted::Nobody,
-            _ => Accepted::Error,
-        },
-    }
-}
-
-/// Classifies the data that has arrived; `None` if the client has closed the connection.
-fn peek(stream: &TcpStream) -> Option<Hello> {
-    let mut bytes = [0; hello::LONGEST];
-    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
-    match recv(stream.as_raw_fd(), &mut bytes, flags) {
-        Ok(0) => None,
-        Ok(count) => {
-            let total = super::limit::unread(stream).unwrap_or(count);
-            Some(hello::judge(&bytes[..count], total))
-        }
-        Err(Errno::EAGAIN | Errno::EINTR) => Some(Hello::Incomplete),
-        Err(_) => None,
     }
 }

@@ -43,7 +43,8 @@ impl Session {
     ///
     /// # Errors
     /// The errno of fork(2) or execve(2).
-    pub fn start(stream: TcpStream, client: Client, now: Millis) -> io::Result<Session> {
+    pub fn start(stream: &TcpStream, client: Client, now: Millis) -> io::Result<Session> {
+        let own = stream.try_clone()?;
         let child = Command::new(SSHD)
             .args(["-i", "-e"])
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(stream.try_clone()?)))
@@ -56,7 +57,7 @@ impl Session {
             pid,
             client,
             since: now,
-            stream,
+            stream: own,
             end_requested: None,
             was_working: false,
         })
