@@ -107,7 +107,10 @@ impl StoreWatch {
             self.full = None;
         } else if self.full.is_none() {
             self.writers.look();
-            let culprit = self.writers.most(self.lack(usage));
+            let lack = self.lack(usage);
+            let culprit = self
+                .writers
+                .most(lack, space::share_of_a_culprit(usage, lack));
             self.full = Some(space::reason(usage, culprit.as_deref()));
         }
         self.keep_reserve(is_full, usage);

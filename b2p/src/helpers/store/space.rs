@@ -18,6 +18,8 @@ use std::time::Duration;
 use nix::sys::statvfs::statvfs;
 use sys::error::{Doing, Result};
 
+use super::writers::Lack;
+
 /// Time between two checks of a store with much room. The kernel does not report a file system that
 /// fills (fanotify(7) reports errors of the file system only), and a look is one system call.
 pub const LOOK: Duration = Duration::from_secs(30);
@@ -136,6 +138,16 @@ pub fn reason(usage: &Usage, culprit: Option<&str>) -> String {
     format!("full: {lacking}{culprit}; remove containers, images or volumes")
 }
 
+/// Returns the bytes that a container has written at least if it has filled the store: an eighth of what is in use.
+/// Inodes are not counted for each container, and their memory does not tell.
+#[must_use]
+pub fn share_of_a_culprit(usage: &Usage, lack: Lack) -> u64 {
+    match lack {
+        Lack::Inodes => 0,
+        Lack::DiskBytes | Lack::RamBytes => usage.bytes.saturating_sub(usage.free_bytes) / 8,
+    }
+}
+
 /// Returns the part of a reason about the resource of which there is too little.
 pub fn lacking(usage: &Usage) -> String {
     let all = match usage.lacks_inodes() {
@@ -169,6 +181,18 @@ pub fn step(usage: &Usage, first_is_made: bool) -> Step {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_container_that_wrote_little_is_no_culprit() {
+        let used = usage(200 * MIB, 1);
+        for (lack, least) in [
+            (Lack::DiskBytes, 100 * MIB),
+            (Lack::RamBytes, 100 * MIB),
+            (Lack::Inodes, 0),
+        ] {
+            assert_eq!(share_of_a_culprit(&used, lack), least);
+        }
+    }
 
     const MIB: u64 = 1 << 20;
 

@@ -110,10 +110,11 @@ impl Writers {
         self.before = std::mem::replace(&mut self.now, counters);
     }
 
-    /// Returns the part of a line about the container that has written most. A user gives cgroups any names,
+    /// Returns the part of a line about the container that has written most, unless this is less than `least` bytes: an
+    /// image or a user's files have then filled the store. A user gives cgroups any names,
     /// including that of another's container: the line names the user.
-    pub fn most(&self, lack: Lack) -> Option<String> {
-        let (_, cgroup) = self.of_lack(lack).max()?;
+    pub fn most(&self, lack: Lack, least: u64) -> Option<String> {
+        let (_, cgroup) = self.of_lack(lack).max().filter(|(now, _)| *now >= least)?;
         let id = short_id(cgroup)?;
         let [_, users, _] = &self.cgroups;
         let is_roots = |(_, other): &(Lack, PathBuf)| {
@@ -306,7 +307,7 @@ mod tests {
         fs::create_dir_all(temp.path("root/conmon")).unwrap();
         let mut writers = Writers::of(["root", "user", "system"].map(|dir| temp.path(dir)));
         writers.look();
-        let most = |writers: &Writers| writers.most(Lack::DiskBytes);
+        let most = |writers: &Writers| writers.most(Lack::DiskBytes, 0);
         let still = |writers: &Writers, paused: &[PathBuf]| writers.still(Lack::DiskBytes, paused);
         assert_eq!((most(&writers), still(&writers, &[])), (None, vec![]));
         assert_eq!(writers.containers().len(), 0);
@@ -321,6 +322,8 @@ mod tests {
         writers.look();
         // One byte was dirty at both looks.
         let none = <[PathBuf; 0]>::default();
+        let named = |least| writers.most(Lack::DiskBytes, least).is_some();
+        assert!(named(900 << 10) && !named(901 << 10));
         assert_eq!(still(&writers, &[]), none, "nobody wrote on");
         assert_eq!(writers.still(Lack::Inodes, &[]).len(), 1);
         write(b, 300, 10);
@@ -332,7 +335,7 @@ mod tests {
         writers.look();
         assert_eq!(still(&writers, &[]), [dir(a), dir(b)]);
         assert_eq!(writers.still(Lack::Inodes, &[]), [dir(a)]);
-        assert_eq!(writers.most(Lack::RamBytes), None);
+        assert_eq!(writers.most(Lack::RamBytes, 0), None);
         // A user's cgroup with the name of root's container, and one with a name of its own.
         let forged = "user/1000/a";
         for (name, kib, line) in [
@@ -362,7 +365,7 @@ mod tests {
         assert_eq!(writers.of_root("eeeeeeeeeeee"), None);
         writers.look();
         let line = "container dddddddddddd has written most: `podman rm -f dddddddddddd`";
-        assert_eq!(writers.most(Lack::RamBytes).as_deref(), Some(line));
+        assert_eq!(writers.most(Lack::RamBytes, 0).as_deref(), Some(line));
     }
 
     #[test]
