@@ -2,6 +2,7 @@
 //! Mounts the data file system, and binds its directories to the paths that programs use.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use disk::signature::SignatureKind;
@@ -160,6 +161,22 @@ pub fn bind(paths: &Paths) -> Result<()> {
         fs::create_dir_all(&target).on(&target)?;
         bind_one(&source, &target, *flags).doing(format!("bind {}", target.display()))?;
     }
+    close_to_others(&paths.state_dir(), 0).unwrap_or_else(|e| warn!("data: {e}"));
+    Ok(())
+}
+
+/// Gives a directory to `owner`, who alone may then write to it: sshd uses no key in a directory that others can change
+/// (sshd_config(5), StrictModes), and a disk that a person has prepared has any owner and mode.
+fn close_to_others(dir: &Path, owner: u32) -> Result<()> {
+    let metadata = fs::metadata(dir).on(dir)?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    if metadata.uid() == owner && mode & 0o022 == 0 {
+        return Ok(());
+    }
+    chown(dir, Some(owner), Some(owner)).on(dir)?;
+    fs::set_permissions(dir, fs::Permissions::from_mode(mode & !0o022)).on(dir)?;
+    let (dir, uid) = (dir.display(), metadata.uid());
+    warn!("data: {dir}: uid {uid} and mode {mode:o} let others change keys; it is root's now");
     Ok(())
 }
 
@@ -260,6 +277,25 @@ mod tests {
         }
         let below = link(temp.path("ram"), "state").and(directory(&disk, "state/ssh", 0o700, own));
         assert!(below.is_err());
+    }
+
+    #[test]
+    fn the_directory_of_keys_is_roots_alone() {
+        let (temp, own) = (Temp::new(), nix::unistd::geteuid().as_raw());
+        let dir = temp.path("boot2podman");
+        fs::create_dir(&dir).unwrap();
+        for (before, after) in [
+            (0o775, 0o755),
+            (0o777, 0o755),
+            (0o755, 0o755),
+            (0o700, 0o700),
+        ] {
+            fs::set_permissions(&dir, fs::Permissions::from_mode(before)).unwrap();
+            assert_eq!(close_to_others(&dir, own), Ok(()));
+            let mode = fs::metadata(&dir).unwrap().permissions().mode() & 0o7777;
+            assert_eq!(mode, after, "{before:o}");
+        }
+        assert!(close_to_others(&temp.path("none"), own).is_err());
     }
 
     #[test]
