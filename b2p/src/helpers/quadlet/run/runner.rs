@@ -15,6 +15,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGTERM};
 use signal_hook::low_level::pipe;
 use sys::clock::{Millis, now};
 use sys::error::{Doing, Error, Result};
+use sys::files::read_bounded;
 use sys::script::OF_WINDOWS;
 
 use super::processes::{drain, environment, message, reap, signal, value};
@@ -34,6 +35,8 @@ const WATCHDOG: &str = "no WATCHDOG=1 in time, or WATCHDOG=trigger: it is ended"
 
 /// Longest message of sd_notify(3) that is read, in bytes.
 const MAX_MESSAGE_BYTES: usize = 4_096;
+/// Length of a PID file, in bytes, that is read: the file is the program's, which may make any kind of file there.
+const MAX_PID_FILE_BYTES: u64 = 32;
 /// Time in milliseconds between two searches for a free slot.
 const SLOT_MS: Millis = 100;
 
@@ -322,7 +325,8 @@ impl Runner {
     /// processes.
     fn find_main(&self) -> Event {
         let file = self.program.pid_file.as_deref();
-        let text = file.and_then(|path| fs::read_to_string(path).ok());
+        let bytes = file.and_then(|path| read_bounded(Path::new(path), MAX_PID_FILE_BYTES).ok());
+        let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
         let pid = text.and_then(|text| text.trim().parse().ok());
         if let Some(pid) = pid.filter(|pid| services::reap::is_child(*pid)) {
             return Event::Main(pid);
