@@ -66,7 +66,7 @@ fn lease(addr: Ipv4Addr, options: &mut Options) -> Lease {
     let mut lease = Lease {
         addr,
         prefix,
-        routes: routes(addr, options),
+        routes: routes(addr, network, options),
         dns: servers(6, addr, network, options),
         ntp: servers(42, addr, network, options),
         domains: names::domains(options),
@@ -108,7 +108,7 @@ fn prefix(addr: Ipv4Addr, options: &mut Options) -> u8 {
 
 /// Returns the routes: of option 121 (RFC 3442), else of options 33 and 3. Where 121 is malformed,
 /// its whole routes count, and the router of option 3 if no default route is among them.
-fn routes(addr: Ipv4Addr, options: &mut Options) -> Vec<Route> {
+fn routes(addr: Ipv4Addr, network: Network, options: &mut Options) -> Vec<Route> {
     let classless = options.get(121).map(classless_routes);
     let (mut routes, whole) = match classless {
         Some((routes, whole)) => (routes, whole),
@@ -126,7 +126,7 @@ fn routes(addr: Ipv4Addr, options: &mut Options) -> Vec<Route> {
     }
     let mut kept = Vec::new();
     for route in routes {
-        match refusal(&route, addr) {
+        match refusal(&route, addr, network) {
             None => kept.push(route),
             Some(why) => options.faults.push(format!("{route} is not set: {why}")),
         }
@@ -139,8 +139,9 @@ fn classless_is_cut(options: &Options, whole: bool) -> bool {
 }
 
 /// Returns the reason why no lease may have this route, with any networks of the machine.
-fn refusal(route: &Route, own: Ipv4Addr) -> Option<String> {
+fn refusal(route: &Route, own: Ipv4Addr, network: Network) -> Option<String> {
     if route.prefix > 0
+        && !is_to_link_service(route, network)
         && let Some(range) = ranges::overlapping(&route.to())
     {
         return Some(format!("it overlaps {range}"));
@@ -155,6 +156,12 @@ fn refusal(route: &Route, own: Ipv4Addr) -> Option<String> {
     // Some clouds have a router of the link.
     let range = ranges::reserved_for(by).filter(|_| !by.is_link_local())?;
     Some(format!("its router is in {range}"))
+}
+
+/// Returns true for a route to one link-local address by a router in the lease's own network. In a network without a
+/// router, the DHCP agent of OpenStack serves the metadata of 169.254.169.254 and names itself as the way there.
+fn is_to_link_service(route: &Route, network: Network) -> bool {
+    route.prefix == 32 && route.network.is_link_local() && network.contains(route.gateway)
 }
 
 /// Reads routes (RFC 3442): prefix length, the bytes of the network that it covers, gateway.

@@ -152,7 +152,13 @@ fn route_refusal(
     if route.prefix == 0 {
         return None;
     }
-    target_refusal(&route.to(), &own, index, around)
+    let to = route.to();
+    let mut cards = around.cards.iter();
+    let earlier = cards.find(|card| to.first.is_link_local() && card.index < index);
+    if let Some(card) = earlier {
+        return Some(format!("link-local addresses are those of {}", card.name));
+    }
+    target_refusal(&to, &own, index, around)
 }
 
 /// Service of clouds (metadata, time, names), which is reached by the first card.

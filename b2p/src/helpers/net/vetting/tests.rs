@@ -113,6 +113,7 @@ fn a_card_has_precedence_over_later_ones() {
         // The link-local service of clouds is that of the first card.
         ("192.0.2.0/24", "169.254.169.254", false, true),
         ("0.0.0.0/0", "169.254.169.254", false, true),
+        ("169.254.169.254/32", BY, false, true),
         // A server far away, or a broad network, takes no route from an earlier card.
         ("9.9.9.0/24", BY, false, true),
         ("10.0.0.0/8", BY, true, true),
