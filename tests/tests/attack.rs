@@ -42,6 +42,9 @@ fn attack() -> Result<()> {
     neighbour.tell_the_time();
     checks.check("an answer that agrees is believed", || agreed(&guest));
     checks.check("a bridge hears no router", || bridges(&guest));
+    checks.check("a container does not fill the table of connections", || {
+        connections_fit(&guest)
+    });
     neighbour.set_crowd(true);
     checks.check("the neighbour has hundreds of connections", || {
         connections(&guest)
@@ -207,6 +210,15 @@ fn full(guest: &Guest) -> Result<()> {
     let said = guest.sh("stat -f -c %a /mnt/data; df -m /dev/shm /tmp /run/user; free -m")?;
     println!("{said}");
     Ok(())
+}
+
+/// Expects a table of connections for more than the ports of one container, once there is a bridge.
+fn connections_fit(guest: &Guest) -> Result<()> {
+    eventually(SOON, || {
+        let said = guest.sh("cat /proc/sys/net/netfilter/nf_conntrack_max")?;
+        ensure!(said.parse::<u32>()? > 65_536, "{said}");
+        Ok(())
+    })
 }
 
 fn add_key(guest: &Guest) -> Result<()> {

@@ -116,6 +116,9 @@ fn a_server_is_trusted_with_its_own_card() -> Result<()> {
         "nameserver 192.0.2.101\nnameserver 9.9.9.9\nnameserver 198.51.100.53\n",
     )?;
     client.shows("link show eth2", &["mtu 1500"], &[])?;
+    // A full table of neighbours does not lose the router and the servers on the link.
+    let kept = ["192.0.2.101 dev eth1 extern_learn", "192.0.2.1 dev eth1"];
+    client.shows("-d neigh show", &kept, &["9.9.9.9 "])?;
     holds("/etc/hostname", &format!("{}\n", "a".repeat(40)))?;
     let by = "by 198.51.100.1 is not set: it";
     says(
@@ -128,6 +131,7 @@ fn a_server_is_trusted_with_its_own_card() -> Result<()> {
             "eth2: DHCP: the route 9.9.9.9/32 by 198.51.100.1 is not set: 9.9.9.9 is a server of eth1",
             "eth2: DHCP: the route 203.0.112.0/24 by 169.254.169.254 is not set: the way to its router: \
              link-local addresses are those of eth1",
+            "eth2: DHCP: the route 169.254.169.254/32 by 198.51.100.1 is not set: link-local addresses are those of eth1",
             "eth2: DHCP: option 6 names 127.0.0.1",
             "eth2: DHCP: the name server 10.88.0.1 is not used",
             "eth2: DHCP: option 42 names 224.0.1.1",
@@ -157,6 +161,8 @@ fn an_address_is_not_one_that_another_has() -> Result<()> {
     client.card("eth2", "198.51.100.1/24")?;
     client.bridge("br0", "10.90.0.1/16")?;
     client.ip("neigh add 10.90.0.7 lladdr 02:00:00:00:00:07 dev br0")?;
+    // A container's ARP request with a sender of another network; the card keeps its name server.
+    client.ip("neigh add 192.0.2.101 lladdr 02:00:00:00:00:07 dev br0")?;
     let policy = Policy {
         address: [192, 0, 2, 50],
         options: vec![(6, vec![192, 0, 2, 101, 192, 0, 2, 50])],

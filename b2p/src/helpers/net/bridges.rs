@@ -10,7 +10,7 @@ use super::overlap::{self, DEFAULT_BRIDGE, Reached};
 use super::prefix::Prefix;
 use super::stale_api::{self, StaleApi};
 use super::vetting::Surroundings;
-use super::{Service, firewall, neighbours, podman_conf, routes};
+use super::{Service, firewall, neighbours, podman_conf, router_limit, routes};
 
 impl Service {
     /// Gives every card the networks and servers that its lease must not reach into.
@@ -21,8 +21,8 @@ impl Service {
         let addresses = firewall::ipv4_addresses_but(&names, all.into_iter());
         self.bridge_networks.update(&bridges);
         self.watch_overlap(&bridges);
-        let containers = neighbours::on(|name| bridges.iter().any(|(bridge, _)| bridge == name));
         let mut bridges = firewall::ipv4(bridges);
+        let containers = neighbours::on(&bridges);
         if !bridges.iter().any(|(name, _)| name == DEFAULT_BRIDGE) {
             bridges.push((DEFAULT_BRIDGE.to_owned(), self.default_network));
         }
@@ -40,7 +40,10 @@ impl Service {
         }
         if self.ready {
             let links: Vec<_> = self.cards.iter().map(Card::link).collect();
-            self.router_limit.look(&links, sys::clock::now());
+            let table = router_limit::routes_table();
+            self.router_limit.look(&table, &links, sys::clock::now());
+            self.held
+                .update(self.cards.iter().flat_map(|card| card.hosts(&table)));
         }
         self.update_degraded();
         self.follow(changed);

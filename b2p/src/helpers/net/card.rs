@@ -22,7 +22,7 @@ use super::plan::Plan;
 use super::router::{Advertisement, Servers};
 use super::router_prefixes::Link;
 use super::vetting::{Neighbour, Surroundings};
-use super::{packet, sockets};
+use super::{held, packet, sockets};
 use sys::error::{Doing, Result};
 use sys::net::set_up;
 
@@ -156,6 +156,14 @@ impl Card {
             index: self.index,
             servers: self.advertised.list(),
         }
+    }
+
+    /// Returns the routers and servers on the link of the card, by the lease that is set and by the kernel's routes of
+    /// IPv6.
+    pub fn hosts<'a>(&'a self, table: &'a str) -> impl Iterator<Item = held::Host> + 'a {
+        let of_lease = self.applied.iter().flat_map(held::of_lease);
+        let all = of_lease.chain(held::routers(table, &self.name));
+        all.map(|addr| (self.index, addr))
     }
 
     /// Returns the name servers that routers advertise, without those in the networks of `bridges`; a

@@ -24,6 +24,7 @@ use std::process::{Command, Stdio};
 
 use log::{info, warn};
 use nix::sys::socket::SockaddrStorage;
+use services::Millis;
 
 use super::lease;
 use super::overlap::Reached;
@@ -33,6 +34,9 @@ use sys::net::SYS_CLASS_NET;
 
 /// Path of nft(8), which netavark needs, too.
 const NFT: &str = "/usr/sbin/nft";
+/// Time between two attempts to set rules after a failure, in milliseconds; each time is twice the one before.
+const RETRY: Millis = 30_000;
+const LONGEST_RETRY: Millis = 3_600_000;
 /// Port of the machine's ssh server.
 const SSH_PORT: u16 = 22;
 
@@ -49,6 +53,8 @@ pub struct Firewall {
     rules: String,
     /// Reason why the rules are not set.
     failure: Option<String>,
+    /// Time of the next attempt after a failure, and the wait before that attempt.
+    retry: Option<(Millis, Millis)>,
 }
 
 impl Firewall {
@@ -67,7 +73,7 @@ impl Firewall {
     /// bridge again for the next one: rules for a removed network stay until there is a new
     /// network, so that not every container costs two runs of nft. Returns true if the line of
     /// [`Firewall::failure`] has changed.
-    pub fn update(&mut self, cards: &[&str]) -> bool {
+    pub fn update(&mut self, cards: &[&str], now: Millis) -> bool {
         let current = match self.routed {
             true => BTreeSet::new(),
             false => private_networks(cards),
@@ -81,10 +87,16 @@ impl Firewall {
         if self.had_bridge && !self.container_ssh {
             rules += &ssh_rule(&with_cards);
         }
-        if rules == self.rules {
+        self.bring(rules, now, set)
+    }
+
+    /// Sets rules that are new, or that could not be set when processes or memory were short. Returns true if the line
+    /// of [`Firewall::failure`] has changed.
+    fn bring(&mut self, rules: String, now: Millis, set: impl FnOnce(&str) -> Result<()>) -> bool {
+        let is_due = self.retry.is_some_and(|(at, _)| at <= now);
+        if rules == self.rules && !is_due {
             return false;
         }
-        // Also after a failure: a second attempt would fail as well.
         self.rules = rules;
         let outcome = set(&self.rules);
         match &outcome {
@@ -92,14 +104,23 @@ impl Firewall {
             Ok(()) => info!("network: containers are reached by published ports alone"),
             Err(e) => warn!("network: {}", failure(e)),
         }
-        self.note(outcome)
+        self.note(outcome, now)
     }
 
-    fn note(&mut self, outcome: Result<()>) -> bool {
+    fn note(&mut self, outcome: Result<()>, now: Millis) -> bool {
         let failure = outcome.err().map(|e| failure(&e));
+        let wait = self
+            .retry
+            .map_or(RETRY, |(_, wait)| (wait * 2).min(LONGEST_RETRY));
+        self.retry = failure.is_some().then_some((now + wait, wait));
         let is_new = failure != self.failure;
         self.failure = failure;
         is_new
+    }
+
+    /// Returns when [`Firewall::update`] is to be called without an event.
+    pub fn deadline(&self) -> Option<Millis> {
+        self.retry.map(|(at, _)| at)
     }
 
     /// Reason of a degraded line.
@@ -331,11 +352,26 @@ mod tests {
             (refused("syntax"), true, Some("syntax")),
             (Ok(()), true, None),
         ] {
-            assert_eq!(firewall.note(outcome), is_new, "{line:?}");
+            assert_eq!(firewall.note(outcome, 0), is_new, "{line:?}");
             let shown = firewall.failure();
             assert_eq!(shown.is_some(), line.is_some(), "{line:?}");
             assert!(shown.is_none_or(|shown| shown.ends_with(line.unwrap_or("?"))));
         }
+    }
+
+    #[test]
+    fn rules_that_could_not_be_set_are_set_later() {
+        let mut firewall = Firewall::new(false, false);
+        let refused = |_: &str| Err(Error::invalid("no memory".to_owned()));
+        let rules = || "rules".to_owned();
+        assert!(firewall.bring(rules(), 1_000, refused));
+        assert_eq!(firewall.deadline(), Some(31_000));
+        assert!(!firewall.bring(rules(), 30_999, |_| unreachable!("too early")));
+        assert!(!firewall.bring(rules(), 31_000, refused));
+        assert_eq!(firewall.deadline(), Some(91_000));
+        assert!(firewall.bring(rules(), 91_000, |_| Ok(())));
+        assert_eq!((firewall.deadline(), firewall.failure()), (None, None));
+        assert!(!firewall.bring(rules(), 500_000, |_| unreachable!("set already")));
     }
 
     #[test]

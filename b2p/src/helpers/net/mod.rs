@@ -12,8 +12,10 @@ mod bridges;
 mod card;
 mod card_settings;
 mod carrier;
+mod conntrack;
 mod dhcp;
 mod firewall;
+mod held;
 mod ioctls;
 pub mod lease;
 mod names;
@@ -63,7 +65,9 @@ use sys::paths::{NTP_SERVERS, RESOLV_CONF};
 use crate::common::degraded::Degraded;
 use bridge_networks::BridgeNetworks;
 use card::Card;
+use conntrack::Conntrack;
 use firewall::Firewall;
+use held::Held;
 use lease::Network;
 use plan::Plan;
 use router_limit::RouterLimit;
@@ -118,6 +122,9 @@ struct Service {
     bridge_networks: BridgeNetworks,
     /// Cards whose routers are ignored.
     router_limit: RouterLimit,
+    /// Routers and servers that stay in the kernel's tables.
+    held: Held,
+    conntrack: Conntrack,
     /// Time from which on an IPv6 address alone is enough for READY=1.
     ipv6_suffices_at: Millis,
     /// True if the name servers in resolv.conf are this service's, or those of DHCP before a document's plans.
@@ -142,9 +149,10 @@ impl Service {
             self.notify_ready();
             // After READY=1: a driver may have to be loaded for the rules.
             let cards: Vec<_> = self.cards.iter().map(Card::name).collect();
-            if self.firewall.update(&cards) {
+            if self.firewall.update(&cards, now()) {
                 self.update_degraded();
             }
+            self.conntrack.enlarge();
             if self.ready && routes.is_none() {
                 routes = Some(netlink::subscribe_to_routes().doing("netlink")?);
             }
@@ -259,6 +267,7 @@ impl Service {
         let ipv6 = Some(self.ipv6_suffices_at).filter(|at| !self.ready && *at > now());
         let deadlines = self.cards.iter().filter_map(Card::deadline);
         let deadlines = deadlines.chain(self.router_limit.deadline());
+        let deadlines = deadlines.chain(self.firewall.deadline());
         let look = self.stale_api.iter();
         let look = look.map(|_| now() + stale_api::LOOK.as_millis() as Millis);
         deadlines

@@ -27,16 +27,15 @@ const BY_ROUTER: u32 = 0x0004_0000;
 pub struct RouterLimit(Vec<(String, Millis)>, RouterPrefixes);
 
 impl RouterLimit {
-    /// Checks the routes of these cards.
-    pub fn look(&mut self, links: &[Link], now: Millis) {
+    /// Checks the routes of these cards in the kernel's table ([`routes_table`]).
+    pub fn look(&mut self, table: &str, links: &[Link], now: Millis) {
         let (rested, resting): (Vec<_>, Vec<_>) =
             self.0.drain(..).partition(|(_, until)| *until <= now);
         self.0 = resting;
         rested.iter().for_each(|(card, _)| hear_routers(card, true));
-        let table = routes_table();
-        self.1.remove(&table, links);
+        self.1.remove(table, links);
         for card in links.iter().map(|link| link.name.as_str()) {
-            if !self.is_resting(card) && count(&table, card) > MAX_ROUTES {
+            if !self.is_resting(card) && count(table, card) > MAX_ROUTES {
                 hear_routers(card, false);
                 flush_ipv6(card);
                 self.0.push((card.to_owned(), now + REST));
@@ -72,7 +71,8 @@ impl RouterLimit {
     }
 }
 
-fn routes_table() -> String {
+/// Returns the routes of IPv6 as /proc/net/ipv6_route has them.
+pub fn routes_table() -> String {
     let mut bytes = Vec::new();
     let opened = File::open("/proc/net/ipv6_route");
     let _ = opened.and_then(|file| file.take(MAX_TABLE).read_to_end(&mut bytes)); // without IPv6
@@ -118,9 +118,9 @@ mod tests {
             vec![("none0".to_owned(), 20), ("none1".to_owned(), 30)],
             RouterPrefixes::default(),
         );
-        limit.look(&[], 10);
+        limit.look("", &[], 10);
         assert_eq!((limit.lines().len(), limit.deadline()), (2, Some(20)));
-        limit.look(&[], 20);
+        limit.look("", &[], 20);
         assert!(limit.lines()[0].starts_with("none1: routers advertise more than 128 "));
         limit.forget("none1");
         assert_eq!((limit.lines().len(), limit.deadline()), (0, None));

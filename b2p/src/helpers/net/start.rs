@@ -9,7 +9,9 @@ use sys::clock::now;
 use sys::paths::{NETWORK_PLANS, NTP_SERVERS, RESOLV_CONF};
 
 use super::bridge_networks::BridgeNetworks;
+use super::conntrack::Conntrack;
 use super::firewall::Firewall;
+use super::held::Held;
 use super::plan::{self, Plan};
 use super::router_limit::RouterLimit;
 use super::{Service, podman_conf, resolv};
@@ -51,6 +53,8 @@ impl Service {
             firewall: Firewall::new(config.routed, config.container_ssh),
             bridge_networks: BridgeNetworks::default(),
             router_limit: RouterLimit::default(),
+            held: Held::default(),
+            conntrack: Conntrack::default(),
             ipv6_suffices_at: now() + IPV4_PATIENCE,
             resolv_is_ours: !per_card.is_empty() && resolv::is_ours(Path::new(RESOLV_CONF)),
             ntp_servers: sys::files::read_text(NTP_SERVERS).unwrap_or_default(),
