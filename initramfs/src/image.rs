@@ -21,8 +21,8 @@ use crate::progress::{Step, megabytes};
 use crate::stamp::{self, Inputs};
 use crate::tree::Tree;
 use crate::{
-    apparmor, applets, erofs, fsutil, kernel, ldcache, media, overlay, paths, programs, sums,
-    userland,
+    apparmor, applets, erofs, fsutil, kernel, ldcache, media, overlay, paths, programs, seccomp,
+    sums, userland,
 };
 
 /// Number of stages in the progress reports.
@@ -116,6 +116,7 @@ pub fn assemble(debian: &PackageTree, modules: &Modules) -> Result<Tree> {
     )?;
     ldcache::add(debian.arch, &mut tree)?;
     apparmor::add(debian, &mut tree, &paths::cache().join(".tmp.apparmor"))?;
+    seccomp::restrict(&mut tree)?;
     overlay::apply(&mut tree, &paths::files())?;
     userland::set_modes(&mut tree)?;
     tree.check_parents()?;

@@ -45,6 +45,7 @@ pub mod python;
 pub mod reproducible;
 pub mod run;
 pub mod sandbox;
+pub mod seccomp;
 pub mod size;
 pub mod stamp;
 pub mod sums;
