@@ -95,8 +95,8 @@ struct Keeper {
     /// Sample that later ones are compared with.
     baseline: Option<ClockSample>,
     servers: Vec<Server>,
-    /// Sum of the steps that a server alone has caused ([`trust::judge`]).
-    alone: Ms,
+    /// Sum of the steps that a server alone has caused ([`trust::judge`]), and the time of the last one.
+    alone: (Ms, Ms),
     /// Refusals of servers' answers, which PID 1 lists.
     degraded: Degraded,
     /// Time of the next request to a server, on `CLOCK_BOOTTIME`.
@@ -125,7 +125,7 @@ impl Keeper {
             host_clock,
             baseline: None,
             servers: Vec::new(),
-            alone: 0,
+            alone: (0, 0),
             degraded: Degraded::of("time"),
             query_at: None,
             failures: 0,
@@ -281,7 +281,7 @@ impl Keeper {
             }
             match trust::judge(offset, &self.evidence(&server, offset, &others)) {
                 Ok(alone) => {
-                    self.alone = alone;
+                    self.alone = (alone, clocks::boottime());
                     correct(offset, &server.name);
                     self.baseline = None;
                     return self.answered(Vec::new());
@@ -329,7 +329,7 @@ impl Keeper {
             again: again.and_then(Result::ok),
             rtc: rtc.map(|rtc| rtc.saturating_sub(realtime)),
             others: trust::independent(server, others),
-            alone: self.alone,
+            alone: trust::remaining(self.alone.0, clocks::boottime() - self.alone.1),
         }
     }
 

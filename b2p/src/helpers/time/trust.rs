@@ -3,8 +3,8 @@
 //!
 //! SNTP is not authenticated, and any machine that answers DHCP names the server: one answer must
 //! not move the clock by years, which would make expired certificates valid, and the reverse. A
-//! step of more than [`BOUND`] needs a second source. Small steps of one source add up to [`BOUND`]
-//! at most.
+//! step of more than [`BOUND`] needs a second source. Small steps of one source add up to [`BOUND`],
+//! and a minute a day.
 
 use std::net::IpAddr;
 
@@ -15,6 +15,17 @@ use super::drift::{Ms, signed_seconds};
 /// Largest step by one source, in milliseconds: 15 minutes. A hardware clock that loses 25 ppm,
 /// which is common, is off by this much after more than a year; no certificate is issued for less.
 pub const BOUND: Ms = 15 * 60 * 1000;
+
+/// Part of the time that is taken off the sum of the steps of one source: a minute a day, ten times what a crystal without
+/// a hardware clock beside it loses. Honest corrections do not add up to [`BOUND`] in months.
+const FORGIVEN: Ms = 24 * 60;
+
+/// Returns what is left of a sum of steps by one source after `elapsed`.
+#[must_use]
+pub fn remaining(alone: Ms, elapsed: Ms) -> Ms {
+    let left = alone.saturating_abs() - elapsed.max(0) / FORGIVEN;
+    alone.signum() * left.max(0)
+}
 
 /// Server that may be asked for the time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +136,27 @@ mod tests {
             rtc,
             ..Evidence::default()
         }
+    }
+
+    #[test]
+    fn honest_corrections_do_not_add_up() {
+        // 100 ppm, corrected once a day by a server that nothing vouches for.
+        let (day, drift) = (24 * 60 * 60 * 1000, 8_640);
+        let mut alone = 0;
+        for _ in 0..400 {
+            let evidence = Evidence {
+                alone: remaining(alone, day),
+                ..Evidence::default()
+            };
+            alone = judge(drift, &evidence).unwrap_or(Ms::MAX);
+            assert!(alone <= drift);
+        }
+        assert_eq!(remaining(-90_000, day), -30_000);
+        assert_eq!(
+            (remaining(90_000, 0), remaining(90_000, -5)),
+            (90_000, 90_000)
+        );
+        assert_eq!(remaining(Ms::MIN, 0), Ms::MIN + 1);
     }
 
     #[test]
