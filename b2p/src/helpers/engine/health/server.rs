@@ -22,9 +22,10 @@ use crate::helpers::engine::{PodmanUser, users_with_containers};
 
 /// Number of checks that run at once, each a podman of 45 MB.
 const MAX_CHECKS: usize = 4;
-/// Number of checks of one user that run at once, so that a user whose checks are slow delays no
-/// other's.
+/// Number of checks of one user, and of all users but root, that run at once: a user whose checks are slow delays no
+/// other's, and two such users do not delay root's.
 const MAX_CHECKS_OF_USER: usize = 3;
+const MAX_CHECKS_OF_USERS: usize = 3;
 /// Number of containers of one user that are watched.
 const MAX_CONTAINERS: usize = 1024;
 /// Limit for podman to record that a check failed whose command was killed.
@@ -240,9 +241,17 @@ fn sleep<'a>(mut fds: Vec<BorrowedFd<'a>>, until: Option<Instant>, watched: &'a 
 
 /// Returns true if another check of the user may run now.
 fn may_start(watched: &[Watched], user: &PodmanUser) -> bool {
-    let running = || watched.iter().filter(|w| w.check.is_some());
-    let of_user = running().filter(|w| w.container.user == *user).count();
-    running().count() < MAX_CHECKS && of_user < MAX_CHECKS_OF_USER
+    let running = watched.iter().filter(|w| w.check.is_some());
+    let running: Vec<u32> = running.map(|w| w.container.user.uid).collect();
+    has_place(&running, user.uid)
+}
+
+/// Returns true if a check of `uid` may run beside those of the users `running`.
+fn has_place(running: &[u32], uid: u32) -> bool {
+    let count = |counts: &dyn Fn(u32) -> bool| running.iter().filter(|u| counts(**u)).count();
+    running.len() < MAX_CHECKS
+        && count(&|other| other == uid) < MAX_CHECKS_OF_USER
+        && (uid == 0 || count(&|other| other != 0) < MAX_CHECKS_OF_USERS)
 }
 
 fn is_readable(fd: &OwnedFd) -> bool {
@@ -270,6 +279,22 @@ fn wait(fds: &[BorrowedFd<'_>], limit: Option<Duration>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_place_is_roots() {
+        for (running, uid, wanted) in [
+            (&[][..], 1000, true),
+            (&[1000, 1000], 1000, true),
+            (&[1000, 1000, 1000], 1000, false),
+            (&[1000, 1000, 1000], 1001, false),
+            (&[1000, 1000, 1001], 0, true),
+            (&[0, 0, 0], 0, false),
+            (&[0, 0, 0], 1000, true),
+            (&[0, 0, 1000, 1001], 0, false),
+        ] {
+            assert_eq!(has_place(running, uid), wanted, "{running:?} {uid}");
+        }
+    }
 
     #[test]
     fn a_command_that_has_not_begun_has_time_to_begin() {
