@@ -72,22 +72,27 @@ impl RouterPrefixes {
 }
 
 /// Returns the routes to on-link prefixes of a card that are no link's, or that cover a server or a gateway of
-/// an earlier card.
+/// an earlier card; on the first card, of those that are a part of a link around a later card's server.
 fn excess(table: &str, links: &[Link]) -> Vec<Excess> {
     let lines: Vec<Line<'_>> = table.lines().filter_map(parse).collect();
     let refused = |line: &Line<'_>| {
         let own = links.iter().find(|link| link.name == line.card)?;
-        let before = || links.iter().filter(|link| link.index < own.index);
-        let is_before = |name: &str| before().any(|link| link.name == name);
-        let gateways = lines.iter().filter(|l| l.flags & BY_GATEWAY != 0);
-        let gateways = gateways.filter(|l| is_before(l.card)).map(|l| l.gateway);
-        let mut servers = before()
-            .flat_map(|link| link.servers.clone())
-            .chain(gateways);
+        let has_before = links.iter().any(|link| link.index < own.index);
+        // The servers and gateways of the cards of which `counts` is true.
+        let takes_of = |counts: &dyn Fn(&Link) -> bool| {
+            let of = links.iter().filter(|link| counts(link));
+            let mut servers = of.clone().flat_map(|link| link.servers.iter().copied());
+            let is_of = |name: &str| of.clone().any(|link| link.name == name);
+            let mut routes = lines.iter().filter(|l| l.flags & BY_GATEWAY != 0);
+            let is_in = |addr: Ipv6Addr| line.prefix.contains(&IpAddr::V6(addr));
+            servers.any(is_in) || routes.any(|l| is_of(l.card) && is_in(l.gateway))
+        };
         let is_on_link = line.flags & (BY_ROUTER | BY_GATEWAY) == BY_ROUTER;
-        let mut takes = || servers.any(|server| line.prefix.contains(&IpAddr::V6(server)));
-        let is_excess =
-            is_on_link && before().next().is_some() && (line.prefix.length != LINK || takes());
+        let takes_from_earlier = || takes_of(&|link| link.index < own.index);
+        // A part of a link, around another card's server, is no link also on the first card.
+        let takes_from_any = || line.prefix.length > LINK && takes_of(&|l| l.index != own.index);
+        let is_wrong = has_before && (line.prefix.length != LINK || takes_from_earlier());
+        let is_excess = is_on_link && (is_wrong || takes_from_any());
         is_excess.then_some(Excess {
             prefix: line.prefix,
             index: own.index,
@@ -179,6 +184,8 @@ mod tests {
             // The first card, and one that is no card.
             ("::/1", "00040001", "eth0", false),
             ("fd01::/64", "00040001", "eth0", false),
+            ("fd01::1/128", "00040001", "eth0", true),
+            ("fd02::1/128", "00040001", "eth0", false),
             ("::/1", "00040001", "podman0", false),
         ] {
             let table = [gateway.clone(), line(to, "::", flags, card)].concat();
