@@ -35,6 +35,8 @@ const SILENT_REVIEW_INTERVAL: Millis = 500;
 /// Time in milliseconds for which no connection is accepted after memory or descriptors were short, and no session
 /// started after processes were.
 const SHORTAGE_PAUSE: Millis = 250;
+/// Least time in milliseconds between two reports of connections that are not admitted.
+const NOTE_INTERVAL: Millis = 60_000;
 /// Token of the children's ends in epoll(7). Connections have higher tokens, listening sockets
 /// lower ones.
 const CHILDREN_TOKEN: u64 = 100;
@@ -58,6 +60,8 @@ pub struct Gate {
     paused_until: Option<Millis>,
     /// Time until which no session is started, and the number of failures to start one.
     start_failed: (Millis, usize),
+    /// Time of the last report of a connection that is not admitted.
+    refusal_noted: Option<Millis>,
     /// Connections that were closed because too many waited.
     dropped: usize,
     /// True if containers may connect.
@@ -97,6 +101,7 @@ impl Gate {
             weighed: (0, 0),
             paused_until: None,
             start_failed: (0, 0),
+            refusal_noted: None,
             dropped: 0,
             admits_containers,
         })
@@ -235,6 +240,7 @@ impl Gate {
                         self.add_connection(stream, source, now)
                     }
                     Accepted::Error => {}
+                    Accepted::Own => self.note_refused(now),
                     Accepted::Nobody => break,
                     Accepted::Shortage => return self.pause_accepting(now),
                 }
@@ -257,6 +263,20 @@ impl Gate {
         // The identification strings of most clients arrive before the connection is accepted, and
         // count in the next choice.
         self.read_hello(id, EpollFlags::empty());
+    }
+
+    /// Reports, seldom, that connections from the machine's own address are closed: a person who connects so gets no answer.
+    fn note_refused(&mut self, now: Millis) {
+        if self
+            .refusal_noted
+            .is_none_or(|at| now.saturating_sub(at) >= NOTE_INTERVAL)
+        {
+            self.refusal_noted = Some(now);
+            eprintln!(
+                "a connection from the machine's own address is closed, as those of rootless containers are: \
+                 connect to localhost, or set b2p.container_ssh=on"
+            );
+        }
     }
 
     fn drop_connection(&mut self, id: Id) {

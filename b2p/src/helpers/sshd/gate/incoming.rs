@@ -15,8 +15,10 @@ use super::super::{container, limit};
 pub enum Accepted {
     /// A connection, and its origin.
     Connection(TcpStream, Source),
-    /// One connection has an error, or is not admitted; the next may be.
+    /// One connection has an error; the next may have none.
     Error,
+    /// A connection from the machine's own address, as rootless containers have, is not admitted.
+    Own,
     /// No connection waits.
     Nobody,
     /// Memory or descriptors are short.
@@ -30,7 +32,7 @@ pub fn accept(listener: &TcpListener, admits_containers: bool) -> Accepted {
             if !admits_containers
                 && container::is_of_container(peer.ip(), stream.local_addr().ok()) =>
         {
-            Accepted::Error
+            Accepted::Own
         }
         Ok((stream, address)) => Accepted::Connection(stream, address.ip().into()),
         Err(error) => match error.raw_os_error().map(Errno::from_raw) {
