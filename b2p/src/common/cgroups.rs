@@ -51,6 +51,15 @@ pub fn service_in(text: &str) -> Option<&str> {
     split(path).map(|(_, name)| name)
 }
 
+/// Returns the user in one of whose services a process is, by the text of its /proc/<pid>/cgroup; 0 for a service of
+/// the machine.
+#[must_use]
+pub fn user_in(text: &str) -> u32 {
+    let path = text.lines().find_map(|line| line.strip_prefix("0::/user/"));
+    let uid = path.and_then(|path| path.split('/').next()?.parse().ok());
+    uid.unwrap_or(0)
+}
+
 /// Returns the processes of a cgroup and of those below.
 #[must_use]
 pub fn processes(dir: &Path) -> Vec<u32> {
@@ -92,6 +101,8 @@ mod tests {
         ] {
             assert_eq!(service_in(text), right, "{text}");
         }
+        assert_eq!(user_in("1:cpu:/x\n0::/user/1000/core-web/main\n"), 1_000);
+        assert_eq!(user_in("0::/system/web\n"), 0);
     }
 
     #[test]

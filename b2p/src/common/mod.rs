@@ -35,6 +35,7 @@ pub mod terminal;
 pub mod testing;
 pub mod token_bucket;
 pub mod tool;
+pub mod unit_containers;
 pub mod units;
 pub mod usage;
 pub mod user_program;

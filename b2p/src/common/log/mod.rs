@@ -8,6 +8,9 @@ pub mod log_time;
 pub mod record;
 pub mod ring;
 
+/// Longest tag, in bytes; RFC 3164 allows 32, RFC 5424 48.
+pub const MAX_TAG: usize = 48;
+
 /// The boot that a log belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Boot {

@@ -18,6 +18,7 @@ use std::process::Command;
 use super::conmon::CONMON;
 use crate::common::cgroups;
 use crate::common::paths::DEFINITIONS;
+use crate::common::unit_containers;
 
 /// Option of conmon(8) for its level, podman's default, and the level instead.
 const OPTION: &str = "--log-level";
@@ -25,6 +26,8 @@ const WARNING: &str = "warning";
 const ERROR: &str = "error";
 /// Option of conmon(8) for a log, which may occur more than once.
 const LOG: &str = "-l";
+/// Option of conmon(8) for the name of the container.
+const NAME: &str = "-n";
 
 /// Executes conmon with the arguments of this process, of which the last `count` are conmon's;
 /// returns the exit status of a failure.
@@ -33,9 +36,13 @@ pub fn main(count: usize) -> i32 {
     let mut arguments = arguments.split_off(arguments.len().saturating_sub(count));
     make_quiet(&mut arguments);
     let cgroup = sys::files::read_text("/proc/self/cgroup").unwrap_or_default();
-    let is_unit = |service: &str| Path::new(&format!("{DEFINITIONS}/{service}.service")).exists();
-    if cgroups::service_in(&cgroup).is_some_and(is_unit) {
+    let is_unit = |service: &&str| Path::new(&format!("{DEFINITIONS}/{service}.service")).exists();
+    if let Some(service) = cgroups::service_in(&cgroup).filter(is_unit) {
         log_twice(&mut arguments);
+        if let Some(name) = name(&arguments) {
+            let uid = cgroups::user_in(&cgroup);
+            unit_containers::note(&unit_containers::path(service, uid), name);
+        }
     }
     let why = Command::new(CONMON).args(arguments).exec();
     eprintln!("{CONMON}: {why}");
@@ -50,6 +57,16 @@ fn make_quiet(arguments: &mut [OsString]) {
             arguments[at] = ERROR.into();
         }
     }
+}
+
+/// Returns the name of the container.
+fn name(arguments: &[OsString]) -> Option<&str> {
+    let mut pairs = arguments.windows(2);
+    let name = pairs.find_map(|pair| match pair {
+        [option, name] if option == NAME => Some(name),
+        _ => None,
+    });
+    name?.to_str()
 }
 
 /// Adds the journal to the logs of a container whose output is written to a file.
@@ -87,6 +104,21 @@ mod tests {
             let mut arguments: Vec<OsString> = arguments.split(' ').map(OsString::from).collect();
             make_quiet(&mut arguments);
             assert_eq!(arguments.join(" ".as_ref()), wanted);
+        }
+    }
+
+    #[test]
+    fn the_name_of_the_container() {
+        for (arguments, right) in [
+            (
+                "--api-version 1 -c 0 -u 0 -r /usr/bin/crun -n site-box -p x",
+                Some("site-box"),
+            ),
+            ("-c 0 -n", None),
+            ("--version", None),
+        ] {
+            let arguments: Vec<OsString> = arguments.split(' ').map(OsString::from).collect();
+            assert_eq!(name(&arguments), right);
         }
     }
 

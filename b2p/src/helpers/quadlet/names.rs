@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Names of a unit in the log: that of its service, and that of its container.
+//! Names of a unit in the log: that of its service, and those of its containers.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use super::paths::{self, DEFINITIONS};
@@ -8,7 +9,50 @@ use super::program::Program;
 use super::specifiers::{Owner, Specifiers};
 use super::unit::Unit;
 use super::{NAME, host};
+use crate::common::log::MAX_TAG;
 use crate::common::pattern::matches;
+use crate::common::unit_containers::{self, noted_in};
+
+/// A name in the log, and the unit whose name it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logged {
+    /// Name of a service or of a container.
+    pub name: String,
+    /// Name of the unit.
+    pub unit: String,
+    /// True for the name of a container.
+    pub is_container: bool,
+    /// True for a unit of a user other than root.
+    pub is_users: bool,
+}
+
+/// Returns the names of all units in the log.
+#[must_use]
+pub fn all() -> Vec<Logged> {
+    let owners = super::owners();
+    let of_service = |service: String| {
+        let text = sys::files::read_text(paths::unit(&service)).ok()?;
+        let unit = Unit::parse(&text).last(NAME.0, NAME.1)?.to_owned();
+        let is_own = |owner: &&Owner| paths::service_name(&unit, owner).as_ref() == Some(&service);
+        let owner = owners.iter().find(is_own)?;
+        let names = of_service(service.clone(), owner).into_iter();
+        let logged = names.map(move |name| Logged {
+            is_container: name != service,
+            is_users: owner.uid != 0,
+            unit: unit.clone(),
+            name,
+        });
+        Some(logged.collect::<Vec<_>>())
+    };
+    services().filter_map(of_service).flatten().collect()
+}
+
+/// Returns the services that are units.
+fn services() -> impl Iterator<Item = String> {
+    let entries = fs::read_dir(DEFINITIONS).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|service| paths::unit(service).exists())
+}
 
 /// Returns the names of a unit in the log.
 #[must_use]
@@ -28,9 +72,7 @@ pub fn of_unit(word: &str, owner: &Owner) -> Vec<String> {
 /// Returns the names in the log of the units of an owner that a pattern stands for.
 #[must_use]
 pub fn of_owner(owner: &Owner, pattern: &str) -> Vec<String> {
-    let entries = fs::read_dir(DEFINITIONS).into_iter().flatten().flatten();
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let own = names.filter(|service| {
+    let own = services().filter(|service| {
         let unit = sys::files::read_text(paths::unit(service)).unwrap_or_default();
         let name = Unit::parse(&unit).last(NAME.0, NAME.1).map(str::to_owned);
         let name = name.filter(|name| matches(pattern, name));
@@ -44,8 +86,15 @@ fn of_service(service: String, owner: &Owner) -> Vec<String> {
     let unit = Unit::parse(&text);
     let name = unit.last(NAME.0, NAME.1).unwrap_or(&service);
     let specifiers = host::specifiers(name, &unit, owner.clone());
-    let container = container(&unit, &specifiers);
-    [Some(service), container].into_iter().flatten().collect()
+    let mut names: Vec<String> = container(&unit, &specifiers).into_iter().collect();
+    names.extend(noted_in(&unit_containers::path(&service, owner.uid)));
+    // The log cuts a longer name.
+    let cut = |name: String| name.get(..MAX_TAG).map_or(name.clone(), str::to_owned);
+    let mut names: Vec<String> = names.into_iter().map(cut).collect();
+    names.insert(0, service);
+    let mut seen = BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    names
 }
 
 /// Returns the name of the container that a unit runs.

@@ -4,8 +4,8 @@
 
 use crate::common::log::record::{Priority, number};
 
-/// Longest tag, in bytes; RFC 3164 allows 32, RFC 5424 48.
-pub const MAX_TAG: usize = 48;
+pub use crate::common::log::MAX_TAG;
+
 /// Value of a field that is not known (RFC 5424, section 6, `NILVALUE`), and so no tag.
 const NIL: &[u8] = b"-";
 
