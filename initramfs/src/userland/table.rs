@@ -178,6 +178,10 @@ pub const DIRECTORIES: &[(&str, &str)] = &[
         "owners' containers.conf may name it; podman requires the directory",
     ),
     ("etc/cni/net.d", "podman looks there"),
+    (
+        "etc/pki/ca-trust/source/anchors",
+        "podman machine 6 copies the host's certificate authorities there",
+    ),
     ("usr/local/bin", "on PATH"),
     ("usr/local/sbin", "on PATH"),
     ("usr/lib/boot2podman", "PID 1"),
