@@ -168,21 +168,36 @@ pub fn service_ran(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// Scripts that podman machine sends to root's bash at each start, for a host with proxies: with values
-/// in quotes, and, from 5.8 on, without and for users' services as well.
-const PROXIES: [&str; 2] = [
-    r#"mkdir -p /etc/environment.d /etc/systemd/system.conf.d /etc/profile.d
-for p in /etc/systemd/system.conf.d /etc/environment.d; do rm -f $p/default-env.conf; done
-printf '%s\n' 'http_proxy="http://192.0.2.1:3128"' 'no_proxy="localhost,a b"' >/etc/environment.d/default-env.conf
-systemctl daemon-reload
-"#,
-    r#"mkdir -p /etc/environment.d /etc/profile.d /etc/systemd/system.conf.d /etc/systemd/user.conf.d
-for p in system user; do printf '[Manager]\nDefaultEnvironment="http_proxy=http://192.0.2.1:3128"\n' >/etc/systemd/$p.conf.d/default-env.conf; done
-printf '%s\n' 'http_proxy=http://192.0.2.1:3128' 'no_proxy=localhost,a b' >/etc/environment.d/default-env.conf
-printf 'export %s\n' 'http_proxy=http://192.0.2.1:3128' >/etc/profile.d/default-env.sh
-systemctl daemon-reload
-"#,
+/// Commands that podman machine sends to root's bash at each start, for a host with proxies: for each variable, and then
+/// once. Up to 5.7, bash's `%q` escapes the values; from 5.8 on, they are as they are, and there are users' services.
+const PROXIES: [(&str, &str); 2] = [
+    (
+        r#"printf 'DefaultEnvironment="%s"\n' "$p" >>/etc/systemd/system.conf.d/default-env.conf
+printf '%q\n' "$p" >>/etc/environment.d/default-env.conf
+printf 'export %q\n' "$p" >>/etc/profile.d/default-env.sh"#,
+        "mkdir -p /etc/profile.d /etc/environment.d /etc/systemd/system.conf.d/",
+    ),
+    (
+        r#"printf 'DefaultEnvironment="%s"\n' "$p" >>/etc/systemd/system.conf.d/default-env.conf
+printf 'DefaultEnvironment="%s"\n' "$p" >>/etc/systemd/user.conf.d/default-env.conf
+printf '%s\n' "$p" >>/etc/environment.d/default-env.conf
+printf 'export %s\n' "$p" >>/etc/profile.d/default-env.sh"#,
+        "mkdir -p /etc/profile.d /etc/environment.d /etc/systemd/system.conf.d/ /etc/systemd/user.conf.d/",
+    ),
 ];
+
+/// Returns such a script for two variables.
+fn proxy_script((each, first): (&str, &str)) -> String {
+    format!(
+        "{first}
+rm -f /etc/systemd/*.conf.d/default-env.conf /etc/environment.d/default-env.conf /etc/profile.d/default-env.sh
+for p in \"http_proxy=http://192.0.2.1:3128\" \"no_proxy=10.0.0.0/8,.example\"; do
+{each}
+done
+systemctl daemon-reload
+"
+    )
+}
 
 /// Commands of hosts that have little or nothing to do, each with its output.
 const COMMANDS: &[(&str, &str)] = &[
@@ -195,8 +210,7 @@ const COMMANDS: &[(&str, &str)] = &[
         "/run/podman/podman.sock",
     ),
     (
-        "mkdir -p /etc/pki/ca-trust/source/anchors
-         sed -n '/BEGIN/,/END/{p;/END/q}' /etc/ssl/certs/ca-certificates.crt >/etc/pki/ca-trust/source/anchors/a.pem
+        "sed -n '/BEGIN/,/END/{p;/END/q}' /etc/ssl/certs/ca-certificates.crt >/etc/pki/ca-trust/source/anchors/a.pem
          cp /etc/ssl/certs/ca-certificates.crt /run/before; update-ca-trust
          cmp /run/before /etc/ssl/certs/ca-certificates.crt",
         "",
@@ -208,14 +222,17 @@ const COMMANDS: &[(&str, &str)] = &[
 /// # Errors
 /// A command fails, or prints something else.
 pub fn commands_are_answered(guest: &Guest) -> Result<()> {
-    for script in PROXIES {
+    for script in PROXIES.map(proxy_script) {
         let out = guest.ssh_with("root", "/usr/bin/bash", script.as_bytes())?;
         ensure!(
             out.status.success() && out.stdout.is_empty() && out.stderr.is_empty(),
             "{out:?}"
         );
         let env = guest.sh("grep '^env' /usr/share/containers/containers.conf")?;
-        for part in ["http_proxy=http://192.0.2.1:3128", "no_proxy=localhost,a b"] {
+        for part in [
+            "http_proxy=http://192.0.2.1:3128",
+            "no_proxy=10.0.0.0/8,.example",
+        ] {
             ensure!(env.contains(part), "{env}");
         }
     }

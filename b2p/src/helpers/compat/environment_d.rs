@@ -28,7 +28,7 @@ pub fn apply() -> Result<()> {
     // That of a program is its own.
     all.retain(|(name, _)| name != "PATH");
     for path in conf_files(Path::new(DIR)) {
-        all.extend(read(&path)?);
+        all.extend(read_as(&path, unescaped)?);
     }
     match podman_defaults::edit(|text| with_env(text, &all)) {
         Err(e) if e.errno() == Some(Errno::ENOENT) => Ok(()), // There is no podman.
@@ -36,17 +36,21 @@ pub fn apply() -> Result<()> {
     }
 }
 
-/// Returns the variables of a file; none if there is no file.
+/// Returns the variables of a file in the form of /etc/environment (pam_env(8)); none if there is no file.
 ///
 /// # Errors
 /// The file cannot be read.
 pub fn read(path: &Path) -> Result<Vec<(String, String)>> {
-    let text = user_text::read(path, MAX_BYTES)?.unwrap_or_default();
-    Ok(variables(&String::from_utf8_lossy(&text)))
+    read_as(path, unquoted)
 }
 
-/// Returns the lines `NAME=value`, without the quotes of a value. Other lines do not count.
-fn variables(text: &str) -> Vec<(String, String)> {
+fn read_as(path: &Path, value: fn(&str) -> String) -> Result<Vec<(String, String)>> {
+    let text = user_text::read(path, MAX_BYTES)?.unwrap_or_default();
+    Ok(variables(&String::from_utf8_lossy(&text), value))
+}
+
+/// Returns the lines `NAME=value`, with `value` applied to each value. Other lines do not count.
+fn variables(text: &str, value_of: fn(&str) -> String) -> Vec<(String, String)> {
     let is_first = |c: char| c.is_ascii_alphabetic() || c == '_';
     let is_name = |name: &str| {
         let is_valid = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -54,20 +58,72 @@ fn variables(text: &str) -> Vec<(String, String)> {
     };
     let pairs = text.lines().filter_map(|line| line.trim().split_once('='));
     let pairs = pairs.filter(|(name, value)| is_name(name) && !value.contains(char::is_control));
-    let unquoted = |value: &str| {
-        let inner = |quote| {
-            value
-                .strip_prefix(quote)
-                .and_then(|v| v.strip_suffix(quote))
-        };
-        inner('"')
-            .or_else(|| inner('\''))
-            .unwrap_or(value)
-            .to_owned()
-    };
     pairs
-        .map(|(name, value)| (name.to_owned(), unquoted(value)))
+        .map(|(name, value)| (name.to_owned(), value_of(value)))
         .collect()
+}
+
+/// Returns a value without the quotes around the whole of it. A backslash is a character as any other.
+fn unquoted(value: &str) -> String {
+    let inner = |quote| {
+        value
+            .strip_prefix(quote)
+            .and_then(|v| v.strip_suffix(quote))
+    };
+    let inner = inner('"').or_else(|| inner('\''));
+    inner.unwrap_or(value).to_owned()
+}
+
+/// Returns a value of environment.d(5) without quotes and escapes, by the rules of a shell: podman machine writes
+/// its values by bash's `printf %q`, which escapes commas. A quote without its other half is a character.
+fn unescaped(value: &str) -> String {
+    let mut out = String::new();
+    let mut rest = value;
+    while let Some(c) = rest.chars().next() {
+        let tail = rest.get(c.len_utf8()..).unwrap_or_default();
+        rest = match c {
+            '\'' | '"' => match quoted_part(tail, c) {
+                Some((part, tail)) => {
+                    out.push_str(&part);
+                    tail
+                }
+                None => {
+                    out.push(c);
+                    tail
+                }
+            },
+            '\\' => {
+                let mut next = tail.chars();
+                out.extend(next.next());
+                next.as_str()
+            }
+            _ => {
+                out.push(c);
+                tail
+            }
+        };
+    }
+    out
+}
+
+/// Returns the text before the closing quote, and the text after it. Between double quotes, a backslash escapes
+/// the characters with a meaning there (POSIX, "Shell Command Language", 2.2.3).
+fn quoted_part(text: &str, quote: char) -> Option<(String, &str)> {
+    let mut part = String::new();
+    let mut chars = text.chars();
+    loop {
+        match chars.next()? {
+            c if c == quote => return Some((part, chars.as_str())),
+            '\\' if quote == '"' => {
+                let next = chars.next()?;
+                if !"\"\\`$".contains(next) {
+                    part.push('\\');
+                }
+                part.push(next);
+            }
+            c => part.push(c),
+        }
+    }
 }
 
 /// Returns the configuration with these variables, in place of earlier ones. Of two with one name
@@ -105,7 +161,7 @@ mod tests {
     fn variables_with_and_without_quotes() {
         let text = "#Got nothing\nHTTP_PROXY=\"http://p:1\"\n no_proxy=a,b\nA='x y'\n\
                     2B=x\nC D=x\nE=\nplain\nF=\"half\n";
-        let found = variables(text);
+        let found = variables(text, unquoted);
         let pairs: Vec<_> = found.iter().map(|(n, v)| (&**n, &**v)).collect();
         let want = [
             ("HTTP_PROXY", "http://p:1"),
@@ -115,6 +171,27 @@ mod tests {
             ("F", "\"half"),
         ];
         assert_eq!(pairs, want);
+    }
+
+    #[test]
+    fn values_that_a_shell_has_escaped() {
+        for (value, want) in [
+            (
+                r"localhost\,10.0.0.0/8\,.example",
+                "localhost,10.0.0.0/8,.example",
+            ),
+            (r"\*.a\ b\$c", "*.a b$c"),
+            (r#""a \"b\" \n" c"#, r#"a "b" \n c"#),
+            (r"'a\b'c", r"a\bc"),
+            ("\"half", "\"half"),
+            ("plain", "plain"),
+            (r"end\", "end"),
+        ] {
+            assert_eq!(unescaped(value), want, "{value}");
+            let text = format!("no_proxy={value}\n");
+            assert_eq!(variables(&text, unescaped)[0].1, want);
+        }
+        assert_eq!(unquoted(r"C:\a\,b"), r"C:\a\,b");
     }
 
     #[test]
