@@ -33,9 +33,11 @@ pub const SHIMS: &[Shim] = &[
     Shim { words: &["systemctl", "--user", "podman.service"],          run: user_socket,          why: "the same" },
     Shim { words: &["systemctl", "enable", "podman.socket"],           run: nothing,              why: "PID 1 holds the socket from the boot on" },
     Shim { words: &["systemctl", "enable", "podman-restart.service"],  run: nothing,              why: "the service `containers` does that work at each boot" },
+    Shim { words: &["systemctl", "enable", "podman-restart"],          run: nothing,              why: "the same, without the suffix" },
     Shim { words: &["systemctl", "start", "systemd-logind.service"],   run: nothing,              why: "Lima's boot script: sessions need no manager" },
     Shim { words: &["loginctl", "enable-linger"],                      run: nothing,              why: "Lima's boot script: users' services run without a session" },
     Shim { words: &["loginctl", "disable-linger"],                     run: nothing,              why: "the same, which cannot be turned off" },
+    Shim { words: &["loginctl", "show-user", "--value"],               run: lingers_value,        why: "the same, for the value alone" },
     Shim { words: &["loginctl", "show-user"],                          run: lingers,              why: "programs ask for Linger=yes" },
     Shim { words: &["loginctl", "terminate-user"],                     run: session_environment::apply, why: "Lima ends sessions when it has written /etc/environment, so that the next one has its variables" },
     Shim { words: &["update-ca-trust"],                                run: trust_anchors,        why: "podman machine 6 copies the host's certificate authorities, and calls it" },
@@ -94,6 +96,11 @@ fn nothing() -> Result<()> {
 
 fn lingers() -> Result<()> {
     crate::common::terminal::print("Linger=yes\n");
+    Ok(())
+}
+
+fn lingers_value() -> Result<()> {
+    crate::common::terminal::print("yes\n");
     Ok(())
 }
 
@@ -168,6 +175,8 @@ mod tests {
                 "loginctl show-user ann --property=Linger",
                 Some("show-user"),
             ),
+            ("loginctl show-user ann -p Linger --value", Some("--value")),
+            ("systemctl enable podman-restart", Some("podman-restart")),
             ("loginctl terminate-user ann", Some("terminate-user")),
             ("update-ca-trust extract", Some("update-ca-trust")),
             ("systemctl start podman.socket", None),
