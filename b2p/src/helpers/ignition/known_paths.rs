@@ -72,6 +72,14 @@ const UNREAD: &[(&str, &str)] = &[
     ("/etc/systemd/system.conf",     "there is no systemd; variables of every podman are in /etc/environment.d"),
     ("/etc/systemd/user.conf",       "there is no systemd; variables of every podman are in /etc/environment.d"),
     ("/etc/systemd/journald.conf",   "there is no journald; use the flags syslog and b2p.rsyslog="),
+    ("/etc/systemd/logind.conf",     "there is no systemd-logind; sessions and users' services need none"),
+    ("/etc/ssh/sshd_config.d/",      "sshd reads /etc/ssh/sshd_config alone; a file with that path takes the place of the image's"),
+    ("/etc/sysusers.d/",             "there is no systemd-sysusers; use passwd.users and passwd.groups of the document"),
+    ("/etc/udev/",                   "there is no udev; the kernel names and makes devices"),
+    ("/etc/vconsole.conf",           "there is no systemd-vconsole-setup; the console has the kernel's keys"),
+    ("/etc/zincati/",                "there is no Zincati; use `b2p upgrade`"),
+    ("/etc/docker/daemon.json",      "there is no dockerd; podman reads /etc/containers/registries.conf.d and containers.conf.d"),
+    ("/etc/firewalld/",              "there is no firewalld; podman makes the rules of published ports"),
     ("/etc/cron",                    "there is no cron; use `at` in a file of /var/lib/boot2podman/services"),
 ];
 
@@ -253,6 +261,11 @@ mod tests {
             ("/etc/systemd/system.conf.d/a.conf", "/etc/environment.d"),
             ("/etc/chrony.conf", "ntpserver="),
             ("/etc/cron.d/a", "`at`"),
+            (
+                "/etc/ssh/sshd_config.d/20-a.conf",
+                "/etc/ssh/sshd_config alone",
+            ),
+            ("/etc/systemd/logind.conf.d/a.conf", "none"),
         ] {
             assert!(
                 unread(path).is_some_and(|right| right.contains(part)),
@@ -262,6 +275,7 @@ mod tests {
         for path in [
             "/etc/systemd/system/a.service",
             "/etc/motd",
+            "/etc/docker/certs.d/r/ca.crt",
             "/srv/etc/chrony",
         ] {
             assert_eq!(unread(path), None, "{path}");
