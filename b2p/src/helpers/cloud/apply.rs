@@ -128,7 +128,9 @@ pub fn mounts(mounts: &[Mount], deadline: Instant, diagnostics: &mut Diagnostics
         let (source, target) = (&mount.source, &mount.target);
         match mount_one(mount, remaining.min(MOUNT_LIMIT)) {
             Ok(()) => info!("cloud: {source} is mounted on {target}"),
-            Err(why) if mount.nofail => warn!("cloud: {target}: {why}"),
+            Err(why) if mount.nofail && is_supported(&mount.fs_type) => {
+                warn!("cloud: {target}: {why}");
+            }
             Err(why) => diagnostics.failed(format_args!("mounts: {target}: {why}")),
         }
     }
@@ -166,6 +168,21 @@ fn mount_one(mount: &Mount, limit: Duration) -> Result<()> {
         Some(0) => Ok(()),
         _ => Err(Error::invalid(finished.last_lines)),
     }
+}
+
+/// Returns false for a file system that the kernel still lacks after a mount, which loads the module. `nofail` is for a
+/// device that is absent now and then; a folder of this type would be empty in each boot.
+fn is_supported(fs_type: &str) -> bool {
+    let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    is_listed(&known, fs_type)
+}
+
+/// Finds a type in the text of /proc/filesystems (proc_filesystems(5)). `auto`, `none` and `fuse.…` are words of
+/// mount(8).
+fn is_listed(known: &str, fs_type: &str) -> bool {
+    let (name, _) = fs_type.split_once('.').unwrap_or((fs_type, ""));
+    let mut names = known.lines().filter_map(|line| line.split('\t').nth(1));
+    matches!(name, "auto" | "none" | "") || known.is_empty() || names.any(|known| known == name)
 }
 
 /// Returns true if something is mounted on `target` (proc_pid_mountinfo(5)).
@@ -264,6 +281,23 @@ fn rename_card(current: &str, new: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kernel_without_the_file_system_is_no_absent_device() {
+        let known = "nodev\tproc\n\text4\nnodev\tfuse\nnodev\tvirtiofs\n";
+        for (fs_type, want) in [
+            ("ext4", true),
+            ("virtiofs", true),
+            ("fuse.sshfs", true),
+            ("auto", true),
+            ("none", true),
+            ("9p", false),
+            ("ext", false),
+        ] {
+            assert_eq!(is_listed(known, fs_type), want, "{fs_type}");
+        }
+        assert!(is_listed("", "9p"), "nothing is known");
+    }
 
     #[test]
     fn lines_of_fstab_come_last_and_once() {
