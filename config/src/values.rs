@@ -249,14 +249,14 @@ pub(crate) fn proxy(text: &str) -> Result<String, Problem> {
 }
 
 /// Numbers that a user may have. 980 to 999 are kept for the image's groups, Debian's policy (9.2.2) reserves
-/// 60000 to 65535, of which systemd-homed gives 60001 to 60513 to people, and subordinate ids begin at 100000 and
-/// at 2147483647. A Mac's first user has 501.
-const UIDS: [std::ops::RangeInclusive<u32>; 5] = [
+/// 60000 to 65535, of which systemd-homed gives 60001 to 60513 to people, and subordinate ids of all containers begin
+/// at 2147483647. Those of the user, 100000 to 1099999, make room for the user's number
+/// (`sys::account_files::change`): directories of organizations give numbers of that size. A Mac's first user has 501.
+const UIDS: [std::ops::RangeInclusive<u32>; 4] = [
     500..=979,
     1000..=59_999,
     60_001..=60_513,
-    65_536..=99_999,
-    1_100_000..=2_147_483_646,
+    65_536..=2_147_483_646,
 ];
 
 /// Parses `b2p.user=`: a name, and perhaps a number.
@@ -272,7 +272,7 @@ fn uid(text: &str) -> Result<u32, Problem> {
     let number = text.parse::<u32>().ok().filter(|_| !text.starts_with('+'));
     let number = number.filter(|n| UIDS.iter().any(|range| range.contains(n)));
     number.ok_or(Problem::invalid(
-        "not a number for a user (500 to 979, 1000 to 59999, 60001 to 60513, 65536 to 99999, 1100000 to 2147483646)",
+        "not a number for a user (500 to 979, 1000 to 59999, 60001 to 60513, 65536 to 2147483646)",
     ))
 }
 

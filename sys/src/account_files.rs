@@ -111,7 +111,7 @@ pub fn change(etc: &Path, was: Identity<'_>, is: Identity<'_>, replace: Replace<
     let mut files = FILES.iter();
     files.try_for_each(|(file, numbers)| {
         change_file(&etc.join(file), replace, |text| {
-            changed(text, was, is, numbers)
+            text_of(file, text, was, is, numbers)
         })
     })
 }
@@ -122,8 +122,48 @@ pub fn change(etc: &Path, was: Identity<'_>, is: Identity<'_>, replace: Replace<
 pub fn text_with(file: &str, text: &str, was: Identity<'_>, is: Identity<'_>) -> String {
     let row = FILES.iter().find(|(name, _)| *name == file);
     row.map_or(text.to_owned(), |(_, numbers)| {
-        changed(text, was, is, numbers)
+        text_of(file, text, was, is, numbers)
     })
+}
+
+fn text_of(
+    file: &str,
+    text: &str,
+    was: Identity<'_>,
+    is: Identity<'_>,
+    numbers: &[usize],
+) -> String {
+    let text = changed(text, was, is, numbers);
+    match file {
+        "subuid" | "subgid" => without_own(&text, is),
+        _ => text,
+    }
+}
+
+/// Returns the text of subuid(5) without the user's own number in the user's range: a container must not run
+/// programs with the number of a user. Of the numbers before and after it, the larger part stays, so that the range
+/// does not come to overlap that of another user.
+fn without_own(text: &str, user: Identity<'_>) -> String {
+    let part = |line: &str| -> Option<(u64, u64)> {
+        let (start, count) = line
+            .strip_prefix(user.name)?
+            .strip_prefix(':')?
+            .split_once(':')?;
+        let (start, count): (u64, u64) = (start.parse().ok()?, count.parse().ok()?);
+        let (own, end) = (u64::from(user.uid), start.checked_add(count)?);
+        let is_in = (start..end).contains(&own);
+        let (before, after) = (own.checked_sub(start)?, end.checked_sub(own + 1)?);
+        let larger = match before > after {
+            true => (start, before),
+            false => (own + 1, after),
+        };
+        is_in.then_some(larger)
+    };
+    let line = |line: &str| match part(line) {
+        Some((start, count)) => format!("{}:{start}:{count}\n", user.name),
+        None => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
 }
 
 /// Returns the user of this name in a text of passwd(5) or group(5).
@@ -235,6 +275,26 @@ mod tests {
         ] {
             assert_eq!(changed(text, CORE, is, numbers), want);
         }
+    }
+
+    #[test]
+    fn the_range_of_a_user_does_not_have_the_number_of_the_user() {
+        let text = "core:100000:1000000\ncontainers:2147483647:2147483648\n";
+        for (uid, range) in [
+            (100_000, "100001:999999"),
+            (200_001, "200002:899998"),
+            (900_000, "100000:800000"),
+            (1_099_999, "100000:999999"),
+            (1_100_000, "100000:1000000"),
+        ] {
+            let ann = Identity { name: "ann", uid };
+            let want = format!("ann:{range}\ncontainers:2147483647:2147483648\n");
+            let once = text_with("subuid", text, CORE, ann);
+            assert_eq!(once, want);
+            assert_eq!(text_with("subgid", &once, ann, ann), want);
+        }
+        let odd = "core:x:1\ncore:1\ncore:18446744073709551615:2\n";
+        assert_eq!(without_own(odd, CORE), odd);
     }
 
     #[test]

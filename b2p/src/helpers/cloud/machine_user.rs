@@ -303,7 +303,7 @@ mod tests {
         assert_eq!(said, "b2p.user=core:1000 (command line) takes precedence");
         for wrong in [
             "b2p.user=core:5",
-            "b2p.user=core:100000",
+            "b2p.user=core:65535",
             "b2p.user=sshd:1000",
         ] {
             let said = why(judge(&none, wrong));
