@@ -5,7 +5,7 @@
 //! pod with limits starts in `/user/<uid>/pod-<id>/<container>`, and the limits are those of
 //! `pod-<id>`.
 
-mod database;
+pub mod database;
 mod limits;
 
 use std::fs;

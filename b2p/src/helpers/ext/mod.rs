@@ -12,6 +12,7 @@ mod add;
 mod added;
 mod addition;
 mod emulators;
+mod engine_uses;
 mod extension_services;
 mod fetch;
 mod find;

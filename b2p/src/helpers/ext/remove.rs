@@ -14,7 +14,9 @@ use super::find::{self, Files, ON_DISK};
 use super::lock::lock;
 use super::manifest::{self, Manifest};
 use super::record::Record;
-use super::{emulators, extension_services, keep, kernel_modules, links, runtime, source, uses};
+use super::{
+    emulators, engine_uses, extension_services, keep, kernel_modules, links, runtime, source, uses,
+};
 use crate::common::service_env::Environment;
 
 /// Removes an extension from the root.
@@ -35,7 +37,7 @@ pub fn remove(env: &Environment, name: &str) -> Result<()> {
     let text = sys::files::read_bounded(&manifest_copy(name), super::manifest::MAX_BYTES)
         .on(manifest_copy(name))?;
     let manifest = Manifest::parse(&text)?;
-    ensure_unused(name, &manifest)?;
+    ensure_unused(env, name, &manifest)?;
     let others = others_of(name, &all);
     if let Err(why) = detach(env, name, &manifest, &others) {
         attach_again(env, name, &manifest)
@@ -163,7 +165,7 @@ fn unmount(target: &Path) -> Result<()> {
 }
 
 /// Refuses the removal of an extension that another one, a process, a container or the kernel uses.
-fn ensure_unused(name: &str, manifest: &Manifest<'_>) -> Result<()> {
+fn ensure_unused(env: &Environment, name: &str, manifest: &Manifest<'_>) -> Result<()> {
     let needed_by = values("needs").into_iter().find(|(_, need)| need == name);
     let needed_by = needed_by.map(|(other, _)| format!("the extension {other}, which needs it"));
     let services: Vec<&str> = manifest.values("service").collect();
@@ -172,6 +174,7 @@ fn ensure_unused(name: &str, manifest: &Manifest<'_>) -> Result<()> {
     let of_modules = || kernel_modules::blocker(&loaded).filter(|_| services.is_empty());
     let user = needed_by
         .or_else(|| runtime::blocker(&target(name)))
+        .or_else(|| engine_uses::blocker(env, &target(name)))
         .or_else(of_modules);
     let user = match user {
         Some(user) => Some(user),

@@ -29,7 +29,8 @@ pub fn apply(name: &str) -> Result<()> {
     podman_defaults::edit(|text| with_runtime(text, name, &program.to_string_lossy()))
 }
 
-fn program(name: &str) -> Option<PathBuf> {
+/// Returns the program of a runtime.
+pub fn program(name: &str) -> Option<PathBuf> {
     let mut programs = DIRS.iter().map(|dir| Path::new(dir).join(name));
     programs.find(|program| program.is_file())
 }

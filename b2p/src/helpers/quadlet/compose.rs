@@ -50,8 +50,14 @@ fn projects(dir: &Path) -> Vec<(String, PathBuf)> {
 /// Returns the units of the projects in `dir`, in the form of podman's generator.
 #[must_use]
 pub fn units(dir: &Path) -> Generated {
-    let has_provider = PROVIDERS.iter().any(|path| Path::new(path).exists());
-    units_with(dir, has_provider)
+    units_with(dir, provider().is_some())
+}
+
+/// Returns the program that brings projects up.
+#[must_use]
+pub fn provider() -> Option<&'static Path> {
+    let mut programs = PROVIDERS.iter().map(Path::new);
+    programs.find(|path| path.exists())
 }
 
 fn units_with(dir: &Path, has_provider: bool) -> Generated {

@@ -5,7 +5,7 @@
 
 mod boot_start;
 mod bus_link;
-mod compose;
+pub mod compose;
 mod conditions;
 pub mod convert;
 pub mod dependents;

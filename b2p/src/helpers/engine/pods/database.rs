@@ -63,6 +63,33 @@ impl Database {
     /// # Errors
     /// The database has no such table; the file is damaged.
     pub fn find(&self, table: &str, id: &str) -> Result<Option<Row>> {
+        let mut found = None;
+        self.each(self.root_of(table)?, &mut |record| {
+            let row = texts(record)?;
+            let is_it = row
+                .first()
+                .is_some_and(|first| first.as_deref() == Some(id));
+            if is_it {
+                found = Some(row);
+            }
+            Ok(is_it)
+        })?;
+        Ok(found)
+    }
+
+    /// Calls `visit` with each row of a table.
+    ///
+    /// # Errors
+    /// The database has no such table; the file is damaged.
+    pub fn rows(&self, table: &str, visit: &mut dyn FnMut(Row)) -> Result<()> {
+        self.each(self.root_of(table)?, &mut |record| {
+            visit(texts(record)?);
+            Ok(false)
+        })
+    }
+
+    /// Returns the first page of a table.
+    fn root_of(&self, table: &str) -> Result<u64> {
         let is_table = |row: &Row| {
             let text = |column: usize| row.get(column).and_then(Option::as_deref);
             text(0) == Some("table") && text(1) == Some(table)
@@ -76,19 +103,7 @@ impl Database {
             }
             Ok(is_it)
         })?;
-        let root = root.ok_or_else(|| Error::invalid(format!("no table {table}")))?;
-        let mut found = None;
-        self.each(root, &mut |record| {
-            let row = texts(record)?;
-            let is_it = row
-                .first()
-                .is_some_and(|first| first.as_deref() == Some(id));
-            if is_it {
-                found = Some(row);
-            }
-            Ok(is_it)
-        })?;
-        Ok(found)
+        root.ok_or_else(|| Error::invalid(format!("no table {table}")))
     }
 
     /// Calls `visit` with each record of a tree until `visit` returns true.
@@ -317,6 +332,11 @@ mod tests {
                 [Some(format!("c{number}")), Some(name), pod, Some(json)]
             );
         }
+        let mut count = 0;
+        database
+            .rows("ContainerConfig", &mut |_| count += 1)
+            .unwrap();
+        assert_eq!(count, 40);
         let pod = database.find("PodConfig", "p3").unwrap().unwrap();
         assert_eq!(pod[2].as_deref(), Some("{\"id\": \"p3\"}"));
         assert_eq!(database.find("PodConfig", "p9").unwrap(), None);
