@@ -328,6 +328,18 @@ fn kept(guest: &Guest) -> Result<()> {
         "b2p ext remove ground && b2p ext add ground && ground",
         "ground: removed\nground: 1 files of ground 1\nthis is ground",
     )?;
+    // An extension that is needed and added already is kept too, from memory.
+    let both = format!(
+        "mkdir -p /tmp/both && mv {dir}/ground.* /tmp/both/ && cp {dir}/living.* /tmp/both/ && chown core /tmp/both/* && \
+         b2p ext remove ground >/dev/null && b2p ext add /tmp/both/ground >/dev/null && \
+         b2p ext add --keep /tmp/both/living >/dev/null && cmp {dir}/ground.erofs /tmp/both/ground.erofs && \
+         ls /run/boot2podman/ext/.fetched/ground.erofs && b2p ext remove living"
+    );
+    says(
+        guest,
+        &both,
+        "/run/boot2podman/ext/.fetched/ground.erofs\nliving: removed",
+    )?;
     // A cut between the two renames: the new manifest is there, the new image beside its place.
     let cut = format!(
         "b2p ext remove ground >/dev/null && mv {dir}/ground.erofs {dir}/.new/ && cp {dir}/later.erofs {dir}/ground.erofs && \

@@ -5,16 +5,17 @@
 use std::path::Path;
 
 use log::info;
-use sys::error::{Doing, Error, Result};
+use sys::error::{Doing, Result};
 
 use super::add::{self, Batch, Checked};
 use super::added::{RAM, added, ensure_root};
 use super::fetch::{self, Address};
 use super::find::{Files, ON_DISK, Wait};
 use super::lock::lock;
-use super::manifest::{self, Manifest};
+use super::manifest;
+use super::places_of_needs::{Origin, Places, find_on_media};
 use super::request::Request;
-use super::{find, image, keep, plan};
+use super::{image, keep};
 use crate::common::service_env::Environment;
 
 /// Adds one extension by name, file or address, with those that it needs.
@@ -31,7 +32,7 @@ pub fn add_one(env: &Environment, request: &Request<'_>, name: &str) -> Result<S
     sweep()?;
     let result = look_up(request, name).and_then(|found| match found {
         Found::AlreadyAdded(checked) => add::attach(env, &checked, true),
-        Found::Files(files) => add_with_needs(env, &files, Wait::No, request.keep),
+        Found::Files(files, places) => add_with_needs(env, &files, &places),
     });
     if result.is_err() {
         // What was fetched or copied for it.
@@ -50,23 +51,26 @@ pub fn add_at_boot(env: &Environment, name: &str, wait: Wait) -> Result<String> 
     let _lock = lock()?;
     // Another `b2p ext` may have released the medium meanwhile, or removed the extension.
     let files = find_on_media(name, wait)?;
-    add_with_needs(env, &files, wait, false)
+    add_with_needs(env, &files, &Places::of(wait, false))
 }
 
 /// An extension that is to be added.
 enum Found {
-    Files(Files),
+    /// Files, and the places of those that it needs.
+    Files(Files, Places),
     /// An extension that is added already: its missing links are made and its stopped services started.
     AlreadyAdded(Checked),
 }
 
 fn look_up(request: &Request<'_>, name: &str) -> Result<Found> {
+    let mut places = Places::of(Wait::No, request.keep);
     if !fetch::is_address(name) {
         let files = match name.contains('/') {
-            true => Files::at(name),
-            false => find_on_media(name, Wait::No),
+            true => Files::at(name)?,
+            false => return Ok(Found::Files(find_on_media(name, Wait::No)?, places)),
         };
-        return files.map(Found::Files);
+        places.origin = Origin::Beside(files.clone());
+        return Ok(Found::Files(files, places));
     }
     let address = Address::parse(name, request.sha256)?;
     let text = address.manifest()?;
@@ -79,48 +83,38 @@ fn look_up(request: &Request<'_>, name: &str) -> Result<Found> {
             text,
         )));
     }
+    // A need that is missing is found before the image, which may be large, is fetched.
+    places.origin = Origin::Web;
+    places.of_needs(&address.name, &text)?;
     let dir = match request.keep {
         true => keep::new_dir(Path::new(ON_DISK)),
         false => Path::new(RAM).to_owned(),
     };
     let files = address.fetch(&dir, &text, &manifest)?;
-    Ok(Found::Files(files))
+    Ok(Found::Files(files, places))
 }
 
-/// Adds an extension after those that it needs. With `keep`, each of them is put on the data disk.
+/// Adds an extension after those that it needs. If it is kept, each of them is put on the data disk.
 ///
 /// # Errors
 /// One of them is refused, and nothing has changed; or a step failed, which is named.
-fn add_with_needs(env: &Environment, files: &Files, wait: Wait, keep: bool) -> Result<String> {
-    let name = files.name();
-    let mut found: Vec<Files> = Vec::new();
-    let order = plan::order(&name, &mut |wanted| {
-        let files = match wanted == name {
-            true => files.clone(),
-            false if added().iter().any(|known| known == wanted) => return Ok(None),
-            false => find_on_media(wanted, wait)?,
-        };
-        let text = manifest::read_text(&files.manifest())?;
-        let needs = Manifest::parse(&text)?
-            .needed_extensions()
-            .map(str::to_owned)
-            .collect();
-        found.push(files);
-        Ok(Some(needs))
-    })?;
+fn add_with_needs(env: &Environment, files: &Files, places: &Places) -> Result<String> {
+    let (name, keep) = (files.name(), places.keep);
+    let mut all = places.of_needs(&name, &manifest::read_text(&files.manifest())?)?;
+    all.push(files.clone());
     let of_need = |need: &str| (need != name).then(|| format!("it needs {need}"));
     let mut batch = Batch::new()?;
     let mut checked = Vec::new();
-    for files in order
-        .iter()
-        .filter_map(|n| found.iter().find(|f| f.name() == *n))
-    {
+    for files in &all {
         let one = stage(files, keep).and_then(|files| add::check(env, files, keep, &mut batch));
         checked.push(with_step(one, of_need(&files.name()))?);
     }
     let mut summary = String::new();
     for one in &mut checked {
-        let added = commit(one, keep).and_then(|()| add::attach(env, one, wait == Wait::No));
+        let added = commit(one, keep).and_then(|()| {
+            let added = add::attach(env, one, places.wait == Wait::No);
+            with_step(added, keep.then(|| format!("it is kept in {ON_DISK}, but")))
+        });
         summary = with_step(added, of_need(&one.name))?;
     }
     Ok(summary)
@@ -133,11 +127,19 @@ fn with_step<T>(result: Result<T>, step: Option<String>) -> Result<T> {
     }
 }
 
-/// Copies an extension that is to be kept beside its place, unless it is on the data disk already.
+/// Copies an extension that is to be kept beside its place, unless it is on the data disk already, and one that
+/// others may write to into memory.
 fn stage(files: &Files, keep: bool) -> Result<Files> {
     let dir = Path::new(ON_DISK);
-    match keep && !files.are_in(dir) && !files.are_in(&keep::new_dir(dir)) {
-        true => keep::copy(files, dir),
+    let is_on_disk = files.are_in(dir) || files.are_in(&keep::new_dir(dir));
+    if is_on_disk {
+        image::take_over(&files.image())?;
+    } else if keep {
+        return keep::copy(files, &keep::new_dir(dir));
+    }
+    let text = manifest::read_text(&files.manifest())?;
+    match image::others_may_write(&files.image())? && !add::is_added(&files.name(), &text)? {
+        true => keep::copy(files, Path::new(RAM)),
         false => Ok(files.clone()),
     }
 }
@@ -152,23 +154,6 @@ fn commit(checked: &mut Checked, keep: bool) -> Result<()> {
         info!("ext: {}: kept in {ON_DISK}", files.name());
     }
     Ok(())
-}
-
-/// Finds an extension by its name, after a move that a power cut had interrupted is complete.
-///
-/// # Errors
-/// No extension has the name.
-fn find_on_media(name: &str, wait: Wait) -> Result<Files> {
-    if !config::is_extension_name(name) {
-        return Err(Error::invalid(
-            "no name of an extension (a-z, digits, -); a file is named by a path with a slash",
-        ));
-    }
-    if nix::unistd::geteuid().is_root() && keep::new_dir(Path::new(ON_DISK)).exists() {
-        let _lock = lock()?;
-        keep::recover(Path::new(ON_DISK), name)?;
-    }
-    find::find(name, wait)
 }
 
 /// Completes or removes what a power cut has left of extensions that were being kept, and removes what a kill has

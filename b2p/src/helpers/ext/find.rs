@@ -102,6 +102,19 @@ impl Files {
         }
     }
 
+    /// Returns the files of the extension `name` in the same directory.
+    ///
+    /// # Errors
+    /// The name is not one of an extension.
+    pub fn sibling(&self, name: &str) -> Result<Files> {
+        Files::at(&self.0.with_file_name(name).to_string_lossy())
+    }
+
+    /// Returns true if both files are there.
+    pub fn are_complete(&self) -> bool {
+        self.image().exists() && self.manifest().exists()
+    }
+
     /// Returns true if there is one of the files at least.
     pub fn exist(&self) -> bool {
         self.image().exists() || self.manifest().exists()
@@ -113,12 +126,15 @@ impl Files {
 /// # Errors
 /// No extension has this name; the error names those that exist.
 pub fn find(name: &str, wait: Wait) -> Result<Files> {
-    let in_dirs = |dirs: Vec<PathBuf>| {
-        let mut candidates = dirs.into_iter().map(|dir| Files(dir.join(name)));
-        candidates.find(Files::exist)
+    let on_disk = Files(Path::new(ON_DISK).join(name));
+    let found = match on_disk.are_complete() {
+        true => Some(on_disk),
+        false => {
+            let on_medium = medium_dirs(wait).into_iter();
+            let on_medium = on_medium.map(|dir| Files(dir.join(name)));
+            best([on_disk].into_iter().chain(on_medium).collect())
+        }
     };
-    let on_disk = in_dirs(vec![PathBuf::from(ON_DISK)]);
-    let found = on_disk.or_else(|| in_dirs(medium_dirs(wait)));
     found.ok_or_else(|| {
         let names: Vec<String> = all(wait).iter().map(Files::name).collect();
         let existing = match names.is_empty() {
@@ -131,6 +147,14 @@ pub fn find(name: &str, wait: Wait) -> Result<Files> {
     })
 }
 
+/// Returns the first that has both files, else the first that has one: an image whose manifest was not copied, or a
+/// manifest whose image was not, hides no other extension.
+fn best(candidates: Vec<Files>) -> Option<Files> {
+    let complete = candidates.iter().position(Files::are_complete);
+    let at = complete.or_else(|| candidates.iter().position(Files::exist))?;
+    candidates.into_iter().nth(at)
+}
+
 /// Returns every extension; of several with one name, the one that [`find`] takes.
 pub fn all(wait: Wait) -> Vec<Files> {
     let mut found: Vec<Files> = Vec::new();
@@ -139,8 +163,10 @@ pub fn all(wait: Wait) -> Vec<Files> {
         .chain(medium_dirs(wait))
     {
         for files in in_dir(&dir) {
-            if found.iter().all(|known| known.name() != files.name()) {
-                found.push(files);
+            match found.iter_mut().find(|known| known.name() == files.name()) {
+                Some(known) if !known.are_complete() && files.are_complete() => *known = files,
+                Some(_) => {}
+                None => found.push(files),
             }
         }
     }
@@ -258,6 +284,25 @@ mod tests {
         assert!(Files(temp.path("c")).exist() && !Files(temp.path("d")).exist());
         assert!(in_dir(&temp.path("none")).is_empty());
         assert!(is_mounted(Path::new("/proc")) && !is_mounted(temp.dir()));
+    }
+
+    #[test]
+    fn a_lone_file_hides_no_extension() {
+        let temp = Temp::new();
+        let at = |path: &str| Files(temp.path(path));
+        fs::create_dir(temp.path("disk")).unwrap();
+        fs::create_dir(temp.path("disc")).unwrap();
+        let both = || vec![at("disk/a"), at("disc/a")];
+        assert_eq!(best(both()), None);
+        fs::write(temp.path("disk/a.manifest"), "").unwrap();
+        assert_eq!(best(both()), Some(at("disk/a")));
+        fs::write(temp.path("disc/a.manifest"), "").unwrap();
+        assert_eq!(best(both()), Some(at("disk/a")));
+        fs::write(temp.path("disc/a.erofs"), "").unwrap();
+        assert_eq!(best(both()), Some(at("disc/a")));
+        fs::write(temp.path("disk/a.erofs"), "").unwrap();
+        assert_eq!(best(both()), Some(at("disk/a")));
+        assert_eq!(at("disk/a").sibling("b"), Ok(at("disk/b")));
     }
 
     #[test]

@@ -2,15 +2,16 @@
 //! Verification and mount of extension images. A mount is visible to other processes only after `vet` has accepted the
 //! image.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use log::info;
 use nix::errno::Errno;
+use nix::sys::statvfs::{FsFlags, statvfs};
 use sys::arch::ARCH;
 use sys::error::{Doing, Error, Result};
 use sys::image::detached::Detached;
@@ -97,6 +98,37 @@ pub fn difference(files: &Files, manifest: &Manifest<'_>) -> Result<Option<Strin
         Err(why) if why.errno().is_none() => Ok(Some(why.to_string())),
         Err(why) => Err(why),
     }
+}
+
+/// Returns true if another user than root may write to the file: it would change after it was checked. Nobody writes to
+/// a file of a disk that is mounted read-only.
+///
+/// # Errors
+/// The file is not there.
+pub fn others_may_write(path: &Path) -> Result<bool> {
+    let file = fs::metadata(path).on(path)?;
+    let is_read_only = || {
+        let found = statvfs(path).map(|found| found.flags());
+        found.is_ok_and(|flags| flags.contains(FsFlags::ST_RDONLY))
+    };
+    Ok(file.is_file() && !is_of_root_alone(file.uid(), file.mode()) && !is_read_only())
+}
+
+/// Makes a file root's alone; a link and its file stay as they are.
+///
+/// # Errors
+/// The file is not there, or its disk fails.
+pub fn take_over(path: &Path) -> Result<()> {
+    let found = fs::symlink_metadata(path).on(path)?;
+    if found.is_file() && others_may_write(path)? {
+        lchown(path, Some(0), Some(0)).on(path)?;
+        fs::set_permissions(path, Permissions::from_mode(found.mode() & 0o755)).on(path)?;
+    }
+    Ok(())
+}
+
+fn is_of_root_alone(owner: u32, mode: u32) -> bool {
+    owner == 0 && mode & 0o022 == 0
 }
 
 /// Opens the image if it is a file of the size that the manifest says; a fifo is not waited for.
@@ -239,7 +271,34 @@ fn load_loop_driver() {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::common::testing::Temp;
+
+    #[test]
+    fn a_file_of_another_user_is_not_mounted_itself() {
+        for (owner, mode, expected) in [
+            (0, 0o100_644, true),
+            (0, 0o100_600, true),
+            (1000, 0o100_644, false),
+            (1000, 0o100_444, false),
+            (0, 0o100_664, false),
+            (0, 0o100_646, false),
+        ] {
+            assert_eq!(is_of_root_alone(owner, mode), expected, "{owner} {mode:o}");
+        }
+        let temp = Temp::new();
+        let file = temp.path("a.erofs");
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o666)).unwrap();
+        assert_eq!(others_may_write(&file), Ok(true));
+        // A device, to which everybody may write, stays as it is.
+        assert_eq!(others_may_write(Path::new("/dev/null")), Ok(false));
+        let link = temp.path("b.erofs");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert_eq!(take_over(&link), Ok(()));
+        assert_eq!(others_may_write(&file), Ok(true));
+    }
 
     #[test]
     fn an_image_is_whole_and_by_itself() {

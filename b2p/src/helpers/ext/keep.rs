@@ -40,7 +40,7 @@ pub fn new_dir(dir: &Path) -> PathBuf {
     dir.join(NEW)
 }
 
-/// Copies an extension into the directory of the new ones, if its image has the size that its manifest says.
+/// Copies an extension into a directory, if its image has the size that its manifest says.
 ///
 /// # Errors
 /// The extension is not for this machine, a file cannot be read or written, or there is no room; nothing stays then.
@@ -51,13 +51,12 @@ pub fn copy(files: &Files, dir: &Path) -> Result<Files> {
 }
 
 fn copy_checked(files: &Files, text: &[u8], manifest: &Manifest<'_>, dir: &Path) -> Result<Files> {
-    let new_dir = new_dir(dir);
-    fs::create_dir_all(&new_dir).on(&new_dir)?;
-    let new = Files::at(&new_dir.join(files.name()).to_string_lossy())?;
+    fs::create_dir_all(dir).on(dir)?;
+    let new = Files::at(&dir.join(files.name()).to_string_lossy())?;
     new.remove();
     let source = image::open_sized(files, manifest)?;
     let size = source.metadata().on(files.image())?.len();
-    ensure_room(&new_dir, size)?;
+    ensure_room(dir, size)?;
     let (path, to) = (new.manifest(), new.image());
     let copy = || {
         fs::write(&path, text).on(&path)?;
@@ -198,7 +197,7 @@ mod tests {
     /// Copies an extension, whatever machine it is for.
     fn copied(files: &Files, dir: &Path) -> Result<Files> {
         let text = manifest::read_text(&files.manifest())?;
-        copy_checked(files, &text, &Manifest::parse(&text)?, dir)
+        copy_checked(files, &text, &Manifest::parse(&text)?, &new_dir(dir))
     }
 
     /// Returns the image, and true if the manifest is its own.

@@ -25,6 +25,7 @@ mod lock;
 pub mod manifest;
 mod pace;
 mod places;
+mod places_of_needs;
 mod plan;
 mod record;
 mod remove;
