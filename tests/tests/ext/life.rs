@@ -245,6 +245,8 @@ fn removed(guest: &Guest) -> Result<()> {
 }
 
 fn fetched(guest: &Guest) -> Result<()> {
+    // The image from a file of core was copied into memory, and goes with its extension.
+    guest.sh("ls /run/boot2podman/ext/.fetched/ram.erofs && b2p ext remove ram")?;
     guest.sh(
         "mkdir -p /tmp/web && cp /var/lib/boot2podman/ext/ground.* /tmp/web/ && cd /tmp/web && \
          rm /var/lib/boot2podman/ext/ground.* && cp ground.manifest other.manifest && \
