@@ -8,7 +8,8 @@
 //! data first and commits the rename last. No other program waits for the sync; between two lists
 //! the helper sleeps.
 //!
-//! `b2p image-sync` also watches over the store ([`crate::helpers::store`]), on a disk and in RAM.
+//! `b2p image-sync` also watches over the store ([`crate::helpers::store`]), on a disk and in RAM, and with a disk over the
+//! log-ins of users ([`logins`]).
 
 use std::fs::{self, File};
 use std::os::fd::AsFd;
@@ -24,6 +25,7 @@ use sys::syscall;
 use crate::common::notify;
 use crate::common::paths::Paths;
 use crate::helpers::data::report::{EarlierRun, earlier_run};
+use crate::helpers::engine::logins;
 use crate::helpers::store::StoreWatch;
 
 /// Store of root, below the directory of containers.
@@ -38,6 +40,9 @@ pub fn main() -> i32 {
     let paths = Paths::default();
     let containers = paths.containers();
     let on_disk = matches!(earlier_run(&paths), EarlierRun::Disk(_));
+    if on_disk {
+        std::thread::spawn(logins::keep_all);
+    }
     let mut store = StoreWatch::new(&paths, on_disk);
     // Its notify socket is for the reports of the watch, too.
     notify::ready();

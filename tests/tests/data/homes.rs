@@ -163,10 +163,34 @@ fn write_as_people_do(guest: &Guest) -> Result<()> {
         cp -p policy.json /tmp && cat /tmp/policy.json >policy.json && echo lost >/etc/motd && \
         echo '# mine' >/etc/tmpfiles.d/mine.conf && \
         test -s /mnt/data/kept/etc/containers/policy.json && test -s /mnt/data/kept/shipped && sync";
-    guest.sh(script).map(drop)
+    guest.sh(script)?;
+    // podman login writes the file in this way.
+    let login = r#"umask 077; mkdir -p $D && printf '{"auths":{"r.example":{"auth":"YW5uOng="}}}' >$D/tmp && \
+        mv $D/tmp $D/auth.json"#;
+    guest.sh(&format!("D=/run/containers/0; {login} && mkdir -p /var/cache/containers && echo >/var/cache/containers/kept"))?;
+    guest.sh_as("core", &format!("D=$XDG_RUNTIME_DIR/containers; {login}"))?;
+    eventually(SOON, || {
+        let copy =
+            "cmp /run/user/1000/containers/auth.json /home/core/.local/state/boot2podman/auth.json";
+        guest.sh(copy).map(drop)
+    })
+}
+
+/// Checks that root and core are logged in at the registry of the first boot.
+fn logged_in(guest: &Guest) -> Result<()> {
+    let script = "podman login --get-login r.example";
+    let said = guest.sh(&format!(
+        "{script} && test -e /var/cache/containers/kept && stat -Lc %a /run/containers/0"
+    ))?;
+    ensure!(said == "ann\n700", "{said}");
+    let mode = "stat -c '%U %a' $XDG_RUNTIME_DIR/containers/auth.json";
+    let said = guest.sh_as("core", &format!("{script} && {mode}"))?;
+    ensure!(said == "ann\ncore 600", "{said}");
+    Ok(())
 }
 
 fn homes(guest: &Guest) -> Result<()> {
+    logged_in(guest)?;
     let note = guest.sh("stat -c '%U %a' ~core/.config/note ~core && cat ~core/.config/note")?;
     ensure!(note == "core 600\ncore 700\nmine", "{note}");
     guest

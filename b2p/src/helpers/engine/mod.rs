@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Podman's helpers. [`start`] starts containers at boot by their restart policies, [`health`] runs health
 //! checks, [`auto_update`] updates containers, [`stop`] stops all containers at shutdown, [`apparmor`] loads podman's AppArmor profile,
-//! [`start_hook`] changes the configuration of each container that starts, [`start_conmon`] is the program
+//! [`start_hook`] changes the configuration of each container that starts, [`logins`] keeps log-ins at registries, [`start_conmon`] is the program
 //! that podman starts as conmon, [`conmon`] identifies processes of conmon, and [`user_api`] is the podman
 //! API of a user.
 //!
@@ -13,6 +13,7 @@ pub mod auto_update;
 pub mod conmon;
 pub mod health;
 mod hook_log;
+pub mod logins;
 pub mod overlay_answer;
 pub mod pods;
 pub mod side_by_side;
@@ -103,6 +104,8 @@ impl PodmanUser {
         let (storage, runtime_dir) = (self.storage(), self.runtime_dir());
         overlay_answer::record(&storage, &runtime_dir, self.uid, self.gid)
             .unwrap_or_else(|why| debug!("{why}; podman asks itself"));
+        logins::restore(self)
+            .unwrap_or_else(|why| warn!("log-ins of {} at registries: {why}", self.name));
         Ok(())
     }
 

@@ -18,7 +18,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::unistd::getuid;
 use sys::files::read_bounded;
 
-use super::{PODMAN, PodmanUser};
+use super::{PODMAN, PodmanUser, logins};
 use crate::common::listen_fds;
 
 /// Longest number of a process in a file, in bytes.
@@ -33,6 +33,7 @@ pub fn main() -> i32 {
         eprintln!("podman-user: no user has the number {}", getuid());
         return 1;
     };
+    logins::restore(&user).unwrap_or_else(|why| eprintln!("log-ins at registries: {why}"));
     let why = become_podman(&user);
     eprintln!("{PODMAN}: {why}");
     1

@@ -12,6 +12,7 @@ mod judge;
 mod listing;
 pub(crate) mod numbers;
 pub(crate) mod owner;
+mod root_files;
 pub(crate) mod user;
 
 use std::fs;
@@ -102,6 +103,7 @@ pub fn mount_all(paths: &Paths, config: &Config) -> Result<()> {
         atomic_file::directory(&disk.join(dir), mode, 0)?;
     }
     let mut errors = Vec::new();
+    errors.extend(root_files::link(paths).err());
     let names = user::names(paths).unwrap_or_default();
     errors.extend(user::hand_over(paths, config).err());
     errors.extend(give_way(paths, &disk, trees(etc)).err());
