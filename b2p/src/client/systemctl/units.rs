@@ -5,7 +5,7 @@ use config::canonical_service_name;
 use control::{Report, Service, State};
 
 use crate::helpers::quadlet::convert::{BOOT_TARGETS, TARGET_SERVICES};
-pub use crate::helpers::quadlet::dependents::{is_one, links_of};
+pub use crate::helpers::quadlet::dependents::{is_of, is_one, links_of};
 use crate::helpers::quadlet::paths;
 use crate::helpers::quadlet::run::state;
 use crate::helpers::quadlet::specifiers::Owner;
@@ -68,9 +68,10 @@ pub fn find<'a>(report: &Report<'a>, owner: &Owner, word: &str) -> View<'a> {
         owner: owner.clone(),
     };
     let own = paths::service_name(&view.name, owner);
-    let own = own.filter(|own| view.name.ends_with(".service") && is_one(own));
+    let own = own.filter(|own| is_of(own, &view.name));
     // Root may name the service of a user's unit: `core-web`.
-    let by_service = || Some(word.to_owned()).filter(|w| owner.uid == 0 && is_one(w));
+    let by_service = || Some(word.trim_end_matches(".service").to_owned());
+    let by_service = || by_service().filter(|w| owner.uid == 0 && is_one(w));
     if let Some(own) = own.or_else(by_service) {
         view.unit = read_unit(&own);
         if let Some(name) = view

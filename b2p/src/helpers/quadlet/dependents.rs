@@ -3,6 +3,7 @@
 
 use control::{Report, State};
 
+use super::NAME;
 use super::convert::{Links, links};
 use super::paths::{self, DEFINITIONS};
 use super::program::is_true;
@@ -13,6 +14,18 @@ use crate::common::control_client::is_at_rest;
 #[must_use]
 pub fn is_one(service: &str) -> bool {
     !service.contains('/') && paths::unit(service).exists()
+}
+
+/// Returns true for the service that the unit of this name has become. Other names may be the same service:
+/// `db_old.service` and `db-old.service`.
+#[must_use]
+pub fn is_of(service: &str, unit: &str) -> bool {
+    let text = || sys::files::read_text(paths::unit(service)).ok();
+    !service.contains('/') && text().is_some_and(|text| is_called(&text, unit))
+}
+
+fn is_called(text: &str, unit: &str) -> bool {
+    Unit::parse(text).last(NAME.0, NAME.1) == Some(unit)
 }
 
 /// Returns the services that a service names.
@@ -190,6 +203,13 @@ mod tests {
         );
         assert_eq!(pulled(&["data-volume"], &[]), none);
         assert_eq!(pulled(&["net"], &[]), none);
+    }
+
+    #[test]
+    fn a_unit_has_its_own_name_alone() {
+        let text = "[X-Unit]\nName=db-old.service\n\n[Service]\nExecStart=/a\n";
+        assert!(is_called(text, "db-old.service"));
+        assert!(!is_called(text, "db_old.service") && !is_called("", ""));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use super::dependents::is_of;
 use super::paths::{self, DEFINITIONS};
 use super::program::Program;
 use super::specifiers::{Owner, Specifiers};
@@ -61,7 +62,8 @@ pub fn of_unit(word: &str, owner: &Owner) -> Vec<String> {
         .iter()
         .find_map(|suffix| word.strip_suffix(suffix));
     let stem = stem.unwrap_or(word);
-    let service = paths::service_name(stem, owner).filter(|s| paths::unit(s).exists());
+    let service = paths::service_name(stem, owner);
+    let service = service.filter(|s| is_of(s, &format!("{stem}.service")));
     match service {
         Some(service) => of_service(service, owner),
         None if paths::unit(stem).exists() => of_service(stem.to_owned(), owner),

@@ -34,6 +34,7 @@ use crate::common::service_change::Verb;
 use crate::common::service_env::Environment;
 use crate::common::stop::poll_until;
 use crate::helpers::engine::PodmanUser;
+use crate::helpers::quadlet::dependents::is_of;
 use crate::helpers::quadlet::{convert, host, kube, paths, unit::Unit};
 
 /// Time without a connection after which the process ends, in milliseconds.
@@ -323,7 +324,7 @@ fn service(uid: u32, unit: &str) -> Option<Name> {
     let name = paths::service_name(unit, &owner)?;
     // Two users may have names of which one begins with the other.
     let text = sys::files::read_text(format!("{}/{name}", paths::DEFINITIONS)).ok()?;
-    convert::belongs_to(&text, &owner).then(|| Name::new(&name))?
+    (convert::belongs_to(&text, &owner) && is_of(&name, unit)).then(|| Name::new(&name))?
 }
 
 /// Changes a service, waits for the change while a client wants the result, and returns the result
