@@ -162,7 +162,7 @@ fn share(text: &str, memory: impl Fn() -> u64) -> Option<String> {
     Some(bytes.to_string())
 }
 
-/// Reads a number with a suffix to the base of 1024.
+/// Reads a number with a suffix to the base of 1024, which may have a fraction: `1.5G`.
 fn amount(text: &str) -> Option<String> {
     if text == "infinity" {
         return Some("max".to_owned());
@@ -175,18 +175,28 @@ fn amount(text: &str) -> Option<String> {
         'T' => 40,
         _ => return number(text),
     };
-    let digits: u64 = text.strip_suffix(suffix)?.parse().ok()?;
-    Some(digits.checked_mul(1 << shift)?.to_string())
+    let digits = text.strip_suffix(suffix)?;
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, "0"));
+    let whole = whole.parse::<u64>().ok()?.checked_mul(1 << shift)?;
+    let is_number = part.bytes().all(|b| b.is_ascii_digit()) && part.len() <= 6;
+    let scale = 10_u64.pow(u32::try_from(part.len()).ok().filter(|_| is_number)?);
+    let part = (part.parse::<u64>().ok()? << shift) / scale;
+    Some(whole.checked_add(part)?.to_string())
 }
 
 fn quota(text: &str) -> Option<String> {
     let text = text.strip_suffix('%')?;
     let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
     let whole: u64 = whole.parse().ok()?;
-    let part: u64 = part.parse().ok().filter(|_| part.len() == 1)?;
-    // A tenth of a per cent of the period.
-    let us = whole.checked_mul(10)?.checked_add(part)?;
-    let us = us.checked_mul(CPU_PERIOD_US / 1_000).filter(|us| *us > 0)?;
+    let hundredths: u64 = match part.len() {
+        1 => part.parse::<u64>().ok()? * 10,
+        2 => part.parse().ok()?,
+        _ => return None,
+    };
+    let us = whole.checked_mul(100)?.checked_add(hundredths)?;
+    let us = us
+        .checked_mul(CPU_PERIOD_US / 10_000)
+        .filter(|us| *us > 0)?;
     Some(format!("{us} {CPU_PERIOD_US}"))
 }
 
@@ -227,7 +237,12 @@ mod tests {
             ("CPUQuota=12.5%", Some(("cpu.max", "12500 100000"))),
             ("MemoryMax=50%", Some(("memory.max", "500"))),
             ("CPUQuota=0%", None),
-            ("CPUQuota=1.55%", None),
+            ("CPUQuota=1.55%", Some(("cpu.max", "1550 100000"))),
+            ("CPUQuota=1.555%", None),
+            ("MemoryMax=1.5G", Some(("memory.max", "1610612736"))),
+            ("MemoryMax=1.25K", Some(("memory.max", "1280"))),
+            ("MemoryMax=1.x5G", None),
+            ("MemoryMax=1.G", None),
             ("CPUQuota=1", None),
             ("MemoryMax=101%", None),
             ("TasksMax=50%", None),

@@ -42,6 +42,8 @@ const MAX_ENTRIES: usize = 1_024;
 pub const WANTED: &str = "wanted";
 /// End of the name of a part of the output that has the drop-ins of a unit.
 pub const DROP_INS: &str = ".d";
+/// Name under which drop-ins of all services are, in `service.d` (systemd.unit(5)).
+pub const ALL: &str = "service";
 /// Time limit of the process that reads the files.
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -130,7 +132,7 @@ fn text(dirs: &[PathBuf]) -> Result<String> {
             let path = dir.join(&name);
             if let Some(unit) = name
                 .strip_suffix(DROP_INS)
-                .filter(|n| n.ends_with(".service"))
+                .filter(|n| n.ends_with(".service") || *n == ALL)
             {
                 let drop_ins = links.drop_ins.entry(unit.to_owned()).or_default();
                 add_drop_ins(drop_ins, &path);

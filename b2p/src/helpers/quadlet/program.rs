@@ -194,8 +194,9 @@ fn output(unit: &Unit, specifiers: &Specifiers) -> Result<(Output, Output)> {
 
 fn signal(unit: &Unit, key: &'static str, default: &str) -> Result<i32> {
     let name = unit.last(SERVICE, key).unwrap_or(default);
-    let number = services::exit_status::signal_number(name);
-    let right = "a signal by its name, such as SIGINT";
+    let by_number = || name.parse().ok().filter(|number| (1..=64).contains(number));
+    let number = services::exit_status::signal_number(name).or_else(by_number);
+    let right = "a signal such as SIGINT, or its number";
     number.ok_or_else(|| UnitError::value(key, name, right))
 }
 

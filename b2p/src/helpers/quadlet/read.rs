@@ -72,18 +72,34 @@ impl Texts {
         templates.chain(drop_ins).collect()
     }
 
-    /// Returns the text of a unit with its drop-ins, those of its template first.
+    /// Returns the text of a unit with its drop-ins, those of more units first.
     fn whole(&self, name: &str) -> Option<String> {
         let template = template_of(name);
         let of_template = || self.units.get(template.as_deref()?);
         let mut text = self.units.get(name).or_else(of_template)?.clone();
-        let names = template.iter().map(String::as_str).chain([name]);
-        for drop_ins in names.filter_map(|name| self.drop_ins.get(name)) {
+        let mut names = extended_by_prefix(name);
+        names.extend(template.iter().cloned().chain([name.to_owned()]));
+        for drop_ins in names.iter().filter_map(|name| self.drop_ins.get(name)) {
             text.push('\n');
             text.push_str(drop_ins);
         }
         Some(text)
     }
+}
+
+/// Returns the names of drop-ins that extend a unit with others: all services, and those whose names begin with a part
+/// of its own up to a hyphen, such as `web-.service` (systemd.unit(5)).
+fn extended_by_prefix(name: &str) -> Vec<String> {
+    let stem = name.strip_suffix(".service").unwrap_or(name);
+    let stem = stem.split('@').next().unwrap_or(stem);
+    let hyphens = stem.match_indices('-').map(|(at, _)| at);
+    let prefixes = hyphens.filter_map(|at| stem.get(..=at));
+    let prefixes = prefixes.filter(|prefix| *prefix != stem);
+    let prefixes = prefixes.map(|prefix| format!("{prefix}.service"));
+    [plain::ALL.to_owned()]
+        .into_iter()
+        .chain(prefixes)
+        .collect()
 }
 
 fn is_template(name: &str) -> bool {
@@ -121,7 +137,8 @@ pub(super) fn read(owner: &Owner) -> Result<Loaded> {
 /// Returns the names of the units of an owner: their own, those of links, and instances of templates.
 fn names(owner: &Owner, texts: &Texts, templates: &[(String, String)]) -> Vec<String> {
     let units = texts.units.keys().filter(|name| !is_template(name));
-    let wanted = texts.wanted.iter();
+    // A template is no unit; a link to one asks for its default instance (systemd.unit(5), "DefaultInstance=").
+    let wanted = texts.wanted.iter().filter(|name| !is_template(name));
     let default_instances = templates.iter();
     let default_instances =
         default_instances.filter_map(|(name, text)| default_instance(name, text));
@@ -182,10 +199,20 @@ fn take_all(loaded: &mut Loaded, owner: &Owner, texts: &Texts, mut names: Vec<St
         };
         // An [Install] section has no effect on a plain unit without a link.
         definition.at_boot &= !is_plain(texts, &definition.unit);
-        definition.at_boot |= texts.wanted.contains(&definition.unit);
+        definition.at_boot |= is_wanted(texts, &definition.unit);
         let instances = definition.pulled.iter().filter(|name| name.contains('@'));
         names.extend(instances.cloned());
     }
+}
+
+/// Returns true for a unit to which a link leads, and for the default instance of a template to which one leads.
+fn is_wanted(texts: &Texts, name: &str) -> bool {
+    let by_template = || {
+        let template = template_of(name).filter(|t| texts.wanted.contains(t))?;
+        let text = texts.units.get(&template)?;
+        default_instance(&template, text)
+    };
+    texts.wanted.contains(name) || by_template().as_deref() == Some(name)
 }
 
 /// Returns true for a unit that is a file of its owner, or an instance of one.
@@ -262,123 +289,5 @@ fn instances(owner: &Owner) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn taken(output: &str, names: &[&str]) -> Loaded {
-        let mut texts = Texts::default();
-        texts.add(output);
-        let mut loaded = Loaded::default();
-        let names = names.iter().map(|n| (*n).to_owned()).collect();
-        take_all(&mut loaded, &Owner::default(), &texts, names);
-        loaded
-    }
-
-    #[test]
-    fn instances_are_made_by_name_and_where_they_are_named() {
-        let loaded = taken(
-            "---web@.service---\n[Unit]\nWants=db@%i.service\n[Service]\nExecStart=/bin/x %i\n\
-             ---db@.service---\n[Service]\nExecStart=/bin/y\n---db@b.service---\n[Service]\nExecStart=/bin/z\n\
-             ---web@.service.d---\n[Service]\nTasksMax=3\n---web@a.service.d---\n[Service]\nTasksMax=4\n",
-            &[
-                "web@a.service",
-                "web@b.service",
-                "none@a.service",
-                "none.service",
-            ],
-        );
-        let names: Vec<&str> = loaded.definitions.iter().map(|d| d.unit.as_str()).collect();
-        assert_eq!(
-            names,
-            [
-                "web@a.service",
-                "db@a.service",
-                "web@b.service",
-                "db@b.service"
-            ]
-        );
-        let files: Vec<String> = loaded
-            .definitions
-            .iter()
-            .map(Definition::service_file)
-            .collect();
-        assert!(files[0].contains("limit pids.max \"4\"") && files[0].contains("# wants db-a\n"));
-        assert!(files[2].contains("limit pids.max \"3\""));
-        assert!(loaded.texts[3].contains("/bin/z") && loaded.faults.is_empty());
-    }
-
-    #[test]
-    fn the_instances_of_a_user_repeat_no_text_without_bound() {
-        let mut texts = Texts::default();
-        let text = format!("#{}\n[Service]\nExecStart=/x\n", "x".repeat(1 << 20));
-        texts.units.insert("web@.service".to_owned(), text);
-        let names = |count| (0..count).map(|n| format!("web@{n}.service")).collect();
-        for (uid, count) in [(0, 8), (1_000, 3)] {
-            let owner = Owner {
-                uid,
-                name: "core".to_owned(),
-                ..Owner::default()
-            };
-            let mut loaded = Loaded::default();
-            take_all(&mut loaded, &owner, &texts, names(8));
-            assert_eq!(loaded.definitions.len(), count, "{:?}", loaded.faults);
-        }
-    }
-
-    #[test]
-    fn a_file_is_wanted_by_a_link_and_a_quadlet_by_its_section() {
-        let install = "[Service]\nExecStart=/x\n[Install]\nWantedBy=default.target\n";
-        let output = format!(
-            "---q.service---\n{install}---a.service---\n{install}[X-Unit]\nPath=/a\n\
-             ---b.service---\n{install}[X-Unit]\nPath=/b\n---off.service---\n[X-Unit]\nPath=\n\
-             ---wanted---\na.service\n"
-        );
-        let loaded = taken(
-            &output,
-            &["q.service", "a.service", "b.service", "off.service"],
-        );
-        let at_boot = loaded
-            .definitions
-            .iter()
-            .map(|d| (d.service.as_str(), d.at_boot));
-        let right = [("a", true), ("b", false), ("q", true)];
-        assert_eq!(at_boot.collect::<Vec<_>>(), right);
-    }
-
-    #[test]
-    fn the_boot_starts_no_instance_of_a_file_without_a_link() {
-        let install =
-            "[Service]\nExecStart=/x\n[Install]\nWantedBy=default.target\nDefaultInstance=a\n";
-        let output = format!(
-            "---q@.service---\n{install}---p@.service---\n{install}[X-Unit]\nPath=/p\n\
-             ---wanted---\np@b.service\n"
-        );
-        let names = ["q@a.service", "p@a.service", "p@b.service"];
-        let definitions = taken(&output, &names).definitions;
-        let at_boot = definitions.iter().map(|d| (d.service.as_str(), d.at_boot));
-        let right = [("p-a", false), ("p-b", true), ("q-a", true)];
-        assert_eq!(at_boot.collect::<Vec<_>>(), right);
-    }
-
-    #[test]
-    fn what_is_wrong_is_a_line_and_the_rest_is_there() {
-        let loaded = taken(
-            "---a.service---\n[Service]\nExecStart=/x\n---A.service---\n[Service]\nExecStart=/x\nSlice=y\n\
-             ---b.service---\n[Service]\nExecStart=/x\nUser=nobody\n\
-             ---c.service---\n[Service]\nExecStart=/x ^\\s+\\d\n",
-            &["a.service", "A.service", "b.service", "c.service"],
-        );
-        assert_eq!(loaded.definitions.len(), 2);
-        let faults = loaded.faults.iter().map(|fault| fault.why.as_str());
-        let faults = faults.collect::<Vec<_>>().join("; ");
-        for right in [
-            "another unit is the service a",
-            "User=nobody",
-            "without effect here: Slice",
-            "c.service: ExecStart: an escape",
-        ] {
-            assert!(faults.contains(right), "{faults}");
-        }
-    }
-}
+#[path = "read/tests.rs"]
+mod tests;

@@ -66,6 +66,8 @@ fn reload_watchdog_output_and_limits() {
     let program = read("ExecStart=/a\nPIDFile=a.pid\nSendSIGKILL=no\nReloadSignal=USR1").unwrap();
     assert_eq!(program.pid_file.as_deref(), Some("/run/a.pid"));
     assert_eq!((program.plan.kills, program.reload_signal), (false, 10));
+    let program = read("ExecStart=/a\nKillSignal=2").unwrap();
+    assert_eq!(program.kill_signal, nix::libc::SIGINT);
     let program = read("ExecStart=/a\nStandardOutput=null\nStandardError=inherit").unwrap();
     assert_eq!(program.stderr, Output::Null);
     let program = read("ExecStart=/a\nStandardOutput=null\nStartLimitInterval=0").unwrap();
