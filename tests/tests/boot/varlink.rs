@@ -82,7 +82,19 @@ fn podman(guest: &Guest) -> Result<()> {
             "{line}: {found}"
         );
     }
+    // Without sudo the line is about the user's own podman.
+    let line = r"varlink -A 'podman varlink \$VARLINK_ADDRESS' call io.podman.GetInfo";
+    let store = guest.sh_as("core", line)?;
+    let of_root = "\"/var/lib/containers/storage\"";
+    ensure!(
+        store.contains("graph_root") && !store.contains(of_root),
+        "{store}"
+    );
     for method in [
+        "Ps '{\"opts\": {\"all\": true}}'",
+        "GetContainersByContext '{\"all\": true}'",
+        "GetContainersByStatus '{\"status\": [\"running\"]}'",
+        "GetPodsByContext '{\"all\": true}'",
         "GetInfo",
         "ListContainers",
         "ListImages",
