@@ -26,6 +26,7 @@ pub mod service_change;
 pub mod service_env;
 pub mod service_files;
 pub mod service_loading;
+pub mod spread;
 pub mod sshkey;
 pub mod status;
 pub mod stop;
