@@ -19,6 +19,9 @@ const COLUMNS: &[Column] = &[
     Column { title: "LICENCE", right: false, keep: 0 },
 ];
 
+/// Version of systemd whose command lines, words and exit statuses `systemctl` and `journalctl` have here.
+pub const AS_SYSTEMD: &str = concat!("257 (boot2podman ", env!("CARGO_PKG_VERSION"), ")");
+
 /// Runs `b2p version [--verbose]` and returns the exit status.
 pub fn main(args: &[String]) -> i32 {
     let is_known = |arg: &String| matches!(arg.as_str(), "--verbose" | "-v");

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Command line of journalctl(1) for the machine's log.
 
+use std::borrow::Cow;
+
+use super::fields::Layout;
+use super::matches::{self, Match, boot_id};
 use super::options::{Choice, Options, level};
 use super::since;
-use super::style::Format;
+use super::style::{Format, Stamp};
 use crate::common::args::{Arg, Args, Problem};
 use crate::common::log::log_time;
 use crate::common::pattern::is_pattern;
@@ -13,22 +17,27 @@ use crate::helpers::quadlet::specifiers::Owner;
 
 /// Text of `journalctl --help`.
 pub const USAGE: &str = "\
-usage: journalctl [OPTION…]
+usage: journalctl [OPTION…] [FIELD=VALUE…]
 
 Shows the machine's log as journalctl(1) does; `b2p log` shows the same log in its own form.
 
-  -u, --unit UNIT          a unit and its container; repeatable
+  -u, --unit UNIT          a unit and its containers, or a pattern; repeatable
       --user, --user-unit  units of the user
   -t, --identifier NAME    a program
   -k, --dmesg              the kernel
   -p, --priority LEVEL     this level and worse
+  -g, --grep PATTERN       messages that match; --case-sensitive
   -f, --follow             prints new records as they are logged
   -n, --lines [N|all]      the last N lines, 10 without a number
   -e, -r                   the end; newest first
-  -b, --boot [N]           this boot; -1 is the one before, from the log on disk
-      --since, --until T   times such as `2026-11-29 06:00`, `today`, `-1h`, `5 min ago`
-  -o, --output FORM        short, short-iso, cat, json
-      --no-pager -q -x -a -m and others have no effect
+  -b, --boot [N|ID|all]    this boot; -1 is the one before, 1 the first, from the log on disk
+      --list-boots         the boots of the log
+      --since, --until T   times such as `2026-11-29 06:00`, `today`, `-1h`, `5 min ago`, of all boots
+  -o, --output FORM        short, short-full, short-iso, short-precise, short-unix, short-monotonic, verbose,
+                           export, json, json-pretty, cat
+      --disk-usage --version; --rotate --flush --sync --vacuum-size= have nothing to do
+      FIELD=VALUE          _SYSTEMD_UNIT, CONTAINER_NAME, SYSLOG_IDENTIFIER, _PID, _BOOT_ID, …
+      --no-pager -x -a -m and others have no effect
 ";
 
 /// Number of lines that `-n` alone and `-f` show.
@@ -38,7 +47,6 @@ const MANY: usize = 1_000;
 /// Long options that have no effect, and take no value.
 const IGNORED: &[&str] = &[
     "no-pager",
-    "quiet",
     "catalog",
     "all",
     "full",
@@ -59,19 +67,24 @@ const IGNORED: &[&str] = &[
 pub fn parse(args: &[String], user: &Owner) -> Result<Options, Problem> {
     let mut line = Line {
         options: Options {
-            format: Format::Short,
+            format: Format::Short(Stamp::Syslog),
             of_units: true,
             ..Options::new()
         },
         units: Vec::new(),
         programs: Vec::new(),
+        containers: Vec::new(),
         is_user: false,
+        has_boot: false,
     };
     let mut args = Args::new(args);
     while let Some(arg) = args.next_arg()? {
         if !line.select(arg, &mut args)? && !line.shape(arg, &mut args)? {
             return Err(match arg {
-                Arg::Operand(word) => operand(word),
+                Arg::Operand(word) => match line.take(matches::parse(word)) {
+                    Ok(()) => continue,
+                    Err(problem) => problem,
+                },
                 other => other.unknown(),
             });
         }
@@ -85,6 +98,11 @@ fn of_unit(unit: &str, owner: &Owner) -> Result<Vec<String>, Problem> {
         return Ok(names::of_unit(unit, owner));
     }
     match names::of_owner(owner, unit) {
+        // The machine's own services and programs have no units.
+        mut names if owner.uid == 0 => {
+            names.push(unit.strip_suffix(".service").unwrap_or(unit).to_owned());
+            Ok(names)
+        }
         names if names.is_empty() => Err(Problem::Wrong(format!(
             "-u {unit}: no unit has such a name"
         ))),
@@ -96,10 +114,13 @@ fn of_unit(unit: &str, owner: &Owner) -> Result<Vec<String>, Problem> {
 struct Line<'a> {
     options: Options,
     /// Units, and true for those of the user.
-    units: Vec<(&'a str, bool)>,
+    units: Vec<(Cow<'a, str>, bool)>,
     /// Programs.
     programs: Vec<String>,
+    /// Containers.
+    containers: Vec<String>,
     is_user: bool,
+    has_boot: bool,
 }
 
 impl<'a> Line<'a> {
@@ -109,25 +130,46 @@ impl<'a> Line<'a> {
         if self.is_user && self.units.is_empty() {
             self.options.names.push(names::of_owner(user, "*"));
         } else if !self.units.is_empty() {
-            let of = |(unit, is_users): &(&str, bool)| {
+            let of = |(unit, is_users): &(Cow<'_, str>, bool)| {
                 let is_users = self.is_user || *is_users;
                 of_unit(unit, if is_users { user } else { &machine })
             };
             let lists: Result<Vec<_>, Problem> = self.units.iter().map(of).collect();
             self.options.names.push(lists?.concat());
         }
-        if !self.programs.is_empty() {
-            self.options.names.push(self.programs);
+        let lists = [self.programs, self.containers].into_iter();
+        self.options
+            .names
+            .extend(lists.filter(|list| !list.is_empty()));
+        // A time may be one of an earlier boot.
+        let has_time = self.options.since.or(self.options.until).is_some();
+        if has_time && !self.has_boot {
+            self.options.boots = Choice::All;
         }
         Ok(self.options)
+    }
+
+    fn take(&mut self, found: Result<Match, Problem>) -> Result<(), Problem> {
+        match found? {
+            Match::Unit(name, is_users) => self.units.push((name.into(), is_users)),
+            Match::Container(name) => self.containers.push(name),
+            Match::Program(name) => self.programs.push(name),
+            Match::Pid(pid) => self.options.pids.push(pid),
+            Match::Boot(choice) => (self.options.boots, self.has_boot) = (choice, true),
+        }
+        Ok(())
     }
 
     /// Reads an option that selects records; returns false for another one.
     fn select(&mut self, arg: Arg<'a>, args: &mut Args<'a>) -> Result<bool, Problem> {
         let options = &mut self.options;
         match arg {
-            Arg::Short('u') | Arg::Long("unit") => self.units.push((args.value("-u")?, false)),
-            Arg::Long("user-unit") => self.units.push((args.value("--user-unit")?, true)),
+            Arg::Short('u') | Arg::Long("unit") => {
+                self.units.push((args.value("-u")?.into(), false));
+            }
+            Arg::Long("user-unit") => {
+                self.units.push((args.value("--user-unit")?.into(), true));
+            }
             Arg::Long("user") => self.is_user = true,
             Arg::Short('t') | Arg::Long("identifier") => {
                 self.programs.push(args.value("-t")?.to_owned());
@@ -140,12 +182,31 @@ impl<'a> Line<'a> {
             }
             Arg::Short('b') | Arg::Long("boot") => {
                 options.boots = boots(args.optional(is_boot).unwrap_or("0"));
+                self.has_boot = true;
             }
             Arg::Short('S') | Arg::Long("since") => {
                 options.since = Some(time(args.value("--since")?)?);
             }
             Arg::Short('U') | Arg::Long("until") => {
                 options.until = Some(time(args.value("--until")?)?);
+            }
+            _ => return self.search(arg, args),
+        }
+        Ok(true)
+    }
+
+    /// Reads an option about the text of records and the files; returns false for another one.
+    fn search(&mut self, arg: Arg<'a>, args: &mut Args<'a>) -> Result<bool, Problem> {
+        let options = &mut self.options;
+        match arg {
+            Arg::Short('g') | Arg::Long("grep") => {
+                let is_exact = options.grep.take().and_then(|(_, is_exact)| is_exact);
+                options.grep = Some((args.value("-g")?.to_owned(), is_exact));
+            }
+            Arg::Long("case-sensitive") => {
+                let is_exact = args.optional(is_bool).is_none_or(is_true);
+                let pattern = options.grep.take().map(|(pattern, _)| pattern);
+                options.grep = Some((pattern.unwrap_or_default(), Some(is_exact)));
             }
             Arg::Long("dir") => options.dir = args.value("--dir")?.into(),
             _ => return Ok(false),
@@ -169,7 +230,9 @@ impl<'a> Line<'a> {
             Arg::Short('r') | Arg::Long("reverse") => options.reverse = true,
             Arg::Short('o') | Arg::Long("output") => options.format = format(args.value("-o")?)?,
             Arg::Long("utc") => options.utc = true,
-            Arg::Short('q' | 'x' | 'a' | 'm' | 'l') => {}
+            Arg::Long("list-boots") => options.list_boots = true,
+            Arg::Short('q') | Arg::Long("quiet") => options.quiet = true,
+            Arg::Short('x' | 'a' | 'm' | 'l') => {}
             Arg::Long(name) if IGNORED.contains(&name) => {}
             _ => return Ok(false),
         }
@@ -177,9 +240,15 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Returns the problem of a match, of which this log has no fields.
-fn operand(word: &str) -> Problem {
-    Problem::Wrong(format!("{word}: a unit is named by -u, a program by -t"))
+/// Values of a yes (systemd(1), "boolean").
+const YES: &[&str] = &["yes", "true", "on", "1"];
+
+fn is_true(value: &str) -> bool {
+    YES.contains(&value)
+}
+
+fn is_bool(value: &str) -> bool {
+    is_true(value) || ["no", "false", "off", "0"].contains(&value)
 }
 
 fn is_lines(text: &str) -> bool {
@@ -188,27 +257,39 @@ fn is_lines(text: &str) -> bool {
 
 fn is_boot(text: &str) -> bool {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    text == "all" || !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+    let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    text == "all" || is_number || boot_id(text).is_some()
 }
 
+/// Returns the boots that a text names, which [`is_boot`] has accepted.
 fn boots(text: &str) -> Choice {
-    match text {
-        "all" => Choice::All,
-        text => match text.strip_prefix('-').and_then(|n| n.parse().ok()) {
-            Some(n) if n > 0 => Choice::Earlier(n),
-            _ => Choice::This,
-        },
+    if let Some(id) = boot_id(text) {
+        return Choice::Id(id);
+    }
+    let number = |text: &str| text.parse().unwrap_or(usize::MAX);
+    match text.strip_prefix('-') {
+        _ if text == "all" => Choice::All,
+        Some(n) if number(n) > 0 => Choice::Earlier(number(n)),
+        None if number(text) > 0 => Choice::Nth(number(text)),
+        _ => Choice::This,
     }
 }
 
 fn format(text: &str) -> Result<Format, Problem> {
     Ok(match text {
-        "short" | "short-full" | "short-precise" | "with-unit" => Format::Short,
-        "short-iso" | "short-iso-precise" => Format::ShortIso,
+        "short" => Format::Short(Stamp::Syslog),
+        "short-precise" => Format::Short(Stamp::Precise),
+        "short-full" | "with-unit" => Format::Short(Stamp::Full),
+        "short-iso" | "short-iso-precise" => Format::Short(Stamp::Iso),
+        "short-unix" => Format::Short(Stamp::Unix),
+        "short-monotonic" | "short-delta" => Format::Short(Stamp::Monotonic),
         "cat" => Format::Cat,
-        "json" | "json-pretty" | "json-seq" => Format::Json,
+        "json" | "json-seq" | "json-sse" => Format::Fields(Layout::Json),
+        "json-pretty" => Format::Fields(Layout::JsonPretty),
+        "verbose" => Format::Fields(Layout::Verbose),
+        "export" => Format::Fields(Layout::Export),
         other => {
-            let why = format!("-o: `{other}` is none of short short-iso cat json");
+            let why = format!("-o: `{other}` is none of the forms that --help lists");
             return Err(Problem::Wrong(why));
         }
     })
@@ -236,49 +317,4 @@ pub fn user() -> Owner {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(line: &str) -> Result<Options, Problem> {
-        let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        parse(&args, &Owner::default())
-    }
-
-    #[test]
-    fn what_people_type() {
-        let options = read("-u web -u db.service --no-pager -n 20 -o cat -b").expect("it is known");
-        assert_eq!(options.names, [["web", "db"]]);
-        assert_eq!((options.last, options.format), (Some(20), Format::Cat));
-        let options = read("-fu web").expect("it is known");
-        assert!(options.follow && options.last == Some(10) && options.names == [["web"]]);
-        let options = read("-xeu web").expect("it is known");
-        assert_eq!((options.last, options.boots), (Some(1_000), Choice::This));
-        assert_eq!(read("-n").map(|o| o.last), Ok(Some(10)));
-        assert_eq!(read("-n all").map(|o| o.last), Ok(None));
-        assert_eq!(read("-b -1 -u x").map(|o| o.boots), Ok(Choice::Earlier(1)));
-        assert_eq!(read("-b0").map(|o| o.boots), Ok(Choice::This));
-        assert_eq!(
-            read("-k -p 3").map(|o| (o.names, o.max_level)),
-            Ok((vec![vec!["kernel".to_owned()]], 3))
-        );
-        // As in journalctl(1), fields of different names must all match.
-        let names = read("-k -u web -t a -t b -u db")
-            .expect("it is known")
-            .names;
-        let lists: Vec<String> = names.iter().map(|list| list.join(" ")).collect();
-        assert_eq!(lists, ["kernel", "web db", "a b"]);
-        assert!(read("--since today -u web").is_ok_and(|o| o.since.is_some()));
-        for line in [
-            "-u",
-            "-u none*",
-            "-o export",
-            "--since soon",
-            "_PID=1",
-            "--frob",
-            "-p loud",
-        ] {
-            assert!(read(line).is_err(), "{line}");
-        }
-        assert_eq!(read("--help"), Err(Problem::Help));
-    }
-}
+mod tests;

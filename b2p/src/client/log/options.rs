@@ -50,6 +50,14 @@ pub struct Options {
     pub format: Format,
     /// The names are those of units.
     pub of_units: bool,
+    /// Neither marks nor a line about their absence are shown.
+    pub quiet: bool,
+    /// Expression that messages must match, and its sensitivity to case.
+    pub grep: Option<(String, Option<bool>)>,
+    /// Processes of which one has sent a record; empty for all.
+    pub pids: Vec<String>,
+    /// The boots are listed, and no records.
+    pub list_boots: bool,
     /// Directory of the log files.
     pub dir: PathBuf,
     /// Services and programs that are shown; empty for all of them. Of each list there is one that a record is from.
@@ -57,7 +65,7 @@ pub struct Options {
 }
 
 /// Boots whose records are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Choice {
     /// The boot that runs.
     This,
@@ -65,6 +73,10 @@ pub enum Choice {
     All,
     /// The nth before this one.
     Earlier(usize),
+    /// The nth of the log, from 1.
+    Nth(usize),
+    /// The one with this number, without hyphens.
+    Id(String),
 }
 
 impl Options {
@@ -81,6 +93,10 @@ impl Options {
             reverse: false,
             format: Format::Plain,
             of_units: false,
+            quiet: false,
+            grep: None,
+            pids: Vec::new(),
+            list_boots: false,
             dir: PathBuf::from(DIR),
             names: Vec::new(),
         }

@@ -9,25 +9,17 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::boots::{self, Here};
+use super::grep::Grep;
 use super::options::{Choice, Options};
 use super::style::{Format, Style};
-use crate::common::log::filter::Filter;
+use crate::common::log::filter::{Filter, as_journald};
 use crate::common::log::format::{self, Line};
 use crate::common::log::record::{self, Priority, Record};
 use crate::common::log::ring::{Next, Present, Ring};
 
 /// Number of bytes after which lines are written.
 const OUTPUT_BUFFER: usize = 32 << 10;
-
-/// The current boot and its clock.
-#[derive(Clone, Debug)]
-pub struct Here {
-    /// Content of /proc/sys/kernel/random/boot_id.
-    pub boot: String,
-    /// Difference of the kernel's microseconds to those since 1970
-    /// ([`offset`](crate::common::log::log_time::realtime_offset_us)).
-    pub offset: i64,
-}
 
 /// Shows the records that `options` selects. Records after `present` are shown only in a follow.
 ///
@@ -40,20 +32,7 @@ pub fn run(
     (ring, present): (&mut Ring, &mut Present),
     out: &mut (impl Write + AsFd),
 ) -> io::Result<()> {
-    let mut screen = Screen {
-        filter: Filter {
-            max_level: options.max_level,
-            names: options.names.clone(),
-            of_units: options.of_units,
-            times: (options.since, options.until),
-        },
-        reverse: options.reverse && !options.follow,
-        style,
-        offset: here.offset,
-        expected: 0,
-        text: String::new(),
-        last: options.last.map(|n| (n, VecDeque::new())),
-    };
+    let mut screen = Screen::new(options, style, here)?;
     if screen.reverse && screen.last.is_none() {
         screen.last = Some((usize::MAX, VecDeque::new()));
     }
@@ -70,8 +49,8 @@ fn session(
     screen: &mut Screen,
     out: &mut (impl Write + AsFd),
 ) -> io::Result<()> {
-    if let Choice::Earlier(n) = options.boots {
-        earlier_boot(options, here, n, screen, out)?;
+    if let Some(id) = boots::chosen(&options.boots, &options.dir, here)? {
+        earlier_boot(options, &id, screen, out)?;
         return screen.flush(out);
     }
     let mut first = true;
@@ -92,6 +71,7 @@ fn session(
     if first {
         files(options, here, u64::MAX, screen, out)?;
     }
+    screen.quiet |= options.follow;
     screen.flush(out)?;
     if options.follow {
         follow(ring, screen, out)?;
@@ -116,7 +96,8 @@ fn files(
             match line {
                 Line::Boot(id) if id != boot => {
                     boot = id.to_owned();
-                    if options.boots == Choice::All {
+                    screen.enter(id, here);
+                    if options.boots == Choice::All && screen.style.format == Format::Plain {
                         screen.mark(text);
                     }
                 }
@@ -131,40 +112,24 @@ fn files(
             break;
         }
     }
+    screen.enter(here.boot.as_bytes(), here);
     result
 }
 
-/// Shows the records of the nth boot before this one, from the files.
+/// Shows the records of an earlier boot, from the files.
 fn earlier_boot(
     options: &Options,
-    here: &Here,
-    n: usize,
+    wanted: &[u8],
     screen: &mut Screen,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let mut boots: Vec<Vec<u8>> = Vec::new();
-    let paths = format::oldest_first(&options.dir);
-    for path in &paths {
-        let _ = format::lines(path, |text| {
-            if let Line::Boot(id) = format::parse(text)
-                && id != here.boot.as_bytes()
-                && boots.last().is_none_or(|last| last != id)
-            {
-                boots.push(id.to_owned());
-            }
-            true
-        });
-    }
-    let Some(wanted) = boots.len().checked_sub(n).and_then(|at| boots.get(at)) else {
-        let why = "the log on disk has no such boot; the flag syslog keeps one";
-        return Err(io::Error::other(why));
-    };
+    (screen.style.boot, screen.style.offset) = (boots::plain_id(wanted), None);
     let mut result = Ok(());
     let mut is_shown = false;
-    for path in &paths {
+    for path in &format::oldest_first(&options.dir) {
         let _ = format::lines(path, |text| {
             match format::parse(text) {
-                Line::Boot(id) => is_shown = id == wanted.as_slice(),
+                Line::Boot(id) => is_shown = id == wanted,
                 line if is_shown => screen.earlier(&line, text),
                 _ => {}
             }
@@ -211,7 +176,12 @@ fn reader_gone(ring: BorrowedFd<'_>, out: BorrowedFd<'_>) -> io::Result<bool> {
 /// Lines on their way to the output.
 struct Screen {
     filter: Filter,
+    grep: Option<Grep>,
     style: Style,
+    /// Boot of the last line, if that is one of journalctl(1).
+    shown_boot: Option<String>,
+    /// Lines that say something about the log are left out.
+    quiet: bool,
     offset: i64,
     /// Sequence number of the next record of this boot.
     expected: u64,
@@ -223,6 +193,39 @@ struct Screen {
 }
 
 impl Screen {
+    fn new(options: &Options, style: Style, here: &Here) -> io::Result<Screen> {
+        let grep = options.grep.as_ref().map(|(pattern, is_exact)| {
+            let malformed = || io::Error::other(format!("-g: `{pattern}` is no expression"));
+            Grep::new(pattern, *is_exact).ok_or_else(malformed)
+        });
+        let reverse = options.reverse && !options.follow;
+        Ok(Screen {
+            filter: Filter {
+                max_level: options.max_level,
+                names: options.names.clone(),
+                pids: options.pids.clone(),
+                of_units: options.of_units,
+                times: (options.since, options.until),
+            },
+            grep: grep.transpose()?,
+            reverse,
+            quiet: options.quiet || !style.format.has_marks(),
+            style,
+            shown_boot: None,
+            offset: here.offset,
+            expected: 0,
+            text: String::new(),
+            last: options.last.map(|n| (n, VecDeque::new())),
+        })
+    }
+
+    /// Notes the boot of the records that follow.
+    fn enter(&mut self, id: &[u8], here: &Here) {
+        let is_here = id == here.boot.as_bytes();
+        self.style.boot = boots::plain_id(id);
+        self.style.offset = is_here.then_some(here.offset);
+    }
+
     fn record(&mut self, record: &Record<'_>) {
         let us = record.realtime(self.offset);
         self.numbered(record.seq, us, record.priority, record.text);
@@ -241,10 +244,32 @@ impl Screen {
     }
 
     fn filtered(&mut self, us: i64, priority: Priority, text: &[u8]) {
-        if self.filter.wants(us, priority, text) {
+        let (priority, text) = match self.style.format {
+            Format::Plain => (priority, text.into()),
+            _ => as_journald(priority, text),
+        };
+        let is_found = |grep: &Grep| grep.matches(&Style::message(priority, &text));
+        if self.filter.wants(us, priority, &text) && self.grep.as_ref().is_none_or(is_found) {
             let mut line = String::new();
-            self.style.line(us, priority, text, &mut line);
+            self.style.line(us, priority, &text, &mut line);
+            self.add_boot_mark(&mut line);
             self.line(line);
+        }
+    }
+
+    /// Adds journalctl(1)'s mark to the first line of another boot than that of the last line. In reverse the mark
+    /// is behind the line, and before those of the earlier boot.
+    fn add_boot_mark(&mut self, line: &mut String) {
+        if self.style.format == Format::Plain {
+            return;
+        }
+        let before = self.shown_boot.replace(self.style.boot.clone());
+        let Some(before) = before.filter(|id| *id != self.style.boot && !self.quiet) else {
+            return;
+        };
+        match self.reverse {
+            true => line.push_str(&format!("-- Boot {before} --\n")),
+            false => line.insert_str(0, &format!("-- Boot {} --\n", self.style.boot)),
         }
     }
 
@@ -276,6 +301,9 @@ impl Screen {
 
     /// Shows the text of a mark, unchanged.
     fn mark(&mut self, text: &[u8]) {
+        if self.quiet {
+            return;
+        }
         let mut whole = String::new();
         record::printable(text, |c| whole.push_str(c));
         self.line(whole + "\n");
@@ -308,6 +336,10 @@ impl Screen {
                 last.make_contiguous().reverse();
             }
             last.iter().for_each(|l| self.text.push_str(l));
+        }
+        let is_journal = self.style.format != Format::Plain;
+        if is_journal && self.shown_boot.is_none() && !self.quiet {
+            self.text.push_str("-- No entries --\n");
         }
         out.write_all(self.text.as_bytes())?;
         self.text.clear();

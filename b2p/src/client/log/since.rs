@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Times of `--since` and `--until` (systemd.time(7), "Parsing Timestamps").
 
+use sys::date::days_from_civil;
+
 use crate::common::log::log_time;
 use crate::helpers::quadlet::span::span;
 
@@ -29,16 +31,62 @@ pub fn parse(text: &str, now: i64) -> Option<i64> {
     if let Some(ahead) = text.strip_prefix('+') {
         return now.checked_add(length(ahead)?);
     }
+    moment(text, now)
+}
+
+/// Reads `[WEEKDAY] [DATE] [TIME] [ZONE]`, as `systemctl status` prints times; of a zone UTC alone is another than the
+/// local one.
+fn moment(text: &str, now: i64) -> Option<i64> {
+    let mut words: Vec<&str> = text.split_whitespace().collect();
+    let is_word = |word: &&str| word.bytes().all(|b| b.is_ascii_alphabetic());
+    if words.first().is_some_and(is_word) {
+        words.remove(0);
+    }
+    let zone = words.pop_if(|word| is_word(&&**word));
+    let text = words.join(" ");
+    let (text, is_utc) = match text.strip_suffix('Z') {
+        Some(text) => (text, true),
+        None => (text.as_str(), matches!(zone, Some("UTC" | "GMT"))),
+    };
     let (date, time) = match text.split_once([' ', 'T']) {
         Some((date, time)) => (Some(numbers::<3>(date, '-')?), time),
         None if text.contains('-') => (Some(numbers::<3>(text, '-')?), "0:0"),
         None => (None, text),
     };
+    let (time, micros) = match time.split_once('.') {
+        Some((time, fraction)) => (time, micros(fraction)?),
+        None => (time, 0),
+    };
     let time = match time.matches(':').count() {
         1 => numbers::<2>(time, ':').map(|[hour, minute]| [hour, minute, 0])?,
         _ => numbers::<3>(time, ':')?,
     };
-    log_time::from_local_date(date, time, now)
+    let second = match is_utc {
+        true => in_utc(date, time, now),
+        false => log_time::from_local_date(date, time, now),
+    };
+    second?.checked_add(micros)
+}
+
+/// Returns the time of a date, or of today, in UTC.
+fn in_utc(date: Option<[i32; 3]>, [hour, minute, second]: [i32; 3], now: i64) -> Option<i64> {
+    let fits = (0..24).contains(&hour) && (0..60).contains(&minute) && (0..=60).contains(&second);
+    let days = match date {
+        None => now.div_euclid(DAY),
+        Some([year, month @ 1..=12, day @ 1..=31]) if (1970..10_000).contains(&year) => {
+            days_from_civil(year.into(), month.into(), day.into())
+        }
+        Some(_) => return None,
+    };
+    let seconds = i64::from(hour) * 3_600 + i64::from(minute) * 60 + i64::from(second);
+    fits.then(|| days * DAY + seconds * SECOND)
+}
+
+/// Returns the microseconds of the digits behind a point.
+fn micros(digits: &str) -> Option<i64> {
+    let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    let padded = format!("{digits:0<6}");
+    padded.get(..6)?.parse().ok().filter(|_| is_number)
 }
 
 fn length(text: &str) -> Option<i64> {
@@ -70,6 +118,14 @@ mod tests {
             ("@12", Some(12 * SECOND)),
             ("soon", None),
             ("", None),
+            // As `systemctl status` prints it.
+            ("Mon 2026-11-23 20:30:38 UTC", Some(now)),
+            ("2026-11-23T20:30:38Z", Some(now)),
+            ("2026-11-23 20:30:38.25 UTC", Some(now + SECOND / 4)),
+            ("20:30:38 UTC", Some(now)),
+            ("2026-11-23 20:30:38.x UTC", None),
+            ("2026-11-23 24:00 UTC", None),
+            ("Mon UTC", None),
             ("2026-13", None),
             ("12:x", None),
             ("-", None),

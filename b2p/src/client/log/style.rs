@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Appearance of lines: `b2p log`'s own, and those of journalctl(1).
 
-use crate::common::json::Json;
+use super::fields::{self, Layout, Origin, origin};
 use crate::common::log::log_time;
 use crate::common::log::record::{KERNEL, Priority, printable, unescape};
+use crate::helpers::quadlet::names::Logged;
+
+/// Microseconds in a second.
+const SECOND: i64 = 1_000_000;
 
 /// Form of a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,14 +15,40 @@ pub enum Format {
     /// Time, origin and text, as `b2p log` shows them.
     #[default]
     Plain,
-    /// `Nov 23 20:30:38 box web[12]: text`.
-    Short,
-    /// `2026-11-23T20:30:38+0000 box web[12]: text`.
-    ShortIso,
+    /// `TIME box web[12]: text`.
+    Short(Stamp),
     /// The text alone.
     Cat,
-    /// An object of the journal's fields (systemd.journal-fields(7)).
-    Json,
+    /// The journal's fields (systemd.journal-fields(7)).
+    Fields(Layout),
+}
+
+/// Form of the time of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stamp {
+    /// `Nov 23 20:30:38`.
+    Syslog,
+    /// `Nov 23 20:30:38.123456`.
+    Precise,
+    /// `2026-11-23T20:30:38+0000`.
+    Iso,
+    /// `Mon 2026-11-23 20:30:38 UTC`.
+    Full,
+    /// `1795465838.123456`.
+    Unix,
+    /// `[    0.123456]`, since the boot.
+    Monotonic,
+}
+
+impl Format {
+    /// Returns true if lines that are no records may be among those of the format.
+    #[must_use]
+    pub fn has_marks(self) -> bool {
+        matches!(
+            self,
+            Format::Plain | Format::Short(_) | Format::Fields(Layout::Verbose)
+        )
+    }
 }
 
 /// Appearance of lines.
@@ -36,26 +66,34 @@ pub struct Style {
     pub host: String,
     /// Number of the boot, without hyphens.
     pub boot: String,
-    /// Difference of times since 1970 to those of the kernel's log, in microseconds.
-    pub offset: i64,
+    /// Difference of times since 1970 to those of the kernel's log, in microseconds; `None` for an earlier boot.
+    pub offset: Option<i64>,
+    /// Units by their names in the log, for the formats that show the unit of a record.
+    pub units: Vec<Logged>,
 }
 
 impl Style {
     /// Appends a line.
     pub fn line(&self, us: i64, priority: Priority, text: &[u8], out: &mut String) {
-        let mut bytes = Vec::with_capacity(text.len());
-        unescape(text, &mut bytes);
-        let mut shown = String::new();
-        printable(&bytes, |c| shown.push_str(c));
+        let shown = shown(text);
         match self.format {
             Format::Plain => self.plain(us, priority, &shown, out),
-            Format::Short | Format::ShortIso => self.short(us, priority, &shown, out),
+            Format::Short(stamp) => self.short(stamp, us, priority, &shown, out),
             Format::Cat => {
-                out.push_str(origin(priority, &shown).2);
+                out.push_str(origin(priority, &shown).message);
                 out.push('\n');
             }
-            Format::Json => out.push_str(&self.json(us, priority, &shown).line()),
+            Format::Fields(layout) => {
+                let fields = self.fields(us, priority, &shown);
+                fields::write(layout, &fields, us, out);
+            }
         }
+    }
+
+    /// Returns the text of a record without its origin.
+    #[must_use]
+    pub fn message(priority: Priority, text: &[u8]) -> String {
+        origin(priority, &shown(text)).message.to_owned()
     }
 
     fn plain(&self, us: i64, priority: Priority, text: &str, out: &mut String) {
@@ -70,17 +108,22 @@ impl Style {
         self.end(colour, out);
     }
 
-    fn short(&self, us: i64, priority: Priority, text: &str, out: &mut String) {
-        out.push_str(&match self.format {
-            Format::ShortIso => log_time::format_iso(us, self.utc),
-            _ => log_time::format_syslog(us, self.utc),
-        });
-        let (name, pid, message) = origin(priority, text);
+    fn short(&self, stamp: Stamp, us: i64, priority: Priority, text: &str, out: &mut String) {
+        out.push_str(&self.stamp(stamp, us));
+        let Origin { name, pid, message } = origin(priority, text);
         let pid = pid.map_or(String::new(), |pid| format!("[{pid}]"));
         let colour = self.colour(priority);
         let host = &self.host;
         out.push_str(&format!(" {host} {name}{pid}: {colour}{message}"));
         self.end(colour, out);
+    }
+
+    fn fields(&self, us: i64, priority: Priority, text: &str) -> Vec<fields::Field> {
+        let mut all = fields::of_time(us, self.offset);
+        let texts = [("_BOOT_ID", &self.boot), ("_HOSTNAME", &self.host)];
+        all.extend(texts.map(|(key, text)| (key, text.clone())));
+        all.extend(fields::of_origin(priority, text, &self.units));
+        all
     }
 
     fn colour(&self, priority: Priority) -> &'static str {
@@ -98,50 +141,33 @@ impl Style {
         out.push('\n');
     }
 
-    fn json(&self, us: i64, priority: Priority, text: &str) -> Json {
-        let (name, pid, message) = origin(priority, text);
-        let transport = match (priority.facility(), pid) {
-            (KERNEL, _) => "kernel",
-            (_, Some(_)) => "syslog",
-            _ => "stdout",
-        };
-        let text = |text: &str| Json::Text(text.to_owned());
-        let mut fields = vec![
-            ("__REALTIME_TIMESTAMP", text(&us.to_string())),
-            (
-                "__MONOTONIC_TIMESTAMP",
-                text(&us.saturating_sub(self.offset).to_string()),
-            ),
-            ("_BOOT_ID", text(&self.boot)),
-            ("_HOSTNAME", text(&self.host)),
-            ("PRIORITY", text(&priority.level().to_string())),
-            ("SYSLOG_FACILITY", text(&priority.facility().to_string())),
-            ("SYSLOG_IDENTIFIER", text(name)),
-            ("_TRANSPORT", text(transport)),
-        ];
-        if let Some(pid) = pid {
-            fields.push(("_PID", text(pid)));
-        } else if priority.facility() != KERNEL {
-            fields.push(("_SYSTEMD_UNIT", text(&format!("{name}.service"))));
+    fn stamp(&self, stamp: Stamp, us: i64) -> String {
+        let parts = |us: i64| (us.div_euclid(SECOND), us.rem_euclid(SECOND));
+        let (second, micro) = parts(us);
+        match (stamp, self.offset) {
+            (Stamp::Iso, _) => log_time::format_iso(us, self.utc),
+            (Stamp::Full, _) => log_time::format_systemd(us),
+            (Stamp::Unix, _) => format!("{second}.{micro:06}"),
+            (Stamp::Precise, _) => {
+                format!("{}.{micro:06}", log_time::format_syslog(us, self.utc))
+            }
+            (Stamp::Monotonic, Some(offset)) => {
+                let (second, micro) = parts(us.saturating_sub(offset));
+                format!("[{second:>5}.{micro:06}]")
+            }
+            // The files have no time since the boot.
+            (Stamp::Syslog | Stamp::Monotonic, _) => log_time::format_syslog(us, self.utc),
         }
-        fields.push(("MESSAGE", text(message)));
-        Json::Object(fields)
     }
 }
 
-/// Splits a record into the name of its origin, a process and the text: `web: x`, `sshd[12]: x`.
-fn origin(priority: Priority, text: &str) -> (&str, Option<&str>, &str) {
-    if priority.facility() == KERNEL {
-        return ("kernel", None, text);
-    }
-    let Some((name, message)) = text.split_once(": ").filter(|(n, _)| !n.contains(' ')) else {
-        return ("unknown", None, text);
-    };
-    let with_pid = name.strip_suffix(']').and_then(|name| name.split_once('['));
-    match with_pid {
-        Some((name, pid)) => (name, Some(pid), message),
-        None => (name, None, message),
-    }
+/// Returns the text of a record for a terminal.
+fn shown(text: &[u8]) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    unescape(text, &mut bytes);
+    let mut shown = String::new();
+    printable(&bytes, |c| shown.push_str(c));
+    shown
 }
 
 #[cfg(test)]
@@ -174,60 +200,61 @@ mod tests {
         assert_eq!(line(&style, 13, "x"), "2026-11-23 20:30:38.123 x\n");
     }
 
-    #[test]
-    fn forms_of_journalctl() {
-        let style = |format| Style {
+    fn style(format: Format) -> Style {
+        Style {
             format,
             utc: true,
             host: "box".to_owned(),
             boot: "b0".to_owned(),
-            offset: 1_795_465_838_000_000,
+            offset: Some(1_795_465_838_000_000),
             ..Style::default()
-        };
+        }
+    }
+
+    #[test]
+    fn times_of_journalctl() {
+        for (stamp, time) in [
+            (Stamp::Syslog, "Nov 23 20:30:38"),
+            (Stamp::Precise, "Nov 23 20:30:38.123999"),
+            (Stamp::Iso, "2026-11-23T20:30:38+0000"),
+            (Stamp::Unix, "1795465838.123999"),
+            (Stamp::Monotonic, "[    0.123999]"),
+        ] {
+            let shown = line(&style(Format::Short(stamp)), 15, "web: b");
+            assert_eq!(shown, format!("{time} box web: b\n"));
+        }
+    }
+
+    #[test]
+    fn forms_of_journalctl() {
         for (format, number, text, right) in [
             (
-                Format::Short,
+                Format::Short(Stamp::Syslog),
                 15,
                 "web: a: b",
                 "Nov 23 20:30:38 box web: a: b\n",
             ),
             (
-                Format::Short,
+                Format::Short(Stamp::Syslog),
                 38,
                 "sshd[812]: x",
                 "Nov 23 20:30:38 box sshd[812]: x\n",
             ),
             (
-                Format::Short,
+                Format::Short(Stamp::Syslog),
                 6,
                 "Linux: x",
                 "Nov 23 20:30:38 box kernel: Linux: x\n",
             ),
             (
-                Format::Short,
+                Format::Short(Stamp::Syslog),
                 15,
                 "no name",
                 "Nov 23 20:30:38 box unknown: no name\n",
-            ),
-            (
-                Format::ShortIso,
-                15,
-                "web: b",
-                "2026-11-23T20:30:38+0000 box web: b\n",
             ),
             (Format::Cat, 15, "web: a: b", "a: b\n"),
         ] {
             assert_eq!(line(&style(format), number, text), right, "{text}");
         }
-        let json = line(&style(Format::Json), 30, "web[9]: say \"x\"");
-        for part in [
-            "{\"__REALTIME_TIMESTAMP\":\"1795465838123999\",\"__MONOTONIC_TIMESTAMP\":\"123999\"",
-            "\"PRIORITY\":\"6\",\"SYSLOG_FACILITY\":\"3\",\"SYSLOG_IDENTIFIER\":\"web\"",
-            "\"_PID\":\"9\",\"MESSAGE\":\"say \\\"x\\\"\"}\n",
-        ] {
-            assert!(json.contains(part), "{json}");
-        }
-        let json = line(&style(Format::Json), 15, "web: x");
-        assert!(json.contains("\"_SYSTEMD_UNIT\":\"web.service\""), "{json}");
     }
 }

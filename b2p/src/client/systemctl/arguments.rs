@@ -7,12 +7,11 @@ use control::Report;
 use super::list;
 use super::options::Options;
 use super::query::NO_SUCH_UNIT;
+use crate::client::version::AS_SYSTEMD;
 use crate::common::pattern::is_pattern;
 use crate::common::terminal::{print_plain as print, print_plain_error as print_error};
 use crate::helpers::quadlet::specifiers::Owner;
 
-/// Version of systemctl(1) whose command line, words and exit statuses are those of this program.
-pub const VERSION: &str = concat!("257 (boot2podman ", env!("CARGO_PKG_VERSION"), ")");
 /// Verbs that need a unit.
 const WITH_UNITS: &[&str] = &[
     "cat",
@@ -53,7 +52,7 @@ pub fn answer(options: &Options) -> Option<i32> {
         return Some(1);
     }
     if options.has("version") && !options.has("help") {
-        print(&format!("systemd {VERSION}\n"));
+        print(&format!("systemd {AS_SYSTEMD}\n"));
         return Some(0);
     }
     let needs_units = WITH_UNITS.contains(&options.verb.as_str());

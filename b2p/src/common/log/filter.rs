@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Selection of records.
 
+use std::borrow::Cow;
+
 use crate::common::log::record::{KERNEL, Priority};
+use crate::common::pattern::{is_pattern, matches};
 
 /// Prefix of the records of PID 1.
 const INIT: &str = "boot2podman";
+
+/// Level of a line of a service's output (sys/src/kmsg.rs), which keeps the line from the console.
+const OUTPUT: u8 = 7;
+/// Level that journald gives such a line (systemd.exec(5), `SyslogLevel=`).
+const INFO: u8 = 6;
 
 /// Selection of records by level and origin.
 #[derive(Clone, Debug)]
@@ -13,6 +21,8 @@ pub struct Filter {
     pub max_level: u8,
     /// Names of services and programs; empty for all. Of each list there is one that a record is from.
     pub names: Vec<Vec<String>>,
+    /// Processes of which one has sent a record; empty for all.
+    pub pids: Vec<String>,
     /// The names are those of units: PID 1's messages about a unit are shown as well.
     pub of_units: bool,
     /// Earliest and latest time, in microseconds since 1970.
@@ -34,7 +44,17 @@ impl Filter {
         if since.is_some_and(|at| us < at) || until.is_some_and(|at| us > at) {
             return false;
         }
-        priority.level() <= self.max_level && named()
+        priority.level() <= self.max_level && named() && self.has_pid(text)
+    }
+}
+
+impl Filter {
+    fn has_pid(&self, text: &[u8]) -> bool {
+        let is_one = |pid: &String| {
+            let tag = text.split(|b| *b == b':').next().unwrap_or_default();
+            tag.ends_with(format!("[{pid}]").as_bytes())
+        };
+        self.pids.is_empty() || self.pids.iter().any(is_one)
     }
 }
 
@@ -45,7 +65,36 @@ fn is_from(name: &str, priority: Priority, text: &[u8]) -> bool {
         "kernel" => priority.facility() == KERNEL,
         // A record from /dev/log always has brackets.
         "init" => after_name(text, INIT).is_some_and(|rest| rest.starts_with(b": ")),
-        _ => priority.facility() != KERNEL && after_name(text, name).is_some_and(begins_message),
+        _ if priority.facility() == KERNEL => false,
+        name if is_pattern(name) => {
+            let origin = text.split(|b| matches!(b, b':' | b'[' | b' ')).next();
+            let origin = origin.unwrap_or_default();
+            let is_one = String::from_utf8_lossy(origin);
+            matches(name, &is_one) && text.get(origin.len()..).is_some_and(begins_message)
+        }
+        name => after_name(text, name).is_some_and(begins_message),
+    }
+}
+
+/// Returns the level and the text that journald would have for a record: a line of a service's output has the level
+/// `info`, or the one that the line itself begins with (sd-daemon(3)).
+#[must_use]
+pub fn as_journald(priority: Priority, text: &[u8]) -> (Priority, Cow<'_, [u8]>) {
+    let colon = text.windows(2).position(|pair| pair == b": ");
+    let Some((name, message)) = colon.and_then(|at| Some((text.get(..at)?, text.get(at + 2..)?)))
+    else {
+        return (priority, text.into());
+    };
+    let is_program = name.contains(&b'[') || name.contains(&b' ') || name == INIT.as_bytes();
+    if priority.facility() == KERNEL || priority.level() != OUTPUT || is_program {
+        return (priority, text.into());
+    }
+    match message {
+        [b'<', level @ b'0'..=b'7', b'>', rest @ ..] => {
+            let text = [name, b": ", rest].concat();
+            (Priority::of(priority.facility(), level - b'0'), text.into())
+        }
+        _ => (Priority::of(priority.facility(), INFO), text.into()),
     }
 }
 
@@ -82,6 +131,7 @@ mod tests {
         let filter = Filter {
             max_level,
             names,
+            pids: Vec::new(),
             of_units: false,
             times: (None, None),
         };
@@ -122,6 +172,43 @@ mod tests {
     }
 
     #[test]
+    fn by_a_pattern() {
+        for (names, text, right) in [
+            ("ssh*", "sshd[812]: x", true),
+            ("ssh*", "sshd: x", true),
+            ("ssh?", "sshd-session: x", false),
+            ("ssh*", "web: ssh", false),
+            ("*", "no name", false),
+            ("[sw]*", "web: x", true),
+        ] {
+            assert_eq!(wants(names, 7, 15, text), right, "{names} {text}");
+        }
+        assert!(!wants("*", 7, 6, "Linux: x"));
+    }
+
+    #[test]
+    fn output_of_a_service_has_the_level_that_journald_gives_it() {
+        for (number, text, level, right) in [
+            (15, "web: up: 1", 6, "web: up: 1"),
+            (15, "web: <3>it is wrong", 3, "web: it is wrong"),
+            (15, "web: <9>x", 6, "web: <9>x"),
+            (14, "web: <3>x", 6, "web: <3>x"),
+            (15, "web[9]: x", 7, "web[9]: x"),
+            (15, "boot2podman: x", 7, "boot2podman: x"),
+            (15, "no name", 7, "no name"),
+            (7, "drv: x", 7, "drv: x"),
+        ] {
+            let priority = Priority::new(number).expect("a priority");
+            let (found, shown) = as_journald(priority, text.as_bytes());
+            assert_eq!(
+                (found.level(), &*shown),
+                (level, right.as_bytes()),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn by_level() {
         assert!(wants("", 4, 12, "x") && !wants("", 4, 13, "x"));
         assert!(wants("x", 3, 11, "x: y") && !wants("y", 3, 11, "x: y"));
@@ -132,6 +219,7 @@ mod tests {
         let mut filter = Filter {
             max_level: 7,
             names: vec![vec!["web".to_owned()]],
+            pids: Vec::new(),
             of_units: true,
             times: (Some(10), Some(20)),
         };
@@ -142,5 +230,7 @@ mod tests {
         assert!(!wants(&filter, 10, "boot2podman: db: exited"));
         filter.of_units = false;
         assert!(!wants(&filter, 10, "boot2podman: web: exited"));
+        filter.pids = vec!["9".to_owned()];
+        assert!(wants(&filter, 10, "web[9]: [8]") && !wants(&filter, 10, "web[8]: [9]"));
     }
 }

@@ -2,6 +2,7 @@
 use super::super::options::Options;
 use super::*;
 use crate::common::testing::Temp;
+use crate::helpers::quadlet::specifiers::Owner;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use std::fs::{self, File};
 use std::io::Read;
@@ -27,7 +28,23 @@ fn show(line: &str, temp: &Temp, records: &[&str]) -> String {
 /// Like [`show`], with the records that are logged after the command has begun.
 fn show_before(line: &str, temp: &Temp, records: &[&str], later: &[&str]) -> String {
     let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-    let mut options = Options::parse(&words).expect("right words");
+    let options = Options::parse(&words).expect("right words");
+    shown(options, temp, records, later).expect("it is shown")
+}
+
+/// Returns the output of `journalctl LINE`.
+fn journal(line: &str, temp: &Temp, records: &[&str]) -> io::Result<String> {
+    let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+    let options = super::super::journalctl::parse(&words, &Owner::default());
+    shown(options.expect("right words"), temp, records, &[])
+}
+
+fn shown(
+    mut options: Options,
+    temp: &Temp,
+    records: &[&str],
+    later: &[&str],
+) -> io::Result<String> {
     options.dir = temp.path("log");
     let (mut reader, _kernel) = ring(&[records, later].concat());
     let (later, _kernel2) = ring(later);
@@ -35,8 +52,12 @@ fn show_before(line: &str, temp: &Temp, records: &[&str], later: &[&str]) -> Str
     let path = temp.path("out");
     let mut out = File::create(&path).expect("a file");
     let style = Style {
+        format: options.format,
         utc: true,
         dated: options.boots != Choice::This,
+        host: "box".to_owned(),
+        boot: "now".to_owned(),
+        offset: Some(0),
         ..Style::default()
     };
     run(
@@ -45,9 +66,8 @@ fn show_before(line: &str, temp: &Temp, records: &[&str], later: &[&str]) -> Str
         &here(),
         (&mut reader, &mut present),
         &mut out,
-    )
-    .expect("it is shown");
-    fs::read_to_string(&path).expect("what was shown")
+    )?;
+    fs::read_to_string(&path)
 }
 
 fn here() -> Here {
@@ -199,4 +219,80 @@ fn following_ends_with_its_reader() {
     drop(reader);
     let ended = following.join().expect("no panic");
     assert!(ended.is_ok(), "{ended:?}");
+}
+
+const OLD: &str = "--- boot one kernel 6 ---\n\
+    1970-01-01T00:00:05.000000Z 0 user.debug web: <4>old\n\
+    --- 3 records lost: slow disk ---\n\
+    --- boot now kernel 6 ---\n";
+
+#[test]
+fn boots_of_journalctl() {
+    let temp = Temp::new();
+    files(&temp, "", OLD);
+    let journal = |line: &str| journal(line, &temp, &RECORDS).expect("it is shown");
+    // Only records are objects, each with its own boot.
+    let json = journal("-b all -o json");
+    let lines: Vec<&str> = json.lines().collect();
+    assert!(lines.iter().all(|line| line.starts_with('{')), "{json}");
+    assert!(
+        lines[0].contains("\"_BOOT_ID\":\"one\"") && !lines[0].contains("MONOTONIC"),
+        "{json}"
+    );
+    assert!(lines[0].contains("\"PRIORITY\":\"4\"") && lines[0].contains("\"MESSAGE\":\"old\""));
+    assert!(
+        lines[1].contains("\"__MONOTONIC_TIMESTAMP\":\"1000\",\"_BOOT_ID\":\"now\""),
+        "{json}"
+    );
+    assert!(journal("-b -1 -o json").contains("\"_BOOT_ID\":\"one\""));
+    let sshd = "Jan 01 00:00:00 box sshd: slow\nJan 01 00:00:01 box sshd[812]: Accepted\n";
+    let web = "Jan 01 00:00:05 box web: old\n";
+    let lost = "--- 3 records lost: slow disk ---\n";
+    assert_eq!(
+        journal("-b all -u web -u sshd"),
+        format!("{web}{lost}-- Boot now --\n{sshd}")
+    );
+    assert_eq!(journal("-b all -u web -u sshd -q"), format!("{web}{sshd}"));
+    assert_eq!(journal("-b all -o cat -u web -t web"), "old\n");
+    assert_eq!(
+        journal("-b all -r -q -t web -t sshd -n 2"),
+        "Jan 01 00:00:01 box sshd[812]: Accepted\nJan 01 00:00:00 box sshd: slow\n"
+    );
+    // A time without -b is one of any boot.
+    assert_eq!(journal("--since 1970-01-01T00:00:04Z -q"), web);
+    assert_eq!(journal("-u web"), "-- No entries --\n");
+    assert_eq!(journal("-u web -q"), "");
+    assert_eq!(journal("-u web -o json"), "");
+}
+
+#[test]
+fn what_journalctl_chooses() {
+    let temp = Temp::new();
+    let records = [
+        "15,0,1000,-;web: an Error\n",
+        "15,1,2000,-;web: <3>bad\n",
+        "14,2,3000,-;q-web[7]: GET /\n",
+        "6,3,4000,-;Linux\n",
+    ];
+    let text = |line: &str| {
+        let shown = journal(&format!("-q -o cat {line}"), &temp, &records);
+        shown.map_err(|why| why.to_string())
+    };
+    for (line, right) in [
+        ("-u web -p info", "an Error\nbad\n"),
+        ("-u web -p err", "bad\n"),
+        ("-g error", "an Error\n"),
+        ("-g ERROR", ""),
+        ("-g ^get|bad", "bad\nGET /\n"),
+        ("CONTAINER_NAME=q-web", "GET /\n"),
+        ("_PID=7", "GET /\n"),
+        ("_SYSTEMD_UNIT=web.service -r", "bad\nan Error\n"),
+        ("-u w*", "an Error\nbad\n"),
+        ("-k", "Linux\n"),
+        ("-t q-web -n 1", "GET /\n"),
+        ("-b 1 -k", "Linux\n"),
+    ] {
+        assert_eq!(text(line).as_deref(), Ok(right), "{line}");
+    }
+    assert!(text("-g a(").is_err() && text("-b -1").is_err() && text("-b 2").is_err());
 }

@@ -113,6 +113,7 @@ fn wanted(parameters: &Map) -> Result<Wanted, Failure> {
                 true => Vec::new(),
                 false => vec![names.iter().flat_map(|name| service_names(name)).collect()],
             },
+            pids: Vec::new(),
             of_units: false,
             times: (None, None),
         },
