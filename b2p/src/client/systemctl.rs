@@ -30,6 +30,8 @@ mod options;
 mod query;
 mod show;
 mod signals;
+mod timer_units;
+mod timers;
 mod units;
 mod update_timer;
 
@@ -51,6 +53,7 @@ const READING: &[&str] = &[
     "list-unit-files",
     "list-dependencies",
     "list-jobs",
+    "list-timers",
     "get-default",
 ];
 
@@ -174,13 +177,14 @@ fn run(control: &ControlClient, table: &'static [Applet], options: &Options) -> 
             return 1;
         }
     };
-    if let Some(status) = update_timer::run(&env, options) {
-        return status;
-    }
-    let expanded = match arguments::has_patterns(options) {
-        false => Ok(options.clone()),
+    let (first, rest) = update_timer::take(&env, options);
+    let Some(rest) = rest else {
+        return first;
+    };
+    let expanded = match arguments::has_patterns(&rest) {
+        false => Ok(rest),
         true => report(control)
-            .and_then(|text| arguments::expanded(&Report::parse(&text), &owner, options)),
+            .and_then(|text| arguments::expanded(&Report::parse(&text), &owner, &rest)),
     };
     let options = &match expanded {
         Ok(options) => options,
@@ -194,7 +198,7 @@ fn run(control: &ControlClient, table: &'static [Applet], options: &Options) -> 
         owner: &owner,
         options,
     };
-    change(control, table, &targets)
+    change(control, table, &targets).max(first)
 }
 
 /// Runs a verb that changes something, and returns the exit status.
@@ -241,6 +245,7 @@ fn read(control: &ControlClient, owner: &Owner, options: &Options) -> Option<i32
         "list-unit-files" => ask(&|report| list::unit_files(report, owner, options)),
         "list-dependencies" => ask(&|report| list::dependencies(report, owner, options)),
         "list-jobs" => list::jobs(),
+        "list-timers" => ask(&|report| timers::list(control, report, owner, options)),
         "get-default" => {
             print("multi-user.target\n");
             0

@@ -16,6 +16,7 @@ pub fn main(env: &Environment) -> i32 {
     // A request before the boot has started the services waits for them: this run does both.
     if quadlet::take_reload_request() && !boot.is_first() {
         quadlet::load(env, &boot);
+        run_timers(env);
         return 0;
     }
     let status = reload(env);
@@ -28,8 +29,12 @@ pub fn main(env: &Environment) -> i32 {
         }
     }
     quadlet::load(env, &boot);
+    run_timers(env);
+    status
+}
+
+fn run_timers(env: &Environment) {
     if timers::are_wanted() {
         start_timers(env);
     }
-    status
 }

@@ -7,7 +7,7 @@ use sys::error::{Error, Result};
 
 use super::list;
 use super::options::Options;
-use super::units;
+use super::{timers, units};
 use crate::common::service_change::{Verb, change_all};
 use crate::common::service_env::Environment;
 use crate::common::terminal::print_plain_error as print_error;
@@ -98,6 +98,9 @@ impl Targets<'_> {
         };
         let mut status = 0;
         for view in views {
+            if view.timer.is_some() {
+                continue;
+            }
             let Some(service) = view.service else {
                 let name = &view.name;
                 print_error(&format!(
@@ -125,6 +128,14 @@ impl Targets<'_> {
         let mut names = Vec::new();
         let mut status = 0;
         for word in list::expanded(report, self.owner, &self.options.names) {
+            let view = units::find(report, self.owner, &word);
+            if let Some(timer) = &view.timer {
+                if let Err(why) = timers::change(self.env, &view, timer, verb) {
+                    print_error(&why.to_string());
+                    status = status.max(1);
+                }
+                continue;
+            }
             match self.service(report, &word, verb) {
                 Ok(Some(name)) => names.push(name),
                 Ok(None) => {}
@@ -161,7 +172,7 @@ impl Targets<'_> {
         if let Some(name) = is_user_file().filter(|_| self.owner.uid == 0) {
             return Ok(Some(name.to_string()));
         }
-        let may_make = !["stop", "try-restart"].contains(&verb);
+        let may_make = !verb.starts_with("try-") && !["stop", "condrestart"].contains(&verb);
         if may_make && quadlet::instantiate(self.env, self.owner, &view.name)? {
             return Ok(paths::service_name(&view.name, self.owner));
         }

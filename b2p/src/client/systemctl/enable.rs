@@ -3,20 +3,23 @@
 //! its own section `[Install]`, and systemd refuses to enable a quadlet as well.
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use sys::error::{Doing, Error, Result};
 
 use super::units::{View, full_name};
 use crate::common::terminal::print_plain_error as print_error;
 use crate::helpers::quadlet::install::{self, file, targets};
-use crate::helpers::quadlet::plain;
+use crate::helpers::quadlet::plain::{self, DISK_DIR};
 use crate::helpers::quadlet::specifiers::Owner;
 
 /// Returns the state of a unit's file, in the words of `is-enabled`.
 pub fn word(view: &View<'_>) -> &'static str {
     match &view.unit {
         None if view.is_target => "static",
+        None if view.timer.as_ref().is_some_and(|timer| timer.is_active) => "enabled",
+        None if view.timer.is_some() => "disabled",
         None if view.service.is_some_and(|s| !s.is_user_service) => "enabled",
         None if view.service.is_some() => "enabled-runtime",
         None => "not-found",
@@ -57,6 +60,12 @@ pub fn is_file(owner: &Owner, word: &str) -> bool {
 /// A link cannot be made.
 pub fn enable(owner: &Owner, word: &str) -> Result<bool> {
     let name = full_name(word);
+    if plain::NOT_RUN.iter().any(|suffix| name.ends_with(suffix)) && file(owner, &name).is_some() {
+        let why = "units of this kind do not run here";
+        return Err(Error::invalid(format!(
+            "Failed to enable unit: {name}: {why}"
+        )));
+    }
     let Some(enabled) = install::enable(owner, &name)? else {
         return Ok(false);
     };
@@ -65,11 +74,26 @@ pub fn enable(owner: &Owner, word: &str) -> Result<bool> {
             "{name}: its file has no [Install] section: other units start it"
         ));
     }
+    let device = |path: &Path| path.metadata().ok().map(|file| file.dev());
+    if !enabled.made.is_empty() && is_lost(&enabled.file, device) {
+        let file = enabled.file.display();
+        print_error(&format!(
+            "{file} and its links are in RAM, and are gone at power-off; files in {DISK_DIR} stay"
+        ));
+    }
     for link in enabled.made {
         let (link, path) = (link.display(), enabled.file.display());
         print_error(&format!("Created symlink '{link}' \u{2192} '{path}'."));
     }
     Ok(true)
+}
+
+/// Returns true for a file that the end of the machine removes, on a machine that has a disk for such files. `device`
+/// returns the file system of a path.
+fn is_lost(file: &Path, device: impl Fn(&Path) -> Option<u64>) -> bool {
+    let root = device(Path::new("/"));
+    let has_disk = device(Path::new(DISK_DIR)) != root;
+    has_disk && (file.starts_with("/run") || device(file) == root)
 }
 
 /// Removes the links of a unit. Returns false if the unit is none of the owner's files.
@@ -104,4 +128,35 @@ pub fn refusal(view: &View<'_>, verb: &str) -> Option<Error> {
         (None, _) => format!("Failed to {verb} unit: Unit {name} does not exist"),
     };
     Some(Error::invalid(why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_that_the_power_off_removes() {
+        let device = |disk: u64, etc: u64| {
+            move |path: &Path| {
+                Some(match path {
+                    path if path.starts_with("/etc") => etc,
+                    path if path.starts_with(DISK_DIR) => disk,
+                    path if path.starts_with("/run") => 9,
+                    _ => 1,
+                })
+            }
+        };
+        let (etc, run) = (
+            Path::new("/etc/systemd/system/a.service"),
+            Path::new("/run/systemd/system/a.service"),
+        );
+        assert!(is_lost(etc, device(2, 1)) && is_lost(run, device(2, 1)));
+        // With `b2p.etc=all`, on the disk, and without one.
+        assert!(!is_lost(etc, device(2, 3)));
+        assert!(!is_lost(
+            &Path::new(DISK_DIR).join("a.service"),
+            device(2, 1)
+        ));
+        assert!(!is_lost(etc, device(1, 1)) && !is_lost(run, device(1, 1)));
+    }
 }

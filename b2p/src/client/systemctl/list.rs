@@ -81,7 +81,7 @@ pub fn unit_files(report: &Report<'_>, owner: &Owner, options: &Options) -> i32 
 }
 
 /// Returns a table whose columns but the last are padded.
-fn table<const N: usize>(
+pub fn table<const N: usize>(
     titles: [&str; N],
     rows: &[[String; N]],
     options: &Options,

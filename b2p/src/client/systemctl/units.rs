@@ -4,12 +4,14 @@
 use config::canonical_service_name;
 use control::{Report, Service, State};
 
+use super::timer_units::{self, Timer};
 use crate::helpers::quadlet::convert::{BOOT_TARGETS, TARGET_SERVICES};
 pub use crate::helpers::quadlet::dependents::{is_of, is_one, links_of};
 use crate::helpers::quadlet::paths;
 use crate::helpers::quadlet::run::state;
 use crate::helpers::quadlet::specifiers::Owner;
 use crate::helpers::quadlet::{self, plain, unit::Unit};
+use crate::helpers::timers::update_timer::UNIT;
 
 /// Suffixes of unit names.
 const SUFFIXES: &[&str] = &[
@@ -38,6 +40,8 @@ pub struct View<'a> {
     pub owner: Owner,
     /// True for a target that the machine has reached.
     pub is_target: bool,
+    /// Timer that the unit is.
+    pub timer: Option<Timer>,
 }
 
 /// Returns the name with a suffix: `web.service` for `web`.
@@ -56,16 +60,27 @@ fn read_unit(service: &str) -> Option<Unit> {
 /// Finds a unit by its name, or its service by that of the service.
 pub fn find<'a>(report: &Report<'a>, owner: &Owner, word: &str) -> View<'a> {
     let name = full_name(word);
-    let service = |name: &str| {
-        let mut services = report.services.iter();
-        services.find(|s| s.name == name).copied()
-    };
     let mut view = View {
         is_target: is_reached(report, &name),
         name,
         service: None,
         unit: None,
         owner: owner.clone(),
+        timer: None,
+    };
+    if let Some((timer, unit)) = timer_units::find(owner, &view.name) {
+        (view.timer, view.unit) = (Some(timer), unit);
+        return view;
+    }
+    find_service(&mut view, report, owner, word);
+    view
+}
+
+/// Adds the service of a unit, and the text of the unit.
+fn find_service<'a>(view: &mut View<'a>, report: &Report<'a>, owner: &Owner, word: &str) {
+    let service = |name: &str| {
+        let mut services = report.services.iter();
+        services.find(|s| s.name == name).copied()
     };
     let own = paths::service_name(&view.name, owner);
     let own = own.filter(|own| is_of(own, &view.name));
@@ -91,7 +106,20 @@ pub fn find<'a>(report: &Report<'a>, owner: &Owner, word: &str) -> View<'a> {
         let stem = stem.unwrap_or_default();
         view.service = service(stem).or_else(|| service(&canonical_service_name(stem)));
     }
-    view
+}
+
+/// Returns the sub-state that the first process of a unit has written, in a file of the unit's owner.
+fn sub_state(stage: &str) -> Option<&'static str> {
+    let words = [
+        "start-pre",
+        "start",
+        "start-post",
+        "reload",
+        "stop",
+        "stop-sigterm",
+        "stop-post",
+    ];
+    words.into_iter().find(|word| *word == stage)
 }
 
 /// Returns the owner with the number, as far as its files are concerned.
@@ -111,6 +139,20 @@ fn is_reached(report: &Report<'_>, name: &str) -> bool {
     let is_known =
         BOOT_TARGETS.contains(&name) || TARGET_SERVICES.iter().any(|(target, _)| *target == name);
     is_known && report.machine.ready.is_some()
+}
+
+/// Returns the timers of an owner's files.
+fn timers<'a>(owner: &Owner) -> impl Iterator<Item = View<'a>> + use<'a> {
+    let owner = owner.clone();
+    let timers = timer_units::of(&owner).into_iter();
+    timers.map(move |(timer, unit)| View {
+        name: timer.unit.clone(),
+        timer: Some(timer_units::of_unit(timer)),
+        unit: Some(unit),
+        service: None,
+        owner: owner.clone(),
+        is_target: false,
+    })
 }
 
 /// Returns all units of an owner: for the machine, its own services as well.
@@ -135,9 +177,14 @@ pub fn all<'a>(report: &Report<'a>, owner: &Owner) -> Vec<View<'a>> {
             unit,
             owner: owner.clone(),
             is_target: false,
+            timer: None,
         })
     };
     let mut views: Vec<View<'a>> = report.services.iter().filter_map(view).collect();
+    views.extend(timers(owner));
+    if owner.uid == 0 {
+        views.push(find(report, owner, UNIT));
+    }
     sys::sort::sort_by(&mut views, |a, b| a.name.cmp(&b.name));
     views
 }
@@ -145,7 +192,8 @@ pub fn all<'a>(report: &Report<'a>, owner: &Owner) -> Vec<View<'a>> {
 impl View<'_> {
     /// Returns true if there is such a unit.
     pub fn exists(&self) -> bool {
-        self.service.is_some() || self.unit.is_some() || self.is_target
+        let is_other = self.is_target || self.timer.is_some();
+        self.service.is_some() || self.unit.is_some() || is_other
     }
 
     /// Returns the value of a key of the unit.
@@ -172,12 +220,24 @@ impl View<'_> {
     /// Returns the state and the sub-state, in the words of systemd.
     pub fn states(&self) -> (&'static str, &'static str) {
         let Some(service) = self.service else {
-            return match self.is_target {
-                true => ("active", "active"),
-                false => ("inactive", "dead"),
+            return match &self.timer {
+                Some(timer) if timer.is_active => ("active", "waiting"),
+                None if self.is_target => ("active", "active"),
+                _ => ("inactive", "dead"),
             };
         };
         let remains = self.unit.is_none() || self.remains();
+        let stage = self.told().stage;
+        match (service.state, sub_state(&stage)) {
+            (State::Up, Some("reload")) => return ("reloading", "reload"),
+            (State::Starting, Some(sub)) if sub.starts_with("start") => {
+                return ("activating", sub);
+            }
+            (State::Stopping, Some(sub)) if sub.starts_with("stop") => {
+                return ("deactivating", sub);
+            }
+            _ => {}
+        }
         match service.state {
             State::Up if self.is_oneshot() => ("active", "exited"),
             State::Up => ("active", "running"),

@@ -136,8 +136,7 @@ impl fmt::Display for UnitError {
                 "there is no such unit to enable; `b2p status` lists the services"
             }
             UnitError::NotRun => {
-                "units of this kind do not run: use a .service or .container unit, or `at` in a file of \
-                 /var/lib/boot2podman/services"
+                "units of this kind do not run: use a .service, .timer or .container unit"
             }
         })
     }
@@ -244,6 +243,8 @@ fn known_unit(name: &str, is_off: bool) -> Option<Result<(), UnitError>> {
 fn of_kind(kind: &str, row: &Row<'_>, failed: &mut impl FnMut(UnitError)) -> Vec<Unit> {
     let dir = match kind {
         "service" => SERVICES,
+        // A timer of the document; there is none of the system to turn off.
+        "timer" if row.text.is_some() => SERVICES,
         kind if QUADLET_KINDS.contains(&kind) => QUADLETS,
         kind => return without_file(kind, row, failed).into_iter().collect(),
     };
@@ -265,7 +266,7 @@ fn of_kind(kind: &str, row: &Row<'_>, failed: &mut impl FnMut(UnitError)) -> Vec
     }
     units.extend(row.disabled());
     // A quadlet's own section decides whether the boot starts it.
-    if row.enabled == Some(true) && (kind == "service" || row.text.is_none()) {
+    if row.enabled == Some(true) && (dir == SERVICES || row.text.is_none()) {
         units.push(Unit::Enable(row.name.to_owned()));
     }
     units

@@ -15,7 +15,7 @@ use super::paths::DEFINITIONS;
 use super::read::{self, Loaded};
 use super::specifiers::Owner;
 use super::unit_error::Fault;
-use super::{ask_status, bus_link, kube, store};
+use super::{ask_status, bus_link, kube, store, timer};
 use crate::common::service_env::Environment;
 use crate::common::service_files;
 use crate::common::tool;
@@ -51,6 +51,7 @@ pub(super) fn all(
         taken: BTreeSet::new(),
         of_users: 0,
         faults,
+        boot: Some(boot),
     };
     let mut failed = Vec::new();
     // Podman reads the files, as their owner; PID 1 has them one owner after the other.
@@ -94,6 +95,7 @@ pub(super) fn instance(env: &Environment, owner: &Owner, name: &str) -> Result<b
         taken: BTreeSet::new(),
         of_users: of_users.filter(|s| store::is_of_unit(s.name)).count(),
         faults: &mut faults,
+        boot: None,
     };
     load.refuse_names(owner, &mut loaded);
     load.refuse_too_many(owner, &mut loaded);
@@ -118,9 +120,14 @@ struct Load<'a> {
     /// Number of these that are no root's.
     of_users: usize,
     faults: &'a mut Vec<Fault>,
+    boot: Option<&'a BootStart>,
 }
 
 impl Load<'_> {
+    fn is_boot(&self, owner: &Owner) -> bool {
+        self.boot.is_some_and(|boot| boot.is_due(owner.uid))
+    }
+
     /// Loads the units of one owner, and has PID 1 read them. Earlier units whose files are gone are stopped.
     fn owner(&mut self, owner: &Owner, mut loaded: Loaded) -> Result<Vec<Definition>> {
         self.faults.append(&mut loaded.faults);
@@ -138,6 +145,12 @@ impl Load<'_> {
         refuse_without_needs(&mut loaded.definitions, self.faults, known);
         store::write(&loaded, owner)?;
         store::write_templates(&loaded, owner)?;
+        let wanted = if self.is_boot(owner) {
+            loaded.wanted_timers.as_slice()
+        } else {
+            &[]
+        };
+        timer::write(owner.uid, &loaded.timers, wanted)?;
         store::withdraw(self.env, self.report, |service, name, unit| {
             let is_loaded = || loaded.definitions.iter().any(|d| d.service == service.name);
             service.user.unwrap_or(0) != u64::from(owner.uid)

@@ -19,17 +19,14 @@ use sys::printable::one_line;
 pub use super::PATH;
 use super::UNREADABLE;
 use super::generator;
+pub use super::generator::DISK_DIR;
 use super::specifiers::Owner;
 use super::unit::Unit;
 use crate::common::terminal::{print, print_error};
 use crate::common::user_text;
 
 /// Directories of the machine's unit files, those that take precedence first.
-const DIRS: &[&str] = &[
-    "/etc/systemd/system",
-    "/run/systemd/system",
-    generator::DISK_DIR,
-];
+const DIRS: &[&str] = &["/etc/systemd/system", "/run/systemd/system", DISK_DIR];
 /// Directory of unit files of all users.
 const USERS_DIR: &str = "/etc/systemd/user";
 /// Directory of a user's unit files, in the home.
@@ -44,6 +41,12 @@ pub const WANTED: &str = "wanted";
 pub const DROP_INS: &str = ".d";
 /// Name under which drop-ins of all services are, in `service.d` (systemd.unit(5)).
 pub const ALL: &str = "service";
+/// Target of timers, which each boot reaches (systemd.special(7)).
+const TIMERS: &str = "timers.target";
+/// End of the name of a timer.
+const TIMER: &str = super::timer::SUFFIX;
+/// Ends of the names of units that do not run here.
+pub const NOT_RUN: &[&str] = &[".socket", ".path", ".mount", ".automount", ".swap"];
 /// Time limit of the process that reads the files.
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -69,7 +72,12 @@ pub fn has_files(owner: &Owner) -> bool {
     let dirs = dirs(owner);
     dirs.iter()
         .flat_map(|dir| entries(dir))
-        .any(|name| name.ends_with(".service"))
+        .any(|name| name.ends_with(".service") || is_other(&name))
+}
+
+/// Returns true for a unit that is no service: a timer, or one of a kind that does not run here.
+pub(super) fn is_other(name: &str) -> bool {
+    name.ends_with(TIMER) || NOT_RUN.iter().any(|suffix| name.ends_with(suffix))
 }
 
 /// Returns the text that a process with the rights of the owner reads.
@@ -132,13 +140,13 @@ fn text(dirs: &[PathBuf]) -> Result<String> {
             let path = dir.join(&name);
             if let Some(unit) = name
                 .strip_suffix(DROP_INS)
-                .filter(|n| n.ends_with(".service") || *n == ALL)
+                .filter(|n| n.ends_with(".service") || n.ends_with(TIMER) || *n == ALL)
             {
                 let drop_ins = links.drop_ins.entry(unit.to_owned()).or_default();
                 add_drop_ins(drop_ins, &path);
             } else if let Some((unit, key)) = unit_of_links(&name) {
                 links.add(&name, unit, key, &path);
-            } else if name.ends_with(".service") && seen.insert(name.clone()) {
+            } else if (name.ends_with(".service") || is_other(&name)) && seen.insert(name.clone()) {
                 part(&mut out, &name, &unit(&path));
             }
         }
@@ -165,9 +173,10 @@ struct Links {
 impl Links {
     /// Adds the links of a directory: those of a target are started at boot, those of a service become a drop-in.
     fn add(&mut self, name: &str, unit: &str, key: &str, path: &Path) {
+        let is_boot = unit == TIMERS || super::convert::BOOT_TARGETS.contains(&unit);
         let links = entries(path).into_iter();
-        let links = links.filter(|n| n.ends_with(".service"));
-        if super::convert::BOOT_TARGETS.contains(&unit) {
+        let links = links.filter(|n| n.ends_with(".service") || is_boot && n.ends_with(TIMER));
+        if is_boot {
             self.wanted.extend(links);
         } else if unit.ends_with(".service") {
             let links = links.collect::<Vec<_>>().join(" ");
@@ -346,6 +355,28 @@ mod tests {
         let names = |key| links.names("Unit", key).collect::<Vec<_>>();
         assert_eq!(names("Wants"), ["a.service", "c.service"]);
         assert_eq!(names("Requires"), ["b.service"]);
+    }
+
+    #[test]
+    fn timers_are_read_with_their_drop_ins_and_links() {
+        let temp = Temp::new();
+        for (path, text) in [
+            ("a.timer", "[Timer]\nOnCalendar=daily\n"),
+            ("a.timer.d/x.conf", "[Timer]\nPersistent=yes\n"),
+            ("timers.target.wants/a.timer", ""),
+            ("timers.target.wants/b.service", ""),
+            ("other.target.wants/c.timer", ""),
+            ("web.socket", "[Socket]\n"),
+            ("notes.txt", ""),
+        ] {
+            fs::create_dir_all(temp.path(path).parent().unwrap()).unwrap();
+            fs::write(temp.path(path), text).unwrap();
+        }
+        let text = text(&[temp.dir().to_owned()]).unwrap();
+        let parts = split_output(&text);
+        let names: Vec<&str> = parts.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["a.timer", "web.socket", "a.timer.d", "wanted"]);
+        assert_eq!(parts[3].1, "a.timer\nb.service\n");
     }
 
     #[test]

@@ -12,9 +12,10 @@ use super::paths::{self, DEFINITIONS, template_of};
 use super::plain::{self, is_off};
 use super::present::Present;
 use super::specifiers::Owner;
+use super::timer::{UnitTimer, started_unit};
 use super::unit::{self, Unit};
 use super::unit_error::Fault;
-use super::{NAME, UNREADABLE, disk_units, generator, host, words};
+use super::{NAME, UNREADABLE, disk_units, generator, host, other_units, words};
 
 /// Most bytes of the units of a user other than root, with those that instances repeat. These bytes are
 /// kept in memory.
@@ -33,6 +34,9 @@ pub(super) struct Loaded {
     pub faults: Vec<Fault>,
     /// Units whose files are there.
     pub present: Present,
+    /// Timers with their texts, and those that a boot starts.
+    pub timers: Vec<(UnitTimer, String)>,
+    pub wanted_timers: Vec<String>,
 }
 
 /// Texts of units before instances are made of templates.
@@ -127,8 +131,14 @@ pub(super) fn read(owner: &Owner) -> Result<Loaded> {
         let most = format!("more than {MAX_USER_BYTES} bytes of units");
         return Err(Error::invalid(most));
     }
+    let (timers, faults) = other_units::take(&mut texts.units, &texts.drop_ins, owner);
+    loaded.timers = timers;
+    loaded.faults.extend(faults);
+    loaded.wanted_timers = texts.wanted.iter().cloned().collect();
     loaded.templates = texts.templates();
-    let names = names(owner, &texts, &loaded.templates);
+    let mut names = names(owner, &texts, &loaded.templates);
+    let timers = loaded.timers.iter();
+    names.extend(timers.map(|(timer, text)| started_unit(&timer.unit, &Unit::parse(text))));
     take_all(&mut loaded, owner, &texts, names);
     convert::link(&mut loaded.definitions);
     Ok(loaded)

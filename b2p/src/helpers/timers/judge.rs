@@ -2,12 +2,13 @@
 //! Decision when a service is due, from its calendar and its last run.
 
 use services::calendar::{Calendar, Seconds};
-use sha2::{Digest, Sha256};
+
+use crate::common::spread::spread_over;
 
 /// Seconds of a day. A last run that is later than now by more was noted by a clock that was wrong.
 const DAY: Seconds = 86_400;
 /// Seconds of an hour, over which machines spread their runs.
-const HOUR: u16 = 3_600;
+const HOUR: Seconds = 3_600;
 
 /// Result of the decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +41,7 @@ pub fn judge(
 
 /// Returns a number of seconds within an hour that is always the same for one machine.
 pub fn spread(machine_id: &str) -> Seconds {
-    let sum = Sha256::digest(machine_id.trim().as_bytes());
-    let number = sum
-        .iter()
-        .take(4)
-        .fold(0_u32, |n, byte| n << 8 | u32::from(*byte));
-    Seconds::from(number % u32::from(HOUR))
+    spread_over(machine_id.trim(), HOUR)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! machine was off or paused is made up for, once.
 
 mod judge;
+mod unit_runs;
 pub mod update_timer;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ use crate::common::control_client::ControlClient;
 use crate::common::service_files;
 use crate::common::stop::Stop;
 use crate::common::{atomic_file, clock, notify};
+use crate::helpers::quadlet::timer;
 use crate::helpers::time::{ClockChanges, is_clock_set};
 
 /// Directory of the times of last runs.
@@ -62,15 +64,19 @@ fn run(control: &ControlClient) -> Result<()> {
     let stop = Stop::new().doing("signals")?;
     let changes = ClockChanges::watch().doing("timerfd")?;
     let files = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).doing("inotify")?;
-    fs::create_dir_all(SERVICES).on(SERVICES)?;
     let flags = AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_DELETE;
-    files.add_watch(SERVICES, flags).on(SERVICES)?;
+    for dir in [SERVICES, timer::DIR, timer::ACTIVE] {
+        fs::create_dir_all(dir).on(dir)?;
+        files.add_watch(dir, flags).on(dir)?;
+    }
     notify::ready();
     let mut runs = LastRuns::new(Path::new(LAST_RUNS));
     loop {
         while files.read_events().is_ok() {}
         changes.were_seen();
         let next = start_due(&mut runs, |name| start(control, name));
+        let next_unit = unit_runs::start_due(&mut runs, control);
+        let next = next.into_iter().chain(next_unit).min();
         let deadline = next.map(|at| {
             let seconds = at.saturating_sub(clock::seconds()).max(1);
             since_boot() + u64::try_from(seconds).unwrap_or(1).saturating_mul(1_000)
@@ -103,14 +109,14 @@ fn start_due_at(
 ) -> Option<Seconds> {
     let mut next = None;
     for timer in timers {
-        let last = runs.last(&timer.name);
+        let last = runs.last(timer.name.as_str());
         let local = |utc| clock::local(utc);
         let mut verdict = judge(&timer.calendar, timer.offset, last, now, local);
         let is_refused = verdict == Verdict::Run && !start(&timer.name);
         if is_refused {
             verdict = Verdict::Wait(now + RETRY);
         } else if verdict == Verdict::Run || last.is_none() {
-            runs.note(&timer.name, now);
+            runs.note(timer.name.as_str(), now);
             verdict = judge(&timer.calendar, timer.offset, Some(now), now, local);
         }
         if let Verdict::Wait(at) = verdict {
@@ -144,15 +150,15 @@ impl LastRuns {
         }
     }
 
-    fn last(&self, name: &Name) -> Option<Seconds> {
-        let noted = self.noted.get(name.as_str()).copied();
-        noted.or_else(|| last_run(&self.dir.join(name.as_str())))
+    fn last(&self, name: &str) -> Option<Seconds> {
+        let noted = self.noted.get(name).copied();
+        noted.or_else(|| last_run(&self.dir.join(name)))
     }
 
     /// Notes a run. Without room on the disk the note lasts until this process ends.
-    fn note(&mut self, name: &Name, now: Seconds) {
-        self.noted.insert(name.to_string(), now);
-        let path = self.dir.join(name.as_str());
+    fn note(&mut self, name: &str, now: Seconds) {
+        self.noted.insert(name.to_owned(), now);
+        let path = self.dir.join(name);
         let written = fs::create_dir_all(&self.dir)
             .on(&self.dir)
             .and_then(|()| atomic_file::replace(&path, format!("{now}\n").as_bytes(), 0o644));
@@ -180,6 +186,45 @@ fn timers() -> Vec<Timer> {
         });
     }
     timers
+}
+
+/// A service that starts at times, as `systemctl list-timers` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Name of the timer unit; empty for a service file with `at`.
+    pub unit: String,
+    /// Number of the owner.
+    pub uid: u32,
+    /// Service.
+    pub service: String,
+    /// Times of the next and of the last run.
+    pub next: Option<Seconds>,
+    /// Last run.
+    pub last: Option<Seconds>,
+}
+
+/// Returns all services that start at times, with the timer units that are active.
+#[must_use]
+pub fn list(control: &ControlClient) -> Vec<Listed> {
+    let runs = LastRuns::new(Path::new(LAST_RUNS));
+    let now = clock::seconds();
+    let own = timers().into_iter().map(|timer| {
+        let last = runs.last(timer.name.as_str());
+        let from = last.unwrap_or(now);
+        let verdict = judge(&timer.calendar, timer.offset, Some(from), now, clock::local);
+        Listed {
+            unit: update_timer::unit_of(timer.name.as_str()).to_owned(),
+            uid: 0,
+            service: timer.name.to_string(),
+            next: match verdict {
+                Verdict::Run => Some(now),
+                Verdict::Wait(at) => Some(at),
+                Verdict::Never => None,
+            },
+            last,
+        }
+    });
+    own.chain(unit_runs::list(&runs, control)).collect()
 }
 
 /// Returns the minute after midnight at which this machine updates its images once a day.
@@ -230,7 +275,7 @@ fn text(path: &Path) -> String {
 /// Returns true if there is work for this service.
 #[must_use]
 pub fn are_wanted() -> bool {
-    !timers().is_empty()
+    !timers().is_empty() || !timer::all().is_empty()
 }
 
 #[cfg(test)]
@@ -269,13 +314,22 @@ mod tests {
     fn a_start_that_is_refused_is_no_run() {
         let temp = Temp::new();
         let mut runs = LastRuns::new(temp.dir());
-        runs.note(&timer().name, 60);
+        runs.note(timer().name.as_str(), 60);
         let next = start_due_at(&[timer()], 900, &mut runs, |_| false);
-        assert_eq!((next, runs.last(&timer().name)), (Some(960), Some(60)));
+        assert_eq!(
+            (next, runs.last(timer().name.as_str())),
+            (Some(960), Some(60))
+        );
         let next = start_due_at(&[timer()], 960, &mut runs, |_| true);
-        assert_eq!((next, runs.last(&timer().name)), (Some(1_800), Some(960)));
+        assert_eq!(
+            (next, runs.last(timer().name.as_str())),
+            (Some(1_800), Some(960))
+        );
         // Another process finds the time on the disk.
-        assert_eq!(LastRuns::new(temp.dir()).last(&timer().name), Some(960));
+        assert_eq!(
+            LastRuns::new(temp.dir()).last(timer().name.as_str()),
+            Some(960)
+        );
     }
 
     #[test]

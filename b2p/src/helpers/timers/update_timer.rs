@@ -16,6 +16,15 @@ pub const UNIT: &str = "podman-auto-update.timer";
 /// Name of the service file.
 pub const FILE: &str = "auto-update-timer";
 
+/// Returns the unit that a service with times stands for; empty if there is none.
+#[must_use]
+pub fn unit_of(service: &str) -> &'static str {
+    match service {
+        FILE | AUTO_UPDATE => UNIT,
+        _ => "",
+    }
+}
+
 /// Returns the text of the service file for updates at this minute after midnight.
 fn text(minute: i64) -> String {
     format!(

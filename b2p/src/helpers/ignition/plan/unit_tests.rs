@@ -105,11 +105,26 @@ fn services_are_files_with_dropins_and_links() {
 }
 
 #[test]
+fn a_timer_of_the_document_is_a_file_and_enabled() {
+    let timer = r#""systemd":{"units":[{"name":"a.timer","enabled":true,"contents":"[Timer]\n"},
+        {"name":"b.timer","mask":true,"contents":"[Timer]\n"}]}"#;
+    let (plan, faults) = plan(timer);
+    assert!(faults.is_empty(), "{faults:?}");
+    let path = |name: &str| format!("/etc/systemd/system/{name}");
+    let wanted = [
+        Unit::File(path("a.timer"), "[Timer]\n".to_owned()),
+        Unit::Enable("a.timer".to_owned()),
+        Unit::Off(path("b.timer")),
+    ];
+    assert_eq!(plan.units, wanted);
+}
+
+#[test]
 fn units_that_are_not_supported_are_named() {
     for (unit, part) in [
         (
-            r#"{"name":"x.timer","enabled":true,"contents":"[Timer]\n"}"#,
-            "x.timer: units of this kind do not run",
+            r#"{"name":"x.socket","enabled":true,"contents":"[Socket]\n"}"#,
+            "x.socket: units of this kind do not run",
         ),
         (
             r#"{"name":"x.path","enabled":true}"#,
