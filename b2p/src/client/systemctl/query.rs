@@ -7,9 +7,11 @@ use control::Report;
 use super::enable;
 use super::options::Options;
 use super::units::{self, View};
+use crate::common::control_client::machine_state;
 use crate::common::terminal::{print_plain as print, print_plain_error as print_error};
 use crate::helpers::quadlet::paths;
 use crate::helpers::quadlet::specifiers::Owner;
+use crate::helpers::quadlet::timer::UnitTimer;
 
 /// Exit status for "not running" (systemctl(1)).
 pub const NOT_RUNNING: i32 = 3;
@@ -24,6 +26,14 @@ pub fn is_active(report: &Report<'_>, owner: &Owner, options: &Options) -> i32 {
 
 /// Runs `is-failed`: success if one of the units has failed.
 pub fn is_failed(report: &Report<'_>, owner: &Owner, options: &Options) -> i32 {
+    // Without a unit the machine is meant.
+    if options.names.is_empty() {
+        let state = machine_state(report);
+        if !options.has("quiet") {
+            print(&format!("{state}\n"));
+        }
+        return i32::from(state != "degraded");
+    }
     states(report, owner, options, |state| state == "failed", 1)
 }
 
@@ -67,16 +77,33 @@ pub fn is_enabled(report: &Report<'_>, owner: &Owner, options: &Options) -> i32 
     }
 }
 
+/// Returns the text of a unit without the sections that are this machine's notes.
+fn without_notes(text: &str) -> String {
+    let mut is_note = false;
+    let is_shown = |line: &&str| {
+        if line.starts_with('[') {
+            is_note = line.starts_with("[X-Unit]") || line.starts_with("[X-Timer]");
+        }
+        !is_note
+    };
+    let lines: Vec<&str> = text.lines().filter(is_shown).collect();
+    lines.join("\n").trim().to_owned()
+}
+
 /// Runs `cat`: prints the text of units.
 pub fn cat(report: &Report<'_>, owner: &Owner, options: &Options) -> i32 {
     let mut status = 0;
     for name in &options.names {
         let view = units::find(report, owner, name);
-        let text = view
-            .service
-            .map(|s| sys::files::read_text(paths::unit(s.name)));
+        let timer = view.timer.as_ref().and_then(|timer| timer.unit.as_ref());
+        let path = timer.map(UnitTimer::path);
+        let path = path.or_else(|| Some(paths::unit(view.service?.name)));
+        let text = path.map(sys::files::read_text);
         match text {
-            Some(Ok(text)) => print(&format!("# {}\n{text}\n", view.fragment())),
+            Some(Ok(text)) => {
+                let text = without_notes(&text);
+                print(&format!("# {}\n{text}\n", view.fragment()));
+            }
             _ => {
                 print_error(&format!("No files found for {}.", view.name));
                 status = 1;
@@ -84,4 +111,20 @@ pub fn cat(report: &Report<'_>, owner: &Owner, options: &Options) -> i32 {
         }
     }
     status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_is_shown_without_notes_of_the_machine() {
+        let text = "[X-Unit]\nName=web.service\n\n[Unit]\nA=1\n[Service]\nB=2\n\n[X-Unit]\nPath=/a\n[Unit]\nC=3\n";
+        let shown = "[Unit]\nA=1\n[Service]\nB=2\n\n[Unit]\nC=3";
+        assert_eq!(without_notes(text), shown);
+        assert_eq!(
+            without_notes("[Container]\nX=[X-Unit]"),
+            "[Container]\nX=[X-Unit]"
+        );
+    }
 }

@@ -26,11 +26,33 @@ const UNIT_KEYS: &[(&str, &str)] = &[
     ("Unit", "After"),
     ("Unit", "SourcePath"),
     ("Install", "WantedBy"),
-    ("Service", "Restart"),
+    ("Unit", "OnFailure"),
+    ("Unit", "Documentation"),
+    ("Install", "RequiredBy"),
     ("Service", "NotifyAccess"),
-    ("Service", "KillMode"),
     ("Service", "Environment"),
     ("Service", "WorkingDirectory"),
+];
+/// Properties that a unit may be without.
+const UNSET: &[&str] = &[
+    "ActiveEnterTimestamp",
+    "InactiveEnterTimestamp",
+    "ExecMainStartTimestamp",
+    "ExecMainExitTimestamp",
+    "DropInPaths",
+    "InvocationID",
+    "TriggeredBy",
+    "LoadError",
+];
+/// Keys of a service with the value that a unit without the key has.
+const DEFAULTS: &[(&str, &str)] = &[
+    ("Restart", "no"),
+    ("KillMode", "control-group"),
+    ("Slice", "system.slice"),
+    ("User", ""),
+    ("ExecStart", ""),
+    ("ExecReload", ""),
+    ("ExecStop", ""),
 ];
 /// Lines of the log that `status` shows.
 const LOG_LINES: &str = "10";
@@ -38,7 +60,7 @@ const LOG_LINES: &str = "10";
 /// Runs `show`: prints properties of units, or of the machine.
 pub fn show(report: &Report<'_>, owner: &Owner, options: &Options) -> i32 {
     if options.names.is_empty() {
-        let version = super::arguments::VERSION.to_owned();
+        let version = crate::client::version::AS_SYSTEMD.to_owned();
         let state = crate::common::control_client::machine_state(report).to_owned();
         let properties = vec![("Version", version), ("SystemState", state)];
         print(&text(&properties, options));
@@ -76,7 +98,10 @@ fn text(properties: &[(&'static str, String)], options: &Options) -> String {
 
 /// Returns all properties of a unit.
 fn properties(report: &Report<'_>, view: &View<'_>) -> Vec<(&'static str, String)> {
-    let mut all = process_properties(view);
+    let mut all = match view.timer {
+        Some(_) => super::timers::properties(view),
+        None => process_properties(view),
+    };
     all.extend(unit_properties(view));
     all.extend(times(report, view));
     let key = |(section, key): &(&'static str, &'static str)| {
@@ -84,6 +109,22 @@ fn properties(report: &Report<'_>, view: &View<'_>) -> Vec<(&'static str, String
         Some((*key, unit.all(section, key).join(" ")))
     };
     all.extend(UNIT_KEYS.iter().filter_map(key));
+    let value = |(key, default): &(&'static str, &str)| {
+        let unit = view.unit.as_ref();
+        let value = unit.and_then(|unit| unit.last("Service", key));
+        (*key, value.unwrap_or(default).to_owned())
+    };
+    all.extend(DEFAULTS.iter().filter(|_| view.timer.is_none()).map(value));
+    // Properties that have a name here and no value are empty, as those of systemd are.
+    for key in UNSET
+        .iter()
+        .copied()
+        .chain(UNIT_KEYS.iter().map(|(_, key)| *key))
+    {
+        if !all.iter().any(|(known, _)| *known == key) {
+            all.push((key, String::new()));
+        }
+    }
     all
 }
 
@@ -123,7 +164,7 @@ fn process_properties(view: &View<'_>) -> Vec<(&'static str, String)> {
 /// Returns the properties of a unit itself.
 fn unit_properties(view: &View<'_>) -> Vec<(&'static str, String)> {
     let (active, sub) = view.states();
-    let is_service = view.service.is_some();
+    let is_service = view.service.is_some() || view.timer.is_some();
     let can_reload = view.can_reload();
     vec![
         ("Id", view.name.clone()),
@@ -203,11 +244,20 @@ fn times(report: &Report<'_>, view: &View<'_>) -> Vec<(&'static str, String)> {
     };
     let text = log_time::format_systemd(real(since, now));
     let monotonic = since.saturating_mul(1_000).to_string();
-    let (at, monotonic_at) = match view.states().0 {
-        "active" => ("ActiveEnterTimestamp", "ActiveEnterTimestampMonotonic"),
-        _ => ("InactiveEnterTimestamp", "InactiveEnterTimestampMonotonic"),
+    let (at, monotonic_at, main) = match view.states().0 {
+        "active" | "reloading" => (
+            "ActiveEnterTimestamp",
+            "ActiveEnterTimestampMonotonic",
+            "ExecMainStartTimestamp",
+        ),
+        _ => (
+            "InactiveEnterTimestamp",
+            "InactiveEnterTimestampMonotonic",
+            "ExecMainExitTimestamp",
+        ),
     };
     vec![
+        (main, text.clone()),
         ("StateChangeTimestamp", text.clone()),
         ("StateChangeTimestampMonotonic", monotonic.clone()),
         (at, text),
@@ -234,7 +284,7 @@ pub fn status(report: &Report<'_>, owner: &Owner, options: &Options) -> i32 {
                 status = status.max(NO_SUCH_UNIT);
                 continue;
             }
-            "active" => 0,
+            "active" | "reloading" => 0,
             _ => NOT_RUNNING,
         };
         status = status.max(of_unit);
@@ -264,8 +314,9 @@ fn details(report: &Report<'_>, view: &View<'_>) -> String {
     }
     out.push('\n');
     let of_service = view.service.map(|service| service_lines(view, &service));
-    let lines = unit_lines(report, view).into_iter();
-    for (key, value) in lines.chain(of_service.unwrap_or_default()) {
+    let mut lines = unit_lines(report, view);
+    lines.extend(super::timers::lines(view));
+    for (key, value) in lines.into_iter().chain(of_service.unwrap_or_default()) {
         out.push_str(&format!("{key:>11}: {value}\n"));
     }
     out
