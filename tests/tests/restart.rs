@@ -8,6 +8,8 @@ mod guide;
 mod kube;
 #[path = "restart/quadlets.rs"]
 mod quadlets;
+#[path = "restart/systemctl.rs"]
+mod systemctl;
 #[path = "restart/units.rs"]
 mod units;
 #[path = "restart/updates.rs"]
@@ -81,6 +83,13 @@ fn once() -> Result<()> {
     checks.check("units of each kind are read", || units::begin(&guest));
     checks.check("they start by their names", || units::start(&guest));
     checks.check("further verbs of systemctl", || units::verbs(&guest));
+    checks.check("timers run", || systemctl::timers(&guest));
+    checks.check("units of podman generate systemd", || {
+        systemctl::generated(&guest)
+    });
+    checks.check("journalctl shows what people ask for", || {
+        systemctl::journal(&guest)
+    });
     checks.check("units end as they ask for", || units::end_as_asked(&guest));
     checks.check("a unit that is bound to another ends with it", || {
         units::bound(&guest)
@@ -99,6 +108,7 @@ fn once() -> Result<()> {
     drop(guest);
     let guest = boot(&disk)?;
     checks.check("after a reboot", || settled(&guest));
+    checks.check("a timer after a reboot", || systemctl::ticked(&guest));
     checks.check("quadlets after a reboot", || quadlets::run(&guest, "core"));
     checks.check("a run that was missed is made up for, once", || {
         updates::made_up(&guest)

@@ -98,7 +98,7 @@ pub fn begin(guest: &Guest) -> Result<()> {
             "y.yaml",
             format!(
                 "apiVersion: v1\nkind: Pod\nmetadata:\n  name: y\nspec:\n  containers:\n  - name: c\n    \
-                 image: {image}\n    imagePullPolicy: Never\n    command: [sleep, \"100000\"]\n"
+                 image: {image}\n    imagePullPolicy: Never\n    command: [sh, -c, \"echo from the pod; exec sleep 100000\"]\n"
             ),
         ),
     ];
