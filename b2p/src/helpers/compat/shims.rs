@@ -37,6 +37,8 @@ pub const SHIMS: &[Shim] = &[
     Shim { words: &["systemctl", "start", "systemd-logind.service"],   run: nothing,              why: "Lima's boot script: sessions need no manager" },
     Shim { words: &["loginctl", "enable-linger"],                      run: nothing,              why: "Lima's boot script: users' services run without a session" },
     Shim { words: &["loginctl", "disable-linger"],                     run: nothing,              why: "the same, which cannot be turned off" },
+    Shim { words: &["loginctl", "show-user", "--value"],               run: lingers_value,        why: "the same, for the value alone" },
+    Shim { words: &["loginctl", "show-user"],                          run: lingers,              why: "programs ask for Linger=yes" },
     Shim { words: &["loginctl", "terminate-user"],                     run: session_environment::apply, why: "Lima ends sessions when it has written /etc/environment, so that the next one has its variables" },
     Shim { words: &["update-ca-trust"],                                run: trust_anchors,        why: "podman machine 6 copies the host's certificate authorities, and calls it" },
 ];
@@ -54,11 +56,6 @@ const VERBS: &[&str] = &["enable", "start", "restart", "is-active", "is-enabled"
 /// Runs the row of a command; returns the exit status, or `None` without a row.
 #[must_use]
 pub fn run(program: &str, args: &[String]) -> Option<i32> {
-    if program == "loginctl" && args.iter().any(|arg| arg == "show-user") {
-        let is_value = args.iter().any(|arg| arg == "--value");
-        crate::common::terminal::print(if is_value { "yes\n" } else { "Linger=yes\n" });
-        return Some(0);
-    }
     let shim = find(program, args)?;
     Some(match (shim.run)() {
         Ok(()) => 0,
@@ -94,6 +91,16 @@ fn find(program: &str, args: &[String]) -> Option<&'static Shim> {
 }
 
 fn nothing() -> Result<()> {
+    Ok(())
+}
+
+fn lingers() -> Result<()> {
+    crate::common::terminal::print("Linger=yes\n");
+    Ok(())
+}
+
+fn lingers_value() -> Result<()> {
+    crate::common::terminal::print("yes\n");
     Ok(())
 }
 
@@ -164,6 +171,11 @@ mod tests {
                 Some("systemd-logind.service"),
             ),
             ("loginctl enable-linger ann", Some("enable-linger")),
+            (
+                "loginctl show-user ann --property=Linger",
+                Some("show-user"),
+            ),
+            ("loginctl show-user ann -p Linger --value", Some("--value")),
             ("systemctl enable podman-restart", Some("podman-restart")),
             ("loginctl terminate-user ann", Some("terminate-user")),
             ("update-ca-trust extract", Some("update-ca-trust")),
