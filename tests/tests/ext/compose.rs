@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A compose project on the data disk, brought up at each boot by the provider of an extension.
 
+use crate::life::refuses;
 use crate::{END, disk, made, says};
 use anyhow::{Result, ensure};
 use std::fs;
@@ -63,6 +64,13 @@ fn compose() -> Result<()> {
         let archive = fs::read(image::archive(guest.vm.dir())?)?;
         tests::text(&guest.ssh_with("root", "podman load -q", &archive)?)?;
         runs(&guest, 1)
+    });
+    checks.check("its programs stay while it is up", || {
+        refuses(
+            &guest,
+            "b2p ext remove compose",
+            &["the compose project shop"],
+        )
     });
     for program in ["docker compose", "podman compose"] {
         checks.check(program, || by_hand(&guest, program));

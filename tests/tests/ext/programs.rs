@@ -62,11 +62,14 @@ fn runc_for_one(guest: &Guest) -> Result<()> {
         let script = format!(
             "podman info --format '{{{{.Host.OCIRuntime.Name}}}}' && \
              podman --runtime runc run --name of --network none {} echo it runs && \
-             podman inspect --format '{{{{.OCIRuntime}}}}' of && podman rm of >/dev/null",
+             podman inspect --format '{{{{.OCIRuntime}}}}' of",
             image::NAME
         );
         let said = guest.sh_as(user, &script)?;
         ensure!(said == "crun\nit runs\nrunc", "{user}: {said}");
+        let words = ["in use by the container of, whose OCI runtime is runc"];
+        refuses(guest, "b2p ext remove runc", &words)?;
+        guest.sh_as(user, "podman rm of")?;
     }
     Ok(())
 }
