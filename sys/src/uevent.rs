@@ -265,10 +265,10 @@ pub fn coldplug(sys: &Path, modules: &mut Modules, wanted: fn(&str) -> bool) -> 
     given
 }
 
-/// Returns the directories of all devices: those of input, then those on a bus. An input device is on no bus.
-/// Its driver may be built in, as that of ACPI's button is on aarch64: then the device announced itself before
-/// anybody listened, and evdev, the module that makes its node, is loaded here. The devices are first because
-/// those that a driver of this pass finds announce themselves.
+/// Returns the directories of all devices: those of input, which are on no bus, then those on a bus. An input
+/// device whose driver is built in, such as ACPI's button on aarch64, announced itself before PID 1 listened: evdev,
+/// the module that makes the node, is loaded here. Input devices are first because those that a driver of this pass
+/// finds announce themselves.
 fn devices(sys: &Path) -> impl Iterator<Item = std::path::PathBuf> {
     let buses = entries(&sys.join("bus")).into_iter();
     let on_buses = buses.flat_map(|bus| entries(&bus.join("devices")));
