@@ -18,12 +18,23 @@ pub(crate) const WAITS: &[&str] = &["-icount", "shift=0,sleep=on"];
 /// Limit in real time from the button to the end.
 const POWER_OFF: Duration = Duration::from_secs(120);
 
-/// Boots, waits for the probe's results, and presses the power button. The console's log and QEMU's
-/// files stay in `dir`.
-pub fn once(boot: &Artifacts, append: &str, disk: &Path, dir: &Path) -> Result<Reading> {
+/// Second processor. Under the instruction clock, QEMU runs all processors in one thread, in turn
+/// (docs/devel/tcg-icount.rst in QEMU's source). The last of two `-smp` counts.
+const SECOND: &[&str] = &["-smp", "2"];
+
+/// Boots with one processor or two, waits for the probe's results, and presses the power button. The
+/// console's log and QEMU's files stay in `dir`.
+pub fn once(
+    boot: &Artifacts,
+    append: &str,
+    disk: &Path,
+    two_cpus: bool,
+    dir: &Path,
+) -> Result<Reading> {
     let machine = Machine::new(boot)
         .icount(true)
         .qemu_args(WAITS)
+        .qemu_args(if two_cpus { SECOND } else { &[] })
         .dir(dir)
         .append(append)
         .disk(Disk::raw(disk).snapshot());

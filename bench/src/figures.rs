@@ -71,12 +71,12 @@ fn span(get: &Get, from: &str, to: &str) -> Option<u64> {
 /// Every figure but the image's size, which is known without a boot.
 #[rustfmt::skip]
 pub const FIGURES: &[Figure] = &[
-    Figure { name: "kernel", title: "kernel to PID 1", unit: Unit::Microseconds, of: |g| g("pid1") },
+    Figure { name: "kernel", title: "kernel's start to PID 1", unit: Unit::Microseconds, of: |g| g("pid1") },
     Figure { name: "net", title: "PID 1 to default route", unit: Unit::Microseconds, of: |g| span(g, "pid1", "net") },
-    Figure { name: "banner", title: "to sshd's banner", unit: Unit::Microseconds, of: |g| span(g, "pid1", "banner") },
-    Figure { name: "socket", title: "to podman's socket bound", unit: Unit::Microseconds, of: |g| span(g, "pid1", "socket") },
-    Figure { name: "ready", title: "all three: ready", unit: Unit::Microseconds, of: |g| ["net", "banner", "socket"].iter().filter_map(|n| span(g, "pid1", n)).max() },
-    Figure { name: "ping", title: "to the API's first answer", unit: Unit::Microseconds, of: |g| span(g, "pid1", "ping") },
+    Figure { name: "banner", title: "PID 1 to sshd's banner", unit: Unit::Microseconds, of: |g| span(g, "pid1", "banner") },
+    Figure { name: "socket", title: "PID 1 to podman's socket bound", unit: Unit::Microseconds, of: |g| span(g, "pid1", "socket") },
+    Figure { name: "ready", title: "PID 1 to ready: all three", unit: Unit::Microseconds, of: |g| ["net", "banner", "socket"].iter().filter_map(|n| span(g, "pid1", n)).max() },
+    Figure { name: "ping", title: "PID 1 to the API's first answer", unit: Unit::Microseconds, of: |g| span(g, "pid1", "ping") },
     Figure { name: "first", title: "first container", unit: Unit::Microseconds, of: |g| span(g, "ping", "first") },
     Figure { name: "second", title: "second container", unit: Unit::Microseconds, of: |g| span(g, "first", "second") },
     Figure { name: "all", title: "PID 1 to first container's end", unit: Unit::Microseconds, of: |g| span(g, "pid1", "first") },
@@ -113,9 +113,9 @@ pub const PID1: &[Figure] = &[
     alone("restart", "restart after a kill, service older than a minute", Unit::Nanoseconds),
     alone("again", "restart after a second kill at once", Unit::Nanoseconds),
     alone("reap", "reap 100,000 orphans, by the thousand", Unit::Nanoseconds),
-    alone("reap_cpu", "the same, CPU time of PID 1", Unit::Nanoseconds),
+    alone("reap_cpu", "CPU time of PID 1 for 100,000 orphans", Unit::Nanoseconds),
     alone("single", "reap 10,000 orphans, one by one", Unit::Nanoseconds),
-    alone("single_cpu", "the same, one by one, CPU time of PID 1", Unit::Nanoseconds),
+    alone("single_cpu", "CPU time of PID 1 for 10,000 orphans, one by one", Unit::Nanoseconds),
     alone("wakes", "wake-ups in a minute at rest", Unit::Count),
     alone("processes", "processes", Unit::Count),
     alone("rss", "resident memory", Unit::KibAsKb),
@@ -128,6 +128,22 @@ pub const QUADLET: &[Figure] = &[alone(
     "PID 1 to the first instruction of a quadlet's container",
     Unit::Microseconds,
 )];
+
+/// The figure of the least memory.
+pub const MEMORY: &[Figure] = &[alone(
+    "least",
+    "least -m that boots and runs a container, MiB",
+    Unit::Count,
+)];
+
+/// Figures of a start by podman-machine. "Instructions" are those of the guest, as in the other figures one a
+/// nanosecond; the others are times of the host.
+#[rustfmt::skip]
+pub const MACHINE: &[Figure] = &[
+    alone("instructions", "instructions of the guest to the API's answer", Unit::Nanoseconds),
+    alone("processor", "processor time of QEMU", Unit::Microseconds),
+    alone("wall", "time of the host", Unit::Microseconds),
+];
 
 /// Returns the largest difference that is noise for a figure of PID 1 alone: pages of a file that the kernel maps
 /// around a fault (64 KiB at once), a page or two, one wake-up.

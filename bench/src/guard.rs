@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::figures::{self, BYTES, FIGURES, Figure, Figures, PID1, QUADLET};
+use crate::figures::{self, BYTES, FIGURES, Figure, Figures, MACHINE, MEMORY, PID1, QUADLET};
 
 /// Relative change of a median that counts as noise if it is smaller.
 pub const MOVED: f64 = 0.02;
@@ -31,6 +31,15 @@ pub struct Bench {
     /// Figures of a quadlet, by system.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub quadlet: BTreeMap<String, Figures>,
+    /// Figures with two processors, by system.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub two_cpus: BTreeMap<String, Figures>,
+    /// Figures of `podman-machine start`, by kind of start.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub machine: BTreeMap<String, Figures>,
+    /// The least memory, by the words on the command line.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub memory: BTreeMap<String, Figures>,
 }
 
 /// Reads a bench.json; `None` if the file does not exist.
@@ -60,10 +69,16 @@ pub fn moved(old: &Bench, new: &Bench) -> Vec<String> {
     }
     let known: Vec<&Figure> = FIGURES.iter().chain([&BYTES]).collect();
     let mut all = each(&known, "", &old.cases, &new.cases);
+    all.extend(each(&known, "two-cpus ", &old.two_cpus, &new.two_cpus));
     let known: Vec<&Figure> = PID1.iter().collect();
     all.extend(each(&known, "pid1 ", &old.pid1, &new.pid1));
     let known: Vec<&Figure> = QUADLET.iter().collect();
     all.extend(each(&known, "quadlet ", &old.quadlet, &new.quadlet));
+    let known: Vec<&Figure> = MEMORY.iter().collect();
+    all.extend(each(&known, "memory ", &old.memory, &new.memory));
+    // Times of the host are not compared.
+    let known: Vec<&Figure> = MACHINE.iter().take(1).collect();
+    all.extend(each(&known, "podman-machine ", &old.machine, &new.machine));
     all
 }
 
@@ -124,7 +139,7 @@ mod tests {
         let lines = moved(&old, &bench("cloud", 90_000));
         assert_eq!(
             lines,
-            ["ours: to sshd's banner: 100.0 -> 90.0 ms (-10.0 %)"]
+            ["ours: PID 1 to sshd's banner: 100.0 -> 90.0 ms (-10.0 %)"]
         );
         assert!(moved(&old, &bench("slim", 1)).is_empty());
         assert!(moved(&Bench::default(), &bench("", 1)).is_empty());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `cargo run -p bench`, which `make bench` calls.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,7 +12,7 @@ use bench::figures::{self, Figures};
 use bench::guard::{self, Bench};
 use bench::image::Parts;
 use bench::peers::{self, OURS, PEERS};
-use bench::{boot, disk, pid1, quadlet, report, svg};
+use bench::{boot, disk, machine, memory, page, pid1, quadlet, report, svg};
 use initramfs::fetch::BuildConfig;
 use initramfs::programs::{self, Target};
 use initramfs::progress::Step;
@@ -38,7 +39,13 @@ fn asked() -> Result<Asked> {
     let var = |name| std::env::var(name).unwrap_or_default();
     let (case, runs) = (var("CASE"), var("RUNS"));
     let mut cases = peers::order();
-    cases.extend([quadlet::NAME, pid1::NAME]);
+    cases.extend([
+        peers::TWO_CPUS,
+        quadlet::NAME,
+        memory::NAME,
+        machine::NAME,
+        pid1::NAME,
+    ]);
     let named = case.split([',', ' ']).filter(|c| !c.is_empty());
     for name in named.clone() {
         if !cases.contains(&name) {
@@ -102,7 +109,10 @@ impl Bed {
         let ours = Artifacts::from_out_dir(paths::out_of(config.kernel))?;
         let dir = paths::out().join("bench").join(config.kernel.name());
         let mut disk = None;
-        if cases.iter().any(|name| *name != pid1::NAME) {
+        if cases
+            .iter()
+            .any(|name| ![pid1::NAME, machine::NAME].contains(name))
+        {
             Step::new("bench", 2, steps).note("the data disk");
             let probe = programs::build_program(Target::choose(), "bench-probe", &[])?;
             disk = Some(disk::make(
@@ -122,31 +132,54 @@ impl Bed {
 
     /// Measures a case; its earlier result is removed first.
     fn add(&self, name: &str, runs: usize, step: &Step, all: &mut Bench) -> Result<()> {
-        if name == pid1::NAME {
-            all.pid1.clear();
-            let (kernel, initrd) = (self.ours.kernel.clone(), self.parts.alone(step)?);
-            all.pid1 = pid1::measure(&Artifacts { kernel, initrd }, runs, &self.dir, step)?;
-            return Ok(());
+        match name {
+            pid1::NAME => {
+                all.pid1.clear();
+                let (kernel, initrd) = (self.ours.kernel.clone(), self.parts.alone(step)?);
+                all.pid1 = pid1::measure(&Artifacts { kernel, initrd }, runs, &self.dir, step)?;
+            }
+            quadlet::NAME => {
+                all.quadlet.clear();
+                all.quadlet = self.quadlet(runs, step)?;
+            }
+            machine::NAME => {
+                all.machine.clear();
+                let image = self.ours.kernel.parent();
+                let image = image.context("a kernel without a directory")?;
+                all.machine = machine::measure(image, runs, &self.dir, step)?;
+            }
+            memory::NAME => {
+                all.memory.clear();
+                all.memory = memory::measure(&self.ours, self.disk()?, &self.dir, step)?;
+            }
+            peers::TWO_CPUS => {
+                all.two_cpus.clear();
+                for name in peers::ON_TWO_CPUS {
+                    let figures = self.measure(name, true, runs, step)?;
+                    all.two_cpus.insert((*name).to_owned(), figures);
+                }
+            }
+            _ => {
+                all.cases.remove(name);
+                let figures = self.measure(name, false, runs, step)?;
+                all.cases.insert(name.to_owned(), figures);
+            }
         }
-        if name == quadlet::NAME {
-            all.quadlet.clear();
-            let initrd = self.parts.initrd(&peers::QUADLET, step)?;
-            let candidates = quadlet::candidates(&self.ours, initrd, &peers::QUADLET);
-            let disk = quadlet::disk(self.disk()?, &self.dir)?;
-            all.quadlet = quadlet::measure(&candidates, &disk, runs, &self.dir, step)?;
-            return Ok(());
-        }
-        all.cases.remove(name);
-        let figures = self.measure(name, runs, step)?;
-        all.cases.insert(name.to_owned(), figures);
         Ok(())
+    }
+
+    fn quadlet(&self, runs: usize, step: &Step) -> Result<BTreeMap<String, Figures>> {
+        let initrd = self.parts.initrd(&peers::QUADLET, step)?;
+        let candidates = quadlet::candidates(&self.ours, initrd, &peers::QUADLET);
+        let disk = quadlet::disk(self.disk()?, &self.dir)?;
+        quadlet::measure(&candidates, &disk, runs, &self.dir, step)
     }
 
     fn disk(&self) -> Result<&Path> {
         self.disk.as_deref().context("no data disk was made")
     }
 
-    fn measure(&self, name: &str, runs: usize, step: &Step) -> Result<Figures> {
+    fn measure(&self, name: &str, two_cpus: bool, runs: usize, step: &Step) -> Result<Figures> {
         let (files, append) = match PEERS.iter().find(|p| p.name == name) {
             None => {
                 let append = OURS.iter().find(|(ours, _)| *ours == name);
@@ -159,15 +192,16 @@ impl Bed {
             }
         };
         let disk = self.disk()?;
+        let prefix = if two_cpus { "two-cpus-" } else { "" };
         let mut readings = Vec::new();
         for run in 1..=runs {
             let began = Instant::now();
-            let dir = self.dir.join(format!("{name}-{run}"));
-            let reading = boot::once(&files, append, disk, &dir)?;
+            let dir = self.dir.join(format!("{prefix}{name}-{run}"));
+            let reading = boot::once(&files, append, disk, two_cpus, &dir)?;
             let one = figures::of(std::slice::from_ref(&reading), 0)?;
             let ms = |name: &str| one.get(name).map_or(0, |s| s.median / 1000);
             step.note(&format!(
-                "{name} {run}/{runs}: ready {} ms, answer {} ms, container {} ms ({} s)",
+                "{prefix}{name} {run}/{runs}: ready {} ms, answer {} ms, container {} ms ({} s)",
                 ms("ready"),
                 ms("ping"),
                 ms("first"),
@@ -185,9 +219,10 @@ fn finish(bench: &Bench) -> Result<()> {
     let (out, order) = (paths::out(), peers::order());
     guard::write(bench, &out.join("bench.json"))?;
     fs::write(out.join("bench.svg"), svg::draw(bench, &order))?;
-    let text = report::markdown(bench, &order);
-    fs::write(out.join("bench.md"), &text)?;
-    println!("{text}");
+    let page = page::markdown(bench);
+    let text = format!("{page}\n{}", report::markdown(bench, &order));
+    fs::write(out.join("bench.md"), text)?;
+    println!("{page}\nall figures: {}", out.join("bench.md").display());
     let accepted = paths::root().join("bench/accepted.json");
     let Some(old) = guard::read(&accepted)? else {
         return Ok(());

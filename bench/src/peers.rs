@@ -31,6 +31,11 @@ pub const OURS: &[(&str, &str)] = &[
     ("no-varlink", "b2p.varlink=off"),
 ];
 
+/// Name of the case with two processors, for `CASE=`.
+pub const TWO_CPUS: &str = "two-cpus";
+/// Cases that are measured with two processors as well: this system, and the peers that are first and last with one.
+pub const ON_TWO_CPUS: &[&str] = &["boot2podman", "shell", "systemd"];
+
 /// Files that all peers have.
 pub const COMMON: &[(&str, &str)] = &[("usr/sbin/modprobe", "kmod's: it reads an index")];
 
@@ -246,7 +251,8 @@ mod tests {
     #[test]
     fn each_peer_has_its_files_and_no_name_is_taken_twice() {
         let mut names = order();
-        names.push(QUADLET.name);
+        assert!(ON_TWO_CPUS.iter().all(|name| names.contains(name)));
+        names.extend([QUADLET.name, TWO_CPUS]);
         for peer in PEERS.iter().chain([&QUADLET]) {
             let root = image::files(peer.name).join("root");
             assert!(root.is_dir(), "{}", root.display());

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::figures::{BYTES, FIGURES, Figures, QUADLET};
+use crate::figures::{BYTES, FIGURES, Figure, Figures, MACHINE, MEMORY, QUADLET};
 use crate::guard::Bench;
 use crate::pid1::table;
 
@@ -24,18 +24,27 @@ pub fn markdown(bench: &Bench, order: &[&str]) -> String {
         let cells: Vec<String> = cases.iter().map(|(_, all)| figure.cell(all)).collect();
         let _ = writeln!(text, "| {} | {} |", figure.heading(), cells.join(" | "));
     }
-    text + &quadlet(&bench.quadlet) + &table::markdown(&bench.pid1)
+    let machine: Vec<&Figure> = FIGURES.iter().chain([&BYTES]).collect();
+    text += &section("Two processors", &machine, &bench.two_cpus);
+    text += &section("A quadlet", &all(QUADLET), &bench.quadlet);
+    text += &section("podman-machine start", &all(MACHINE), &bench.machine);
+    text += &section("Least memory", &all(MEMORY), &bench.memory);
+    text + &table::markdown(&bench.pid1)
 }
 
-/// Returns the table of a quadlet; empty if nothing was measured.
-fn quadlet(all: &BTreeMap<String, Figures>) -> String {
+fn all(figures: &[Figure]) -> Vec<&Figure> {
+    figures.iter().collect()
+}
+
+/// Returns a table with a column for each name; empty if nothing was measured.
+fn section(title: &str, figures: &[&Figure], all: &BTreeMap<String, Figures>) -> String {
     if all.is_empty() {
         return String::new();
     }
     let names: Vec<&str> = all.keys().map(String::as_str).collect();
-    let mut text = format!("\n## A quadlet\n\n| | {} |\n", names.join(" | "));
+    let mut text = format!("\n## {title}\n\n| | {} |\n", names.join(" | "));
     let _ = writeln!(text, "|---|{}", "---:|".repeat(names.len()));
-    for figure in QUADLET {
+    for figure in figures {
         let cells: Vec<String> = all.values().map(|of| figure.cell(of)).collect();
         let _ = writeln!(text, "| {} | {} |", figure.heading(), cells.join(" | "));
     }
@@ -65,7 +74,7 @@ mod tests {
         };
         let text = markdown(&bench, &["z"]);
         assert!(text.contains("| | z | a |\n|---|---:|---:|\n"), "{text}");
-        let row = "| to sshd's banner, ms | 10.0 (9.0 to 11.0) | 1.0 (0.0 to 2.0) |\n";
+        let row = "| PID 1 to sshd's banner, ms | 10.0 (9.0 to 11.0) | 1.0 (0.0 to 2.0) |\n";
         assert!(text.contains(row), "{text}");
         assert!(text.contains("| processes at rest | - | - |\n"), "{text}");
         assert!(!text.contains("quadlet"), "{text}");
@@ -86,7 +95,7 @@ mod tests {
         let text = markdown(&bench, &[]);
         let row = "first instruction of a quadlet's container, ms | 1.0 | 2.5 |\n";
         assert!(
-            text.contains("| | a | z |\n") && text.contains(row),
+            text.contains("## A quadlet\n\n| | a | z |\n") && text.contains(row),
             "{text}"
         );
     }
