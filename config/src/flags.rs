@@ -64,7 +64,7 @@ pub const FLAGS: &[Flag] = &[
         name: "b2p.cloud",
         values: "auto, off",
         default: "auto",
-        description: "configuration from a disk labelled cidata, as by cloud-init's NoCloud",
+        description: "configuration from a disk labelled cidata, in the format of cloud-init's NoCloud",
         apply: |to, text| lookup(text, &CLOUDS).map(|on| to.config.cloud = on),
         ..Flag::EMPTY
     },
@@ -72,7 +72,7 @@ pub const FLAGS: &[Flag] = &[
         name: "b2p.ignition",
         values: "auto, disk, vsock, off",
         default: "auto",
-        description: "configuration by Ignition from fw_cfg, SMBIOS or a disk labelled ignition; disk waits for one, vsock asks the host over vsock",
+        description: "configuration by Ignition from fw_cfg, SMBIOS or a disk labelled ignition; disk waits for such a disk, vsock requests the document from the host over vsock",
         apply: |to, text| lookup(text, &IGNITIONS).map(|source| to.config.ignition = source),
         ..Flag::EMPTY
     },
@@ -181,7 +181,7 @@ pub const FLAGS: &[Flag] = &[
         name: "b2p.console",
         values: "status, shell, off",
         default: "status",
-        description: "contents of the consoles: how to connect, a root shell in addition, or nothing",
+        description: "contents of the consoles: status shows how to connect, shell also runs a root shell, off leaves them empty",
         apply: |to, text| lookup(text, &CONSOLES).map(|console| to.config.console = console),
         ..Flag::EMPTY
     },
@@ -251,7 +251,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         name: "b2p.on",
         values: "<service>[,<service>...]",
-        description: "services that start at boot, although they do not by default",
+        description: "services that start at boot in addition to the default ones",
         repeatable: true,
         apply: |to, text| switches::services(to, text, true),
         ..Flag::EMPTY

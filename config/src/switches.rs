@@ -33,7 +33,7 @@ pub(crate) const AUTO_UPDATE: Flag = Flag {
     name: "b2p.auto_update",
     values: "off, daily, <HH>:<MM>",
     default: "off",
-    description: "podman auto-update: newer images for containers that have the label, each day in the hour after midnight or at a time",
+    description: "podman auto-update of containers with the label io.containers.autoupdate, each day: daily in the hour after midnight, or at the given time",
     apply: |to, text| auto_update(text).map(|when| to.config.auto_update = when),
     ..Flag::EMPTY
 };
