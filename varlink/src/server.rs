@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::thread::Scope;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt};
 use sys::error::{Doing, Result};
@@ -17,6 +18,9 @@ use crate::service::Service;
 
 /// Time without a connection after which a server ends.
 pub const IDLE: Duration = Duration::from_secs(10);
+
+/// Pause of a server that has no descriptor for the next client.
+const SHORTAGE: Duration = Duration::from_millis(200);
 
 /// Bounds of the resources that clients can make a server use.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +35,7 @@ pub struct Limits {
     /// for root, whom no user can shut out: a user with subordinate ids (subuid(5)) is thousands of
     /// users.
     pub others: usize,
-    /// Time without a connection after which the server ends.
+    /// Time without a connection after which the server ends; `Duration::MAX` for a server without an end.
     pub idle: Duration,
 }
 
@@ -125,7 +129,8 @@ impl Clients {
         loop {
             let open = self.lock().len();
             let timeout = match open {
-                0 => PollTimeout::try_from(self.limits.idle).unwrap_or(PollTimeout::MAX),
+                // A time that poll(2) cannot express is for ever.
+                0 => PollTimeout::try_from(self.limits.idle).unwrap_or(PollTimeout::NONE),
                 _ => PollTimeout::NONE,
             };
             let mut fds = [
@@ -135,7 +140,7 @@ impl Clients {
             let count = if open < self.limits.connections { 2 } else { 1 };
             match poll(&mut fds[..count], timeout) {
                 Ok(0) => return Ok(false),
-                Err(nix::errno::Errno::EINTR) => continue,
+                Err(Errno::EINTR) => continue,
                 result => result.doing("poll")?,
             };
             if fds[0].any() == Some(true) {
@@ -157,10 +162,21 @@ impl Clients {
         let client = match listener.accept() {
             Ok((client, _)) => client,
             Err(e) if is_transient(&e) => return Ok(()),
+            Err(e) if is_shortage(&e) => {
+                log::warn!("varlink: a client waits: {e}");
+                std::thread::sleep(SHORTAGE);
+                return Ok(());
+            }
             Err(e) => return Err(e).doing("accept"),
         };
         client.set_nonblocking(false).doing("socket")?;
-        let connection = Connection::new(client, self.limits.message)?;
+        let connection = match Connection::new(client, self.limits.message) {
+            Ok(connection) => connection,
+            Err(e) => {
+                log::warn!("varlink: no connection for a client: {e}");
+                return Ok(());
+            }
+        };
         let user = connection.peer_uid();
         if self.admit(user) {
             let run = move || {
@@ -200,6 +216,16 @@ impl Clients {
 fn is_transient(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
     matches!(error.kind(), WouldBlock | Interrupted | ConnectionAborted)
+}
+
+/// Returns true if accept(2) fails for want of descriptors or memory, which the end of another
+/// connection returns.
+fn is_shortage(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(
+        errno,
+        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS)
+    )
 }
 
 #[cfg(test)]

@@ -34,6 +34,8 @@ pub const VARLINK: &[Entry] = &[
             name: "varlink-podman",
             why: "clients of podman 1 have its varlink interface",
             argv: &[B2P, "varlink-podman"],
+            // Each of 64 clients may follow the logs of 64 containers, each with a connection to podman.
+            nofile: (16_384, 1_048_576),
             socket: stream_socket(VARLINK_PODMAN, 0o600),
             after_ready: true,
             ..ServiceDef::DEFAULT

@@ -24,6 +24,10 @@ impl Writer {
             self.member(member);
             self.text.push('\n');
         }
+        if !description.end.is_empty() {
+            self.text.push('\n');
+            self.comment(&description.end, 0);
+        }
     }
 
     fn comment(&mut self, lines: &[String], indent: usize) {

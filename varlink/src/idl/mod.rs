@@ -16,6 +16,8 @@ pub struct Description {
     pub name: String,
     /// Types, methods and errors, in their order.
     pub members: Vec<Member>,
+    /// Comment lines after the last member.
+    pub end: Vec<String>,
 }
 
 /// Type, method or error.

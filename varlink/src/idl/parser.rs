@@ -27,11 +27,13 @@ pub(super) fn parse(text: &str) -> Result<Description> {
         comment,
         name,
         members: Vec::new(),
+        end: Vec::new(),
     };
     while tokens.peek()? != Token::End {
         let member = member(tokens)?;
         description.members.push(member);
     }
+    description.end = tokens.comments();
     Ok(description)
 }
 

@@ -44,9 +44,9 @@ fn the_usual_form_stays_as_it_is() {
 #[test]
 fn any_spacing_and_place_of_comments_is_brought_to_that_form() {
     let text = "#About.\n\n  interface  a.b\nmethod   A(a:string,b:(x,y))->(c:[]?int)#end\n\
-        error X\n type T(\n#c\na:bool\n)";
+        error X\n type T(\n#c\na:bool\n)\n#last";
     let form = "#About.\ninterface a.b\n\nmethod A(a: string, b: (x, y)) -> (c: []?int)\n\n\
-        #end\nerror X ()\n\ntype T (\n  #c\n  a: bool\n)\n";
+        #end\nerror X ()\n\ntype T (\n  #c\n  a: bool\n)\n\n#last\n";
     assert_eq!(Description::parse(text).unwrap().format(), form);
     assert_eq!(Description::parse(form).unwrap().format(), form);
 }
