@@ -201,14 +201,14 @@ fn an_archive_of_the_spool_is_loaded_and_imported() {
 fn a_build_has_its_context_from_the_spool() {
     let path = spooled("BuildImage", "tar");
     let build = json!({"build": {
-        "contextDir": path, "output": "web", "additionalTags": ["two"],
+        "contextDir": path, "output": "web", "additionalTags": ["two"], "pullPolicy": "PullAlways",
         "dockerfiles": ["/home/ann/web/Dockerfile", "a/b"],
         "buildArgs": {"A": "1"}, "layers": true, "nocache": true, "label": ["a=b"],
-        "buildOptions": {"memory": 5, "addHosts": ["a:1"], "cpuPeriod": 0, "volume": ["/a:/b"]},
+        "buildOptions": {"memory": 5, "addHosts": ["a:1"], "cpuPeriod": 0, "volume": ["/a:/b"], "cgroupParent": "/web"},
     }});
     let script: Script = &[(
-        "POST build?t=web&t=two&nocache=true&layers=true&dockerfile=%5B%22Dockerfile%22%2C%22a%2Fb%22%5D\
-         &buildargs=%7B%22A%22%3A%221%22%7D&labels=%7B%22a%22%3A%22b%22%7D&extrahosts=%5B%22a%3A1%22%5D&memory=5\
+        "POST build?t=web&pullpolicy=always&t=two&nocache=true&layers=true&dockerfile=%5B%22Dockerfile%22%2C%22a%2Fb%22%5D\
+         &buildargs=%7B%22A%22%3A%221%22%7D&labels=%7B%22a%22%3A%22b%22%7D&extrahosts=%5B%22a%3A1%22%5D&cgroupparent=%2Fweb&memory=5\
          &volume=%2Fa%3A%2Fb tar",
         200,
         "{\"stream\":\"STEP 1\"}\n{\"aux\":{\"ID\":\"sha256:abc\"}}\n",
@@ -249,6 +249,43 @@ fn a_build_has_its_context_from_the_spool() {
         let reply = &call("BuildImage", build, true, &[])[0];
         let reason = reply.parameters["reason"].as_str().unwrap();
         assert!(reason.starts_with(field), "{reason}");
+    }
+    let _ = std::fs::remove_dir_all(Path::new(&path).parent().unwrap());
+}
+
+#[test]
+fn an_archive_is_pulled_from_a_file() {
+    let path = spooled("PullImage", "tar");
+    let script: Script = &[
+        (
+            "POST images/load tar",
+            200,
+            "{\"Names\":[\"localhost/web:1\"]}",
+        ),
+        (
+            "GET images/localhost%2Fweb%3A1/json",
+            200,
+            "{\"Id\":\"abc\"}",
+        ),
+    ];
+    let name = json!({"name": format!("docker-archive:{path}:web")});
+    let reply = json!({"reply": {"logs": [], "id": "abc"}});
+    assert_eq!(once("PullImage", name, script), reply);
+    for name in [
+        "docker-archive:/etc/shadow",
+        "oci-archive:",
+        "docker-archive",
+    ] {
+        let script: &[_] = match name.contains(':') {
+            true => &[],
+            false => &[(
+                "POST images/pull?reference=docker-archive&policy=missing",
+                500,
+                "{}",
+            )],
+        };
+        let found = once("PullImage", json!({"name": name}), script);
+        assert_eq!(found[0], "io.podman.ErrorOccurred", "{name}: {found}");
     }
     let _ = std::fs::remove_dir_all(Path::new(&path).parent().unwrap());
 }
