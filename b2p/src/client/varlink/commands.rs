@@ -3,7 +3,7 @@
 
 use std::io::{IsTerminal, Read};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
 
 use sys::error::{Doing, Error};
 use varlink::idl::Description;
@@ -14,7 +14,8 @@ use super::connect::{self, connect, interface};
 use super::failure::{self, Failure};
 use super::options::{Options, wrong};
 use crate::common::args::{Arg, Args};
-use crate::common::terminal::{print, print_error};
+use crate::common::atomic_file;
+use crate::common::terminal::{plain, print, print_plain, print_plain_error};
 
 /// `info [ADDRESS]`: shows the maker of a service and its interfaces.
 pub(super) fn info(options: &Options, args: &[String]) -> Result<(), Failure> {
@@ -33,11 +34,15 @@ pub(super) fn info(options: &Options, args: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Returns the lines of `info`. Titles are bold on a terminal.
-fn info_text(info: &Map, bold: bool) -> String {
-    let title = |title: &str| match bold {
+/// Returns the lines of `info`. On a terminal titles are bold, and the service's texts drive no terminal.
+fn info_text(info: &Map, is_terminal: bool) -> String {
+    let title = |title: &str| match is_terminal {
         true => format!("\x1b[0;1;39m{title}:\x1b[0m"),
         false => format!("{title}:"),
+    };
+    let shown = |value: &str| match is_terminal {
+        true => plain(value),
+        false => value.to_owned(),
     };
     let mut text = String::new();
     let rows = [
@@ -48,7 +53,7 @@ fn info_text(info: &Map, bold: bool) -> String {
     ];
     for (name, key) in rows {
         if let Some(value) = info.get(key).and_then(Value::as_str) {
-            text += &format!("{} {value}\n", title(name));
+            text += &format!("{} {}\n", title(name), shown(value));
         }
     }
     text += &title("Interfaces");
@@ -59,7 +64,7 @@ fn info_text(info: &Map, bold: bool) -> String {
         .into_iter()
         .flatten()
     {
-        text += &format!("  {}\n", name.as_str().unwrap_or_default());
+        text += &format!("  {}\n", shown(name.as_str().unwrap_or_default()));
     }
     text.push('\n');
     text
@@ -78,9 +83,9 @@ pub(super) fn help(options: &Options, args: &[String]) -> Result<(), Failure> {
     let text = reply.get("description").and_then(Value::as_str);
     let text = text.ok_or_else(|| Failure::new(failure::INVALID_MESSAGE, "no description"))?;
     match Description::parse(text) {
-        Ok(description) => print(&description.format()),
+        Ok(description) => show(&description.format()),
         // A description with a mistake still helps a person.
-        Err(_) => print(text),
+        Err(_) => show(text),
     }
     Ok(())
 }
@@ -125,7 +130,7 @@ fn replies(client: &mut Client, call: &Call) -> Result<(), Failure> {
         if reply.error.is_some() {
             return results(reply).map(drop);
         }
-        print(&pretty(&reply.parameters));
+        show(&pretty(&reply.parameters));
         if !reply.continues {
             return Ok(());
         }
@@ -140,7 +145,7 @@ fn replies(client: &mut Client, call: &Call) -> Result<(), Failure> {
 pub(super) fn resolve(options: &Options, args: &[String]) -> Result<(), Failure> {
     if let Some(interface) = optional(args)? {
         let address = connect::resolve(options, interface)?;
-        print(&format!("{address}\n"));
+        show(&format!("{address}\n"));
         return Ok(());
     }
     let resolver = options.resolver.as_deref().unwrap_or(RESOLVER);
@@ -148,7 +153,7 @@ pub(super) fn resolve(options: &Options, args: &[String]) -> Result<(), Failure>
     let info = connect::ask_resolver(options, resolver, &call).map_err(Failure::connect)?;
     let names = info.get("interfaces").and_then(Value::as_array);
     let names = names.into_iter().flatten().filter_map(Value::as_str);
-    print(&names.map(|name| format!("{name}\n")).collect::<String>());
+    show(&names.map(|name| format!("{name}\n")).collect::<String>());
     Ok(())
 }
 
@@ -177,10 +182,21 @@ pub(super) fn format(_: &Options, args: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Replaces a file, or the file that a link leads to, by one with the same permission bits and owner.
 fn rewrite(path: &str, text: &str) -> sys::error::Result<()> {
-    let new = format!("{path}.new");
-    std::fs::write(&new, text).on(&new)?;
-    std::fs::rename(&new, Path::new(path)).on(path)
+    let file = std::fs::canonicalize(path).on(path)?;
+    let old = std::fs::metadata(&file).on(&file)?;
+    let owner = (old.uid(), old.gid());
+    atomic_file::replace_as(&file, text.as_bytes(), old.mode() & 0o7777, Some(owner))
+}
+
+/// Writes text of a service to the standard output: a terminal gets no control characters, while a program gets
+/// the bytes.
+fn show(text: &str) {
+    match std::io::stdout().is_terminal() {
+        true => print_plain(text),
+        false => print(text),
+    }
 }
 
 fn argument(error: Error) -> Failure {
@@ -248,9 +264,9 @@ fn results(reply: Reply) -> Result<Map, Failure> {
     let Some(name) = reply.error else {
         return Ok(reply.parameters);
     };
-    print_error(&format!("Call failed with error: {name}"));
+    print_plain_error(&format!("Call failed with error: {name}"));
     if !reply.parameters.is_empty() {
-        print(&pretty(&reply.parameters));
+        show(&pretty(&reply.parameters));
     }
     Err(Failure {
         status: failure::REMOTE_ERROR,
@@ -340,5 +356,9 @@ mod tests {
         assert_eq!(info_text(&info, false), text);
         let bold = "\x1b[0;1;39mVendor:\x1b[0m Atomic\n";
         assert!(info_text(&info, true).starts_with(bold));
+        let evil = map(json!({"vendor": "\u{1b}]0;x\u{7}", "interfaces": ["a\u{9b}2J"]}));
+        let shown = info_text(&evil, true);
+        assert!(shown.contains("\\x1b]0;x\\x07\n") && !shown.contains('\u{9b}'));
+        assert!(info_text(&evil, false).contains('\u{1b}'));
     }
 }

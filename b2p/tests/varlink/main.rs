@@ -2,13 +2,16 @@
 //! The tool `varlink` and the resolver as programs: output and exit statuses.
 #![allow(clippy::unwrap_used)]
 
+mod ends;
+
+use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 const B2P: &str = env!("CARGO_BIN_EXE_b2p");
 
@@ -20,10 +23,16 @@ struct Resolver {
 
 impl Resolver {
     fn start(name: &str) -> Resolver {
+        Resolver::start_by(name, &[B2P])
+    }
+
+    /// Starts the program by other words.
+    fn start_by(name: &str, words: &[&str]) -> Resolver {
         let dir = std::env::temp_dir().join(format!("varlink-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let socket = dir.join("resolver");
-        let mut command = Command::new(B2P);
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]);
         command.args(["varlink-resolver", &format!("unix:{}", socket.display())]);
         let child = command.stderr(Stdio::null()).spawn().unwrap();
         while UnixStream::connect(&socket).is_err() {
@@ -344,30 +353,12 @@ fn a_bridge_passes_each_call_to_the_service_of_its_interface() {
 }
 
 #[test]
-fn a_bridge_ends_with_the_reader_of_its_output() {
-    let resolver = Resolver::start("reader");
-    let address = &resolver.address();
-    for args in [&["bridge", "-c", address][..], &["-R", address, "bridge"]] {
-        let mut command = Command::new(B2P);
-        command.arg("varlink").args(args);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        drop(child.stdout.take());
-        // Its input is open.
-        let begun = Instant::now();
-        while child.try_wait().unwrap().is_none() {
-            assert!(begun.elapsed() < Duration::from_secs(60), "{args:?}");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-#[test]
 fn a_description_is_rewritten_in_place() {
     let resolver = Resolver::start("format");
     let file = resolver.dir.join("a.varlink");
-    std::fs::write(&file, "interface a.b method A()->()").unwrap();
-    let form = "interface a.b\n\nmethod A() -> ()\n";
+    std::fs::write(&file, "interface a.b method A()->() #end").unwrap();
+    let form = "interface a.b\n\nmethod A() -> ()\n\n#end\n";
+    std::fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
     let path = file.to_string_lossy();
     assert_eq!(run(&["format", &path]), (0, form.to_owned(), String::new()));
     assert_eq!(
@@ -375,6 +366,8 @@ fn a_description_is_rewritten_in_place() {
         (0, String::new(), String::new())
     );
     assert_eq!(std::fs::read_to_string(&file).unwrap(), form);
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o640);
     let output = varlink(&["format", "-"], b"interface a.b\nmethod");
     assert_eq!(output.status.code(), Some(6));
 }
