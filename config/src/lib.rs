@@ -60,4 +60,4 @@ pub use smbios::oem_strings;
 pub use sources::{FwCfg, Sources};
 pub use storage::{DiskSelector, FormatPolicy, Swap, WaitUsb, ZramSize};
 pub use suggest::suggest;
-pub use values::is_extension_name;
+pub use values::{is_extension_name, is_user_name};

@@ -276,20 +276,24 @@ fn uid(text: &str) -> Result<u32, Problem> {
     ))
 }
 
-/// Parses a name that Debian's useradd(8) accepts and no system user has.
+/// Returns true for a name of a user or group: POSIX's portable names (XBD 3.4, user name) that do not begin with a
+/// digit or a dot. Hosts have users such as `John.Doe`, and podman machine passes their names on.
+#[must_use]
+pub fn is_user_name(text: &str) -> bool {
+    let first = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let is_valid = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    text.starts_with(first) && text.len() <= MAX_USER && text.bytes().all(is_valid)
+}
+
+/// Parses a name that no system user has.
 fn user_name(text: &str) -> Result<String, Problem> {
-    let mut bytes = text.bytes();
-    let first = bytes
-        .next()
-        .is_some_and(|b| b.is_ascii_lowercase() || b == b'_');
-    let rest = bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b));
     if SYSTEM_USERS.contains(&text) {
         return Err(Problem::invalid("the name of a system user"));
     }
-    match first && rest && text.len() <= MAX_USER {
+    match is_user_name(text) {
         true => Ok(text.to_owned()),
         false => Err(Problem::invalid(
-            "not a user name (a-z or _ first, then a-z, 0-9, _ and -; at most 32)",
+            "not a user name (a letter or _ first, then letters, digits, _, - and .; at most 32)",
         )),
     }
 }

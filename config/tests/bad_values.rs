@@ -8,7 +8,17 @@ use config::Net;
 
 #[test]
 fn a_user_is_one_that_useradd_would_take() {
-    for bad in ["Me", "9x", "a b", "root", "sshd", "x.y", &"a".repeat(33)] {
+    for bad in [
+        "9x",
+        "a b",
+        "a:b:c",
+        "root",
+        "sshd",
+        ".x",
+        "-x",
+        "\u{e4}",
+        &"a".repeat(33),
+    ] {
         let (config, said) = common::read(&format!("\"b2p.user={bad}\""));
         assert_eq!(
             (config.user.as_str(), said.len()),
@@ -16,7 +26,9 @@ fn a_user_is_one_that_useradd_would_take() {
             "{bad}: {said:?}"
         );
     }
-    assert_eq!(common::good("b2p.user=me-2").user, "me-2");
+    for good in ["me-2", "John.Doe", "_x", "MAX"] {
+        assert_eq!(common::good(&format!("b2p.user={good}")).user, good);
+    }
 }
 
 #[test]

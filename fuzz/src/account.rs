@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Properties of an account that a disk or a host asks for, in the targets `cloud` and `ignition`.
 
-use b2p::helpers::cloud::user::{self, User};
+use b2p::helpers::cloud::user::User;
 
 /// Names are names, and no value breaks a line of passwd(5), sudoers(5) or authorized_keys
 /// (sshd(8)).
@@ -10,7 +10,10 @@ use b2p::helpers::cloud::user::{self, User};
 /// A property does not hold.
 pub fn check(user: &User) {
     let account = &user.account;
-    assert!(user::is_name(&account.name) && account.groups.iter().all(|g| user::is_name(g)));
+    assert!(
+        config::is_user_name(&account.name)
+            && account.groups.iter().all(|g| config::is_user_name(g))
+    );
     let fields = [
         Some(&account.gecos),
         account.home.as_ref(),

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Target `ignition`: a document of Ignition from a host or a disk.
 
-use b2p::helpers::cloud::user;
 use b2p::helpers::ignition::plan::{self, Plan};
 use b2p::helpers::ignition::units::{QUADLETS, SERVICES, Unit};
 
@@ -91,7 +90,7 @@ fn check_accounts(plan: &Plan) {
         plan.accounts
             .groups
             .iter()
-            .all(|(name, _)| user::is_name(name))
+            .all(|(name, _)| config::is_user_name(name))
     );
 }
 

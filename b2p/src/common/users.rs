@@ -306,6 +306,18 @@ pub(crate) fn range(line: &str) -> Option<(u64, u64)> {
     Some((first, first.saturating_add(count)))
 }
 
+/// Returns the user of subuid(5), other than this one, whose range has the number: containers of that user could be the
+/// owners of the other's files.
+pub fn owner_of_range<'a>(subuid: &'a str, number: u32, other_than: &str) -> Option<&'a str> {
+    let number = u64::from(number);
+    let mut lines = subuid.lines();
+    let has = |line: &&str| {
+        name_of(line) != Some(other_than)
+            && range(line).is_some_and(|range| overlap(range, (number, number + 1)))
+    };
+    lines.find(has).and_then(name_of)
+}
+
 /// Returns the range of a user that begins with this id.
 fn of_user(first: u64) -> (u64, u64) {
     (first, first + SUBORDINATE_COUNT)

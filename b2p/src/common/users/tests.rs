@@ -274,3 +274,23 @@ fn a_recorded_number_that_another_has_now_is_not_shared() {
     let range = line_of(&files.subuid, "ann");
     assert_eq!(range, Some("ann:1100000:65536"));
 }
+
+#[test]
+fn a_number_in_the_range_of_another_is_that_ones() {
+    let subuid = "core:100000:1000000\nann:1100000:65536\n\nx\ncontainers:2147483647:2147483648\n";
+    for (number, name, owner) in [
+        (99_999, "bob", None),
+        (100_000, "bob", Some("core")),
+        (1_099_999, "bob", Some("core")),
+        (1_100_000, "bob", Some("ann")),
+        (1_100_000, "ann", None),
+        (1_165_536, "bob", None),
+        (4_294_967_294, "bob", Some("containers")),
+    ] {
+        assert_eq!(
+            owner_of_range(subuid, number, name),
+            owner,
+            "{number} {name}"
+        );
+    }
+}

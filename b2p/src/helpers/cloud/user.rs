@@ -2,6 +2,8 @@
 //! Parses `users:` of user-data. Passwords are refused; other settings of useradd(8) are taken if
 //! they have a meaning here.
 
+use config::is_user_name;
+
 use super::diagnostics::Diagnostics;
 use super::yaml::Node;
 use crate::common::users;
@@ -24,8 +26,6 @@ pub const DEFAULT: &str = "core";
 const DEFAULT_GROUPS: [&str; 4] = ["adm", "wheel", "sudo", "podman"];
 /// Settings that are texts.
 const TEXTS: &[&str] = &["name", "uid", "gecos", "homedir", "home", "shell"];
-/// Longest name of a user that useradd(8) accepts.
-const MAX_NAME: usize = 32;
 /// Longest path in passwd(5).
 const MAX_PATH: usize = 255;
 /// Longest rule of sudoers(5).
@@ -86,9 +86,9 @@ fn parse(node: &Node, default: &str, diagnostics: &mut Diagnostics) -> Option<Us
         "default" => default,
         name => name,
     };
-    if !is_name(name) {
+    if !is_user_name(name) {
         diagnostics.failed(format_args!(
-            "users: {name:?} is no name: must be a to z, 0 to 9, - and _, begin with a letter, and have at most 32 characters"
+            "users: {name:?} is no name: must be letters, digits, -, _ and ., begin with a letter or _, and have at most 32 characters"
         ));
         return None;
     }
@@ -161,7 +161,7 @@ fn add_groups(groups: &mut Vec<String>, place: &str, value: &Node, diagnostics: 
     let texts = value.texts(place, diagnostics).into_iter();
     let names = texts.flat_map(|text| text.split([',', ' ', '\n', '\t']));
     for name in names.filter(|name| !name.is_empty()) {
-        match is_name(name) {
+        match is_user_name(name) {
             true => groups.push(name.to_owned()),
             false => diagnostics.failed(format_args!("{place}: {name:?} is no name")),
         }
@@ -180,14 +180,6 @@ pub fn keys(place: &str, node: &Node, diagnostics: &mut Diagnostics) -> Vec<Stri
         ));
     }
     valid.keys
-}
-
-/// Returns true for a name that useradd(8) takes.
-#[must_use]
-pub fn is_name(name: &str) -> bool {
-    let has_first = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
-    let is_valid = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b);
-    has_first && name.len() <= MAX_NAME && name.bytes().all(is_valid)
 }
 
 /// Returns true for a text that can stand in a field of passwd(5).

@@ -52,9 +52,15 @@ pub fn add_all(users: &[User], removed: &[String], diagnostics: &mut Diagnostics
     }
 }
 
+/// Returns the lines of sudoers(5) for a user. A name of capitals alone would be that of an alias without quotes.
 fn rule_lines(user: &User) -> impl Iterator<Item = String> {
+    let name = &user.account.name;
+    let quote = match name.contains(|c: char| c.is_ascii_uppercase()) {
+        true => "\"",
+        false => "",
+    };
     let rules = user.sudo.iter();
-    rules.map(|rule| format!("{} {rule}\n", user.account.name))
+    rules.map(move |rule| format!("{quote}{name}{quote} {rule}\n"))
 }
 
 fn add(user: &User, machine_user: &str, diagnostics: &mut Diagnostics) -> Result<()> {
@@ -101,8 +107,14 @@ fn claim(files: &mut Files, wanted: &mut users::User) -> Option<String> {
         files.numbers.adopt(&known, name, numbers);
     }
     let uid = wanted.uid?;
-    let holder = files.numbers.holder(Kind::User, uid, name)?;
-    let why = format!("uid: {uid} is that of {holder} on the data disk");
+    let of_disk = files.numbers.holder(Kind::User, uid, name);
+    let why = match (of_disk, users::owner_of_range(&files.subuid, uid, name)) {
+        (Some(holder), _) => format!("uid: {uid} is that of {holder} on the data disk"),
+        (_, Some(holder)) => {
+            format!("uid: {uid} is a subordinate number of {holder}, whose containers have it")
+        }
+        (None, None) => return None,
+    };
     wanted.uid = None;
     Some(why)
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Users and groups of the document (`passwd`).
 
+use config::is_user_name;
+
 use super::document::Object;
 use crate::common::users;
 use crate::helpers::cloud::diagnostics::Diagnostics;
-use crate::helpers::cloud::user::{User, is_field, is_name, is_path};
+use crate::helpers::cloud::user::{User, is_field, is_path};
 use crate::helpers::data::keys::ValidKeys;
 
 /// Greatest number of a user or group; the one above it means "none" (chown(2)).
@@ -106,7 +108,8 @@ fn checked(
 fn groups(object: &mut Object<'_>, diagnostics: &mut Diagnostics) -> Vec<String> {
     let mut listed = object.texts("groups", diagnostics);
     listed.extend(object.text("primaryGroup", diagnostics));
-    let (names, others): (Vec<_>, Vec<_>) = listed.into_iter().partition(|group| is_name(group));
+    let (names, others): (Vec<_>, Vec<_>) =
+        listed.into_iter().partition(|group| is_user_name(group));
     for group in others {
         let path = object.path_of("groups");
         diagnostics.failed(format_args!("{path}: {group:?} is no name"));
@@ -116,11 +119,11 @@ fn groups(object: &mut Object<'_>, diagnostics: &mut Diagnostics) -> Vec<String>
 
 fn name(object: &mut Object<'_>, diagnostics: &mut Diagnostics) -> Option<String> {
     let name = object.text("name", diagnostics).unwrap_or_default();
-    if is_name(name) {
+    if is_user_name(name) {
         return Some(name.to_owned());
     }
     diagnostics.failed(format_args!(
-        "{}: {name:?}: must be a to z, 0 to 9, - and _, begin with a letter, and have at most 32 characters",
+        "{}: {name:?}: must be letters, digits, -, _ and ., begin with a letter or _, and have at most 32 characters",
         object.path_of("name")
     ));
     None
