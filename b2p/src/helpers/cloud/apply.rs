@@ -153,7 +153,7 @@ fn hides_the_system(path: &str) -> bool {
 
 fn mount_one(mount: &Mount, limit: Duration) -> Result<()> {
     let mountinfo = fs::read_to_string(sys::mountinfo::PATH).unwrap_or_default();
-    if is_mounted(&mountinfo, &mount.target) {
+    if is_mounted(&mountinfo, mount) {
         return Ok(());
     }
     // A link of a user would lead the mount over a directory of the machine.
@@ -185,10 +185,16 @@ fn is_listed(known: &str, fs_type: &str) -> bool {
     matches!(name, "auto" | "none" | "") || known.is_empty() || names.any(|known| known == name)
 }
 
-/// Returns true if something is mounted on `target` (proc_pid_mountinfo(5)).
-fn is_mounted(mountinfo: &str, target: &str) -> bool {
-    let mut mount_points = mountinfo.lines().filter_map(|l| l.split(' ').nth(4));
-    mount_points.any(|point| unescape(point.as_bytes()) == target.as_bytes())
+/// Returns true if something is mounted on the target (proc_pid_mountinfo(5)). The data disk's own `/etc/containers` is
+/// below a folder of the host, or below the links of `mount.virtiofs` to that folder.
+fn is_mounted(mountinfo: &str, mount: &Mount) -> bool {
+    let is_folder = mount.fs_type == "virtiofs";
+    mountinfo.lines().any(|line| {
+        let point = line.split(' ').nth(4).unwrap_or_default();
+        let (_, source) = line.split_once(" - ").unwrap_or_default();
+        let is_one = source.starts_with("virtiofs ") || source.starts_with("tmpfs containers ");
+        unescape(point.as_bytes()) == mount.target.as_bytes() && (is_one || !is_folder)
+    })
 }
 
 /// Writes white space and backslashes of a field as fstab(5) does.
@@ -337,7 +343,29 @@ mod tests {
     #[test]
     fn a_mount_point_with_a_space_is_known() {
         let mountinfo = "41 22 0:41 / /home/a\\040b rw - virtiofs mount0 rw\n";
-        assert!(is_mounted(mountinfo, "/home/a b"));
-        assert!(!is_mounted(mountinfo, "/home/a"));
+        assert!(is_mounted(mountinfo, &on("/home/a b", "auto")));
+        assert!(is_mounted(mountinfo, &on("/home/a b", "virtiofs")));
+        assert!(!is_mounted(mountinfo, &on("/home/a", "auto")));
+    }
+
+    #[test]
+    fn a_folder_is_mounted_over_the_kept_directory() {
+        let containers = on("/etc/containers", "virtiofs");
+        let kept = "50 22 8:1 /c /etc/containers rw - ext4 /dev/vda1 rw\n";
+        assert!(!is_mounted(kept, &containers));
+        for folder in ["virtiofs a2a0 rw", "tmpfs containers rw,size=1024k"] {
+            let mountinfo = format!("{kept}51 50 0:60 / /etc/containers rw - {folder}\n");
+            assert!(is_mounted(&mountinfo, &containers), "{folder}");
+        }
+    }
+
+    fn on(target: &str, fs_type: &str) -> Mount {
+        Mount {
+            source: "a2a0".to_owned(),
+            target: target.to_owned(),
+            fs_type: fs_type.to_owned(),
+            options: String::new(),
+            nofail: false,
+        }
     }
 }

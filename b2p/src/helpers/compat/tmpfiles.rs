@@ -51,21 +51,23 @@ pub fn main(args: &[String]) -> i32 {
 /// # Errors
 /// A file cannot be read, or a line cannot be carried out; the others are.
 pub fn create(prefix: Option<&str>) -> Result<()> {
+    let files = conf_files(Path::new(DIR)).into_iter();
+    Error::join(
+        files
+            .filter_map(|path| create_of(&path, prefix).err())
+            .collect(),
+    )
+}
+
+/// Makes the entries of one file whose paths are below `prefix`.
+///
+/// # Errors
+/// The file cannot be read, or a line cannot be carried out; the others are.
+pub fn create_of(path: &Path, prefix: Option<&str>) -> Result<()> {
     let root = Tree::open(Path::new("/"))?;
     let (config, _) = sys::config_sources::read();
-    let mut errors = Vec::new();
-    for path in conf_files(Path::new(DIR)) {
-        let text = match user_text::read(&path, MAX_BYTES) {
-            Ok(text) => text.unwrap_or_default(),
-            Err(why) => {
-                errors.push(why);
-                continue;
-            }
-        };
-        let text = String::from_utf8_lossy(&text);
-        errors.extend(apply(&root, &text, prefix, &config).on(&path).err());
-    }
-    Error::join(errors)
+    let text = user_text::read(path, MAX_BYTES)?.unwrap_or_default();
+    apply(&root, &String::from_utf8_lossy(&text), prefix, &config).on(path)
 }
 
 fn apply(root: &Tree, text: &str, prefix: Option<&str>, config: &Config) -> Result<()> {

@@ -8,7 +8,7 @@ use sys::error::{Error, Result};
 use sys::paths::READY_VSOCK;
 use sys::uevent;
 
-use super::units::{QUADLETS, Unit};
+use super::units::{QUADLET_KINDS, QUADLETS, SERVICES, Unit};
 use crate::common::confined::{Attributes, Tree};
 use crate::common::service_env::USER_FILES;
 use crate::helpers::block::drivers::Drivers;
@@ -18,6 +18,9 @@ use crate::helpers::quadlet::install;
 use crate::helpers::quadlet::specifiers::Owner;
 use crate::helpers::share;
 use crate::helpers::timers::update_timer;
+
+/// Directories of units and quadlets.
+const UNIT_DIRS: &[&str] = &[SERVICES, QUADLETS, "/usr/share/containers/systemd"];
 
 /// Attributes of unit files.
 const OF_FILES: Attributes = Attributes {
@@ -63,7 +66,42 @@ pub fn apply(units: &[Unit], root: &Tree, deadline: Instant, diagnostics: &mut D
             diagnostics.record(enable(name));
         }
     }
+    for unit in units {
+        if let Unit::File(path, _) = unit
+            && let Some(missing) = missing_unit(root, path)
+        {
+            diagnostics.failed(format_args!(
+                "systemd.units: {missing}: its drop-in has no effect, because there is no such unit; `b2p status` lists the services"
+            ));
+        }
+    }
     cloud::mounts(&mounts, deadline, diagnostics);
+}
+
+/// Returns the unit of a drop-in if the unit is not there, neither as a template nor made of a quadlet. Drop-ins of all
+/// services, or of those with a common start of their names, need no unit.
+fn missing_unit<'a>(root: &Tree, path: &'a str) -> Option<&'a str> {
+    let (dir, _) = path.rsplit_once('/')?;
+    let unit = dir.strip_suffix(".d")?.rsplit('/').next()?;
+    let (stem, kind) = unit.rsplit_once('.')?;
+    if stem.ends_with('-') {
+        return None;
+    }
+    let mut names = vec![unit.to_owned()];
+    if let Some((template, _)) = stem.split_once('@') {
+        names.push(format!("{template}@.{kind}"));
+    }
+    // The service of `web.pod` is `web-pod.service` (podman-systemd.unit(5)).
+    for quadlet in QUADLET_KINDS {
+        let suffix = format!("-{quadlet}");
+        let stem = stem.strip_suffix(suffix.as_str()).unwrap_or(stem);
+        names.push(format!("{stem}.{quadlet}"));
+    }
+    let is_there = |name: &String| {
+        let mut paths = UNIT_DIRS.iter().map(|dir| format!("{dir}/{name}"));
+        paths.any(|path| root.kind(&path).is_ok_and(|kind| kind.is_some()))
+    };
+    (!names.iter().any(is_there)).then_some(unit)
 }
 
 /// Has the targets of a unit file want the unit. `b2p user-services` starts it after the ready line.
@@ -79,4 +117,47 @@ fn enable(name: &str) -> Result<()> {
         None => "there is no such unit to enable; `b2p status` lists the services",
     };
     Err(Error::invalid(format!("systemd.units: {name}: {why}")))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::common::testing::Temp;
+
+    #[test]
+    fn a_drop_in_without_its_unit_is_named() {
+        let temp = Temp::new();
+        for path in ["a.service", "b@.service"] {
+            let path = temp.path(&format!("etc/systemd/system/{path}"));
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        for path in ["web.container", "net.network"] {
+            let path = temp.path(&format!("etc/containers/systemd/{path}"));
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        let root = Tree::open(temp.dir()).unwrap();
+        for (unit, is_missing) in [
+            ("a.service", false),
+            ("b@1.service", false),
+            ("web.container", false),
+            ("web.service", false),
+            ("net-network.service", false),
+            ("service", false),
+            ("a-.service", false),
+            ("serial-getty@ttyS0.service", true),
+            ("none.service", true),
+            ("none.container", true),
+        ] {
+            let path = format!("/etc/systemd/system/{unit}.d/x.conf");
+            let missing = missing_unit(&root, &path);
+            assert_eq!(missing, is_missing.then_some(unit), "{unit}");
+        }
+        assert_eq!(
+            missing_unit(&root, "/etc/systemd/system/none.service"),
+            None
+        );
+    }
 }

@@ -39,7 +39,6 @@ const HANDLERS: &[(&str, Handler, &str)] = &[
     ("/etc/subgid",    Handler::Content(with_other_users, one_owner), "the same"),
     ("/etc/hostname",  Handler::Text(hostname),            "the kernel's name, that of the DHCP client and /etc/hosts follow, and a flag takes precedence"),
     ("/etc/localtime", Handler::Link(set_zone),            "the flag tz= takes precedence, and /etc/timezone has the name as well"),
-    ("/etc/tmpfiles.d/podman-docker.conf",     Handler::AfterWrite(docker_socket),   "the link from docker's socket to the user's API"),
     ("/etc/systemd/zram-generator.conf",       Handler::AfterWrite(compressed_swap), "`podman machine init --swap`"),
     ("/etc/environment",                       Handler::AfterWrite(environment),     "pam_env reads it for each session"),
 ];
@@ -50,6 +49,7 @@ const DIRECTORIES: &[(&str, Handler, &str)] = &[
     ("/etc/environment.d/",  Handler::AfterWrite(environment),   "proxies for pulls; certificates for them, of podman machine before 6.0"),
     ("/etc/sysctl.d/",       Handler::AfterWrite(sysctl::load),  "systemd-sysctl reads them at boot"),
     ("/etc/modules-load.d/", Handler::AfterWrite(load_modules),  "systemd-modules-load reads them at boot"),
+    ("/etc/tmpfiles.d/",     Handler::AfterWrite(entries),       "systemd-tmpfiles reads them at boot; podman machine's is the link from docker's socket to the user's API"),
 ];
 
 /// Files of [`UNREAD`] that are not reported: podman machine writes the same settings to a file that is read here as
@@ -80,6 +80,8 @@ const UNREAD: &[(&str, &str)] = &[
     ("/etc/zincati/",                "there is no Zincati; use `b2p upgrade`"),
     ("/etc/docker/daemon.json",      "there is no dockerd; podman reads /etc/containers/registries.conf.d and containers.conf.d"),
     ("/etc/firewalld/",              "there is no firewalld; podman makes the rules of published ports"),
+    ("/etc/modprobe.d/",             "PID 1 loads drivers without it; use the flag blacklist=MODULE, and MODULE.OPTION=VALUE on the kernel's command line"),
+    ("/etc/fstab",                   "nobody reads it at boot; use a .mount unit, or the flag b2p.share= for a folder of the host"),
     ("/etc/cron",                    "there is no cron; use `at` in a file of /var/lib/boot2podman/services"),
 ];
 
@@ -162,9 +164,9 @@ fn with_other_users(existing: &[u8], new: &[u8]) -> Vec<u8> {
         .collect()
 }
 
-/// Makes the links of tmpfiles.d(5) that lead to a socket that exists.
-fn docker_socket(_: &str) -> Result<()> {
-    tmpfiles::create(Some("/run/docker.sock"))
+/// Makes the links and directories of a file of tmpfiles.d(5), and names other lines.
+fn entries(path: &str) -> Result<()> {
+    tmpfiles::create_of(Path::new(path), None)
 }
 
 fn environment(_: &str) -> Result<()> {
@@ -188,10 +190,13 @@ fn zram_size(text: &str) -> Option<u32> {
     size.trim().parse().ok().filter(|mib| *mib > 0)
 }
 
+/// Directory of the zones, to which podman machine 5.4 leads the link of a host whose zone it does not know.
+const ZONES: &str = "/usr/share/zoneinfo";
+
 /// Sets the time zone by a link to a file of zoneinfo, which may be relative.
 fn set_zone(target: &str, config: &Config) -> Result<()> {
     match zone_name(target) {
-        _ if config.tz.is_some() => Ok(()),
+        _ if config.tz.is_some() || target.trim_end_matches('/') == ZONES => Ok(()),
         Some(name) => zone::set_zone(name),
         None => Err(Error::invalid(format!(
             "target: {target}: must be a file below /usr/share/zoneinfo"
@@ -266,6 +271,8 @@ mod tests {
                 "/etc/ssh/sshd_config alone",
             ),
             ("/etc/systemd/logind.conf.d/a.conf", "none"),
+            ("/etc/modprobe.d/a.conf", "blacklist="),
+            ("/etc/fstab", ".mount unit"),
         ] {
             assert!(
                 unread(path).is_some_and(|right| right.contains(part)),
@@ -286,6 +293,7 @@ mod tests {
             ("/etc/sysctl.d/a/b.conf", false),
             ("/etc/modules-load.d/a.conf", true),
             ("/etc/hostname", true),
+            ("/etc/tmpfiles.d/a.conf", true),
         ] {
             assert_eq!(handler(path).is_some(), is_known, "{path}");
         }
@@ -304,6 +312,14 @@ mod tests {
         ] {
             assert_eq!(zone_name(target), name, "{target}");
         }
+    }
+
+    #[test]
+    fn a_host_without_a_known_zone_names_the_directory() {
+        let config = Config::default();
+        assert!(set_zone("/usr/share/zoneinfo", &config).is_ok());
+        assert!(set_zone("/usr/share/zoneinfo/", &config).is_ok());
+        assert!(set_zone("/usr/share", &config).is_err());
     }
 
     #[test]

@@ -16,8 +16,10 @@ use crate::helpers::timers::update_timer;
 pub const SERVICES: &str = "/etc/systemd/system";
 /// Directory of quadlets (podman-systemd.unit(5)).
 pub const QUADLETS: &str = "/etc/containers/systemd";
+/// Directory over which podman machine 6 mounts its user's configuration of podman.
+const CONTAINERS: &str = "/etc/containers";
 /// Kinds of units that podman's generator reads (podman-systemd.unit(5)).
-const QUADLET_KINDS: &[&str] = &[
+pub(super) const QUADLET_KINDS: &[&str] = &[
     "container",
     "volume",
     "network",
@@ -337,7 +339,9 @@ fn mount(text: &str) -> Result<Unit, UnitError> {
     let options = value("Options").unwrap_or_default();
     let fs_type = value("Type").unwrap_or("auto");
     let has = |wanted: &str| options.split(',').any(|option| option == wanted);
-    if fs_type == "virtiofs" || fs_type == "9p" {
+    // podman machine 6 on Apple's hypervisors; the mount keeps the image's files by the program of mount.virtiofs.
+    let is_containers = fs_type == "virtiofs" && target.trim_end_matches('/') == CONTAINERS;
+    if !is_containers && (fs_type == "virtiofs" || fs_type == "9p") {
         let suffix = if has("ro") { ":ro" } else { "" };
         return match shared_folder(&format!("{source}:{target}{suffix}")) {
             Some(folder) => Ok(Unit::Share(folder)),

@@ -173,3 +173,19 @@ fn units_that_are_not_supported_are_named() {
         );
     }
 }
+
+/// podman machine 6 on Apple's hypervisors has its user's configuration of podman over `/etc/containers`.
+#[test]
+fn the_folder_of_podmans_configuration_is_a_mount() {
+    let (plan, faults) = plan(
+        r#""systemd":{"units":[{"name":"etc-containers.mount","enabled":true,"contents":"[Mount]\nWhat=a2a0\nWhere=/etc/containers\nType=virtiofs\nOptions=context=\"system_u:object_r:nfs_t:s0\"\n"}]}"#,
+    );
+    assert!(faults.is_empty(), "{faults:?}");
+    let [Unit::Mount(mount)] = &plan.units[..] else {
+        panic!("{:?}", plan.units);
+    };
+    assert_eq!(
+        (&*mount.source, &*mount.target, &*mount.fs_type),
+        ("a2a0", "/etc/containers", "virtiofs")
+    );
+}
