@@ -5,7 +5,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::Path;
 
 use log::{info, warn};
@@ -20,6 +20,8 @@ use crate::event_sources::Event;
 
 /// Directory of the ports (drivers/char/virtio_console.c).
 const PORTS: &str = "/sys/class/virtio-ports";
+/// Directory of links with the names of the ports.
+const LINKS: &str = "/dev/virtio-ports";
 /// Name of the port, chosen by Fedora CoreOS.
 const NAME: &str = "org.fedoraproject.port.0";
 /// The line that podman machine waits for.
@@ -57,6 +59,34 @@ fn connect_and_write(port: u32) {
         Ok(()) => info!("port {port} of vsock: the host is told"),
         Err(e) => warn!("port {port} of vsock: {e}; the host is not told"),
     }
+}
+
+/// Makes the links from the names of ports to their devices that udev makes (systemd's rules.d/50-udev-default.rules):
+/// guest agents open `/dev/virtio-ports/NAME`.
+pub fn link_virtio_ports(_: &mut Context<'_>, _: &Event) {
+    if let Err(e) = link_ports(Path::new(PORTS), Path::new(LINKS)) {
+        warn!("{LINKS}: {e}");
+    }
+}
+
+fn link_ports(class: &Path, dir: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(class).into_iter().flatten().flatten() {
+        let text = fs::read_to_string(entry.path().join("name")).unwrap_or_default();
+        let name = text.trim_end();
+        // The host chooses the name.
+        if name.is_empty() || name.contains('/') || name.starts_with('.') {
+            continue;
+        }
+        fs::create_dir_all(dir)?;
+        let target = Path::new("..").join(entry.file_name());
+        let link = dir.join(name);
+        // A port that was plugged in again may have another device.
+        if fs::read_link(&link).ok().as_deref() != Some(&target) {
+            let _ = fs::remove_file(&link);
+            symlink(target, link)?;
+        }
+    }
+    Ok(())
 }
 
 /// Returns the names of the devices of all ports called [`NAME`].
@@ -135,6 +165,20 @@ mod tests {
         }
         fs::create_dir_all(dir.join("vport3p1")).unwrap();
         assert_eq!(devices(&dir), ["vport1p1"]);
+        fs::create_dir_all(dir.join("vport4p1")).unwrap();
+        fs::write(dir.join("vport4p1/name"), "../../etc/x\n").unwrap();
+        let links = dir.join("links");
+        for _ in 0..2 {
+            link_ports(&dir, &links).unwrap();
+        }
+        let of_agent = links.join("org.boot2podman.host.0");
+        assert_eq!(fs::read_link(of_agent).unwrap(), Path::new("../vport1p2"));
+        assert_eq!(fs::read_dir(&links).unwrap().count(), 3);
+        fs::rename(dir.join("vport1p1"), dir.join("vport5p1")).unwrap();
+        link_ports(&dir, &links).unwrap();
+        let ready = links.join(NAME);
+        assert_eq!(fs::read_link(ready).unwrap(), Path::new("../vport5p1"));
+        assert_eq!(devices(&dir), ["vport5p1"]);
         fs::remove_dir_all(&dir).unwrap();
         assert!(devices(&dir).is_empty());
     }
