@@ -9,11 +9,13 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Read};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use log::warn;
 use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 use sys::error::{Doing, Error, Result};
@@ -29,6 +31,8 @@ const AUTH: &str = "containers/auth.json";
 const RESTORED: &str = "containers/.logins";
 /// Copy below the home.
 const COPY: &str = ".local/state/boot2podman/auth.json";
+/// Pause before the next attempt to write a copy that failed, in milliseconds.
+const RETRY: u16 = 60_000;
 /// Longest file that is copied, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -50,8 +54,18 @@ pub fn keep_all() {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC)?;
         loop {
             watch(&inotify, Path::new(USER_RUNTIME_DIRS));
-            keep_each();
-            inotify.read_events()?;
+            let limit = match keep_each() {
+                true => PollTimeout::NONE,
+                // A disk that is full has room again without an event in these directories.
+                false => PollTimeout::from(RETRY),
+            };
+            if poll(
+                &mut [PollFd::new(inotify.as_fd(), PollFlags::POLLIN)],
+                limit,
+            )? > 0
+            {
+                inotify.read_events()?;
+            }
         }
     };
     keep().unwrap_or_else(|why| warn!("log-ins of users end with this boot: {why}"));
@@ -68,7 +82,9 @@ fn watch(inotify: &Inotify, users: &Path) {
     }
 }
 
-fn keep_each() {
+/// Returns true if each user's copy is there.
+fn keep_each() -> bool {
+    let mut all = true;
     let passwd = sys::files::read_text("/etc/passwd").unwrap_or_default();
     for dir in fs::read_dir(USER_RUNTIME_DIRS)
         .into_iter()
@@ -80,8 +96,12 @@ fn keep_each() {
             continue;
         };
         let kept = as_user(&user, || keep_in(Path::new(user.home()), &dir.path()));
-        kept.unwrap_or_else(|why| warn!("log-ins of {} are not kept: {why}", user.name));
+        if let Err(why) = kept {
+            warn!("log-ins of {} are not kept: {why}", user.name);
+            all = false;
+        }
     }
+    all
 }
 
 /// Runs `work` with the rights of the user for files.
