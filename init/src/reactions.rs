@@ -127,16 +127,19 @@ impl Trigger {
     #[must_use]
     pub fn matches(self, event: &Event, supervisor: &Supervisor) -> bool {
         match (self, event) {
-            (Ended(name), Event::Service(Change::Ended(id, _))) => supervisor
-                .definition(*id)
-                .is_some_and(|def| def.name == name),
+            (Ended(name), Event::Service(Change::Ended(id, _) | Change::NotStarted(id))) => {
+                supervisor
+                    .definition(*id)
+                    .is_some_and(|def| def.name == name)
+            }
             (ServiceChanged, Event::Service(change)) => matches!(
                 change,
                 Change::Ready(_)
                     | Change::Late(_)
                     | Change::Ended(..)
                     | Change::AutoRestart(..)
-                    | Change::Unbindable(_)
+                    | Change::NotStarted(_)
+                    | Change::StartDelayed(..)
                     | Change::Cancelled(_)
                     | Change::Reported(_)
             ),

@@ -69,7 +69,7 @@ pub fn update_degraded_of_event(context: &mut Context<'_>, event: &Event) {
         return;
     };
     match *change {
-        Change::Ended(id, _) | Change::Unbindable(id) | Change::Cancelled(id)
+        Change::Ended(id, _) | Change::NotStarted(id) | Change::Cancelled(id)
             if context.manager.supervisor().state(id) == State::Off =>
         {
             let def = context.manager.supervisor().definition(id);
@@ -79,9 +79,11 @@ pub fn update_degraded_of_event(context: &mut Context<'_>, event: &Event) {
         Change::Ready(id)
         | Change::Late(id)
         | Change::Ended(id, _)
-        | Change::Unbindable(id)
+        | Change::NotStarted(id)
         | Change::Reported(id) => update_degraded(context, id),
-        Change::AutoRestart(id, ..) => report_failed_start(context, id),
+        Change::AutoRestart(id, ..) | Change::StartDelayed(id, _) => {
+            report_failed_start(context, id)
+        }
         Change::PlannedRestart(..) | Change::Looping(..) | Change::Cancelled(_) => {}
     }
 }
@@ -154,7 +156,9 @@ fn failure_reason(s: &Supervisor, id: ServiceId, def: &ServiceDef) -> String {
         (State::Failed | State::Delayed { .. }, Some(status)) => {
             format!("{status}; the kernel log says more")
         }
-        (State::Failed, _) => "it cannot be started; the kernel log says more".to_owned(),
+        (State::Failed | State::Delayed { .. }, None) => {
+            "not started; the kernel log says more".to_owned()
+        }
         _ => def.late_reason(),
     }
 }

@@ -29,6 +29,19 @@ pub enum Restart {
     Never,
 }
 
+impl Restart {
+    /// Returns true if a service starts again after a success, or after a failure.
+    #[must_use]
+    pub fn applies(self, success: bool) -> bool {
+        match self {
+            Restart::Always => true,
+            Restart::OnFailure => !success,
+            Restart::OnSuccess => success,
+            Restart::Never => false,
+        }
+    }
+}
+
 /// Processes that a stop reaches (KillMode= of systemd.kill(5)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KillMode {

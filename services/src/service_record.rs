@@ -48,6 +48,7 @@ pub(crate) struct ServiceRecord {
     /// Deadline for becoming ready; `None` once the service is ready or was reported late.
     late_at: Option<Millis>,
     pub(crate) late: bool,
+    /// Exit status of the last process; `None` also if a later start created no process.
     pub(crate) last_exit: Option<ExitStatus>,
     /// Number of starts after a restart delay.
     pub(crate) restarts: u32,

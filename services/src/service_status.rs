@@ -17,7 +17,7 @@ pub struct ServiceStatus {
     pub pid: Option<Pid>,
     /// Number of starts after the service had ended by itself.
     pub restarts: u32,
-    /// Exit status of the last process.
+    /// Exit status of the last process; `None` also if a later start created no process.
     pub last: Option<ExitStatus>,
     /// Time of the first request to start the service.
     pub asked: Option<Millis>,

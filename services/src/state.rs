@@ -153,20 +153,23 @@ pub enum Change {
     /// The service is not ready within its `late_ms`: the ready line and the services that name it in
     /// `after` no longer wait.
     Late(ServiceId),
-    /// The process ended, or could not be created, and the service stays down. A one-shot that
-    /// succeeds is also `Ready`, after this change.
+    /// The process ended, and the service stays down. A one-shot that succeeds is also `Ready`, after this
+    /// change.
     Ended(ServiceId, ExitStatus),
-    /// The process ended, or could not be created, or the socket could not be bound, and the
-    /// service starts again after this number of milliseconds; 0 after a healthy run.
+    /// No process could be created, or the socket could not be bound, and the service stays down.
+    NotStarted(ServiceId),
+    /// The process ended by itself, and the service starts again after this number of milliseconds:
+    /// `restart_ms`, or the delay of the backoff if that is longer (0 after a healthy run).
     AutoRestart(ServiceId, ExitStatus, Millis),
+    /// No process could be created, or the socket could not be bound, and the next attempt is made after this
+    /// number of milliseconds.
+    StartDelayed(ServiceId, Millis),
     /// The process ended by request, or because it was idle, and the service starts again at once, or
     /// watches its socket again.
     PlannedRestart(ServiceId, ExitStatus),
-    /// The service has ended this number of times in a row without a healthy run, and its restarts
-    /// are now delayed by this number of milliseconds. Follows `AutoRestart`.
+    /// This number of starts in a row has led to no healthy run, and the next ones are delayed by this number of
+    /// milliseconds at least. Follows `AutoRestart` or `StartDelayed`.
     Looping(ServiceId, u32, Millis),
-    /// The socket of the service could not be bound, several times in a row; the service stays down.
-    Unbindable(ServiceId),
     /// A stop was requested of a service without a process: the service is off. A start that was due, its
     /// last end and its report no longer count, and its socket is not watched.
     Cancelled(ServiceId),

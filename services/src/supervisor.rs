@@ -20,7 +20,8 @@
 //!   (stop), and the services that are bound to it, with their dependents (end).
 //! - Settling twice without a note in between does nothing the second time, and settling makes
 //!   no service ready: readiness is always noted, hence always seen as a change first.
-//! - A service has at most one process, and the end of that process is one change.
+//! - A service has at most one process, and the end of that process is one change. A start without a process is
+//!   one change of its own, and has no exit status.
 //! - Each `Spawn` and `Watch` is answered before the next one for the same service.
 //! - An action that names a process is never returned after the end of that process was noted.
 //! - After the end of a service, the service is not started and its socket is not watched before the delay is
@@ -109,7 +110,7 @@ impl Supervisor {
         self.records.iter().position(named).map(ServiceId::new)
     }
 
-    /// Exit status of the service's last process.
+    /// Exit status of the service's last process; `None` also if a later start created no process.
     #[must_use]
     pub fn last_exit(&self, id: ServiceId) -> Option<ExitStatus> {
         self.record(id).and_then(|r| r.last_exit)

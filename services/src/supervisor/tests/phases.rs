@@ -108,10 +108,9 @@ fn an_unbindable_socket_is_a_change_and_lets_others_go_on() {
     }
     assert_eq!(s.settle(0), [Action::Watch(id(0))]);
     let changes = s.note(0, Input::WatchFailed(id(0)));
-    let not_run = ExitStatus::Exited(126);
-    assert_eq!(changes, [Change::AutoRestart(id(0), not_run, 15)]);
+    assert_eq!(changes, [Change::StartDelayed(id(0), 15)]);
     assert_eq!(s.settle(0), [Action::Spawn(id(1))]);
-    assert_eq!(fail_to_bind(&mut s, 0), [Change::Unbindable(id(0))]);
+    assert_eq!(fail_to_bind(&mut s, 0), [Change::NotStarted(id(0))]);
     assert_eq!(
         (s.state(id(0)), s.deadline()),
         (State::Failed, Some(10_000))
