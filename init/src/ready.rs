@@ -12,7 +12,6 @@ use services::{Manager, Readiness, ServiceDef, ServiceId, State, Supervisor};
 use sys::clock::now;
 use sys::files::{read_bounded, replace};
 use sys::paths::{PODMAN_SOCKET, READY, RUNTIME_DIR};
-use sys::service_names::starts_at_boot;
 use sys::{image, kmsg, net, syscall};
 
 use crate::bounded::bounded_output;
@@ -40,11 +39,11 @@ pub fn no_gate_pending(manager: &Manager) -> bool {
 }
 
 /// Starts the services of the boot, or the services that follow the ready line.
-pub fn start_services(manager: &mut Manager, config: &Config, after_ready: bool) {
+pub fn start_services(manager: &mut Manager, state: &SystemState, after_ready: bool) {
     for id in manager.supervisor().ids() {
         let def = manager.supervisor().definition(id);
         let starts =
-            |def: &ServiceDef| def.after_ready == after_ready && starts_at_boot(config, def.name);
+            |def: &ServiceDef| def.after_ready == after_ready && state.starts_at_boot(def.name);
         if def.is_some_and(starts) {
             manager.note(now(), services::Input::Start(id));
         }
@@ -53,7 +52,7 @@ pub fn start_services(manager: &mut Manager, config: &Config, after_ready: bool)
 
 /// Starts the services that follow the ready line.
 pub fn start_after_ready(context: &mut Context<'_>, _: &Event) {
-    start_services(context.manager, &context.state.config, true);
+    start_services(context.manager, context.state, true);
 }
 
 /// Updates the degraded lines of all services.
