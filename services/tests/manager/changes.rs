@@ -2,7 +2,6 @@
 //! Changes that the caller of the manager sees before any waiting service starts.
 
 use super::*;
-use services::ExitStatus;
 use services::state::Change;
 
 /// A one-shot, and a service that is ordered after the one-shot.

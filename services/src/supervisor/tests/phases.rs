@@ -32,7 +32,7 @@ fn a_definition_that_is_revised_between_the_phases_is_the_one_that_starts() {
         argv: &["/bin/new"],
         ..*s.definition(SSHD).expect("it is in the table")
     };
-    assert!(s.revise(new));
+    assert_eq!(s.revise(SSHD, new), Ok(Revision::Done));
     assert_eq!(s.settle(2), [Action::Spawn(SSHD)]);
     assert_eq!(s.definition(SSHD), Some(&new));
 }
