@@ -19,12 +19,11 @@ pub const NAME: &str = "memory";
 const KINDS: &[(&str, &str)] = &[
     ("as shipped", ""),
     ("initramfs_options=size=80%", "initramfs_options=size=80%"),
-    ("rootfstype=ramfs", "rootfstype=ramfs"),
 ];
 /// Distance of the sizes that are tried, in MiB.
 const STEP: u32 = 8;
 /// Sizes in steps: too small for the kernel and the initrd, and large enough for each of them.
-const RANGE: (u32, u32) = (12, 40);
+const RANGE: (u32, u32) = (12, 32);
 /// Limit in real time of a boot that may come to nothing.
 const BOOT: Duration = Duration::from_secs(240);
 /// Messages after which no container will run: of the kernel, of PID 1 and of the probe.
@@ -104,7 +103,7 @@ mod tests {
 
     #[test]
     fn the_least_that_succeeds_is_found_at_either_end() {
-        for limit in [13, 14, 22, 27, 39, 40] {
+        for limit in [13, 14, 22, 27, 31, 32] {
             let mut tried = 0;
             let found = least(RANGE, &mut |steps| {
                 tried += 1;

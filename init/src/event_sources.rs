@@ -65,6 +65,7 @@ enum Readable {
 }
 
 /// Outcome of one sleep of PID 1.
+#[derive(Default)]
 struct Wakeup {
     /// Descriptors that are readable. Signals have been read.
     readable: Vec<Readable>,
@@ -75,17 +76,14 @@ struct Wakeup {
 }
 
 impl Wakeup {
-    /// Reads the signals, if there are any.
-    fn of(readable: Vec<Readable>, signals: &Signals) -> Wakeup {
+    /// Replaces the content, and reads the signals if there are any. The lists keep their memory.
+    fn set(&mut self, readable: impl Iterator<Item = Readable>, signals: &Signals) {
+        self.readable.clear();
+        self.readable.extend(readable);
+        self.requests.clear();
         let is_signal = |source: &Readable| matches!(source, Readable::Signals);
-        let requests = match readable.iter().any(is_signal) {
-            true => signals.read_requests(),
-            false => Vec::new(),
-        };
-        Wakeup {
-            readable,
-            requests,
-            ended: None,
+        if self.readable.iter().any(is_signal) {
+            signals.read_requests(&mut self.requests);
         }
     }
 }
@@ -267,18 +265,17 @@ impl EventSources {
             fds().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         let deadline = self.deadline(manager, until);
         let (mut set, mut orphans) = (None, 0);
+        let mut wakeup = Wakeup::default();
         loop {
             let wait = |set: &EpollSet<'_>| set.wait_for_last_alone(poll_timeout(deadline));
-            let readable = match set.as_ref().is_some_and(wait) {
-                true => vec![Readable::Signals],
-                false => {
-                    poll_until(&mut poll_fds, deadline);
-                    let polled = watched.iter().zip(&poll_fds);
-                    let readable = polled.filter(|(_, poll_fd)| poll_fd.any() == Some(true));
-                    readable.map(|((source, _), _)| *source).collect()
-                }
-            };
-            let wakeup = Wakeup::of(readable, &self.signals);
+            if set.as_ref().is_some_and(wait) {
+                wakeup.set([Readable::Signals].into_iter(), &self.signals);
+            } else {
+                poll_until(&mut poll_fds, deadline);
+                let polled = watched.iter().zip(&poll_fds);
+                let readable = polled.filter(|(_, poll_fd)| poll_fd.any() == Some(true));
+                wakeup.set(readable.map(|((source, _), _)| *source), &self.signals);
+            }
             let is_only_reaping = matches!(wakeup.readable[..], [Readable::Signals])
                 && wakeup.requests == [Request::Reap];
             if self.wakes_for_orphans || !is_only_reaping {

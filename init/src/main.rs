@@ -61,6 +61,7 @@ fn pid1(args: [&[u8]; 3]) -> ! {
     // Ctrl-Alt-Del sends a signal from here on instead of a reset. The signal is blocked already
     // (reboot(2), RB_DISABLE_CAD).
     let _ = nix::sys::reboot::set_cad_enabled(false);
+    sys::heap::keep_groups();
     match before.in_a_row {
         0 => startup::run(signals),
         crashes => recovery::run(signals, crashes, before.shutdown),

@@ -9,6 +9,7 @@ pub mod date;
 pub mod error;
 pub mod files;
 pub mod gpio;
+pub mod heap;
 pub mod hostname;
 pub mod image;
 pub mod kmsg;

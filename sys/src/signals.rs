@@ -88,9 +88,8 @@ impl Signals {
         SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map(Signals)
     }
 
-    /// Returns the requests since the last call; equal requests once.
-    pub fn read_requests(&self) -> Vec<Request> {
-        let mut all = Vec::new();
+    /// Adds the requests since the last call to `all`; equal requests once.
+    pub fn read_requests(&self, all: &mut Vec<Request>) {
         let mut records = [0; RECORD_BYTES * RECORDS_PER_READ];
         // The number is bounded: standard signals do not queue, real-time signals do.
         for _ in 0..MAX_READS {
@@ -106,7 +105,6 @@ impl Signals {
                 break;
             }
         }
-        all
     }
 }
 
