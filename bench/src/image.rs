@@ -42,6 +42,16 @@ const OURS: &[&str] = &[
     "usr/share/boot2podman/hooks.d/",
 ];
 
+/// Programs of sshd, by the paths of the configuration that the peers share (etc/ssh/sshd_config). In this system they are
+/// `b2p`, in the peers the package's own.
+const PACKAGES: &[(&str, &str)] = &[
+    (
+        "usr/lib/boot2podman/sshd-session",
+        "../openssh/sshd-session",
+    ),
+    ("usr/lib/boot2podman/sshd-auth", "../openssh/sshd-auth"),
+];
+
 /// Drivers that are loaded from the initrd as well, as Debian's own would: network card and disk.
 const DRIVERS: &[&str] = &["virtio_blk", "virtio_net"];
 
@@ -127,7 +137,7 @@ impl Parts {
         for name in peer.above.iter().chain([&peer.name]) {
             overlay::apply(&mut layer, &files(name).join("root"))?;
         }
-        for (path, target) in peer.links {
+        for (path, target) in PACKAGES.iter().chain(peer.links) {
             layer.link(path, target);
         }
         let mut whole = layer.clone();
