@@ -18,7 +18,7 @@ pub const NAME: &str = "memory";
 /// kernel unpacks the initrd (init/do_mounts.c): half of the memory without it.
 const KINDS: &[(&str, &str)] = &[
     ("as shipped", ""),
-    ("initramfs_options=size=80%", "initramfs_options=size=80%"),
+    ("initramfs_options=size=90%", "initramfs_options=size=90%"),
 ];
 /// Distance of the sizes that are tried, in MiB.
 const STEP: u32 = 8;
