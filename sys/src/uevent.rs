@@ -166,6 +166,7 @@ const EARLY: &[(&str, &str)] = &[
     ("acpi*:PNP0C0C:*",    "the power button that is a device of its own"),
     ("input:*k74,*",       "a power button whose driver is built in: its lowest key is KEY_POWER, 0x74"),
     ("input:*,74,*",       "the same, behind another key"),
+    ("of:N*T*Cvirtio,mmio*", "transports in a device tree, as Firecracker's on Arm: the network card and the disks"),
     ("virtio:d00000001v*", "the network card of QEMU, KVM, Firecracker"),
     ("pci:v*bc02sc*",      "network controllers"),
     ("vmbus:635161f8*",    "Hyper-V's network card"),
@@ -329,11 +330,12 @@ mod tests {
     }
 
     #[test]
-    fn services_wait_for_flags_and_for_power_buttons_that_are_built_in() {
+    fn services_wait_for_flags_transports_and_power_buttons_that_are_built_in() {
         // Devices of QEMU's `virt`: under a device tree, and under ACPI.
         let button = "input:b0019v0000p0001e0000-e0,1,k74,ramlsfw";
         for early in [
             "of:Nfw-cfgT(null)Cqemu,fw-cfg-mmio",
+            "of:Nvirtio_mmioT(null)Cvirtio,mmio",
             "acpi:QEMU0002:",
             button,
         ] {

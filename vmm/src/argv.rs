@@ -181,7 +181,7 @@ fn network(machine: &Machine, ports: &[u16]) -> Vec<String> {
     };
     let device = match (machine.card, machine.board) {
         (Card::Virtio, Board::Q35 | Board::Virt) => "virtio-net-pci,netdev=net0,romfile=",
-        (Card::Virtio, Board::Microvm) => "virtio-net-device,netdev=net0",
+        (Card::Virtio, Board::Microvm) | (Card::VirtioMmio, _) => "virtio-net-device,netdev=net0",
         (Card::E1000, _) => "e1000,netdev=net0,romfile=",
     };
     let device = device.to_owned();
@@ -341,11 +341,9 @@ mod tests {
 
     #[test]
     fn a_microvm_has_no_pci() {
-        let machine = machine().board(Board::Microvm);
-        let line = line(
-            &machine.disk(Disk::raw("/d").on(Bus::Mmio)),
-            Accelerator::Tcg,
-        );
+        let machine = machine().board(Board::Microvm).card(Card::VirtioMmio);
+        let machine = machine.disk(Disk::raw("/d").on(Bus::Mmio));
+        let line = line(&machine, Accelerator::Tcg);
         for part in ["-M microvm", "virtio-net-device", "virtio-blk-device,drive"] {
             assert!(line.contains(part), "{line}");
         }

@@ -91,6 +91,8 @@ pub enum Card {
     /// virtio-net.
     #[default]
     Virtio,
+    /// virtio-net without PCI, on boards that have both.
+    VirtioMmio,
     /// Intel's 82540EM, which VirtualBox and VMware emulate, too.
     E1000,
 }

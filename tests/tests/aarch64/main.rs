@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The machine for aarch64 on QEMU's `virt`, translated by TCG: under a device tree here, by UEFI in [`uefi`], with the
-//! devices of a Mac in [`vz`].
+//! devices of a Mac in [`vz`], without PCI in [`mmio`].
 
+mod mmio;
 mod uefi;
 mod vz;
 
