@@ -10,9 +10,9 @@ use initramfs::paths;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
-use tests::disks::{self, Image, seed};
+use tests::disks::{self, Image, seed, tool};
 use tests::folder::{self, Folder};
-use tests::{Checks, Guest, devicetree};
+use tests::{Checks, Guest, devicetree, firmware};
 use vmm::{AcceleratorChoice, Artifacts, Board, Disk, Machine};
 
 /// Nodes of QEMU's board for devices that Apple's machines do not have.
@@ -30,12 +30,17 @@ const FLAGS: &str = "b2p.format=blank b2p.rosetta b2p.share=mount0:/home/core/ho
 /// Processors and memory of the machine.
 const SIZE: &[&str] = &["-cpu", "max,pauth-impdef=on", "-smp", "2", "-m", "1024"];
 
-/// Returns the machine, with no settings.
+/// Returns the machine that boots kernel and initrd, with no settings.
 fn machine(arch: &Arch, dir: &Path) -> Result<Machine> {
     let tree = devicetree::virt_without(dir, SIZE, ABSENT)?;
-    let board = format!("virt,gic-version=3,dtb={}", tree.display());
     let boot = Artifacts::from_out_dir(paths::out_for(arch)).context("ARCH=aarch64 make image")?;
-    let machine = Machine::new(&boot)
+    on_board(Machine::new(&boot), arch, &tree)
+}
+
+/// Gives a machine the board with this device tree.
+fn on_board(machine: Machine, arch: &Arch, tree: &Path) -> Result<Machine> {
+    let board = format!("virt,gic-version=3,dtb={}", tree.display());
+    let machine = machine
         .board(Board::of_arch(arch.name))
         .accel(AcceleratorChoice::from_env()?)
         .dir(paths::out().join("vm/aarch64-vz"))
@@ -46,6 +51,12 @@ fn machine(arch: &Arch, dir: &Path) -> Result<Machine> {
 
 /// Returns the machine with a blank data disk, and Lima's disk with the key.
 fn with_disks(machine: Machine, dir: &Path) -> Result<Machine> {
+    let data = Image::blank(dir, "data", 1024)?;
+    with_cidata(machine.disk(Disk::raw(data.file())), dir)
+}
+
+/// Returns the machine with Lima's disk as a further one.
+fn with_cidata(machine: Machine, dir: &Path) -> Result<Machine> {
     let user_data = format!(
         "#cloud-config\nssh_authorized_keys:\n- {}\n",
         Guest::public_key()?
@@ -59,8 +70,6 @@ fn with_disks(machine: Machine, dir: &Path) -> Result<Machine> {
         ),
     ];
     let cidata = seed::iso(dir, &entries)?;
-    let data = Image::blank(dir, "data", 1024)?;
-    let machine = machine.disk(Disk::raw(data.file()));
     Ok(machine.disk(Disk::raw(&cidata).read_only()))
 }
 
@@ -127,6 +136,51 @@ fn addresses(guest: &Guest) -> Result<()> {
     let (bad, places) = said.split_once('\n').context("two numbers")?;
     ensure!(bad == "0" && places.parse::<u32>()? > 1, "{said}");
     Ok(())
+}
+
+/// The raw disk by UEFI, as vfkit's `efi` loader, Lima and podman machine boot it: no kernel and no command line from the
+/// host. The board keeps the flash memory, which holds the firmware and its variables.
+#[test]
+#[ignore = "`make test-all` makes the image for aarch64"]
+fn raw_disk_by_uefi() -> Result<()> {
+    let arch = Arch::parse("aarch64")?;
+    let dir = disks::dir("aarch64-vz-disk")?;
+    let absent = ABSENT.iter().filter(|name| **name != "flash@");
+    let tree = devicetree::virt_without(&dir, SIZE, &absent.copied().collect::<Vec<_>>())?;
+    let (raw, disk) = (
+        paths::out_for(arch).join(paths::RAW_DISK),
+        dir.join("disk.raw"),
+    );
+    tool("cp", &[Path::new("--sparse=always"), &raw, &disk]).context("ARCH=aarch64 make disk")?;
+    let machine = firmware::with_uefi(on_board(Machine::bare(), arch, &tree)?, arch)?;
+    let machine = with_cidata(machine.disk(Disk::raw(&disk)), &dir)?;
+    let machine = machine.dir(paths::out().join("vm/aarch64-vz-disk"));
+    let guest = Guest::start(&machine)?;
+    let mut checks = Checks::new("aarch64-vz-disk");
+    checks.check("the disk's own slot and data, by UEFI", || {
+        let (degraded, data) = (&guest.ready.degraded, guest.ready.field("data"));
+        ensure!(
+            degraded.is_empty() && data == "/dev/vda5",
+            "{data}: {degraded:?}"
+        );
+        let said =
+            guest.sh("test -d /sys/firmware/efi; grep -o b2p.slot=[ab] /proc/cmdline; hostname")?;
+        ensure!(said == "b2p.slot=a\nmac", "{said}");
+        Ok(())
+    });
+    checks.check("there is no serial line and no fw_cfg", || {
+        let said = guest.sh("cat /sys/class/tty/console/active; ls /dev | grep -c ttyAMA; ls -d /sys/firmware/qemu_fw_cfg 2>/dev/null")?;
+        ensure!(said.starts_with("hvc0") && said.ends_with("\n0"), "{said}");
+        Ok(())
+    });
+    checks.check("off by a command", || {
+        let _ = guest.ssh("root", "poweroff")?;
+        ensure!(guest.vm.wait_exit(END)?.success(), "QEMU failed");
+        Ok(())
+    });
+    checks.finish(&guest)?;
+    drop(guest);
+    Ok(fs::remove_dir_all(dir)?)
 }
 
 /// Text that the shell computes, so that the echo of what was typed does not contain it.
