@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use vmm::{Artifacts, Disk, Machine};
+use vmm::{Artifacts, Board, Disk, Machine};
 
 use crate::reading::{self, Reading};
 
@@ -22,16 +22,18 @@ const POWER_OFF: Duration = Duration::from_secs(120);
 /// (docs/devel/tcg-icount.rst in QEMU's source). The last of two `-smp` counts.
 const SECOND: &[&str] = &["-smp", "2"];
 
-/// Boots with one processor or two, waits for the probe's results, and presses the power button. The
+/// Boots on a board with one processor or two, waits for the probe's results, and presses the power button. The
 /// console's log and QEMU's files stay in `dir`.
 pub fn once(
     boot: &Artifacts,
+    board: Board,
     append: &str,
     disk: &Path,
     two_cpus: bool,
     dir: &Path,
 ) -> Result<Reading> {
     let machine = Machine::new(boot)
+        .board(board)
         .icount(true)
         .qemu_args(WAITS)
         .qemu_args(if two_cpus { SECOND } else { &[] })

@@ -14,7 +14,7 @@ use initramfs::fsutil;
 use initramfs::stamp::{self, Inputs};
 use tests::image as container;
 use tests::{BOOT_LIMIT, Guest};
-use vmm::{Artifacts, Disk, Machine};
+use vmm::{Artifacts, Board, Disk, Machine};
 
 /// Hook that this system runs before its engine (docs/guide/data.md). The probe runs in the
 /// background, so that nothing waits for it; the program has another name until the disk is
@@ -33,8 +33,14 @@ sync";
 
 const POWER_OFF: Duration = Duration::from_secs(120);
 
-/// Makes the disk, unless one exists for this probe and these packages.
-pub fn make(boot: &Artifacts, probe: &Path, packages: &str, dir: &Path) -> Result<PathBuf> {
+/// Makes the disk in a machine of this board, unless one exists for this probe and these packages.
+pub fn make(
+    boot: &Artifacts,
+    board: Board,
+    probe: &Path,
+    packages: &str,
+    dir: &Path,
+) -> Result<PathBuf> {
     let disk = dir.join("data.img");
     let mut inputs = Inputs::new();
     inputs.add_file("probe", probe)?.add("packages", packages);
@@ -45,7 +51,7 @@ pub fn make(boot: &Artifacts, probe: &Path, packages: &str, dir: &Path) -> Resul
         stage(&staged.join("boot2podman"), probe)?;
         format(&staged, to)?;
         fsutil::remove(&staged)?;
-        fill(boot, to, dir)
+        fill(boot, board, to, dir)
     })?;
     Ok(disk)
 }
@@ -74,8 +80,9 @@ fn format(staged: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn fill(boot: &Artifacts, disk: &Path, dir: &Path) -> Result<()> {
+fn fill(boot: &Artifacts, board: Board, disk: &Path, dir: &Path) -> Result<()> {
     let machine = Machine::new(boot)
+        .board(board)
         .dir(dir.join("data.vm"))
         .ssh_key(&Guest::public_key()?)
         .disk(Disk::raw(disk));

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Comparison with the last accepted results, bench/accepted.json.
+//! Comparison with the last accepted results, bench/accepted.json and bench/accepted.aarch64.json.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use initramfs::arch::Arch;
 use serde::{Deserialize, Serialize};
 
 use crate::figures::{self, BYTES, FIGURES, Figure, Figures, MACHINE, MEMORY, PID1, QUADLET};
@@ -40,6 +41,14 @@ pub struct Bench {
     /// The least memory, by the words on the command line.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub memory: BTreeMap<String, Figures>,
+}
+
+/// Returns the path of the accepted results of an architecture in the repository.
+pub fn accepted(arch: &Arch) -> String {
+    match arch.name {
+        "x86_64" => "bench/accepted.json".to_owned(),
+        name => format!("bench/accepted.{name}.json"),
+    }
 }
 
 /// Reads a bench.json; `None` if the file does not exist.

@@ -13,11 +13,12 @@ use bench::guard::{self, Bench};
 use bench::image::Parts;
 use bench::peers::{self, OURS, PEERS};
 use bench::{boot, disk, machine, memory, page, pid1, quadlet, report, svg};
+use initramfs::arch::Arch;
 use initramfs::fetch::BuildConfig;
 use initramfs::programs::{self, Target};
 use initramfs::progress::Step;
 use initramfs::{image, paths};
-use vmm::Artifacts;
+use vmm::{Artifacts, Board};
 
 fn main() -> ExitCode {
     match run() {
@@ -35,21 +36,36 @@ struct Asked {
     runs: usize,
 }
 
-fn asked() -> Result<Asked> {
+/// Cases beside those of the table of peers, in their order.
+const FURTHER: &[&str] = &[
+    peers::TWO_CPUS,
+    quadlet::NAME,
+    memory::NAME,
+    machine::NAME,
+    pid1::NAME,
+];
+
+/// Returns the cases that can be measured. The programs of the peers and of the measurement of PID 1 alone are the
+/// host's.
+fn known(arch: &Arch) -> Vec<&'static str> {
+    match arch.is_host() {
+        true => [&peers::order(), FURTHER].concat(),
+        false => OURS.iter().map(|(name, _)| *name).collect(),
+    }
+}
+
+fn asked(arch: &Arch) -> Result<Asked> {
     let var = |name| std::env::var(name).unwrap_or_default();
     let (case, runs) = (var("CASE"), var("RUNS"));
-    let mut cases = peers::order();
-    cases.extend([
-        peers::TWO_CPUS,
-        quadlet::NAME,
-        memory::NAME,
-        machine::NAME,
-        pid1::NAME,
-    ]);
+    let mut cases = known(arch);
     let named = case.split([',', ' ']).filter(|c| !c.is_empty());
     for name in named.clone() {
         if !cases.contains(&name) {
-            bail!("CASE={name}: it is one or more of {}", cases.join(", "));
+            let arch = arch.name;
+            bail!(
+                "CASE={name}: for {arch} it is one or more of {}",
+                cases.join(", ")
+            );
         }
     }
     let named: Vec<&str> = named.collect();
@@ -66,8 +82,8 @@ fn asked() -> Result<Asked> {
 }
 
 fn run() -> Result<()> {
-    let asked = asked()?;
     let config = BuildConfig::from_env()?;
+    let asked = asked(config.arch)?;
     let steps = asked.cases.len() + 2;
     let bed = Bed::prepare(&config, &asked.cases, steps)?;
     let mut all = guard::read(&paths::out().join("bench.json"))?
@@ -81,12 +97,15 @@ fn run() -> Result<()> {
             failed.push(*name);
         }
     }
-    finish(&Bench {
-        kernel: config.kernel.name().to_owned(),
-        release: bed.parts.release().to_owned(),
-        runs: asked.runs,
-        ..all
-    })?;
+    finish(
+        config.arch,
+        &Bench {
+            kernel: config.kernel.name().to_owned(),
+            release: bed.parts.release().to_owned(),
+            runs: asked.runs,
+            ..all
+        },
+    )?;
     match failed.is_empty() {
         true => Ok(()),
         false => bail!("no figures of {}", failed.join(", ")),
@@ -97,6 +116,7 @@ fn run() -> Result<()> {
 struct Bed {
     parts: Parts,
     ours: Artifacts,
+    board: Board,
     /// Path of the data disk; `None` if no case boots with the disk.
     disk: Option<PathBuf>,
     dir: PathBuf,
@@ -108,15 +128,17 @@ impl Bed {
         let parts = Parts::fetch(config, &Step::new("bench", 1, steps))?;
         let ours = Artifacts::from_out_dir(paths::out_of(config.kernel))?;
         let dir = paths::out().join("bench").join(config.kernel.name());
-        let mut disk = None;
+        let (board, mut disk) = (Board::of_arch(config.arch.name), None);
         if cases
             .iter()
             .any(|name| ![pid1::NAME, machine::NAME].contains(name))
         {
             Step::new("bench", 2, steps).note("the data disk");
-            let probe = programs::build_program(Target::choose(), "bench-probe", &[])?;
+            let probe =
+                programs::build_program(Target::choose_for(config.arch), "bench-probe", &[])?;
             disk = Some(disk::make(
                 &ours,
+                board,
                 &probe,
                 &config.userland_tree().key,
                 &dir,
@@ -125,6 +147,7 @@ impl Bed {
         Ok(Bed {
             parts,
             ours,
+            board,
             disk,
             dir,
         })
@@ -197,7 +220,7 @@ impl Bed {
         for run in 1..=runs {
             let began = Instant::now();
             let dir = self.dir.join(format!("{prefix}{name}-{run}"));
-            let reading = boot::once(&files, append, disk, two_cpus, &dir)?;
+            let reading = boot::once(&files, self.board, append, disk, two_cpus, &dir)?;
             let one = figures::of(std::slice::from_ref(&reading), 0)?;
             let ms = |name: &str| one.get(name).map_or(0, |s| s.median / 1000);
             step.note(&format!(
@@ -215,7 +238,7 @@ impl Bed {
 }
 
 /// Writes the results, and prints the figures that moved.
-fn finish(bench: &Bench) -> Result<()> {
+fn finish(arch: &Arch, bench: &Bench) -> Result<()> {
     let (out, order) = (paths::out(), peers::order());
     guard::write(bench, &out.join("bench.json"))?;
     fs::write(out.join("bench.svg"), svg::draw(bench, &order))?;
@@ -223,14 +246,14 @@ fn finish(bench: &Bench) -> Result<()> {
     let text = format!("{page}\n{}", report::markdown(bench, &order));
     fs::write(out.join("bench.md"), text)?;
     println!("{page}\nall figures: {}", out.join("bench.md").display());
-    let accepted = paths::root().join("bench/accepted.json");
-    let Some(old) = guard::read(&accepted)? else {
+    let accepted = guard::accepted(arch);
+    let Some(old) = guard::read(&paths::root().join(&accepted))? else {
         return Ok(());
     };
     let lines = guard::moved(&old, bench);
     let share = guard::MOVED * 100.0;
     println!(
-        "{} figures moved by more than {share} % since bench/accepted.json",
+        "{} figures moved by more than {share} % since {accepted}",
         lines.len()
     );
     lines.iter().for_each(|line| println!("  {line}"));
