@@ -8,13 +8,15 @@
 //! the results contain nothing of the host; without that target, `init` and `b2p` contain the
 //! host's libc.a, and the results differ.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::arch::Arch;
 use crate::fetch::{BuildConfig, PackageTree};
 use crate::paths::SHA256SUMS;
 use crate::progress::{Step, megabytes};
@@ -70,12 +72,7 @@ const SANDBOX_RUST: &str = "/rust";
 pub fn check() -> Result<()> {
     let config = BuildConfig::from_env()?;
     let step = Step::new("reproducible", 1, STEPS);
-    let mut trees = vec![
-        config.fetch_userland(&step)?,
-        kernel::fetch(&config, &step)?,
-        config.fetch_loaders(&step)?,
-    ];
-    trees.extend(ext::fetch(EXTENSIONS, &config, &step)?);
+    let trees = trees(&config, &step)?;
     let commit = head_commit(&step)?;
     let base = paths::out().join("reproducible");
     fsutil::remove(&base)?;
@@ -89,8 +86,30 @@ pub fn check() -> Result<()> {
     let step = Step::new("reproducible", 2, STEPS);
     build_on_another_host(&config, &second, &step)?;
     let step = Step::new("reproducible", STEPS, STEPS);
-    compare(&first.join("out"), &second.join("out"), &step)?;
+    let [first, second] = [&first, &second].map(|dir| results(dir, config.arch));
+    compare(&first, &second, &step)?;
     fsutil::remove(&base)
+}
+
+/// Fetches the trees that both builds share: the packages, and for another architecture the host's tools.
+fn trees(config: &BuildConfig, step: &Step) -> Result<BTreeSet<PathBuf>> {
+    let mut trees = vec![
+        config.fetch_userland(step)?,
+        kernel::fetch(config, step)?,
+        config.fetch_loaders(step)?,
+    ];
+    trees.extend(ext::fetch(EXTENSIONS, config, step)?);
+    let both = |tree: PackageTree| [tree.root, tree.tools];
+    Ok(trees.into_iter().flat_map(both).collect())
+}
+
+/// Returns the directory of the results of the build in `dir` ([`paths::out_for`]).
+fn results(dir: &Path, arch: &Arch) -> PathBuf {
+    let out = dir.join("out");
+    match arch.is_host() {
+        true => out,
+        false => out.join(arch.name),
+    }
 }
 
 /// Returns the commit that is checked out. Both builds clone this one, even if HEAD moves
@@ -128,12 +147,12 @@ fn clone(commit: &str, to: &Path) -> Result<()> {
 }
 
 /// Shares a fetched tree and its stamp with the build in `dir`, by hard links.
-fn share(tree: &PackageTree, dir: &Path) -> Result<()> {
-    let below = tree.root.strip_prefix(paths::out())?;
+fn share(tree: &Path, dir: &Path) -> Result<()> {
+    let below = tree.strip_prefix(paths::out_for(Arch::host()))?;
     let to = dir.join("out").join(below);
     let to = to.parent().context("a tree is in a directory")?;
     fs::create_dir_all(to)?;
-    for from in [tree.root.clone(), stamp::stamp_path(&tree.root)] {
+    for from in [tree.to_owned(), stamp::stamp_path(tree)] {
         let mut copy = Command::new("cp");
         copy.arg("-al").arg(from).arg(to);
         tools::run(&mut copy, "cp -al")?;
@@ -185,7 +204,7 @@ fn build_on_another_host(config: &BuildConfig, dir: &Path, step: &Step) -> Resul
         // The sources of all crates are there since the first build.
         "CARGO_NET_OFFLINE=true".to_owned(),
         // The link cc is made by a maintainer script, and none was run.
-        "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER=gcc".to_owned(),
+        linker(Arch::host()),
     ]);
     for target in TARGETS {
         let argv = argv(&OTHER_HOST, target);
@@ -196,6 +215,12 @@ fn build_on_another_host(config: &BuildConfig, dir: &Path, step: &Step) -> Resul
         )?;
     }
     Ok(())
+}
+
+/// Returns cargo's variable that names the linker of the host's programs.
+fn linker(host: &Arch) -> String {
+    let arch = host.rustc.to_uppercase();
+    format!("CARGO_TARGET_{arch}_UNKNOWN_LINUX_GNU_LINKER=gcc")
 }
 
 /// Returns the suite of a Debian release that is not the host's.
@@ -303,6 +328,17 @@ mod tests {
             "trixie"
         );
         assert_eq!(other_release(""), "trixie");
+    }
+
+    #[test]
+    fn another_architecture_has_its_own_results_and_the_hosts_linker() -> Result<()> {
+        let foreign = Arch::parse(Arch::host().foreign)?;
+        let dir = Path::new("/b");
+        assert_eq!(results(dir, Arch::host()), Path::new("/b/out"));
+        assert_eq!(results(dir, foreign), dir.join("out").join(foreign.name));
+        let expected = "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=gcc";
+        assert_eq!(linker(Arch::parse("aarch64")?), expected);
+        Ok(())
     }
 
     #[test]
