@@ -92,6 +92,17 @@ fn written(guest: &Guest, number: usize) -> Result<()> {
     guest.sh(&format!("echo {number} >>{file}{sync}")).map(drop)
 }
 
+/// Returns what the kernel, the file system and podman say about the container, a moment later: whether the file was
+/// copied too early, was lost on the disk, or was never written.
+fn traces(guest: &Guest) -> Result<String> {
+    guest.sh(
+        "ls -ld /proc/[0-9]*/root/starts /tmp/starts /var/lib/containers/storage/overlay/*/diff/starts 2>&1
+         sleep 5; wc -c /var/lib/containers/storage/overlay/*/diff/starts 2>&1
+         podman inspect kept --format '{{json .State}}'; podman events --no-trunc --stream=false --filter container=kept | tail -20
+         dmesg | tail -20",
+    )
+}
+
 /// Runs a container that counts its starts in its own layer; only the first and the last boot read
 /// the count, because podman is slow under emulation.
 fn container(guest: &Guest, number: usize, boots: usize) -> Result<()> {
@@ -106,7 +117,7 @@ fn container(guest: &Guest, number: usize, boots: usize) -> Result<()> {
         _ if number == boots => {
             let script = "podman start --attach kept && podman cp kept:/starts /tmp/starts && wc -l </tmp/starts";
             let starts = guest.sh(script)?;
-            ensure!(starts == "2", "{starts}");
+            ensure!(starts == "2", "{starts}; {}", traces(guest)?);
             Ok(())
         }
         _ => Ok(()),
