@@ -51,5 +51,6 @@ pub mod stamp;
 pub mod sums;
 pub mod tools;
 pub mod tree;
+pub mod unit_tests;
 pub mod userland;
 mod weak_symbols;

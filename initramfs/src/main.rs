@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 use initramfs::{
-    deny, disk, ext, image, install, iso, kernel, nextest, oci, reproducible, run, size,
+    deny, disk, ext, image, install, iso, kernel, nextest, oci, reproducible, run, size, unit_tests,
 };
 
 /// Command of this program.
@@ -46,6 +46,9 @@ const COMMANDS: &[Command] = &[
         help: "check the crates of other authors against deny.toml" },
     Command { name: "nextest", arguments: "[<argument>…]", run: nextest::run,
         help: "run the tests of the workspace side by side, with cargo nextest run" },
+    Command { name: "unit-tests", arguments: "[<argument>…]", run: unit_tests::run,
+        help: "run the unit tests of the machine's programs for the architecture that ARCH= selects,\n\
+               with QEMU's user emulation if it is not the host's" },
     Command { name: "reproducible", arguments: "", run: |_| reproducible::check(),
         help: "build this commit here and on another Debian release, and compare" },
     Command { name: "clean", arguments: "", run: |_| image::clean(),

@@ -190,7 +190,7 @@ fn link_flags(target: Target) -> Vec<String> {
             false => &["-z", "pack-relative-relocs"],
         });
     }
-    let linker = lld.then(|| "-Clinker=rust-lld".to_owned());
+    let linker = linker().map(|linker| format!("-Clinker={linker}"));
     linker
         .into_iter()
         .chain(options.into_iter().map(|option| link_arg(option, lld)))
@@ -205,6 +205,11 @@ fn link_arg(option: &str, lld: bool) -> String {
         true => format!("-Clink-arg={option}"),
         false => format!("-Clink-arg=-Wl,{option}"),
     }
+}
+
+/// Returns the name of LLVM's linker for rustc, which links for every architecture, where the toolchain has it.
+pub fn linker() -> Option<&'static str> {
+    has_lld().then_some("rust-lld")
 }
 
 fn has_lld() -> bool {
