@@ -29,6 +29,8 @@ pub struct Arch {
     pub cloud_kernel: &'static str,
     /// Debian's metapackage of the kernel for all machines.
     pub generic_kernel: &'static str,
+    /// Build of the slim kernel.
+    pub slim: SlimBuild,
     /// Paths of the packages beside those of [`crate::userland::table::PICKS`], each with a reason.
     pub picks: &'static [(&'static str, &'static str)],
     /// Packages of the boot loaders on media, each with a reason.
@@ -50,6 +52,23 @@ pub struct Arch {
     pub absent_modules: &'static [(&'static str, &'static str)],
 }
 
+/// Names of an architecture in the kernel's build ([`crate::kernel`]), and of its compiler.
+#[derive(Debug)]
+pub struct SlimBuild {
+    /// Value of `ARCH=` of the kernel's make.
+    pub arch: &'static str,
+    /// First part of the names of the compiler's programs, on hosts of every architecture.
+    pub prefix: &'static str,
+    /// Debian's package of the compiler for hosts of another architecture.
+    pub compiler: &'static str,
+    /// Target of make.
+    pub target: &'static str,
+    /// Path of the kernel image below the build's directory.
+    pub image: &'static str,
+    /// Filter of xz(1) for programs, which the kernel's configuration allows.
+    pub xz_filter: &'static str,
+}
+
 /// All architectures.
 pub static ARCHES: &[Arch] = &[
     Arch {
@@ -62,6 +81,14 @@ pub static ARCHES: &[Arch] = &[
         ld_cache_flags: 0x0303,
         cloud_kernel: "linux-image-cloud-amd64",
         generic_kernel: "linux-image-amd64",
+        slim: SlimBuild {
+            arch: "x86",
+            prefix: "x86_64-linux-gnu-",
+            compiler: "gcc-x86-64-linux-gnu",
+            target: "bzImage",
+            image: "arch/x86/boot/bzImage",
+            xz_filter: "--x86",
+        },
         picks: &[
             (
                 "lib64",
@@ -94,6 +121,15 @@ pub static ARCHES: &[Arch] = &[
         ld_cache_flags: 0x0a03,
         cloud_kernel: "linux-image-cloud-arm64",
         generic_kernel: "linux-image-arm64",
+        slim: SlimBuild {
+            arch: "arm64",
+            prefix: "aarch64-linux-gnu-",
+            compiler: "gcc-aarch64-linux-gnu",
+            // Apple's framework takes only a kernel that is not compressed, and so does b2p upgrade.
+            target: "Image",
+            image: "arch/arm64/boot/Image",
+            xz_filter: "--arm64",
+        },
         picks: &[],
         loaders: &[("grub-efi-arm64-bin", "the boot loader for UEFI")],
         efi_format: "arm64-efi",
@@ -218,6 +254,10 @@ mod tests {
             for kernel in [arch.cloud_kernel, arch.generic_kernel] {
                 assert!(kernel.ends_with(arch.debian), "{kernel}");
             }
+            assert!(
+                arch.slim.prefix.starts_with(arch.name)
+                    && arch.slim.image.ends_with(arch.slim.target)
+            );
             assert!(arch.efi_format.ends_with("-efi") && arch.efi_program.starts_with("BOOT"));
             let exceptions = arch.picks.iter().chain(arch.absent_modules);
             let exceptions = exceptions.chain(arch.loaders);

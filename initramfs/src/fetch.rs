@@ -112,10 +112,10 @@ impl BuildConfig {
         }
     }
 
-    /// Packages that the slim kernel is compiled with.
+    /// Packages of the host that the slim kernel is compiled with.
     fn builder(&self) -> PackageSet<'static> {
         PackageSet {
-            dir: paths::cache_of(Kernel::Slim),
+            dir: paths::cache_for(self.arch).join(Kernel::Slim.name()),
             ..self.set("builder", Kernel::Slim.packages(self.arch))
         }
     }
@@ -212,7 +212,7 @@ impl BuildConfig {
 
     /// Returns the tree that the slim kernel is compiled in, which may not have been fetched yet.
     pub fn builder_tree(&self) -> PackageTree {
-        self.tree(&self.builder())
+        self.for_host().tree(&self.builder())
     }
 
     /// Fetches the tree of the userland unless it exists, and for another architecture that of the
@@ -233,7 +233,7 @@ impl BuildConfig {
 
     /// Fetches the tree that the slim kernel is compiled in unless it exists.
     pub fn fetch_builder(&self, step: &Step) -> Result<PackageTree> {
-        self.fetch(&self.builder(), step)
+        self.for_host().fetch(&self.builder(), step)
     }
 
     /// Fetches the tree of boot loaders unless it exists, and for another architecture that of the host, for its

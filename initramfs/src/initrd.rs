@@ -166,7 +166,12 @@ pub fn pack(debian: &PackageTree, bytes: Vec<u8>, packing: Packing) -> Result<Ve
         }
         Packing::Xz => {
             let lzma = "--lzma2=preset=9e,dict=64MiB";
-            filter(debian, &["xz", "--check=crc32", "--x86", lzma, "-c"], bytes)?
+            let branches = debian.arch.slim.xz_filter;
+            filter(
+                debian,
+                &["xz", "--check=crc32", branches, lzma, "-c"],
+                bytes,
+            )?
         }
     };
     packed.resize((packed.len() + 4).next_multiple_of(512), 0);

@@ -247,9 +247,16 @@ impl Kernel {
         match self {
             Kernel::Cloud => vec![arch.cloud_kernel],
             Kernel::Generic => vec![arch.generic_kernel],
-            Kernel::Slim => names(BUILDER),
+            Kernel::Slim => builder(arch),
         }
     }
+}
+
+/// Returns the packages of the host that the slim kernel of an architecture is compiled with: the compiler of another
+/// architecture is a package beside gcc, which compiles the build's own programs.
+fn builder(arch: &Arch) -> Vec<&'static str> {
+    let compiler = (!arch.is_host()).then_some(arch.slim.compiler);
+    names(BUILDER).into_iter().chain(compiler).collect()
 }
 
 /// Returns the names of packages, in the table's order.

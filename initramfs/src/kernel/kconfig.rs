@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::arch::ARCHES;
+
 /// Returns the options by name, without `CONFIG_`; options that are off have no entry.
 pub fn parse(text: &str) -> BTreeMap<&str, &str> {
     text.lines().filter_map(assignment).collect()
@@ -17,6 +19,22 @@ fn assignment(line: &str) -> Option<(&str, &str)> {
 /// Parses `# CONFIG_NAME is not set`.
 fn not_set(line: &str) -> Option<&str> {
     line.strip_prefix("# CONFIG_")?.strip_suffix(" is not set")
+}
+
+/// Start of the comment above a group of options. A group of one architecture continues with its name and a colon.
+const GROUP: &str = "# --- ";
+
+/// Returns the groups of a fragment that are for every architecture, and those for this one.
+pub fn for_arch(text: &str, arch: &str) -> String {
+    let groups = text.split_inclusive("\n\n");
+    groups.filter(|group| is_for(group, arch)).collect()
+}
+
+fn is_for(group: &str, arch: &str) -> bool {
+    let title = group.strip_prefix(GROUP).unwrap_or_default();
+    let name = title.split_once(": ").map(|(name, _)| name);
+    let known = ARCHES.iter().find(|row| Some(row.name) == name);
+    known.is_none_or(|row| row.name == arch)
 }
 
 /// Returns a message for each line of `fragment` that does not hold in `config`.
@@ -61,15 +79,34 @@ mod tests {
     }
 
     #[test]
+    fn a_group_is_for_every_architecture_or_for_one() {
+        let text = "# why\nCONFIG_A=y\n\n# --- x86_64: why.\nCONFIG_B=y\n\n# --- Disks: why.\nCONFIG_C=y\n\n\
+                    # --- aarch64: why.\nCONFIG_D=y\n";
+        let names = |arch| {
+            parse(&for_arch(text, arch))
+                .into_keys()
+                .map(str::to_owned)
+                .collect::<String>()
+        };
+        assert_eq!([names("x86_64"), names("aarch64")], ["ABC", "ACD"]);
+    }
+
+    fn name_of(line: &str) -> Option<&str> {
+        let set = assignment(line).map(|(name, _)| name);
+        set.or(not_set(line))
+    }
+
+    #[test]
     fn our_fragment_says_nothing_twice_and_every_group_says_why() {
         let text = include_str!("../../kernel/slim.config");
-        let name = |line| assignment(line).map(|(name, _)| name).or(not_set(line));
-        let mut names: Vec<_> = text.lines().filter_map(name).collect();
-        assert!(names.len() > 300, "{}", names.len());
-        names.sort_unstable();
-        let count = names.len();
-        names.dedup();
-        assert_eq!(names.len(), count, "an option stands there twice");
+        for arch in ARCHES {
+            let text = for_arch(text, arch.name);
+            let mut names: Vec<_> = text.lines().filter_map(name_of).collect();
+            assert!(names.len() > 300, "{}", names.len());
+            names.sort_unstable();
+            let twice = names.windows(2).find(|pair| pair[0] == pair[1]);
+            assert_eq!(twice, None, "an option stands there twice");
+        }
         for group in text.split("\n\n") {
             assert!(group.starts_with('#'), "no why: {group}");
         }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::arch::SlimBuild;
 use crate::sandbox::Sandbox;
 use crate::tools;
 
@@ -19,7 +20,7 @@ const WORK: &str = "/mnt";
 /// Environment of the commands. User, host and time of the build are fixed, because the kernel
 /// contains them (Documentation/kbuild/reproducible-builds.rst).
 const ENVIRONMENT: &[&str] = &[
-    "PATH=/usr/bin:/usr/sbin",
+    "PATH=/mnt/bin:/usr/bin:/usr/sbin",
     "TMPDIR=/mnt",
     "LC_ALL=C",
     "TZ=UTC",
@@ -41,19 +42,26 @@ const ERROR_LINES: usize = 12;
 pub struct Build {
     sandbox: Sandbox,
     work: PathBuf,
-    /// `LOCALVERSION=` with the end of the kernel's release.
-    local_version: String,
+    /// Variables of the kernel's make for this architecture and release.
+    variables: Vec<String>,
+    /// First part of the names of the compiler's programs.
+    prefix: &'static str,
 }
 
 impl Build {
-    /// Prepares a build in the directory `work` with the tools of `tree`. The kernel's release
-    /// ends with `suffix`.
-    pub fn new(tree: &Path, work: &Path, suffix: &str) -> Result<Self> {
+    /// Prepares a build for an architecture in the directory `work` with the tools of `tree`. The kernel's release
+    /// ends with `suffix`. The compiler has the name of its architecture, which the kernel contains, on every host.
+    pub fn new(tree: &Path, work: &Path, arch: &SlimBuild, suffix: &str) -> Result<Self> {
         fs::create_dir_all(work).with_context(|| format!("make {}", work.display()))?;
         Ok(Build {
             sandbox: Sandbox::new(tree)?.bind(work, WORK)?,
             work: work.to_path_buf(),
-            local_version: format!("LOCALVERSION={suffix}"),
+            variables: vec![
+                format!("ARCH={}", arch.arch),
+                format!("CROSS_COMPILE={}", arch.prefix),
+                format!("LOCALVERSION={suffix}"),
+            ],
+            prefix: arch.prefix,
         })
     }
 
@@ -71,13 +79,19 @@ impl Build {
         tools::run(&mut self.command(argv), argv[0]).map(drop)
     }
 
+    /// Runs a program of the compiler's to its end.
+    pub fn run_tool(&self, name: &str, arguments: &[&str]) -> Result<()> {
+        let program = format!("{}{name}", self.prefix);
+        self.run(&[&[program.as_str()], arguments].concat())
+    }
+
     /// Runs the kernel's make and calls `progress` from time to time with the number of files
     /// compiled so far. Its standard error is written to `make.log`; an error shows the end of that
     /// file.
     pub fn make(&self, targets: &[&str], progress: impl FnMut(usize)) -> Result<()> {
-        let make = ["make", "-C", "src", "O=/mnt/o", "AWK=gawk"];
-        let settings = [self.local_version.as_str(), TIMESTAMP];
-        let mut command = self.command(&[&make[..], &settings, targets].concat());
+        let make = ["make", "-C", "src", "O=/mnt/o"];
+        let variables: Vec<&str> = self.variables.iter().map(String::as_str).collect();
+        let mut command = self.command(&[&make[..], &variables, &[TIMESTAMP], targets].concat());
         let log = self.path("make.log");
         let errors = fs::File::create(&log).with_context(|| format!("write {}", log.display()))?;
         command

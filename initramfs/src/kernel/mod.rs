@@ -2,8 +2,8 @@
 //! Kernels: Debian's packages, or for `KERNEL=slim` the slim kernel, which `make kernel`
 //! compiles from Debian's source with Debian's compiler.
 //!
-//! The slim kernel's options are in `initramfs/kernel/slim.config`; [`required_kconfig`] lists
-//! the options that the machine needs, and each build compares the two. The build has the
+//! The slim kernel's options are in `initramfs/kernel/slim.config`, with groups for one architecture;
+//! [`required_kconfig`] lists the options that the machine needs, and each build compares the two. The build has the
 //! fetched tree as its root and nothing of the host ([`crate::sandbox`]), so that the same versions
 //! give the same bytes on any host. The result is under `out/kernel/` with the layout of one of
 //! Debian's kernel packages.
@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::arch::Arch;
 use crate::fetch::{BuildConfig, PackageTree};
 use crate::package_metadata::{self, Fetched, VERSIONS};
 use crate::packages::Kernel;
@@ -27,22 +28,49 @@ pub mod required_kconfig;
 use make::Build;
 
 /// Version of the way of building.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
+/// Name of the file with the slim kernel's options.
+const FRAGMENT: &str = "slim.config";
 /// End of the slim kernel's release.
 const SUFFIX: &str = "-slim";
 /// First part of the source package's name, which ends with the upstream version.
 const SOURCE: &str = "linux-source-";
 /// Name of the kernel as an ELF file, for Firecracker, which boots no bzImage.
 const ELF: &str = "vmlinux";
+/// Name of the boot configuration that the kernel of aarch64 contains, in the build's directory.
+const BOOT_CONFIG: &str = "slim.bootconfig";
 
 /// Returns the directory of the slim kernel.
-fn result_dir() -> PathBuf {
-    paths::out().join("kernel")
+fn result_dir(arch: &Arch) -> PathBuf {
+    paths::out_for(arch).join("kernel")
 }
 
-/// Returns the path of the slim kernel's options.
-fn fragment_path() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("kernel/slim.config")
+/// Returns the path of a file of the slim kernel's options.
+fn options_path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("kernel")
+        .join(name)
+}
+
+/// Options of the slim kernel of one architecture.
+struct Options {
+    /// Lines of a kernel's configuration.
+    fragment: String,
+    /// Boot configuration (Documentation/admin-guide/bootconfig.rst).
+    boot_config: String,
+}
+
+impl Options {
+    fn read(arch: &Arch) -> Result<Self> {
+        let read = |name| {
+            let path = options_path(name);
+            fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+        };
+        Ok(Options {
+            fragment: kconfig::for_arch(&read(FRAGMENT)?, arch.name),
+            boot_config: read(BOOT_CONFIG)?,
+        })
+    }
 }
 
 /// Makes the slim kernel and reports its path.
@@ -61,7 +89,7 @@ pub fn build() -> Result<()> {
     let (vmlinuz, vmlinux) = (format!("vmlinuz-{release}"), format!("{ELF}-{release}"));
     step.note(&format!(
         "{}: {release}, vmlinuz {}, {ELF} {}",
-        result_dir().display(),
+        result_dir(config.arch).display(),
         megabytes(fsutil::size(&boot.join(vmlinuz))?),
         megabytes(fsutil::size(&boot.join(&vmlinux))?),
     ));
@@ -80,13 +108,13 @@ pub fn fetch(config: &BuildConfig, step: &Step) -> Result<PackageTree> {
     }
 }
 
-/// Returns the path of the slim kernel as an ELF file, for virtual machine monitors that boot by
-/// PVH.
+/// Returns the path of the slim kernel of the host's architecture as an ELF file, for virtual machine monitors that
+/// boot by PVH.
 ///
 /// # Errors
 /// The slim kernel has not been made yet.
 pub fn vmlinux() -> Result<PathBuf> {
-    let tree = PackageTree::of_host(result_dir(), String::new());
+    let tree = PackageTree::of_host(result_dir(Arch::host()), String::new());
     let release = tree.kernel_release().context("run `make kernel` first")?;
     Ok(tree.root.join(format!("boot/{ELF}-{release}")))
 }
@@ -94,34 +122,34 @@ pub fn vmlinux() -> Result<PathBuf> {
 /// Makes the slim kernel, unless the present one was made from the same source, compiler and
 /// options.
 fn make_slim(config: &BuildConfig, step: &Step) -> Result<PackageTree> {
-    ensure!(
-        config.arch.name == "x86_64",
-        "KERNEL=slim: the options of this kernel are those of x86_64; for ARCH={} there are cloud and \
-         generic",
-        config.arch.name
-    );
-    let path = fragment_path();
-    let fragment = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-    let (root, builder) = (result_dir(), config.builder_tree());
+    let options = Options::read(config.arch)?;
+    let (root, builder) = (result_dir(config.arch), config.builder_tree());
+    let result = |key| PackageTree {
+        arch: config.arch,
+        ..PackageTree::of_host(root.clone(), key)
+    };
     // The result stays valid without the tree of its compilation: that tree has 1.5 GB, and a
     // restored cache may have the result alone.
     if !builder.root.exists() && root.join(VERSIONS).exists() {
-        let key = key(&fragment, &builder.key, &root)?;
+        let key = key(&options, &builder.key, &root)?;
         if stamp::is_current(&root, &key) {
-            return Ok(PackageTree::of_host(root, key));
+            return Ok(result(key));
         }
     }
     let builder = config.fetch_builder(step)?;
-    let key = key(&fragment, &builder.key, &builder.root)?;
-    stamp::make(&root, &key, |to| compile(&builder, &fragment, to, step))?;
-    Ok(PackageTree::of_host(root, key))
+    let key = key(&options, &builder.key, &builder.root)?;
+    stamp::make(&root, &key, |to| {
+        compile(config.arch, &builder, &options, to, step)
+    })?;
+    Ok(result(key))
 }
 
 /// Returns a hash of all inputs; `root` is the tree with the list of package versions.
-fn key(fragment: &str, packages: &str, root: &Path) -> Result<String> {
+fn key(options: &Options, packages: &str, root: &Path) -> Result<String> {
     let mut inputs = Inputs::new();
     inputs.add("format", FORMAT).add("packages", packages);
-    inputs.add("fragment", fragment);
+    inputs.add("fragment", &options.fragment);
+    inputs.add("boot configuration", &options.boot_config);
     for Fetched { name, version, .. } in package_metadata::packages(root)? {
         inputs.add(&name, version);
     }
@@ -129,24 +157,34 @@ fn key(fragment: &str, packages: &str, root: &Path) -> Result<String> {
 }
 
 /// Compiles the source and collects the result in `to`.
-fn compile(builder: &PackageTree, fragment: &str, to: &Path, step: &Step) -> Result<()> {
-    let work = paths::cache_of(Kernel::Slim).join("build");
+fn compile(
+    arch: &Arch,
+    builder: &PackageTree,
+    options: &Options,
+    to: &Path,
+    step: &Step,
+) -> Result<()> {
+    let work = paths::cache_for(arch)
+        .join(Kernel::Slim.name())
+        .join("build");
     fsutil::remove(&work)?;
-    let build = Build::new(&builder.root, &work, SUFFIX)?;
+    let build = Build::new(&builder.root, &work, &arch.slim, SUFFIX)?;
     let source = source_package(builder)?;
     step.note(&format!("kernel: unpacking {source}"));
-    build.run(&["mkdir", "src", "o"])?;
+    build.run(&["mkdir", "src", "o", "bin"])?;
+    // Maintainer scripts, of which none was run, make the link `awk`.
+    build.run(&["ln", "-s", "/usr/bin/gawk", "bin/awk"])?;
     let archive = format!("/usr/src/{source}.tar.xz");
     build.run(&["tar", "-xf", &archive, "-C", "src", "--strip-components=1"])?;
-    configure(&build, fragment)?;
+    configure(&build, options)?;
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
     step.note(&format!(
         "kernel: compiling, {jobs} at a time; 11 minutes on two cores"
     ));
-    build.make(&[&format!("-j{jobs}"), "bzImage"], |files| {
+    build.make(&[&format!("-j{jobs}"), arch.slim.target], |files| {
         step.note(&format!("kernel: {files} files compiled"));
     })?;
-    collect(&build, builder, to)?;
+    collect(&build, arch, builder, to)?;
     fsutil::remove(&work)
 }
 
@@ -162,7 +200,10 @@ fn source_package(builder: &PackageTree) -> Result<String> {
 
 /// Configures the kernel with tinyconfig, the fragment and the options that follow from both;
 /// every line of the fragment must hold afterwards.
-fn configure(build: &Build, fragment: &str) -> Result<()> {
+fn configure(build: &Build, options: &Options) -> Result<()> {
+    let fragment = &options.fragment;
+    fs::write(build.path(BOOT_CONFIG), &options.boot_config)
+        .context("write the boot configuration")?;
     build.make(&["tinyconfig"], |_| ())?;
     let path = build.path("o/.config");
     let tiny = fs::read_to_string(&path).context("read what tinyconfig made")?;
@@ -174,7 +215,7 @@ fn configure(build: &Build, fragment: &str) -> Result<()> {
         bail!(
             "{}: these lines do not hold in this kernel, because what they depend on is off or \
              something else turns them on (the search of menuconfig, /, shows which): {}",
-            fragment_path().display(),
+            options_path(FRAGMENT).display(),
             mismatches.join("; ")
         );
     }
@@ -184,15 +225,18 @@ fn configure(build: &Build, fragment: &str) -> Result<()> {
 }
 
 /// Copies the result into `to` with the layout of one of Debian's kernel packages.
-fn collect(build: &Build, builder: &PackageTree, to: &Path) -> Result<()> {
+fn collect(build: &Build, arch: &Arch, builder: &PackageTree, to: &Path) -> Result<()> {
     let release = build.path("o/include/config/kernel.release");
     let release = fs::read_to_string(&release).context("read the kernel's release")?;
     let release = release.trim();
     ensure!(release.ends_with(SUFFIX), "the release is {release}");
-    build.run(&["objcopy", "--strip-all", "o/vmlinux", "o/vmlinux.stripped"])?;
+    build.run_tool(
+        "objcopy",
+        &["--strip-all", "o/vmlinux", "o/vmlinux.stripped"],
+    )?;
     let (boot, lib) = ("boot", format!("usr/lib/modules/{release}"));
     let files = [
-        ("arch/x86/boot/bzImage", format!("{boot}/vmlinuz-{release}")),
+        (arch.slim.image, format!("{boot}/vmlinuz-{release}")),
         ("vmlinux.stripped", format!("{boot}/{ELF}-{release}")),
         (".config", format!("{boot}/config-{release}")),
         ("modules.builtin", format!("{lib}/modules.builtin")),
