@@ -25,33 +25,31 @@ use crate::service_table::{self, Platform};
 use crate::state::SystemState;
 use crate::{identity, session, user};
 
-/// Applies the configuration that `b2p data` has found.
+/// Reads all sources of configuration again, and applies changes.
 pub fn apply(context: &mut Context<'_>, _: &Event) {
-    apply_from(
-        context,
-        &[DISK_CONFIG_DIR, DOCUMENT_CONFIG],
-        "the data disk",
-    );
+    let sources = [DISK_CONFIG_DIR, DOCUMENT_CONFIG];
+    if !sources.iter().any(|source| Path::new(source).exists()) {
+        return;
+    }
+    let (config, diagnostics) = config_sources::read();
+    context.state.degraded.set_flags(&diagnostics);
+    change(context, config, "what is on the data disk");
 }
 
 /// Applies the configuration that `b2p cloud` or `b2p ignition` has found.
 pub fn apply_document(context: &mut Context<'_>, _: &Event) {
-    apply_from(context, &[DOCUMENT_CONFIG], "a document of the host");
+    if Path::new(DOCUMENT_CONFIG).exists() {
+        change(context, config_sources::read().0, "a document of the host");
+    }
 }
 
-/// Reads all sources of configuration again, and applies changes, if one of `files` exists.
-fn apply_from(context: &mut Context<'_>, files: &[&str], source: &str) {
-    if !files.iter().any(|file| Path::new(file).exists()) {
-        return;
-    }
-    let (config, diagnostics) = config_sources::read();
+fn change(context: &mut Context<'_>, config: Config, source: &str) {
     let state = &mut *context.state;
-    state.degraded.set_flags(&diagnostics);
     let before = std::mem::replace(&mut state.config, config);
     if state.config == before {
         return;
     }
-    info!("the configuration changes: settings of {source}");
+    info!("{source} changes the configuration");
     log::set_max_level(kmsg::level_filter(state.config.loglevel));
     // A user named by the source exists before the services that run as the user.
     apply_identity(state, &before);
@@ -62,14 +60,14 @@ fn apply_from(context: &mut Context<'_>, files: &[&str], source: &str) {
 pub fn revise(context: &mut Context<'_>, before: &Config) {
     let state = &mut *context.state;
     let defs = service_table::select(&state.config, &Platform::detect(&state.config));
-    state.absent = absent(&defs, context.manager);
+    turn_off_missing(&mut state.config, &defs, context.manager);
     context.manager.revise(defs);
     start_and_stop(context.manager, state, before);
 }
 
 /// Fault of a disk labelled ignition that appears once the table of services has the user's.
-const TOO_LATE: &str = "the disk labelled ignition appeared after the user services were loaded: its document is \
-                        applied at a boot at which the disk is present";
+const TOO_LATE: &str = "the disk labelled ignition appeared after the owner's services were read: it is applied \
+                        if it is there when the machine starts";
 
 /// Adds the service that applies a document of Ignition, and starts it.
 pub fn add_ignition(context: &mut Context<'_>, _: &Event) {
@@ -114,7 +112,7 @@ fn start_and_stop(manager: &mut Manager, state: &SystemState, before: &Config) {
         let Some(def) = manager.supervisor().definition(id) else {
             continue;
         };
-        let wanted = state.starts_at_boot(def.name);
+        let wanted = starts_at_boot(&state.config, def.name);
         let was_wanted = starts_at_boot(before, def.name);
         let is_new = manager.supervisor().timestamps(id).asked.is_none();
         let is_due = state.ready.is_some() || !def.after_ready;
@@ -126,20 +124,21 @@ fn start_and_stop(manager: &mut Manager, state: &SystemState, before: &Config) {
     }
 }
 
-/// Returns the built-in services of the supervisor that are not among `defs`: the configuration no longer has them.
-fn absent(defs: &[ServiceDef], manager: &Manager) -> Vec<&'static str> {
+/// Turns services off that exist and that the configuration no longer has.
+fn turn_off_missing(config: &mut Config, defs: &[ServiceDef], manager: &Manager) {
     let s = manager.supervisor();
     let builtin = s.ids().filter(|id| !s.is_user_service(*id));
     let names = builtin.filter_map(|id| Some(s.definition(id)?.name));
-    names
-        .filter(|name| defs.iter().all(|def| def.name != *name))
-        .collect()
+    for name in names.filter(|name| defs.iter().all(|def| def.name != *name)) {
+        config.services.retain(|(other, _)| other != name);
+        config.services.push((name.to_owned(), false));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service_table::names::{CLOUD, CLOUD_SCRIPTS, DATA, HOSTKEY, PODMAN};
+    use crate::service_table::names::{CLOUD, DATA, HOSTKEY, PODMAN};
     use services::state::Action;
     use services::{ExitStatus, Input, Pid};
 
@@ -148,11 +147,7 @@ mod tests {
     fn begun(config: &Config) -> Manager {
         let defs = service_table::select(config, &Platform::default());
         let mut manager = Manager::new(defs, None, |_, _| {});
-        let state = SystemState {
-            config: config.clone(),
-            ..SystemState::default()
-        };
-        crate::ready::start_services(&mut manager, &state, false);
+        crate::ready::start_services(&mut manager, config, false);
         for (action, pid) in manager.decide(0).into_iter().zip(100..) {
             if let Action::Spawn(id) = action {
                 manager.note(0, Input::Spawned(id, pid));
@@ -165,22 +160,6 @@ mod tests {
         let id = manager.supervisor().find(name);
         let pid = id.and_then(|id| manager.supervisor().state(id).pid());
         pid.unwrap_or_default()
-    }
-
-    #[test]
-    fn a_service_that_the_configuration_no_longer_has_does_not_start() {
-        let without = Config {
-            cloud: false,
-            ..Config::default()
-        };
-        let manager = begun(&Config::default());
-        let defs = service_table::select(&without, &Platform::default());
-        let state = SystemState {
-            absent: absent(&defs, &manager),
-            ..SystemState::default()
-        };
-        assert_eq!(state.absent, [CLOUD, CLOUD_SCRIPTS]);
-        assert!(!state.starts_at_boot(CLOUD) && state.starts_at_boot(DATA));
     }
 
     #[test]

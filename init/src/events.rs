@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Event loop of PID 1: sleep until an event, run the reactions, settle the services.
 //!
-//! Work that takes time is done by another process. PID 1 waits for such a process only with a time limit;
-//! docs/design/architecture.md ("Services") lists each wait.
+//! Work that takes time is done by another process, and every wait for a process has a deadline. One
+//! reaction waits: in a copy of a template, [`crate::boot`] waits at most five seconds for the drivers of
+//! network cards.
 
 use services::{Input, Manager, Millis};
 use sys::clock::now;

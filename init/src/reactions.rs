@@ -8,6 +8,7 @@ use control::ShutdownKind;
 use services::state::Change;
 use services::{ServiceId, State, Supervisor};
 use sys::clock::now;
+use sys::service_names::starts_at_boot;
 use sys::uevent::Uevent;
 
 use crate::boot::EARLY_DRIVERS;
@@ -74,10 +75,9 @@ pub enum Trigger {
     AnySignal,
 }
 
-/// All reactions, in the order in which they run. The event loop tells rows apart by their addresses, so the table is
-/// a static: a constant may have several addresses.
+/// All reactions, in the order in which they run.
 #[rustfmt::skip]
-pub static REACTIONS: &[Reaction] = &[
+pub const REACTIONS: &[Reaction] = &[
     // Order of the rows: `disk_config::apply` runs before `read_report`, because `is_first_report` holds only until
     // a report is read. The rows with `is_plugged_data_disk` follow, because they need the new report.
     Reaction { on: Ended(DATA),        when: If(is_first_report),          run: disk_config::apply,                why: "services that wait for the data disk start with its configuration" },
@@ -127,19 +127,16 @@ impl Trigger {
     #[must_use]
     pub fn matches(self, event: &Event, supervisor: &Supervisor) -> bool {
         match (self, event) {
-            (Ended(name), Event::Service(Change::Ended(id, _) | Change::NotStarted(id))) => {
-                supervisor
-                    .definition(*id)
-                    .is_some_and(|def| def.name == name)
-            }
+            (Ended(name), Event::Service(Change::Ended(id, _))) => supervisor
+                .definition(*id)
+                .is_some_and(|def| def.name == name),
             (ServiceChanged, Event::Service(change)) => matches!(
                 change,
                 Change::Ready(_)
                     | Change::Late(_)
                     | Change::Ended(..)
                     | Change::AutoRestart(..)
-                    | Change::NotStarted(_)
-                    | Change::StartDelayed(..)
+                    | Change::Unbindable(_)
                     | Change::Cancelled(_)
                     | Change::Reported(_)
             ),
@@ -170,7 +167,7 @@ fn start(context: &mut Context<'_>, names: &[&str]) {
         let id = supervisor
             .find(name)
             .filter(|id| supervisor.state(*id).at_rest());
-        if let Some(id) = id.filter(|_| context.state.starts_at_boot(name)) {
+        if let Some(id) = id.filter(|_| starts_at_boot(&context.state.config, name)) {
             context.manager.note(now(), services::Input::Start(id));
         }
     }
@@ -179,7 +176,7 @@ fn start(context: &mut Context<'_>, names: &[&str]) {
 /// Restarts a service that starts with the machine.
 fn restart(context: &mut Context<'_>, name: &str) {
     let id = context.manager.supervisor().find(name);
-    if let Some(id) = id.filter(|_| context.state.starts_at_boot(name)) {
+    if let Some(id) = id.filter(|_| starts_at_boot(&context.state.config, name)) {
         context.manager.note(now(), services::Input::Restart(id));
     }
 }

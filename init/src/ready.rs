@@ -12,6 +12,7 @@ use services::{Manager, Readiness, ServiceDef, ServiceId, State, Supervisor};
 use sys::clock::now;
 use sys::files::{read_bounded, replace};
 use sys::paths::{PODMAN_SOCKET, READY, RUNTIME_DIR};
+use sys::service_names::starts_at_boot;
 use sys::{image, kmsg, net, syscall};
 
 use crate::bounded::bounded_output;
@@ -39,11 +40,11 @@ pub fn no_gate_pending(manager: &Manager) -> bool {
 }
 
 /// Starts the services of the boot, or the services that follow the ready line.
-pub fn start_services(manager: &mut Manager, state: &SystemState, after_ready: bool) {
+pub fn start_services(manager: &mut Manager, config: &Config, after_ready: bool) {
     for id in manager.supervisor().ids() {
         let def = manager.supervisor().definition(id);
         let starts =
-            |def: &ServiceDef| def.after_ready == after_ready && state.starts_at_boot(def.name);
+            |def: &ServiceDef| def.after_ready == after_ready && starts_at_boot(config, def.name);
         if def.is_some_and(starts) {
             manager.note(now(), services::Input::Start(id));
         }
@@ -52,7 +53,7 @@ pub fn start_services(manager: &mut Manager, state: &SystemState, after_ready: b
 
 /// Starts the services that follow the ready line.
 pub fn start_after_ready(context: &mut Context<'_>, _: &Event) {
-    start_services(context.manager, context.state, true);
+    start_services(context.manager, &context.state.config, true);
 }
 
 /// Updates the degraded lines of all services.
@@ -68,7 +69,7 @@ pub fn update_degraded_of_event(context: &mut Context<'_>, event: &Event) {
         return;
     };
     match *change {
-        Change::Ended(id, _) | Change::NotStarted(id) | Change::Cancelled(id)
+        Change::Ended(id, _) | Change::Unbindable(id) | Change::Cancelled(id)
             if context.manager.supervisor().state(id) == State::Off =>
         {
             let def = context.manager.supervisor().definition(id);
@@ -78,11 +79,9 @@ pub fn update_degraded_of_event(context: &mut Context<'_>, event: &Event) {
         Change::Ready(id)
         | Change::Late(id)
         | Change::Ended(id, _)
-        | Change::NotStarted(id)
+        | Change::Unbindable(id)
         | Change::Reported(id) => update_degraded(context, id),
-        Change::AutoRestart(id, ..) | Change::StartDelayed(id, _) => {
-            report_failed_start(context, id)
-        }
+        Change::AutoRestart(id, ..) => report_failed_start(context, id),
         Change::PlannedRestart(..) | Change::Looping(..) | Change::Cancelled(_) => {}
     }
 }
@@ -155,9 +154,7 @@ fn failure_reason(s: &Supervisor, id: ServiceId, def: &ServiceDef) -> String {
         (State::Failed | State::Delayed { .. }, Some(status)) => {
             format!("{status}; the kernel log says more")
         }
-        (State::Failed | State::Delayed { .. }, None) => {
-            "not started; the kernel log says more".to_owned()
-        }
+        (State::Failed, _) => "it cannot be started; the kernel log says more".to_owned(),
         _ => def.late_reason(),
     }
 }

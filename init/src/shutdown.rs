@@ -46,7 +46,7 @@ struct Phase {
 const PHASES: &[Phase] = &[
     Phase { name: "sockets",    when: always,             within_ms: 1_000,  run: close_sockets,   why: "the sockets on which PID 1 listens for services are closed: no client starts a service" },
     Phase { name: "units",      when: always,             within_ms: 60_000, run: stop_units,      why: "the services of units (quadlets and unit files) have ended by their stop commands, each before the services that it needs" },
-    Phase { name: "containers", when: has_conmon,         within_ms: 15_000, run: stop_containers, why: "every container has had its stop signal and ten seconds to end, and no new one starts" },
+    Phase { name: "containers", when: containers_run,     within_ms: 15_000, run: stop_containers, why: "every container has had its stop signal and ten seconds to end, and no new one starts" },
     Phase { name: "services",   when: always,             within_ms: 6_000,  run: stop_all,        why: "services have ended, each before the services that it needs" },
     Phase { name: "terminate",  when: always,             within_ms: 5_000,  run: terminate,       why: "all other programs have had SIGTERM and time to end" },
     Phase { name: "kill",       when: always,             within_ms: 2_000,  run: kill,            why: "the remaining programs have had SIGKILL" },
@@ -149,8 +149,7 @@ fn always() -> bool {
     true
 }
 
-/// Returns true if a conmon runs, and so a container, or if the processes cannot be listed.
-fn has_conmon() -> bool {
+fn containers_run() -> bool {
     runs("conmon")
 }
 

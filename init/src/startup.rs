@@ -68,7 +68,7 @@ pub fn continue_boot(
     if let Some(mut pipes) = after_crash {
         manager.adopt_running(now(), &mut pipes);
     }
-    ready::start_services(&mut manager, &state, false);
+    ready::start_services(&mut manager, &state.config, false);
     serve(state, sources, &mut manager)
 }
 

@@ -286,20 +286,12 @@ impl Manager {
             Change::AutoRestart(id, status, ms) => {
                 warn!("{}: {status}; starts again in {ms} ms", self.name(id));
             }
-            // The code that fails to create a process or to bind a socket logs the reason.
-            Change::NotStarted(id) => warn!("{}: not started", self.name(id)),
-            Change::StartDelayed(id, ms) => {
-                warn!(
-                    "{}: not started; the next attempt is in {ms} ms",
-                    self.name(id)
-                );
-            }
             Change::Looping(id, count, ms) => error!(
-                "{}: {count} starts in a row without a healthy run; they are now {ms} ms apart or more",
+                "{}: ended {count} times in a row without a healthy run; starts are now {ms} ms apart or more",
                 self.name(id)
             ),
-            // The reader of the degraded file logs its lines.
-            Change::Reported(_) | Change::Cancelled(_) => {}
+            // The reason is logged where the socket could not be bound, a report by its reader.
+            Change::Unbindable(_) | Change::Reported(_) | Change::Cancelled(_) => {}
         }
     }
 

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, UnixAddr, bind, setsockopt, socket, sockopt,
 };
@@ -21,7 +21,7 @@ use nix::unistd::pipe2;
 use sys::error::{Doing, Result};
 use sys::syscall::{Child, in_child_with};
 
-use crate::{Millis, Pid, sooner};
+use crate::{Millis, Pid};
 
 /// Path of the socket, which services find in `NOTIFY_SOCKET`.
 pub const PATH: &str = "/run/boot2podman/notify";
@@ -33,7 +33,7 @@ pub struct Message {
     pub pid: Pid,
     /// The datagram contains `READY=1`.
     pub ready: bool,
-    /// The datagram contains `X_DEGRADED=1`: the sender has written its file of degraded lines.
+    /// The datagram contains `X_DEGRADED=1`: the sender has written another report.
     pub reported: bool,
     /// Value of `STATUS=`.
     pub status: Option<String>,
@@ -42,8 +42,8 @@ pub struct Message {
 /// Most children that end with descriptors of senders at the same time. Beyond this number the socket
 /// waits: the close of a file of a user's own server takes as long as that server chooses.
 const MAX_DISCARDS: usize = 16;
-/// Time limit in milliseconds for a child to receive a datagram; the socket is not read meanwhile.
-const DISCARD_MS: Millis = 1_000;
+/// Time in which a child receives a datagram, in milliseconds.
+const DISCARD_MS: u16 = 1_000;
 /// Time until the next attempt after one that failed, in milliseconds.
 const PAUSE_MS: Millis = 1_000;
 
@@ -51,17 +51,15 @@ const PAUSE_MS: Millis = 1_000;
 #[derive(Debug)]
 pub struct Notify {
     socket: OwnedFd,
-    /// Children that hold descriptors of senders and close them by ending.
+    /// Children that have received descriptors, which end with them.
     discards: Vec<Child>,
-    /// Datagram that a child is receiving.
-    receiving: Option<Receiving>,
     /// Time at which the next child is tried, after one that could not be.
     paused_until: Option<Millis>,
 }
 
 impl Notify {
     /// Binds the socket at `path`. Any user may send: a datagram counts only if the kernel names
-    /// the main process of a service as its sender.
+    /// the first process of a service as its sender.
     ///
     /// # Errors
     /// A system call fails: /run is full, or too many files are open.
@@ -77,13 +75,12 @@ impl Notify {
         Ok(Notify {
             socket: fd,
             discards: Vec::new(),
-            receiving: None,
             paused_until: None,
         })
     }
 
-    /// Returns false while [`MAX_DISCARDS`] children that discard descriptors still run, and during a pause
-    /// ([`Notify::deadline`]). The end of a child wakes PID 1 by SIGCHLD, after which the socket is polled again.
+    /// Returns true unless too many children have not ended that discard descriptors, whose ends are signals to
+    /// PID 1, or [`Notify::deadline`] is awaited.
     #[must_use]
     pub fn can_receive(&self) -> bool {
         let is_alive = |child: &&Child| !child.exited_within(0);
@@ -93,17 +90,12 @@ impl Notify {
     /// Time at which [`Notify::tick`] is due, if the socket waits for a tick.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
-        sooner(self.paused_until, self.receiving.as_ref().map(|r| r.until))
+        self.paused_until
     }
 
-    /// Ends a pause that is over, and kills a child that has not received its datagram in time.
+    /// Ends a pause that is over.
     pub fn tick(&mut self, now: Millis) {
         self.paused_until = self.paused_until.filter(|end| *end > now);
-        if let Some(receiving) = self.receiving.take_if(|receiving| receiving.until <= now) {
-            receiving.child.kill();
-            self.discards.push(receiving.child);
-            self.paused_until = Some(now.saturating_add(PAUSE_MS));
-        }
     }
 
     /// Returns the next datagram, or `None` if none is waiting.
@@ -111,77 +103,48 @@ impl Notify {
     /// Descriptors of a sender (`FDSTORE=1`, sd_notify(3)) are of no use to PID 1, and their close may wait for
     /// ever: for a peer that reads nothing (SO_LINGER, socket(7)), or for a server of FUSE. The kernel closes
     /// them as well if the receiver has no room for them (net/core/scm.c, scm_detach_fds). PID 1 first peeks at
-    /// each datagram, which closes nothing, and makes a child receive one with descriptors. Until the child has done
-    /// so, `as_fd` is the pipe on which the child reports it.
+    /// each datagram, which closes nothing, and makes a child receive one with descriptors.
     pub fn receive(&mut self, now: Millis) -> Option<Message> {
-        if self.receiving.is_some() {
-            return self.received();
-        }
         if !self.can_receive() {
             return None;
         }
         let mut bytes = [0u8; 1024];
-        let socket = self.socket.as_fd();
-        let peek = || receive_from(socket, &mut bytes, libc::MSG_PEEK);
-        let seen = retry_on_eintr(peek).ok()?;
-        let message = parse(seen.pid, bytes.get(..seen.length).unwrap_or(&[]));
+        let mut receive = |flags| again(|| receive_from(self.socket.as_fd(), &mut bytes, flags));
+        let seen = receive(libc::MSG_PEEK).ok()?;
         if !seen.has_descriptors {
-            retry_on_eintr(|| receive_from(socket, &mut bytes, 0)).ok()?;
-            return Some(message);
-        }
-        self.receiving = self.discard(message, now.saturating_add(DISCARD_MS));
-        if self.receiving.is_none() {
+            receive(0).ok()?;
+        } else if self.discard().is_none() {
             self.paused_until = Some(now.saturating_add(PAUSE_MS));
+            return None;
         }
-        None
+        Some(parse(seen.pid, bytes.get(..seen.length).unwrap_or(&[])))
     }
 
-    /// Returns the message that a child was receiving, if the child has received it.
-    fn received(&mut self) -> Option<Message> {
-        let is_done = |receiving: &mut Receiving| {
-            let mut fds = [PollFd::new(receiving.done.as_fd(), PollFlags::POLLIN)];
-            matches!(poll(&mut fds, PollTimeout::ZERO), Ok(1..))
-        };
-        let receiving = self.receiving.take_if(is_done)?;
-        self.discards.push(receiving.child);
-        Some(receiving.message)
-    }
-
-    /// Makes a child that receives the next datagram, which contains `message`, and ends with its descriptors;
-    /// `None` if there can be no child.
-    fn discard(&mut self, message: Message, until: Millis) -> Option<Receiving> {
+    /// Makes a child that receives the next datagram, and ends with its descriptors; `None` if the
+    /// child failed.
+    fn discard(&mut self) -> Option<()> {
         self.discards.retain(|child| !child.exited_within(0));
         let (done, report) = pipe2(OFlag::O_CLOEXEC).ok()?;
         let socket = self.socket.as_fd();
         let child = in_child_with(&[socket, report.as_fd()], || {
             let mut bytes = [0u8; 1];
-            let _ = retry_on_eintr(|| receive_descriptors(socket, &mut bytes));
+            let _ = again(|| receive_descriptors(socket, &mut bytes));
             let _ = nix::unistd::write(&report, &bytes);
         });
-        Some(Receiving {
-            message,
-            child: child?,
-            done,
-            until,
-        })
+        drop(report);
+        let child = child?;
+        let mut fds = [PollFd::new(done.as_fd(), PollFlags::POLLIN)];
+        let is_done = matches!(poll(&mut fds, DISCARD_MS), Ok(1..));
+        if !is_done {
+            child.kill();
+        }
+        self.discards.push(child);
+        is_done.then_some(())
     }
 }
 
-/// Datagram with descriptors that a child is receiving.
-#[derive(Debug)]
-struct Receiving {
-    /// Content of the datagram.
-    message: Message,
-    /// The child.
-    child: Child,
-    /// Pipe that is readable once the child has received the datagram.
-    done: OwnedFd,
-    /// Time at which the child is killed.
-    until: Millis,
-}
-
-/// Repeats a call that fails with EINTR.
-fn retry_on_eintr<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+/// Calls again while a signal interrupts the call.
+fn again<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
     loop {
         match call() {
             Err(Errno::EINTR) => {}
@@ -199,7 +162,7 @@ struct Received {
     has_descriptors: bool,
 }
 
-/// Receives a datagram with its descriptors, which the calling process then owns.
+/// Receives a datagram with its descriptors, which the process has then.
 fn receive_descriptors(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> nix::Result<()> {
     // Credentials and SCM_MAX_FD (253) descriptors, each with its header.
     let mut control = [0u64; 160];
@@ -273,12 +236,8 @@ impl From<Notify> for OwnedFd {
 }
 
 impl AsFd for Notify {
-    /// Readable once [`Notify::receive`] may return a datagram.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.receiving {
-            Some(receiving) => receiving.done.as_fd(),
-            None => self.socket.as_fd(),
-        }
+        self.socket.as_fd()
     }
 }
 
@@ -313,20 +272,6 @@ mod tests {
 
     use super::*;
 
-    /// Returns the next message. A child may receive it: each call of `receive` returns at once.
-    fn next(notify: &mut Notify) -> Message {
-        loop {
-            let start = Instant::now();
-            let message = notify.receive(0);
-            assert!(start.elapsed() < Duration::from_millis(500), "it waits");
-            if let Some(message) = message {
-                return message;
-            }
-            let mut fds = [PollFd::new(notify.as_fd(), PollFlags::POLLIN)];
-            assert_eq!(poll(&mut fds, 10_000u16), Ok(1));
-        }
-    }
-
     #[test]
     fn descriptors_of_the_sender_cost_neither_a_message_nor_a_descriptor() {
         let path = std::env::temp_dir().join(format!("b2p-notify-{}", std::process::id()));
@@ -347,7 +292,7 @@ mod tests {
         drop(passed);
         let own = Pid::try_from(std::process::id()).expect("a pid");
         for _ in 0..3 {
-            let message = next(&mut notify);
+            let message = notify.receive(0).expect("a message");
             assert_eq!((message.pid, message.ready), (own, true));
         }
         assert_eq!(notify.receive(0), None);
@@ -397,7 +342,8 @@ mod tests {
         let (mut notify, client, _server) = with_lingering("linger");
         client.send(b"READY=1").expect("sent");
         let start = Instant::now();
-        assert!(!next(&mut notify).ready && next(&mut notify).ready);
+        assert!(notify.receive(0).is_some_and(|message| !message.ready));
+        assert!(notify.receive(0).is_some_and(|message| message.ready));
         assert!(start.elapsed() < Duration::from_secs(10));
     }
 
@@ -420,17 +366,7 @@ mod tests {
             (Some(1_000), None)
         );
         notify.tick(1_000);
-        assert!(notify.deadline().is_none() && !next(&mut notify).ready);
-    }
-
-    #[test]
-    fn a_child_that_receives_nothing_is_killed_after_its_time() {
-        let (mut notify, _client, _server) = with_lingering("late");
-        assert_eq!(notify.receive(0), None);
-        assert_eq!(notify.deadline(), Some(DISCARD_MS));
-        notify.tick(DISCARD_MS);
-        let pause = Some(DISCARD_MS + PAUSE_MS);
-        assert_eq!((notify.deadline(), notify.discards.len()), (pause, 1));
+        assert!(notify.deadline().is_none() && notify.receive(1_000).is_some());
     }
 
     #[test]

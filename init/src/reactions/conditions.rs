@@ -5,6 +5,7 @@ use std::path::Path;
 
 use services::State;
 use sys::paths::{CLOUD_DIR, DATA_REPORT, IGNITION_DEVICES};
+use sys::service_names::starts_at_boot;
 use sys::uevent::Uevent;
 
 use super::CLOUD_INIT;
@@ -166,7 +167,7 @@ fn once_ended(context: &Context<'_>, names: &[&str]) -> Decision {
     let supervisor = context.manager.supervisor();
     let started = names
         .iter()
-        .filter(|name| context.state.starts_at_boot(name));
+        .filter(|name| starts_at_boot(&context.state.config, name));
     let states: Vec<State> = started
         .filter_map(|name| supervisor.find(name))
         .map(|id| supervisor.state(id))

@@ -341,7 +341,7 @@ fn only_the_network_service_removes_the_line_about_a_missing_card() {
 fn a_socket_that_cannot_be_bound_is_listed_until_it_is_there_or_nobody_asks_for_it() {
     let mut machine = Lines::of(b"", &[], 1);
     let podman = machine.0.manager.supervisor().find(PODMAN).expect("podman");
-    let lost = ["podman: not started; the kernel log says more"];
+    let lost = ["podman: it cannot be started; the kernel log says more"];
     for end in [
         services::Input::Watching(podman),
         services::Input::Stop(podman),

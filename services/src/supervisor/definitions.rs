@@ -4,32 +4,25 @@
 
 use super::Supervisor;
 use crate::definition_error::DefinitionError;
-use crate::graph::{self, Set};
+use crate::graph;
 use crate::service::ServiceDef;
 use crate::service_record::ServiceRecord;
-use crate::state::ServiceId;
+use crate::state::{ServiceId, State};
 
 /// Maximum number of user services.
 pub const MAX_USER_SERVICES: usize = 192;
-/// Maximum number of different definitions at run time, refused ones included. The strings of a definition that
-/// is replaced or refused are never freed. The same definition again costs nothing ([`Supervisor::known`]).
+/// Maximum number of definitions at run time, refused ones included. The strings of a definition that
+/// is replaced or refused are never freed.
 pub(crate) const MAX_ADDED: usize = 1_000;
 
 impl Supervisor {
-    /// Reason why the service can never start, for a table that was just created. `predecessors` are those of the
-    /// table.
-    pub(super) fn reason_invalid(
-        &self,
-        id: ServiceId,
-        predecessors: &[Set],
-    ) -> Option<DefinitionError> {
+    /// Reason why the service can never start, for a table that was just created.
+    pub(super) fn reason_invalid(&self, id: ServiceId) -> Option<DefinitionError> {
         let name = self.definition(id)?.name;
         if id.index() >= graph::MAX_SERVICES {
             Some(DefinitionError::TooManyServices)
         } else if self.needs_transitively(id, id) {
             Some(DefinitionError::NeedsItself)
-        } else if contains_itself(predecessors, id) {
-            Some(DefinitionError::WaitsForItself)
         } else if self.find(name) != Some(id) {
             Some(DefinitionError::DuplicateName)
         } else {
@@ -37,41 +30,23 @@ impl Supervisor {
         }
     }
 
-    /// Checks the conditions of [`Supervisor::add`] that depend on the name alone, before there is a definition.
+    /// Checks that [`Supervisor::add`] would accept a service called `name` now.
     ///
     /// # Errors
-    /// The reason why [`Supervisor::add`] would refuse every service of this name.
+    /// The reason why [`Supervisor::add`] would refuse the service.
     pub fn may_add(&self, name: &str) -> Result<(), DefinitionError> {
         let capacity = graph::MAX_SERVICES.min(self.builtin + MAX_USER_SERVICES);
         match self.find(name) {
             Some(id) if id.index() < self.builtin => Err(DefinitionError::NameTaken),
             Some(id) if !self.state(id).at_rest() => Err(DefinitionError::InUse),
             None if self.records.len() >= capacity => Err(DefinitionError::TooManyServices),
+            _ if self.added >= MAX_ADDED => Err(DefinitionError::TooManyChanges),
             _ => Ok(()),
         }
     }
 
-    /// Checks that a further definition may be added.
-    ///
-    /// # Errors
-    /// The limit of definitions is reached.
-    pub fn may_grow(&self) -> Result<(), DefinitionError> {
-        match self.added < MAX_ADDED {
-            true => Ok(()),
-            false => Err(DefinitionError::TooManyChanges),
-        }
-    }
-
-    /// Returns the definitions of the name that were added before: the present one, and one that was refused. An
-    /// equal definition is added again without a new text.
-    pub fn known(&self, name: &str) -> impl Iterator<Item = &ServiceDef> {
-        let refused = self.refused.iter().find(|def| def.name == name);
-        let present = self.find(name).and_then(|id| self.definition(id));
-        present.into_iter().chain(refused)
-    }
-
-    /// Returns true for a user service. Built-in services precede the user services in the table;
-    /// [`Supervisor::extend`] adds built-in services at run time.
+    /// Returns true if the service is not one of the machine's own, to which
+    /// [`Supervisor::extend`] adds at run time as well.
     #[must_use]
     pub fn is_user_service(&self, id: ServiceId) -> bool {
         (self.builtin..self.records.len()).contains(&id.index())
@@ -81,23 +56,30 @@ impl Supervisor {
     /// service is off.
     ///
     /// # Errors
-    /// The errors of [`Supervisor::may_add`] and [`Supervisor::may_grow`], [`DefinitionError::NeedsItself`] and
+    /// The errors of [`Supervisor::may_add`], [`DefinitionError::NeedsItself`] and
     /// [`DefinitionError::WaitsForItself`].
     pub fn add(&mut self, def: ServiceDef) -> Result<ServiceId, DefinitionError> {
         self.may_add(def.name)?;
-        if self.known(def.name).all(|known| *known != def) {
-            self.may_grow()?;
-            // A refused definition counts as well, because its strings are never freed.
-            self.added += 1;
-        }
+        // Also a definition that is refused: its strings are never freed.
+        self.added += 1;
         let next = ServiceId::new(self.records.len());
         let id = self.find(def.name).unwrap_or(next);
-        let needs = self.needs_with(id, &def);
-        self.refused.retain(|other| other.name != def.name);
-        if needs.is_err() {
-            self.refused.push(def);
+        let mut definitions: Vec<&ServiceDef> = self.records.iter().map(|r| &r.def).collect();
+        match definitions.get_mut(id.index()) {
+            Some(replaced) => *replaced = &def,
+            None => definitions.push(&def),
         }
-        self.needs = needs?;
+        let needs = graph::needs(&definitions);
+        let own = needs.get(id.index()).copied().unwrap_or_default();
+        if own.contains(id.index()) {
+            return Err(DefinitionError::NeedsItself);
+        }
+        let before = graph::predecessors(&definitions);
+        let own = before.get(id.index()).copied().unwrap_or_default();
+        if own.contains(id.index()) {
+            return Err(DefinitionError::WaitsForItself);
+        }
+        self.needs = needs;
         let record = ServiceRecord::new(id, def);
         match self.records.get_mut(id.index()) {
             Some(replaced) => *replaced = record,
@@ -106,41 +88,19 @@ impl Supervisor {
         Ok(id)
     }
 
-    /// Returns what each service needs if `def` is the definition of the service `id`.
-    ///
-    /// # Errors
-    /// The service would need itself, or be ordered after itself.
-    fn needs_with(&self, id: ServiceId, def: &ServiceDef) -> Result<Vec<Set>, DefinitionError> {
-        let records = self.records.iter();
-        let mut definitions: Vec<&ServiceDef> = records.map(ServiceRecord::next_def).collect();
-        match definitions.get_mut(id.index()) {
-            Some(replaced) => *replaced = def,
-            None => definitions.push(def),
+    /// Replaces the definition of a built-in service, if that waits for others or is
+    /// at rest. The state and the needs stay. Returns true if the definition was replaced.
+    pub fn revise(&mut self, def: ServiceDef) -> bool {
+        let same = |r: &&mut ServiceRecord| r.def.name == def.name && r.def.needs == def.needs;
+        let mut own = self.records.iter_mut().take(self.builtin);
+        let Some(record) = own.find(same) else {
+            return false;
+        };
+        let revisable = record.state == State::Waiting || record.state.at_rest();
+        if revisable {
+            record.def = def;
         }
-        let needs = graph::needs(&definitions);
-        if contains_itself(&needs, id) {
-            Err(DefinitionError::NeedsItself)
-        } else if contains_itself(&graph::predecessors(&definitions), id) {
-            Err(DefinitionError::WaitsForItself)
-        } else {
-            Ok(needs)
-        }
-    }
-
-    /// Replaces the definition of the built-in service `id`; the state stays. The definition of a service that has a
-    /// process, or is about to have one, is replaced when the service next waits for its start: the result is then
-    /// [`Revision::AtNextStart`].
-    ///
-    /// # Errors
-    /// The service is a user's, `def` has another name or other needs, or would be ordered after itself.
-    pub fn revise(&mut self, id: ServiceId, def: ServiceDef) -> Result<Revision, DefinitionError> {
-        let present = self.definition(id).filter(|_| id.index() < self.builtin);
-        if present.is_none_or(|present| present.name != def.name || present.needs != def.needs) {
-            return Err(DefinitionError::OtherNeeds);
-        }
-        let _ = self.needs_with(id, &def)?;
-        let record = self.records.get_mut(id.index());
-        Ok(record.map_or(Revision::Done, |record| record.revise(def)))
+        revisable
     }
 
     /// Adds a built-in service, before any user service was added. The service
@@ -156,19 +116,4 @@ impl Supervisor {
         self.builtin = self.records.len();
         Ok(id)
     }
-}
-
-/// Time at which a new definition applies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Revision {
-    /// The definition applies now.
-    Done,
-    /// The service runs; the definition applies at its next start.
-    AtNextStart,
-}
-
-/// Returns true if the set of the service `id` contains the service itself: the service is on a cycle.
-fn contains_itself(sets: &[Set], id: ServiceId) -> bool {
-    let own = sets.get(id.index());
-    own.is_some_and(|set| set.contains(id.index()))
 }
