@@ -35,7 +35,7 @@ impl Checks {
         if self
             .only
             .as_ref()
-            .is_some_and(|only| !name.contains(only.as_str()))
+            .is_some_and(|only| !only.split('|').any(|part| name.contains(part)))
         {
             return;
         }

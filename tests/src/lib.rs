@@ -15,7 +15,7 @@
 //! ```
 //!
 //! A boot under TCG takes ten seconds and more, so one test is one boot, with
-//! many named checks that all run and are reported together. `CHECK=name` runs
+//! many named checks that all run and are reported together. `CHECK=name` or `CHECK="a|b"` runs
 //! only the checks whose names contain that. The logs of each machine stay in
 //! `out/vm/<name>/`.
 

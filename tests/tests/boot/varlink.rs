@@ -77,8 +77,29 @@ fn podman(guest: &Guest) -> Result<()> {
         r"sudo varlink -A 'podman --log-level=error varlink \$VARLINK_ADDRESS' call io.podman.GetVersion",
     ] {
         let found = guest.sh_as("core", line)?;
+        ensure!(found.contains(&version), "{line}: {found}");
+        // podman 1.9 had these members and no other.
+        let reply: Value = serde_json::from_str(&found)?;
+        let members: Vec<&str> = reply
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.as_str())
+            .collect();
         ensure!(
-            found.contains(&version) && found.contains("\"remote_api_version\": 1"),
+            members
+                == [
+                    "built",
+                    "git_commit",
+                    "go_version",
+                    "os_arch",
+                    "remote_api_version",
+                    "version"
+                ]
+                && reply["remote_api_version"] == 1
+                && reply["os_arch"]
+                    .as_str()
+                    .is_some_and(|text| text.starts_with("linux/")),
             "{line}: {found}"
         );
     }

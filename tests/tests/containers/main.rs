@@ -9,6 +9,7 @@ mod hostile;
 mod init;
 mod limits;
 mod network;
+mod podman_remote;
 mod pods;
 mod python;
 mod rootless;
@@ -48,6 +49,7 @@ fn once() -> Result<()> {
     checks.check("podman build", || build(&guest));
     checks.check("podman exec", || exec(&guest));
     varlink::all(&guest, &mut checks);
+    podman_remote::all(&guest, &mut checks);
     hostile::all(&guest, &mut checks, &archive, hostile::Extent::Sample);
     python::all(&guest, &mut checks);
     checks.check("podman logs -f", || logs(&guest));

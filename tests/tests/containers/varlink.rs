@@ -20,7 +20,7 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
 }
 
 /// Calls a method that replies once.
-fn call(guest: &Guest, method: &str, parameters: &Value) -> Result<Value> {
+pub fn call(guest: &Guest, method: &str, parameters: &Value) -> Result<Value> {
     let found = guest.sh(&format!("varlink call io.podman.{method} '{parameters}'"))?;
     serde_json::from_str(&found).context(found)
 }
