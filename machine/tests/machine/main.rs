@@ -161,6 +161,9 @@ fn machine() -> Result<()> {
         host.ok(&["ssh", "box", "echo kept | sudo tee /var/lib/boot2podman/k"])?;
         Ok(())
     });
+    checks.check("the bridge of env --varlink reaches podman", || {
+        bridged(&host)
+    });
     checks.check("a published port is there when podman returns", || {
         ports::published(&host)
     });
@@ -245,6 +248,32 @@ fn machine() -> Result<()> {
         Ok(())
     });
     checks.done()
+}
+
+/// Sets the variables as the first line of `env` says, and calls two methods through the bridge, as podman-remote 1
+/// does: by `sh -c`, on the standard input and output.
+fn bridged(host: &Host) -> Result<()> {
+    let variables = host.ok(&["env", "--varlink", "--shell", "sh", "box"])?;
+    let script =
+        "eval \"$1\"; [ \"$PODMAN_MACHINE_NAME\" = box ] && exec sh -c \"$PODMAN_VARLINK_BRIDGE\"";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, "sh", &variables]);
+    let calls =
+        b"{\"method\":\"org.varlink.service.GetInfo\"}\0{\"method\":\"io.podman.GetVersion\"}\0";
+    let output = vmm::process::output(shell, calls, Duration::from_secs(120))?;
+    let replies: Vec<serde_json::Value> = output
+        .stdout
+        .split(|byte| *byte == 0)
+        .filter(|reply| !reply.is_empty())
+        .map(serde_json::from_slice)
+        .collect::<Result<_, _>>()?;
+    ensure!(
+        replies.len() == 2
+            && replies[0]["parameters"]["product"] == "podman"
+            && replies[1]["parameters"]["remote_api_version"] == 1,
+        "{output:?}"
+    );
+    Ok(())
 }
 
 fn refused(host: &Host) -> Result<()> {
