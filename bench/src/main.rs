@@ -214,6 +214,10 @@ impl Bed {
                 (Artifacts { kernel, initrd }, peer.append)
             }
         };
+        let append = match two_cpus {
+            true => &format!("{append} {}", peers::ON_TWO_CPUS_FLAG),
+            false => append,
+        };
         let disk = self.disk()?;
         let prefix = if two_cpus { "two-cpus-" } else { "" };
         let mut readings = Vec::new();

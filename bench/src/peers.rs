@@ -35,6 +35,9 @@ pub const OURS: &[(&str, &str)] = &[
 pub const TWO_CPUS: &str = "two-cpus";
 /// Cases that are measured with two processors as well: this system, and the peers that are first and last with one.
 pub const ON_TWO_CPUS: &[&str] = &["boot2podman", "shell", "systemd"];
+/// Words on the command line of these: the kernel's self-tests of cryptography, which have idle priority, would run on the
+/// second processor, whose instructions pass on the clock of both.
+pub const ON_TWO_CPUS_FLAG: &str = "cryptomgr.notests";
 
 /// Files that all peers have.
 pub const COMMON: &[(&str, &str)] = &[("usr/sbin/modprobe", "kmod's: it reads an index")];
