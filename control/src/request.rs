@@ -60,6 +60,8 @@ pub enum Request {
     Reset(Name),
     /// Read the file `/run/boot2podman/services/<name>` as the definition of a service.
     Load(Name),
+    /// Stop a service of the user, and forget it.
+    Unload(Name),
     /// Shut the machine down after a delay in seconds.
     Shutdown(ShutdownKind, u32),
     /// Cancel the scheduled shutdown.
@@ -128,6 +130,7 @@ impl Request {
             "restart" => name(argument).map(Request::Restart),
             "reset" => name(argument).map(Request::Reset),
             "load" => name(argument).map(Request::Load),
+            "unload" => name(argument).map(Request::Unload),
             "status" => without_argument(argument, Request::Status),
             "follow" => without_argument(argument, Request::Follow),
             "cancel" => without_argument(argument, Request::Cancel),
@@ -170,6 +173,7 @@ impl fmt::Display for Request {
             Request::Restart(name) => write!(f, "restart {}", name.as_str()),
             Request::Reset(name) => write!(f, "reset {}", name.as_str()),
             Request::Load(name) => write!(f, "load {}", name.as_str()),
+            Request::Unload(name) => write!(f, "unload {}", name.as_str()),
             Request::Shutdown(kind, 0) => f.write_str(kind.word()),
             Request::Shutdown(kind, seconds) => write!(f, "{} {seconds}", kind.word()),
             Request::Cancel => f.write_str("cancel"),
@@ -193,7 +197,8 @@ mod tests {
             ("stop web-1", Request::Stop(web.clone())),
             ("restart web-1", Request::Restart(web.clone())),
             ("reset web-1", Request::Reset(web.clone())),
-            ("load web-1", Request::Load(web)),
+            ("load web-1", Request::Load(web.clone())),
+            ("unload web-1", Request::Unload(web)),
             ("poweroff", Request::Shutdown(ShutdownKind::PowerOff, 0)),
             ("reboot 60", Request::Shutdown(ShutdownKind::Reboot, 60)),
             (
@@ -261,6 +266,7 @@ mod tests {
             name().prop_map(Request::Restart),
             name().prop_map(Request::Reset),
             name().prop_map(Request::Load),
+            name().prop_map(Request::Unload),
             (0..3_usize, 0..=MAX_DELAY_S)
                 .prop_map(|(k, s)| Request::Shutdown(ShutdownKind::ALL[k], s)),
         ]

@@ -37,7 +37,8 @@ fn check_name(request: &Request) {
     | Request::Stop(name)
     | Request::Restart(name)
     | Request::Reset(name)
-    | Request::Load(name) = request
+    | Request::Load(name)
+    | Request::Unload(name) = request
     {
         let name = name.as_str();
         // Names of services may also have the upper case of a terminal.

@@ -170,6 +170,7 @@ impl World {
             9 => return self.connection(id),
             10 | 11 => Input::Exited(pid, status(numbers.byte())),
             12 if id.index() == 0 => Input::StopAll,
+            13 => Input::Unload(id),
             14 => return self.add(id.index(), numbers),
             15 => Input::Reset(id),
             _ => {
@@ -248,6 +249,11 @@ impl World {
         let todo = self.s.settle(self.now);
         todo.iter().for_each(|action| self.obey(input, *action));
         assert!(self.s.settle(self.now).is_empty(), "it has settled");
+        for (id, def) in self.s.unload(|_| false) {
+            assert!(!self.there(id) && id.index() >= self.builtin, "{input:?}");
+            assert_eq!(self.s.find(def.name), None);
+            self.not_before.remove(&id);
+        }
         self.agree(input);
         todo.len()
     }

@@ -60,6 +60,7 @@ fn execute(state: &mut SystemState, manager: &mut Manager, request: &Request) ->
         Request::Restart(name) => note(manager, name, services::Input::Restart)?,
         Request::Reset(name) => note(manager, name, services::Input::Reset)?,
         Request::Load(name) => load(state, manager, name)?,
+        Request::Unload(name) => unload(state, manager, name)?,
         Request::Shutdown(kind, 0) => state.shutdown = Some(*kind),
         Request::Shutdown(kind, seconds) => schedule(state, *kind, *seconds),
         Request::Cancel => cancel(state)?,
@@ -96,6 +97,20 @@ fn load(state: &mut SystemState, manager: &mut Manager, name: &Name) -> Result<(
         state.degraded.set(name.as_str(), []);
     }
     loaded
+}
+
+/// Has a user service stopped and forgotten, with what the list has about it.
+fn unload(state: &mut SystemState, manager: &mut Manager, name: &Name) -> Result<()> {
+    let supervisor = manager.supervisor();
+    let id = supervisor.find(name.as_str());
+    if id.is_some_and(|id| !supervisor.is_user_service(id)) {
+        let why = "a service of the machine has this name";
+        return Err(Error::invalid(format!("{name}: {why}")));
+    }
+    note(manager, name, services::Input::Unload)?;
+    state.degraded.set(&format!("service {name}"), []);
+    state.degraded.set(name.as_str(), []);
+    Ok(())
 }
 
 /// Loads the copies of the file, and of the files of users and groups, that the client has put into

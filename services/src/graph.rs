@@ -29,6 +29,13 @@ impl Set {
         }
     }
 
+    /// Removes the nth service.
+    pub fn remove(&mut self, n: usize) {
+        if let Some(word) = self.0.get_mut(n / 64) {
+            *word &= !(1 << (n % 64));
+        }
+    }
+
     /// Adds the services of another set.
     pub fn extend(&mut self, other: Set) {
         for (word, more) in self.0.iter_mut().zip(other.0) {

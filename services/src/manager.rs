@@ -110,7 +110,10 @@ impl Manager {
         let mut watched = Vec::with_capacity(self.io.len() * 2 + 1);
         let notify = self.notify.iter().filter(|n| n.can_receive());
         watched.extend(notify.map(|n| (Token::Notify, n.as_fd())));
-        for (id, io) in self.supervisor.ids().zip(&self.io) {
+        for id in self.supervisor.ids() {
+            let Some(io) = self.io.get(id.index()) else {
+                continue;
+            };
             let descriptors = [
                 (Token::Listen(id), io.watched_socket()),
                 (Token::Output(id), io.watched_output()),
@@ -150,6 +153,7 @@ impl Manager {
         loop {
             let actions = self.supervisor.settle(now);
             if actions.is_empty() {
+                self.unload();
                 break;
             }
             actions.into_iter().for_each(|action| self.act(now, action));

@@ -41,6 +41,8 @@ pub(crate) struct ServiceRecord {
     pub(crate) since: Millis,
     /// A stop was requested, and waits for the services that need this one.
     pub(crate) stop_requested: bool,
+    /// The service is forgotten once it is at rest.
+    pub(crate) unload_requested: bool,
     /// The service waits for the services that it is ordered after; its time to become ready has
     /// not begun.
     blocked_by_after: bool,
@@ -64,6 +66,7 @@ impl ServiceRecord {
             state: State::Off,
             since: 0,
             stop_requested: false,
+            unload_requested: false,
             blocked_by_after: false,
             backoff: Backoff::default(),
             late_at: None,
@@ -93,6 +96,7 @@ impl ServiceRecord {
     /// Notes that a start was requested, `directly` or by a service that needs this one. A request by another
     /// service neither repeats a one-shot nor shortens the delay after a failure.
     pub(crate) fn request_start(&mut self, now: Millis, directly: bool) {
+        self.unload_requested = false;
         match &mut self.state {
             State::Off => self.wait_for_dependencies(now),
             State::Done | State::Failed | State::Delayed { .. } if directly => {

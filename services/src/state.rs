@@ -124,6 +124,9 @@ pub enum Input {
     Restart(ServiceId),
     /// Request: forget that the service has failed. Services that need it continue.
     Reset(ServiceId),
+    /// Request: stop a user service as [`Input::Stop`] does, and forget the service once it is at rest. A start that
+    /// is requested before that keeps it.
+    Unload(ServiceId),
     /// Answer to [`Action::Spawn`]: the process exists.
     Spawned(ServiceId, Pid),
     /// Answer to [`Action::Spawn`]: no process could be created.

@@ -29,6 +29,8 @@
 //! - A stop cancels a delay or a start, and reaches a process only when no active service needs
 //!   the service.
 //! - A restart is neither lost nor done twice.
+//! - A user service whose unloading is requested is forgotten when it is at rest, unless a start is requested
+//!   before. Its place in the table is then another's; the ids of the other services stay.
 //! - A service that is ordered after others waits while one of them is starting and not late. A service
 //!   that is ready, has failed, is late, was not started or is unknown delays no other service.
 
@@ -54,6 +56,8 @@ pub struct Supervisor {
     builtin: usize,
     /// Number of definitions that were added at run time.
     added: usize,
+    /// Places of user services that were forgotten.
+    free: Set,
     /// Effects of noted inputs that were not returned yet.
     effects: Effects,
 }
@@ -70,6 +74,7 @@ impl Supervisor {
             records: records.collect(),
             needs,
             added: 0,
+            free: Set::default(),
             effects: Effects::default(),
         };
         for id in supervisor.ids() {
@@ -81,7 +86,8 @@ impl Supervisor {
     }
 
     fn record(&self, id: ServiceId) -> Option<&ServiceRecord> {
-        self.records.get(id.index())
+        let is_free = self.free.contains(id.index());
+        self.records.get(id.index()).filter(|_| !is_free)
     }
 
     /// Definition of a service.
@@ -105,8 +111,8 @@ impl Supervisor {
     /// Id of the service called `name`.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<ServiceId> {
-        let named = |r: &ServiceRecord| r.def.name == name;
-        self.records.iter().position(named).map(ServiceId::new)
+        let mut ids = self.ids();
+        ids.find(|id| self.record(*id).is_some_and(|r| r.def.name == name))
     }
 
     /// Exit status of the service's last process.
@@ -136,7 +142,9 @@ impl Supervisor {
 
     /// All ids, in the order of the table.
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = ServiceId> + use<> {
-        (0..self.records.len()).map(ServiceId::new)
+        let free = self.free;
+        let places = (0..self.records.len()).filter(move |n| !free.contains(*n));
+        places.map(ServiceId::new)
     }
 
     /// Returns true if no service runs or will start without a request.
@@ -186,6 +194,7 @@ impl Supervisor {
             }
             Input::Stop(id) => self.request_stop(now, id),
             Input::Reset(id) => self.with_id(id, |r, out| r.reset(now, out)),
+            Input::Unload(id) => self.request_unload(now, id),
             Input::StopAll => self.with_all(|r, out| r.request_stop(now, false, out)),
             Input::Spawned(id, pid) => self.with_id(id, |r, _| r.on_spawned(now, pid)),
             Input::SpawnFailed(id) => self.with_id(id, |r, out| r.on_spawn_failed(now, out)),
@@ -218,7 +227,8 @@ impl Supervisor {
     }
 
     fn with_id(&mut self, id: ServiceId, act: impl FnOnce(&mut ServiceRecord, &mut Effects)) {
-        if let Some(record) = self.records.get_mut(id.index()) {
+        let is_free = self.free.contains(id.index());
+        if let Some(record) = self.records.get_mut(id.index()).filter(|_| !is_free) {
             act(record, &mut self.effects);
         }
     }

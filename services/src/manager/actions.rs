@@ -122,7 +122,7 @@ impl Manager {
     /// Otherwise a client would wait for ever for an answer, and the eleventh syslog(3) of a
     /// sudo for room (sysctl net.unix.max_dgram_qlen).
     pub(super) fn close_sockets_at_rest(&mut self) {
-        let services = self.supervisor.ids().zip(&mut self.io);
+        let services = (0..).map(ServiceId::new).zip(&mut self.io);
         let at_rest = services.filter(|(id, _)| self.supervisor.state(*id).at_rest());
         let sockets: Vec<_> = at_rest.filter_map(|(_, io)| io.take_socket()).collect();
         for socket in &sockets {

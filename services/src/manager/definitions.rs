@@ -8,7 +8,8 @@ use log::{info, warn};
 use sys::syscall::close_in_child;
 
 use super::Manager;
-use crate::service::ServiceDef;
+use crate::cgroup::Cgroup;
+use crate::service::{KillMode, ServiceDef};
 use crate::service_file::{self, FileErrors};
 use crate::service_io::ServiceIo;
 use crate::state::ServiceId;
@@ -66,6 +67,30 @@ impl Manager {
             None => self.io.push(ServiceIo::default()),
         }
         Ok(id)
+    }
+
+    /// Forgets the services that are to be unloaded and have ended, once all changes were taken. A service whose
+    /// kill mode leaves processes stays: they may still write to its output.
+    pub(super) fn unload(&mut self) {
+        if !self.changes.is_empty() {
+            return;
+        }
+        let cgroups = self.cgroups.as_deref();
+        let cgroup = |def: &ServiceDef| cgroups.map(|dir| Cgroup::of(dir, def));
+        let has_left = |def: &ServiceDef| {
+            let leaf = cgroup(def).filter(|_| def.kill == KillMode::Process);
+            leaf.is_some_and(|leaf| !leaf.processes().is_empty())
+        };
+        for (id, def) in self.supervisor.unload(has_left) {
+            info!("{}: its definition is gone", def.name);
+            if let Some(cgroup) = cgroup(&def) {
+                cgroup.remove();
+            }
+            if let Some(io) = self.io.get_mut(id.index()) {
+                close_in_child(io.take_socket().into_iter().collect());
+                *io = ServiceIo::default();
+            }
+        }
     }
 
     /// Replaces the machine's own definitions by `definitions`, for services that wait for others or

@@ -3,6 +3,7 @@
 //! built-in services that the data disk changes during the boot.
 
 use super::Supervisor;
+use crate::Millis;
 use crate::definition_error::DefinitionError;
 use crate::graph;
 use crate::service::ServiceDef;
@@ -39,7 +40,7 @@ impl Supervisor {
         match self.find(name) {
             Some(id) if id.index() < self.builtin => Err(DefinitionError::NameTaken),
             Some(id) if !self.state(id).at_rest() => Err(DefinitionError::InUse),
-            None if self.records.len() >= capacity => Err(DefinitionError::TooManyServices),
+            None if self.place().index() >= capacity => Err(DefinitionError::TooManyServices),
             _ if self.added >= MAX_ADDED => Err(DefinitionError::TooManyChanges),
             _ => Ok(()),
         }
@@ -49,7 +50,8 @@ impl Supervisor {
     /// [`Supervisor::extend`] adds at run time as well.
     #[must_use]
     pub fn is_user_service(&self, id: ServiceId) -> bool {
-        (self.builtin..self.records.len()).contains(&id.index())
+        let is_free = self.free.contains(id.index());
+        (self.builtin..self.records.len()).contains(&id.index()) && !is_free
     }
 
     /// Adds a user service, or replaces the one of the same name if that is at rest. The
@@ -62,8 +64,7 @@ impl Supervisor {
         self.may_add(def.name)?;
         // Also a definition that is refused: its strings are never freed.
         self.added += 1;
-        let next = ServiceId::new(self.records.len());
-        let id = self.find(def.name).unwrap_or(next);
+        let id = self.find(def.name).unwrap_or_else(|| self.place());
         let mut definitions: Vec<&ServiceDef> = self.records.iter().map(|r| &r.def).collect();
         match definitions.get_mut(id.index()) {
             Some(replaced) => *replaced = &def,
@@ -80,12 +81,51 @@ impl Supervisor {
             return Err(DefinitionError::WaitsForItself);
         }
         self.needs = needs;
+        self.free.remove(id.index());
         let record = ServiceRecord::new(id, def);
         match self.records.get_mut(id.index()) {
             Some(replaced) => *replaced = record,
             None => self.records.push(record),
         }
         Ok(id)
+    }
+
+    /// Returns the place of the next service: one that is free, or the one after the last.
+    fn place(&self) -> ServiceId {
+        let mut places = 0..self.records.len();
+        let free = places.find(|n| self.free.contains(*n));
+        ServiceId::new(free.unwrap_or(self.records.len()))
+    }
+
+    /// Requests the stop of a user service, and that it is forgotten.
+    pub(super) fn request_unload(&mut self, now: Millis, id: ServiceId) {
+        if self.is_user_service(id) {
+            self.request_stop(now, id);
+            self.with_id(id, |r, _| r.unload_requested = true);
+        }
+    }
+
+    /// Forgets the services that are at rest and whose unloading was requested, except those that `keeps` names, and
+    /// returns their definitions. The caller has taken all changes and actions: these name services by their ids.
+    pub fn unload(&mut self, keeps: impl Fn(&ServiceDef) -> bool) -> Vec<(ServiceId, ServiceDef)> {
+        let mut gone = Vec::new();
+        for id in self.ids() {
+            let is_due = |r: &&mut ServiceRecord| r.unload_requested && r.state.at_rest();
+            let Some(record) = self.records.get_mut(id.index()).filter(is_due) else {
+                continue;
+            };
+            record.unload_requested = false;
+            if !keeps(&record.def) {
+                gone.push((id, record.def));
+                *record = ServiceRecord::new(id, ServiceDef::DEFAULT);
+                self.free.insert(id.index());
+            }
+        }
+        if !gone.is_empty() {
+            let definitions: Vec<&ServiceDef> = self.records.iter().map(|r| &r.def).collect();
+            self.needs = graph::needs(&definitions);
+        }
+        gone
     }
 
     /// Replaces the definition of a built-in service, if that waits for others or is

@@ -140,3 +140,74 @@ fn a_definition_is_revised_until_it_starts_and_one_more_is_taken() {
         Err(DefinitionError::TooLate)
     );
 }
+
+#[test]
+fn a_service_is_forgotten_once_it_has_ended_and_its_place_is_anothers() {
+    let never = |_: &ServiceDef| false;
+    let mut s = chain();
+    let (d, e) = (id(3), id(4));
+    assert_eq!(s.add(definition("d", &[])), Ok(d));
+    assert_eq!(s.add(definition("e", &["d"])), Ok(e));
+    for (id, pid) in [(d, 7), (e, 8)] {
+        s.handle(0, Input::Start(id));
+        s.handle(0, Input::Spawned(id, pid));
+        s.handle(0, Input::Execed(pid));
+    }
+    // Those that need it end first. The others, and services of the machine, are no user's.
+    s.handle(1, Input::Unload(id(0)));
+    assert_eq!(s.handle(1, Input::Unload(d)), [Action::Terminate(e, 8)]);
+    assert_eq!(s.unload(never), []);
+    assert_eq!(
+        s.handle(2, Input::Exited(8, EXIT_0)),
+        [Action::Terminate(d, 7)]
+    );
+    assert_eq!(s.unload(never), []);
+    s.handle(3, Input::Exited(7, EXIT_0));
+    assert_eq!(s.unload(|def| def.name == "d"), [], "it is kept");
+    s.handle(4, Input::Unload(d));
+    let gone = s.unload(never).into_iter().map(|(id, def)| (id, def.name));
+    assert_eq!(gone.collect::<Vec<_>>(), [(d, "d")]);
+    assert_eq!(
+        (s.find("d"), s.definition(d), s.is_user_service(d)),
+        (None, None, false)
+    );
+    assert!(s.ids().eq([0, 1, 2, 4].map(id)) && s.find("e") == Some(e));
+    // What it was needed for waits for the next service of the name.
+    for input in [
+        Input::Start(d),
+        Input::Spawned(d, 9),
+        Input::Unload(d),
+        Input::Start(e),
+    ] {
+        assert_eq!(s.handle(5, input), [], "{input:?}");
+    }
+    assert_eq!((s.state(d), s.state(e)), (State::Off, State::Waiting));
+    assert_eq!(s.add(definition("f", &[])), Ok(d));
+    assert_eq!(s.add(definition("d", &[])), Ok(id(5)));
+    assert_eq!(s.handle(6, Input::Start(e)), [Action::Spawn(id(5))]);
+}
+
+#[test]
+fn a_start_keeps_a_service_that_was_to_be_forgotten() {
+    let mut s = chain();
+    let d = id(3);
+    assert_eq!(s.add(definition("d", &[])), Ok(d));
+    s.handle(0, Input::Start(d));
+    s.handle(0, Input::Spawned(d, 7));
+    s.handle(1, Input::Unload(d));
+    s.handle(2, Input::Start(d));
+    assert_eq!(s.handle(3, Input::Exited(7, EXIT_0)), [Action::Spawn(d)]);
+    s.handle(3, Input::SpawnFailed(d));
+    assert!(s.unload(|_| false).is_empty() && s.find("d") == Some(d));
+}
+
+#[test]
+fn more_names_than_places_in_one_uptime() {
+    let mut s = chain();
+    for n in 0..2 * MAX_USER_SERVICES {
+        let added = s.add(definition(format!("s{n}").leak(), &[]));
+        assert_eq!(added, Ok(id(3)));
+        s.handle(0, Input::Unload(id(3)));
+        assert_eq!(s.unload(|_| false).len(), 1);
+    }
+}

@@ -80,7 +80,8 @@ fn next_input(input: Option<Input>) -> Option<Input> {
         Some(Input::Stop(_)) => Input::StopAll,
         Some(Input::StopAll) => Input::Restart(TESTED),
         Some(Input::Restart(_)) => Input::Reset(TESTED),
-        Some(Input::Reset(_)) => Input::Spawned(TESTED, 7),
+        Some(Input::Reset(_)) => Input::Unload(TESTED),
+        Some(Input::Unload(_)) => Input::Spawned(TESTED, 7),
         Some(Input::Spawned(..)) => Input::SpawnFailed(TESTED),
         Some(Input::SpawnFailed(_)) => Input::Watching(TESTED),
         Some(Input::Watching(_)) => Input::WatchFailed(TESTED),
@@ -175,13 +176,13 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
             I::Start(_) | I::Restart(_) => started(),
             I::Stop(_) | I::StopAll | I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) => same,
             I::Ready(_) | I::Connection(_) | I::Exited(..) | I::Tick => same,
-            I::Watching(_) | I::WatchFailed(_) | I::Reset(_) => same,
+            I::Watching(_) | I::WatchFailed(_) | I::Reset(_) | I::Unload(_) => same,
         },
         S::Waiting => match input {
             I::Stop(_) | I::StopAll => cancelled,
             I::Start(_) | I::Restart(_) | I::Spawned(..) | I::SpawnFailed(_) => same,
             I::Execed(_) | I::Ready(_) | I::Connection(_) | I::Exited(..) | I::Tick => same,
-            I::Watching(_) | I::WatchFailed(_) | I::Reset(_) => same,
+            I::Watching(_) | I::WatchFailed(_) | I::Reset(_) | I::Unload(_) => same,
         },
         S::Armed => match input {
             I::Start(_) | I::Restart(_) => kept,
@@ -196,7 +197,7 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
             I::Connection(_) => Outcome::noted(S::Spawning)
                 .stop_requested(stop_requested)
                 .actions(&[Action::Unwatch(TESTED), Action::Spawn(TESTED)]),
-            I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) | I::Ready(_) => same,
+            I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) | I::Ready(_) | I::Unload(_) => same,
             I::Watching(_) | I::WatchFailed(_) | I::Exited(..) | I::Tick | I::Reset(_) => same,
         },
         S::Spawning => match input {
@@ -216,7 +217,7 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
             }
             I::WatchFailed(_) => delayed(NOT_RUN),
             I::Execed(_) | I::Ready(_) | I::Connection(_) | I::Exited(..) => same,
-            I::Tick | I::Reset(_) => same,
+            I::Tick | I::Reset(_) | I::Unload(_) => same,
         },
         S::Starting { pid, .. } | S::Up { pid, .. } => match input {
             I::Start(_) => kept,
@@ -236,7 +237,7 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
             }
             I::Exited(_, status) if stop_requested => ended(status).actions(&[clean]),
             I::Exited(_, status) => delayed(status).actions(&[clean]),
-            I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) | I::Ready(_) => same,
+            I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) | I::Ready(_) | I::Unload(_) => same,
             I::Watching(_) | I::WatchFailed(_) | I::Connection(_) | I::Tick | I::Reset(_) => same,
         },
         S::Stopping {
@@ -254,13 +255,13 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
                 let killed = Outcome::noted(stopping(NOW + 3_000, again));
                 killed.actions(&[Action::Kill(TESTED, pid)])
             }
-            I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) | I::Ready(_) => same,
+            I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) | I::Ready(_) | I::Unload(_) => same,
             I::Watching(_) | I::WatchFailed(_) | I::Connection(_) | I::Reset(_) => same,
         },
         S::Delayed { .. } => match input {
             I::Start(_) | I::Restart(_) | I::Tick => started(),
             I::Stop(_) | I::StopAll => cancelled,
-            I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) | I::Ready(_) => same,
+            I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) | I::Ready(_) | I::Unload(_) => same,
             I::Watching(_) | I::WatchFailed(_) | I::Connection(_) | I::Exited(..) | I::Reset(_) => {
                 same
             }
@@ -271,7 +272,7 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
             I::Reset(_) if state == S::Failed => cancelled,
             I::StopAll | I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) => same,
             I::Ready(_) | I::Connection(_) | I::Exited(..) | I::Tick => same,
-            I::Watching(_) | I::WatchFailed(_) | I::Reset(_) => same,
+            I::Watching(_) | I::WatchFailed(_) | I::Reset(_) | I::Unload(_) => same,
         },
     }
 }
@@ -310,7 +311,7 @@ fn every_state_and_every_event() {
             cases += 1;
         }
     }
-    assert_eq!(cases, 11 * 14);
+    assert_eq!(cases, 11 * 15);
 }
 
 #[test]
@@ -323,7 +324,7 @@ fn every_event_for_one_that_is_to_stop() {
             cases += 1;
         }
     }
-    assert_eq!(cases, 4 * 14);
+    assert_eq!(cases, 4 * 15);
 }
 
 /// A service whose stop is requested stops with its last dependent.
@@ -356,6 +357,7 @@ fn what_concerns_nobody_changes_nothing() {
         Input::Stop(nobody),
         Input::Restart(nobody),
         Input::Reset(nobody),
+        Input::Unload(nobody),
         Input::Spawned(nobody, 7),
         Input::SpawnFailed(nobody),
         Input::Watching(nobody),
