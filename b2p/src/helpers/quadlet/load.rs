@@ -97,6 +97,7 @@ pub(super) fn instance(env: &Environment, owner: &Owner, name: &str) -> Result<b
         faults: &mut faults,
         boot: None,
     };
+    store::make_room(env, &report, &loaded.definitions);
     load.refuse_names(owner, &mut loaded);
     load.refuse_too_many(owner, &mut loaded);
     let known = |name: &str| report.services.iter().any(|s| s.name == name);

@@ -4,12 +4,13 @@
 use std::fs;
 use std::path::Path;
 
-use control::{Name, Report, Request, Service};
+use control::{Name, Report, Request, Service, State};
 use log::{info, warn};
 use sys::error::{Error, Result};
 
 use super::convert::Definition;
 use super::paths::{self, DEFINITIONS};
+use super::program::is_true;
 use super::read::Loaded;
 use super::specifiers::Owner;
 use super::unit::Unit;
@@ -90,12 +91,32 @@ pub(super) fn withdraw(
             continue;
         }
         if let Some(name) = Name::new(service.name) {
-            info!("{PART}: {name}: its file is gone: it is stopped");
-            let _ = env.control.ask(&Request::Stop(name));
+            info!("{PART}: {name}: is stopped and forgotten");
+            let _ = env.control.ask(&Request::Unload(name));
         }
         let _ = fs::remove_file(Path::new(DEFINITIONS).join(service.name));
         let _ = fs::remove_file(paths::unit(service.name));
     }
+}
+
+/// Number of services of the owners from which on instances that have ended are forgotten, so that PID 1 has room
+/// for others.
+const MANY: usize = services::supervisor::MAX_USER_SERVICES * 3 / 4;
+
+/// Has PID 1 forget inactive instances of templates, except the `new` ones, if it has many services. Their names make
+/// them again.
+pub(super) fn make_room(env: &Environment, report: &Report<'_>, new: &[Definition]) {
+    let own = || report.services.iter().filter(|s| s.is_user_service);
+    if own().count() < MANY {
+        return;
+    }
+    withdraw(env, report, |service, name, unit| {
+        let remains = unit.last("Service", "RemainAfterExit").is_some_and(is_true);
+        let is_over =
+            matches!(service.state, State::Off) || service.state == State::Done && !remains;
+        let is_new = new.iter().any(|d| d.service == service.name);
+        !is_over || is_new || !name.contains('@')
+    });
 }
 
 /// Most definitions that PID 1 takes of the units of one user, and of all users, until the machine ends: PID 1
