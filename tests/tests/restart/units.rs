@@ -90,7 +90,8 @@ pub fn begin(guest: &Guest) -> Result<()> {
         (
             "t@.container",
             format!(
-                "[Container]\nImage={image}\nNetwork=none\nEnvironment=WHICH=%i\nExec=sh -c \"{LOOP}\"\n[Service]\nTimeoutStartSec=600\n"
+                "[Container]\nImage={image}\nNetwork=none\nEnvironment=WHICH=%i\nExec=sh -c \"{LOOP}\"\n\
+                 [Service]\nTimeoutStartSec=600\nMemoryMax=96M\nTasksMax=77\nCPUQuota=150%\n[Install]\nDefaultInstance=own\n"
             ),
         ),
         ("Containerfile", format!("FROM {image}\nENV MADE=here\n")),
@@ -144,6 +145,14 @@ pub fn start(guest: &Guest) -> Result<()> {
     );
     let env = guest.sh("podman exec systemd-t_2 env")?;
     ensure!(env.contains("WHICH=2") && env.contains("MORE=2"), "{env}");
+    // The limits hold for the container, which is in the cgroup of the unit. The default instance is a unit.
+    let said = guest.sh(
+        "cd /sys/fs/cgroup/system/t-2 && cat memory.max pids.max cpu.max && systemctl list-unit-files --no-legend t@own.service",
+    )?;
+    ensure!(
+        said.starts_with("100663296\n77\n150000 100000\nt@own.service"),
+        "{said}"
+    );
     eventually(LIMIT, || {
         let made = guest.sh("podman image inspect --format '{{.Config.Env}}' localhost/built:1")?;
         ensure!(made.contains("MADE=here"), "{made}");
@@ -322,5 +331,56 @@ pub fn hundred(guest: &Guest) -> Result<()> {
         let count = guest.sh(&format!("{up} || true"))?;
         ensure!(count == "0", "{count}");
         Ok(())
-    })
+    })?;
+    more_names(guest, name)
+}
+
+/// PID 1 has forgotten the hundred, so that a hundred others have room.
+fn more_names(guest: &Guest, gone: &str) -> Result<()> {
+    eventually(LIMIT, || {
+        let said = guest.sh(&format!(
+            "systemctl list-units --all --no-legend '{gone}-*'; systemctl status {gone}-1; echo $?"
+        ))?;
+        ensure!(said == "4", "{said}");
+        Ok(())
+    })?;
+    let other = "another-unit-of-the-same-kind-with-a-name-that-is-long";
+    guest.sh(&format!(
+        "cd {DIR} && for n in $(seq 100); do printf '[Service]\\nExecStart=/bin/true\\n' >{other}-$n.service; done; \
+         systemctl daemon-reload"
+    ))?;
+    let count = guest.sh(&format!(
+        "systemctl list-units --all --no-legend '{other}-*' | wc -l; systemctl start {other}-100"
+    ))?;
+    ensure!(count == "100", "{count}");
+    guest
+        .sh(&format!("rm {DIR}/{other}-* && systemctl daemon-reload"))
+        .map(drop)
+}
+
+/// Directories of podman-systemd.unit(5), each with a file, and the owners of their units.
+pub fn directories(guest: &Guest) -> Result<()> {
+    guest.sh(
+        "for d in /etc/containers/systemd /run/containers/systemd /etc/containers/systemd/users \
+         /etc/containers/systemd/users/1000 /run/user/1000/containers/systemd; do mkdir -p $d; done; \
+         printf '[Volume]\n' | tee /etc/containers/systemd/of-etc.volume /run/containers/systemd/of-run.volume \
+         /etc/containers/systemd/users/of-users.volume /etc/containers/systemd/users/1000/of-uid.volume \
+         /run/user/1000/containers/systemd/of-runtime.volume && \
+         printf '[Volume]\nVolumeName=first\n' >/run/containers/systemd/twice.volume && \
+         printf '[Volume]\nVolumeName=second\n' >/etc/containers/systemd/twice.volume && systemctl daemon-reload && \
+         systemctl start of-etc-volume of-run-volume twice-volume core-of-users-volume core-of-uid-volume core-of-runtime-volume",
+    )?;
+    let said = guest.sh("podman volume ls -q | grep -xE 'systemd-of-.*|first|second'")?;
+    ensure!(said == "first\nsystemd-of-etc\nsystemd-of-run", "{said}");
+    let said = guest.sh_as("core", "podman volume ls -q | grep -x 'systemd-of-.*'")?;
+    ensure!(
+        said == "systemd-of-runtime\nsystemd-of-uid\nsystemd-of-users",
+        "{said}"
+    );
+    guest
+        .sh(
+            "rm -r /etc/containers/systemd /run/user/1000/containers && rm /run/containers/systemd/*.volume && \
+             systemctl daemon-reload",
+        )
+        .map(drop)
 }
