@@ -13,13 +13,14 @@ use std::time::Duration;
 use control::ShutdownKind;
 use log::{info, warn};
 use nix::sys::reboot::{RebootMode, reboot};
-use services::{Manager, Millis, ServiceId};
+use services::{Manager, Millis, ServiceDef, ServiceId};
 use sys::clock::now;
 use sys::{kmsg, syscall};
 
 use crate::emergency_remount::{self, Remount};
 use crate::event_sources::{Event, EventSources};
 use crate::processes::{remaining, runs};
+use crate::service_table::names::{PODMAN, PODMAN_USER};
 use crate::writeback::{self, Deadline};
 use crate::{crash, mounts, unmount};
 
@@ -44,8 +45,9 @@ struct Phase {
 
 #[rustfmt::skip]
 const PHASES: &[Phase] = &[
-    Phase { name: "sockets",    when: always,             within_ms: 1_000,  run: close_sockets,   why: "the sockets on which PID 1 listens for services are closed: no client starts a service" },
+    Phase { name: "sockets",    when: always,             within_ms: 1_000,  run: close_sockets,   why: "the sockets on which PID 1 listens for services, except those of podman's API, are closed: no client starts a service" },
     Phase { name: "units",      when: always,             within_ms: 60_000, run: stop_units,      why: "the services of units (quadlets and unit files) have ended by their stop commands, each before the services that it needs" },
+    Phase { name: "api",        when: always,             within_ms: 1_000,  run: close_api,       why: "the sockets of podman's API, which stop commands may use, are closed" },
     Phase { name: "containers", when: containers_run,     within_ms: 15_000, run: stop_containers, why: "every container has had its stop signal and ten seconds to end, and no new one starts" },
     Phase { name: "services",   when: always,             within_ms: 6_000,  run: stop_all,        why: "services have ended, each before the services that it needs" },
     Phase { name: "terminate",  when: always,             within_ms: 5_000,  run: terminate,       why: "all other programs have had SIGTERM and time to end" },
@@ -159,8 +161,15 @@ fn has_mounts_or_swap() -> bool {
     !unmount::nothing_to_do()
 }
 
+/// Closes the sockets of all services but those of podman's API: the stop command of a compose project is a client.
 fn close_sockets(context: &mut ShutdownContext<'_>) -> Outcome {
-    context.manager.close_sockets();
+    let is_api = |def: &ServiceDef| [PODMAN, PODMAN_USER].contains(&def.name);
+    context.manager.close_sockets(is_api);
+    Outcome::Done
+}
+
+fn close_api(context: &mut ShutdownContext<'_>) -> Outcome {
+    context.manager.close_sockets(|_| false);
     Outcome::Done
 }
 

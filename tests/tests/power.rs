@@ -12,9 +12,10 @@ use tests::Guest;
 const END: Duration = Duration::from_secs(120);
 
 /// Phases of the shutdown, each of which logs its duration.
-const PHASES: [&str; 8] = [
+const PHASES: [&str; 9] = [
     "sockets",
     "units",
+    "api",
     "containers",
     "services",
     "terminate",

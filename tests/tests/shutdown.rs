@@ -38,6 +38,7 @@ fn shutdown() -> Result<()> {
     for phase in [
         "sockets",
         "units",
+        "api",
         "containers",
         "services",
         "terminate",

@@ -16,7 +16,7 @@ use super::Manager;
 use crate::cgroup::Cgroup;
 use crate::notify::{self, Notify};
 use crate::service::{KillMode, ReadyWhen, ServiceDef};
-use crate::service_io::{self, ServiceIo};
+use crate::service_io;
 use crate::spawn::{self, Inherit};
 use crate::state::{Action, Change, Input, ServiceId, State};
 use crate::{Millis, Pid, listen};
@@ -111,10 +111,15 @@ impl Manager {
         Ok(())
     }
 
-    /// Closes every listening socket for good: clients are refused.
-    pub fn close_sockets(&mut self) {
+    /// Closes the listening sockets for good, except those of the services that `keeps` names: clients are refused.
+    pub fn close_sockets(&mut self, keeps: impl Fn(&ServiceDef) -> bool) {
         self.sockets_closed = true;
-        let sockets = self.io.iter_mut().filter_map(ServiceIo::take_socket);
+        let services = (0..).map(ServiceId::new).zip(&mut self.io);
+        let closed = services.filter(|(id, _)| {
+            let def = self.supervisor.definition(*id);
+            !def.is_some_and(&keeps)
+        });
+        let sockets = closed.filter_map(|(_, io)| io.take_socket());
         close_in_child(sockets.collect());
     }
 

@@ -85,6 +85,9 @@ fn compose() -> Result<()> {
             line.is_some_and(|line| line.contains("have ended by their stop commands")),
             "{line:?}"
         );
+        // The provider reaches podman's API until then, and reports what it has stopped.
+        let stopped = |line: &&str| line.contains("shop-web-1") && line.contains("Stopped");
+        ensure!(said.lines().any(|line| stopped(&line)), "{said}");
         Ok(())
     });
     drop(guest);
