@@ -137,6 +137,9 @@ impl<'a> Line<'a> {
             let lists: Result<Vec<_>, Problem> = self.units.iter().map(of).collect();
             self.options.names.push(lists?.concat());
         }
+        let units = self.programs.iter();
+        let units: Vec<String> = units.flat_map(|t| names::of_identifier(t)).collect();
+        self.programs.extend(units);
         let lists = [self.programs, self.containers].into_iter();
         self.options
             .names

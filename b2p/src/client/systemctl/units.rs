@@ -7,6 +7,7 @@ use control::{Report, Service, State};
 use super::timer_units::{self, Timer};
 use crate::helpers::quadlet::convert::{BOOT_TARGETS, TARGET_SERVICES};
 pub use crate::helpers::quadlet::dependents::{is_of, is_one, links_of};
+use crate::helpers::quadlet::lifecycle::LEFT_OUT;
 use crate::helpers::quadlet::paths;
 use crate::helpers::quadlet::run::state;
 use crate::helpers::quadlet::specifiers::Owner;
@@ -108,9 +109,15 @@ fn find_service<'a>(view: &mut View<'a>, report: &Report<'a>, owner: &Owner, wor
     }
 }
 
+/// Returns true for the result of a unit that a condition leaves out.
+fn is_left_out(result: &str) -> bool {
+    ["condition", LEFT_OUT].contains(&result)
+}
+
 /// Returns the sub-state that the first process of a unit has written, in a file of the unit's owner.
 fn sub_state(stage: &str) -> Option<&'static str> {
     let words = [
+        "condition",
         "start-pre",
         "start",
         "start-post",
@@ -230,7 +237,7 @@ impl View<'_> {
         let stage = self.told().stage;
         match (service.state, sub_state(&stage)) {
             (State::Up, Some("reload")) => return ("reloading", "reload"),
-            (State::Starting, Some(sub)) if sub.starts_with("start") => {
+            (State::Starting, Some(sub)) if sub.starts_with("start") || sub == "condition" => {
                 return ("activating", sub);
             }
             (State::Stopping, Some(sub)) if sub.starts_with("stop") => {
@@ -242,7 +249,7 @@ impl View<'_> {
             State::Up if self.is_oneshot() => ("active", "exited"),
             State::Up => ("active", "running"),
             State::Armed => ("active", "listening"),
-            State::Done if remains && self.told().result != "condition" => ("active", "exited"),
+            State::Done if remains && !is_left_out(&self.told().result) => ("active", "exited"),
             State::Done | State::Off => ("inactive", "dead"),
             State::Failed => ("failed", "failed"),
             State::Stopping => ("deactivating", "stop-sigterm"),

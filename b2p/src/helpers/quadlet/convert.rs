@@ -251,7 +251,7 @@ fn process_settings(unit: &Unit, specifiers: &Specifiers) -> Result<String> {
         let (user, dir) = (&specifiers.user.name, specifiers.user.runtime_dir());
         text += &format!("user {user}\nenv XDG_RUNTIME_DIR={dir}\n");
     }
-    for (file, value) in keys::limits(unit, host::memory_bytes)? {
+    for (file, value) in keys::limits(unit, host::memory_bytes, host::most_tasks)? {
         text += &format!("limit {file} \"{value}\"\n");
     }
     if let Some(score) = last("OOMScoreAdjust") {

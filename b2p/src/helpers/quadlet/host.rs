@@ -41,6 +41,27 @@ pub fn memory_bytes() -> u64 {
     total.unwrap_or(0).saturating_mul(1_024)
 }
 
+/// Returns the number of tasks that the machine can have, of which `TasksMax=` may be a part (systemd.resource-control(5)).
+#[must_use]
+pub fn most_tasks() -> u64 {
+    let read = |name: &str| {
+        let text = sys::files::read_text(format!("/proc/sys/kernel/{name}")).unwrap_or_default();
+        text.trim().parse().unwrap_or(u64::MAX)
+    };
+    read("pid_max").min(read("threads-max"))
+}
+
+/// Returns the name of a group, or its number.
+fn group_name(groups: &str, gid: u32) -> String {
+    let number = gid.to_string();
+    let name = groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == number).then(|| name.to_owned())
+    });
+    name.unwrap_or(number)
+}
+
 /// Returns the values of the specifiers of a unit. The file of the unit, as its origin, has the
 /// name.
 #[must_use]
@@ -49,8 +70,11 @@ pub fn specifiers(name: &str, unit: &Unit, user: Owner) -> Specifiers {
         let text = sys::files::read_text(path).unwrap_or_default();
         text.trim().to_owned()
     };
+    let groups = sys::files::read_text("/etc/group").unwrap_or_default();
     Specifiers {
         unit: name.to_owned(),
+        group: group_name(&groups, user.gid),
+        os_release: sys::files::read_text("/etc/os-release").unwrap_or_default(),
         user,
         host: line("/proc/sys/kernel/hostname"),
         machine_id: line("/etc/machine-id"),
@@ -60,5 +84,17 @@ pub fn specifiers(name: &str, unit: &Unit, user: Owner) -> Specifiers {
             .last("Unit", "SourcePath")
             .unwrap_or_default()
             .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_has_a_name_or_a_number() {
+        let groups = "root:x:0:\ncore:x:1000:\nbad\n";
+        assert_eq!(group_name(groups, 1_000), "core");
+        assert_eq!(group_name(groups, 100), "100");
     }
 }

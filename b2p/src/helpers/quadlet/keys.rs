@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Keys of units: those that have an effect, those that need none here, and limits of resources.
 
-use super::conditions;
+use super::output::is_of_socket;
 use super::unit::{Assignment, Unit};
 use super::unit_error::{Result, UnitError};
+use super::{conditions, words};
 
 /// Keys that are read.
 const READ: &[(&str, &[&str])] = &[
@@ -29,6 +30,7 @@ const READ: &[(&str, &[&str])] = &[
         &[
             "Environment",
             "EnvironmentFile",
+            "ExecCondition",
             "ExecReload",
             "ExecStart",
             "ExecStartPost",
@@ -96,7 +98,7 @@ const LIMITS: &[(&str, &str)] = &[
 /// Period of `cpu.max` in microseconds (cgroup-v2.rst).
 const CPU_PERIOD_US: u64 = 100_000;
 
-/// Returns the keys of a unit that have no effect here, each once.
+/// Returns the keys of a unit that have no effect here, each once, and such values with their keys.
 #[must_use]
 pub fn unsupported(unit: &Unit) -> Vec<String> {
     let mut keys = Vec::new();
@@ -114,7 +116,22 @@ pub fn unsupported(unit: &Unit) -> Vec<String> {
             keys.push(key.clone());
         }
     }
+    keys.extend(values_without_effect(unit));
     keys
+}
+
+/// Returns values that systemd ignores, or that mean nothing here, with their keys.
+fn values_without_effect(unit: &Unit) -> impl Iterator<Item = String> {
+    let outputs = ["StandardOutput", "StandardError"].into_iter();
+    let outputs = outputs.filter_map(|key| Some((key, unit.last("Service", key)?)));
+    let outputs = outputs.filter(|(_, value)| is_of_socket(value));
+    let outputs = outputs.map(|(key, value)| format!("{key}={value}"));
+    let words = unit.all("Service", "Environment").into_iter();
+    let words = words.flat_map(|value| words::split(value).unwrap_or_default());
+    let words = words.filter(|word| words::variable(&word.text).is_none());
+    // A value may be a secret.
+    let name = |text: &str| text.split('=').next().unwrap_or_default().to_owned();
+    outputs.chain(words.map(move |word| format!("Environment={}", name(&word.text))))
 }
 
 /// Returns why a unit cannot run here: one of its keys takes rights away, and would have no effect.
@@ -133,15 +150,20 @@ pub fn refusal(unit: &Unit) -> Option<UnitError> {
 ///
 /// # Errors
 /// A value is wrong.
-pub fn limits(unit: &Unit, memory: impl Fn() -> u64) -> Result<Vec<(&'static str, String)>> {
+pub fn limits(
+    unit: &Unit,
+    memory: impl Fn() -> u64,
+    tasks: impl Fn() -> u64,
+) -> Result<Vec<(&'static str, String)>> {
     let given = LIMITS
         .iter()
         .filter_map(|(key, file)| Some((*key, *file, unit.last("Service", key)?)));
     let limit = |(key, file, text): (&'static str, &'static str, &str)| {
         let value = match key {
             "CPUQuota" => quota(text),
+            "CPUWeight" if text == "idle" => return Ok(("cpu.idle", "1".to_owned())),
             "CPUWeight" => number(text),
-            "TasksMax" => amount(text),
+            "TasksMax" => share(text, &tasks).or_else(|| amount(text)),
             _ => share(text, &memory).or_else(|| amount(text)),
         };
         let right = "an amount that its cgroup takes";
@@ -155,11 +177,11 @@ fn number(text: &str) -> Option<String> {
     text.parse::<u64>().ok().map(|n| n.to_string())
 }
 
-/// Reads a part of the machine's memory: `50%`.
-fn share(text: &str, memory: impl Fn() -> u64) -> Option<String> {
+/// Reads a part of what the machine has: `50%`.
+fn share(text: &str, all: impl Fn() -> u64) -> Option<String> {
     let percent: u64 = text.strip_suffix('%')?.parse().ok()?;
-    let bytes = (percent <= 100).then(|| memory() / 100 * percent)?;
-    Some(bytes.to_string())
+    let part = (percent <= 100).then(|| all() / 100 * percent)?;
+    Some(part.to_string())
 }
 
 /// Reads a number with a suffix to the base of 1024, which may have a fraction: `1.5G`.
@@ -207,8 +229,17 @@ mod tests {
     #[test]
     fn keys_without_effect_are_named_once() {
         let text = "[Unit]\nAfter=a.service\nFrob=1\nConditionPathExists=/x\n[X-Container]\nImage=x\n\
-            [Service]\nSlice=a.slice\nSlice=b.slice\nMemoryMax=1G\nX-Own=1\nDelegate=yes\n[Install]\nAlias=b.service\n";
-        assert_eq!(unsupported(&Unit::parse(text)), ["Frob", "Slice", "Alias"]);
+            [Service]\nEnvironment=A=1 \"FOO BAR\"\nStandardOutput=fd:x\nSlice=a.slice\nSlice=b.slice\nMemoryMax=1G\nX-Own=1\nDelegate=yes\n[Install]\nAlias=b.service\n";
+        assert_eq!(
+            unsupported(&Unit::parse(text)),
+            [
+                "Frob",
+                "Slice",
+                "Alias",
+                "StandardOutput=fd:x",
+                "Environment=FOO BAR"
+            ]
+        );
     }
 
     #[test]
@@ -245,12 +276,17 @@ mod tests {
             ("MemoryMax=1.G", None),
             ("CPUQuota=1", None),
             ("MemoryMax=101%", None),
-            ("TasksMax=50%", None),
+            ("TasksMax=50%", Some(("pids.max", "100"))),
+            ("TasksMax=101%", None),
             ("MemoryMax=-1", None),
             ("MemoryMax=99999999999999999999T", None),
-            ("CPUWeight=idle", None),
+            ("CPUWeight=idle", Some(("cpu.idle", "1"))),
         ] {
-            let limits = limits(&Unit::parse(&format!("[Service]\n{line}\n")), || 1_000);
+            let limits = limits(
+                &Unit::parse(&format!("[Service]\n{line}\n")),
+                || 1_000,
+                || 200,
+            );
             let right = right.map(|(file, value)| vec![(file, value.to_owned())]);
             assert_eq!(limits.ok(), right, "{line}");
         }

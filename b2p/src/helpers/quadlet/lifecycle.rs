@@ -15,6 +15,7 @@ pub mod plan;
 pub use self::events::{Event, Step};
 pub use self::outcome::{GIVEN_UP, SKIPPED};
 use self::plan::Failure;
+pub use self::plan::LEFT_OUT;
 pub use self::plan::{Commands, Exit, Kind, Plan, Stage};
 
 /// The state machine.
@@ -59,7 +60,7 @@ impl Lifecycle {
         let deadline = plan.start_ms.map(|ms| now.saturating_add(ms));
         Lifecycle {
             plan,
-            stage: Stage::Pre,
+            stage: Stage::Condition,
             next: 0,
             awaits: false,
             control: None,
@@ -133,6 +134,7 @@ impl Lifecycle {
             return true;
         }
         match self.stage {
+            Stage::Condition => self.enter(Stage::Pre, now),
             Stage::Pre => self.enter(Stage::Start, now),
             Stage::Start if self.waits_for_ready() => return false,
             Stage::Start | Stage::Post if self.seeks_main() => return self.look_for_main(now),
@@ -206,7 +208,7 @@ impl Lifecycle {
                 self.steps.extend(reloads.map(Step::Reload));
                 self.deadline = self.plan.start_ms.map(|ms| now.saturating_add(ms));
             }
-            Stage::Pre | Stage::Start | Stage::Post => {}
+            Stage::Condition | Stage::Pre | Stage::Start | Stage::Post => {}
         }
         self.has_others = stage == Stage::Terminate && self.plan.kills_all;
         match stage {
@@ -227,7 +229,7 @@ impl Lifecycle {
     /// Notes that the time of a stage is over.
     fn expire(&mut self, now: Millis) {
         match self.stage {
-            Stage::Pre | Stage::Start | Stage::Post | Stage::Running => {
+            Stage::Condition | Stage::Pre | Stage::Start | Stage::Post | Stage::Running => {
                 self.fail(Failure::new("timeout"), now);
             }
             // The command of the stage is killed; the next stage begins when the command has ended.
@@ -261,12 +263,7 @@ impl Lifecycle {
     pub fn note(&mut self, event: Event, now: Millis) {
         match event {
             Event::Started(pid) => self.on_started(pid),
-            Event::NotStarted => {
-                self.awaits = false;
-                let ignored = self.commands().get(self.next).copied().unwrap_or(false);
-                self.next += 1;
-                self.on_result(ignored, Failure::new("exit-code"), now);
-            }
+            Event::NotStarted => self.on_not_started(now),
             Event::Exited(pid, exit) => self.on_exited(pid, exit, now),
             Event::Main(pid) => self.found_main(pid, now),
             Event::NoMain(may_come) => self.lacks_main(may_come, now),
@@ -302,6 +299,17 @@ impl Lifecycle {
         self.watchdog_at = ms.map(|ms| now.saturating_add(ms));
     }
 
+    fn on_not_started(&mut self, now: Millis) {
+        self.awaits = false;
+        let ignored = self.commands().get(self.next).copied().unwrap_or(false);
+        self.next += 1;
+        let result = match self.stage {
+            Stage::Condition => LEFT_OUT,
+            _ => "exit-code",
+        };
+        self.on_result(ignored, Failure::new(result), now);
+    }
+
     fn on_started(&mut self, pid: pid_t) {
         self.awaits = false;
         let ignored = self.commands().get(self.next).copied().unwrap_or(false);
@@ -330,6 +338,7 @@ impl Lifecycle {
                     self.exit = Some(exit);
                     self.plan.failure(exit)
                 }
+                (Stage::Condition, _) => plan::failure_of_condition(exit),
                 _ => plan::failure_of_command(exit),
             };
             if let Some(failure) = failed {
@@ -342,7 +351,7 @@ impl Lifecycle {
     fn on_result(&mut self, ignored: bool, failure: Failure, now: Millis) {
         match self.stage {
             _ if ignored => {}
-            Stage::Pre | Stage::Start | Stage::Post => self.fail(failure, now),
+            Stage::Condition | Stage::Pre | Stage::Start | Stage::Post => self.fail(failure, now),
             // As in systemd, the remaining commands of `ExecStop=` do not run.
             Stage::Stop => self.next = self.commands().len(),
             // The unit continues unchanged.
@@ -356,7 +365,7 @@ impl Lifecycle {
 
     fn on_stop(&mut self, now: Millis) {
         match self.stage {
-            Stage::Pre | Stage::Start => self.enter(Stage::Terminate, now),
+            Stage::Condition | Stage::Pre | Stage::Start => self.enter(Stage::Terminate, now),
             Stage::Post | Stage::Running | Stage::Reload => self.begin_stop(now),
             _ => {}
         }

@@ -32,10 +32,7 @@ pub struct Logged {
 pub fn all() -> Vec<Logged> {
     let owners = super::owners();
     let of_service = |service: String| {
-        let text = sys::files::read_text(paths::unit(&service)).ok()?;
-        let unit = Unit::parse(&text).last(NAME.0, NAME.1)?.to_owned();
-        let is_own = |owner: &&Owner| paths::service_name(&unit, owner).as_ref() == Some(&service);
-        let owner = owners.iter().find(is_own)?;
+        let (_, unit, owner) = unit_of(&service, &owners)?;
         let names = of_service(service.clone(), owner).into_iter();
         let logged = names.map(move |name| Logged {
             is_container: name != service,
@@ -46,6 +43,29 @@ pub fn all() -> Vec<Logged> {
         Some(logged.collect::<Vec<_>>())
     };
     services().filter_map(of_service).flatten().collect()
+}
+
+/// Returns the names of the units that have the name of a program in the log (systemd.exec(5), "SyslogIdentifier=").
+#[must_use]
+pub fn of_identifier(identifier: &str) -> Vec<String> {
+    let owners = super::owners();
+    let of_service = |service: String| {
+        let (unit, name, owner) = unit_of(&service, &owners)?;
+        let own = unit.last("Service", "SyslogIdentifier")?;
+        let specifiers = host::specifiers(&name, &unit, owner.clone());
+        let is_one = specifiers.expand(own).is_ok_and(|own| own == identifier);
+        is_one.then(|| of_service(service, owner))
+    };
+    services().filter_map(of_service).flatten().collect()
+}
+
+/// Returns the unit that a service is, with its name and its owner.
+fn unit_of<'a>(service: &str, owners: &'a [Owner]) -> Option<(Unit, String, &'a Owner)> {
+    let unit = Unit::parse(&sys::files::read_text(paths::unit(service)).ok()?);
+    let name = unit.last(NAME.0, NAME.1)?.to_owned();
+    let is_own = |owner: &&Owner| paths::service_name(&name, owner).as_deref() == Some(service);
+    let owner = owners.iter().find(is_own)?;
+    Some((unit, name, owner))
 }
 
 /// Returns the services that are units.

@@ -30,8 +30,15 @@ pub enum Mode {
     Truncate,
 }
 
+/// Returns true for a value by which a socket unit has the output: `socket`, or `fd:` and a name.
+#[must_use]
+pub fn is_of_socket(text: &str) -> bool {
+    text == "socket" || text == "fd" || text.starts_with("fd:")
+}
+
 impl Output {
-    /// Reads a value. Output for the journal, the console or a terminal is written to the log.
+    /// Reads a value. Output for the journal, the console, a terminal or a socket, which no unit has here, is written
+    /// to the log.
     ///
     /// # Errors
     /// The value is none of these; the error lists the right ones.
@@ -44,6 +51,7 @@ impl Output {
             Some(("file", path)) => file(path, Mode::Overwrite),
             Some(("append", path)) => file(path, Mode::Append),
             Some(("truncate", path)) => file(path, Mode::Truncate),
+            _ if is_of_socket(text) => Ok(Output::Log),
             _ => match text {
                 "null" => Ok(Output::Null),
                 "inherit" | "journal" | "journal+console" | "syslog" | "syslog+console"
@@ -118,7 +126,10 @@ mod tests {
         ] {
             assert_eq!(Output::parse(text), right, "{text}");
         }
-        for text in ["", "socket", "file:x", "append:", "fd:3"] {
+        for text in ["socket", "fd:3", "fd"] {
+            assert_eq!(Output::parse(text), Ok(Output::Log), "{text}");
+        }
+        for text in ["", "file:x", "append:", "fdx"] {
             assert!(Output::parse(text).is_err(), "{text}");
         }
     }

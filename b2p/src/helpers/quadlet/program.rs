@@ -95,12 +95,15 @@ impl Program {
 /// Reads the keys that decide the life of the unit's processes.
 fn plan(unit: &Unit, commands: &Commands<Command>) -> Result<Plan> {
     let last = |key: &str| unit.last(SERVICE, key);
-    let kind = kind(last("Type"))?;
     let starts = commands.start.len();
-    if starts == 0 || kind != Kind::Oneshot && starts > 1 {
+    let default = if starts == 0 { "oneshot" } else { "simple" };
+    let kind = kind(last("Type").unwrap_or(default))?;
+    let remains = last("RemainAfterExit").is_some_and(is_true);
+    // A one-shot that remains may do its work at its end alone.
+    let has_start = starts > 0 || kind == Kind::Oneshot && remains && !commands.stop.is_empty();
+    if !has_start || kind != Kind::Oneshot && starts > 1 {
         return Err("ExecStart: one command, or more with Type=oneshot".into());
     }
-    let remains = last("RemainAfterExit").is_some_and(is_true);
     // A one-shot without commands for its stop need not stay until then: PID 1 keeps the one-shot
     // as done.
     let has_end = !commands.stop.is_empty() || !commands.stop_post.is_empty();
@@ -144,6 +147,7 @@ fn start_limits(
 fn all_commands(unit: &Unit, specifiers: &Specifiers) -> Result<Commands<Command>> {
     let of = |key| commands(unit, specifiers, key);
     Ok(Commands {
+        condition: of("ExecCondition")?,
         pre: of("ExecStartPre")?,
         start: of("ExecStart")?,
         post: of("ExecStartPost")?,
@@ -230,8 +234,8 @@ fn start_limit(unit: &Unit) -> Result<Option<(usize, Millis)>> {
     Ok(Some((number, ms)).filter(|limit| limit.0 > 0 && limit.1 > 0))
 }
 
-fn kind(text: Option<&str>) -> Result<Kind> {
-    Ok(match text.unwrap_or("simple") {
+fn kind(text: &str) -> Result<Kind> {
+    Ok(match text {
         "simple" | "exec" | "idle" => Kind::Simple,
         "notify" | "notify-reload" => Kind::Notify,
         "forking" => Kind::Forking,
@@ -318,12 +322,9 @@ fn environment(unit: &Unit, specifiers: &Specifiers) -> Result<Vec<(String, Stri
         let words = words::split(value).map_err(|why| why.of("Environment"))?;
         for word in words {
             let text = specifiers.expand(&word.text)?;
-            let variable = text
-                .split_once('=')
-                .filter(|(name, _)| words::is_variable(name));
-            let wrong = || UnitError::value("Environment", &text, "NAME=value");
-            let (name, value) = variable.ok_or_else(wrong)?;
-            set(&mut env, name, value);
+            if let Some((name, value)) = words::variable(&text) {
+                set(&mut env, name, value);
+            }
         }
     }
     Ok(env)

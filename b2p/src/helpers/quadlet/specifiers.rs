@@ -10,6 +10,10 @@ pub struct Specifiers {
     pub unit: String,
     /// Owner of the unit.
     pub user: Owner,
+    /// Name of the owner's group.
+    pub group: String,
+    /// Text of os-release(5).
+    pub os_release: String,
     /// Host name.
     pub host: String,
     /// Machine id.
@@ -106,17 +110,15 @@ impl Specifiers {
             'U' => self.user.uid.to_string(),
             'G' => self.user.gid.to_string(),
             's' => "/bin/bash".to_owned(),
-            'H' => self.host.clone(),
+            'g' => self.group.clone(),
+            // The machine has no pretty host name, for which systemd takes the other one.
+            'H' | 'q' => self.host.clone(),
             'l' => self.host.split('.').next().unwrap_or_default().to_owned(),
-            'm' => self.machine_id.clone(),
-            'b' => self.boot_id.clone(),
-            'v' => self.release.clone(),
             'S' => below("/var/lib", ".local/state"),
             'C' => below("/var/cache", ".cache"),
             'L' => below("/var/log", ".local/state/log"),
             'E' => below("/etc", ".config"),
-            'T' => "/tmp".to_owned(),
-            'V' => "/var/tmp".to_owned(),
+            'D' => below("/usr/share", ".local/share"),
             'y' => self.source.clone(),
             'Y' => self
                 .source
@@ -124,8 +126,46 @@ impl Specifiers {
                 .unwrap_or_default()
                 .0
                 .to_owned(),
+            other => return self.of_machine(other),
+        })
+    }
+
+    /// Returns the value of a specifier that is the same for all units.
+    fn of_machine(&self, specifier: char) -> Option<String> {
+        Some(match specifier {
+            'T' => "/tmp".to_owned(),
+            'V' => "/var/tmp".to_owned(),
+            'a' => architecture().to_owned(),
+            'm' => self.machine_id.clone(),
+            'b' => self.boot_id.clone(),
+            'v' => self.release.clone(),
+            'o' => self.of_system("ID"),
+            'w' => self.of_system("VERSION_ID"),
+            'W' => self.of_system("VARIANT_ID"),
+            'B' => self.of_system("BUILD_ID"),
+            'M' => self.of_system("IMAGE_ID"),
+            'A' => self.of_system("IMAGE_VERSION"),
             _ => return None,
         })
+    }
+
+    /// Returns a value of os-release(5), which is empty if the file has none.
+    fn of_system(&self, key: &str) -> String {
+        let mut lines = self.os_release.lines();
+        let value = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        value
+            .unwrap_or_default()
+            .trim_matches(['"', '\''])
+            .to_owned()
+    }
+}
+
+/// Name of the architecture in the words of systemd.unit(5), `ConditionArchitecture=`.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "x86-64",
+        "aarch64" => "arm64",
+        other => other,
     }
 }
 

@@ -42,6 +42,13 @@ pub fn split(value: &str) -> Result<Vec<Word>> {
     words(value, false)
 }
 
+/// Splits an assignment of a variable into the name and the value; `None` for another text, which systemd ignores
+/// (systemd.exec(5), "Environment=").
+#[must_use]
+pub fn variable(text: &str) -> Option<(&str, &str)> {
+    text.split_once('=').filter(|(name, _)| is_variable(name))
+}
+
 /// Returns the key of the first assignment with an escape that is unknown.
 #[must_use]
 pub fn unknown_escape(unit: &Unit) -> Option<&str> {
@@ -139,6 +146,8 @@ pub struct Command {
     pub ignores_failure: bool,
     /// True if variables of the environment are replaced (no prefix `:`).
     pub expands: bool,
+    /// True if the second word is the name that the program has among its own arguments (prefix `@`).
+    pub has_name: bool,
 }
 
 /// Reads the commands of a value; `expand` replaces the specifiers of a word.
@@ -159,6 +168,7 @@ fn command(words: &[Word], expand: &impl Fn(&str) -> Result<String>) -> Result<C
         argv: Vec::new(),
         ignores_failure: false,
         expands: true,
+        has_name: false,
     };
     let program = argv.first_mut().ok_or("a command has no program")?;
     // `+` and `!` are about privileges that no unit here gives up.
@@ -166,13 +176,17 @@ fn command(words: &[Word], expand: &impl Fn(&str) -> Result<String>) -> Result<C
         match prefix {
             '-' => command.ignores_failure = true,
             ':' => command.expands = false,
-            '@' | '|' => return Err(UnitError::Prefix(prefix)),
+            '@' => command.has_name = true,
+            '|' => return Err(UnitError::Prefix(prefix)),
             _ => {}
         }
         program.remove(0);
     }
     if program.is_empty() {
         return Err("a command has no program".into());
+    }
+    if command.has_name && argv.len() < 2 {
+        return Err("a command with the prefix @ has no name".into());
     }
     command.argv = argv;
     Ok(command)

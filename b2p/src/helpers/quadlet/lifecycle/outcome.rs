@@ -47,6 +47,7 @@ impl Lifecycle {
         match (self.failure, is_final) {
             (None, None) => 0,
             (None, Some(_)) => SKIPPED,
+            (Some(failure), _) if failure.is_left_out() => SKIPPED,
             (Some(_), Some(Exit::Signal(_))) => GIVEN_UP,
             (Some(failure), _) => match u8::try_from(failure.status).unwrap_or(1) {
                 SKIPPED | GIVEN_UP => SKIPPED - 1,

@@ -20,6 +20,8 @@ pub enum Kind {
 /// Stage of the life. Its commands run one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
+    /// `ExecCondition=`.
+    Condition,
     /// `ExecStartPre=`.
     Pre,
     /// `ExecStart=`, until the unit is ready.
@@ -45,6 +47,7 @@ impl Stage {
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
+            Stage::Condition => "condition",
             Stage::Pre => "start-pre",
             Stage::Start => "start",
             Stage::Post => "start-post",
@@ -61,6 +64,8 @@ impl Stage {
 /// A list for the commands of each stage that has some.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Commands<T> {
+    /// Commands of `ExecCondition=`.
+    pub condition: Vec<T>,
     /// Commands of `ExecStartPre=`.
     pub pre: Vec<T>,
     /// Commands of `ExecStart=`.
@@ -80,6 +85,7 @@ impl<T> Commands<T> {
     #[must_use]
     pub fn of(&self, stage: Stage) -> &[T] {
         match stage {
+            Stage::Condition => &self.condition,
             Stage::Pre => &self.pre,
             Stage::Start => &self.start,
             Stage::Post => &self.post,
@@ -92,7 +98,7 @@ impl<T> Commands<T> {
 
     /// Returns all commands.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
-        let starts = [&self.pre, &self.start, &self.post];
+        let starts = [&self.condition, &self.pre, &self.start, &self.post];
         let ends = [&self.stop, &self.stop_post, &self.reload];
         starts.into_iter().chain(ends).flatten()
     }
@@ -102,6 +108,7 @@ impl<T> Commands<T> {
     pub fn map<U>(&self, property: impl Fn(&T) -> U) -> Commands<U> {
         let list = |commands: &[T]| commands.iter().map(&property).collect();
         Commands {
+            condition: list(&self.condition),
             pre: list(&self.pre),
             start: list(&self.start),
             post: list(&self.post),
@@ -136,7 +143,16 @@ impl Failure {
     pub fn new(result: &'static str) -> Failure {
         Failure { result, status: 1 }
     }
+
+    /// Returns true if a condition has left the unit out, which is no failure to PID 1.
+    #[must_use]
+    pub fn is_left_out(self) -> bool {
+        self.result == LEFT_OUT
+    }
 }
+
+/// Value of `Result=` of a unit that a command of `ExecCondition=` leaves out.
+pub const LEFT_OUT: &str = "exec-condition";
 
 /// Properties of a unit that decide its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,6 +210,16 @@ impl Plan {
             exit if self.success.contains(&exit) => None,
             exit => failure_of_command(exit),
         }
+    }
+}
+
+/// Returns the failure that an end of a command of `ExecCondition=` is: exit statuses from 1 to 254 leave the unit out
+/// (systemd.service(5)).
+#[must_use]
+pub fn failure_of_condition(exit: Exit) -> Option<Failure> {
+    match exit {
+        Exit::Code(1..=254) => Some(Failure::new(LEFT_OUT)),
+        exit => failure_of_command(exit),
     }
 }
 

@@ -329,3 +329,36 @@ fn a_container_has_the_time_to_become_ready_from_its_begin() {
     assert_eq!(w.after(&[Event::Extend(800)]), "");
     assert_eq!(w.life.deadline(), Some(9_800));
 }
+
+/// Exit status 0 of `ExecCondition=` lets the unit start, 1 to 254 leave it out, and 255 is a failure
+/// (systemd.service(5)).
+#[test]
+fn a_command_leaves_the_unit_out() {
+    let new = |ignored| {
+        World::new(Kind::Simple, |plan| {
+            plan.ignores_failure.condition = vec![ignored, false];
+            plan.ignores_failure.pre = vec![false];
+            plan.ignores_failure.stop_post = vec![false];
+        })
+    };
+    let mut w = new(true);
+    assert_eq!(w.after(&[]), "condition0");
+    assert_eq!(w.after(&[Event::Exited(10, Exit::Code(7))]), "condition1");
+    assert_eq!(w.after(&[Event::Exited(11, OK)]), "pre0");
+    assert_eq!(w.after(&[Event::Exited(12, OK)]), "start0, ready");
+    for (exit, result, status) in [
+        (Exit::Code(1), LEFT_OUT, SKIPPED),
+        (Exit::Code(254), LEFT_OUT, SKIPPED),
+        (Exit::Code(255), "exit-code", 255),
+        (Exit::Signal(9), "signal", 137),
+    ] {
+        let mut w = new(false);
+        w.after(&[]);
+        assert_eq!(w.after(&[Event::Exited(10, exit)]), "stoppost0");
+        w.after(&[Event::Exited(11, OK)]);
+        assert_eq!((w.life.result(), w.life.exit_status()), (result, status));
+    }
+    let mut w = new(false);
+    assert_eq!(w.after(&[Event::Stop]), "condition0, term 10");
+    assert_eq!(w.after(&[Event::Exited(10, Exit::Signal(15))]), "stoppost0");
+}

@@ -102,8 +102,13 @@ fn faults_say_what_would_be_right() {
         ),
         ("ExecStart=bin/a", "whole path"),
         (
-            "ExecStart=/a\nStandardOutput=socket",
-            "StandardOutput: socket: journal",
+            "ExecStart=/a\nStandardOutput=frob",
+            "StandardOutput: frob: journal",
+        ),
+        ("ExecStop=/a", "ExecStart: one command"),
+        (
+            "ExecStop=/a\nType=simple\nRemainAfterExit=yes",
+            "ExecStart: one command",
         ),
         ("ExecStart=/a\nKillSignal=9x", "KillSignal: 9x: a signal"),
         (
@@ -116,8 +121,6 @@ fn faults_say_what_would_be_right() {
             "ExecStart=/a\nTimeoutStopSec=soon",
             "TimeoutStopSec: soon: a time",
         ),
-        ("ExecStart=/a\nEnvironment=1=2", "NAME=value"),
-        ("ExecStart=/a\nEnvironment=A", "NAME=value"),
         ("ExecStart=/a\nEnvironmentFile=x", "whole path"),
         ("ExecStart=/a\nSuccessExitStatus=256", "to 255"),
         (
@@ -129,6 +132,14 @@ fn faults_say_what_would_be_right() {
         assert!(why.contains(right), "{text}: {why}");
     }
     assert!(read("ExecStart=podman run x").is_ok(), "by PATH");
+    // systemd ignores what is no variable.
+    let program = read("ExecStart=/a\nEnvironment=A 1=2 B=3").unwrap();
+    assert_eq!(program.env, [("B".to_owned(), "3".to_owned())]);
+    let program = read("ExecStop=/a\nRemainAfterExit=yes").unwrap();
+    assert_eq!(
+        (program.plan.kind, program.plan.ends_alone),
+        (Kind::Oneshot, false)
+    );
     assert!(
         read("ExecStart=/a\nExecStart=\nExecStart=/b").is_ok(),
         "withdrawn"

@@ -4,10 +4,11 @@
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use log::{error, warn};
+use log::{error, info, warn};
 use nix::libc::pid_t;
 use nix::poll::PollFlags;
 use nix::sys::signal::Signal;
@@ -24,7 +25,7 @@ use super::state::State;
 use super::{processes, slots};
 use crate::common::stop::poll_until;
 use crate::common::{cgroups, notify, user_program};
-use crate::helpers::quadlet::lifecycle::{Event, Exit, Lifecycle, Stage, Step};
+use crate::helpers::quadlet::lifecycle::{Event, Exit, LEFT_OUT, Lifecycle, Stage, Step};
 use crate::helpers::quadlet::program::Program;
 use crate::helpers::quadlet::specifiers::Owner;
 use crate::helpers::quadlet::words::expand_variables;
@@ -120,6 +121,12 @@ impl Runner {
             while let Some(step) = self.life.step(now()) {
                 if let Step::End(_) = step {
                     self.show();
+                    if self.life.result() == LEFT_OUT {
+                        info!(
+                            "{}: left out, because ExecCondition= does not hold",
+                            self.name
+                        );
+                    }
                     let _ = fs::remove_file(&self.socket);
                     // The number in the file may be another process's later (systemd.service(5), "PIDFile=").
                     let _ = self.program.pid_file.as_ref().map(fs::remove_file);
@@ -296,14 +303,17 @@ impl Runner {
             true => expand_variables(&command.argv, get),
             false => command.argv.clone(),
         };
-        let (path, args) = argv
-            .split_first()
-            .ok_or_else(|| Error::invalid("no program"))?;
+        let parts = parts(&argv, command.has_name);
+        let (path, name, args) = parts.ok_or_else(|| Error::invalid("no program"))?;
         if user_program::is_of_windows(Path::new(path)) {
             warn!("{}: {path}: {OF_WINDOWS}", self.name);
         }
         let mut child = Command::new(path);
-        child.args(args).env_remove("NOTIFY_SOCKET").envs(env);
+        child
+            .arg0(name)
+            .args(args)
+            .env_remove("NOTIFY_SOCKET")
+            .envs(env);
         if self.program.notifies {
             child.env("NOTIFY_SOCKET", &self.socket);
         }
@@ -338,6 +348,14 @@ impl Runner {
         }
         Event::NoMain(may_come)
     }
+}
+
+/// Returns the path of a program, the name that it has among its own arguments, and the others.
+fn parts(argv: &[String], has_name: bool) -> Option<(&String, &String, &[String])> {
+    let (path, args) = argv.split_first()?;
+    let named = args.split_first().filter(|_| has_name);
+    let (name, args) = named.unwrap_or((path, args));
+    Some((path, name, args))
 }
 
 fn signal_of(number: i32, default: Signal) -> Signal {

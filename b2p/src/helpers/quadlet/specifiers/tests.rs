@@ -16,6 +16,8 @@ fn of(unit: &str, uid: u32) -> Specifiers {
             name: name.to_owned(),
             home: home.to_owned(),
         },
+        group: "wheel".to_owned(),
+        os_release: "NAME=x\nID=boot2podman\nVERSION_ID=\"1.2\"\n".to_owned(),
         host: "box.example.org".to_owned(),
         machine_id: "1d".to_owned(),
         boot_id: "b0".to_owned(),
@@ -52,6 +54,12 @@ fn every_specifier_has_its_value() {
             Some("a b\\x2dc-d b-c/d"),
         ),
         ("x-y@z.service", 0, "%j %J %P %f", Some("y y x/y /z")),
+        (
+            "web.service",
+            1000,
+            "%g %q %o %w|%W%A%B%M %D",
+            Some("wheel box.example.org boot2podman 1.2| /home/core/.local/share"),
+        ),
         (
             "web.service",
             0,
