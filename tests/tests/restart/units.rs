@@ -370,9 +370,12 @@ pub fn directories(guest: &Guest) -> Result<()> {
          printf '[Volume]\nVolumeName=second\n' >/etc/containers/systemd/twice.volume && systemctl daemon-reload && \
          systemctl start of-etc-volume of-run-volume twice-volume core-of-users-volume core-of-uid-volume core-of-runtime-volume",
     )?;
-    let said = guest.sh("podman volume ls -q | grep -xE 'systemd-of-.*|first|second'")?;
+    let said = guest.sh("podman volume ls -q | grep -xE 'systemd-of-.*|first|second' | sort")?;
     ensure!(said == "first\nsystemd-of-etc\nsystemd-of-run", "{said}");
-    let said = guest.sh_as("core", "podman volume ls -q | grep -x 'systemd-of-.*'")?;
+    let said = guest.sh_as(
+        "core",
+        "podman volume ls -q | grep -x 'systemd-of-.*' | sort",
+    )?;
     ensure!(
         said == "systemd-of-runtime\nsystemd-of-uid\nsystemd-of-users",
         "{said}"
