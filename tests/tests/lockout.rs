@@ -48,6 +48,10 @@ fn lockout() -> Result<()> {
             login(&guest)
         },
     );
+    checks.check("a login without a watch of epoll for root", || {
+        guest.sh(flood::END_INSIDE)?;
+        without_watches(&guest)
+    });
     checks.check("a container runs", || {
         guest.sh(flood::END_INSIDE)?;
         let archive = fs::read(image::archive(guest.vm.dir())?)?;
@@ -57,6 +61,18 @@ fn lockout() -> Result<()> {
         Ok(())
     });
     checks.finish(&guest)
+}
+
+/// Logs in while root has used up its watches, which its containers share. podman needs some as well, so that the
+/// client runs a command only.
+fn without_watches(guest: &Guest) -> Result<()> {
+    let limit = "/proc/sys/fs/epoll/max_user_watches";
+    let before = guest.sh(&format!("cat {limit}; echo 0 >{limit}"))?;
+    let said = guest.ssh_alone("core", "echo in");
+    guest.sh(&format!("echo {before} >{limit}"))?;
+    let said = tests::text(&said?)?;
+    ensure!(said.trim() == "in", "{said}");
+    Ok(())
 }
 
 fn login(guest: &Guest) -> Result<()> {

@@ -4,7 +4,7 @@
 
 mod incoming;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -50,6 +50,9 @@ pub struct Gate {
     children: UnixStream,
     admission: Admission,
     streams: BTreeMap<Id, TcpStream>,
+    /// Connections of which epoll(7) reports nothing: memory was short, or `fs.epoll.max_user_watches`, which containers
+    /// of root share with the machine, was reached. They are read when they are weighed.
+    unreported: BTreeSet<Id>,
     next_id: Id,
     sessions: Vec<Session>,
     /// Time of the last review of the sessions.
@@ -95,6 +98,7 @@ impl Gate {
             children,
             admission: Admission::new(limits),
             streams: BTreeMap::new(),
+            unreported: BTreeSet::new(),
             next_id: FIRST_CONNECTION,
             sessions: Vec::new(),
             reviewed: 0,
@@ -196,7 +200,8 @@ impl Gate {
         }
     }
 
-    /// Weighs connections in turns: the kernel does not report packets that wait for an earlier one.
+    /// Weighs connections in turns: the kernel does not report packets that wait for an earlier one. Reads those of which
+    /// it reports nothing.
     fn weigh_some(&mut self, now: Millis) {
         let (at, last) = self.weighed;
         if self.streams.is_empty() || now.saturating_sub(at) < SILENT_REVIEW_INTERVAL {
@@ -208,8 +213,13 @@ impl Gate {
         let last = ids.last().copied().filter(|_| ids.len() == MAX_WEIGHED);
         self.weighed = (now, last.unwrap_or(0));
         for id in ids {
-            self.weigh(id);
+            match self.unreported.contains(&id) {
+                true => self.read_hello(id, EpollFlags::empty()),
+                false => self.weigh(id),
+            }
         }
+        let streams = &self.streams;
+        self.unreported.retain(|id| streams.contains_key(id));
     }
 
     /// Forgets sessions that have ended, with a login or without.
@@ -251,9 +261,12 @@ impl Gate {
     fn add_connection(&mut self, stream: TcpStream, source: Source, now: Millis) {
         let id = self.next_id;
         let changes = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
-        let added = self.epoll.add(&stream, EpollEvent::new(changes, id));
-        if added.is_err() {
-            return self.pause_accepting(now); // fs.epoll.max_user_watches, or memory
+        if self
+            .epoll
+            .add(&stream, EpollEvent::new(changes, id))
+            .is_err()
+        {
+            self.unreported.insert(id);
         }
         self.next_id += 1;
         self.streams.insert(id, stream);
