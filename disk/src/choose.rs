@@ -12,7 +12,7 @@ use crate::device::Device;
 use crate::device_name::compare;
 use crate::format_state::FormatState;
 use crate::rejection::{
-    Rejection, describe_unused, may_format, parent_of, rejection_of_partition,
+    Rejection, describe_unused, may_format, parent_of, rejection_of_partition, rejection_of_table,
     rejection_of_truncated, rejection_of_unused, wants_format,
 };
 use crate::signature::{Signature, SignatureKind, join_names};
@@ -264,7 +264,8 @@ fn check_formattable(
         return Err(rejection_of_partition(device, devices, selector)); // only whole disks are formatted
     }
     let is_named = selector.is_device(&device.name);
-    if let Some(rejection) = rejection_of_truncated(device, is_named) {
+    let truncated = rejection_of_truncated(device, is_named);
+    if let Some(rejection) = truncated.or_else(|| rejection_of_table(device, is_named)) {
         return Err(rejection);
     }
     let is_meant = is_named || (*selector == DiskSelector::Auto && !device.is_virtual);

@@ -5,6 +5,7 @@ use std::{error, fmt, io};
 
 use crate::format_state::FormatState;
 use crate::signature::Signature;
+use crate::table_fault::TableFault;
 use crate::truncation::Truncation;
 
 /// Block device.
@@ -31,6 +32,8 @@ pub struct Device {
     pub signatures: Result<Vec<Signature>, ReadError>,
     /// Content that is longer than the device.
     pub truncation: Option<Truncation>,
+    /// Fault of the partition table of a whole disk with data of this system.
+    pub table_fault: Option<TableFault>,
     /// Progress of a format, for a whole disk.
     pub format_state: FormatState,
     /// True if the device is blank ([`crate::blank`]). The test runs only if the result matters.

@@ -48,6 +48,9 @@ pub struct FormatRecord {
     pub archive: Vec<u8>,
 }
 
+/// Offset of the data partition behind a record of the usual size, in bytes.
+pub const USUAL_PARTITION_OFFSET: u64 = 2 * MIB;
+
 impl FormatRecord {
     /// Returns a record for an archive at the beginning of the disk. The record and its copy of the
     /// archive are after the original, so that both exist for a while. `random` gives the three
@@ -188,6 +191,14 @@ mod tests {
         put(&mut disk, record.offset as usize, &record.to_bytes());
         put(&mut disk, record.archive_offset() as usize, &record.archive);
         disk
+    }
+
+    #[test]
+    fn the_usual_partition_is_that_of_a_small_archive() {
+        for len in [0, 100_000] {
+            let record = FormatRecord::new(vec![0; len], 512, [[1; 16]; 3]);
+            assert_eq!(record.partition_offset, USUAL_PARTITION_OFFSET);
+        }
     }
 
     #[test]

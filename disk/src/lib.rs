@@ -30,6 +30,7 @@ pub mod probe;
 mod rejection;
 pub mod signature;
 pub mod swap;
+pub mod table_fault;
 pub mod truncation;
 pub mod userdata;
 pub mod uuid;

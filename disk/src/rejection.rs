@@ -71,6 +71,13 @@ pub(crate) fn rejection_of_truncated(device: &Device, is_named: bool) -> Option<
     table.describe(device.size).map(Rejection::Warn)
 }
 
+/// Returns the rejection of a whole disk with data of this system and a partition table that is not read.
+pub(crate) fn rejection_of_table(device: &Device, is_named: bool) -> Option<Rejection> {
+    let is_candidate = is_named || !device.is_virtual;
+    let fault = device.table_fault.filter(|_| is_candidate);
+    fault.map(|fault| Rejection::Warn(fault.describe()))
+}
+
 /// Returns the rejection of a device beside the one that is used.
 pub(crate) fn rejection_of_unused(device: &Device, used: &Device) -> Rejection {
     if let Some(rejection) = rejection_of_truncated(device, false) {
@@ -78,6 +85,9 @@ pub(crate) fn rejection_of_unused(device: &Device, used: &Device) -> Rejection {
     }
     if device.parent_disk.is_some() || used.parent_disk.as_ref() == Some(&device.name) {
         return Rejection::Ignore;
+    }
+    if let Some(rejection) = rejection_of_table(device, false) {
+        return rejection;
     }
     if let Err(why) = &device.signatures
         && why.kind() == std::io::ErrorKind::TimedOut

@@ -9,6 +9,7 @@
 use std::io;
 
 use crate::bytes::{Range, ReadAt};
+use crate::partition::Partition;
 use crate::probe::probe;
 use crate::signature::{Signature, SignatureKind};
 use crate::{LABELS, MIB, fs_size, gpt};
@@ -55,7 +56,7 @@ pub fn truncation(
     let Some((table, size)) = gpt::read_oversized(source, sector)? else {
         return Ok(None);
     };
-    let data_end = data_end(source, &table)?;
+    let data_end = holds_data(source, &table.partitions())?;
     let is_readable = gpt::read(source, sector)?.is_some();
     Ok(Some(Truncation::Table(Table {
         size,
@@ -66,19 +67,24 @@ pub fn truncation(
 
 /// Returns the offset of the end of the data partition: the one with its name, or with the label
 /// of a data file system at its start.
-fn data_end(source: &dyn ReadAt, table: &gpt::Gpt) -> io::Result<Option<u64>> {
-    for partition in table.partitions() {
+pub(crate) fn holds_data(source: &dyn ReadAt, partitions: &[Partition]) -> io::Result<Option<u64>> {
+    for partition in partitions {
         let inside = Range {
             source,
             offset: partition.offset,
             len: partition.len,
         };
-        let is_label = |s: &Signature| s.label.as_deref().is_some_and(|l| LABELS.contains(&l));
-        if partition.name == gpt::DATA_PARTITION_NAME || probe(&inside)?.iter().any(is_label) {
+        if partition.name == gpt::DATA_PARTITION_NAME || has_data_label(&inside)? {
             return Ok(Some(partition.offset + partition.len));
         }
     }
     Ok(None)
+}
+
+/// Returns true if a data file system begins here.
+pub(crate) fn has_data_label(source: &dyn ReadAt) -> io::Result<bool> {
+    let is_label = |s: &Signature| s.label.as_deref().is_some_and(|l| LABELS.contains(&l));
+    Ok(probe(source)?.iter().any(is_label))
 }
 
 impl Truncation {
@@ -125,4 +131,4 @@ fn mib(bytes: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -29,6 +29,7 @@ fn device(name: &str, found: Vec<Signature>) -> Device {
         is_data_partition: false,
         signatures: Ok(found),
         truncation: None,
+        table_fault: None,
         format_state: FormatState::Unrelated,
         is_blank: false,
     }

@@ -4,11 +4,11 @@ use super::*;
 use crate::bytes::put;
 use crate::disk_op::DiskOp;
 
-const SIZE: u64 = 8 * MIB;
+pub(crate) const SIZE: u64 = 8 * MIB;
 
 /// Returns a disk with one partition of a GPT from 1 MiB to 7 MiB, and an ext4 of `fs_mib` in the
 /// partition.
-fn gpt_disk(sector: u32, name: &str, label: &str, fs_mib: u64) -> Vec<u8> {
+pub(crate) fn gpt_disk(sector: u32, name: &str, label: &str, fs_mib: u64) -> Vec<u8> {
     let partition = gpt::NewPartition {
         type_guid: [1; 16],
         guid: [2; 16],
@@ -28,7 +28,7 @@ fn gpt_disk(sector: u32, name: &str, label: &str, fs_mib: u64) -> Vec<u8> {
 }
 
 /// Returns the first bytes of an ext4 of `mib` MiB.
-fn ext4(label: &str, mib: u64) -> Vec<u8> {
+pub(crate) fn ext4(label: &str, mib: u64) -> Vec<u8> {
     let mut head = vec![0; 4096];
     put(&mut head, 1024 + 4, &((mib * 1024) as u32).to_le_bytes());
     put(&mut head, 1024 + 0x38, &[0x53, 0xef]);

@@ -4,6 +4,7 @@
 use super::{END, loud, missing, off, on, same, whole};
 use anyhow::{Context, Result, ensure};
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use tests::disks::inspect::{self, Ext};
 use tests::disks::make::{self, Fs, Layout};
@@ -147,6 +148,43 @@ fn none_may_be_written() -> Result<()> {
             &guest,
             &["vdc: it asks to be formatted, but b2p.format=never"],
         )
+    });
+    checks.check("off", || {
+        guest.vm.power_button()?;
+        guest.vm.wait_exit(END).map(drop)
+    });
+    checks.check("as they were", || same(&all));
+    checks.finish(&guest)?;
+    Ok(fs::remove_dir_all(dir)?)
+}
+
+/// A data disk with sectors of another size than its table is made for, and one of which both headers are damaged.
+#[test]
+fn tables_that_are_not_read_are_named() -> Result<()> {
+    let dir = disks::dir("tables")?;
+    let make = |name| make::disk(&dir, name, Layout::Gpt, Fs::Ext4, "boot2podman-data");
+    let (other, damaged) = (make("other-sector")?, make("damaged")?);
+    let size = damaged.size()?;
+    let file = fs::File::options().write(true).open(damaged.file())?;
+    for header in [512, size - 512] {
+        file.write_all_at(b"x", header + 16)?;
+    }
+    let all = vec![
+        ("other", other.clone(), other.sum()?),
+        ("damaged", damaged.clone(), damaged.sum()?),
+    ];
+    let guest = Guest::boot("data-tables", |m| {
+        m.append("b2p.format=blank")
+            .disk(Disk::raw(other.file()).sector(4096))
+            .disk(Disk::raw(damaged.file()))
+    })?;
+    let mut checks = Checks::new("tables");
+    checks.check("in RAM, and nobody can overlook it", || loud(&guest));
+    checks.check("each is named", || {
+        let has = "it has data of this system, but its partition table";
+        let sector = format!("vda: {has} cannot be read: the table is made for sectors of 512");
+        missing(&guest, &[&sector])?;
+        missing(&guest, &[&format!("vdb: {has} is damaged")])
     });
     checks.check("off", || {
         guest.vm.power_button()?;

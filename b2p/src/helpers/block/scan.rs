@@ -17,6 +17,7 @@ use disk::format_state::{FormatState, format_state};
 use disk::partition_table::partitions;
 use disk::probe::probe;
 use disk::signature::SignatureKind;
+use disk::table_fault::table_fault;
 use disk::truncation::truncation;
 use sys::error::{Doing, Result};
 
@@ -196,6 +197,7 @@ fn describe(name: &str, size: u64, policy: FormatPolicy, is_silent: bool) -> Dev
         is_data_partition: false,
         signatures: Ok(Vec::new()),
         truncation: None,
+        table_fault: None,
         format_state: FormatState::Unrelated,
         is_blank: false,
         parent_disk,
@@ -231,6 +233,9 @@ fn read_content(device: &mut Device, number: Option<u32>, policy: FormatPolicy) 
     device.truncation = truncation(&source, sector, &signatures)?;
     if partition.is_none() {
         device.format_state = format_state(&source, sector)?;
+        if device.format_state == FormatState::Unrelated {
+            device.table_fault = table_fault(&source, sector, &signatures)?;
+        }
         let bare = signatures.is_empty() && device.format_state == FormatState::Unrelated;
         device.is_blank = policy == FormatPolicy::Blank && bare && is_blank(&source)?;
     }

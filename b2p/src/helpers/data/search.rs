@@ -169,6 +169,7 @@ mod tests {
             is_data_partition: false,
             signatures: Ok(Vec::new()),
             truncation: None,
+            table_fault: None,
             format_state: FormatState::Unrelated,
             is_blank,
         };

@@ -143,6 +143,7 @@ mod tests {
             is_data_partition: false,
             signatures: Ok(kinds.iter().map(signature).collect()),
             truncation: None,
+            table_fault: None,
             format_state: FormatState::Unrelated,
             is_blank: false,
         }

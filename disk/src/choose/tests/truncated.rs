@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 use super::*;
+use crate::table_fault::TableFault;
 use crate::truncation::{Table, Truncation};
 
 #[test]
@@ -52,4 +53,36 @@ fn a_truncated_data_disk_is_named_and_left_alone() {
     let told = "vda1: it has 1024 MiB, but its ext4 has 1536 MiB: its end is missing";
     assert!(choice.degraded[0].starts_with(told), "{choice:?}");
     assert!(matches!(choice.decision, Decision::NoDisk(_)));
+}
+
+#[test]
+fn a_data_disk_with_a_table_that_is_not_read_is_named_and_left_alone() {
+    for (fault, words) in [
+        (
+            TableFault::OtherSector(512),
+            "made for sectors of 512 bytes",
+        ),
+        (TableFault::Damaged, "its partition table is damaged"),
+    ] {
+        let disk = Device {
+            table_fault: Some(fault),
+            is_blank: true,
+            ..device("vda", Vec::new())
+        };
+        let choice = choose(
+            std::slice::from_ref(&disk),
+            &DiskSelector::Auto,
+            FormatPolicy::Blank,
+        );
+        assert!(matches!(choice.decision, Decision::NoDisk(_)));
+        assert!(choice.degraded[0].contains(words), "{choice:?}");
+        let beside = auto(&[disk.clone(), fs("vdb", LABELS[0])]);
+        assert_eq!(beside.decision, uses("vdb"));
+        assert!(beside.degraded[0].starts_with("vda: "), "{beside:?}");
+        let loops = Device {
+            is_virtual: true,
+            ..disk
+        };
+        assert!(auto(&[loops]).degraded.is_empty());
+    }
 }
