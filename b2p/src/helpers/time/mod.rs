@@ -10,6 +10,8 @@
 mod clock_changes;
 mod clocks;
 mod drift;
+mod request;
+mod round;
 mod sntp;
 mod trust;
 mod virtio_port;
@@ -33,7 +35,9 @@ pub use clock_changes::ClockChanges;
 use clocks::HostClock;
 pub use clocks::is_clock_set;
 use drift::{ClockSample, Drift, Ms, compare, correction, signed_seconds};
-use trust::{Evidence, Server};
+use request::Request;
+use round::Round;
+use trust::Server;
 use virtio_port::VirtioPort;
 
 /// Time between two comparisons of the clocks, in milliseconds. Nothing announces to the kernel that
@@ -101,6 +105,8 @@ struct Keeper {
     degraded: Degraded,
     /// Time of the next request to a server, on `CLOCK_BOOTTIME`.
     query_at: Option<Ms>,
+    /// Requests that are under way.
+    round: Option<Round>,
     /// Number of failures since the last answer.
     failures: u32,
     /// Watch for a new file of servers.
@@ -128,6 +134,7 @@ impl Keeper {
             alone: (0, 0),
             degraded: Degraded::of("time"),
             query_at: None,
+            round: None,
             failures: 0,
             inotify,
             virtio_port: VirtioPort::find(Path::new(PORTS), Path::new("/dev")),
@@ -143,9 +150,12 @@ impl Keeper {
             if slept && !self.servers.is_empty() {
                 self.query_at = Some(clocks::boottime());
             }
+            // Answers of an earlier round may be from before the sleep, or from other servers.
             if self.query_at.is_some_and(|at| at <= clocks::boottime()) {
-                self.query_servers();
+                self.query_at = None;
+                self.round = Some(Round::of(self.servers.clone()));
             }
+            self.hear_servers();
             self.wait()?;
         }
     }
@@ -161,8 +171,9 @@ impl Keeper {
             PollTimeout::try_from(ms).unwrap_or(PollTimeout::ZERO)
         });
         let port = self.virtio_port.as_ref().map(VirtioPort::fd);
+        let request = self.round.as_ref().and_then(Round::request);
         let own = [self.inotify.as_fd(), self.changes.fd()];
-        let fds = own.into_iter().chain(port);
+        let fds = own.into_iter().chain(port).chain(request.map(Request::fd));
         let mut fds: Vec<PollFd> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
@@ -200,6 +211,7 @@ impl Keeper {
         if servers != self.servers {
             self.degraded.update([]);
             self.failures = 0;
+            self.round = None;
             self.query_at = (!servers.is_empty()).then(clocks::boottime);
             self.servers = servers;
         }
@@ -263,44 +275,6 @@ impl Keeper {
         None
     }
 
-    /// Asks the servers, one after the other, until one answers and is believed.
-    fn query_servers(&mut self) {
-        let (mut errors, mut refusals) = (Vec::new(), Vec::new());
-        let mut others: Vec<(Server, Ms)> = Vec::new();
-        for server in self.servers.clone() {
-            let offset = match sntp::query(&server.name, sntp::PORT) {
-                Ok(offset) => offset,
-                Err(e) => {
-                    errors.push(e.to_string());
-                    continue;
-                }
-            };
-            // The host's clock takes precedence over a server.
-            if self.host_clock.is_some() {
-                return self.answered(Vec::new());
-            }
-            match trust::judge(offset, &self.evidence(&server, offset, &others)) {
-                Ok(alone) => {
-                    self.alone = (alone, clocks::boottime());
-                    correct(offset, &server.name);
-                    self.baseline = None;
-                    return self.answered(Vec::new());
-                }
-                Err(why) => refusals.push(format!("the time server {} {why}", server.name)),
-            }
-            others.push((server, offset));
-        }
-        if !refusals.is_empty() {
-            return self.answered(refusals);
-        }
-        self.failures += 1;
-        if self.failures == 1 {
-            let errors = errors.join("; ");
-            warn!("time: no server answers: {errors}; they are asked again");
-        }
-        self.query_at = Some(clocks::boottime() + retry_delay(self.failures));
-    }
-
     /// Plans the next request after an answer, and lists why answers were refused.
     fn answered(&mut self, refusals: Vec<String>) {
         self.failures = 0;
@@ -313,23 +287,6 @@ impl Keeper {
         if refusals.len() != self.degraded.len() {
             self.degraded
                 .update(refusals.into_iter().map(|why| ("time", why)));
-        }
-    }
-
-    /// Returns the evidence for or against an answer of `server`.
-    fn evidence(&self, server: &Server, offset: Ms, others: &[(Server, Ms)]) -> Evidence {
-        let realtime = clocks::realtime();
-        let rtc = clocks::rtc(self.utc).filter(|rtc| *rtc >= CLOCK_START);
-        let since_start = realtime.saturating_sub(CLOCK_START + clocks::boottime());
-        let large = offset.saturating_abs() > trust::BOUND;
-        let vouches = large && trust::vouches(server, rtc.is_some());
-        let again = vouches.then(|| sntp::query(&server.name, sntp::PORT));
-        Evidence {
-            never_set: rtc.is_none() && since_start < START_DAY,
-            again: again.and_then(Result::ok),
-            rtc: rtc.map(|rtc| rtc.saturating_sub(realtime)),
-            others: trust::independent(server, others),
-            alone: trust::remaining(self.alone.0, clocks::boottime() - self.alone.1),
         }
     }
 
