@@ -93,6 +93,10 @@ fn a_flood_of_prefixes_takes_no_memory() -> Result<()> {
         return Ok(());
     }
     let (client, _server) = start()?;
+    // The owner's own addresses, one in a network that a router advertises, and a route by the other.
+    client.ip("-6 address add 2001:db8:77::7/64 dev eth2")?;
+    client.ip("-6 route add 2001:db8:78::/48 via 2001:db8:77::1 dev eth2")?;
+    client.ip("-6 address add 2001:db8:666::7/64 dev eth2")?;
     for n in 0..200_u16 {
         let network = |m: u16| Ipv6Addr::new(0x2001, 0xdb8, 0x666, n * 40 + m, 0, 0, 0, 0);
         let prefixes: Vec<_> = (0..40).map(|m| prefix(network(m), 64, m == 0)).collect();
@@ -105,10 +109,19 @@ fn a_flood_of_prefixes_takes_no_memory() -> Result<()> {
     })?;
     client.shows(
         "-6 route",
-        &["2001:db8:1::/64 dev eth1"],
-        &["2001:db8:666:"],
+        &[
+            "2001:db8:1::/64 dev eth1",
+            "2001:db8:78::/48 via 2001:db8:77::1 dev eth2",
+            "2001:db8:666::/64 dev eth2",
+        ],
+        &["2001:db8:666:1"],
     )?;
-    client.shows("-6 address", &["2001:db8:1:"], &["2001:db8:666:"])?;
+    client.shows(
+        "-6 address show eth2",
+        &["2001:db8:77::7/64", "2001:db8:666::7/64", "fe80::"],
+        &["2001:db8:666:2", "2001:db8:666:4"],
+    )?;
+    client.shows("-6 address", &["2001:db8:1:"], &[])?;
     let line = "degraded net: eth2: routers advertise more than 128 routes of IPv6; none of them";
     let lines = std::fs::read_to_string("/run/boot2podman/net.degraded")?;
     ensure!(lines.contains(line), "{lines}");

@@ -10,7 +10,7 @@ use super::overlap::{self, DEFAULT_BRIDGE, Reached};
 use super::prefix::Prefix;
 use super::stale_api::{self, StaleApi};
 use super::vetting::Surroundings;
-use super::{Service, firewall, neighbours, podman_conf, router_limit, routes};
+use super::{Service, firewall, neighbours, podman_conf, router_prefixes, routes};
 
 impl Service {
     /// Gives every card the networks and servers that its lease must not reach into.
@@ -40,7 +40,7 @@ impl Service {
         }
         if self.ready {
             let links: Vec<_> = self.cards.iter().map(Card::link).collect();
-            let table = router_limit::routes_table();
+            let table = router_prefixes::routes_table();
             self.router_limit.look(&table, &links, sys::clock::now());
             self.held
                 .update(self.cards.iter().flat_map(|card| card.hosts(&table)));

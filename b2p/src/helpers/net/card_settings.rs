@@ -53,20 +53,6 @@ pub fn hear_routers(name: &str, hears: bool) {
     );
 }
 
-/// Removes all addresses and routes of IPv6 from the card `name`. The card has a link-local address again at
-/// once.
-pub fn flush_ipv6(name: &str) {
-    for value in ["1", "0"] {
-        write(
-            "ipv6",
-            name,
-            "disable_ipv6",
-            value,
-            "what routers advertised",
-        );
-    }
-}
-
 fn write(protocol: &str, name: &str, setting: &str, value: &str, why: &str) {
     let path = path(protocol, name, setting);
     if let Err(e) = fs::write(&path, value) {

@@ -32,6 +32,7 @@ mod prefix;
 mod ranges;
 mod resolv;
 pub mod router;
+mod router_flush;
 mod router_limit;
 mod router_prefixes;
 mod routes;

@@ -4,40 +4,35 @@
 //! end takes the memory of the machine. Beyond [`MAX_ROUTES`], all routes and addresses of routers on the
 //! card are removed, and routers are ignored for [`REST`].
 
-use std::fs::File;
-use std::io::Read;
-
 use log::warn;
 use services::Millis;
 
-use super::card_settings::{flush_ipv6, hear_routers};
-use super::router_prefixes::{Link, RouterPrefixes};
+use super::card_settings::hear_routers;
+use super::router_flush::flush;
+use super::router_prefixes::{BY_ROUTER, Link, RouterPrefixes};
 
 /// Largest number of routes. A link has a handful of routers and prefixes.
 const MAX_ROUTES: usize = 128;
 /// Time for which routers are ignored, in milliseconds.
 const REST: Millis = 600_000;
-/// Part of the kernel's table that is read, in bytes: 7,000 lines.
-const MAX_TABLE: u64 = 1 << 20;
-/// `RTF_ADDRCONF` (linux/ipv6_route.h): by a router advertisement.
-const BY_ROUTER: u32 = 0x0004_0000;
 
 /// Cards whose routers are ignored, each with the end of its rest; and prefixes that were removed.
 #[derive(Debug, Default)]
 pub struct RouterLimit(Vec<(String, Millis)>, RouterPrefixes);
 
 impl RouterLimit {
-    /// Checks the routes of these cards in the kernel's table ([`routes_table`]).
+    /// Checks the routes of these cards in the kernel's table ([`super::router_prefixes::routes_table`]).
     pub fn look(&mut self, table: &str, links: &[Link], now: Millis) {
         let (rested, resting): (Vec<_>, Vec<_>) =
             self.0.drain(..).partition(|(_, until)| *until <= now);
         self.0 = resting;
         rested.iter().for_each(|(card, _)| hear_routers(card, true));
         self.1.remove(table, links);
-        for card in links.iter().map(|link| link.name.as_str()) {
+        for link in links {
+            let card = link.name.as_str();
             if !self.is_resting(card) && count(table, card) > MAX_ROUTES {
                 hear_routers(card, false);
-                flush_ipv6(card);
+                flush(card, link.index);
                 self.0.push((card.to_owned(), now + REST));
                 self.lines().iter().for_each(|line| warn!("{line}"));
             }
@@ -69,14 +64,6 @@ impl RouterLimit {
     fn is_resting(&self, card: &str) -> bool {
         self.0.iter().any(|(name, _)| name == card)
     }
-}
-
-/// Returns the routes of IPv6 as /proc/net/ipv6_route has them.
-pub fn routes_table() -> String {
-    let mut bytes = Vec::new();
-    let opened = File::open("/proc/net/ipv6_route");
-    let _ = opened.and_then(|file| file.take(MAX_TABLE).read_to_end(&mut bytes)); // without IPv6
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Returns the number of routes of a card that are by routers (proc_pid_net(5); net/ipv6/route.c,

@@ -6,6 +6,8 @@
 //! service removes them as soon as the table has changed.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
 use std::net::{IpAddr, Ipv6Addr};
 
 use log::{debug, warn};
@@ -16,11 +18,14 @@ use super::prefix::Prefix;
 /// Flags of routes (linux/route.h, linux/ipv6_route.h): `RTF_GATEWAY`, and by a router advertisement
 /// (`RTF_ADDRCONF`).
 const BY_GATEWAY: u32 = 0x0002;
-const BY_ROUTER: u32 = 0x0004_0000;
+pub const BY_ROUTER: u32 = 0x0004_0000;
 /// Length of the prefix of a link.
 const LINK: u8 = 64;
 /// Number of prefixes that are logged, each once: a neighbour may advertise any number.
 const MAX_LOGGED: usize = 32;
+
+/// Part of the kernel's table that is read, in bytes: 7,000 lines.
+const MAX_TABLE: u64 = 1 << 20;
 
 /// A card with the servers of IPv6 that its routers advertise.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,19 +40,34 @@ pub struct Link {
 
 /// A route that is to be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Excess {
-    prefix: Prefix,
+pub struct Route {
+    /// Destination.
+    pub prefix: Prefix,
     index: u32,
     metric: u32,
 }
 
 /// Line of /proc/net/ipv6_route.
-struct Line<'a> {
-    prefix: Prefix,
+pub struct Line<'a> {
+    /// Destination.
+    pub prefix: Prefix,
     gateway: Ipv6Addr,
     metric: u32,
-    flags: u32,
-    card: &'a str,
+    /// Flags, such as [`BY_ROUTER`].
+    pub flags: u32,
+    /// Name of the card.
+    pub card: &'a str,
+}
+
+impl Line<'_> {
+    /// Returns the route, whose card has this index.
+    pub fn route(&self, index: u32) -> Route {
+        Route {
+            prefix: self.prefix,
+            index,
+            metric: self.metric,
+        }
+    }
 }
 
 /// Prefixes that were removed, so that each is logged once.
@@ -60,7 +80,7 @@ impl RouterPrefixes {
         for excess in excess(table, links) {
             let card = links.iter().find(|link| link.index == excess.index);
             let line = format!("{}: {}", card.map_or("", |link| &link.name), excess.prefix);
-            if let Err(e) = netlink::request(&message(&excess)) {
+            if let Err(e) = remove(&excess) {
                 debug!("{line} is not removed: {e}"); // the route is gone
             } else if self.0.len() < MAX_LOGGED && self.0.insert(line.clone()) {
                 warn!(
@@ -73,7 +93,7 @@ impl RouterPrefixes {
 
 /// Returns the routes to on-link prefixes of a card that are no link's, or that cover a server or a gateway of
 /// an earlier card; on the first card, of those that are a part of a link around a later card's server.
-fn excess(table: &str, links: &[Link]) -> Vec<Excess> {
+fn excess(table: &str, links: &[Link]) -> Vec<Route> {
     let lines: Vec<Line<'_>> = table.lines().filter_map(parse).collect();
     let refused = |line: &Line<'_>| {
         let own = links.iter().find(|link| link.name == line.card)?;
@@ -93,18 +113,22 @@ fn excess(table: &str, links: &[Link]) -> Vec<Excess> {
         let takes_from_any = || line.prefix.length > LINK && takes_of(&|l| l.index != own.index);
         let is_wrong = has_before && (line.prefix.length != LINK || takes_from_earlier());
         let is_excess = is_on_link && (is_wrong || takes_from_any());
-        is_excess.then_some(Excess {
-            prefix: line.prefix,
-            index: own.index,
-            metric: line.metric,
-        })
+        is_excess.then(|| line.route(own.index))
     };
     lines.iter().filter_map(refused).collect()
 }
 
+/// Returns the routes of IPv6 as /proc/net/ipv6_route has them.
+pub fn routes_table() -> String {
+    let mut bytes = Vec::new();
+    let opened = File::open("/proc/net/ipv6_route");
+    let _ = opened.and_then(|file| file.take(MAX_TABLE).read_to_end(&mut bytes)); // without IPv6
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// Parses a line (net/ipv6/route.c, `rt6_info_route`); `None` for link-local addresses and groups, which each card
 /// has for itself.
-fn parse(line: &str) -> Option<Line<'_>> {
+pub fn parse(line: &str) -> Option<Line<'_>> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let addr = |at: usize| -> Option<Ipv6Addr> {
         Some(u128::from_str_radix(words.get(at)?, 16).ok()?.into())
@@ -122,8 +146,16 @@ fn parse(line: &str) -> Option<Line<'_>> {
     })
 }
 
+/// Removes a route from the kernel's table.
+///
+/// # Errors
+/// The errno that the kernel answers with.
+pub fn remove(route: &Route) -> std::io::Result<()> {
+    netlink::request(&message(route))
+}
+
 /// Returns the message that removes a route (rtnetlink(7)): nlmsghdr, rtmsg, attributes.
-fn message(excess: &Excess) -> Vec<u8> {
+fn message(excess: &Route) -> Vec<u8> {
     let mut m = netlink::head(libc::RTM_DELROUTE, 0);
     let table = libc::RT_TABLE_MAIN;
     let family = libc::AF_INET6 as u8;
@@ -204,7 +236,7 @@ mod tests {
 
     #[test]
     fn the_message_names_the_route_of_the_card() {
-        let excess = Excess {
+        let excess = Route {
             prefix: prefix("2000::/3"),
             index: 3,
             metric: 256,
