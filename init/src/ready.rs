@@ -13,7 +13,7 @@ use sys::clock::now;
 use sys::files::{read_bounded, replace};
 use sys::paths::{PODMAN_SOCKET, READY, RUNTIME_DIR};
 use sys::service_names::starts_at_boot;
-use sys::{image, kmsg, net, syscall};
+use sys::{image, kmsg, net, ssh_ports, syscall};
 
 use crate::bounded::bounded_output;
 use crate::context::Context;
@@ -24,8 +24,6 @@ use crate::state::SystemState;
 
 /// Number of bytes of a service's degraded file that are read.
 const MAX_DEGRADED_BYTES: u64 = 16 * 1024;
-/// Port of sshd.
-const SSH_PORT: u16 = 22;
 /// Time limit for the addresses of the interfaces, in milliseconds.
 const ADDRESS_MS: i32 = 500;
 /// Console log level after the boot (sysctl kernel.printk): warnings still interrupt the input line
@@ -219,7 +217,7 @@ fn ready_line(state: &mut SystemState, supervisor: &Supervisor) -> String {
         id.is_some_and(|id| supervisor.readiness(id) == Readiness::Ready)
     };
     let ssh = match is_ready(names::SSHD).then(first_address).flatten() {
-        Some(address) => SocketAddr::new(address, SSH_PORT).to_string(),
+        Some(address) => SocketAddr::new(address, ssh_ports::first()).to_string(),
         None => "none".to_owned(),
     };
     let api = match is_ready(names::PODMAN) {

@@ -26,6 +26,7 @@ pub mod service_names;
 pub mod session;
 pub mod signals;
 pub mod sort;
+pub mod ssh_ports;
 pub mod syscall;
 pub mod uevent;
 #[cfg(all(target_env = "musl", panic = "abort"))]

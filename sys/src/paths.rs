@@ -52,6 +52,9 @@ pub const CONTAINERS_LIMITS: &str = runtime!("containers-limits");
 /// Cgroup below which each service has one of its own.
 pub const SERVICE_CGROUPS: &str = "/sys/fs/cgroup/system";
 
+/// Ports at which the ssh server listens, a line each.
+pub const SSH_PORTS: &str = runtime!("sshd.ports");
+
 /// File that exists once the memory of a template is that of a machine (`b2p.template`).
 pub const TEMPLATE_LEFT: &str = runtime!("template-left");
 /// The ready line, written when the machine is ready.

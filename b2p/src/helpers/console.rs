@@ -14,6 +14,7 @@ use sys::files::read_bounded;
 use sys::net;
 use sys::paths::{HOST_KEY, PODMAN_SOCKET};
 use sys::service_names::CONSOLE_PREFIX;
+use sys::ssh_ports;
 
 use crate::common::control_client::ControlClient;
 use crate::common::sshkey;
@@ -70,10 +71,11 @@ fn show(text: &str) {
 fn status() -> String {
     let hostname = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let degraded = fs::read_to_string(sys::paths::DEGRADED).unwrap_or_default();
+    let fingerprint = fingerprint(Path::new(HOST_KEY));
     status_text(
         hostname.trim(),
         &net::interface_addresses(),
-        fingerprint(Path::new(HOST_KEY)).as_deref(),
+        fingerprint.as_deref().map(|f| (f, ssh_ports::first())),
         &sys::config_sources::read().0.user,
         &degraded,
         &Terminal::stdout(),
@@ -89,7 +91,7 @@ fn fingerprint(private_key: &Path) -> Option<String> {
 fn status_text(
     hostname: &str,
     addresses: &[(String, IpAddr)],
-    fingerprint: Option<&str>,
+    server: Option<(&str, u16)>,
     user: &str,
     degraded: &str,
     terminal: &Terminal,
@@ -105,12 +107,20 @@ fn status_text(
     for (interface, address) in addresses {
         text.push_str(&format!("  {interface:<9} {address}\n"));
     }
-    text.extend(fingerprint.map(|f| format!("  host key  {f}\n")));
-    if let (Some((_, address)), Some(_)) = (addresses.first(), fingerprint) {
+    text.extend(server.map(|(f, _)| format!("  host key  {f}\n")));
+    if let (Some((_, address)), Some((_, port))) = (addresses.first(), server) {
         let login = format!("{user}@{address}");
+        let (option, suffix) = match port {
+            ssh_ports::DEFAULT => (String::new(), String::new()),
+            port => (format!("-p {port} "), format!(":{port}")),
+        };
+        let url = match address {
+            IpAddr::V6(address) => format!("ssh://{user}@[{address}]{suffix}"),
+            IpAddr::V4(_) => format!("ssh://{login}{suffix}"),
+        };
         text.push_str(&format!(
-            "\n  ssh {login}\n  podman --remote --url ssh://{login}{PODMAN_SOCKET} ps\n  \
-             DOCKER_HOST=ssh://{login} docker ps\n"
+            "\n  ssh {option}{login}\n  podman --remote --url {url}{PODMAN_SOCKET} ps\n  \
+             DOCKER_HOST={url} docker ps\n"
         ));
     }
     text.push('\n');
@@ -132,12 +142,26 @@ mod tests {
     fn the_status_says_how_to_connect_only_where_one_can() {
         let addresses = [("eth0".to_owned(), IpAddr::from([10, 0, 2, 15]))];
         let text = |addresses: &[_], key| status_text("box", addresses, key, "core", "", &PLAIN);
-        let both = text(&addresses, Some("SHA256:x"));
+        let both = text(&addresses, Some(("SHA256:x", 22)));
         assert!(both.contains("ssh core@10.0.2.15") && !both.contains("degraded"));
         let docker = "\n  DOCKER_HOST=ssh://core@10.0.2.15 docker ps\n\n";
         assert!(both.ends_with(docker), "{both}");
         assert!(!text(&addresses, None).contains("ssh core"));
-        assert!(!text(&[], Some("SHA256:x")).contains("ssh core"));
+        assert!(!text(&[], Some(("SHA256:x", 22))).contains("ssh core"));
+        let other = text(&addresses, Some(("SHA256:x", 2222)));
+        let line =
+            "\n  ssh -p 2222 core@10.0.2.15\n  podman --remote --url ssh://core@10.0.2.15:2222/run";
+        assert!(other.contains(line), "{other}");
+        let six = [(
+            "eth0".to_owned(),
+            IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 1]),
+        )];
+        let other = text(&six, Some(("SHA256:x", 2222)));
+        assert!(other.contains("ssh -p 2222 core@fd00::1\n"), "{other}");
+        assert!(
+            other.contains("DOCKER_HOST=ssh://core@[fd00::1]:2222 "),
+            "{other}"
+        );
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
     checks.check("containers do not reach the machine's ssh server", || {
         no_ssh(guest)
     });
+    checks.check("nor at another port of sshd", || {
+        no_ssh_at_another_port(guest)
+    });
     checks.check("nor by IPv6, link-local addresses included", || {
         no_ssh_by_ipv6(guest)
     });
@@ -108,6 +111,35 @@ fn no_ssh(guest: &Guest) -> Result<()> {
     let dropped =
         guest.sh("nft list chain inet boot2podman ssh | grep -c 'packets 0 bytes' || true")?;
     ensure!(dropped == "0", "nothing was dropped");
+    Ok(())
+}
+
+/// Tries a further port of the owner's sshd_config(5), which the console names as well.
+fn no_ssh_at_another_port(guest: &Guest) -> Result<()> {
+    let config = "/etc/ssh/sshd_config";
+    guest.sh(&format!(
+        "cp {config} /root/kept && sed -i '1i Port 2222\nPort 22' {config} && b2p restart sshd"
+    ))?;
+    eventually(SOON, || {
+        let said = guest.sh("sort -n /run/boot2podman/sshd.ports")?;
+        ensure!(said == "22\n2222", "{said}");
+        Ok(())
+    })?;
+    // The rules are looked at when a container starts.
+    in_network(guest, &[], &["true"])?;
+    eventually(SOON, || {
+        guest.sh("nft list chain inet boot2podman ssh | grep 'dport { 22, 2222 }'")
+    })?;
+    let script =
+        "for port in 22 2222; do echo | nc -w 3 10.88.0.1 $port | grep SSH; done; echo none";
+    let said = in_network(guest, &[], &["sh", "-c", script])?;
+    ensure!(said == "none", "{said}");
+    let banner = guest.sh("echo | nc -w 9 127.0.0.1 2222 | head -c 4")?;
+    ensure!(banner == "SSH-", "{banner}");
+    let console = guest.sh("sed -i 2d /run/boot2podman/sshd.ports; b2p console status")?;
+    guest.sh(&format!("mv /root/kept {config} && b2p restart sshd"))?;
+    eventually(SOON, || guest.sh("grep -x 22 /run/boot2podman/sshd.ports"))?;
+    ensure!(console.contains("  ssh -p 2222 core@10."), "{console}");
     Ok(())
 }
 

@@ -13,6 +13,7 @@ use nix::sys::socket::{
 };
 use sys::error::{Doing, Error, Result};
 use sys::files::read_whole;
+use sys::ssh_ports;
 
 use super::session::SSHD;
 
@@ -21,8 +22,6 @@ const IMAGE_CONFIG: &str = include_str!("../../../../initramfs/files/etc/ssh/ssh
 const CONFIG: &str = "/etc/ssh/sshd_config";
 /// Longest configuration, in bytes: the file may be the user's.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
-/// Port of ssh.
-const PORT: u16 = 22;
 
 /// Opens the sockets. A configuration that is the user's is first judged by sshd, which also
 /// knows its addresses; that of the image needs no process.
@@ -37,7 +36,7 @@ pub fn open() -> Result<Vec<TcpListener>> {
             IpAddr::from(Ipv4Addr::UNSPECIFIED),
             Ipv6Addr::UNSPECIFIED.into(),
         ]
-        .map(|ip| SocketAddr::new(ip, PORT))
+        .map(|ip| SocketAddr::new(ip, ssh_ports::DEFAULT))
         .to_vec(),
         false => configured_addresses()?,
     };
@@ -48,14 +47,18 @@ pub fn open() -> Result<Vec<TcpListener>> {
             opened => listeners.push(opened.doing(format!("listen on {address}"))?),
         }
     }
+    let mut ports = Vec::new();
     for listener in &listeners {
         let address = listener.local_addr()?;
+        ports.push(address.port());
         println!(
             "Server listening on {} port {}.",
             address.ip(),
             address.port()
         );
     }
+    // Without the file, others assume the usual port.
+    ssh_ports::write(&ports).unwrap_or_else(|why| eprintln!("ports: {why}"));
     Ok(listeners)
 }
 
