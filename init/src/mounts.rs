@@ -63,7 +63,7 @@ const API: &[Mount] = &[
 const BELOW_API: &[Mount] = &[
     entry("/dev/pts",    "devpts", NOSUID.union(NOEXEC), "gid=5,mode=620,ptmxmode=666", false, "terminals of ssh and containers; group tty is 5 on Debian"),
     entry("/dev/shm",    "tmpfs",  NOSUID.union(NODEV), "mode=1777,size=3%,nr_inodes=16k", false, "shm_open(3); an inode takes 1 KiB of memory beside the size"),
-    entry("/run/user",   "tmpfs",  NOSUID.union(NODEV), "mode=0755,size=3%,nr_inodes=16k", false, "users' runtime directories: a user who fills them leaves root's /run alone"),
+    entry("/run/user",   "tmpfs",  NOSUID.union(NODEV), "mode=0755,size=64k,nr_inodes=1k", false, "the mount points of users' runtime directories (sys::runtime_dir), out of root's /run"),
     entry("/run/lock",   "tmpfs",  PLAIN, "mode=1777,size=1m,nr_inodes=1k", false, "lock files of programs that are not root: a user who fills them leaves root's /run alone"),
     entry(CONTAINER_FILES, "tmpfs",  NOSUID.union(NODEV), "mode=0700,size=1%", false, "/etc/hosts and resolv.conf of each container, which the container may fill"),
     entry("/dev/mqueue", "mqueue", PLAIN, "", true, "mq_overview(7); crun mounts it in containers"),
@@ -279,7 +279,8 @@ mod tests {
         let percent = format!("size={}%", crate::ram::SMALL_PERCENT);
         let has_share = |data: &str| data.split(',').any(|option| option == percent);
         let small = |target| options(target).is_some_and(has_share);
-        assert!(small("/run") && small("/run/user") && small("/dev/shm"));
+        assert!(small("/run") && small("/dev/shm"));
+        assert_eq!(crate::ram::SMALL_PERCENT, sys::runtime_dir::PERCENT);
         let files = format!("mode=0700,size={}%", crate::ram::CONTAINER_FILES_PERCENT);
         assert_eq!(options(CONTAINER_FILES), Some(files.as_str()));
         let dev = format!("mode=0755,size={}m", crate::ram::DEV_BYTES >> 20);

@@ -13,9 +13,10 @@ use std::path::Path;
 
 use nix::mount::{MsFlags, mount};
 use sys::error::{Doing, Result};
-use sys::memory::{MIB, not_kept};
+use sys::memory::{MIB, STORE_RESERVE_BYTES, not_kept};
 
-/// Percentage of the memory that each of /run, /run/user and /dev/shm may take ([`crate::mounts`]).
+/// Percentage of the memory that each of /run, the runtime directory of the machine's user and /dev/shm may take
+/// ([`crate::mounts`], [`sys::runtime_dir`]).
 pub const SMALL_PERCENT: u64 = 3;
 /// Number of the file systems that may take [`SMALL_PERCENT`].
 const SMALL_COUNT: u64 = 3;
@@ -39,7 +40,7 @@ pub struct Sizes {
     pub containers: u64,
 }
 
-/// Divides a memory of `total` bytes. The containers' share is the largest: 19 % of 256 MiB, 55 %
+/// Divides a memory of `total` bytes. The containers' share is the largest: 18 % of 256 MiB, 55 %
 /// of 1 GiB, 62 % of 4 GiB and more of larger ones.
 #[must_use]
 pub fn sizes(total: u64) -> Sizes {
@@ -47,7 +48,7 @@ pub fn sizes(total: u64) -> Sizes {
     let root = (total / 16).clamp(16 * MIB, 1024 * MIB);
     let podman = (total / 48).clamp(8 * MIB, 256 * MIB);
     let small = total * (SMALL_COUNT * SMALL_PERCENT + CONTAINER_FILES_PERCENT) / 100;
-    let others = root + podman + DEV_BYTES + LOCK_BYTES + small;
+    let others = root + podman + DEV_BYTES + LOCK_BYTES + STORE_RESERVE_BYTES + small;
     // An inode takes an eighth of its BYTES_PER_INODE. Half of the inodes that the limit allows are counted,
     // because each file has at least a page as well: 1/16 of the size, which is 1/17 of the rest.
     let rest = files.saturating_sub(others);
@@ -161,7 +162,7 @@ mod tests {
         for total in TOTALS_MIB.iter().map(|mib| mib * MIB) {
             let sizes = sizes(total);
             let percent = SMALL_COUNT * SMALL_PERCENT + CONTAINER_FILES_PERCENT;
-            let small = DEV_BYTES + LOCK_BYTES + total * percent / 100;
+            let small = DEV_BYTES + LOCK_BYTES + STORE_RESERVE_BYTES + total * percent / 100;
             let all = sizes.root + sizes.podman + sizes.containers + small;
             let inodes = all / BYTES_PER_INODE * 1024 / 2;
             let left = total.saturating_sub(all + inodes + IMAGE_BYTES);
@@ -173,7 +174,7 @@ mod tests {
     #[test]
     fn containers_have_the_largest_share() {
         for (mib, percent) in [
-            (215, 19),
+            (215, 18),
             (450, 42),
             (967, 55),
             (1950, 60),

@@ -8,6 +8,7 @@ use config::Config;
 use sys::account_files::{self, Identity, make_private};
 use sys::error::{Error, Result};
 use sys::paths::{USER_RUNTIME_DIRS, USER_STORAGES};
+use sys::runtime_dir::{self, Share};
 
 use crate::accounts;
 
@@ -47,7 +48,7 @@ pub fn adopt(config: &Config) -> Result<()> {
 }
 
 fn make_runtime_dir(uid: u32) -> Result<()> {
-    make_private(&Path::new(USER_RUNTIME_DIRS).join(uid.to_string()), uid)
+    runtime_dir::make(Path::new(USER_RUNTIME_DIRS), uid, uid, Share::Machine)
 }
 
 fn identity(config: &Config) -> Identity<'_> {

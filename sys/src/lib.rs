@@ -21,6 +21,7 @@ pub mod net;
 pub mod paths;
 pub mod poll;
 pub mod printable;
+pub mod runtime_dir;
 pub mod script;
 pub mod service_names;
 pub mod session;

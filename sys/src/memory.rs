@@ -11,6 +11,8 @@ pub const IMAGE_BYTES: u64 = 64 * MIB;
 pub const WORKING_SET_BYTES: u64 = 32 * MIB;
 /// Limit of the share of a large memory that is kept for programs.
 pub const MAX_KEPT_BYTES: u64 = 1024 * MIB;
+/// Memory by which the store in RAM grows while it is full, for podman of users.
+pub const STORE_RESERVE_BYTES: u64 = 2 * MIB;
 /// Unit of the limits of a cgroup: the kernel counts pages.
 const PAGE_BYTES: u64 = 4096;
 

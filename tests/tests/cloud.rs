@@ -302,8 +302,8 @@ fn everything() -> Result<()> {
     checks.check("another user, in groups", || {
         equals(
             &guest,
-            "id -Gn bob; grep ^bob: /etc/passwd | cut -d: -f3,6,7; stat -c %U /home/bob",
-            "bob podman builders\n1001:/home/bob:/bin/sh\nbob",
+            "id -Gn bob; grep ^bob: /etc/passwd | cut -d: -f3,6,7; stat -c %U /home/bob; grep -c 1001.tmpfs /proc/mounts",
+            "bob podman builders\n1001:/home/bob:/bin/sh\nbob\n1",
         )
     });
     checks.check("limits of a user of the document hold at the first login", || {

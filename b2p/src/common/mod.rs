@@ -22,6 +22,7 @@ pub mod pidfd;
 pub mod podman_defaults;
 pub mod private_key;
 pub mod registry_files;
+pub mod runtime_dirs;
 pub mod service_change;
 pub mod service_env;
 pub mod service_files;

@@ -21,7 +21,12 @@ const WANTED: &[(&str, &str, &[&str])] = &[
     (
         "/run/user",
         "tmpfs",
-        &["nosuid", "nodev", "nr_inodes=16384"],
+        &["nosuid", "nodev", "size=64k", "nr_inodes=1024"],
+    ),
+    (
+        "/run/user/1000",
+        "tmpfs",
+        &["nosuid", "nodev", "nr_inodes=16384", "uid=1000", "mode=700"],
     ),
     (
         "/run/lock",

@@ -2,7 +2,8 @@
 //! A container that fills every writable file system, in a machine without a disk.
 
 use anyhow::{Context, Result, ensure};
-use tests::{Checks, Guest, eventually};
+use std::fs;
+use tests::{Checks, Guest, eventually, image};
 
 use crate::SOON;
 
@@ -48,6 +49,87 @@ pub fn all(guest: &Guest, checks: &mut Checks, archive: &str) {
         "full: files in a container's own tmpfs are its memory",
         || tmpfs(guest),
     );
+    checks.check("full: files of /tmp are named", || temporary(guest));
+    of_core(guest, checks, archive);
+}
+
+/// Fills by containers of core, whose podman has its database beside what they fill.
+fn of_core(guest: &Guest, checks: &mut Checks, archive: &str) {
+    checks.check(
+        "full: a container of core fills the store, and is paused",
+        || {
+            let out = guest.ssh_with("core", "podman load -q", &fs::read(archive)?)?;
+            tests::text(&out)?;
+            let id = detached_of_core(guest, "bomb", FILL)?;
+            says(guest, true)?;
+            let paused = format!("paused until there is room: {} of user 1000", &id[..12]);
+            told(guest, &paused, true)
+        },
+    );
+    checks.check("full: core removes it", || {
+        let grown = guest.sh("cat /run/boot2podman/store.before; stat -f -c %b /tmp")?;
+        guest.sh_as("core", "podman rm --force --time 0 bomb")?;
+        says(guest, false)?;
+        let left = guest.sh("ls /run/boot2podman; stat -f -c %b /tmp")?;
+        let blocks = |said: &str| {
+            said.lines()
+                .last()
+                .and_then(|last| last.parse::<u64>().ok())
+        };
+        let before = grown
+            .split(' ')
+            .next()
+            .and_then(|bytes| bytes.parse::<u64>().ok());
+        let before = before.map(|bytes| bytes / 4096);
+        ensure!(before < blocks(&grown), "{grown}");
+        ensure!(
+            before == blocks(&left) && !left.contains("store.before"),
+            "{grown} {left}"
+        );
+        Ok(())
+    });
+    checks.check(
+        "full: /etc/hosts of core's container fills nothing of others",
+        || hosts_of_core(guest),
+    );
+    checks.check("full: core leaves nothing", || {
+        guest.sh_as("core", "podman system reset --force").map(drop)
+    });
+}
+
+fn detached_of_core(guest: &Guest, name: &str, script: &str) -> Result<String> {
+    let run = format!(
+        "podman run -d --network none --name {name} {} sh -c '{script}'",
+        image::NAME
+    );
+    guest.sh_as("core", &run)
+}
+
+fn hosts_of_core(guest: &Guest) -> Result<()> {
+    detached_of_core(guest, "filler", FILL_HOSTS)?;
+    let line = "store: paused, because their /etc/hosts";
+    let filled =
+        format!("[ $(stat -f -c %a /run/user/1000) = 0 ] || b2p status | grep -q '{line}'");
+    eventually(SOON, || guest.sh(&filled))?;
+    guest.sh("mkdir /run/user/other && rmdir /run/user/other && b2p restart image-sync")?;
+    told(guest, line, true)?;
+    guest.sh_as("core", "podman ps && podman rm --force --time 0 filler")?;
+    guest.sh("b2p restart image-sync")?;
+    told(guest, line, false)?;
+    told(guest, "/run/user/1000 is full", false)
+}
+
+/// Fills /tmp, which shares a file system with the store in RAM.
+fn temporary(guest: &Guest) -> Result<()> {
+    guest.sh_as("core", "cat /dev/zero >/tmp/fill; true")?;
+    guest.sh("b2p restart image-sync")?;
+    told(
+        guest,
+        "images or volumes, or files of /tmp and /var/tmp",
+        true,
+    )?;
+    guest.sh("rm /tmp/fill && b2p restart image-sync")?;
+    says(guest, false)
 }
 
 /// Fills the files that podman makes for a container in /run, again and again.

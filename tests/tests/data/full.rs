@@ -182,6 +182,24 @@ fn containers(guest: &Guest, checks: &mut Checks) -> Result<()> {
             eventually(SOON, || guest.sh(&format!("cd /mnt/data && ls {reserve}"))).map(drop)
         });
     }
+    checks.check("a container of core takes all, and core removes it", || {
+        tests::text(&guest.ssh_with("core", "podman load -q", &archive)?)?;
+        let run = format!(
+            "podman run -d --network none --name greedy {} sh -c '{}'",
+            image::NAME,
+            GREEDY[0].1
+        );
+        let id = guest.sh_as("core", &run)?;
+        let filled = "[ $(stat -f -c %a /mnt/data) = 0 ]";
+        eventually(SOON, || guest.sh(filled))?;
+        let paused = format!("paused until there is room: {} of user 1000", &id[..12]);
+        says(guest, &paused, true)?;
+        guest.ssh_alone(
+            "core",
+            "podman ps --all && podman rm --force --time 0 greedy",
+        )?;
+        told(guest, false)
+    });
     Ok(())
 }
 

@@ -18,6 +18,7 @@ use super::user::User;
 use crate::common::atomic_file;
 use crate::common::confined::{Attributes, Tree};
 use crate::common::paths::Paths;
+use crate::common::runtime_dirs;
 use crate::common::users::numbers::{Kind, Numbers};
 use crate::common::users::{self, Account, Files};
 use crate::helpers::data::kept::numbers;
@@ -259,14 +260,12 @@ fn make_directories(name: &str, account: &Account, numbers: &Numbers) -> Result<
             account.home, account.uid
         );
     }
-    for dir in [account.home.clone(), format!("/run/user/{}", account.uid)] {
-        if !Path::new(&dir).is_dir() {
-            fs::create_dir_all(&dir)
-                .and_then(|()| make_private(Path::new(&dir), account))
-                .on(&dir)?;
-        }
+    if !home.is_dir() {
+        fs::create_dir_all(home)
+            .and_then(|()| make_private(home, account))
+            .on(home)?;
     }
-    Ok(())
+    runtime_dirs::make(account.uid, account.gid)
 }
 
 /// Gives a directory to the user alone.

@@ -35,6 +35,8 @@ use sys::error::{Doing, Result};
 use sys::paths::{USER_RUNTIME_DIRS, USER_STORAGES};
 use sys::user_cgroup;
 
+use crate::common::runtime_dirs;
+
 /// Path of podman.
 const PODMAN: &str = "/usr/bin/podman";
 /// Storage of root's containers.
@@ -94,14 +96,13 @@ impl PodmanUser {
         if self.uid == 0 {
             return Ok(());
         }
-        for dir in [self.runtime_dir(), self.storage()] {
-            if !dir.is_dir() {
-                fs::create_dir_all(&dir).on(&dir)?;
-                fs::set_permissions(&dir, Permissions::from_mode(0o700)).on(&dir)?;
-                chown(&dir, Some(self.uid), Some(self.gid)).on(&dir)?;
-            }
-        }
+        runtime_dirs::make(self.uid, self.gid)?;
         let (storage, runtime_dir) = (self.storage(), self.runtime_dir());
+        if !storage.is_dir() {
+            fs::create_dir_all(&storage).on(&storage)?;
+            fs::set_permissions(&storage, Permissions::from_mode(0o700)).on(&storage)?;
+            chown(&storage, Some(self.uid), Some(self.gid)).on(&storage)?;
+        }
         overlay_answer::record(&storage, &runtime_dir, self.uid, self.gid)
             .unwrap_or_else(|why| debug!("{why}; podman asks itself"));
         logins::restore(self)

@@ -1,37 +1,53 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Files that podman makes for each container of root in /run, such as /etc/hosts. A container may write to them, and
-//! they share one file system ([`CONTAINER_FILES`]): a container that fills it keeps podman from starting others.
-//! The container is then paused, and its large files are emptied; `podman rm -f` and `podman restart` work on it.
+//! Files that podman makes for each container in /run, such as /etc/hosts. A container may write to them. Those of
+//! root's containers share one file system ([`CONTAINER_FILES`]), and those of a user's the user's runtime directory: a
+//! container that fills it keeps podman from starting or removing others. The container is then paused, and its large
+//! files are emptied; `podman rm -f` and `podman restart` work on it.
+
+mod held;
 
 use std::fs::{self, DirBuilder, File};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 
 use log::{info, warn};
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
-use sys::paths::CONTAINER_FILES;
+use sys::paths::{CONTAINER_FILES, USER_RUNTIME_DIRS};
 
 use super::pause::{self, Paused};
 use super::space::{self, Usage};
 use super::writers::{Writers, short_id};
+use held::{Held, empty, entries};
 
 /// podman's directory, which is a link to the file system (init/src/mounts.rs).
 const LINK: &str = "/run/containers/storage/overlay-containers";
-/// Size of all files of a container from which they are the container's own, in bytes, and the same as a part of a
-/// small file system, or of its inodes. podman's have some KiB; the data of secrets are in the store.
-const LARGE: u64 = 1 << 20;
-const LARGE_PART: u64 = 16;
-/// Size up to which a file is not emptied, in bytes.
-const SMALL_FILE: u64 = 16 << 10;
-/// Depth of the directories that are looked at. podman's are less deep: `userdata/run/secrets`.
-const MAX_DEPTH: u32 = 8;
+/// podman's directory below the runtime directory of a user.
+const OF_USER: &str = "containers/overlay-containers";
 
 /// Watch over the files.
 pub struct ContainerFiles {
     dir: PathBuf,
     link: PathBuf,
+    users: PathBuf,
     paused: Paused,
+}
+
+/// Directories of the containers of one user.
+struct Place {
+    owner: u32,
+    /// File system.
+    dir: PathBuf,
+    /// podman's directory below, which may be a link that the user has made.
+    below: PathBuf,
+}
+
+impl Place {
+    /// Returns the container in a line.
+    fn name(&self, id: &str) -> String {
+        match self.owner {
+            0 => format!("container {id} has most there: `podman rm -f {id}`"),
+            uid => format!("container {id} of user {uid} has most there"),
+        }
+    }
 }
 
 impl ContainerFiles {
@@ -40,42 +56,68 @@ impl ContainerFiles {
         ContainerFiles {
             dir: CONTAINER_FILES.into(),
             link: LINK.into(),
+            users: USER_RUNTIME_DIRS.into(),
             paused: Paused::load(pause::OF_FILES),
         }
     }
 
-    /// Makes room if the file system is full, and returns a reason that names the containers that are paused, or
-    /// the one that has most.
-    pub fn look(&mut self, writers: &Writers) -> Option<String> {
+    /// Makes room where a file system is full, and returns a reason that names the containers that are paused, and one
+    /// for each full file system without a large container.
+    pub fn look(&mut self, writers: &Writers) -> Vec<String> {
         restore_link(&self.link, &self.dir);
-        let usage = Usage::of(&self.dir).ok();
-        let full = usage.filter(|usage| space::is_full(usage, false, 0));
-        let most = full.and_then(|usage| self.make_room(writers, &usage));
-        let dir = self.dir.display();
-        match (self.paused.names(), most) {
-            (Some(names), _) => Some(format!(
-                "paused, because their /etc/hosts or /etc/resolv.conf filled {dir}: {names}; remove them: `podman rm -f`"
-            )),
-            (None, Some(id)) => Some(format!(
-                "{dir} is full: container {id} has most there: `podman rm -f {id}`"
-            )),
-            (None, None) => None,
+        let mut reasons = Vec::new();
+        for place in self.places() {
+            let usage = Usage::of(&place.dir).ok();
+            let full = usage.filter(|usage| space::is_full(usage, false, 0));
+            let most = full.and_then(|usage| self.make_room(&place, writers, &usage));
+            let dir = place.dir.display();
+            reasons.extend(most.map(|id| format!("{dir} is full: {}", place.name(&id))));
         }
+        let paused = self.paused.names().map(|names| {
+            format!(
+                "paused, because their /etc/hosts or /etc/resolv.conf filled a file system of /run: {names}; \
+                 remove them: `podman rm -f`"
+            )
+        });
+        paused.into_iter().chain(reasons).collect()
+    }
+
+    /// Returns the places of root and of each user.
+    fn places(&self) -> Vec<Place> {
+        let root = Place {
+            owner: 0,
+            dir: self.dir.clone(),
+            below: PathBuf::from("."),
+        };
+        let users = fs::read_dir(&self.users).into_iter().flatten().flatten();
+        let of_user = users.filter_map(|entry| {
+            Some(Place {
+                owner: entry.file_name().to_str()?.parse().ok()?,
+                dir: entry.path(),
+                below: PathBuf::from(OF_USER),
+            })
+        });
+        std::iter::once(root).chain(of_user).collect()
     }
 
     /// Pauses the containers with large files, and empties the files. If there are none, returns the short id of the
     /// container with most.
-    fn make_room(&mut self, writers: &Writers, usage: &Usage) -> Option<String> {
+    fn make_room(&mut self, place: &Place, writers: &Writers, usage: &Usage) -> Option<String> {
         self.paused.forget();
+        let Ok(root) = File::open(&place.dir) else {
+            return None;
+        };
         let mut most = (0, None);
         let mut is_made = false;
-        for container in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
-            let dir = container.path();
-            let Some(id) = short_id(&dir) else { continue };
-            let held = Held::by(&dir);
+        for (name, _) in entries(&root, &place.below) {
+            let container = place.below.join(name);
+            let Some(id) = short_id(&container) else {
+                continue;
+            };
+            let held = Held::by(&root, &container);
             if held.is_large(usage) {
                 is_made = true;
-                self.stop_and_empty(&dir, writers.of_root(&id));
+                self.stop_and_empty(place, &root, &container, writers.of_owner(place.owner, &id));
             } else if held.bytes > most.0 {
                 most = (held.bytes, Some(id));
             }
@@ -85,81 +127,20 @@ impl ContainerFiles {
 
     /// Pauses the container, unless it does not run or is paused, and empties its large files. The container changes
     /// its files until it is paused, so that they are looked for again.
-    fn stop_and_empty(&mut self, dir: &Path, cgroup: Option<PathBuf>) {
+    fn stop_and_empty(
+        &mut self,
+        place: &Place,
+        root: &File,
+        container: &Path,
+        cgroup: Option<PathBuf>,
+    ) {
         let running = cgroup.filter(|cgroup| !self.paused.cgroups().contains(cgroup));
         if running.is_none_or(|cgroup| self.paused.add(&cgroup)) {
-            let held = Held::by(dir);
-            held.files.iter().for_each(|file| empty(dir, file));
+            let held = Held::by(root, container);
+            held.files
+                .iter()
+                .for_each(|file| empty(&place.dir, root, file));
         }
-    }
-}
-
-/// Files of a container.
-#[derive(Default)]
-struct Held {
-    bytes: u64,
-    inodes: u64,
-    /// True if there are directories below the depth that is looked at.
-    is_deep: bool,
-    /// Paths of the files that are not small, below the directory of the container.
-    files: Vec<PathBuf>,
-}
-
-impl Held {
-    /// The files in the directory of a container and below.
-    fn by(dir: &Path) -> Held {
-        let mut held = Held::default();
-        if let Ok(root) = File::open(dir) {
-            held.add(&root, Path::new("."), 0);
-        }
-        held
-    }
-
-    fn add(&mut self, root: &File, dir: &Path, depth: u32) {
-        let Ok(opened) = open(root, dir, OFlag::O_RDONLY | OFlag::O_DIRECTORY) else {
-            return;
-        };
-        let entries = fs::read_dir(format!("/proc/self/fd/{}", opened.as_raw_fd()));
-        for entry in entries.into_iter().flatten().flatten() {
-            let Ok(m) = entry.metadata() else { continue };
-            let path = dir.join(entry.file_name());
-            let bytes = m.blocks() * 512;
-            self.inodes += 1;
-            self.bytes += bytes;
-            if m.is_dir() && depth < MAX_DEPTH {
-                self.add(root, &path, depth + 1);
-            } else if m.is_dir() {
-                self.is_deep = true;
-            } else if m.is_file() && bytes > SMALL_FILE {
-                self.files.push(path);
-            }
-        }
-    }
-
-    /// Returns true if podman alone makes no such files in a file system of this usage.
-    fn is_large(&self, usage: &Usage) -> bool {
-        let has_inodes = usage.inodes > 0 && self.inodes > usage.inodes / LARGE_PART;
-        self.is_deep || has_inodes || self.bytes > LARGE.min(usage.bytes / LARGE_PART)
-    }
-}
-
-/// Opens a file below `root`. A container may put a link in the place of a directory of its own, at any moment: no
-/// link is followed (openat2(2)).
-fn open(root: &impl AsFd, path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
-    let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    let below = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS;
-    openat2(root, path, OpenHow::new().flags(flags).resolve(below))
-}
-
-fn empty(dir: &Path, file: &Path) {
-    let emptied = File::open(dir).and_then(|root| {
-        let opened = open(&root, file, OFlag::O_WRONLY)?;
-        File::from(opened).set_len(0)
-    });
-    let (dir, file) = (dir.display(), file.display());
-    match emptied {
-        Ok(()) => warn!("store: {file} of {dir} is emptied: a container filled /run with it"),
-        Err(e) => warn!("store: {file} of {dir}: {e}"),
     }
 }
 
@@ -199,12 +180,22 @@ mod tests {
         ContainerFiles {
             dir: temp.path("files"),
             link: temp.path("storage/link"),
+            users: temp.path("users"),
             paused: Paused::of(&temp.path("list")),
         }
     }
 
+    /// Makes room in the place of root.
+    fn make_room(files: &mut ContainerFiles, temp: &Temp) -> Option<String> {
+        let root = files.places().swap_remove(0);
+        files.make_room(&root, &writers(temp), &SMALLEST)
+    }
+
     fn make(temp: &Temp, id: &str, name: &str, bytes: usize) {
-        let file = temp.path(&format!("files/{id}/{name}"));
+        make_at(temp.path(&format!("files/{id}/{name}")), bytes);
+    }
+
+    fn make_at(file: PathBuf, bytes: usize) {
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(file, vec![1; bytes]).unwrap();
     }
@@ -242,14 +233,14 @@ mod tests {
         let d = run(&temp, &format!("system/web/main/libpod-payload-{d}"));
         let mut files = files(&temp);
         let writers = writers(&temp);
-        assert_eq!(files.look(&writers), None, "there is room");
-        assert_eq!(files.make_room(&writers, &SMALLEST), None);
-        files.make_room(&writers, &SMALLEST);
+        assert!(files.look(&writers).is_empty(), "there is room");
+        assert_eq!(make_room(&mut files, &temp), None);
+        make_room(&mut files, &temp);
         for (id, name, _, left) in sizes {
             let file = temp.path(&format!("files/{id}/{name}"));
             assert_eq!(fs::metadata(file).unwrap().len(), left, "{id} {name}");
         }
-        let said = files.look(&writers).unwrap();
+        let said = files.look(&writers).concat();
         for id in ["aaaaaaaaaaaa", "dddddddddddd"] {
             assert!(said.contains(id), "{said}");
         }
@@ -264,11 +255,11 @@ mod tests {
         let temp = Temp::new();
         let id = "a".repeat(64);
         let name = format!("root/libpod-{id}");
-        let (mut files, writers) = (files(&temp), writers(&temp));
+        let mut files = files(&temp);
         for _ in 0..2 {
             make(&temp, &id, "userdata/hosts", 2 << 20);
             let cgroup = run(&temp, &name);
-            files.make_room(&writers, &SMALLEST);
+            make_room(&mut files, &temp);
             let frozen = fs::read_to_string(cgroup.join("cgroup.freeze"));
             assert_eq!(frozen.unwrap(), "1");
             fs::remove_dir_all(cgroup).unwrap();
@@ -282,14 +273,17 @@ mod tests {
             make(&temp, &digit.repeat(64), "userdata/hosts", bytes);
         }
         let mut files = files(&temp);
-        let most = files.make_room(&writers(&temp), &SMALLEST);
+        let most = make_room(&mut files, &temp);
         assert_eq!(most.as_deref(), Some("bbbbbbbbbbbb"));
     }
 
     #[test]
     fn many_files_and_deep_directories_are_a_containers() {
         let temp = Temp::new();
-        let held = |id: &str| Held::by(&temp.path(&format!("files/{id}")));
+        let held = |id: &str| {
+            let root = File::open(temp.path("files")).unwrap();
+            Held::by(&root, Path::new(id))
+        };
         (0..90).for_each(|n| make(&temp, "some", &format!("userdata/{n}"), 0));
         assert!(!held("some").is_large(&SMALLEST));
         (0..20).for_each(|n| make(&temp, "some", &format!("userdata/more{n}"), 0));
@@ -307,11 +301,60 @@ mod tests {
         make(&temp, "other", "shadow", 99);
         make(&temp, "own", "hosts", 0);
         symlink(temp.path("files/other"), temp.path("files/own/secrets")).unwrap();
+        let dir = temp.path("files/own");
+        let root = File::open(&dir).unwrap();
         for file in ["secrets/shadow", "../other/shadow"] {
-            empty(&temp.path("files/own"), Path::new(file));
+            empty(&dir, &root, Path::new(file));
         }
+        assert!(entries(&root, Path::new("secrets")).is_empty());
         let left = fs::metadata(temp.path("files/other/shadow")).unwrap();
         assert_eq!(left.len(), 99);
+    }
+
+    #[test]
+    fn a_users_container_is_paused_and_its_links_lead_nowhere() {
+        let temp = Temp::new();
+        let [a, b] = ["a", "b"].map(|digit| digit.repeat(64));
+        let of_user = |uid: u32, id: &str| temp.path(&format!("users/{uid}/{OF_USER}/{id}"));
+        make_at(of_user(1000, &a).join("userdata/hosts"), 2 << 20);
+        // Root's container, to which user 1001 leads, and one of user 1000, to which a link of user 1002 leads.
+        make(&temp, &b, "userdata/hosts", 2 << 20);
+        fs::create_dir_all(temp.path("users/1001/containers")).unwrap();
+        symlink(
+            temp.path("files"),
+            temp.path(&format!("users/1001/{OF_USER}")),
+        )
+        .unwrap();
+        fs::create_dir_all(temp.path(&format!("users/1002/{OF_USER}"))).unwrap();
+        symlink(of_user(1000, &a), of_user(1002, &a)).unwrap();
+        let own = run(&temp, &format!("user/1000/x/libpod-{a}"));
+        let roots = run(&temp, &format!("root/libpod-{b}"));
+        // A cgroup of another user with the container's name.
+        let forged = run(&temp, &format!("user/1001/libpod-{a}"));
+        let mut files = files(&temp);
+        let len = |file: PathBuf| fs::metadata(file).unwrap().len();
+        for place in files
+            .places()
+            .into_iter()
+            .filter(|place| place.owner > 1000)
+        {
+            assert_eq!(files.make_room(&place, &writers(&temp), &SMALLEST), None);
+        }
+        assert_eq!(len(of_user(1000, &a).join("userdata/hosts")), 2 << 20);
+        for place in files
+            .places()
+            .into_iter()
+            .filter(|place| place.owner == 1000)
+        {
+            files.make_room(&place, &writers(&temp), &SMALLEST);
+        }
+        assert_eq!(len(of_user(1000, &a).join("userdata/hosts")), 0);
+        assert_eq!(
+            len(temp.path(&format!("files/{b}/userdata/hosts"))),
+            2 << 20
+        );
+        let is_frozen = |cgroup: &Path| cgroup.join("cgroup.freeze").exists();
+        assert!(is_frozen(&own) && !is_frozen(&roots) && !is_frozen(&forged));
     }
 
     #[test]

@@ -11,13 +11,16 @@ mod memory;
 mod others;
 mod pause;
 mod reserve;
+mod room;
 mod space;
 mod writers;
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use log::warn;
+use sys::paths::USER_STORAGES;
 
 use crate::common::degraded::Degraded;
 use crate::common::paths::Paths;
@@ -27,7 +30,8 @@ use engine::Engine;
 use others::Others;
 use pause::Paused;
 use reserve::Reserve;
-use space::{Step, Usage};
+use room::{Growth, Room};
+use space::{Need, Step, Usage};
 use writers::{Lack, Writers};
 
 /// Service that the watch belongs to.
@@ -40,8 +44,8 @@ const EXHAUSTED_LOOKS: u32 = 5;
 /// The watch.
 pub struct StoreWatch {
     store: PathBuf,
-    /// Reserve on the data disk; `None` in RAM.
-    reserve: Option<Reserve>,
+    /// Room that is kept; `None` if another's file is in the way.
+    room: Option<Room>,
     /// Mount point of the data disk; `None` in RAM.
     disk: Option<PathBuf>,
     /// True if root's blocks are the machine's alone; `None` before the first look.
@@ -66,7 +70,12 @@ impl StoreWatch {
         let disk = paths.data_disk();
         let bytes = Usage::of(&store).map_or(0, |usage| usage.bytes);
         StoreWatch {
-            reserve: on_disk.then(|| Reserve::on(&disk, bytes)).filter(is_own),
+            room: match on_disk {
+                true => Some(Reserve::on(&disk, bytes))
+                    .filter(is_own)
+                    .map(Room::Disk),
+                false => Growth::of(&store).map(Room::Ram),
+            },
             disk: on_disk.then_some(disk),
             keeps_blocks: None,
             full: None,
@@ -101,8 +110,8 @@ impl StoreWatch {
     /// Makes room in the store, and returns the time until the next look at the store.
     fn look_at_store(&mut self, usage: &Usage) -> Duration {
         let was_full = self.full.is_some() || self.lacks_reserve();
-        let reserve = self.reserve.as_ref().map_or(0, Reserve::bytes);
-        let is_full = space::is_full(usage, was_full, reserve);
+        let kept = self.room.as_ref().map_or(0, Room::bytes);
+        let is_full = space::is_full(usage, was_full, kept);
         if !is_full {
             self.full = None;
         } else if self.full.is_none() {
@@ -111,7 +120,7 @@ impl StoreWatch {
             let culprit = self
                 .writers
                 .most(lack, space::share_of_a_culprit(usage, lack));
-            self.full = Some(space::reason(usage, culprit.as_deref()));
+            self.full = Some(space::reason(usage, culprit.as_deref(), &self.store));
         }
         self.keep_reserve(is_full, usage);
         self.keep_blocks(is_full);
@@ -146,45 +155,55 @@ impl StoreWatch {
 
     /// Returns the resource that the store lacks.
     fn lack(&self, usage: &Usage) -> Lack {
-        match (usage.lacks_inodes(), &self.reserve) {
+        match (usage.lacks_inodes(), &self.disk) {
             (true, _) => Lack::Inodes,
             (false, Some(_)) => Lack::DiskBytes,
             (false, None) => Lack::RamBytes,
         }
     }
 
-    /// Returns true if there is to be a reserve, and the reserve is not whole.
+    /// Returns true if room is to be kept, and a part of it is given back.
     fn lacks_reserve(&self) -> bool {
-        self.reserve.as_ref().is_some_and(|r| !r.is_whole())
+        self.room.as_ref().is_some_and(|room| !room.is_whole())
     }
 
     /// Gives the reserve back while the store is full, and then makes it again.
     fn keep_reserve(&mut self, is_full: bool, usage: &Usage) {
         let (missing, lack) = (self.lacks_reserve(), self.lack(usage));
-        let Some(reserve) = &self.reserve else { return };
+        let Some(room) = &self.room else { return };
         if !is_full {
             self.paused.resume();
-            if missing && let Err(why) = reserve.make() {
+            if missing && let Err(why) = room.make() {
                 warn!("store: there is no reserve: {why}");
-                self.reserve = None;
+                self.room = self.room.take().filter(|room| matches!(room, Room::Ram(_)));
             }
             return;
         }
-        match space::step(usage, reserve.first.is_made()) {
+        let Some(need) = self.need() else { return };
+        match space::step(usage, room.has_first(), need) {
             Step::Wait => {}
             // From here on, the helper looks for writers.
             Step::GiveFirst => {
                 self.writers.look();
-                reserve.first.give_back();
+                room.give_first();
             }
             Step::PauseAndGiveLast => self.pause_and_give_last(lack),
+        }
+    }
+
+    /// Returns the room that podman needs; `None` if root's podman has its own in RAM, and no other has containers.
+    fn need(&self) -> Option<Need> {
+        match (&self.disk, has_containers(Path::new(USER_STORAGES))) {
+            (_, true) => Some(Need::Everyones),
+            (Some(_), false) => Some(Need::Roots),
+            (None, false) => None,
         }
     }
 
     /// Pauses containers that continue to write, and frees the last part of the reserve when none does. A program
     /// outside of containers is not paused, and may still write until an error stops it.
     fn pause_and_give_last(&mut self, lack: Lack) {
-        let Some(reserve) = self.reserve.as_ref().filter(|r| r.last.is_made()) else {
+        let Some(room) = self.room.as_ref().filter(|room| room.has_last()) else {
             return;
         };
         self.exhausted_looks += 1;
@@ -194,10 +213,21 @@ impl StoreWatch {
         let failed = still.iter().filter(|cgroup| !self.paused.add(cgroup));
         let all_paused = failed.count() == 0;
         if all_paused && (!still.is_empty() || self.exhausted_looks >= EXHAUSTED_LOOKS) {
-            reserve.last.give_back();
+            room.give_last();
             self.exhausted_looks = 0;
         }
     }
+}
+
+/// Returns true if a user other than root has a container, which runs or does not: podman has a directory for each
+/// (containers/storage), and the user may have made others.
+fn has_containers(storages: &Path) -> bool {
+    let users = fs::read_dir(storages).into_iter().flatten().flatten();
+    users.into_iter().any(|user| {
+        let containers = fs::read_dir(user.path().join("overlay-containers"));
+        let mut containers = containers.into_iter().flatten().flatten();
+        containers.any(|container| writers::short_id(&container.path()).is_some())
+    })
 }
 
 /// Returns true if the reserve can be made and given back: its names are not another's.
@@ -211,10 +241,20 @@ fn is_own(reserve: &Reserve) -> bool {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::fs;
-
     use super::*;
     use crate::common::testing::Temp;
+
+    #[test]
+    fn a_users_container_is_known_by_its_directory() {
+        let temp = Temp::new();
+        assert!(!has_containers(&temp.path("none")));
+        let containers = temp.path("1000/overlay-containers");
+        fs::create_dir_all(containers.join("l")).unwrap();
+        fs::write(containers.join("containers.json"), "[]").unwrap();
+        assert!(!has_containers(temp.dir()));
+        fs::create_dir(containers.join("a".repeat(64))).unwrap();
+        assert!(has_containers(temp.dir()));
+    }
 
     #[test]
     fn a_store_that_fails_ends_no_other_look() {

@@ -38,6 +38,9 @@ const ROOM_AGAIN: u64 = 30;
 const EXHAUSTED_BYTES: u64 = 1 << 20;
 const EXHAUSTED_INODES: u64 = 8;
 
+/// Directories of other files that may share a file system with the store: in RAM (init/src/ram.rs), or on a data disk.
+const BESIDE: &[&str] = &["/tmp", "/var/tmp", "/home", "/root"];
+
 /// Blocks in bytes, and inodes, of a file system.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -79,9 +82,13 @@ impl Usage {
 
     /// Returns true if there is no room for podman to work.
     #[must_use]
-    pub fn is_exhausted(&self) -> bool {
+    pub fn is_exhausted(&self, need: Need) -> bool {
         let lacks_inodes = self.inodes > 0 && self.free_inodes < EXHAUSTED_INODES;
-        self.free_bytes_of_root < EXHAUSTED_BYTES || lacks_inodes
+        let free_bytes = match need {
+            Need::Roots => self.free_bytes_of_root,
+            Need::Everyones => self.free_bytes,
+        };
+        free_bytes < EXHAUSTED_BYTES || lacks_inodes
     }
 
     /// Returns true if there are fewer inodes than bytes.
@@ -132,10 +139,22 @@ pub fn next_look(usage: &Usage, is_full: bool) -> Duration {
 
 /// Returns the reason of a degraded line, with the part about the container that has written most.
 #[must_use]
-pub fn reason(usage: &Usage, culprit: Option<&str>) -> String {
+pub fn reason(usage: &Usage, culprit: Option<&str>, store: &Path) -> String {
     let culprit = culprit.map_or(String::new(), |culprit| format!("; {culprit}"));
-    let lacking = lacking(usage);
-    format!("full: {lacking}{culprit}; remove containers, images or volumes")
+    let (lacking, files) = (lacking(usage), beside(store, BESIDE).join(" and "));
+    let files = match files.is_empty() {
+        true => String::new(),
+        false => format!(", or files of {files}"),
+    };
+    format!("full: {lacking}{culprit}; remove containers, images or volumes{files}")
+}
+
+/// Returns those of `dirs` that are on the file system of the store.
+fn beside<'a>(store: &Path, dirs: &[&'a str]) -> Vec<&'a str> {
+    let device = |path: &Path| path.metadata().map(|m| m.dev()).ok();
+    let own = device(store);
+    let is_beside = |dir: &&&str| own.is_some() && device(Path::new(dir)) == own;
+    dirs.iter().filter(is_beside).copied().collect()
 }
 
 /// Returns the bytes that a container has written at least if it has filled the store: an eighth of what is in use.
@@ -157,6 +176,15 @@ pub fn lacking(usage: &Usage) -> String {
     format!("of {all} almost none are free")
 }
 
+/// Room that podman needs to remove a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Root's podman alone has containers on the disk.
+    Roots,
+    /// The podman of another user has containers, and none of root's blocks.
+    Everyones,
+}
+
 /// Action on the reserve of a store that is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -170,8 +198,8 @@ pub enum Step {
 
 /// Returns the next action for a full store, by the rest of the reserve.
 #[must_use]
-pub fn step(usage: &Usage, first_is_made: bool) -> Step {
-    match (first_is_made, usage.is_exhausted()) {
+pub fn step(usage: &Usage, first_is_made: bool, need: Need) -> Step {
+    match (first_is_made, usage.is_exhausted(need)) {
         (true, _) => Step::GiveFirst,
         (false, true) => Step::PauseAndGiveLast,
         (false, false) => Step::Wait,
@@ -242,11 +270,17 @@ mod tests {
         let blocks = reason(
             &usage(0, 500),
             Some("container 0123456789ab has written most"),
+            Path::new("/none"),
         );
         let start = "full: of 1000 MiB almost none are free; container 0123456789ab";
         assert!(blocks.starts_with(start), "{blocks}");
-        let inodes = reason(&usage(500 * MIB, 0), None);
+        let inodes = reason(&usage(500 * MIB, 0), None, Path::new("/none"));
         assert!(inodes.contains("of 1000 inodes (there"), "{inodes}");
+        assert!(inodes.ends_with("images or volumes"), "{inodes}");
+        let dirs = ["/proc/self", "/no/such/directory", "/proc/sys"];
+        let found = beside(Path::new("/proc"), &dirs);
+        assert_eq!(found, ["/proc/self", "/proc/sys"]);
+        assert!(beside(Path::new("/none"), &dirs).is_empty());
     }
 
     #[test]
@@ -262,19 +296,24 @@ mod tests {
             (500 * MIB, 8, false, Step::Wait),
         ] {
             let usage = usage(free_bytes, free_inodes);
-            let found = step(&usage, first_is_made);
+            let found = step(&usage, first_is_made, Need::Roots);
             assert_eq!(found, wanted, "{free_bytes} {free_inodes} {first_is_made}");
         }
         let btrfs = Usage {
             inodes: 0,
             ..usage(MIB, 0)
         };
-        assert_eq!(step(&btrfs, false), Step::Wait);
+        assert_eq!(step(&btrfs, false, Need::Roots), Step::Wait);
         // ext4 has room for root alone.
         let kept = Usage {
             free_bytes: 0,
             ..usage(MIB, 500)
         };
-        assert_eq!(step(&kept, false), Step::Wait);
+        for (need, wanted) in [
+            (Need::Roots, Step::Wait),
+            (Need::Everyones, Step::PauseAndGiveLast),
+        ] {
+            assert_eq!(step(&kept, false, need), wanted, "{need:?}");
+        }
     }
 }

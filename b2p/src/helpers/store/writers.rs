@@ -86,12 +86,15 @@ impl Writers {
         containers
     }
 
-    /// Returns the cgroup of root's container with this short id, if it runs.
-    pub fn of_root(&self, id: &str) -> Option<PathBuf> {
-        let [roots, _, services] = &self.cgroups;
+    /// Returns the cgroup of the container of user `owner` with this short id, if it runs.
+    pub fn of_owner(&self, owner: u32, id: &str) -> Option<PathBuf> {
+        let [roots, users, services] = &self.cgroups;
         let mut containers = Vec::new();
-        for dir in [roots, services] {
-            find(dir, 0, &mut containers);
+        match owner {
+            0 => [roots, services]
+                .into_iter()
+                .for_each(|dir| find(dir, 0, &mut containers)),
+            uid => find(&users.join(uid.to_string()), 1, &mut containers),
         }
         let has_id = |cgroup: &PathBuf| short_id(cgroup).as_deref() == Some(id);
         containers.into_iter().find(has_id)
@@ -361,8 +364,9 @@ mod tests {
         fs::create_dir_all(temp.path("system/web/main/runtime")).unwrap();
         fs::write(cgroup.join("memory.stat"), "shmem 4096\n").unwrap();
         let mut writers = Writers::of(["root", "user", "system"].map(|dir| temp.path(dir)));
-        assert_eq!(writers.of_root("dddddddddddd"), Some(cgroup));
-        assert_eq!(writers.of_root("eeeeeeeeeeee"), None);
+        assert_eq!(writers.of_owner(0, "dddddddddddd"), Some(cgroup));
+        assert_eq!(writers.of_owner(0, "eeeeeeeeeeee"), None);
+        assert_eq!(writers.of_owner(1000, "dddddddddddd"), None);
         writers.look();
         let line = "container dddddddddddd has written most: `podman rm -f dddddddddddd`";
         assert_eq!(writers.most(Lack::RamBytes, 0).as_deref(), Some(line));
