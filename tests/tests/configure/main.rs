@@ -255,10 +255,13 @@ fn put(guest: &Guest, path: &str, content: &str) -> Result<()> {
     text(&guest.ssh_with("root", &script, content.as_bytes())?).map(drop)
 }
 
+/// Writes the files as editors of Windows do: with a byte order mark, and with CRLF at the end of each line.
 fn prepare(guest: &Guest, world: &World) -> Result<()> {
     for (path, content) in files(world)? {
+        let content = format!("\u{feff}{}", content.replace('\n', "\r\n"));
         put(guest, path, &content)?;
     }
+    guest.sh(&format!("sed -i 's/$/\\r/' {STATE}/authorized_keys"))?;
     Ok(())
 }
 

@@ -30,7 +30,9 @@ pub fn prepare(guest: &Guest) -> Result<()> {
         "[aliases]\na='b'\n",
     )?;
     let rest = "cd /var/lib/boot2podman && mkdir certs/dir.pem && \
-        rm authorized_keys && mkfifo authorized_keys";
+        rm authorized_keys && mkfifo authorized_keys && \
+        ssh-keygen -q -t ed25519 -N secret -f /root/key && mv /root/key ssh/ssh_host_ed25519_key && \
+        mv /root/key.pub ssh/ssh_host_ed25519_key.pub";
     guest.sh(rest).map(drop)
 }
 
@@ -54,6 +56,13 @@ const NAMED: &[(&str, &[&str])] = &[
     ("data", &["profile", "no-such-command"]),
     ("data", &["broken.crt", "no end"]),
     ("data", &["authorized_keys", "not a file"]),
+    (
+        "data",
+        &[
+            "put aside as /var/lib/boot2podman/ssh/ssh_host_ed25519_key.broken, and replaced",
+            "it has a passphrase",
+        ],
+    ),
     ("ext", &["b2p.runtime=nothing: no program", "crun stays"]),
     ("registries", &["60-broken.conf: left out: toml: line 2"]),
     (
@@ -111,6 +120,14 @@ pub fn boot(world: &World, checks: &mut Checks) -> Result<()> {
         })
     });
     checks.check("the rest holds", || rest(&shell, world));
+    checks.check("a host key with a passphrase is replaced", || {
+        let said = shell.run(
+            "cd /var/lib/boot2podman/ssh; ls; cmp ssh_host_ed25519_key.pub /etc/ssh/ssh_host_ed25519_key.pub && \
+             cp ssh_host_ed25519_key.pub /mnt/data/replaced.pub; pidof sshd",
+        )?;
+        ensure!(said.contains("ssh_host_ed25519_key.broken"), "{said}");
+        shell.run("test -s /mnt/data/replaced.pub").map(drop)
+    });
     checks.check("what is mended is taken without a boot", || {
         let mend = "cd /var/lib/boot2podman/registries.conf.d; rm 60-*; echo >70-broken.conf; \
             b2p restart registries; ls /etc/containers/registries.conf.d";

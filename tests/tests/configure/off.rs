@@ -49,6 +49,10 @@ pub fn boot(world: &World, checks: &mut Checks) -> Result<()> {
         );
         Ok(())
     });
+    checks.check("the host key that replaced another is kept", || {
+        guest.sh("cmp /mnt/data/replaced.pub /etc/ssh/ssh_host_ed25519_key.pub")?;
+        guest.ssh_alone("root", "true").map(drop)
+    });
     checks.check("what is boot2docker's is named, and not run", || {
         let line = "dmesg | grep '/var/lib/boot2docker has bootlocal.sh, certs, which is for'";
         guest.sh(line)?;
