@@ -223,6 +223,9 @@ impl Run<'_, '_> {
             if text.is_empty() {
                 continue;
             }
+            if is_id(text.trim_end()) {
+                text.trim_end().clone_into(&mut id);
+            }
             match self.exchange.call.more && !result.is_empty() {
                 true => self.exchange.send(map(
                     json!({ result: { "logs": [text], "id": id.as_str() } }),
@@ -232,6 +235,11 @@ impl Run<'_, '_> {
         }
         Ok(json!({ "logs": logs, "id": id }))
     }
+}
+
+/// Returns true for the id of an image, which is the last line of a build (podman, pkg/bindings/images/build.go).
+fn is_id(line: &str) -> bool {
+    line.len() == 64 && line.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// Returns the value of an answer: JSON, or the text of an answer without JSON.

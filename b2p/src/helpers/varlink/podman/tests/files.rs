@@ -211,9 +211,10 @@ fn a_build_has_its_context_from_the_spool() {
          &buildargs=%7B%22A%22%3A%221%22%7D&labels=%7B%22a%22%3A%22b%22%7D&extrahosts=%5B%22a%3A1%22%5D&cgroupparent=%2Fweb&memory=5\
          &volume=%2Fa%3A%2Fb tar",
         200,
-        "{\"stream\":\"STEP 1\"}\n{\"aux\":{\"ID\":\"sha256:abc\"}}\n",
+        "{\"stream\":\"STEP 1\"}\n{\"stream\":\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\\n\"}\n",
     )];
     let replies = call("BuildImage", build, true, script);
+    let id = "0123456789abcdef".repeat(4);
     let shown: Vec<&Value> = replies
         .iter()
         .map(|reply| &reply.parameters["image"])
@@ -222,7 +223,8 @@ fn a_build_has_its_context_from_the_spool() {
         shown,
         [
             &json!({"logs": ["STEP 1"], "id": ""}),
-            &json!({"logs": [], "id": "abc"})
+            &json!({"logs": [id.clone() + "\n"], "id": id}),
+            &json!({"logs": [], "id": id})
         ]
     );
     assert!(!Path::new(&path).exists());
