@@ -56,6 +56,7 @@ const DOCUMENT: &str = r#"{"ignition":{"version":"3.2.0","config":{"replace":{"v
   "proxy":{},"security":{"tls":{}},"timeouts":{}},
 "passwd":{"groups":[{"name":"media","gid":44000}],"users":[
   {"name":"core","uid":1501,"sshAuthorizedKeys":["KEY"]},{"name":"root","sshAuthorizedKeys":["KEY"]},
+  {"name":"Max.M","uid":150000,"sshAuthorizedKeys":["KEY"]},
   {"name":"eve","uid":1700,"groups":["sudo","media"],"sshAuthorizedKeys":["KEY"]}]},
 "storage":{
   "directories":[{"path":"/home/core/.config/containers","mode":493,"user":{"name":"core"},"group":{"name":"core"}},
@@ -123,7 +124,7 @@ const STATE: (&str, &str) = (
     "stat -c '%U:%G %a' /home/core/.config/containers/containers.conf /home/core/.config /srv/packed
      stat -c %u:%g /home/core /run/user/1501/podman/podman.sock
      cat /etc/subuid /etc/containers/podman-machine /etc/podman-machine /srv/packed /etc/timezone
-     readlink /run/docker.sock; readlink /usr/local/bin/docker; id -Gn eve; sudo -u eve sudo -n id -u
+     readlink /run/docker.sock; readlink /usr/local/bin/docker; stat -c %U /home/Max.M; readlink /dev/virtio-ports/org.fedoraproject.port.0 | cut -c1-8; id -Gn eve; sudo -u eve sudo -n id -u
      grep -c zram0 /proc/swaps; grep -c '/srv/scratch tmpfs' /proc/mounts
      cat /etc/containers/systemd/web.container
      grep '^env' /usr/share/containers/containers.conf",
@@ -140,7 +141,7 @@ pub fn is_applied(guest: &Guest) -> Result<()> {
     let said = guest.sh(STATE.0)?;
     ensure!(said.starts_with(STATE.1), "{said}");
     for part in [
-        "qemu\nqemu\npacked\nmore\nAsia/Tokyo\n/run/user/1501/podman/podman.sock\n/usr/bin/podman\n",
+        "qemu\nqemu\npacked\nmore\nAsia/Tokyo\n/run/user/1501/podman/podman.sock\n/usr/bin/podman\nMax.M\n../vport\n",
         "media",
         "\n0\n1\n1\n[Container]\nImage=localhost/web\n",
         "env = [\"OF_CLOUD=yes\", \"SSL_CERT_DIR=/etc/containers/certs.d\"]",
@@ -237,6 +238,14 @@ pub fn commands_are_answered(guest: &Guest) -> Result<()> {
         }
     }
     guest.sh("podman info >/run/info")?;
+    // The commands of a host's `podman machine os`, which run in the machine and know only Fedora CoreOS.
+    for command in ["os apply --restart=false localhost:1/none", "os upgrade"] {
+        let out = guest.ssh("root", &format!("podman machine {command} </dev/null"))?;
+        ensure!(
+            !out.status.success() && !out.stderr.is_empty(),
+            "{command}: {out:?}"
+        );
+    }
     for (command, output) in COMMANDS {
         let said = guest.sh(command)?;
         ensure!(said == *output, "{command}: {said:?}");

@@ -255,10 +255,11 @@ fn everything() -> Result<()> {
             "cloud: chpasswd: there are no passwords",
             "cloud: mounts: /srv/nowhere: ",
             "cloud: mounts: hiding on /usr/: it would hide the machine's own files",
+            "ignition: users: Max.M: uid: 150000 is a subordinate number of core",
         ] {
             ensure!(said.contains(part), "{part} is not in\n{said}");
         }
-        ensure!(guest.ready.degraded.len() == 3, "{said}");
+        ensure!(guest.ready.degraded.len() == 4, "{said}");
         ensure!(!said.contains("secret"));
         equals(
             &guest,
