@@ -95,9 +95,7 @@ fn once() -> Result<()> {
         units::bound(&guest)
     });
     checks.check("core has units of its own", || units::of_core(&guest));
-    checks.check("units of each directory of containers", || {
-        units::directories(&guest)
-    });
+    checks.check("units of all directories", || units::directories(&guest));
     checks.check("a hundred units", || units::hundred(&guest));
     checks.check("it ends", || {
         updates::miss_a_run(&guest)?;
