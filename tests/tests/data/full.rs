@@ -192,7 +192,7 @@ fn containers(guest: &Guest, checks: &mut Checks) -> Result<()> {
         let id = guest.sh_as("core", &run)?;
         let filled = "[ $(stat -f -c %a /mnt/data) = 0 ]";
         eventually(SOON, || guest.sh(filled))?;
-        let paused = format!("paused until there is room: {} of user 1000", &id[..12]);
+        let paused = format!("paused until there is room: {} of user 1500", &id[..12]);
         says(guest, &paused, true)?;
         guest.ssh_alone(
             "core",
