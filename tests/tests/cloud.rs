@@ -71,7 +71,7 @@ fn lima() -> Result<()> {
     checks.check("its user", || {
         let said = guest.sh_as("ann", "id -un; id -u; echo $HOME; sudo id -u; getent passwd ann || grep ^ann: /etc/passwd")?;
         ensure!(
-            said == "ann\n1000\n/home/ann.guest\n0\nann:x:1000:1001:A Tester:/home/ann.guest:/bin/bash",
+            said == "ann\n1000\n/home/ann.guest\n0\nann:x:1000:1000:A Tester:/home/ann.guest:/bin/bash",
             "{said}"
         );
         // Rootless podman has subordinate ids for its containers' users.

@@ -83,9 +83,12 @@ pub fn set(files: &mut Files, user: &User) -> Result<Account> {
     let uid = user.uid.or_else(|| number(2));
     let uid = uid.or_else(|| files.own_or_free(Kind::User, name, FIRST_UID));
     let uid = uid.ok_or_else(full)?;
-    let gid = number(3).or_else(|| gid_of(&files.group, name));
-    let gid = gid.or_else(|| files.own_or_free(Kind::Group, name, uid));
-    let gid = gid.ok_or_else(full)?;
+    let group = gid_of(&files.group, name).or_else(|| files.own_or_free(Kind::Group, name, uid));
+    let group = group.ok_or_else(full)?;
+    // newuidmap(1) refuses a process whose group is not that of the first name of its number, and services run as the
+    // machine's user, whose number this may be.
+    let shared = || gid_of_number(&files.passwd, uid, name);
+    let gid = number(3).or_else(shared).unwrap_or(group);
     let home = user.home.clone().or_else(|| field(5));
     let home = home.unwrap_or_else(|| format!("/home/{name}"));
     let shell = user.shell.clone().or_else(|| field(6));
@@ -96,8 +99,8 @@ pub fn set(files: &mut Files, user: &User) -> Result<Account> {
     };
     let line = format!("{name}:x:{uid}:{gid}:{gecos}:{home}:{shell}");
     files.passwd = with_line(&files.passwd, name, &line, |l| number_of(l) == Some(uid));
-    if gid_of(&files.group, name).is_none() && !has_number(&files.group, gid) {
-        let line = format!("{name}:x:{gid}:");
+    if gid_of(&files.group, name).is_none() && !has_number(&files.group, group) {
+        let line = format!("{name}:x:{group}:");
         files.group = with_line(&files.group, name, &line, |_| false);
     }
     set_memberships(files, user, uid);
@@ -220,6 +223,13 @@ fn line_of<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 
 fn gid_of(groups: &str, name: &str) -> Option<u32> {
     number_of(line_of(groups, name)?)
+}
+
+/// Returns the group of another user with this number.
+fn gid_of_number(passwd: &str, uid: u32, other_than: &str) -> Option<u32> {
+    let mut lines = passwd.lines();
+    let is_other = |line: &&str| number_of(line) == Some(uid) && name_of(line) != Some(other_than);
+    lines.find(is_other)?.split(':').nth(3)?.parse().ok()
 }
 
 fn has_number(text: &str, number: u32) -> bool {

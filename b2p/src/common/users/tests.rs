@@ -141,12 +141,12 @@ fn one_with_the_number_of_core_comes_first() {
         ..User::default()
     };
     let account = set(&mut files, &ann).unwrap();
-    assert_eq!((account.uid, account.gid), (1000, 1001));
+    assert_eq!((account.uid, account.gid), (1000, 1000));
     let first = files
         .passwd
         .lines()
         .find(|l| l.split(':').nth(2) == Some("1000"));
-    assert_eq!(first, Some("ann:x:1000:1001::/home/ann:/bin/bash"));
+    assert_eq!(first, Some("ann:x:1000:1000::/home/ann:/bin/bash"));
     assert!(files.passwd.contains("\ncore:x:1000:1000:core:"));
     let once = files.clone();
     set(&mut files, &ann).unwrap();
