@@ -10,7 +10,7 @@ use sys::error::{Error, Result};
 
 use crate::applet::Applet;
 use crate::client::{help, power, status};
-use crate::common::control_client::{self, ControlClient, machine_state};
+use crate::common::control_client::{self, ControlClient};
 use crate::common::service_env::Environment;
 use crate::common::terminal::{print_plain as print, print_plain_error as print_error};
 use crate::helpers::compat::shims;
@@ -25,7 +25,10 @@ use self::options::Options;
 mod arguments;
 mod change;
 mod enable;
+mod links;
 mod list;
+mod mask;
+mod not_loaded;
 mod options;
 mod query;
 mod show;
@@ -34,6 +37,7 @@ mod timer_units;
 mod timers;
 mod units;
 mod update_timer;
+mod wait;
 
 /// Exit status for a lack of privilege (systemctl(1), LSB).
 const NOT_ALLOWED: i32 = 4;
@@ -109,30 +113,15 @@ fn answer(control: &ControlClient, table: &'static [Applet], args: &[String]) ->
         return help::list(table);
     }
     let uid = geteuid().as_raw();
-    if let Some(status) = link_as_user(&options, uid) {
+    if let Some(status) = links::link_as_user(&options, uid) {
         return status;
     }
     let is_power = ["poweroff", "reboot", "halt"].contains(&options.verb.as_str());
     let may_ask = options.has("user") || READING.contains(&options.verb.as_str());
     if uid != 0 && may_ask && !is_power {
-        return as_root(args, is_link(&options.verb));
+        return as_root(args, links::is_link(&options.verb));
     }
     run(control, table, &options)
-}
-
-/// Makes or removes the links of a user's unit files with the rights of that user; `None` if there is more to
-/// do.
-fn link_as_user(options: &Options, uid: u32) -> Option<i32> {
-    if uid == 0 || !is_link(&options.verb) || !options.has("user") {
-        return None;
-    }
-    let owner = host::caller().ok()?;
-    let status = link(&owner, options, |_| None);
-    (status != 0).then_some(status)
-}
-
-fn is_link(verb: &str) -> bool {
-    ["enable", "disable", "reenable"].contains(&verb)
 }
 
 /// Runs the command as root, which sudo(8) may allow without a password. The user stays known, and that the
@@ -211,7 +200,13 @@ fn change(control: &ControlClient, table: &'static [Applet], targets: &Targets<'
             let force: Vec<String> = force.into_iter().collect();
             power::main(control, table, verb, &force)
         }
-        "start" => ask(&|report| targets.start(report)),
+        "start" => {
+            let status = ask(&|report| targets.start(report));
+            match options.has("wait") && status == 0 {
+                true => wait::for_end(control, targets.owner, options),
+                false => status,
+            }
+        }
         "stop" => ask(&|report| targets.stop(report)),
         verb @ "restart" => ask(&|report| targets.restart(report, verb, false)),
         verb @ ("try-restart" | "condrestart") => {
@@ -223,7 +218,7 @@ fn change(control: &ControlClient, table: &'static [Applet], targets: &Targets<'
         }
         "kill" => ask(&|report| targets.kill(report)),
         "reset-failed" => ask(&|report| targets.reset_failed(report)),
-        "enable" | "disable" | "reenable" => enable(control, targets),
+        verb if links::is_link(verb) => links::change(control, targets),
         "daemon-reload" => reload(targets.env),
         verb => unknown(verb),
     }
@@ -250,13 +245,7 @@ fn read(control: &ControlClient, owner: &Owner, options: &Options) -> Option<i32
             print("multi-user.target\n");
             0
         }
-        "is-system-running" => ask(&|report| {
-            let state = machine_state(report);
-            if !options.has("quiet") {
-                print(&format!("{state}\n"));
-            }
-            i32::from(state != "running")
-        }),
+        "is-system-running" => wait::is_system_running(control, options),
         _ => return None,
     })
 }
@@ -277,77 +266,6 @@ fn reload(env: &Environment) -> i32 {
             1
         }
     }
-}
-
-/// Enables or disables units, reads the files again, and starts or stops them with `--now`.
-fn enable(control: &ControlClient, targets: &Targets<'_>) -> i32 {
-    let options = targets.options;
-    let is_enable = options.verb != "disable";
-    let status = with_report(control, |report| enable_links(report, targets, is_enable));
-    if status != 0 {
-        return status;
-    }
-    let reloaded = reload(targets.env);
-    if reloaded != 0 || !options.has("now") {
-        return reloaded;
-    }
-    with_report(control, |report| match is_enable {
-        true => targets.start(report),
-        false => targets.stop(report),
-    })
-}
-
-/// Makes or removes the links of units. The links of a user are made with the rights of the user, before this
-/// program runs as root.
-fn enable_links(report: &Report<'_>, targets: &Targets<'_>, is_enable: bool) -> i32 {
-    let Targets { owner, options, .. } = targets;
-    let refusal = |word: &str| {
-        let view = units::find(report, owner, word);
-        enable::refusal(&view, if is_enable { "enable" } else { "disable" })
-    };
-    match owner.uid {
-        0 => link(owner, options, refusal),
-        _ if !options.has(HAS_LINKS) => {
-            let (verb, name) = (&options.verb, &owner.name);
-            print_error(&format!(
-                "systemctl: --user {verb}: run it as {name}, without sudo"
-            ));
-            1
-        }
-        _ => {
-            let mut words = options.names.iter();
-            let none = words.find(|word| !enable::is_file(owner, word));
-            none.and_then(|word| refusal(word)).map_or(0, |why| {
-                print_error(&why.to_string());
-                1
-            })
-        }
-    }
-}
-
-/// Makes or removes links; `otherwise` returns the refusal of a word that is no file.
-fn link(
-    owner: &Owner,
-    options: &Options,
-    otherwise: impl Fn(&str) -> Option<sys::error::Error>,
-) -> i32 {
-    let mut status = 0;
-    for word in &options.names {
-        let done = match options.verb.as_str() {
-            "disable" => enable::disable(owner, word),
-            _ => enable::enable(owner, word),
-        };
-        let why = match done {
-            Ok(true) => None,
-            Ok(false) => otherwise(word),
-            Err(why) => Some(why),
-        };
-        if let Some(why) = why {
-            print_error(&why.to_string());
-            status = 1;
-        }
-    }
-    status
 }
 
 fn with_report(control: &ControlClient, then: impl FnOnce(&Report<'_>) -> i32) -> i32 {

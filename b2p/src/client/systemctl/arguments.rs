@@ -21,6 +21,7 @@ const WITH_UNITS: &[&str] = &[
     "is-active",
     "is-enabled",
     "kill",
+    "mask",
     "reenable",
     "reload",
     "reload-or-restart",
@@ -29,6 +30,7 @@ const WITH_UNITS: &[&str] = &[
     "stop",
     "try-reload-or-restart",
     "try-restart",
+    "unmask",
 ];
 /// Verbs whose units may be patterns, beside those that expand their patterns themselves.
 const WITH_PATTERNS: &[&str] = &[

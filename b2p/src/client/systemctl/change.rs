@@ -144,7 +144,10 @@ impl Targets<'_> {
                         "Failed to {verb} {}: {why}",
                         units::full_name(&word)
                     ));
-                    status = NOT_FOUND;
+                    status = match view.not_loaded {
+                        Some(_) if verb != "stop" => 1,
+                        _ => NOT_FOUND,
+                    };
                 }
             }
         }
@@ -163,6 +166,13 @@ impl Targets<'_> {
         }
         if view.is_target {
             return Ok(None);
+        }
+        if let Some(why) = view.not_loaded.as_ref().filter(|_| verb != "stop") {
+            return Err(Error::invalid(format!(
+                "Unit {} {}",
+                view.name,
+                why.reason()
+            )));
         }
         let is_user_file = || {
             let stem = word.strip_suffix(".service").unwrap_or(word);

@@ -8,15 +8,19 @@ use std::path::{Path, PathBuf};
 
 use sys::error::{Doing, Error, Result};
 
+use super::not_loaded::NotLoaded;
 use super::units::{View, full_name};
 use crate::common::terminal::print_plain_error as print_error;
 use crate::helpers::quadlet::install::{self, file, targets};
 use crate::helpers::quadlet::plain::{self, DISK_DIR};
 use crate::helpers::quadlet::specifiers::Owner;
+use crate::helpers::quadlet::unit::Unit;
 
 /// Returns the state of a unit's file, in the words of `is-enabled`.
 pub fn word(view: &View<'_>) -> &'static str {
     match &view.unit {
+        None if view.not_loaded == Some(NotLoaded::Masked) => "masked",
+        None if view.not_loaded.is_some() => "bad",
         None if view.is_target => "static",
         None if view.timer.as_ref().is_some_and(|timer| timer.is_active) => "enabled",
         None if view.timer.is_some() => "disabled",
@@ -59,7 +63,16 @@ pub fn is_file(owner: &Owner, word: &str) -> bool {
 /// # Errors
 /// A link cannot be made.
 pub fn enable(owner: &Owner, word: &str) -> Result<bool> {
-    let name = full_name(word);
+    enable_all(owner, full_name(word), &mut Vec::new())
+}
+
+/// Makes the links of a unit and of those that its `Also=` names, each once.
+fn enable_all(owner: &Owner, name: String, seen: &mut Vec<String>) -> Result<bool> {
+    if name.contains('/') {
+        return Err(Error::invalid(format!(
+            "Failed to enable unit: {name}: copy the file to {DISK_DIR}, and name the unit"
+        )));
+    }
     if plain::NOT_RUN.iter().any(|suffix| name.ends_with(suffix)) && file(owner, &name).is_some() {
         let why = "units of this kind do not run here";
         return Err(Error::invalid(format!(
@@ -85,6 +98,13 @@ pub fn enable(owner: &Owner, word: &str) -> Result<bool> {
         let (link, path) = (link.display(), enabled.file.display());
         print_error(&format!("Created symlink '{link}' \u{2192} '{path}'."));
     }
+    seen.push(name);
+    for other in enabled.also {
+        if !seen.contains(&other) && !enable_all(owner, other.clone(), seen)? {
+            let why = "Also= names it, and it has no file";
+            print_error(&format!("{other}: {why}"));
+        }
+    }
     Ok(true)
 }
 
@@ -102,12 +122,16 @@ fn is_lost(file: &Path, device: impl Fn(&Path) -> Option<u64>) -> bool {
 /// A link cannot be removed.
 pub fn disable(owner: &Owner, word: &str) -> Result<bool> {
     let name = full_name(word);
-    if file(owner, &name).is_none() {
+    let Some(file) = file(owner, &name) else {
         return Ok(false);
-    }
-    for link in links(owner, &name) {
-        fs::remove_file(&link).on(&link)?;
-        print_error(&format!("Removed '{}'.", link.display()));
+    };
+    let unit = Unit::parse(&sys::files::read_text(file)?);
+    let also = unit.names("Install", "Also").map(str::to_owned);
+    for name in [name].into_iter().chain(also) {
+        for link in links(owner, &name) {
+            fs::remove_file(&link).on(&link)?;
+            print_error(&format!("Removed '{}'.", link.display()));
+        }
     }
     Ok(true)
 }
@@ -116,15 +140,17 @@ pub fn disable(owner: &Owner, word: &str) -> Result<bool> {
 pub fn refusal(view: &View<'_>, verb: &str) -> Option<Error> {
     let name = &view.name;
     let why = match (&view.unit, verb) {
+        (Some(_), "mask") => return None,
         (Some(_), _) => format!(
             "Failed to {verb} unit: Unit {} is transient or generated\n\
              Its quadlet's section [Install] decides whether the boot starts it.",
             view.fragment()
         ),
-        (None, "enable") if view.exists() => return None,
+        (None, "enable" | "reenable") if view.exists() => return None,
         (None, _) if view.exists() => format!(
-            "Failed to disable unit: {name} is a part of the machine; `b2p flags` lists what turns parts off"
+            "Failed to {verb} unit: {name} is a part of the machine; `b2p flags` lists what turns parts off"
         ),
+        (None, "mask") => return None,
         (None, _) => format!("Failed to {verb} unit: Unit {name} does not exist"),
     };
     Some(Error::invalid(why))

@@ -6,10 +6,12 @@ use std::collections::BTreeSet;
 use control::Report;
 
 use super::enable;
+use super::not_loaded;
 use super::options::Options;
 use super::units::{self, View};
 use crate::common::pattern::{is_pattern, matches};
 use crate::common::terminal::print_plain as print;
+use crate::helpers::quadlet::convert::BOOT_TARGETS;
 use crate::helpers::quadlet::specifiers::Owner;
 
 /// Runs `list-units`: a line for each unit that is not at rest; all of them with `--all`.
@@ -71,7 +73,10 @@ pub fn unit_files(report: &Report<'_>, owner: &Owner, options: &Options) -> i32 
         let is_wanted = is_wanted(view, options) && (states.is_empty() || states.contains(&word));
         is_wanted.then(|| [view.name.clone(), word.to_owned(), "-".to_owned()])
     };
-    let rows: Vec<[String; 3]> = views.iter().filter_map(row).collect();
+    let others = not_loaded::all(owner).into_iter();
+    let others = others.map(|name| units::find(report, owner, &name));
+    let others: Vec<View<'_>> = others.filter(|view| view.not_loaded.is_some()).collect();
+    let rows: Vec<[String; 3]> = views.iter().chain(&others).filter_map(row).collect();
     let titles = ["UNIT FILE", "STATE", "PRESET"];
     print(&table(titles, &rows, options, |_| ""));
     if !options.has("no-legend") {
@@ -113,7 +118,12 @@ pub fn table<const N: usize>(
 /// need or want that unit.
 pub fn dependencies(report: &Report<'_>, owner: &Owner, options: &Options) -> i32 {
     let all = units::all(report, owner);
-    for name in &options.names {
+    let default = [DEFAULT_TARGET.to_owned()];
+    let names: &[String] = match options.names.as_slice() {
+        [] => &default,
+        names => names,
+    };
+    for name in names {
         let view = units::find(report, owner, name);
         print(&format!("{}\n", view.name));
         let mut seen = BTreeSet::new();
@@ -121,6 +131,22 @@ pub fn dependencies(report: &Report<'_>, owner: &Owner, options: &Options) -> i3
         print(&tree.below(&view.name, "", &mut seen));
     }
     0
+}
+
+/// Target that the boot reaches (systemd.special(7)).
+const DEFAULT_TARGET: &str = "default.target";
+
+/// Returns true for a unit that the boot starts because a target wants the unit.
+fn is_at_boot(view: &View<'_>) -> bool {
+    let is_boot = |target: &str| BOOT_TARGETS.contains(&target);
+    let wants = |key| {
+        let unit = view.unit.as_ref();
+        unit.is_some_and(|unit| unit.names("Install", key).any(is_boot))
+    };
+    match enable::word(view) {
+        "generated" => wants("WantedBy") || wants("RequiredBy"),
+        word => ["enabled", "enabled-runtime"].contains(&word),
+    }
 }
 
 struct Tree<'a, 'r> {
@@ -156,6 +182,10 @@ impl Tree<'_, '_> {
     }
 
     fn children(&self, name: &str) -> Vec<String> {
+        if BOOT_TARGETS.contains(&name) && !self.options.has("reverse") {
+            let at_boot = self.all.iter().filter(|view| is_at_boot(view));
+            return at_boot.map(|view| view.name.clone()).collect();
+        }
         let linked = |view: &View<'_>| {
             let links = view
                 .service

@@ -17,6 +17,8 @@ use crate::helpers::quadlet::timer::UnitTimer;
 pub const NOT_RUNNING: i32 = 3;
 /// Exit status for "no such unit".
 pub const NO_SUCH_UNIT: i32 = 4;
+/// States of a file with which the boot does not start the unit.
+const NOT_ENABLED: &[&str] = &["bad", "disabled", "masked", "not-found"];
 
 /// Runs `is-active`: success if one of the units is active.
 pub fn is_active(report: &Report<'_>, owner: &Owner, options: &Options) -> i32 {
@@ -71,8 +73,8 @@ pub fn is_enabled(report: &Report<'_>, owner: &Owner, options: &Options) -> i32 
         words.iter().for_each(|word| print(&format!("{word}\n")));
     }
     match words.as_slice() {
-        words if words.iter().any(|w| !["disabled", "not-found"].contains(w)) => 0,
-        words if words.contains(&"disabled") => 1,
+        words if words.iter().any(|w| !NOT_ENABLED.contains(w)) => 0,
+        words if words.iter().any(|w| *w != "not-found") => 1,
         _ => NO_SUCH_UNIT,
     }
 }

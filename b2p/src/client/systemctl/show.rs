@@ -189,9 +189,10 @@ fn yes(value: bool) -> String {
 
 /// Returns `loaded`, or `not-found`.
 pub fn load_state(view: &View<'_>) -> &'static str {
-    match view.exists() {
-        true => "loaded",
-        false => "not-found",
+    match &view.not_loaded {
+        Some(why) => why.word(),
+        None if view.exists() => "loaded",
+        None => "not-found",
     }
 }
 
@@ -279,7 +280,7 @@ pub fn status(report: &Report<'_>, owner: &Owner, options: &Options) -> i32 {
     for (n, name) in options.names.iter().enumerate() {
         let view = units::find(report, owner, name);
         let of_unit = match view.states().0 {
-            _ if !view.exists() => {
+            _ if !view.exists() && view.not_loaded.is_none() => {
                 print_error(&format!("Unit {} could not be found.", view.name));
                 status = status.max(NO_SUCH_UNIT);
                 continue;
@@ -337,8 +338,12 @@ fn unit_lines(report: &Report<'_>, view: &View<'_>) -> Vec<(&'static str, String
         )
     });
     let since = since.unwrap_or_default();
+    let load = match &view.not_loaded {
+        Some(why) => format!("(Reason: Unit {} {})", view.name, why.reason()),
+        None => format!("({})", loaded.join("; ")),
+    };
     vec![
-        ("Loaded", format!("loaded ({})", loaded.join("; "))),
+        ("Loaded", format!("{} {load}", load_state(view))),
         ("Active", format!("{active} ({sub}){since}")),
     ]
 }

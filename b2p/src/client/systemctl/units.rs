@@ -4,6 +4,7 @@
 use config::canonical_service_name;
 use control::{Report, Service, State};
 
+use super::not_loaded::{self, NotLoaded};
 use super::timer_units::{self, Timer};
 use crate::helpers::quadlet::convert::{BOOT_TARGETS, TARGET_SERVICES};
 pub use crate::helpers::quadlet::dependents::{is_of, is_one, links_of};
@@ -43,6 +44,8 @@ pub struct View<'a> {
     pub is_target: bool,
     /// Timer that the unit is.
     pub timer: Option<Timer>,
+    /// Reason why a unit with a file is no service.
+    pub not_loaded: Option<NotLoaded>,
 }
 
 /// Returns the name with a suffix: `web.service` for `web`.
@@ -68,12 +71,16 @@ pub fn find<'a>(report: &Report<'a>, owner: &Owner, word: &str) -> View<'a> {
         unit: None,
         owner: owner.clone(),
         timer: None,
+        not_loaded: None,
     };
     if let Some((timer, unit)) = timer_units::find(owner, &view.name) {
         (view.timer, view.unit) = (Some(timer), unit);
         return view;
     }
     find_service(&mut view, report, owner, word);
+    if !view.exists() {
+        view.not_loaded = not_loaded::of(owner, &view.name);
+    }
     view
 }
 
@@ -106,6 +113,10 @@ fn find_service<'a>(view: &mut View<'a>, report: &Report<'a>, owner: &Owner, wor
         let stem = suffixes.iter().find_map(|s| view.name.strip_suffix(s));
         let stem = stem.unwrap_or_default();
         view.service = service(stem).or_else(|| service(&canonical_service_name(stem)));
+    } else if ["podman.socket", "podman.service"].contains(&view.name.as_str()) {
+        // PID 1 holds the socket of the user's podman.
+        let uid = Some(u64::from(owner.uid));
+        view.service = service("podman-user").filter(|s| s.user == uid);
     }
 }
 
@@ -159,6 +170,7 @@ fn timers<'a>(owner: &Owner) -> impl Iterator<Item = View<'a>> + use<'a> {
         service: None,
         owner: owner.clone(),
         is_target: false,
+        not_loaded: None,
     })
 }
 
@@ -185,6 +197,7 @@ pub fn all<'a>(report: &Report<'a>, owner: &Owner) -> Vec<View<'a>> {
             owner: owner.clone(),
             is_target: false,
             timer: None,
+            not_loaded: None,
         })
     };
     let mut views: Vec<View<'a>> = report.services.iter().filter_map(view).collect();

@@ -116,6 +116,8 @@ fn verbs_ask_pid_1_and_exit_as_elsewhere() {
         ("list-unit-files", 0, nothing),
         ("get-default", 0, nothing),
         ("is-system-running -q", 0, nothing),
+        ("is-system-running -q --wait", 0, nothing),
+        ("list-dependencies", 0, nothing),
         ("mask net", 1, nothing),
         ("status n*", 0, nothing),
         ("status [ns]*", 3, nothing),
@@ -186,6 +188,8 @@ fn the_verbs_of_the_guide_are_known() {
         "reset-failed",
         "enable",
         "disable",
+        "mask",
+        "unmask",
         "daemon-reload",
     ];
     for verb in verbs.split_whitespace() {

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use sys::error::{Doing, Result};
 
-use super::plain;
 use super::specifiers::Owner;
 use super::unit::Unit;
+use super::{host, plain};
 
 /// A unit file whose links are there.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,14 +21,20 @@ pub struct Enabled {
     pub made: Vec<PathBuf>,
     /// False if nothing is to want the unit.
     pub is_wanted: bool,
+    /// Units that are to be enabled as well (`Also=`).
+    pub also: Vec<String>,
 }
 
 /// Returns the directories of a unit's links, such as `multi-user.target.wants`. The caller runs as root, and a
 /// name with a slash would lead out of the directory of the file.
 #[must_use]
 pub fn targets(unit: &Unit) -> Vec<String> {
+    expanded_targets(unit, str::to_owned)
+}
+
+fn expanded_targets(unit: &Unit, expand: impl Fn(&str) -> String) -> Vec<String> {
     let of = |key, suffix: &str| -> Vec<String> {
-        let names = unit.names("Install", key);
+        let names = unit.names("Install", key).map(&expand);
         let names = names.filter(|target| !target.contains('/'));
         names.map(|target| format!("{target}.{suffix}")).collect()
     };
@@ -58,16 +64,27 @@ fn file_in(dirs: &[PathBuf], name: &str) -> Option<PathBuf> {
 /// # Errors
 /// The file cannot be read, or a link cannot be made.
 pub fn enable(owner: &Owner, name: &str) -> Result<Option<Enabled>> {
-    enable_in(&plain::dirs(owner), name)
+    let dirs = plain::dirs(owner);
+    // The links of a user are in the home, also those to files of all users.
+    let links = dirs.first().filter(|_| owner.uid != 0);
+    enable_in(&dirs, links.map(PathBuf::as_path), owner, name)
 }
 
-fn enable_in(dirs: &[PathBuf], name: &str) -> Result<Option<Enabled>> {
+/// Makes the links in `links`, or else beside the file.
+fn enable_in(
+    dirs: &[PathBuf],
+    links: Option<&Path>,
+    owner: &Owner,
+    name: &str,
+) -> Result<Option<Enabled>> {
     let Some(file) = file_in(dirs, name) else {
         return Ok(None);
     };
     let unit = Unit::parse(&sys::files::read_text(&file)?);
-    let targets = targets(&unit);
-    let dir = file.parent().unwrap_or(Path::new("/"));
+    let specifiers = host::specifiers(name, &unit, owner.clone());
+    let expand = |text: &str| specifiers.expand(text).unwrap_or_else(|_| text.to_owned());
+    let targets = expanded_targets(&unit, expand);
+    let dir = links.unwrap_or_else(|| file.parent().unwrap_or(Path::new("/")));
     let mut made = Vec::new();
     for target in &targets {
         let parent = dir.join(target);
@@ -79,11 +96,13 @@ fn enable_in(dirs: &[PathBuf], name: &str) -> Result<Option<Enabled>> {
         symlink(&file, &link).on(&link)?;
         made.push(link);
     }
-    let is_wanted = !targets.is_empty();
+    let also: Vec<String> = unit.names("Install", "Also").map(str::to_owned).collect();
+    let is_wanted = !targets.is_empty() || !also.is_empty();
     Ok(Some(Enabled {
         file,
         made,
         is_wanted,
+        also,
     }))
 }
 
@@ -111,6 +130,12 @@ mod tests {
         let write = |name: &str, text: &str| fs::write(temp.path(name), text).unwrap();
         write("web@.service", "[Install]\nWantedBy=multi-user.target\n");
         write("one.service", "[Service]\nExecStart=/bin/true\n");
+        write(
+            "two.service",
+            "[Install]\nWantedBy=%N-x.target\nAlso=one.service\n",
+        );
+        let root = Owner::default();
+        let enable_in = |dirs: &[PathBuf], name: &str| enable_in(dirs, None, &root, name);
         assert_eq!(enable_in(&dirs, "other.service").unwrap(), None);
         let one = enable_in(&dirs, "one.service").unwrap().unwrap();
         assert!(!one.is_wanted && one.made.is_empty());
@@ -120,5 +145,13 @@ mod tests {
             assert_eq!((web.made, web.is_wanted), (made, true));
         }
         assert_eq!(fs::read_link(link).unwrap(), temp.path("web@.service"));
+        let two = enable_in(&dirs, "two.service").unwrap().unwrap();
+        assert_eq!(two.also, ["one.service"]);
+        assert_eq!(two.made, [temp.path("two-x.target.wants/two.service")]);
+        // A user's links to a file of all users are the user's own.
+        let home = temp.path("home");
+        let made = super::enable_in(&dirs, Some(home.as_path()), &root, "web@3.service");
+        let link = home.join("multi-user.target.wants/web@3.service");
+        assert_eq!(made.unwrap().unwrap().made, [link]);
     }
 }

@@ -131,6 +131,7 @@ impl Load<'_> {
 
     /// Loads the units of one owner, and has PID 1 read them. Earlier units whose files are gone are stopped.
     fn owner(&mut self, owner: &Owner, mut loaded: Loaded) -> Result<Vec<Definition>> {
+        let earlier = self.faults.len();
         self.faults.append(&mut loaded.faults);
         self.refuse_names(owner, &mut loaded);
         self.refuse_too_many(owner, &mut loaded);
@@ -146,12 +147,10 @@ impl Load<'_> {
         refuse_without_needs(&mut loaded.definitions, self.faults, known);
         store::write(&loaded, owner)?;
         store::write_templates(&loaded, owner)?;
-        let wanted = if self.is_boot(owner) {
-            loaded.wanted_timers.as_slice()
-        } else {
-            &[]
-        };
-        timer::write(owner.uid, &loaded.timers, wanted)?;
+        let own = self.faults.get(earlier..).unwrap_or_default();
+        store::write_refused(owner, own, &loaded.definitions)?;
+        let wanted = Some(loaded.wanted_timers.as_slice()).filter(|_| self.is_boot(owner));
+        timer::write(owner.uid, &loaded.timers, wanted.unwrap_or_default())?;
         store::withdraw(self.env, self.report, |service, name, unit| {
             let is_loaded = || loaded.definitions.iter().any(|d| d.service == service.name);
             service.user.unwrap_or(0) != u64::from(owner.uid)

@@ -29,7 +29,7 @@ mod read;
 pub mod run;
 pub mod span;
 pub mod specifiers;
-mod store;
+pub mod store;
 pub mod timer;
 pub mod unit;
 pub mod unit_error;

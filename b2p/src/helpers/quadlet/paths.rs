@@ -59,6 +59,12 @@ pub fn template(template: &str, owner: &Owner) -> PathBuf {
     PathBuf::from(format!("{DEFINITIONS}/.template-{}-{template}", owner.uid))
 }
 
+/// Path of the list of an owner's units that cannot run here.
+#[must_use]
+pub fn refused(owner: &Owner) -> PathBuf {
+    PathBuf::from(format!("{DEFINITIONS}/.refused-{}", owner.uid))
+}
+
 /// Returns the name of the service that a unit becomes: `my-app-1` of `My_App@1.service`, and
 /// `core-my-app-1` of one of a user; `None` if there is none. A name that is too long is cut, and its end
 /// is a hash of the whole, so that the name is stable and unique.

@@ -215,7 +215,8 @@ fn unit(path: &Path) -> String {
     )
 }
 
-fn leads_to_null(path: &Path) -> bool {
+/// Returns true for a link to /dev/null, which masks a unit (systemctl(1), "mask").
+pub fn leads_to_null(path: &Path) -> bool {
     fs::canonicalize(path).is_ok_and(|to| to == Path::new("/dev/null"))
 }
 
@@ -243,7 +244,7 @@ fn content(path: &Path) -> String {
 }
 
 /// Returns the names in a directory, sorted, and one more than may be at most.
-fn entries(dir: &Path) -> Vec<String> {
+pub fn entries(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let names = entries.take(MAX_ENTRIES + 1).map(|entry| entry.file_name());
     let mut names: Vec<String> = names.filter_map(|name| name.into_string().ok()).collect();

@@ -7,6 +7,7 @@ use std::path::Path;
 use control::{Name, Report, Request, Service, State};
 use log::{info, warn};
 use sys::error::{Error, Result};
+use sys::printable::one_line;
 
 use super::convert::Definition;
 use super::paths::{self, DEFINITIONS};
@@ -14,6 +15,7 @@ use super::program::is_true;
 use super::read::Loaded;
 use super::specifiers::Owner;
 use super::unit::Unit;
+use super::unit_error::Fault;
 use super::{NAME, PART};
 use crate::common::control_client::is_at_rest;
 use crate::common::service_env::Environment;
@@ -64,6 +66,33 @@ pub(super) fn write_templates(loaded: &Loaded, owner: &Owner) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Writes the list of an owner's units that cannot run here, with the reasons: those that `faults` name and no
+/// definition has.
+pub(super) fn write_refused(
+    owner: &Owner,
+    faults: &[Fault],
+    definitions: &[Definition],
+) -> Result<()> {
+    let is_unit = |name: &str| {
+        name.ends_with(".service") && !definitions.iter().any(|definition| definition.unit == name)
+    };
+    let lines = faults.iter().filter_map(|fault| fault.why.split_once(": "));
+    let lines = lines.filter(|(name, _)| is_unit(name));
+    let lines = lines.map(|(name, why)| format!("{name}\t{}\n", one_line(why)));
+    let text: String = lines.collect();
+    sys::files::replace(&paths::refused(owner), text.as_bytes(), 0o600)
+}
+
+/// Returns the owner's units that cannot run here, with the reasons.
+#[must_use]
+pub fn refused(owner: &Owner) -> Vec<(String, String)> {
+    let text = sys::files::read_text(paths::refused(owner)).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| line.split_once('\t'));
+    lines
+        .map(|(name, why)| (name.to_owned(), why.to_owned()))
+        .collect()
 }
 
 /// Returns the unit that a service was made of, and its name.
