@@ -13,6 +13,20 @@ use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::PathBuf;
 
+/// Name of docker's own context, which stands for the host's engine whatever the files say (docker/cli,
+/// cli/command/defaultcontextstore.go).
+const RESERVED: &str = "default";
+
+/// Returns the name of a machine's context: the machine's, unless docker reserves it or finds it too short
+/// (`restrictedNamePattern` of docker/cli, cli/context/store/store.go).
+#[must_use]
+pub fn context_name(name: &str) -> String {
+    match name == RESERVED || name.len() < 2 {
+        true => format!("podman-machine-{name}"),
+        false => name.to_owned(),
+    }
+}
+
 /// Returns the file of a context.
 #[must_use]
 pub fn meta(places: &Places, name: &str) -> PathBuf {
@@ -37,7 +51,7 @@ fn host_of(places: &Places, name: &str) -> Option<String> {
 
 /// Refuses a context that has the machine's name and was made by another program.
 pub fn refuse_foreign(places: &Places, machine: &Machine) -> Result<()> {
-    let name = &machine.name;
+    let name = &context_name(&machine.name);
     match host_of(places, name).filter(|host| !owns(machine, host)) {
         Some(other) => Err(Fault::new(format!(
             "Error: docker has a context \"{name}\" for {other}: remove it first"
@@ -48,18 +62,31 @@ pub fn refuse_foreign(places: &Places, machine: &Machine) -> Result<()> {
 }
 
 fn is_known(places: &Places, machine: &Machine) -> bool {
-    host_of(places, &machine.name).is_some_and(|host| owns(machine, &host))
+    host_of(places, &context_name(&machine.name)).is_some_and(|host| owns(machine, &host))
+}
+
+/// Removes the context that an earlier version wrote under a name that docker does not take.
+fn remove_unusable(places: &Places, machine: &Machine) -> Result<bool> {
+    let name = &machine.name;
+    let is_unusable = context_name(name) != *name;
+    if !is_unusable || !host_of(places, name).is_some_and(|host| owns(machine, &host)) {
+        return Ok(false);
+    }
+    let file = meta(places, name);
+    remove_all(file.parent().context("no directory")?)?;
+    Ok(true)
 }
 
 /// Adds the context of a machine.
 pub fn add(places: &Places, machine: &Machine, default: bool) -> Result<()> {
-    let (name, url) = (&machine.name, url(machine));
+    let (name, url) = (context_name(&machine.name), url(machine));
     refuse_foreign(places, machine)?;
-    let file = meta(places, name);
+    remove_unusable(places, machine)?;
+    let file = meta(places, &name);
     make_private(file.parent().context("no directory")?)?;
     let context = json!({
         "Name": name,
-        "Metadata": {"Description": format!("podman-machine {name}")},
+        "Metadata": {"Description": format!("podman-machine {}", machine.name)},
         "Endpoints": {"docker": {"Host": url, "SkipTLSVerify": false}},
     });
     files::replace(&file, context.to_string().as_bytes())?;
@@ -85,7 +112,11 @@ pub fn rename(places: &Places, from: &Machine, to: &Machine) -> Result<()> {
 
 /// Gives the context of a machine its present URL. The file is not written if it has it.
 pub fn refresh(places: &Places, machine: &Machine) -> Result<()> {
-    match is_known(places, machine) && host_of(places, &machine.name) != Some(url(machine)) {
+    if remove_unusable(places, machine)? {
+        return add(places, machine, false);
+    }
+    let name = context_name(&machine.name);
+    match is_known(places, machine) && host_of(places, &name) != Some(url(machine)) {
         true => add(places, machine, false),
         false => Ok(()),
     }
@@ -94,25 +125,45 @@ pub fn refresh(places: &Places, machine: &Machine) -> Result<()> {
 fn is_current(places: &Places, machine: &Machine) -> bool {
     let text = fs::read_to_string(places.docker.join("config.json")).unwrap_or_default();
     let config: Value = serde_json::from_str(&text).unwrap_or_default();
-    config["currentContext"] == json!(machine.name)
+    config["currentContext"] == json!(context_name(&machine.name))
 }
 
 /// Removes the context of a machine.
 pub fn remove(places: &Places, machine: &Machine) -> Result<bool> {
+    let had_unusable = remove_unusable(places, machine)?;
     if !is_known(places, machine) {
-        return Ok(false);
+        return Ok(had_unusable);
     }
+    let name = context_name(&machine.name);
     let config = places.docker.join("config.json");
     if config.exists() {
         edit(&config, |config| {
-            let current = config.get("currentContext") == Some(&json!(machine.name));
+            let current = config.get("currentContext") == Some(&json!(name));
             if current {
                 config.remove("currentContext");
             }
             Ok(current)
         })?;
     }
-    let file = meta(places, &machine.name);
+    let file = meta(places, &name);
     remove_all(file.parent().context("no directory")?)?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_context_has_a_name_that_docker_takes() {
+        for (name, expected) in [
+            ("box", "box"),
+            ("ab", "ab"),
+            ("Default", "Default"),
+            ("default", "podman-machine-default"),
+            ("a", "podman-machine-a"),
+        ] {
+            assert_eq!(context_name(name), expected);
+        }
+    }
 }

@@ -228,6 +228,31 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_of_a_name_that_docker_reserves_has_a_context_of_another() {
+        for name in ["default", "a"] {
+            let host = host();
+            let machine = Machine::at(&host.dirs, name);
+            let context = docker::context_name(name);
+            // An earlier version wrote the machine's name, by which docker reached the host's engine.
+            let former = docker::meta(&host.places, name);
+            fs::create_dir_all(former.parent().expect("a parent")).expect("made");
+            let text = json!({"Name": name, "Endpoints": {"docker": {"Host": url(&machine)}}});
+            fs::write(&former, text.to_string()).expect("written");
+            refresh(&host.places, &machine).expect("refreshed");
+            assert!(!former.exists());
+            let meta = read(&docker::meta(&host.places, &context));
+            assert_eq!(meta["Name"], context);
+            connect(&host.places, &machine, true).expect("connected");
+            let config = host.places.docker.join("config.json");
+            assert_eq!(read(&config)["currentContext"], context);
+            let other = Machine::at(&host.dirs, "other");
+            rename(&host.places, &machine, &other).expect("renamed");
+            assert_eq!(read(&config)["currentContext"], "other");
+            assert!(!docker::meta(&host.places, &context).exists());
+        }
+    }
+
+    #[test]
     fn a_machine_takes_its_connections_to_its_new_name() {
         for default in [false, true] {
             let host = host();

@@ -2,7 +2,7 @@
 //! `connect` and `disconnect`.
 
 use super::{dirs, machine, one_name};
-use crate::clients::{self, Places};
+use crate::clients::{self, Places, docker};
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::process::ExitCode;
@@ -10,9 +10,7 @@ use std::process::ExitCode;
 /// Returns the parser of `connect`.
 pub fn command() -> Command {
     Command::new("connect")
-        .about(
-            "Make podman (connections NAME and NAME-root) and docker (context NAME) know a machine",
-        )
+        .about("Make podman (connections NAME and NAME-root) and docker (a context) know a machine")
         .args(one_name())
         .arg(
             Arg::new("default")
@@ -31,7 +29,8 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
         matches.get_flag("default"),
     )?;
     let name = &machine.name;
-    println!("podman --connection {name}, docker --context {name}");
+    let context = docker::context_name(name);
+    println!("podman --connection {name}, docker --context {context}");
     Ok(ExitCode::SUCCESS)
 }
 
