@@ -13,6 +13,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
@@ -43,6 +44,12 @@ const TRY: Duration = Duration::from_secs(8);
 
 /// File beside a kernel with the result of the trial.
 const MARK: &str = ".kvm";
+/// Beginning of a verdict without a trial.
+const SHUT: &str = "no: /dev/kvm";
+/// Reason of a trial that was cut.
+const HANGS: &str = "a guest under it hangs";
+/// Time for which a trial that was cut counts.
+const HANG_LASTS: Duration = Duration::from_secs(600);
 /// Verdict of a trial that has succeeded.
 const YES: &str = "yes";
 
@@ -65,10 +72,19 @@ impl AcceleratorChoice {
     /// Decides. A trial boots `kernel`; its result is kept in the kernel's directory until the host
     /// boots again.
     pub fn resolve(self, board: Board, kernel: Option<&Path>) -> Accelerator {
+        self.resolve_with_reason(board, kernel).0
+    }
+
+    /// Decides like [`Self::resolve`]; returns the reason against KVM, too, where TCG was not asked for.
+    pub fn resolve_with_reason(
+        self,
+        board: Board,
+        kernel: Option<&Path>,
+    ) -> (Accelerator, Option<String>) {
         match (self, kernel) {
-            (Self::Kvm, _) => Accelerator::Kvm,
+            (Self::Kvm, _) => (Accelerator::Kvm, None),
             (Self::Auto, Some(kernel)) if board.has_host_processor() => remembered(board, kernel),
-            (Self::Tcg | Self::Auto, _) => Accelerator::Tcg,
+            (Self::Tcg | Self::Auto, _) => (Accelerator::Tcg, None),
         }
     }
 }
@@ -79,13 +95,19 @@ impl AcceleratorChoice {
 /// The reason why guests do not run under KVM.
 pub fn runs_under_kvm(board: Board, kernel: &Path) -> Result<()> {
     let (verdict, _) = verdict(board, kernel);
-    match accelerator(&verdict) {
-        Accelerator::Kvm => Ok(()),
-        Accelerator::Tcg => bail!("{}", verdict.trim_start_matches("no: ")),
+    match reason(&verdict) {
+        None => Ok(()),
+        Some(why) => bail!("{why}"),
     }
 }
 
-fn remembered(board: Board, kernel: &Path) -> Accelerator {
+/// Returns the reason against KVM, if any.
+fn reason(verdict: &str) -> Option<String> {
+    let why = || verdict.trim_start_matches("no: ").to_owned();
+    (accelerator(verdict) == Accelerator::Tcg).then(why)
+}
+
+fn remembered(board: Board, kernel: &Path) -> (Accelerator, Option<String>) {
     let (verdict, is_new) = verdict(board, kernel);
     let accelerator = accelerator(&verdict);
     if is_new {
@@ -96,27 +118,57 @@ fn remembered(board: Board, kernel: &Path) -> Accelerator {
         // A message that cannot be written is none.
         let _ = writeln!(std::io::stderr(), "{text}");
     }
-    accelerator
+    (accelerator, reason(&verdict))
 }
 
-/// Reads the kept result, or makes a trial; returns true for a new one. A lock serializes callers,
-/// because many tests may ask at once.
+/// Judges KVM; returns true for a verdict that this process has not given before. A lock serializes callers, because
+/// many tests may ask at once.
 fn verdict(board: Board, kernel: &Path) -> (String, bool) {
     static ONE: Mutex<()> = Mutex::new(());
+    static WAS_SHUT: AtomicBool = AtomicBool::new(false);
     let _one = ONE.lock();
+    let (verdict, is_new) = judge_host(kernel, &open_kvm, &|| try_kvm(board, kernel));
+    let is_shut = verdict.starts_with(SHUT);
+    let is_new = is_new && !(is_shut && WAS_SHUT.swap(true, Ordering::Relaxed));
+    (verdict, is_new)
+}
+
+/// Reads the kept result of a trial, or makes one; returns true for a new verdict. A user may get the right to open
+/// /dev/kvm, or load its module, at any time: this is looked at each time, and not kept.
+fn judge_host(
+    kernel: &Path,
+    open: &dyn Fn() -> Result<()>,
+    trial: &dyn Fn() -> Result<()>,
+) -> (String, bool) {
+    if let Err(error) = open() {
+        return (format!("no: {error:#}"), true);
+    }
     let file = kernel.with_file_name(MARK);
     let key = key(kernel);
     let kept = fs::read_to_string(&file).unwrap_or_default();
-    if let Some(verdict) = recall(&kept, &key) {
+    let is_kept = |verdict: &&str| !verdict.ends_with(HANGS) || is_recent(&file);
+    if let Some(verdict) = recall(&kept, &key).filter(is_kept) {
         return (verdict.to_owned(), false);
     }
-    let verdict = match try_kvm(board, kernel) {
+    let verdict = match trial() {
         Ok(()) => YES.to_owned(),
         Err(why) => format!("no: {why:#}"),
     };
     // A result that cannot be stored is determined again: slower, not wrong.
     let _ = fs::write(&file, format!("{key} {verdict}\n"));
     (verdict, true)
+}
+
+/// Returns true for a trial of the last minutes. A guest that hangs may do so for a busy host.
+fn is_recent(file: &Path) -> bool {
+    let written = fs::metadata(file).and_then(|meta| meta.modified()).ok();
+    let age = written.and_then(|written| written.elapsed().ok());
+    age.is_some_and(|age| age < HANG_LASTS)
+}
+
+fn open_kvm() -> Result<()> {
+    let opened = fs::File::options().read(true).write(true).open("/dev/kvm");
+    opened.map(|_| ()).context("/dev/kvm")
 }
 
 /// Returns a key that changes when the host boots, or with another kernel.
@@ -167,11 +219,6 @@ fn is_since_8_1(text: &str) -> bool {
 }
 
 fn try_kvm(board: Board, kernel: &Path) -> Result<()> {
-    fs::File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/kvm")
-        .context("/dev/kvm")?;
     let mut qemu = Command::new(board.qemu());
     qemu.args([
         "-nodefaults",
@@ -188,8 +235,7 @@ fn try_kvm(board: Board, kernel: &Path) -> Result<()> {
     qemu.arg("-kernel")
         .arg(kernel)
         .args(["-append", &format!("console={} panic=-1", board.serial())]);
-    let out =
-        process::output(qemu, b"", TRY).map_err(|_| anyhow::anyhow!("a guest under it hangs"))?;
+    let out = process::output(qemu, b"", TRY).map_err(|_| anyhow::anyhow!(HANGS))?;
     judge(
         &String::from_utf8_lossy(&out.stdout),
         &String::from_utf8_lossy(&out.stderr),
@@ -254,6 +300,31 @@ mod tests {
         assert_eq!(recalled("boot/5 yes\n"), Some(Accelerator::Kvm));
         assert_eq!(recalled("boot/5 no: it hangs\n"), Some(Accelerator::Tcg));
         assert_eq!(recalled("other/5 yes\n"), None);
+    }
+
+    #[test]
+    fn a_device_that_cannot_be_opened_is_looked_at_again() {
+        let tmp = tempfile::tempdir().expect("a directory");
+        let kernel = tmp.path().join("vmlinuz");
+        fs::write(&kernel, "k").expect("written");
+        let right = || -> Result<()> { Ok(()) };
+        let failed = || -> Result<()> { bail!("/dev/kvm: Permission denied") };
+        let never = || -> Result<()> { panic!("no trial") };
+        let judged = |open: &dyn Fn() -> Result<()>, trial: &dyn Fn() -> Result<()>| {
+            judge_host(&kernel, open, trial).0
+        };
+        assert_eq!(judged(&failed, &never), "no: /dev/kvm: Permission denied");
+        assert_eq!(judged(&right, &right), YES);
+        assert_eq!(judged(&right, &never), YES);
+        assert_eq!(judged(&failed, &never), "no: /dev/kvm: Permission denied");
+        let hangs = || -> Result<()> { bail!(HANGS) };
+        fs::remove_file(tmp.path().join(MARK)).expect("removed");
+        assert_eq!(judged(&right, &hangs), format!("no: {HANGS}"));
+        assert_eq!(judged(&right, &never), format!("no: {HANGS}"));
+        let file = fs::File::open(tmp.path().join(MARK)).expect("there");
+        let old = std::time::SystemTime::now() - HANG_LASTS;
+        file.set_modified(old).expect("set");
+        assert_eq!(judged(&right, &right), YES);
     }
 
     #[test]

@@ -155,7 +155,11 @@ fn object(dirs: &Dirs, machine: &Machine) -> Result<serde_json::Value> {
     let target = target(machine, &config)?;
     let state = state(dirs, machine)?;
     let storage = dirs.storage.to_string_lossy();
-    Ok(inspect_text::object(&config, &target, state, &storage))
+    let mut object = inspect_text::object(&config, &target, state, &storage);
+    // The setting may leave the choice to the host.
+    let record = machine.live_record();
+    object["Accelerator"] = record.and_then(|record| record.accelerator).into();
+    Ok(object)
 }
 
 /// Returns the parser of `config`.

@@ -62,9 +62,11 @@ pub struct Launched {
     pub child: Child,
     /// Connection for commands.
     pub vm: Box<dyn Vm>,
+    /// Accelerator in use.
+    pub accelerator: &'static str,
     /// Port of 127.0.0.1 that leads to sshd.
     pub ssh_port: u16,
-    /// Shortcomings of the folders, `what: why`.
+    /// Shortcomings of the host, `what: why`.
     pub notes: Vec<String>,
 }
 

@@ -243,6 +243,7 @@ fn go_on(
     record: &mut RunRecord,
 ) -> Result<()> {
     record.ssh_port = launched.ssh_port;
+    record.accelerator = Some(launched.accelerator.to_owned());
     record.notes = std::mem::take(&mut launched.notes);
     let Some(saved) = saved else {
         return machine.save_run_record(record);

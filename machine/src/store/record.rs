@@ -21,6 +21,9 @@ pub struct RunRecord {
     /// True if the guest has written its ready line, or continues from a memory that had.
     #[serde(default)]
     pub ready: bool,
+    /// Accelerator in use.
+    #[serde(default)]
+    pub accelerator: Option<String>,
     /// Ready line of this boot, which has its times.
     #[serde(default)]
     pub ready_line: Option<String>,
@@ -58,6 +61,7 @@ impl RunRecord {
             ssh_port: 0,
             console_from: 0,
             ready: false,
+            accelerator: None,
             ready_line: None,
             ready_on_disk: false,
             degraded: Vec::new(),

@@ -10,7 +10,10 @@ use std::path::Path;
 use vmm::Board;
 
 /// Consequence of a host without KVM.
-const SLOW: &str = "machines run by TCG, which is ten times slower";
+pub(super) const SLOW: &str = "machines run by TCG, which is ten times slower";
+
+/// Consequence of a host without a virtiofsd that runs.
+const BY_9P: &str = "folders are shared by 9p, for which the image needs the generic kernel";
 
 pub(super) fn all(kernel: Option<&Path>) -> Vec<Finding> {
     vec![kvm(kernel), virtiofsd()]

@@ -3,6 +3,7 @@
 
 use super::QEMU;
 use super::arguments::{self, Resolved};
+use super::findings::SLOW;
 use super::monitor::Monitor;
 use super::proxy::{self, Proxies};
 use super::settings;
@@ -31,11 +32,12 @@ use vmm::{Accelerator, AcceleratorChoice, Board};
 /// Number of ports that are tried where another program takes the one that was free.
 const TRIES: u32 = 5;
 
-/// Returns the accelerator that a machine with this configuration has on this host.
-pub fn accelerator(cache: &Path, config: &MachineConfig) -> Result<Accelerator> {
+/// Returns the accelerator that a machine with this configuration has on this host, and the reason for TCG if it was not
+/// asked for.
+pub fn accelerator(cache: &Path, config: &MachineConfig) -> Result<(Accelerator, Option<String>)> {
     let image = Image::open(cache, &config.image)?;
     let choice = AcceleratorChoice::parse(&config.accel)?;
-    Ok(choice.resolve(Board::Q35, Some(&image.kernel())))
+    Ok(choice.resolve_with_reason(Board::Q35, Some(&image.kernel())))
 }
 
 /// Starts QEMU, and returns when it answers. `announce`
@@ -48,11 +50,12 @@ pub fn launch(
 ) -> Result<Launched> {
     let image = Image::open(&machine.cache, &config.image)?;
     let key = public_key(machine)?;
-    let accelerator = accelerator(&machine.cache, config)?;
+    let (accelerator, against_kvm) = accelerator(&machine.cache, config)?;
     let mut tries = TRIES;
     let mut attempts = vec![Attempt::Best; config.shares.len()];
     let proxies = proxies(config);
     let mut notes = proxies.notes;
+    notes.extend(against_kvm.map(|why| format!("accel: no KVM, because {why}: {SLOW}")));
     loop {
         let mut served = Served::start(machine, &config.shares, &attempts);
         let entries = settings::entries(config, &key, &served.folders, &proxies.flags);
@@ -181,6 +184,7 @@ fn attempt(
         Ok(monitor) => Ok(Launched {
             child,
             vm: Box::new(monitor),
+            accelerator: if at.kvm { "kvm" } else { "tcg" },
             ssh_port: at.ssh_port,
             notes: Vec::new(),
         }),

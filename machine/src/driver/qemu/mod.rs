@@ -58,7 +58,7 @@ impl Driver for Qemu {
     fn host(&self, cache: &Path, config: &MachineConfig) -> Result<Vec<String>> {
         let version = tool::output(Command::new(QEMU).arg("--version"))?;
         // The setting may leave the choice to the host.
-        let accelerator = format!("{:?}", launch::accelerator(cache, config)?);
+        let accelerator = format!("{:?}", launch::accelerator(cache, config)?.0);
         Ok(vec![version, accelerator, saved::host_cpu()])
     }
 
