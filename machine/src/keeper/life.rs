@@ -24,7 +24,7 @@ pub const MAX_STOP_SECONDS: u64 = u32::MAX as u64;
 const API_TIMEOUT: Duration = Duration::from_secs(300);
 /// Pauses before the API is asked again after an error: ssh and podman's first start can fail once on a busy host.
 const API_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
-/// Time between two signals to a QEMU that does not end: SIGTERM, then SIGKILL again and again.
+/// Time between two requests to a QEMU that does not end: `quit`, then SIGKILL again and again.
 const SIGNAL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Waits for events until QEMU has ended, and its last event, which tells why, has been read.
@@ -308,11 +308,11 @@ impl Keeper {
         let Some(stop) = self.stop else {
             return;
         };
-        let (step, signal) = match stop.step {
-            Step::Button => (Step::Term, Signal::SIGTERM),
-            Step::Term | Step::Kill => (Step::Kill, Signal::SIGKILL),
+        let step = match stop.step {
+            Step::Button => Step::Quit,
+            Step::Quit | Step::Kill => Step::Kill,
         };
-        if step == Step::Term {
+        if step == Step::Quit {
             self.is_api_silent = false;
             let text = format!(
                 "the machine did not power off within {} s: QEMU is terminated",
@@ -321,8 +321,8 @@ impl Keeper {
             self.set_trouble(&text);
         }
         match self.machine.qemu() {
-            Ok(Some(pid)) if pid > 0 => {
-                let _ = kill(Pid::from_raw(pid), signal);
+            Ok(Some(pid)) if pid > 0 && step == Step::Kill => {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }
             // Its pid file is gone, or it is in another pid namespace, and this connection is not.
             _ => self.vm.quit(),

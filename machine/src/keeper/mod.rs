@@ -73,8 +73,8 @@ pub enum Event {
 enum Step {
     /// The power button is pressed.
     Button,
-    /// QEMU has got SIGTERM.
-    Term,
+    /// QEMU was asked to end.
+    Quit,
     /// QEMU has got SIGKILL.
     Kill,
 }

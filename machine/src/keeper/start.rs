@@ -14,6 +14,7 @@ use crate::store::lock::{self, LifeLock};
 use crate::store::record::{EndRecord, RunRecord};
 use crate::store::saved::Saved;
 use anyhow::{Context, Result};
+use nix::sys::signal::SigSet;
 use nix::sys::stat::{Mode, umask};
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -47,6 +48,23 @@ pub fn run(machine: &Machine, purpose: Purpose) -> Result<()> {
     // The keeper belongs to no terminal. setsid(2) fails if the keeper leads a process group; it has no terminal then.
     let _ = nix::unistd::setsid();
     umask(Mode::from_bits_truncate(0o077));
+    unblock_signals()?;
+    keep(machine, purpose).inspect_err(|error| {
+        // The last line counts for a reader that has not got an end yet.
+        control::send(
+            stdout(),
+            &json!({"ended": format!("{error:#}"), "clean": false}),
+        );
+    })
+}
+
+/// Unblocks the signals that QEMU has blocked: the keeper may have been started by a relay, which QEMU has started.
+fn unblock_signals() -> Result<()> {
+    SigSet::empty().thread_set_mask().context("unblock signals")
+}
+
+/// Keeps a machine until its QEMU ends; an error is the reason why there is no keeper.
+fn keep(machine: &Machine, purpose: Purpose) -> Result<()> {
     let own = own_command_lock(machine, purpose)?;
     machine.make_run()?;
     let ending = || Ok(purpose == Purpose::Start && machine.is_off()?);
@@ -143,7 +161,15 @@ fn give_up(machine: &Machine, why: &str) {
         end::write(machine, &record);
         end::stopped(machine);
     }
-    control::send(stdout(), &json!({"ended": why, "clean": false}));
+}
+
+fn not_clean(why: &str) -> EndRecord {
+    EndRecord {
+        clean: false,
+        why: why.to_owned(),
+        tail: Vec::new(),
+        at: end::now(),
+    }
 }
 
 fn begin(

@@ -145,8 +145,11 @@ fn a_logout_stops_the_machine_in_order() -> Result<()> {
     let host = Host::new()?;
     host.create()?;
     host.ok("start box")?;
-    for pid in host.keepers()? {
-        kill(pid, Signal::SIGTERM)?;
+    // systemd sends both signals to all processes of a session.
+    for pid in [host.qemu()?, host.keepers()?].concat() {
+        for signal in [Signal::SIGTERM, Signal::SIGHUP] {
+            kill(pid, signal)?;
+        }
     }
     host.ok("wait --for stopped box")?;
     let last = fs::read_to_string(host.file("last.json"))?;

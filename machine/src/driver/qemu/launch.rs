@@ -18,6 +18,7 @@ use crate::store::machine::LIFE;
 use crate::store::{files, logfile, quadlet};
 use anyhow::{Context, Result, anyhow};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::AsRawFd;
@@ -236,6 +237,22 @@ fn reason(output: &str, status: Option<ExitStatus>, error: &anyhow::Error) -> St
     }
 }
 
+/// Starts a program that the signals of a logout do not end. systemd sends SIGTERM and SIGHUP to all processes of a
+/// session at once (systemd.kill(5)), which would be a power cut for the guest; its keeper gets them, too, and ends it in
+/// order. Blocked signals stay blocked over fork(2) and execve(2).
+pub(super) fn unsignalled<T>(start: impl FnOnce() -> T) -> Result<T> {
+    let mut ends = SigSet::empty();
+    for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT] {
+        ends.add(signal);
+    }
+    let before = ends
+        .thread_swap_mask(SigmaskHow::SIG_BLOCK)
+        .context("block signals")?;
+    let done = start();
+    before.thread_set_mask().context("unblock signals")?;
+    Ok(done)
+}
+
 /// Starts QEMU in a process group of its own, so that a signal for this one's does not end it.
 fn spawn(args: &[String], log: &Path, start: Start) -> Result<Child> {
     let stderr = logfile::begin(log)?;
@@ -244,7 +261,7 @@ fn spawn(args: &[String], log: &Path, start: Start) -> Result<Child> {
     qemu.stdout(stderr.try_clone()?).stderr(stderr);
     let spawned = match start {
         Start::Template => vmm::process::spawn(qemu),
-        Start::Boot | Start::Load => qemu.spawn(),
+        Start::Boot | Start::Load => unsignalled(|| qemu.spawn())?,
     };
     spawned.with_context(|| format!("cannot start {QEMU}: is it installed?"))
 }

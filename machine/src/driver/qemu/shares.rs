@@ -190,9 +190,8 @@ fn serve(program: &Path, old: bool, share: &Share, socket: &Path, log: &Path) ->
     command.args(arguments(old, share, listener.as_raw_fd(), owner));
     command.process_group(0).stdin(Stdio::null());
     command.stdout(log.try_clone()?).stderr(log);
-    command
-        .spawn()
-        .with_context(|| format!("start {}", program.display()))
+    let spawned = super::launch::unsignalled(|| command.spawn())?;
+    spawned.with_context(|| format!("start {}", program.display()))
 }
 
 /// Returns virtiofsd's arguments. Files that the machine writes belong to the host's user, and
