@@ -140,6 +140,8 @@ fn restore(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
     machine.forget_saved()?;
     edit(machine, DiskEdit::Restore, &tag)?;
     keep_size(machine)?;
+    // The host key is on the disk, which may be from before the first boot: the next connection learns it.
+    crate::store::dirs::remove_all(&machine.file("known_hosts"))?;
     let path = memory_file(machine, name);
     let text = fs::read_to_string(&path).ok();
     let memory: Option<Saved> = text.and_then(|text| serde_json::from_str(&text).ok());

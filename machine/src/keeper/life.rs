@@ -185,6 +185,7 @@ impl Keeper {
             self.tell(&json!({"degraded": line}));
         }
         self.tell(&json!({"ready": ready.line}));
+        self.tunnel.expect_new_key();
         // A guest without its disk makes a new host key at each boot.
         if ready.field("data") == "ram" {
             let _ = vmm::ssh::remove(&self.machine.file("known_hosts"));

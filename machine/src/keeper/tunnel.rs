@@ -15,6 +15,7 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -23,6 +24,8 @@ use std::time::Duration;
 const GUEST_SOCKET: &str = "/run/podman/podman.sock";
 /// Longest line of an answer's status in bytes.
 const STATUS_BYTES: usize = 4096;
+/// Words of ssh where the host has another key than the known one (OpenSSH, `warn_changed_key`).
+const OTHER_KEY: &str = "REMOTE HOST IDENTIFICATION HAS CHANGED";
 /// Line that ssh's `LocalCommand` prints once it forwards.
 const UP: &str = "up";
 
@@ -36,6 +39,8 @@ pub struct Tunnel {
     ssh: Mutex<Option<Ssh>>,
     /// Reason for which the last client did not get through.
     why: Mutex<Option<String>>,
+    /// True while the guest may have another host key than the one that is known.
+    may_have_new_key: AtomicBool,
 }
 
 /// A running ssh.
@@ -56,6 +61,7 @@ impl Tunnel {
             starts: Mutex::new(()),
             ssh: Mutex::new(None),
             why: Mutex::new(None),
+            may_have_new_key: AtomicBool::new(false),
         })
     }
 
@@ -82,6 +88,12 @@ impl Tunnel {
             let pid = nix::unistd::Pid::from_raw(ssh.pid);
             let _ = nix::sys::signal::kill(pid, nix::sys::signal::SIGTERM);
         }
+    }
+
+    /// Notes that the guest has booted: a guest that could not use its disk, or whose key was broken, has made
+    /// another host key. It is accepted once in a boot. The port is QEMU's own, so that no other server answers there.
+    pub fn expect_new_key(&self) {
+        self.may_have_new_key.store(true, Ordering::Relaxed);
     }
 
     /// Returns the reason for which the last client did not get through.
@@ -133,6 +145,11 @@ impl Tunnel {
             let _ = child.kill();
             let status = child.wait()?;
             let said = fs::read_to_string(self.machine.file("ssh.log")).unwrap_or_default();
+            if said.contains(OTHER_KEY) && self.may_have_new_key.swap(false, Ordering::Relaxed) {
+                eprintln!("the guest has another host key since it booted: it is accepted");
+                vmm::ssh::remove(&self.machine.file("known_hosts"))?;
+                return self.start();
+            }
             bail!("ssh to the machine: {status}: {}", said.trim());
         }
         if let Some(ssh) = lock(&self.ssh).as_mut().filter(|ssh| ssh.pid == pid) {

@@ -115,12 +115,24 @@ pub const NO_CHART: &str = "no-chart";
 /// File beside that ssh with the number of tunnels that fail.
 pub const FAILS: &str = "fails";
 
+/// File beside that ssh with the host key of the guest.
+pub const HOST_KEY: &str = "host-key";
+
+/// Part of that ssh: it learns the first host key, and refuses another one, as ssh(1) does.
+const KNOWN_HOSTS: &str = r#"key="${0%/*}/host-key"
+if [ -e "$key" ]; then
+    known=$(sed -n 's/.*UserKnownHostsFile "\(.*\)"/\1/p' "$2")
+    [ -s "$known" ] || cp "$key" "$known"
+    cmp -s "$key" "$known" || { echo "WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!" >&2; exit 255; }
+fi
+"#;
+
 /// Puts an `ssh` into a directory that is the podman API of the guest, too.
 pub fn install_ssh(bin: &Path) -> Result<()> {
     let test = std::env::current_exe()?;
     // Descriptor 3 is the output that the keeper reads; the test harness writes to the other one.
     let script = format!(
-        "#!/bin/sh\ncase \"$*\" in */proc/net/*) exec cat \"${{0%/*}}/{TABLES}\";; *\"b2p boot\") [ ! -e \"${{0%/*}}/{NO_CHART}\" ] || exec cat /proc/no-chart;; esac\ncase \"$*\" in *\" -- \"*) exec echo in the guest;; esac\nfails=\"${{0%/*}}/{FAILS}\"\nif [ -e \"$fails\" ]; then left=$(($(cat \"$fails\") - 1)); if [ $left -gt 0 ]; then echo $left >\"$fails\"; else rm \"$fails\"; fi; echo Connection reset >&2; exit 255; fi\nexec 3>&1 >/dev/null\nIFS='\n'\n{ARGUMENTS}=\"$*\" exec '{}' --exact guest::ssh --nocapture\n",
+        "#!/bin/sh\ncase \"$*\" in *\"sudo test -e\"*) exit 1;; */proc/net/*) exec cat \"${{0%/*}}/{TABLES}\";; *\"b2p boot\") [ ! -e \"${{0%/*}}/{NO_CHART}\" ] || exec cat /proc/no-chart;; esac\ncase \"$*\" in *\" -- \"*) exec echo in the guest;; esac\nfails=\"${{0%/*}}/{FAILS}\"\nif [ -e \"$fails\" ]; then left=$(($(cat \"$fails\") - 1)); if [ $left -gt 0 ]; then echo $left >\"$fails\"; else rm \"$fails\"; fi; echo Connection reset >&2; exit 255; fi\n{KNOWN_HOSTS}exec 3>&1 >/dev/null\nIFS='\n'\n{ARGUMENTS}=\"$*\" exec '{}' --exact guest::ssh --nocapture\n",
         test.display()
     );
     fs::create_dir_all(bin)?;
