@@ -26,6 +26,9 @@ use std::process::Child;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
+/// Reason for the end of a machine whose keeper and QEMU could not write one.
+const NO_END: &str = "the machine's processes, or the host, have ended without a word";
+
 /// Machine that was started or adopted.
 struct Running {
     child: Option<Child>,
@@ -152,13 +155,7 @@ fn give_up_command_lock() -> Result<()> {
 /// Reports why this keeper ends at its start. The files that describe a QEMU that runs stay for the next keeper.
 fn give_up(machine: &Machine, why: &str) {
     if matches!(machine.qemu(), Ok(None)) {
-        let record = EndRecord {
-            clean: false,
-            why: why.to_owned(),
-            tail: Vec::new(),
-            at: end::now(),
-        };
-        end::write(machine, &record);
+        end::write(machine, &not_clean(why));
         end::stopped(machine);
     }
 }
@@ -242,6 +239,8 @@ fn start(driver: &dyn Driver, machine: &Machine) -> Result<Running> {
         machine.save_run_record(&record)
     };
     let config = machine.config()?;
+    // The reason of an earlier end is none for the end of this run. The end itself replaces this one.
+    end::write(machine, &not_clean(NO_END));
     let start = match saved {
         Some(_) => Start::Load,
         None => Start::Boot,
