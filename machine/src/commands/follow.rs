@@ -22,6 +22,8 @@ pub enum Outcome {
     Up,
     /// The machine runs, and its API does not answer, for this reason.
     Trouble(String),
+    /// The machine stands still, for this reason.
+    Paused(String),
     /// QEMU has ended.
     Ended {
         /// Reason.
@@ -54,6 +56,7 @@ pub fn failure(machine: &Machine, outcome: &Outcome, limit: Duration) -> String 
         Outcome::Trouble(why) => {
             format!("Error: machine \"{name}\" runs, but its podman API does not answer: {why}")
         }
+        Outcome::Paused(why) => format!("Error: machine \"{name}\" is paused: {why}"),
         Outcome::Timeout => format!(
             "Error: machine \"{name}\" was not ready within {} s",
             limit.as_secs()
@@ -64,8 +67,10 @@ pub fn failure(machine: &Machine, outcome: &Outcome, limit: Duration) -> String 
         ),
     };
     let tail = match outcome {
-        Outcome::Ended { .. } => machine
+        // A keeper that could not write the record of its end leaves that of an earlier one.
+        Outcome::Ended { why, .. } => machine
             .end_record()
+            .filter(|record| record.why == *why)
             .map(|record| record.tail)
             .unwrap_or_default(),
         _ => console::tail(&machine.file("console.log"), TAIL_LINES),
@@ -222,7 +227,11 @@ fn outcome(value: &Value, until: Until) -> Option<Outcome> {
     if let Some(text) = value["trouble"].as_str()
         && value["late"] != true
     {
-        return Some(Outcome::Trouble(text.to_owned()));
+        let text = text.to_owned();
+        return Some(match value["paused"] == true {
+            true => Outcome::Paused(text),
+            false => Outcome::Trouble(text),
+        });
     }
     (value["phase"] == "Running").then_some(Outcome::Up)
 }
@@ -254,9 +263,9 @@ mod tests {
             ("{\"phase\":\"Running\"}\n", Until::End, Outcome::Gone),
             ("{\"phase\":\"Paused\"}\n", Until::Up, Outcome::Gone),
             (
-                "{\"phase\":\"Paused\"}\n{\"trouble\":\"full\"}\n",
+                "{\"phase\":\"Paused\"}\n{\"trouble\":\"full\",\"paused\":true}\n",
                 Until::Up,
-                Outcome::Trouble("full".into()),
+                Outcome::Paused("full".into()),
             ),
             (
                 "{\"trouble\":\"no\"}\n",

@@ -5,6 +5,7 @@ use super::{dirs, follow, for_each, lifecycle, machines, many_names, state};
 use crate::fault::Fault;
 use crate::keeper::control;
 use crate::state::State;
+use crate::store::lock_state::LockState;
 use crate::store::{Dirs, Machine, lock};
 use anyhow::Result;
 use clap::{ArgMatches, Command};
@@ -53,7 +54,11 @@ fn suspend_one(dirs: &Dirs, machine: &Machine) -> Result<()> {
     };
     let outcome = follow::follow_end(stream, None, &mut see)?;
     if let Some(why) = refused {
-        let text = format!("Error: machine \"{name}\" cannot be saved: {why}; it continues to run");
+        let now = match machine.lock_state() {
+            Ok(LockState::Known(State::Paused)) => "is paused",
+            _ => "continues to run",
+        };
+        let text = format!("Error: machine \"{name}\" cannot be saved: {why}; it {now}");
         return Err(Fault::new(text).into());
     }
     lock::wait_free(&machine.run_file("keeper.pid"))?;

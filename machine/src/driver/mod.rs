@@ -178,6 +178,9 @@ pub trait Vm: Send {
     /// Returns false if the processors stand still.
     fn is_running(&mut self) -> Result<bool>;
 
+    /// Returns true if the processors stand still because the host could not write the disk.
+    fn has_disk_failed(&mut self) -> Result<bool>;
+
     /// Lets the processors stand still.
     fn pause(&mut self) -> Result<()>;
 

@@ -34,10 +34,10 @@ pub(super) fn run(mut keeper: Keeper, events: &Receiver<Event>) {
         if let (Some(status), true) = (ended, vm_gone) {
             return end::end(keeper, status);
         }
-        let event = match keeper.stop {
+        let event = match keeper.deadline() {
             None => events.recv().map_err(RecvTimeoutError::from),
-            Some(stop) => {
-                events.recv_timeout(stop.deadline.saturating_duration_since(Instant::now()))
+            Some(deadline) => {
+                events.recv_timeout(deadline.saturating_duration_since(Instant::now()))
             }
         };
         for name in ["keeper.log", "qemu.log"] {
@@ -48,7 +48,7 @@ pub(super) fn run(mut keeper: Keeper, events: &Receiver<Event>) {
             Ok(Event::VmGone) => vm_gone = true,
             Ok(event) => keeper.handle(event),
             // The keeper itself holds a sender: only the deadline ends the wait.
-            Err(_) => keeper.next_step(),
+            Err(_) => keeper.on_deadline(),
         }
     }
 }
@@ -59,6 +59,22 @@ fn is_on_disk(ready: &Ready) -> bool {
 }
 
 impl Keeper {
+    /// Returns the moment until which events are waited for, if any.
+    fn deadline(&self) -> Option<Instant> {
+        let stop = self.stop.map(|stop| stop.deadline);
+        stop.into_iter().chain(self.next_look).min()
+    }
+
+    fn on_deadline(&mut self) {
+        let now = Instant::now();
+        if self.next_look.is_some_and(|look| look <= now) {
+            self.look_for_space();
+        }
+        if self.stop.is_some_and(|stop| stop.deadline <= now) {
+            self.next_step();
+        }
+    }
+
     fn handle(&mut self, event: Event) {
         match event {
             Event::Vm(event) => self.on_vm_event(event),
@@ -104,26 +120,15 @@ impl Keeper {
                     self.set_phase(State::Paused);
                 }
             }
-            VmEvent::DiskFailed(full) if self.stop.is_none() => {
-                let why = match full {
-                    true => "the host's disk is full: free space, then run `podman-machine start`",
-                    false => {
-                        "the host cannot write the machine's disk; `podman-machine start` tries again"
-                    }
-                };
-                // Whether the next try succeeds shows when the API answers again.
-                self.api_answered = false;
-                self.is_api_silent = false;
-                self.set_trouble(why);
-                self.set_phase(State::Paused);
-            }
-            VmEvent::Paused | VmEvent::DiskFailed(_) => {}
+            VmEvent::DiskFailed(full) => self.on_disk_failed(full),
+            VmEvent::Paused => {}
         }
     }
 
     /// Handles a resume: sends the guest the time, because its clock has stood still, and restores the
     /// state. A guest whose API has not answered in this boot is not running yet.
     pub(super) fn resumed(&mut self) {
+        self.next_look = None;
         self.clock.tell();
         if self.record.phase != State::Paused {
             return;
@@ -315,8 +320,12 @@ impl Keeper {
         };
         if step == Step::Quit {
             self.is_api_silent = false;
+            let why = match self.next_look {
+                Some(_) => ", because the host's disk is full",
+                None => "",
+            };
             let text = format!(
-                "the machine did not power off within {} s: QEMU is terminated",
+                "the machine did not power off within {} s{why}: QEMU is terminated",
                 stop.seconds
             );
             self.set_trouble(&text);

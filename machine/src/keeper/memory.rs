@@ -9,10 +9,14 @@ use crate::store::Machine;
 use crate::store::config::MachineConfig;
 use crate::store::record::{Forward, RunRecord};
 use crate::store::saved::{self, SUSPENDED, Saved};
+use crate::store::space;
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::os::unix::net::UnixStream;
+
+/// Bytes below which a disk may be the reason for which a memory was not saved.
+const LITTLE_BYTES: u64 = 64 << 20;
 
 impl Keeper {
     /// Saves memory and disk, and ends QEMU. The machine continues where that fails.
@@ -25,6 +29,7 @@ impl Keeper {
         match done {
             Ok(()) => self.followers.push(Box::new(client)),
             Err(error) => {
+                let error = with_space(error, space::free(&self.machine.dir));
                 eprintln!("suspend: {error:#}");
                 if before == State::Running && self.record.phase == State::Stopping {
                     let _ = self.vm.resume();
@@ -79,6 +84,16 @@ impl Keeper {
 
     pub(super) fn delete_snapshot(&mut self, request: &Value) -> Result<()> {
         self.vm.remove(request["tag"].as_str().context("no tag")?)
+    }
+}
+
+/// Adds the space of a full disk to the error of a memory that was not saved: QEMU's own words do not tell it.
+fn with_space(error: anyhow::Error, free: Option<u64>) -> anyhow::Error {
+    match free {
+        Some(free) if free < LITTLE_BYTES => {
+            anyhow!("{error:#}; the host's disk has {} MiB free", free >> 20)
+        }
+        _ => error,
     }
 }
 

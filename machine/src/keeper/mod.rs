@@ -11,6 +11,7 @@ mod clock;
 pub mod console;
 pub mod control;
 mod end;
+mod full_disk;
 mod guest_ports;
 mod life;
 mod memory;
@@ -120,6 +121,8 @@ struct Keeper {
     suspended: bool,
     /// Port of the guest's time service.
     clock: Clock,
+    /// Time of the next look for space, while the machine stands still because the host's disk is full.
+    next_look: Option<Instant>,
     /// Number of port checks that run.
     running_checks: usize,
 }
@@ -160,6 +163,7 @@ impl Keeper {
     fn trouble(&self, text: &str) -> Value {
         match self.is_api_silent && self.asked == Some(self.boot) {
             true => json!({"trouble": text, "late": true}),
+            false if self.record.phase == State::Paused => json!({"trouble": text, "paused": true}),
             false => json!({"trouble": text}),
         }
     }

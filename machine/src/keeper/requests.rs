@@ -62,7 +62,7 @@ impl Keeper {
         Ok(())
     }
 
-    fn resume(&mut self) -> Result<()> {
+    pub(super) fn resume(&mut self) -> Result<()> {
         self.vm.resume()?;
         self.resumed();
         Ok(())

@@ -209,6 +209,7 @@ fn begin(
         killed: false,
         suspended: false,
         clock: Clock::connect(&machine.run_file("host.sock")),
+        next_look: None,
         running_checks: 0,
     };
     if orphan && let Err(error) = keeper.compare_ports() {
@@ -345,6 +346,7 @@ impl Keeper {
         console::watch(&log, self.record.console_from, sender)?;
         // Paused, with a full disk, or with a memory that was loaded and did not continue yet.
         if !self.vm.is_running()? {
+            self.note_failed_disk();
             self.set_phase(State::Paused);
             return Ok(());
         }

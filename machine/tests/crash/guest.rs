@@ -24,6 +24,8 @@ pub enum Guest {
     Ram,
     /// Guest that is never ready.
     Silent,
+    /// Guest like the usual one, which writes to its disk, 64 KiB further each time, and a dot to its console.
+    Writer,
 }
 
 /// Line that says that the machine is ready.
@@ -72,6 +74,60 @@ const CODE: [u8; 0x3a] = [
     0xeb, 0xed,             //     jmp 4b
 ];
 
+/// Code of the writer: the same to `sti`, then a pause, and a write by SeaBIOS at each tick.
+#[rustfmt::skip]
+const WRITER: [u8; 0x78] = [
+    0x8c, 0xc8,                                     // 00: mov %cs,%ax
+    0x8e, 0xd8,                                     // 02: mov %ax,%ds
+    0x8e, 0xc0,                                     // 04: mov %ax,%es
+    0xbe, 0x00, 0x01,                               // 06: mov $0x100,%si
+    0xfc,                                           // 09: cld
+    0xac,                                           // 0a: lods %ds:(%si),%al
+    0x84, 0xc0,                                     // 0b: test %al,%al
+    0x74, 0x12,                                     // 0d: je 0x21
+    0x88, 0xc4,                                     // 0f: mov %al,%ah
+    0xba, 0xfd, 0x03,                               // 11: mov $0x3fd,%dx
+    0xec,                                           // 14: in (%dx),%al
+    0xa8, 0x20,                                     // 15: test $0x20,%al
+    0x74, 0xfb,                                     // 17: je 0x14
+    0xba, 0xf8, 0x03,                               // 19: mov $0x3f8,%dx
+    0x88, 0xe0,                                     // 1c: mov %ah,%al
+    0xee,                                           // 1e: out %al,(%dx)
+    0xeb, 0xe9,                                     // 1f: jmp 0xa
+    0x8c, 0xc8,                                     // 21: mov %cs,%ax
+    0xa3, 0xae, 0x00,                               // 23: mov %ax,0xae  segment of the buffer
+    0xba, 0x02, 0x06,                               // 26: mov $0x602,%dx
+    0xb8, 0x00, 0x01,                               // 29: mov $0x100,%ax
+    0xef,                                           // 2c: out %ax,(%dx)
+    0xfb,                                           // 2d: sti
+    0xb9, 0x3c, 0x00,                               // 2e: mov $0x3c,%cx
+    0xf4,                                           // 31: hlt  three seconds, in which a start ends
+    0xe2, 0xfd,                                     // 32: loop 0x31
+    0xf4,                                           // 34: hlt
+    0xba, 0x00, 0x06,                               // 35: mov $0x600,%dx  PM1 status: the power button
+    0xed,                                           // 38: in (%dx),%ax
+    0xf6, 0xc4, 0x01,                               // 39: test $0x1,%ah
+    0x74, 0x07,                                     // 3c: je 0x45
+    0xba, 0x04, 0x06,                               // 3e: mov $0x604,%dx  PM1 control: off
+    0xb8, 0x00, 0x20,                               // 41: mov $0x2000,%ax
+    0xef,                                           // 44: out %ax,(%dx)
+    0xbe, 0xa8, 0x00,                               // 45: mov $0xa8,%si
+    0xb8, 0x00, 0x43,                               // 48: mov $0x4300,%ax  extended write (INT 13h, AH=43h)
+    0xb2, 0x80,                                     // 4b: mov $0x80,%dl  the first disk
+    0xcd, 0x13,                                     // 4d: int $0x13
+    0xbe, 0xa8, 0x00,                               // 4f: mov $0xa8,%si
+    0x8c, 0xc8,                                     // 52: mov %cs,%ax
+    0x8e, 0xd8,                                     // 54: mov %ax,%ds
+    0x66, 0x81, 0x44, 0x08, 0x80, 0x00, 0x00, 0x00, // 56: addl $0x80,0x8(%si)  128 sectors further
+    0xba, 0xf8, 0x03,                               // 5e: mov $0x3f8,%dx
+    0xb0, 0x2e,                                     // 61: mov $0x2e,%al
+    0x73, 0x00,                                     // 63: jae 0x65
+    0xee,                                           // 65: out %al,(%dx)
+    0xeb, 0xcc,                                     // 66: jmp 0x34
+    // 68: disk address packet: one sector of this code, from sector 2048 on
+    0x10, 0x00, 0x01, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+];
+
 impl Guest {
     /// Writes the image of the guest.
     pub fn image(self, dir: &Path) -> Result<()> {
@@ -95,6 +151,10 @@ impl Guest {
                 put(BUTTON_AT, &[0]);
             }
             Self::Silent => put(TEXT_AT, b"silent\n\0"),
+            Self::Writer => {
+                put(CODE_AT, &WRITER);
+                put(TEXT_AT, READY);
+            }
         }
         fs::create_dir_all(dir)?;
         fs::write(dir.join("vmlinuz"), kernel)?;

@@ -236,3 +236,39 @@ fn a_disk_of_the_host_is_full() -> Result<()> {
     ensure!(said.contains("Read-only file system"), "{said}");
     Ok(())
 }
+
+/// A guest that writes all the time, on a store of 24 MB.
+const WRITES: &str = r#"
+set -u
+mount -t tmpfs -o size=24m none "$MACHINE_STORAGE_PATH" || exit 77
+becomes() { n=0; while [ "$("$PROGRAM" status box)" != "$1" ]; do n=$((n + 1)); [ $n -lt 300 ] || return 1; sleep 0.2; done; }
+says() { "$PROGRAM" ls --format '{{.Error}}' | grep -q "host's disk is full: free space, and the machine continues"; }
+"$PROGRAM" create --no-start --accel tcg --cpus 1 --memory 256M --disk 1G --image writer box >/dev/null || exit 1
+"$PROGRAM" start box >/dev/null || exit 2
+dd if=/dev/zero of="$MACHINE_STORAGE_PATH/filler" bs=64k 2>/dev/null
+becomes Paused && says || exit 3
+kill -9 "$(cat "$XDG_RUNTIME_DIR"/pm/*/keeper.pid)"
+becomes Paused && says || exit 4
+"$PROGRAM" suspend box >/dev/null 2>"$HOME/said" && exit 5
+becomes Paused || exit 6
+rm "$MACHINE_STORAGE_PATH/filler"
+becomes Running || exit 7
+"$PROGRAM" stop box >/dev/null || exit 8
+[ "$("$PROGRAM" ls --format '{{.State}}:{{.Error}}')" = Stopped: ] || exit 9
+"#;
+
+#[test]
+fn a_machine_continues_when_the_hosts_disk_has_space_again() -> Result<()> {
+    let host = Host::new()?;
+    fs::create_dir(host.store())?;
+    let mut command = Command::new("unshare");
+    host.set(command.args(["--user", "--map-root-user", "--mount", "sh", "-c", WRITES]));
+    let out = command.env("PROGRAM", PROGRAM).output()?;
+    let said = fs::read_to_string(host.path().join("said")).unwrap_or_default();
+    ensure!(out.status.success(), "{out:?}: {said}");
+    ensure!(
+        said.contains("the host's disk has 0 MiB free; it is paused"),
+        "{said}"
+    );
+    Ok(())
+}

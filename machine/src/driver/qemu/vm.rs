@@ -23,6 +23,10 @@ impl Vm for Monitor {
         Ok(self.execute("query-status", &json!({}))?["running"] != false)
     }
 
+    fn has_disk_failed(&mut self) -> Result<bool> {
+        Ok(self.execute("query-status", &json!({}))?["status"] == "io-error")
+    }
+
     fn pause(&mut self) -> Result<()> {
         self.execute("stop", &json!({})).map(|_| ())
     }
