@@ -6,6 +6,7 @@
 //! killed: the next command starts another one, which adopts it.
 
 pub mod answer;
+mod bind_sources;
 mod bound;
 mod clock;
 pub mod console;

@@ -5,6 +5,7 @@
 //! first client that needs it, and again by the next one after it has ended.
 
 use super::answer::Answer;
+use super::bind_sources;
 use super::control;
 use crate::store::machine::DIR_LINK;
 use crate::store::{Machine, logfile};
@@ -108,7 +109,11 @@ impl Tunnel {
         *lock(&self.why) = guest.as_ref().err().map(|error| format!("{error:#}"));
         let guest = guest?;
         let (client_in, guest_in) = (client.try_clone()?, guest.try_clone()?);
-        let up = thread::spawn(move || pump(client_in, guest_in));
+        let machine = self.machine.clone();
+        let up = thread::spawn(move || {
+            bind_sources::pump(&machine, &client_in, &guest_in);
+            end(&client_in, &guest_in);
+        });
         pump(guest, client);
         let _ = up.join();
         Ok(())
@@ -255,6 +260,11 @@ fn pump(mut from: UnixStream, mut to: UnixStream) {
             }
         }
     }
+    end(&from, &to);
+}
+
+/// Passes the end of one direction on.
+fn end(from: &UnixStream, to: &UnixStream) {
     let _ = to.shutdown(Shutdown::Write);
     let _ = from.shutdown(Shutdown::Read);
 }
