@@ -53,19 +53,50 @@ fn tried(trial: Option<Result<()>>) -> Finding {
 }
 
 fn virtiofsd() -> Finding {
-    match shares::server() {
-        Some(path) => Finding::ok("virtiofsd", path.display().to_string()),
-        None => Finding::warning(
+    judge_server(shares::server().as_deref(), &shares::is_usable)
+}
+
+fn judge_server(path: Option<&Path>, is_usable: &dyn Fn(&Path) -> Result<bool>) -> Finding {
+    let Some(path) = path else {
+        return Finding::warning(
             "virtiofsd",
-            "not found: folders are shared by 9p, for which the image needs the generic kernel",
+            format!("not found: {BY_9P}"),
             "apt install virtiofsd",
-        ),
-    }
+        );
+    };
+    let shown = path.display();
+    let why = match is_usable(path) {
+        Ok(_) => return Finding::ok("virtiofsd", shown.to_string()),
+        Err(why) => format!("{shown}: {why:#}: {BY_9P}"),
+    };
+    Finding::warning(
+        "virtiofsd",
+        why,
+        "install virtiofsd 1.0 or later, or share by an image of `make KERNEL=generic`",
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_virtiofsd_counts_if_it_runs_for_this_user() {
+        let path = Path::new("/usr/lib/qemu/virtiofsd");
+        let old = |_: &Path| Err(anyhow::anyhow!("it runs as root alone"));
+        for (path, is_usable, grade) in [
+            (
+                Some(path),
+                &(|_: &Path| Ok(false)) as &dyn Fn(&Path) -> Result<bool>,
+                "ok",
+            ),
+            (Some(path), &old, "warning"),
+            (None, &old, "warning"),
+        ] {
+            let finding = judge_server(path, is_usable);
+            assert_eq!(finding.grade, grade, "{}", finding.text);
+        }
+    }
 
     #[test]
     fn kvm_that_runs_no_guest_is_not_usable() {

@@ -7,7 +7,7 @@
 use crate::store::Machine;
 use crate::store::share::{Share, tag};
 use crate::tool;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::unistd::{Gid, Uid};
 use std::fs::{self, File};
@@ -86,7 +86,12 @@ impl Served {
     pub fn start(machine: &Machine, shares: &[Share], attempts: &[Attempt]) -> Self {
         let mut served = Self::default();
         let program = (!shares.is_empty()).then(server).flatten();
-        let program = program.and_then(|path| Some((is_old(&path)?, path)));
+        let usable = program.map(|path| (is_usable(&path), path));
+        let (program, against) = match usable {
+            Some((Ok(old), path)) => (Some((old, path)), None),
+            Some((Err(why), path)) => (None, Some(format!("{}: {why:#}", path.display()))),
+            None => (None, None),
+        };
         for (index, (share, attempt)) in shares.iter().zip(attempts).enumerate() {
             if *attempt == Attempt::Without {
                 continue;
@@ -97,6 +102,14 @@ impl Served {
             }
             let tag = tag(index);
             let mut transport = Transport::Plan9;
+            if let (Some(why), Attempt::Best) = (&against, attempt) {
+                served.note(
+                    share,
+                    &format!(
+                        "by 9p, which the image's default kernel does not have, because {why}"
+                    ),
+                );
+            }
             // The old one takes a comma for the end of the path.
             let fits = |old: bool| !old || !share.source.to_string_lossy().contains(',');
             if let Some((old, path)) = program
@@ -174,10 +187,23 @@ fn end_server(child: &mut Child, log: &Path) -> Option<String> {
     Some(last.unwrap_or_default().to_owned())
 }
 
-/// Returns true for the virtiofsd that was part of QEMU until 7.2; `None` if it does not run.
-fn is_old(path: &Path) -> Option<bool> {
-    let text = tool::output(Command::new(path).arg("--version")).ok()?;
-    Some(text.starts_with("virtiofsd version"))
+/// Judges a virtiofsd; returns true for the one that was part of QEMU until 7.2.
+///
+/// # Errors
+/// The reason for which it does not run for this user.
+pub(super) fn is_usable(path: &Path) -> Result<bool> {
+    let text = tool::output(Command::new(path).arg("--version"))?;
+    judge_version(&text, Uid::effective().is_root())
+}
+
+/// The old one enters namespaces and changes its root as root alone (docs/tools/virtiofsd.rst of QEMU 7.2).
+fn judge_version(text: &str, is_root: bool) -> Result<bool> {
+    let is_old = text.starts_with("virtiofsd version");
+    ensure!(
+        is_root || !is_old,
+        "it is a part of QEMU until 7.2, and runs as root alone"
+    );
+    Ok(is_old)
 }
 
 fn serve(program: &Path, old: bool, share: &Share, socket: &Path, log: &Path) -> Result<Child> {
@@ -256,6 +282,15 @@ pub fn devices(folder: &Folder) -> [String; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_virtiofsd_of_qemu_runs_as_root_alone() {
+        let (old, new) = ("virtiofsd version 7.2.22 (Debian)\n", "virtiofsd 1.13.2\n");
+        assert!(judge_version(old, true).expect("usable"));
+        assert!(judge_version(old, false).is_err());
+        assert!(!judge_version(new, true).expect("usable"));
+        assert!(!judge_version(new, false).expect("usable"));
+    }
 
     fn share(read_only: bool) -> Share {
         Share {
