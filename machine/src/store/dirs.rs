@@ -43,8 +43,14 @@ impl Dirs {
             None => default_storage(|name| env::var_os(name).map(PathBuf::from))
                 .context("neither XDG_DATA_HOME nor HOME is set: use --storage-path DIR")?,
         };
+        let storage = canonical(&std::path::absolute(&storage)?);
+        ensure!(
+            storage.to_str().is_some(),
+            "{}: the directory of machines must have a name of UTF-8: use --storage-path DIR",
+            storage.display()
+        );
         let dirs = Self {
-            storage: canonical(&std::path::absolute(&storage)?),
+            storage,
             runtime: runtime(env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from)),
         };
         // Checked for every command, also for those that create nothing: files in a directory of another user cannot be
@@ -112,12 +118,26 @@ fn default_storage(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf
     Some(data.join("podman-machine"))
 }
 
-/// Returns the directory of sockets: below `XDG_RUNTIME_DIR` where it exists and is short enough.
+/// Returns true for a directory of this user, and for one that is not there. `su` and `sudo -E` keep the
+/// `XDG_RUNTIME_DIR` of another user, which the specification of the XDG directories does not allow.
+fn is_own(path: &Path) -> bool {
+    let owner = fs::symlink_metadata(path).map(|meta| meta.uid());
+    owner.map_or(true, |owner| owner == Uid::effective().as_raw())
+}
+
+/// Returns true for a path that every program gets as it is: ssh(1) ends the first path of `-L` at a colon, and expands
+/// `%` and `${` (ssh_config(5), TOKENS).
+fn is_plain(path: &Path) -> bool {
+    path.to_str()
+        .is_some_and(|text| !text.contains([':', '%']) && !text.contains("${"))
+}
+
+/// Returns the directory of sockets: below `XDG_RUNTIME_DIR` where it exists, belongs to this user, and is short enough.
 fn runtime(xdg: Option<PathBuf>) -> PathBuf {
-    let own = xdg.filter(|path| path.is_absolute() && path.is_dir());
+    let own = xdg.filter(|path| path.is_absolute() && path.is_dir() && is_own(path));
     let fits = |path: &PathBuf| path.as_os_str().len() + SOCKET_TAIL <= SOCKET_NAME;
     own.map(|path| path.join("pm"))
-        .filter(fits)
+        .filter(|path| fits(path) && is_own(path) && is_plain(path))
         .unwrap_or_else(|| PathBuf::from(format!("/tmp/pm-{}", Uid::current())))
 }
 
@@ -213,6 +233,41 @@ mod tests {
         assert!(runtime(Some(long)).starts_with("/tmp"));
         assert!(runtime(Some("/nonexistent".into())).starts_with("/tmp"));
         assert_eq!(runtime(Some(dir.path().into())), dir.path().join("pm"));
+    }
+
+    #[test]
+    fn a_runtime_directory_that_ssh_would_split_or_expand_is_not_used() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for (name, expected) in [
+            (&b"a b"[..], true),
+            (b"$a", true),
+            (b"a:b", false),
+            (b"%h", false),
+            (b"${HOME}", false),
+            (b"\xe9", false),
+        ] {
+            let path = dir.path().join(std::ffi::OsStr::from_bytes(name));
+            fs::create_dir(&path).expect("made");
+            assert_eq!(runtime(Some(path.clone())).starts_with(&path), expected);
+        }
+    }
+
+    #[test]
+    fn a_runtime_directory_of_another_user_is_not_used() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let other = Uid::from_raw(65_534);
+        if !Uid::effective().is_root() {
+            return;
+        }
+        // A directory that another user's command has made in one's own.
+        let pm = dir.path().join("pm");
+        fs::create_dir(&pm).expect("made");
+        nix::unistd::chown(&pm, Some(other), None).expect("given");
+        assert_ne!(runtime(Some(dir.path().into())), pm);
+        fs::remove_dir(&pm).expect("removed");
+        assert_eq!(runtime(Some(dir.path().into())), pm);
+        nix::unistd::chown(dir.path(), Some(other), None).expect("given");
+        assert!(runtime(Some(dir.path().into())).ends_with(format!("pm-{}", Uid::current())));
     }
 
     #[test]

@@ -129,12 +129,15 @@ fn two_users_have_machines_of_one_name() -> Result<()> {
     own.ping()?;
     others.ping()?;
     ensure!(own.ok("ssh-config box")? != ok("ssh-config box")?);
-    // A shell of su(1) has the runtime directory of the user before.
-    let out = run("ls", &own.path().join("run"))?;
+    // A shell of su(1) has the runtime directory of the user before, which is not used.
+    let out = run("status box", &own.path().join("run"))?;
     ensure!(
-        out.status.success() || out.stderr.iter().filter(|&&b| b == b'\n').count() == 1,
+        out.status.success() && out.stdout == b"Running\n",
         "{out:?}"
     );
+    let mut ls = own.command("ls -q");
+    let out = ls.env("XDG_RUNTIME_DIR", &runtime).output()?;
+    ensure!(out.status.success() && out.stdout == b"box\n", "{out:?}");
     ok("kill box")?;
     ok("rm -f box")?;
     is(&own, "Running")
