@@ -226,15 +226,21 @@ fn printed(status: ExitCode) -> ExitCode {
     }
 }
 
+/// Removes the control characters of an error but for its newlines: names and contents of foreign files are parts of some.
+fn plain_lines(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(vmm::without_controls).collect();
+    lines.join("\n")
+}
+
 /// Prints an error, and returns its exit status.
 fn report(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<Fault>() {
         Some(fault) => {
-            eprintln!("{fault}");
+            eprintln!("{}", plain_lines(&fault.text));
             fault.status
         }
         None => {
-            eprintln!("Error: {error:#}");
+            eprintln!("Error: {}", plain_lines(&format!("{error:#}")));
             FAILURE
         }
     }

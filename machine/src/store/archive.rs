@@ -3,7 +3,7 @@
 
 use super::config::MachineConfig;
 use super::quadlet;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
@@ -65,8 +65,9 @@ pub fn config(path: &Path) -> Result<MachineConfig> {
         entry.take(MAX_CONFIG_BYTES).read_to_string(&mut text)?;
         Ok(text)
     };
+    // The reader's own error has bytes of a file that may be from anybody.
     let text = { text }();
-    let text = text.with_context(|| format!("{}: not an archive of `export`", path.display()))?;
+    let text = text.map_err(|_| anyhow!("{}: not an archive of `export`", path.display()))?;
     MachineConfig::parse(&text).with_context(|| path.display().to_string())
 }
 
@@ -75,7 +76,8 @@ pub fn config(path: &Path) -> Result<MachineConfig> {
 pub fn read(path: &Path, to: &Path) -> Result<MachineConfig> {
     let file = File::open(path).with_context(|| format!("open {}", path.display()))?;
     for entry in Archive::new(file).entries()? {
-        let mut entry = entry.with_context(|| path.display().to_string())?;
+        let entry = entry.map_err(|_| anyhow!("{}: it is cut or damaged", path.display()));
+        let mut entry = entry?;
         let name = entry.path()?.to_string_lossy().into_owned();
         if !CONTENT.contains(&name.as_str()) || entry.header().entry_type() != EntryType::Regular {
             bail!(
@@ -136,9 +138,15 @@ mod tests {
     fn other_files_are_refused() {
         let tmp = tempfile::tempdir().expect("a directory");
         let file = tmp.path().join("x.tar");
-        for bytes in [&b""[..], b"x", &[0; 1024], &[b'a'; 4096]] {
+        let page = b"\x1b]0;title\x07line\n".repeat(300);
+        for bytes in [&b""[..], b"x", &[0; 1024], &[b'a'; 4096], &page] {
             fs::write(&file, bytes).expect("written");
-            assert!(config(&file).is_err());
+            let error = format!("{:#}", config(&file).expect_err("refused"));
+            // The file's own bytes do not reach the terminal.
+            assert!(
+                error.ends_with("x.tar: not an archive of `export`"),
+                "{error}"
+            );
         }
         for name in ["../x", "disk.qcow3", "a/config.json"] {
             let mut header = Header::new_gnu();
