@@ -235,13 +235,20 @@ fn check_programs(driver: &dyn Driver) -> Result<()> {
 }
 
 fn check_program(program: Program) -> Result<()> {
-    if tool::find(program.name).is_some() {
-        return Ok(());
-    }
-    let text = format!(
-        "Error with pre-create check: {} is not in PATH; Debian's package is {}",
-        program.name, program.package
-    );
+    let (name, package) = (program.name, program.package);
+    let why = match tool::find(name) {
+        None => format!("is not in PATH; Debian's package is {package}"),
+        Some(_) if program.oldest == (0, 0) => return Ok(()),
+        // A program that does not tell its version fails later, with its own words.
+        Some(_) => match tool::output(Command::new(name).arg(program.version)) {
+            Ok(words) => match program.too_old(&words) {
+                Some(why) => why,
+                None => return Ok(()),
+            },
+            Err(_) => return Ok(()),
+        },
+    };
+    let text = format!("Error with pre-create check: {name} {why}");
     Err(Fault::with_status(text, PRE_CREATE).into())
 }
 

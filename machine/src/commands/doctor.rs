@@ -85,7 +85,10 @@ fn program(program: &Program) -> Finding {
         .map(|output| [output.stdout, output.stderr].concat())
         .unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    Finding::ok(name, text.lines().next().unwrap_or_default())
+    match program.too_old(&text) {
+        Some(why) => Finding::error(name, why, format!("install a newer {}", program.package)),
+        None => Finding::ok(name, text.lines().next().unwrap_or_default()),
+    }
 }
 
 fn image() -> Finding {
@@ -135,7 +138,7 @@ fn machines(dirs: &Dirs) -> Finding {
         false => Finding::warning(
             "machines",
             format!("the configuration of {} cannot be read", torn.join(", ")),
-            "mend config.json in the machine's directory, or `rm -f` the machine",
+            "mend config.json in the machine's directory; `rm -f` removes the machine with its disk",
         ),
     }
 }
@@ -221,6 +224,7 @@ mod tests {
             name: "no-such-program",
             version: "-v",
             package: "it",
+            oldest: (0, 0),
         });
         assert_eq!(
             (finding.grade, finding.remedy.as_str()),

@@ -29,6 +29,24 @@ pub struct Program {
     pub version: &'static str,
     /// Debian's package.
     pub package: &'static str,
+    /// Oldest version with which machines run, major and minor; 0.0 for any.
+    pub oldest: (u32, u32),
+}
+
+impl Program {
+    /// Returns the version of the program by its words, and the one that is needed, if it is older. Words without a
+    /// version tell nothing.
+    #[must_use]
+    pub fn too_old(&self, words: &str) -> Option<String> {
+        let (_, rest) = words.split_once("version ")?;
+        let mut numbers = rest.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+        let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
+            return None;
+        };
+        let (least, then) = self.oldest;
+        ((major, minor) < self.oldest)
+            .then(|| format!("version {major}.{minor} is too old: {least}.{then} is needed"))
+    }
 }
 
 /// Programs that machines of every driver need.
@@ -37,11 +55,13 @@ pub const SSH: &[Program] = &[
         name: "ssh",
         version: "-V",
         package: "openssh-client",
+        oldest: (0, 0),
     },
     Program {
         name: "ssh-keygen",
         version: "",
         package: "openssh-client",
+        oldest: (0, 0),
     },
 ];
 
@@ -235,6 +255,24 @@ pub fn of(machine: &Machine) -> Result<&'static dyn Driver> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_may_be_too_old() {
+        let program = Program {
+            oldest: (6, 0),
+            ..SSH[0]
+        };
+        for (words, expected) in [
+            ("QEMU emulator version 4.2.1 (Debian)", true),
+            ("QEMU emulator version 5.9", true),
+            ("QEMU emulator version 6.0.0", false),
+            ("QEMU emulator version 10.0.2", false),
+            ("OpenSSH_9.2p1", false),
+            ("version x", false),
+        ] {
+            assert_eq!(program.too_old(words).is_some(), expected, "{words}");
+        }
+    }
 
     #[test]
     fn drivers_have_names() {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Homes, URLs, labels and full disks.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::os::unix::fs::symlink;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -249,4 +251,30 @@ fn a_full_disk_leaves_nothing() {
         assert!(end.errors.contains(words), "{from}: {}", end.errors);
         assert!(!end.out.contains(".local"), "{from}: {}", end.out);
     }
+}
+
+#[test]
+fn a_qemu_that_is_too_old_is_refused() {
+    let host = Host::new();
+    let bin = host.0.path().join("old");
+    fs::create_dir(&bin).unwrap();
+    let qemu = bin.join("qemu-system-x86_64");
+    fs::write(&qemu, "#!/bin/sh\necho QEMU emulator version 4.2.1\n").unwrap();
+    fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let mut create = host.command(&["create", "box"]);
+    refuses(
+        create.env("PATH", path),
+        3,
+        "qemu-system-x86_64 version 4.2 is too old: 6.0 is needed",
+    );
+}
+
+#[test]
+fn a_home_that_is_not_utf_8_is_refused_by_its_name() {
+    let host = Host::new();
+    let home = host.0.path().join(OsStr::from_bytes(b"caf\xe9"));
+    fs::create_dir(&home).unwrap();
+    let words = "must have a name of UTF-8: use --storage-path DIR";
+    refuses(host.command(&["ls"]).env("HOME", &home), 1, words);
 }

@@ -26,16 +26,21 @@ use std::process::Command;
 /// Name of QEMU's program.
 const QEMU: &str = "qemu-system-x86_64";
 
+/// First version of QEMU that saves a memory by QMP (`snapshot-save`).
+const OLDEST: (u32, u32) = (6, 0);
+
 const PROGRAMS: &[Program] = &[
     Program {
         name: QEMU,
         version: "--version",
         package: "qemu-system-x86",
+        oldest: OLDEST,
     },
     Program {
         name: disk::QEMU_IMG,
         version: "--version",
         package: "qemu-utils",
+        oldest: (0, 0),
     },
 ];
 
