@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! QEMU's arguments for a machine. Pure: no file is touched here.
 
+use super::hardware;
 use super::settings;
 use super::shares::{self, Folder, Transport};
 use crate::store::config::MachineConfig;
@@ -33,6 +34,8 @@ pub struct Resolved {
     pub qmp_fd: i32,
     /// True if the processors stand still until a saved memory is loaded.
     pub stopped: bool,
+    /// Hardware of the memory that is loaded, as its mark has it ([`super::hardware`]).
+    pub former: Vec<String>,
     /// Folders of the host.
     pub folders: Vec<Folder>,
     /// Document of Ignition, until a run that was ready with its data disk has ended in order.
@@ -95,18 +98,13 @@ fn command_line(config: &MachineConfig, kvm: bool) -> String {
     }
 }
 
-/// Processor of a machine without KVM: every feature that TCG has, except the two that only cost time
-/// there. With ERMS the kernel clears pages by `rep stosb`, of which TCG emulates each byte; LA57 is a fifth
-/// level of page tables to walk for each miss of the TLB.
-const TCG_PROCESSOR: &str = "max,erms=off,la57=off";
-
 fn board(config: &MachineConfig, at: &Resolved) -> Vec<String> {
     let name = format!("podman-machine-{0},process=pm-{0}", config.name);
     let memory = format!("{}M", config.memory_mib);
     let (accel, cpu) = match (at.kvm, at.one_thread && config.cpus > 1) {
         (true, _) => ("kvm", "host,migratable=on"),
-        (false, true) => ("tcg,thread=single", TCG_PROCESSOR),
-        (false, false) => ("tcg", TCG_PROCESSOR),
+        (false, true) => ("tcg,thread=single", hardware::tcg_processor(&at.former)),
+        (false, false) => ("tcg", hardware::tcg_processor(&at.former)),
     };
     let mut args = words(&[
         "-name",
@@ -265,6 +263,7 @@ mod tests {
             ssh_port: 2200,
             qmp_fd: 5,
             stopped: false,
+            former: Vec::new(),
             folders: Vec::new(),
             document: None,
             program: "/usr/bin/podman-machine".into(),

@@ -24,10 +24,41 @@ fn without_mac(device: &str) -> String {
     parts.collect::<Vec<_>>().join(",")
 }
 
+/// Processor of a machine without KVM: every feature that TCG has, except the two that only cost time
+/// there. With ERMS the kernel clears pages by `rep stosb`, of which TCG emulates each byte; LA57 is a fifth
+/// level of page tables to walk for each miss of the TLB.
+const TCG_PROCESSOR: &str = "max,erms=off,la57=off";
+
+/// Processors that machines without KVM had by an earlier version of this program.
+const FORMER_PROCESSORS: [&str; 1] = ["max"];
+
+/// Returns the processor of a machine without KVM. A memory goes on with its own, which its hardware names; `former` is
+/// empty for a machine that boots.
+pub(super) fn tcg_processor(former: &[String]) -> &'static str {
+    let of_memory = FORMER_PROCESSORS.into_iter().find(|cpu| {
+        let part = format!("-cpu {cpu}");
+        former.contains(&part)
+    });
+    of_memory.unwrap_or(TCG_PROCESSOR)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::saved::difference;
+
+    #[test]
+    fn a_memory_of_an_earlier_version_has_its_processor() {
+        for (former, expected) in [
+            (&["-accel tcg", "-cpu max"][..], "max"),
+            (&["-cpu max,erms=off,la57=off"], TCG_PROCESSOR),
+            (&["-cpu pentium,x=y"], TCG_PROCESSOR),
+            (&[], TCG_PROCESSOR),
+        ] {
+            let former: Vec<String> = former.iter().map(|&part| part.to_owned()).collect();
+            assert_eq!(tcg_processor(&former), expected);
+        }
+    }
 
     fn parts(line: &str, qemu: &str) -> Vec<String> {
         let args: Vec<String> = line.split(' ').map(str::to_owned).collect();

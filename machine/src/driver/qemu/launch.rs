@@ -99,7 +99,12 @@ fn resolve(
     start: Start,
     served: &Served,
 ) -> Result<Resolved> {
+    let saved = match start {
+        Start::Load => machine.saved()?,
+        Start::Boot | Start::Template => None,
+    };
     Ok(Resolved {
+        former: saved.map(|saved| saved.hardware).unwrap_or_default(),
         dir: machine.dir.clone(),
         run: machine.run.clone(),
         kernel: image.kernel(),
