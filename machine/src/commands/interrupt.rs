@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Signals that end a command.
 
+use crate::store::Machine;
 use anyhow::{Context, Result};
 use nix::libc;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -24,6 +25,18 @@ pub fn removes(file: PathBuf) -> Result<()> {
     thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
             let _ = std::fs::remove_file(&file);
+            std::process::exit(128 + signal);
+        }
+    });
+    Ok(())
+}
+
+/// Says something of machines where a signal ends this process from now on.
+pub fn tells(machines: Vec<Machine>, tell: fn(&Machine)) -> Result<()> {
+    let mut signals = signals()?;
+    thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            machines.iter().for_each(tell);
             std::process::exit(128 + signal);
         }
     });

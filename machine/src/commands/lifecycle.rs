@@ -2,6 +2,7 @@
 //! `start`, `stop`, `restart`, `kill`.
 
 use super::follow::{self, Outcome};
+use super::interrupt;
 use super::start_times::{self, StartTimes};
 use super::{all_flag, chosen, dirs, for_each, is_on, many_names, state};
 use crate::clients::{self, Places};
@@ -78,18 +79,17 @@ pub fn start(matches: &ArgMatches) -> Result<ExitCode> {
     if matches.get_flag("quiet") {
         crate::out::be_quiet();
     }
-    for_each(
-        &chosen(&dirs, matches, |state| state != State::Running)?,
-        |machine| {
-            if cold {
-                drop_saved(machine)?;
-            }
-            match matches.get_flag("time") {
-                true => start_timed(&dirs, machine, limit),
-                false => start_one(&dirs, machine, limit),
-            }
-        },
-    )
+    let machines = chosen(&dirs, matches, |state| state != State::Running)?;
+    interrupt::tells(machines.clone(), tell_that_it_continues)?;
+    for_each(&machines, |machine| {
+        if cold {
+            drop_saved(machine)?;
+        }
+        match matches.get_flag("time") {
+            true => start_timed(&dirs, machine, limit),
+            false => start_one(&dirs, machine, limit),
+        }
+    })
 }
 
 /// Starts a machine, and prints where the time went.
@@ -370,11 +370,17 @@ fn invisible(machine: &Machine) -> anyhow::Error {
 /// is killed itself; a QEMU that it has started in that moment is the next to be killed.
 pub fn kill_one(machine: &Machine) -> Result<()> {
     let is_told = machine.locks()?.keeper.is_some() && tell_keeper(machine);
+    let mut has_killed = false;
     loop {
         let locks = machine.locks()?;
         let Some(pid) = locks.qemu.or(locks.keeper) else {
+            if has_killed && !is_told {
+                crate::keeper::killed(machine);
+            }
             return Ok(());
         };
+        has_killed = true;
+        let is_keeper = locks.qemu.is_none();
         match kill_visible(pid) {
             Ok(()) | Err(Errno::ESRCH) => {}
             // The keeper ends it.
@@ -383,6 +389,9 @@ pub fn kill_one(machine: &Machine) -> Result<()> {
             Err(error) => return Err(error).context("kill QEMU"),
         }
         lock::wait_free(&machine.run_file("qemu.pid"))?;
-        lock::wait_free(&machine.run_file("keeper.pid"))?;
+        // A keeper that does not answer may not end either: it is the next to be killed.
+        if is_told || is_keeper {
+            lock::wait_free(&machine.run_file("keeper.pid"))?;
+        }
     }
 }

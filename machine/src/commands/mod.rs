@@ -119,9 +119,20 @@ pub fn named(dirs: &Dirs, name: Option<&str>) -> Result<Machine> {
     }
 }
 
+/// Returns the names of a command line in their order, each once.
+pub fn once<'a>(names: impl Iterator<Item = &'a String>) -> Vec<&'a String> {
+    let mut list = Vec::new();
+    for name in names {
+        if !list.contains(&name) {
+            list.push(name);
+        }
+    }
+    list
+}
+
 /// Returns the machines that a command line names, or the default one.
 pub fn machines(dirs: &Dirs, matches: &ArgMatches) -> Result<Vec<Machine>> {
-    let names: Vec<&String> = matches.get_many("name").into_iter().flatten().collect();
+    let names = once(matches.get_many("name").into_iter().flatten());
     match names.as_slice() {
         [] => Ok(vec![named(dirs, None)?]),
         names => names.iter().map(|name| Machine::find(dirs, name)).collect(),

@@ -124,14 +124,23 @@ fn change(dirs: &Dirs, matches: &ArgMatches, add: bool) -> Result<()> {
 
 /// Publishes a port now and at each start.
 fn publish(dirs: &Dirs, machine: &Machine, forward: Forward) -> Result<()> {
-    if is_on(state(dirs, machine)?) {
-        ask(machine, "expose", &forward)?;
-    }
-    set::change(dirs, machine, |config| {
+    let now = machine.live_record().map(|record| record.forwards);
+    let is_published = now.is_some_and(|now| now.iter().any(|other| other.same_port(&forward)));
+    let mut has_exposed = false;
+    let changed = set::change(dirs, machine, |config| {
+        if is_on(state(dirs, machine)?) {
+            ask(machine, "expose", &forward)?;
+            has_exposed = !is_published;
+        }
         config.ports.retain(|other| !other.same_port(&forward));
-        config.ports.push(forward);
+        config.ports.push(forward.clone());
         Ok(())
-    })
+    });
+    // A port that is not kept is not published either: the command has failed.
+    if changed.is_err() && has_exposed {
+        let _ = ask(machine, "unexpose", &forward);
+    }
+    changed
 }
 
 /// Takes a port back; without an address, on all addresses.
@@ -151,12 +160,12 @@ fn take_back(dirs: &Dirs, machine: &Machine, port: &Forward, has_address: bool) 
         );
         return Err(Fault::new(text).into());
     }
-    now.iter()
-        .try_for_each(|port| ask(machine, "unexpose", port))?;
     set::change(dirs, machine, |config| {
         config.ports.retain(|other| !is_meant(other));
         Ok(())
-    })
+    })?;
+    now.iter()
+        .try_for_each(|port| ask(machine, "unexpose", port))
 }
 
 /// Returns true for a request with an address of the host.

@@ -49,7 +49,7 @@ pub fn command() -> Command {
 /// Runs `rm`.
 pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
-    let names: Vec<&String> = matches.get_many("name").into_iter().flatten().collect();
+    let names = super::once(matches.get_many("name").into_iter().flatten());
     if names.is_empty() {
         eprintln!("{}", super::usage(command()));
         return Err(

@@ -15,6 +15,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Lines of the console and of QEMU in the record.
 const TAIL_LINES: usize = 20;
 
+/// Reason of an end by `kill`.
+const KILLED: &str = "killed, as it was asked to";
+
 /// Returns the seconds since 1970.
 #[must_use]
 pub fn now() -> u64 {
@@ -39,12 +42,23 @@ pub fn stopped(machine: &Machine) {
     }
 }
 
+/// Records that a command has killed a machine whose keeper does not know it.
+pub fn killed(machine: &Machine) {
+    let record = EndRecord {
+        clean: true,
+        why: KILLED.to_owned(),
+        tail: Vec::new(),
+        at: now(),
+    };
+    write(machine, &record);
+}
+
 /// Records the end of QEMU, and notifies the followers. `status` is known for a child.
 pub(super) fn end(mut keeper: Keeper, status: Option<ExitStatus>) {
     let forced = keeper.stop.is_some_and(|stop| stop.step != Step::Button);
     let (clean, why) = match (keeper.suspended, keeper.killed) {
         (true, _) => (true, "suspended".to_owned()),
-        (_, true) => (true, "killed, as it was asked to".to_owned()),
+        (_, true) => (true, KILLED.to_owned()),
         _ => judge(keeper.shutdown.as_ref(), status, forced),
     };
     let mut record = EndRecord {

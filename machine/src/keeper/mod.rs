@@ -41,7 +41,7 @@ use std::time::Instant;
 use tunnel::Tunnel;
 use vmm::Ready;
 
-pub use end::now;
+pub use end::{killed, now};
 pub use life::{MAX_STOP_SECONDS, STOP_SECONDS};
 pub use start::{Purpose, go_back, run};
 

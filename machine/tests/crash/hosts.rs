@@ -166,7 +166,8 @@ fn a_logout_stops_the_machine_in_order() -> Result<()> {
 fn a_start_that_is_interrupted_goes_on() -> Result<()> {
     let host = Host::new()?;
     host.ok(&CREATE.replace("usual", "silent"))?;
-    let mut start = host.command("start box").stdout(Stdio::null()).spawn()?;
+    let mut start = host.command("start box");
+    let start = start.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
     // A machine is Starting from the moment on at which it has a keeper, and QEMU comes later.
     eventually(Duration::from_secs(60), || {
         is(&host, "Starting")?;
@@ -174,7 +175,12 @@ fn a_start_that_is_interrupted_goes_on() -> Result<()> {
         Ok(())
     })?;
     kill(Pid::from_raw(i32::try_from(start.id())?), Signal::SIGINT)?;
-    start.wait()?;
+    let start = start.wait_with_output()?;
+    let said = String::from_utf8_lossy(&start.stderr);
+    ensure!(
+        start.status.code() == Some(130) && said.contains("(box) it continues to start"),
+        "{start:?}"
+    );
     is(&host, "Starting")?;
     // What ends without having been asked to says why.
     for pid in host.qemu()? {
