@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `logs`, `console`.
 
-use super::{dirs, machine, one_name, state};
+use super::{dirs, machine, not_running, one_name, state, takes_ssh};
 use crate::fault::Fault;
 use crate::keeper::console::tail;
+use crate::keeper::tunnel::{ALIVE, host_alias};
 use crate::state::State;
-use crate::store::lock;
 use crate::store::watch::Watch;
+use crate::store::{Dirs, Machine, lock};
 use anyhow::{Context, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
@@ -14,8 +15,9 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command as Process, ExitCode};
 use std::thread;
 
 /// Logs of a machine: option and file.
@@ -58,12 +60,23 @@ pub fn command() -> Command {
                 .long("previous")
                 .action(ArgAction::SetTrue)
                 .help("Print the log before this one, which was put aside when it was full"),
+            Arg::new("service")
+                .long("service")
+                .value_name("SERVICE")
+                .conflicts_with_all(["console", "qemu", "keeper", "ssh", "previous"])
+                .help("Print the log of a service in the machine, as `b2p log SERVICE` does there"),
         ])
 }
 
 /// Runs `logs`.
 pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
-    let machine = machine(&dirs(matches)?, matches)?;
+    let dirs = dirs(matches)?;
+    let machine = machine(&dirs, matches)?;
+    if let Some(service) = matches.get_one::<String>("service") {
+        let lines = matches.get_one::<u32>("lines").copied();
+        let command = service_log(service, matches.get_flag("follow"), lines)?;
+        return log_of_guest(&dirs, &machine, &command);
+    }
     let chosen = LOGS.iter().find(|(name, ..)| matches.get_flag(name));
     let name = chosen.map_or("console.log", |(_, file, _)| file);
     let end = if matches.get_flag("previous") {
@@ -85,6 +98,32 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
         (true, Some(begin)) => follow(&path, begin),
         _ => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Returns the command in the machine that prints the log of a service.
+fn service_log(service: &str, follow: bool, lines: Option<u32>) -> Result<String, Fault> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.@:".contains(c);
+    if service.is_empty() || service.starts_with('-') || !service.chars().all(plain) {
+        let text = format!(
+            "Error: --service {service}: must be the name of a service, as in `b2p status`"
+        );
+        return Err(Fault::new(text));
+    }
+    let follow = if follow { " -f" } else { "" };
+    let lines = lines.map_or(String::new(), |lines| format!(" -n {lines}"));
+    Ok(format!("sudo b2p log{follow}{lines} {service}"))
+}
+
+/// Becomes the ssh that runs a command in the machine.
+fn log_of_guest(dirs: &Dirs, machine: &Machine, command: &str) -> Result<ExitCode> {
+    let state = state(dirs, machine)?;
+    if !takes_ssh(machine, state) {
+        return Err(not_running());
+    }
+    let mut ssh = Process::new("ssh");
+    ssh.arg("-F").arg(machine.file("ssh_config")).args(ALIVE);
+    ssh.arg(host_alias(&machine.name)).args(["--", command]);
+    Err(ssh.exec()).context("cannot start ssh: is it installed?")
 }
 
 /// Prints a file from an offset on, and returns its length; `None` if the output has no reader any more. A file that is shorter
@@ -199,6 +238,24 @@ impl Drop for Raw {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_service_of_the_machine_has_a_log() {
+        for (service, follow, lines, expected) in [
+            ("sshd", false, None, "sudo b2p log sshd"),
+            (
+                "getty@tty1",
+                true,
+                Some(5),
+                "sudo b2p log -f -n 5 getty@tty1",
+            ),
+        ] {
+            assert_eq!(service_log(service, follow, lines).as_deref(), Ok(expected));
+        }
+        for service in ["", "-a", "a b", "a;b", "$(b)"] {
+            assert!(service_log(service, false, None).is_err(), "{service}");
+        }
+    }
 
     #[test]
     fn a_key_ends_the_connection_of_a_terminal() {
