@@ -4,7 +4,7 @@
 use super::{dirs, for_each, machines, many_names, set};
 use crate::compat;
 use crate::fault::Fault;
-use crate::store::Machine;
+use crate::store::{Machine, files};
 use anyhow::Result;
 use clap::{ArgMatches, Command};
 use std::process::ExitCode;
@@ -43,13 +43,37 @@ fn protect(matches: &ArgMatches, protected: bool) -> Result<ExitCode> {
     })
 }
 
-/// Refuses a machine that is protected. One whose configuration is broken is not.
+/// Tells whether a configuration that cannot be read, as that of a later version, has the protection all the same.
+fn has_protection(text: &str) -> bool {
+    let plain: String = text.split_whitespace().collect();
+    plain.contains("\"protected\":true")
+}
+
+/// Refuses a machine that is protected.
 pub fn check(machine: &Machine) -> Result<(), Fault> {
-    if !machine.config().is_ok_and(|config| config.protected) {
-        return Ok(());
-    }
     let (name, program) = (&machine.name, compat::program());
+    let file = machine.file("config.json");
+    let lets = format!("`{program} unprotect {name}` lets it be removed");
+    let text = match machine.config() {
+        Ok(config) if config.protected => lets,
+        Err(_) if files::read_text(&file).is_ok_and(|text| has_protection(&text)) => {
+            format!("mend {}, and then {lets}", file.display())
+        }
+        _ => return Ok(()),
+    };
     Err(Fault::new(format!(
-        "Error: machine \"{name}\" is protected: `{program} unprotect {name}` lets it be removed"
+        "Error: machine \"{name}\" is protected: {text}"
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_configuration_may_have_the_protection() {
+        assert!(has_protection("{\n  \"protected\" : true,\n  \"cpus\": "));
+        assert!(!has_protection("{\"protected\": false, \"x\": 1"));
+        assert!(!has_protection(""));
+    }
 }

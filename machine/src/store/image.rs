@@ -102,11 +102,27 @@ fn known(cache: &Path, source: &Source) -> Option<Image> {
     Image::open(cache, id.trim()).ok()
 }
 
+/// Refuses a directory that lacks a file of an image.
+fn check_files(dir: &Path) -> Result<(), Fault> {
+    match FILES.iter().find(|name| !dir.join(name).is_file()) {
+        None => Ok(()),
+        Some(name) => Err(Fault::with_status(
+            format!(
+                "Error with pre-create check: {} has no {name}: an image is a directory with {}, as of `make image`",
+                dir.display(),
+                FILES.join(" and ")
+            ),
+            PRE_CREATE,
+        )),
+    }
+}
+
 /// Copies the files of an image into `draft`; returns their sums.
 fn fill(draft: &Path, source: &Source) -> Result<String> {
     let mut announced = None;
     match source {
         Source::Dir(dir) => {
+            check_files(dir)?;
             announced = fs::read_to_string(dir.join(SUMS)).ok();
             let sizes = FILES.map(|name| fs::metadata(dir.join(name)).map_or(0, |meta| meta.len()));
             space::check("the image", draft, sizes.iter().sum())?;

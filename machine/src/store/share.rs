@@ -50,6 +50,13 @@ fn default_target(named: &Path, source: &Path) -> PathBuf {
     }
 }
 
+/// Returns the reason of a problem without the machine's own place of the value, which the user has not typed.
+fn reason(problem: &str) -> &str {
+    problem
+        .split_once(": ignored: ")
+        .map_or(problem, |(_, why)| why)
+}
+
 impl Share {
     /// Parses `SRC[:DST][:ro|:rw]`; `home` is the user's home directory. The place in the machine is
     /// that of the host unless it is given.
@@ -89,7 +96,7 @@ impl Share {
         };
         // The machine's own parser judges the place.
         match problem(&[("share".to_owned(), share.flag("pm0") + "\n")]) {
-            Some(why) => Err(wrong(&why).into()),
+            Some(why) => Err(wrong(reason(&why)).into()),
             None => Ok(share),
         }
     }
@@ -185,7 +192,7 @@ mod tests {
         ] {
             let error = Share::parse(&text, None).expect_err(&text).to_string();
             assert!(
-                error.starts_with("Error: --volume") && !error.contains('\n'),
+                error.starts_with("Error: --volume") && !error.contains(['\n', '=']),
                 "{error}"
             );
         }
