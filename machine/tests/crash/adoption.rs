@@ -4,11 +4,12 @@
 
 use crate::guest;
 use crate::host::{Host, PROGRAM};
+use crate::is;
 use anyhow::{Context, Result, ensure};
 use machine::store::lock;
 use nix::sys::signal::{Signal, kill};
 use serde_json::{Value, json};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
@@ -57,6 +58,49 @@ fn append(host: &Host, text: &str) -> Result<()> {
 
 pub(crate) fn listens(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
+}
+
+#[test]
+fn a_guest_that_has_booted_may_have_another_host_key() -> Result<()> {
+    let host = Host::new()?;
+    let has_key = |key: &str| fs::write(host.path().join("bin").join(guest::HOST_KEY), key);
+    host.create()?;
+    host.ok("snapshot create box clean")?;
+    has_key("one")?;
+    host.ok("start box")?;
+    host.ok("stop box")?;
+    // The guest has set a broken key aside, or could not use its disk.
+    has_key("two")?;
+    host.ok("start box")?;
+    host.ping()?;
+    ensure!(fs::read_to_string(host.file("known_hosts"))? == "two");
+    host.ok("stop box")?;
+    // A snapshot from before the first boot has no key.
+    host.ok("snapshot restore box clean")?;
+    ensure!(!host.file("known_hosts").exists());
+    host.ok("start box")?;
+    host.ping()
+}
+
+#[test]
+fn an_end_that_nobody_could_record_has_its_own_reason() -> Result<()> {
+    let host = Host::new()?;
+    host.create()?;
+    host.ok("start box")?;
+    for pid in host.qemu()? {
+        kill(pid, Signal::SIGKILL)?;
+    }
+    host.ok("wait --for stopped box")?;
+    let error = || host.ok("ls --format {{.Error}}");
+    ensure!(error()?.contains("signal 9"), "{}", error()?);
+    // The next run ends with its keeper, as by a power cut of the host.
+    host.ok("start box")?;
+    for pid in [host.keepers()?, host.qemu()?].concat() {
+        kill(pid, Signal::SIGKILL)?;
+    }
+    eventually(Duration::from_secs(60), || is(&host, "Stopped"))?;
+    ensure!(error()?.contains("without a word"), "{}", error()?);
+    Ok(())
 }
 
 #[test]

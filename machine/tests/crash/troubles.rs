@@ -5,9 +5,13 @@ use crate::adoption::{listens, request};
 use crate::guest::FAILS;
 use crate::host::{CREATE, Host, PROGRAM};
 use crate::is;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use serde_json::json;
 use std::fs;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener};
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use tests::{eventually, ports};
@@ -190,4 +194,82 @@ fn a_machine_that_restarts_is_removed_by_force() -> Result<()> {
     host.removes()?;
     restart.wait_with_output()?;
     host.nothing_left()
+}
+
+#[test]
+fn a_machine_without_kvm_says_so() -> Result<()> {
+    let host = Host::new()?;
+    host.ok(&CREATE.replace("--accel tcg", "--accel auto"))?;
+    let out = host.run("start box")?;
+    ensure!(out.status.success(), "{out:?}");
+    let said = String::from_utf8_lossy(&out.stderr);
+    let accelerator = host.ok("inspect --format {{.Accelerator}} box")?;
+    let is_told = said.contains("degraded accel: no KVM, because ");
+    ensure!(is_told == (accelerator == "tcg"), "{accelerator}: {said}");
+    Ok(())
+}
+
+#[test]
+fn a_container_whose_directory_is_not_shared_is_refused() -> Result<()> {
+    let host = Host::new()?;
+    host.create()?;
+    host.ok("start box")?;
+    let asked = |source: &str| -> Result<String> {
+        let body = json!({"HostConfig": {"Binds": [format!("{source}:/src")]}}).to_string();
+        let mut client = UnixStream::connect(host.run_file("podman.sock")?)?;
+        let head = "POST /v1.41/containers/create HTTP/1.1\r\nHost: d";
+        write!(client, "{head}\r\nContent-Length: {}\r\n\r\n", body.len())?;
+        client.write_all(body.as_bytes())?;
+        client.shutdown(Shutdown::Write)?;
+        let mut answer = String::new();
+        client.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    let source = host.path().join("web");
+    let source = source.to_str().context("a path of UTF-8")?;
+    // A directory of neither side is the machine's business.
+    let answer = asked(source)?;
+    ensure!(!answer.contains("is not shared"), "{answer}");
+    fs::create_dir(source)?;
+    let answer = asked(source)?;
+    let hint = format!("`podman-machine share add box {source} --restart`");
+    ensure!(
+        answer.starts_with("HTTP/1.1 400 ") && answer.contains(&hint),
+        "{answer}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_keeper_that_stands_still_is_killed() -> Result<()> {
+    let host = Host::new()?;
+    host.create()?;
+    // A name that is given twice counts once.
+    host.ok("start box box")?;
+    for pid in host.keepers()? {
+        kill(pid, Signal::SIGSTOP)?;
+    }
+    host.ok("kill box")?;
+    let list = host.ok("ls --format {{.State}}:{{.Error}}")?;
+    ensure!(list == "Stopped:", "{list}");
+    host.removes()
+}
+
+#[test]
+fn a_port_that_cannot_be_kept_is_not_published() -> Result<()> {
+    let host = Host::new()?;
+    host.ok(&CREATE.replace("usual", "silent"))?;
+    let mut start = host.command("start box");
+    let mut start = start.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    eventually(Duration::from_secs(60), || {
+        ensure!(host.qemu()?.len() == 1, "no QEMU runs");
+        is(&host, "Starting")
+    })?;
+    let port = ports::free()?;
+    // The start holds the machine's lock.
+    host.fails(&format!("ports add box {port}"))?;
+    TcpListener::bind(("127.0.0.1", port)).context("the port is published")?;
+    host.ok("kill box")?;
+    start.wait()?;
+    Ok(())
 }
