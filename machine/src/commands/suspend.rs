@@ -54,12 +54,7 @@ fn suspend_one(dirs: &Dirs, machine: &Machine) -> Result<()> {
     };
     let outcome = follow::follow_end(stream, None, &mut see)?;
     if let Some(why) = refused {
-        let now = match machine.lock_state() {
-            Ok(LockState::Known(State::Paused)) => "is paused",
-            _ => "continues to run",
-        };
-        let text = format!("Error: machine \"{name}\" cannot be saved: {why}; it {now}");
-        return Err(Fault::new(text).into());
+        return Err(refusal(machine, &why));
     }
     lock::wait_free(&machine.run_file("keeper.pid"))?;
     // A keeper that is killed meanwhile says nothing; the mark does.
@@ -72,6 +67,19 @@ fn suspend_one(dirs: &Dirs, machine: &Machine) -> Result<()> {
     }
     println!("Machine \"{name}\" was saved.");
     Ok(())
+}
+
+/// Describes a machine that cannot be saved, and what it does now.
+fn refusal(machine: &Machine, why: &str) -> anyhow::Error {
+    let now = match machine.lock_state() {
+        Ok(LockState::Known(State::Paused)) => "is paused",
+        _ => "continues to run",
+    };
+    let name = &machine.name;
+    Fault::new(format!(
+        "Error: machine \"{name}\" cannot be saved: {why}; it {now}"
+    ))
+    .into()
 }
 
 fn reason(outcome: &follow::Outcome) -> &str {

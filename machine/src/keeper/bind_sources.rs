@@ -4,7 +4,6 @@
 //! podman makes a missing source of docker's API in the machine, where the container finds an empty directory. The keeper
 //! reads the requests that pass, and refuses such a container; podman's own API refuses it by itself.
 
-use super::tunnel::host_alias;
 use crate::store::Machine;
 use crate::store::share;
 use serde_json::{Value, json};
@@ -33,13 +32,13 @@ enum Piece {
 /// Place in a client's requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// Within a head, of which the bytes are held back.
+    /// Head, of which the bytes are held back.
     Head,
-    /// Within a body of which so many bytes are left.
+    /// Body of which so many bytes are left.
     Body(usize),
-    /// Within a creation, of so many bytes in all and in its head, which is held back.
+    /// Creation of so many bytes in all and in its head, which is held back.
     Create(usize, usize),
-    /// Behind a body without a length, or an upgrade: nothing can be told from here on.
+    /// Rest behind a body without a length, or behind an upgrade: nothing can be told from here on.
     Unknown,
 }
 
@@ -159,7 +158,7 @@ fn sources(body: &[u8]) -> Vec<String> {
 }
 
 /// Returns the reason against a container of which the machine has not got a directory that the host has.
-fn refusal(machine: &Machine, body: &[u8]) -> Option<String> {
+fn refusal(machine: &Machine, alias: &str, body: &[u8]) -> Option<String> {
     let sources = sources(body);
     let shares = machine
         .config()
@@ -169,7 +168,7 @@ fn refusal(machine: &Machine, body: &[u8]) -> Option<String> {
     let is_missing = |source: &&String| {
         let path = Path::new(source.as_str());
         let is_shared = shares.iter().any(|share| path.starts_with(&share.target));
-        !is_shared && path.exists() && !exists_in_guest(machine, source)
+        !is_shared && path.exists() && !exists_in_guest(machine, alias, source)
     };
     let source = sources.iter().find(is_missing)?;
     let name = &machine.name;
@@ -183,10 +182,10 @@ fn refusal(machine: &Machine, body: &[u8]) -> Option<String> {
 }
 
 /// Asks the guest whether it has a file. One that does not answer has it: podman's own answer counts then.
-fn exists_in_guest(machine: &Machine, path: &str) -> bool {
+fn exists_in_guest(machine: &Machine, alias: &str, path: &str) -> bool {
     let mut ssh = Command::new("ssh");
     ssh.arg("-F").arg(machine.file("ssh_config"));
-    ssh.arg(host_alias(&machine.name)).arg("--");
+    ssh.arg(alias).arg("--");
     ssh.arg(format!("sudo test -e '{}'", path.replace('\'', r"'\''")));
     let output = vmm::process::output(ssh, b"", LIMIT);
     output.map_or(true, |output| output.status.code() != Some(1))
@@ -199,8 +198,8 @@ fn answer(why: &str) -> Vec<u8> {
     format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
-/// Copies a client's requests until their end, or until one is refused.
-pub(super) fn pump(machine: &Machine, client: &UnixStream, guest: &UnixStream) {
+/// Copies a client's requests until their end, or until one is refused. `alias` is the machine's name for ssh(1).
+pub(super) fn pump(machine: &Machine, alias: &str, client: &UnixStream, guest: &UnixStream) {
     let mut requests = Requests::new();
     let mut part = [0; 32 * 1024];
     let (mut from, mut to) = (client, guest);
@@ -213,7 +212,7 @@ pub(super) fn pump(machine: &Machine, client: &UnixStream, guest: &UnixStream) {
         for piece in requests.feed(part.get(..len).unwrap_or_default()) {
             let bytes = match piece {
                 Piece::Pass(bytes) => bytes,
-                Piece::Create(whole, head) => match refusal(machine, &whole[head..]) {
+                Piece::Create(whole, head) => match refusal(machine, alias, &whole[head..]) {
                     None => whole,
                     Some(why) => {
                         eprintln!("API client: {why}");

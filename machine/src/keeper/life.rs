@@ -190,11 +190,7 @@ impl Keeper {
             self.tell(&json!({"degraded": line}));
         }
         self.tell(&json!({"ready": ready.line}));
-        self.tunnel.expect_new_key();
-        // A guest without its disk makes a new host key at each boot.
-        if ready.field("data") == "ram" {
-            let _ = vmm::ssh::remove(&self.machine.file("known_hosts"));
-        }
+        self.renew_host_key(ready);
         if let Some(stop) = self.stop {
             // A button pressed before the guest watched it had no effect.
             if stop.step == Step::Button {
@@ -203,6 +199,14 @@ impl Keeper {
             return;
         }
         self.ask_api();
+    }
+
+    /// Prepares for a host key that is new in this boot. A guest without its disk makes one at each boot.
+    fn renew_host_key(&self, ready: &Ready) {
+        self.tunnel.expect_new_key();
+        if ready.field("data") == "ram" {
+            let _ = vmm::ssh::remove(&self.machine.file("known_hosts"));
+        }
     }
 
     /// Asks the API for a sign of life; the answer is an event.

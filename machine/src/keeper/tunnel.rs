@@ -111,7 +111,7 @@ impl Tunnel {
         let (client_in, guest_in) = (client.try_clone()?, guest.try_clone()?);
         let machine = self.machine.clone();
         let up = thread::spawn(move || {
-            bind_sources::pump(&machine, &client_in, &guest_in);
+            bind_sources::pump(&machine, &host_alias(&machine.name), &client_in, &guest_in);
             end(&client_in, &guest_in);
         });
         pump(guest, client);

@@ -6,6 +6,7 @@ use super::arguments::{self, Resolved};
 use super::findings::SLOW;
 use super::monitor::Monitor;
 use super::proxy::{self, Proxies};
+use super::session::unsignalled;
 use super::settings;
 use super::shares::{Attempt, Served};
 use crate::driver::{Announce, Launched, Start};
@@ -18,7 +19,6 @@ use crate::store::machine::LIFE;
 use crate::store::{files, logfile, quadlet};
 use anyhow::{Context, Result, anyhow};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::AsRawFd;
@@ -41,6 +41,16 @@ pub fn accelerator(cache: &Path, config: &MachineConfig) -> Result<(Accelerator,
     Ok(choice.resolve_with_reason(Board::Q35, Some(&image.kernel())))
 }
 
+/// Returns the accelerator, and a note if a machine is slow without having been asked to be.
+fn noted_accelerator(
+    machine: &Machine,
+    config: &MachineConfig,
+) -> Result<(Accelerator, Option<String>)> {
+    let (accelerator, against_kvm) = accelerator(&machine.cache, config)?;
+    let note = against_kvm.map(|why| format!("accel: no KVM, because {why}: {SLOW}"));
+    Ok((accelerator, note))
+}
+
 /// Starts QEMU, and returns when it answers. `announce`
 /// records the port and the shortcomings before there is a QEMU that they describe.
 pub fn launch(
@@ -51,12 +61,11 @@ pub fn launch(
 ) -> Result<Launched> {
     let image = Image::open(&machine.cache, &config.image)?;
     let key = public_key(machine)?;
-    let (accelerator, against_kvm) = accelerator(&machine.cache, config)?;
+    let (accelerator, note) = noted_accelerator(machine, config)?;
     let mut tries = TRIES;
     let mut attempts = vec![Attempt::Best; config.shares.len()];
     let proxies = proxies(config);
-    let mut notes = proxies.notes;
-    notes.extend(against_kvm.map(|why| format!("accel: no KVM, because {why}: {SLOW}")));
+    let mut notes: Vec<String> = proxies.notes.into_iter().chain(note).collect();
     loop {
         let mut served = Served::start(machine, &config.shares, &attempts);
         let entries = settings::entries(config, &key, &served.folders, &proxies.flags);
@@ -240,22 +249,6 @@ fn reason(output: &str, status: Option<ExitStatus>, error: &anyhow::Error) -> St
         ([], None) => format!("{QEMU} does not answer: {error:#}"),
         (said, _) => vmm::without_controls(&(prefix + &said.join("; "))),
     }
-}
-
-/// Starts a program that the signals of a logout do not end. systemd sends SIGTERM and SIGHUP to all processes of a
-/// session at once (systemd.kill(5)), which would be a power cut for the guest; its keeper gets them, too, and ends it in
-/// order. Blocked signals stay blocked over fork(2) and execve(2).
-pub(super) fn unsignalled<T>(start: impl FnOnce() -> T) -> Result<T> {
-    let mut ends = SigSet::empty();
-    for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT] {
-        ends.add(signal);
-    }
-    let before = ends
-        .thread_swap_mask(SigmaskHow::SIG_BLOCK)
-        .context("block signals")?;
-    let done = start();
-    before.thread_set_mask().context("unblock signals")?;
-    Ok(done)
 }
 
 /// Starts QEMU in a process group of its own, so that a signal for this one's does not end it.

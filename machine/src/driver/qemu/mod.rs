@@ -8,6 +8,7 @@ mod hardware;
 mod launch;
 pub mod monitor;
 mod proxy;
+mod session;
 mod settings;
 mod shares;
 mod vm;

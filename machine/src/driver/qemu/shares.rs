@@ -4,6 +4,7 @@
 //! virtiofsd inherits a socket that listens already, so nothing waits for it; it ends when QEMU
 //! closes its connection.
 
+use super::session::unsignalled;
 use crate::store::Machine;
 use crate::store::share::{Share, tag};
 use crate::tool;
@@ -85,12 +86,9 @@ impl Served {
     /// Starts the servers of all folders.
     pub fn start(machine: &Machine, shares: &[Share], attempts: &[Attempt]) -> Self {
         let mut served = Self::default();
-        let program = (!shares.is_empty()).then(server).flatten();
-        let usable = program.map(|path| (is_usable(&path), path));
-        let (program, against) = match usable {
-            Some((Ok(old), path)) => (Some((old, path)), None),
-            Some((Err(why), path)) => (None, Some(format!("{}: {why:#}", path.display()))),
-            None => (None, None),
+        let (program, against) = match shares.is_empty() {
+            true => (None, None),
+            false => usable_server(),
         };
         for (index, (share, attempt)) in shares.iter().zip(attempts).enumerate() {
             if *attempt == Attempt::Without {
@@ -103,12 +101,7 @@ impl Served {
             let tag = tag(index);
             let mut transport = Transport::Plan9;
             if let (Some(why), Attempt::Best) = (&against, attempt) {
-                served.note(
-                    share,
-                    &format!(
-                        "by 9p, which the image's default kernel does not have, because {why}"
-                    ),
-                );
+                served.note(share, why);
             }
             // The old one takes a comma for the end of the path.
             let fits = |old: bool| !old || !share.source.to_string_lossy().contains(',');
@@ -118,12 +111,9 @@ impl Served {
             {
                 let socket = machine.run_file(&format!("{tag}.sock"));
                 let log = machine.file(&format!("virtiofsd-{tag}.log"));
-                match serve(path, *old, share, &socket, &log) {
-                    Ok(child) => {
-                        served.servers.push((index, child, log));
-                        transport = Transport::Virtiofs(socket);
-                    }
-                    Err(error) => served.note(share, &format!("{error:#}")),
+                let server = serve(path, *old, share, &socket, &log);
+                if served.keep(index, share, server, log) {
+                    transport = Transport::Virtiofs(socket);
                 }
             }
             served.folders.push(Folder {
@@ -133,6 +123,20 @@ impl Served {
             });
         }
         served
+    }
+
+    /// Keeps the server of a folder, or the reason for which it did not start; returns true for a server.
+    fn keep(&mut self, index: usize, share: &Share, server: Result<Child>, log: PathBuf) -> bool {
+        match server {
+            Ok(child) => {
+                self.servers.push((index, child, log));
+                true
+            }
+            Err(error) => {
+                self.note(share, &format!("{error:#}"));
+                false
+            }
+        }
     }
 
     fn note(&mut self, share: &Share, why: &str) {
@@ -187,6 +191,21 @@ fn end_server(child: &mut Child, log: &Path) -> Option<String> {
     Some(last.unwrap_or_default().to_owned())
 }
 
+/// Returns the virtiofsd that runs for this user, with true for an old one, or the reason for which folders are shared
+/// without it.
+fn usable_server() -> (Option<(bool, PathBuf)>, Option<String>) {
+    let Some(path) = server() else {
+        return (None, None);
+    };
+    match is_usable(&path) {
+        Ok(old) => (Some((old, path)), None),
+        Err(why) => {
+            let by = "by 9p, which the image's default kernel does not have, because";
+            (None, Some(format!("{by} {}: {why:#}", path.display())))
+        }
+    }
+}
+
 /// Judges a virtiofsd; returns true for the one that was part of QEMU until 7.2.
 ///
 /// # Errors
@@ -216,7 +235,7 @@ fn serve(program: &Path, old: bool, share: &Share, socket: &Path, log: &Path) ->
     command.args(arguments(old, share, listener.as_raw_fd(), owner));
     command.process_group(0).stdin(Stdio::null());
     command.stdout(log.try_clone()?).stderr(log);
-    let spawned = super::launch::unsignalled(|| command.spawn())?;
+    let spawned = unsignalled(|| command.spawn())?;
     spawned.with_context(|| format!("start {}", program.display()))
 }
 
