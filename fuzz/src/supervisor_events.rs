@@ -327,7 +327,7 @@ impl World {
                 self.ends_seen += 1;
                 self.not_before.insert(id, self.now);
             }
-            Change::AutoRestart(id, _, ms) => {
+            Change::AutoRestart(id, _, ms) | Change::StartDelayed(id, ms) => {
                 self.ends_seen += 1;
                 self.not_before.insert(id, self.now + ms);
             }
@@ -337,7 +337,7 @@ impl World {
             }
             Change::Looping(_, count, delay) => assert!(count >= 8 && delay <= 30_000),
             Change::Ready(id) => assert!(self.s.state(id).satisfies_dependents()),
-            Change::Unbindable(id) => {
+            Change::NotStarted(id) => {
                 self.ends_seen += 1;
                 assert!(matches!(self.s.state(id), State::Failed | State::Off));
             }

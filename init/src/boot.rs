@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The boot, in its order. This file is the first to read.
+//! Phases of the boot, in the order in which they run. Read this file first.
 //!
 //! A phase that fails is logged as degraded with its reason, and the next phase runs. If no userland is
 //! found, PID 1 starts a rescue shell; the later phases and the services do not run. [`crate::startup`]
@@ -33,42 +33,42 @@ pub struct Phase {
     pub when: fn(&Config) -> bool,
     /// Work of the phase.
     pub run: fn(&mut SystemState) -> Result<()>,
-    /// Purpose of the phase: a sentence that holds after the phase.
+    /// Purpose of the phase: a sentence that is true after the phase has succeeded.
     pub why: &'static str,
 }
 
 /// Phases from the kernel's start of PID 1 to a root that programs can run in.
 #[rustfmt::skip]
 pub const ROOT_PHASES: &[Phase] = &[
-    Phase { name: "mount-api",      when: always,                     run: |_| mounts::mount_api(),                 why: "/proc, /sys, /dev and /run are there, which every later step reads or writes" },
+    Phase { name: "mount-api",      when: always,                     run: |_| mounts::mount_api(),                 why: "/proc, /sys, /dev and /run are mounted; every later phase uses them" },
     Phase { name: "early-flags",    when: always,                     run: read_early_flags_and_start_log,          why: "the flags of the command line and of SMBIOS are known, and later messages are in the kernel log" },
     Phase { name: "expedite-boot",  when: owns_hardware,              run: expedite_boot,                           why: "RCU grace periods are short until the machine is ready, and the kernel's crypto self-tests use idle time only" },
-    Phase { name: "root-modules",   when: owns_hardware,              run: load_root_modules,                       why: "the kernel can read the userland image and stack file systems" },
-    Phase { name: "root",           when: owns_hardware,              run: |_| root::assemble(),                    why: "the userland is the root, writable, and not on a disk" },
+    Phase { name: "root-modules",   when: owns_hardware,              run: load_root_modules,                       why: "the kernel has erofs, for the userland image, and overlayfs, for the writable root" },
+    Phase { name: "root",           when: owns_hardware,              run: |_| root::assemble(),                    why: "/ is the userland: a read-only image in RAM with a writable tmpfs above it" },
 ];
 
 /// Phases in the new root that prepare the kernel's interfaces. These phases do not depend on the configuration.
 #[rustfmt::skip]
 pub const USERLAND_PHASES: &[Phase] = &[
-    Phase { name: "mounts",         when: always,                     run: |_| mounts::mount_rest(),                why: "terminals, shared memory, cgroups and tracing have their file systems" },
-    Phase { name: "cgroups",        when: always,                     run: create_cgroups,                          why: "the controllers are enabled, and PID 1 has a leaf of the tree" },
+    Phase { name: "mounts",         when: always,                     run: |_| mounts::mount_rest(),                why: "devpts, /dev/shm, cgroup2 and tracefs are mounted" },
+    Phase { name: "cgroups",        when: always,                     run: create_cgroups,                          why: "the controllers of cgroup v2 are enabled, and PID 1 is in a leaf cgroup" },
     Phase { name: "loopback",       when: always,                     run: |_| net::set_up("lo").doing("lo"),       why: "lo has 127.0.0.1 and ::1" },
 ];
 
 /// Phases that configure this machine; the services start after these phases. A template is a virtual
 /// machine whose memory a host copies. A template skips the phases with `not_template`, which create the
 /// identity of a machine, or touch the parts that differ between copies: network cards and fw_cfg. Each copy
-/// runs all phases of this table ([`crate::reactions`]).
+/// runs the whole table when its service `template` ends (the reaction `leave_template`).
 #[rustfmt::skip]
 pub const MACHINE_PHASES: &[Phase] = &[
     Phase { name: "devices",        when: not_template,               run: open_uevents_and_load_drivers,           why: "fw_cfg, power buttons and network cards get their drivers, and later uevents are received" },
-    Phase { name: "flags",          when: not_template,               run: read_and_apply_all_flags,                why: "the settings of fw_cfg, whose driver is loaded now, are in force as well" },
+    Phase { name: "flags",          when: not_template,               run: read_and_apply_host_flags,               why: "the flags of fw_cfg apply too, now that its driver is loaded; reactions add the flags of the data disk and of documents" },
     Phase { name: "sysctl",         when: always,                     run: set_sysctls,                             why: "containers have the limits that they need, and packets are forwarded to them" },
-    Phase { name: "port-publisher", when: |c| c.host_publishes_ports, run: |_| identity::write_publisher_markers(), why: "podman knows that a host publishes the ports of containers" },
+    Phase { name: "port-publisher", when: |c| c.host_publishes_ports, run: |_| identity::write_publisher_markers(), why: "podman finds the marker files that say that a host publishes the ports of containers" },
     Phase { name: "hostname",       when: always,                     run: set_hostname,                            why: "prompts, logs, DHCP and podman use the name" },
     Phase { name: "varlink",        when: |config| config.varlink,    run: |_| service_table::link_registry(),      why: "programs find the socket of a varlink interface by its name" },
     Phase { name: "machine-id",     when: not_template,               run: |_| identity::write_machine_id(),        why: "programs can tell machines apart" },
-    Phase { name: "clock",          when: owns_hardware,              run: |_| identity::correct_clock(),           why: "the clock is not before 2026, so that certificates of today are valid" },
+    Phase { name: "clock",          when: owns_hardware,              run: |_| identity::correct_clock(),           why: "the clock shows 2026 or later, so that TLS certificates are not rejected as not yet valid" },
     Phase { name: "keys",           when: not_template,               run: |s| identity::write_keys(&s.config),     why: "a user with an accepted key can log in" },
     Phase { name: "sessions",       when: always,                     run: prepare_sessions,                        why: "people who log in have a name, a home and an environment" },
 ];
@@ -90,12 +90,13 @@ fn not_template(config: &Config) -> bool {
     !template::is_template(config)
 }
 
-/// Returns true outside of containers, whose root, devices, clock and kernel belong to the container's host.
+/// Returns false in a container: there the root, the devices, the clock and the kernel belong to the container's host.
 fn owns_hardware(_: &Config) -> bool {
     !root::in_container()
 }
 
-/// Runs the phases that configure this machine, and watches its devices.
+/// Runs [`MACHINE_PHASES`], then gives the uevent socket, the child that loads drivers and the power buttons to the event
+/// loop.
 pub fn configure_machine(state: &mut SystemState, sources: &mut EventSources) {
     // The failures are in the degraded list.
     let _ = run_phases(MACHINE_PHASES, state);
@@ -125,7 +126,7 @@ pub fn run_phases(phases: &[Phase], state: &mut SystemState) -> Result<()> {
             Ok(()) => debug!("phase {name} took {} us: {why}", took.as_micros()),
             Err(_) => debug!("phase {name} failed after {} us", took.as_micros()),
         }
-        // A phase that runs again, in a copy of a template or after a crash, replaces its line.
+        // If a phase runs again, in a copy of a template or after a crash, its new outcome replaces its degraded line.
         state.degraded.set_err(name, outcome.as_ref().map(drop));
         result = result.and(outcome.doing(name));
     }
@@ -162,7 +163,7 @@ fn create_cgroups(_: &mut SystemState) -> Result<()> {
     cgroups::create(Path::new(cgroups::ROOT))
 }
 
-/// Name of early drivers in a degraded line.
+/// Subject of the degraded line about early drivers ([`load_early_drivers`]).
 pub const EARLY_DRIVERS: &str = "drivers";
 /// Time limit for loading early drivers, in milliseconds.
 const EARLY_DRIVERS_MS: i32 = 5_000;
@@ -171,7 +172,8 @@ const EARLY_DRIVERS_MS: i32 = 5_000;
 /// device that appears between the two is received. In a container no driver is loaded.
 fn open_uevents_and_load_drivers(state: &mut SystemState) -> Result<()> {
     let mut errors = Vec::new();
-    match UeventSocket::open().doing("uevents, without which hot-plug does not work") {
+    match UeventSocket::open().doing("open the uevent socket, without which hot-plug does not work")
+    {
         Ok(uevents) => state.uevents = Some(uevents),
         Err(error) => errors.push(error),
     }
@@ -206,10 +208,10 @@ fn load_early_drivers(state: &mut SystemState) -> Result<()> {
     Ok(())
 }
 
-/// Copies the settings of fw_cfg to files, where helpers read them, then reads all flags and applies those that concern
-/// PID 1 itself: the log level, and the blacklist and signatures of modules. A missing network card is listed as
+/// Copies the settings of fw_cfg to files, where helpers read them. Reads every source of flags that exists now (the
+/// data disk is not mounted yet) and applies the flags of PID 1 itself: the log level, and the blacklist and signatures of modules. A missing network card is listed as
 /// degraded.
-fn read_and_apply_all_flags(state: &mut SystemState) -> Result<()> {
+fn read_and_apply_host_flags(state: &mut SystemState) -> Result<()> {
     let copied = config_sources::copy_fw_cfg();
     let (config, diagnostics) = config_sources::read();
     state.config = config;

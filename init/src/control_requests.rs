@@ -142,7 +142,7 @@ fn schedule(state: &mut SystemState, kind: ShutdownKind, seconds: u32) {
 fn cancel(state: &mut SystemState) -> Result<()> {
     let scheduled = state.scheduled.take();
     scheduled.ok_or_else(|| Error::invalid("nothing is scheduled"))?;
-    info!("the scheduled end is cancelled");
+    info!("the scheduled shutdown is cancelled");
     Ok(())
 }
 

@@ -25,31 +25,33 @@ use crate::service_table::{self, Platform};
 use crate::state::SystemState;
 use crate::{identity, session, user};
 
-/// Reads all sources of configuration again, and applies changes.
+/// Applies the configuration that `b2p data` has found.
 pub fn apply(context: &mut Context<'_>, _: &Event) {
-    let sources = [DISK_CONFIG_DIR, DOCUMENT_CONFIG];
-    if !sources.iter().any(|source| Path::new(source).exists()) {
-        return;
-    }
-    let (config, diagnostics) = config_sources::read();
-    context.state.degraded.set_flags(&diagnostics);
-    change(context, config, "what is on the data disk");
+    apply_from(
+        context,
+        &[DISK_CONFIG_DIR, DOCUMENT_CONFIG],
+        "the data disk",
+    );
 }
 
 /// Applies the configuration that `b2p cloud` or `b2p ignition` has found.
 pub fn apply_document(context: &mut Context<'_>, _: &Event) {
-    if Path::new(DOCUMENT_CONFIG).exists() {
-        change(context, config_sources::read().0, "a document of the host");
-    }
+    apply_from(context, &[DOCUMENT_CONFIG], "a document of the host");
 }
 
-fn change(context: &mut Context<'_>, config: Config, source: &str) {
+/// Reads all sources of configuration again, and applies changes, if one of `files` exists.
+fn apply_from(context: &mut Context<'_>, files: &[&str], source: &str) {
+    if !files.iter().any(|file| Path::new(file).exists()) {
+        return;
+    }
+    let (config, diagnostics) = config_sources::read();
     let state = &mut *context.state;
+    state.degraded.set_flags(&diagnostics);
     let before = std::mem::replace(&mut state.config, config);
     if state.config == before {
         return;
     }
-    info!("{source} changes the configuration");
+    info!("the configuration changes: settings of {source}");
     log::set_max_level(kmsg::level_filter(state.config.loglevel));
     // A user named by the source exists before the services that run as the user.
     apply_identity(state, &before);
@@ -60,14 +62,14 @@ fn change(context: &mut Context<'_>, config: Config, source: &str) {
 pub fn revise(context: &mut Context<'_>, before: &Config) {
     let state = &mut *context.state;
     let defs = service_table::select(&state.config, &Platform::detect(&state.config));
-    turn_off_missing(&mut state.config, &defs, context.manager);
+    state.absent = absent(&defs, context.manager);
     context.manager.revise(defs);
     start_and_stop(context.manager, state, before);
 }
 
 /// Fault of a disk labelled ignition that appears once the table of services has the user's.
-const TOO_LATE: &str = "the disk labelled ignition appeared after the owner's services were read: it is applied \
-                        if it is there when the machine starts";
+const TOO_LATE: &str = "the disk labelled ignition appeared after the user services were loaded: its document is \
+                        applied at a boot at which the disk is present";
 
 /// Adds the service that applies a document of Ignition, and starts it.
 pub fn add_ignition(context: &mut Context<'_>, _: &Event) {
@@ -112,7 +114,7 @@ fn start_and_stop(manager: &mut Manager, state: &SystemState, before: &Config) {
         let Some(def) = manager.supervisor().definition(id) else {
             continue;
         };
-        let wanted = starts_at_boot(&state.config, def.name);
+        let wanted = state.starts_at_boot(def.name);
         let was_wanted = starts_at_boot(before, def.name);
         let is_new = manager.supervisor().timestamps(id).asked.is_none();
         let is_due = state.ready.is_some() || !def.after_ready;
@@ -124,21 +126,20 @@ fn start_and_stop(manager: &mut Manager, state: &SystemState, before: &Config) {
     }
 }
 
-/// Turns services off that exist and that the configuration no longer has.
-fn turn_off_missing(config: &mut Config, defs: &[ServiceDef], manager: &Manager) {
+/// Returns the built-in services of the supervisor that are not among `defs`: the configuration no longer has them.
+fn absent(defs: &[ServiceDef], manager: &Manager) -> Vec<&'static str> {
     let s = manager.supervisor();
     let builtin = s.ids().filter(|id| !s.is_user_service(*id));
     let names = builtin.filter_map(|id| Some(s.definition(id)?.name));
-    for name in names.filter(|name| defs.iter().all(|def| def.name != *name)) {
-        config.services.retain(|(other, _)| other != name);
-        config.services.push((name.to_owned(), false));
-    }
+    names
+        .filter(|name| defs.iter().all(|def| def.name != *name))
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service_table::names::{CLOUD, DATA, HOSTKEY, PODMAN};
+    use crate::service_table::names::{CLOUD, CLOUD_SCRIPTS, DATA, HOSTKEY, PODMAN};
     use services::state::Action;
     use services::{ExitStatus, Input, Pid};
 
@@ -147,7 +148,11 @@ mod tests {
     fn begun(config: &Config) -> Manager {
         let defs = service_table::select(config, &Platform::default());
         let mut manager = Manager::new(defs, None, |_, _| {});
-        crate::ready::start_services(&mut manager, config, false);
+        let state = SystemState {
+            config: config.clone(),
+            ..SystemState::default()
+        };
+        crate::ready::start_services(&mut manager, &state, false);
         for (action, pid) in manager.decide(0).into_iter().zip(100..) {
             if let Action::Spawn(id) = action {
                 manager.note(0, Input::Spawned(id, pid));
@@ -160,6 +165,22 @@ mod tests {
         let id = manager.supervisor().find(name);
         let pid = id.and_then(|id| manager.supervisor().state(id).pid());
         pid.unwrap_or_default()
+    }
+
+    #[test]
+    fn a_service_that_the_configuration_no_longer_has_does_not_start() {
+        let without = Config {
+            cloud: false,
+            ..Config::default()
+        };
+        let manager = begun(&Config::default());
+        let defs = service_table::select(&without, &Platform::default());
+        let state = SystemState {
+            absent: absent(&defs, &manager),
+            ..SystemState::default()
+        };
+        assert_eq!(state.absent, [CLOUD, CLOUD_SCRIPTS]);
+        assert!(!state.starts_at_boot(CLOUD) && state.starts_at_boot(DATA));
     }
 
     #[test]

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Event loop of PID 1: sleep until an event, run the reactions, settle the services.
 //!
-//! Work that takes time is done by another process, and every wait for a process has a deadline. One
-//! reaction waits: in a copy of a template, [`crate::boot`] waits at most five seconds for the drivers of
-//! network cards.
+//! Work that takes time is done by another process. PID 1 waits for such a process only with a time limit;
+//! docs/design/architecture.md ("Services") lists each wait.
 
 use services::{Input, Manager, Millis};
 use sys::clock::now;
@@ -42,7 +41,7 @@ impl<'a> EventLoop<'a> {
         }
     }
 
-    /// Runs until `done` returns true. A shutdown does not return.
+    /// Runs until `done` returns true. If the machine is shut down meanwhile, the function does not return.
     pub fn run_until(&mut self, mut done: impl FnMut(&Manager) -> bool) {
         self.settle();
         while !done(self.context.manager) {
@@ -139,7 +138,7 @@ impl<'a> EventLoop<'a> {
         }
     }
 
-    /// Saves the requested state of the services, for the execution of PID 1 after a crash.
+    /// Saves the state for the next execution of PID 1 ([`crate::saved_state`]).
     fn save_state(&mut self) {
         let Context { state, manager, .. } = &mut self.context;
         if let Some(mut file) = state.state_file.take() {
@@ -152,7 +151,7 @@ impl<'a> EventLoop<'a> {
     fn run_or_keep(&mut self, reaction: &'static Reaction, event: &Event) {
         match reaction.when.decide(&self.context, event) {
             Decision::Run => (reaction.run)(&mut self.context, event),
-            Decision::Keep => {
+            Decision::Defer => {
                 self.waiting
                     .retain(|(other, _)| !std::ptr::eq(*other, reaction));
                 self.waiting.push((reaction, event.clone()));

@@ -84,7 +84,9 @@ fn run_applet(args: &[String]) -> i32 {
             coldplug::main()
         }
         name => {
-            eprintln!("init {name}: as a command it is run, modprobe or coldplug; see b2p");
+            eprintln!(
+                "init: {name}: unknown applet; the applets are run, modprobe and coldplug. b2p controls the machine"
+            );
             1
         }
     }

@@ -10,22 +10,43 @@ use nix::errno::Errno;
 /// Flag of kernel threads in the stat file of a process (include/linux/sched.h).
 const PF_KTHREAD: u32 = 0x0020_0000;
 
-/// Returns true if a program of this name runs.
+/// Directory of the processes.
+const PROC: &str = "/proc";
+/// Name of a process whose name cannot be read.
+const UNKNOWN: &str = "?";
+
+/// Returns true if a program of this name runs, or may run because /proc cannot be read.
 #[must_use]
 pub fn runs(name: &str) -> bool {
-    let start = format!("{name}[");
-    remaining().is_some_and(|list| list.split(' ').any(|process| process.starts_with(&start)))
+    runs_in(Path::new(PROC), name)
+}
+
+fn runs_in(proc: &Path, name: &str) -> bool {
+    let is = |processes: Vec<(u32, String)>| processes.iter().any(|(_, other)| other == name);
+    processes(proc).map_or(true, is)
 }
 
 /// Returns the processes that remain besides PID 1, kernel threads and zombies, as `name[pid] name[pid]`; `None` if
-/// there is none, or if /proc cannot be read in three attempts.
+/// there is none. If /proc cannot be read, the text says so: programs then have their whole time to end.
 #[must_use]
 pub fn remaining() -> Option<String> {
-    // A single error must not count as an empty list, which would cut short the time that programs
-    // have to end.
-    let pids = (0..3).find_map(|_| pids(Path::new("/proc")).ok())?;
-    let names: Vec<String> = pids.into_iter().filter_map(process_name).collect();
-    (!names.is_empty()).then(|| names.join(" "))
+    let processes = match processes(Path::new(PROC)) {
+        Ok(processes) => processes,
+        Err(why) => return Some(format!("unknown processes ({PROC}: {why})")),
+    };
+    let texts = processes.iter().map(|(pid, name)| format!("{name}[{pid}]"));
+    let texts: Vec<String> = texts.collect();
+    (!texts.is_empty()).then(|| texts.join(" "))
+}
+
+/// Returns the pid and the name of each process besides PID 1, kernel threads and zombies.
+///
+/// # Errors
+/// The directory cannot be read in three attempts.
+fn processes(proc: &Path) -> io::Result<Vec<(u32, String)>> {
+    let pids = pids(proc).or_else(|_| pids(proc)).or_else(|_| pids(proc))?;
+    let named = |pid| Some((pid, process_name(proc, pid)?));
+    Ok(pids.into_iter().filter_map(named).collect())
 }
 
 /// Returns the pids of all processes except PID 1.
@@ -41,14 +62,14 @@ fn pids(proc: &Path) -> io::Result<Vec<u32>> {
     Ok(pids)
 }
 
-/// Returns `name[pid]` unless the process is a kernel thread, or has ended (ESRCH if its file was
+/// Returns the name of a process unless the process is a kernel thread, or has ended (ESRCH if its file was
 /// open already).
-fn process_name(pid: u32) -> Option<String> {
-    match fs::read_to_string(format!("/proc/{pid}/stat")) {
-        Ok(stat) => program_of(&stat).map(|name| format!("{name}[{pid}]")),
+fn process_name(proc: &Path, pid: u32) -> Option<String> {
+    match fs::read_to_string(proc.join(format!("{pid}/stat"))) {
+        Ok(stat) => program_of(&stat).map(str::to_owned),
         Err(e) => match e.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ENOENT | Errno::ESRCH) => None,
-            _ => Some(format!("?[{pid}]")),
+            _ => Some(UNKNOWN.to_owned()),
         },
     }
 }
@@ -120,7 +141,7 @@ mod tests {
         while !stat().contains(") Z ") {
             std::thread::yield_now();
         }
-        let name = process_name(u32::try_from(pid).expect("a pid"));
+        let name = process_name(Path::new(PROC), u32::try_from(pid).expect("a pid"));
         // SAFETY: a child of this process, which is reaped here.
         unsafe {
             libc::kill(pid, libc::SIGKILL);
@@ -136,6 +157,21 @@ mod tests {
         unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
         assert!(name.is_some(), "it still has a thread");
         assert_eq!(after, None, "a zombie");
+    }
+
+    #[test]
+    fn a_program_may_run_if_proc_cannot_be_read_and_its_whole_name_counts() {
+        let proc = std::env::temp_dir().join(format!("b2p-proc-{}", std::process::id()));
+        assert!(runs_in(&proc, "conmon"), "there is no such directory");
+        fs::create_dir_all(proc.join("7")).expect("a directory");
+        let is_conmon = |name: &str| {
+            let stat = format!("7 ({name}) S 1 1 1 0 -1 4194304 0");
+            fs::write(proc.join("7/stat"), stat).expect("a file");
+            runs_in(&proc, "conmon")
+        };
+        let found = ["conmon", "x conmon", "conmon[8] x", "conmo"].map(is_conmon);
+        assert_eq!(found, [true, false, false, false]);
+        fs::remove_dir_all(&proc).expect("it is there");
     }
 
     #[test]

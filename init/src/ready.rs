@@ -12,7 +12,6 @@ use services::{Manager, Readiness, ServiceDef, ServiceId, State, Supervisor};
 use sys::clock::now;
 use sys::files::{read_bounded, replace};
 use sys::paths::{PODMAN_SOCKET, READY, RUNTIME_DIR};
-use sys::service_names::starts_at_boot;
 use sys::{image, kmsg, net, ssh_ports, syscall};
 
 use crate::bounded::bounded_output;
@@ -38,11 +37,11 @@ pub fn no_gate_pending(manager: &Manager) -> bool {
 }
 
 /// Starts the services of the boot, or the services that follow the ready line.
-pub fn start_services(manager: &mut Manager, config: &Config, after_ready: bool) {
+pub fn start_services(manager: &mut Manager, state: &SystemState, after_ready: bool) {
     for id in manager.supervisor().ids() {
         let def = manager.supervisor().definition(id);
         let starts =
-            |def: &ServiceDef| def.after_ready == after_ready && starts_at_boot(config, def.name);
+            |def: &ServiceDef| def.after_ready == after_ready && state.starts_at_boot(def.name);
         if def.is_some_and(starts) {
             manager.note(now(), services::Input::Start(id));
         }
@@ -51,7 +50,7 @@ pub fn start_services(manager: &mut Manager, config: &Config, after_ready: bool)
 
 /// Starts the services that follow the ready line.
 pub fn start_after_ready(context: &mut Context<'_>, _: &Event) {
-    start_services(context.manager, &context.state.config, true);
+    start_services(context.manager, context.state, true);
 }
 
 /// Updates the degraded lines of all services.
@@ -67,7 +66,7 @@ pub fn update_degraded_of_event(context: &mut Context<'_>, event: &Event) {
         return;
     };
     match *change {
-        Change::Ended(id, _) | Change::Unbindable(id) | Change::Cancelled(id)
+        Change::Ended(id, _) | Change::NotStarted(id) | Change::Cancelled(id)
             if context.manager.supervisor().state(id) == State::Off =>
         {
             let def = context.manager.supervisor().definition(id);
@@ -77,9 +76,11 @@ pub fn update_degraded_of_event(context: &mut Context<'_>, event: &Event) {
         Change::Ready(id)
         | Change::Late(id)
         | Change::Ended(id, _)
-        | Change::Unbindable(id)
+        | Change::NotStarted(id)
         | Change::Reported(id) => update_degraded(context, id),
-        Change::AutoRestart(id, ..) => report_failed_start(context, id),
+        Change::AutoRestart(id, ..) | Change::StartDelayed(id, _) => {
+            report_failed_start(context, id)
+        }
         Change::PlannedRestart(..) | Change::Looping(..) | Change::Cancelled(_) => {}
     }
 }
@@ -152,7 +153,9 @@ fn failure_reason(s: &Supervisor, id: ServiceId, def: &ServiceDef) -> String {
         (State::Failed | State::Delayed { .. }, Some(status)) => {
             format!("{status}; the kernel log says more")
         }
-        (State::Failed, _) => "it cannot be started; the kernel log says more".to_owned(),
+        (State::Failed | State::Delayed { .. }, None) => {
+            "not started; the kernel log says more".to_owned()
+        }
         _ => def.late_reason(),
     }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The shutdown, as a table. Every phase has a time limit, and the next phase runs after any outcome. One
-//! exception: without memory for a child, PID 1 itself syncs and detaches file systems, without a time
-//! limit. The root is in RAM and needs no unmount.
+//! The shutdown, as a table. Every phase has a time limit, except if no child can be created: PID 1 then syncs and
+//! detaches the file systems itself. The next phase runs after any outcome. The root is in RAM and needs no unmount.
 //!
 //! A second request, by the power button or a signal, cuts the current phase short. `sync` and `unmount`, which
 //! write data, ignore the request.
@@ -39,7 +38,7 @@ struct Phase {
     within_ms: Millis,
     /// Work of the phase.
     run: fn(&mut ShutdownContext<'_>) -> Outcome,
-    /// Purpose of the phase: a sentence that holds after the phase.
+    /// Purpose of the phase: a sentence that is true after the phase.
     why: &'static str,
 }
 
@@ -48,22 +47,22 @@ const PHASES: &[Phase] = &[
     Phase { name: "sockets",    when: always,             within_ms: 1_000,  run: close_sockets,   why: "the sockets on which PID 1 listens for services, except those of podman's API, are closed: no client starts a service" },
     Phase { name: "units",      when: always,             within_ms: 60_000, run: stop_units,      why: "the services of units (quadlets and unit files) have ended by their stop commands, each before the services that it needs" },
     Phase { name: "api",        when: always,             within_ms: 1_000,  run: close_api,       why: "the sockets of podman's API, which stop commands may use, are closed" },
-    Phase { name: "containers", when: containers_run,     within_ms: 15_000, run: stop_containers, why: "every container has had its stop signal and ten seconds to end, and no new one starts" },
+    Phase { name: "containers", when: has_conmon,         within_ms: 15_000, run: stop_containers, why: "every container has had its stop signal and ten seconds to end, and no container starts" },
     Phase { name: "services",   when: always,             within_ms: 6_000,  run: stop_all,        why: "services have ended, each before the services that it needs" },
     Phase { name: "terminate",  when: always,             within_ms: 5_000,  run: terminate,       why: "all other programs have had SIGTERM and time to end" },
     Phase { name: "kill",       when: always,             within_ms: 2_000,  run: kill,            why: "the remaining programs have had SIGKILL" },
-    Phase { name: "sync",       when: has_mounts_or_swap, within_ms: 30_000, run: run_sync,        why: "dirty data is on the disks, however slow they are" },
-    Phase { name: "unmount",    when: has_mounts_or_swap, within_ms: 30_000, run: run_unmount,     why: "file systems are clean; a file server that is gone does not stop the shutdown" },
+    Phase { name: "sync",       when: has_mounts_or_swap, within_ms: 30_000, run: run_sync,        why: "dirty data is on the disks; the limit counts from the last decrease of dirty data" },
+    Phase { name: "unmount",    when: has_mounts_or_swap, within_ms: 30_000, run: run_unmount,     why: "file systems are unmounted and clean; a file server that does not answer delays the shutdown by the limit at most" },
 ];
 
-/// Time between two checks of a child and of the data that it writes, in milliseconds.
+/// Interval, in milliseconds, at which the child and the amount of dirty data are checked.
 const CHILD_POLL_MS: Millis = 20;
 /// Exit status of a child whose program cannot be executed, as in system(3).
 const EXEC_FAILED: i32 = 127;
 /// Beginning of the command of a service that was made from a unit (b2p/src/helpers/quadlet).
 const UNIT_RUN: [&str; 2] = [sys::paths::B2P, "unit-run"];
 
-/// Services, events and time limit that a phase works with.
+/// Arguments of a phase.
 struct ShutdownContext<'a> {
     /// Services.
     manager: &'a mut Manager,
@@ -151,7 +150,8 @@ fn always() -> bool {
     true
 }
 
-fn containers_run() -> bool {
+/// Returns true if a conmon runs, and so a container, or if the processes cannot be listed.
+fn has_conmon() -> bool {
     runs("conmon")
 }
 
@@ -209,11 +209,12 @@ fn wait_for_rest(
 }
 
 /// Runs `b2p containers-stop`, a program that knows conmon and reads JSON. That program marks no
-/// container as stopped by a person, so that restart policies hold at the next boot, and covers
-/// /usr/bin/podman, so that no new container starts.
+/// container as stopped by a person, so that restart policies apply at the next boot, and bind-mounts a
+/// program that refuses to run over /usr/bin/podman, so that no container starts.
 fn stop_containers(context: &mut ShutdownContext<'_>) -> Outcome {
     let stop = || {
-        // The environment holds kernel parameters (bootparam(7)), which are not for programs.
+        // The kernel passes unknown parameters to PID 1 as environment variables (bootparam(7)); programs must not
+        // inherit them.
         let mut program = Command::new(sys::paths::B2P);
         let error = program.arg("containers-stop").env_clear().exec();
         warn!("{}: {error}", sys::paths::B2P);
@@ -257,7 +258,7 @@ fn kill(context: &mut ShutdownContext<'_>) -> Outcome {
     syscall::signal_all_processes(libc::SIGKILL);
     wait_until_none(context);
     if let Some(left) = remaining() {
-        warn!("still there after SIGKILL: {left}");
+        warn!("shutdown: processes remain after SIGKILL: {left}");
     }
     Outcome::Done
 }
@@ -277,7 +278,7 @@ fn run_sync(context: &mut ShutdownContext<'_>) -> Outcome {
     };
     let written = context.wait_for_writer(&child);
     if written.is_none() {
-        warn!("sync: a disk does not answer");
+        warn!("shutdown: sync: a disk does not answer");
     }
     Outcome::of_child(written, false)
 }

@@ -68,7 +68,7 @@ pub fn continue_boot(
     if let Some(mut pipes) = after_crash {
         manager.adopt_running(now(), &mut pipes);
     }
-    ready::start_services(&mut manager, &state.config, false);
+    ready::start_services(&mut manager, state, false);
     serve(state, sources, &mut manager)
 }
 
@@ -92,8 +92,8 @@ fn missing_userland(has_image: bool, outcome: Result<()>) -> String {
         false => "there is no userland in the initrd",
     };
     match outcome {
-        Ok(()) => format!("{missing}; `reboot` starts again"),
-        Err(e) => format!("{missing} ({e}); `reboot` starts again"),
+        Ok(()) => format!("{missing}; `reboot` restarts the machine"),
+        Err(e) => format!("{missing} ({e}); `reboot` restarts the machine"),
     }
 }
 

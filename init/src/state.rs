@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Facts about the machine: its configuration, its degraded parts, and the times of events.
+//! State of the machine: its configuration, its degraded parts, and the times of events.
 
 use config::Config;
 use control::ShutdownKind;
 use services::Millis;
 use sys::clock::now;
 use sys::modules::Modules;
+use sys::service_names::starts_at_boot;
 use sys::syscall::Child;
 use sys::uevent::{self, DriverLoader, UeventSocket};
 
@@ -43,11 +44,13 @@ pub struct DataReport {
     pub last_seqnum: u64,
 }
 
-/// Facts about the machine, from the first phase of the boot to the shutdown.
+/// State of the machine, from the first phase of the boot to the shutdown.
 #[derive(Debug, Default)]
 pub struct SystemState {
     /// Configuration.
     pub config: Config,
+    /// Built-in services of the supervisor that the present configuration does not have.
+    pub absent: Vec<&'static str>,
     /// Parts of the machine that were requested and do not work.
     pub degraded: DegradedList,
     /// Start of PID 1.
@@ -102,6 +105,12 @@ impl SystemState {
             Some(_) => |_| true,
             None => |alias| !uevent::is_disk(alias),
         }
+    }
+
+    /// Returns true if the configuration has this service, and the service starts at boot.
+    #[must_use]
+    pub fn starts_at_boot(&self, name: &str) -> bool {
+        !self.absent.contains(&name) && starts_at_boot(&self.config, name)
     }
 
     /// Returns the state at the start of PID 1.

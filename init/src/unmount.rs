@@ -81,7 +81,7 @@ fn count_unwritten(unfinished: &[(Mount, Child)]) -> usize {
         let is_disk = mount.kind == MountKind::Disk;
         let what = if is_disk { "disk" } else { "server" };
         let target = String::from_utf8_lossy(&mount.target);
-        warn!("{target}: the {what} does not answer: what it has not got is lost");
+        warn!("{target}: the {what} does not answer: data that it has not received is lost");
         disks += usize::from(is_disk);
     }
     disks
@@ -174,7 +174,7 @@ fn log_holders(mount: &Mount) {
     let logged = bounded(HOLDERS_MS, || {
         let holders = holders(Path::new("/proc"), mount.device);
         let names = match holders.is_empty() {
-            true => "nobody that can be seen".to_owned(),
+            true => "no process that PID 1 can find".to_owned(),
             false => holders.join(" "),
         };
         warn!("{target} ({fstype}) is busy, held by {names}");

@@ -120,7 +120,7 @@ pub fn sync_all() -> bool {
             child.kill();
             let target = mounts.first().map_or(&[][..], |mount| &mount.target);
             let target = String::from_utf8_lossy(target);
-            warn!("{target}: the server does not answer: what it has not got is lost");
+            warn!("{target}: the server does not answer: data that it has not received is lost");
         }
     }
     for child in on_disks {
@@ -178,7 +178,9 @@ fn open_mount(mount: &Mount) -> io::Result<fs::File> {
     if file.metadata()?.dev() == libc::makedev(major, minor) {
         Ok(file)
     } else {
-        Err(io::Error::other("another is mounted over it"))
+        Err(io::Error::other(
+            "another file system is mounted over this mount",
+        ))
     }
 }
 

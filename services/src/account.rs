@@ -26,6 +26,14 @@ pub struct Account<'a> {
 }
 
 impl Account<'_> {
+    /// Returns true if the user is `user`.
+    #[must_use]
+    pub fn is(&self, user: &User) -> bool {
+        (self.uid, self.gid) == (user.uid, user.gid)
+            && self.groups == user.groups
+            && (self.name, self.home, self.shell) == (user.name, user.home, user.shell)
+    }
+
     /// Returns the user for a definition, with texts that are never freed: services live as long
     /// as the machine.
     #[must_use]

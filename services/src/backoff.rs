@@ -3,18 +3,18 @@
 
 use crate::Millis;
 
-/// First delay in milliseconds: doubled with each end, a loop is eleven starts in its first 31 s.
+/// First delay in milliseconds. The delay doubles with each end, so a loop has eleven restarts in its first 31 s.
 const FIRST_DELAY_MS: Millis = 15;
-/// Delay in milliseconds after a healthy run: a service cannot spin at that pace, and a
-/// client may wait for it.
+/// Delay in milliseconds after a healthy run. Restarts are then at least [`HEALTHY_RUN_MS`] apart, so the service
+/// cannot spin, and a client may be waiting for the service.
 const HEALTHY_DELAY_MS: Millis = 0;
 /// Maximum delay in milliseconds: a machine that is left alone for a night recovers by itself.
 const MAX_DELAY_MS: Millis = 30_000;
 /// Duration in milliseconds after which a run counts as healthy.
 const HEALTHY_RUN_MS: Millis = 10_000;
 
-/// Number of ends in a row, without a healthy run, that count as a loop: with the delays above, the first
-/// lasts four seconds.
+/// Number of ends in a row without a healthy run after which a loop is reported. With the delays above, the eighth end
+/// is at least 1.9 s after the first start.
 const LOOP: u32 = 8;
 
 /// Delay that doubles from 15 ms to 30 s with each end, until a run of 10 s.
@@ -35,7 +35,8 @@ impl Backoff {
         delay.min(MAX_DELAY_MS)
     }
 
-    /// Number of ends in a row without a healthy run.
+    /// Number of ends since the last healthy run, the end of that run included: after a healthy run the delays are 0, 30,
+    /// 60, … ms. Successful ends count as well.
     #[must_use]
     pub fn failures(&self) -> u32 {
         self.failures

@@ -6,9 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use log::warn;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid as NixPid;
+use nix::sys::signal::Signal;
 use sys::error::{Doing, Error, Result};
+use sys::syscall::Process;
 use sys::user_cgroup::{self, leaf_of};
 
 use crate::Pid;
@@ -91,11 +91,20 @@ impl Cgroup {
             let text = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
             for pid in others(&text, main).take(left) {
                 left -= 1;
-                let pid = NixPid::from_raw(pid);
-                for signal in signals {
-                    let _ = kill(pid, *signal); // the process may have ended
-                }
+                self.signal_member(pid, signals);
             }
+        }
+    }
+
+    /// Sends `signals` to a process of the cgroup. The process may have ended, and its parent may have reaped it:
+    /// the membership of the process that has the number now is checked after that process was opened.
+    fn signal_member(&self, pid: Pid, signals: &[Signal]) {
+        let Some(process) = Process::open(pid) else {
+            return;
+        };
+        let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        if is_below(&text, &self.dir) {
+            signals.iter().for_each(|s| process.signal(*s as i32));
         }
     }
 
@@ -121,15 +130,15 @@ impl Cgroup {
     }
 
     /// Returns true if the process is in the cgroup or in a descendant, even if the process has
-    /// ended and is not reaped; true if there are no cgroups.
+    /// ended and is not reaped; true if the cgroup does not exist, because membership cannot be checked then.
     #[must_use]
     pub fn holds(&self, pid: Pid) -> bool {
         let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
         !self.dir.exists() || is_below(&text, &self.dir)
     }
 
-    /// Removes the cgroup, so that its limits do not apply to the next cgroup of this name. A cgroup with
-    /// a process stays.
+    /// Removes the cgroup, so that its limits do not apply to the next cgroup of this name. A cgroup that has a
+    /// process or a child cgroup stays, with its limits.
     pub fn remove(&self) {
         let _ = fs::remove_dir(&self.dir);
     }

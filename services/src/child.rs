@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use crate::service::User;
 use crate::{Pid, script};
 
-/// A step between fork(2) and execve(2), in their order.
+/// A step between fork(2) and execve(2). The variants are in the order of the steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Stage {
@@ -144,7 +144,7 @@ impl ExecPlan {
         self.enter_directory().map_err(|e| (Stage::Directory, e))
     }
 
-    /// Joins the cgroup if the child was not forked into it: the kernel is older, or refused.
+    /// Joins the cgroup if clone3(2) did not: the kernel is older than 5.7, or refused CLONE_INTO_CGROUP.
     fn join_cgroup(&self) -> Result<(), Errno> {
         if self.cgroup < 0 {
             return Ok(());

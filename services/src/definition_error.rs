@@ -6,7 +6,7 @@ use std::fmt;
 /// Reason why a definition cannot be added, or why a service of the first table can never start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefinitionError {
-    /// The user service has the name of a built-in service, or one that is reserved for one.
+    /// The name belongs to a built-in service, or is reserved for a built-in service that this machine does not have.
     NameTaken,
     /// The user service of this name is not at rest.
     InUse,
@@ -20,6 +20,8 @@ pub enum DefinitionError {
     WaitsForItself,
     /// An earlier row of the table of built-in services has this name.
     DuplicateName,
+    /// A revised definition of a built-in service has another name or other needs.
+    OtherNeeds,
     /// The built-in services are complete: user services are in the table.
     TooLate,
 }
@@ -28,13 +30,16 @@ impl fmt::Display for DefinitionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             DefinitionError::NameTaken => {
-                "a service of the machine has this name, or may have: use another one"
+                "a service of the machine has this name, or may have: choose another name"
             }
             DefinitionError::InUse => "the service is in use: stop it first",
             DefinitionError::TooManyServices => "there are too many services",
-            DefinitionError::TooManyChanges => "too many changes since the boot",
+            DefinitionError::TooManyChanges => {
+                "1000 different definitions were loaded since the boot: restart the machine to load more"
+            }
             DefinitionError::NeedsItself => "the service needs itself",
             DefinitionError::WaitsForItself => "the service is ordered after itself",
+            DefinitionError::OtherNeeds => "the needs of a service cannot change",
             DefinitionError::DuplicateName => "another service has this name",
             DefinitionError::TooLate => "user services were already added",
         })

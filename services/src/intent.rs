@@ -3,7 +3,7 @@
 
 use crate::Pid;
 
-/// State that a service is to have, for a supervisor that takes the service over.
+/// State of a service that the next execution of PID 1 restores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intent {
     /// The service is not to run.

@@ -3,8 +3,8 @@
 //!
 //! The supervisor ([`supervisor::Supervisor`]) is a pure state machine: inputs in, changes and
 //! actions out, time an argument. The manager ([`manager::Manager`]) owns the file descriptors and
-//! processes, and carries out the actions. Nothing in this crate blocks: every descriptor is
-//! non-blocking, and every delay is a deadline for the caller's poll(2).
+//! processes, and carries out the actions. Nothing in this crate waits: descriptors are non-blocking,
+//! and delays are deadlines for the caller's poll(2).
 
 pub mod account;
 mod backoff;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Descriptors, processes and cgroups of the services, under the supervisor's control.
 //!
-//! The manager works in the supervisor's two phases. [`Manager::readable`], [`Manager::exited`],
+//! The manager works in the supervisor's two steps. [`Manager::readable`], [`Manager::exited`],
 //! [`Manager::tick`] and [`Manager::note`] record events; [`Manager::settle`] starts and stops
 //! services. A caller that reacts to changes runs this loop:
 //!
@@ -76,8 +76,8 @@ pub struct Manager {
 }
 
 impl Manager {
-    /// Creates a manager of `definitions`, with nothing started. `cgroups` is the directory that
-    /// gets a leaf for each service.
+    /// Creates a manager of `definitions`; every service is off. `cgroups` is the directory in which each service gets
+    /// its cgroup.
     pub fn new(definitions: Vec<ServiceDef>, cgroups: Option<&Path>, sink: Sink) -> Manager {
         Manager {
             io: definitions.iter().map(|_| ServiceIo::default()).collect(),
@@ -147,8 +147,8 @@ impl Manager {
         std::mem::take(&mut self.changes)
     }
 
-    /// Starts and stops the services that can be, and notes the outcome. Returns true if that
-    /// caused changes: the caller takes them and settles again.
+    /// Starts and stops services until no service can change its state, or a change is to be taken. Returns true if there
+    /// are changes: the caller takes them and settles again.
     pub fn settle(&mut self, now: Millis) -> bool {
         loop {
             let actions = self.supervisor.settle(now);
@@ -198,8 +198,8 @@ impl Manager {
         let Some(id) = self.supervisor.find_by_pid(pid) else {
             return false;
         };
-        // The log shows the service's last output and its failed step before its end. A
-        // successful execve(2) has no meaning any more.
+        // The log has the service's last output and its failed step before its end. The pid that reports a successful
+        // execve(2) is not noted: the process has ended.
         self.with_io(id, |io, name, sink| io.drain_output(now, name, sink));
         let _ = self.read_exec_report(id);
         self.note(now, Input::Exited(pid, status));
@@ -256,7 +256,7 @@ impl Manager {
         let def = self.supervisor.definition(id)?;
         let (name, program) = (def.name, def.argv.first().copied().unwrap_or("?"));
         let io = self.io.get_mut(id.index())?;
-        // At most: records about the cgroup and the script, one about another step, end of file.
+        // At most three records (cgroup, script, and one fatal step) and the end of file, each by a read of its own.
         for _ in 0..4 {
             match io.read_exec_report() {
                 ExecReport::Pending => return None,
@@ -273,7 +273,7 @@ impl Manager {
         match change {
             Change::Ready(id) => debug!("{}: ready", self.name(id)),
             Change::Late(id) => warn!("{}: still not ready", self.name(id)),
-            // `Ready` follows.
+            // The change `Ready`, which follows the success of a one-shot, is logged instead.
             Change::Ended(id, _) if self.is_finished_oneshot(id) => {}
             Change::Ended(id, status)
                 if status.success() || self.supervisor.state(id) == State::Done =>
@@ -290,12 +290,20 @@ impl Manager {
             Change::AutoRestart(id, status, ms) => {
                 warn!("{}: {status}; starts again in {ms} ms", self.name(id));
             }
+            // The code that fails to create a process or to bind a socket logs the reason.
+            Change::NotStarted(id) => warn!("{}: not started", self.name(id)),
+            Change::StartDelayed(id, ms) => {
+                warn!(
+                    "{}: not started; the next attempt is in {ms} ms",
+                    self.name(id)
+                );
+            }
             Change::Looping(id, count, ms) => error!(
-                "{}: ended {count} times in a row without a healthy run; starts are now {ms} ms apart or more",
+                "{}: {count} starts in a row without a healthy run; they are now {ms} ms apart or more",
                 self.name(id)
             ),
-            // The reason is logged where the socket could not be bound, a report by its reader.
-            Change::Unbindable(_) | Change::Reported(_) | Change::Cancelled(_) => {}
+            // The reader of the degraded file logs its lines.
+            Change::Reported(_) | Change::Cancelled(_) => {}
         }
     }
 

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::poll::{PollFd, PollFlags, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, UnixAddr, bind, setsockopt, socket, sockopt,
 };
@@ -21,7 +21,7 @@ use nix::unistd::pipe2;
 use sys::error::{Doing, Result};
 use sys::syscall::{Child, in_child_with};
 
-use crate::{Millis, Pid};
+use crate::{Millis, Pid, sooner};
 
 /// Path of the socket, which services find in `NOTIFY_SOCKET`.
 pub const PATH: &str = "/run/boot2podman/notify";
@@ -33,7 +33,7 @@ pub struct Message {
     pub pid: Pid,
     /// The datagram contains `READY=1`.
     pub ready: bool,
-    /// The datagram contains `X_DEGRADED=1`: the sender has written another report.
+    /// The datagram contains `X_DEGRADED=1`: the sender has written its file of degraded lines.
     pub reported: bool,
     /// Value of `STATUS=`.
     pub status: Option<String>,
@@ -42,8 +42,8 @@ pub struct Message {
 /// Most children that end with descriptors of senders at the same time. Beyond this number the socket
 /// waits: the close of a file of a user's own server takes as long as that server chooses.
 const MAX_DISCARDS: usize = 16;
-/// Time in which a child receives a datagram, in milliseconds.
-const DISCARD_MS: u16 = 1_000;
+/// Time limit in milliseconds for a child to receive a datagram; the socket is not read meanwhile.
+const DISCARD_MS: Millis = 1_000;
 /// Time until the next attempt after one that failed, in milliseconds.
 const PAUSE_MS: Millis = 1_000;
 
@@ -51,15 +51,17 @@ const PAUSE_MS: Millis = 1_000;
 #[derive(Debug)]
 pub struct Notify {
     socket: OwnedFd,
-    /// Children that have received descriptors, which end with them.
+    /// Children that hold descriptors of senders and close them by ending.
     discards: Vec<Child>,
+    /// Datagram that a child is receiving.
+    receiving: Option<Receiving>,
     /// Time at which the next child is tried, after one that could not be.
     paused_until: Option<Millis>,
 }
 
 impl Notify {
     /// Binds the socket at `path`. Any user may send: a datagram counts only if the kernel names
-    /// the first process of a service as its sender.
+    /// the main process of a service as its sender.
     ///
     /// # Errors
     /// A system call fails: /run is full, or too many files are open.
@@ -75,12 +77,13 @@ impl Notify {
         Ok(Notify {
             socket: fd,
             discards: Vec::new(),
+            receiving: None,
             paused_until: None,
         })
     }
 
-    /// Returns true unless too many children have not ended that discard descriptors, whose ends are signals to
-    /// PID 1, or [`Notify::deadline`] is awaited.
+    /// Returns false while [`MAX_DISCARDS`] children that discard descriptors still run, and during a pause
+    /// ([`Notify::deadline`]). The end of a child wakes PID 1 by SIGCHLD, after which the socket is polled again.
     #[must_use]
     pub fn can_receive(&self) -> bool {
         let is_alive = |child: &&Child| !child.exited_within(0);
@@ -90,12 +93,17 @@ impl Notify {
     /// Time at which [`Notify::tick`] is due, if the socket waits for a tick.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
-        self.paused_until
+        sooner(self.paused_until, self.receiving.as_ref().map(|r| r.until))
     }
 
-    /// Ends a pause that is over.
+    /// Ends a pause that is over, and kills a child that has not received its datagram in time.
     pub fn tick(&mut self, now: Millis) {
         self.paused_until = self.paused_until.filter(|end| *end > now);
+        if let Some(receiving) = self.receiving.take_if(|receiving| receiving.until <= now) {
+            receiving.child.kill();
+            self.discards.push(receiving.child);
+            self.paused_until = Some(now.saturating_add(PAUSE_MS));
+        }
     }
 
     /// Returns the next datagram, or `None` if none is waiting.
@@ -103,48 +111,77 @@ impl Notify {
     /// Descriptors of a sender (`FDSTORE=1`, sd_notify(3)) are of no use to PID 1, and their close may wait for
     /// ever: for a peer that reads nothing (SO_LINGER, socket(7)), or for a server of FUSE. The kernel closes
     /// them as well if the receiver has no room for them (net/core/scm.c, scm_detach_fds). PID 1 first peeks at
-    /// each datagram, which closes nothing, and makes a child receive one with descriptors.
+    /// each datagram, which closes nothing, and makes a child receive one with descriptors. Until the child has done
+    /// so, `as_fd` is the pipe on which the child reports it.
     pub fn receive(&mut self, now: Millis) -> Option<Message> {
+        if self.receiving.is_some() {
+            return self.received();
+        }
         if !self.can_receive() {
             return None;
         }
         let mut bytes = [0u8; 1024];
-        let mut receive = |flags| again(|| receive_from(self.socket.as_fd(), &mut bytes, flags));
-        let seen = receive(libc::MSG_PEEK).ok()?;
+        let socket = self.socket.as_fd();
+        let peek = || receive_from(socket, &mut bytes, libc::MSG_PEEK);
+        let seen = retry_on_eintr(peek).ok()?;
+        let message = parse(seen.pid, bytes.get(..seen.length).unwrap_or(&[]));
         if !seen.has_descriptors {
-            receive(0).ok()?;
-        } else if self.discard().is_none() {
-            self.paused_until = Some(now.saturating_add(PAUSE_MS));
-            return None;
+            retry_on_eintr(|| receive_from(socket, &mut bytes, 0)).ok()?;
+            return Some(message);
         }
-        Some(parse(seen.pid, bytes.get(..seen.length).unwrap_or(&[])))
+        self.receiving = self.discard(message, now.saturating_add(DISCARD_MS));
+        if self.receiving.is_none() {
+            self.paused_until = Some(now.saturating_add(PAUSE_MS));
+        }
+        None
     }
 
-    /// Makes a child that receives the next datagram, and ends with its descriptors; `None` if the
-    /// child failed.
-    fn discard(&mut self) -> Option<()> {
+    /// Returns the message that a child was receiving, if the child has received it.
+    fn received(&mut self) -> Option<Message> {
+        let is_done = |receiving: &mut Receiving| {
+            let mut fds = [PollFd::new(receiving.done.as_fd(), PollFlags::POLLIN)];
+            matches!(poll(&mut fds, PollTimeout::ZERO), Ok(1..))
+        };
+        let receiving = self.receiving.take_if(is_done)?;
+        self.discards.push(receiving.child);
+        Some(receiving.message)
+    }
+
+    /// Makes a child that receives the next datagram, which contains `message`, and ends with its descriptors;
+    /// `None` if there can be no child.
+    fn discard(&mut self, message: Message, until: Millis) -> Option<Receiving> {
         self.discards.retain(|child| !child.exited_within(0));
         let (done, report) = pipe2(OFlag::O_CLOEXEC).ok()?;
         let socket = self.socket.as_fd();
         let child = in_child_with(&[socket, report.as_fd()], || {
             let mut bytes = [0u8; 1];
-            let _ = again(|| receive_descriptors(socket, &mut bytes));
+            let _ = retry_on_eintr(|| receive_descriptors(socket, &mut bytes));
             let _ = nix::unistd::write(&report, &bytes);
         });
-        drop(report);
-        let child = child?;
-        let mut fds = [PollFd::new(done.as_fd(), PollFlags::POLLIN)];
-        let is_done = matches!(poll(&mut fds, DISCARD_MS), Ok(1..));
-        if !is_done {
-            child.kill();
-        }
-        self.discards.push(child);
-        is_done.then_some(())
+        Some(Receiving {
+            message,
+            child: child?,
+            done,
+            until,
+        })
     }
 }
 
-/// Calls again while a signal interrupts the call.
-fn again<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+/// Datagram with descriptors that a child is receiving.
+#[derive(Debug)]
+struct Receiving {
+    /// Content of the datagram.
+    message: Message,
+    /// The child.
+    child: Child,
+    /// Pipe that is readable once the child has received the datagram.
+    done: OwnedFd,
+    /// Time at which the child is killed.
+    until: Millis,
+}
+
+/// Repeats a call that fails with EINTR.
+fn retry_on_eintr<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
     loop {
         match call() {
             Err(Errno::EINTR) => {}
@@ -162,7 +199,7 @@ struct Received {
     has_descriptors: bool,
 }
 
-/// Receives a datagram with its descriptors, which the process has then.
+/// Receives a datagram with its descriptors, which the calling process then owns.
 fn receive_descriptors(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> nix::Result<()> {
     // Credentials and SCM_MAX_FD (253) descriptors, each with its header.
     let mut control = [0u64; 160];
@@ -236,8 +273,12 @@ impl From<Notify> for OwnedFd {
 }
 
 impl AsFd for Notify {
+    /// Readable once [`Notify::receive`] may return a datagram.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        match &self.receiving {
+            Some(receiving) => receiving.done.as_fd(),
+            None => self.socket.as_fd(),
+        }
     }
 }
 
@@ -263,124 +304,4 @@ pub fn parse(pid: Pid, bytes: &[u8]) -> Message {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::IoSlice;
-    use std::os::unix::net::UnixDatagram;
-    use std::time::{Duration, Instant};
-
-    use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
-
-    use super::*;
-
-    #[test]
-    fn descriptors_of_the_sender_cost_neither_a_message_nor_a_descriptor() {
-        let path = std::env::temp_dir().join(format!("b2p-notify-{}", std::process::id()));
-        let mut notify = Notify::bind(&path).expect("a socket");
-        let client = UnixDatagram::unbound().expect("a socket");
-        client.connect(&path).expect("connected");
-        // An end of a pair that only the message holds: its peer sees the end when the message is
-        // dropped.
-        let (peer, passed) = UnixDatagram::pair().expect("a pair");
-        for count in [0, 1, 253] {
-            let descriptors = vec![passed.as_raw_fd(); count];
-            let rights = [ControlMessage::ScmRights(&descriptors)];
-            let rights = if count == 0 { &[][..] } else { &rights };
-            let text = [IoSlice::new(b"READY=1")];
-            sendmsg::<()>(client.as_raw_fd(), &text, rights, MsgFlags::empty(), None)
-                .expect("sent");
-        }
-        drop(passed);
-        let own = Pid::try_from(std::process::id()).expect("a pid");
-        for _ in 0..3 {
-            let message = notify.receive(0).expect("a message");
-            assert_eq!((message.pid, message.ready), (own, true));
-        }
-        assert_eq!(notify.receive(0), None);
-        let is_closed = || peer.send(b"x").is_err();
-        let end = Instant::now() + Duration::from_secs(10);
-        while !is_closed() && Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        assert!(is_closed(), "nobody has the other end");
-        std::fs::remove_file(path).expect("it is there");
-    }
-
-    /// A connection whose close waits: its peer reads nothing, and its buffers are full (SO_LINGER, socket(7)).
-    fn lingering() -> (std::net::TcpListener, std::net::TcpStream) {
-        use std::io::Write;
-        let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = server.local_addr().expect("an address");
-        let mut stream = std::net::TcpStream::connect(address).expect("connected");
-        let linger = nix::libc::linger {
-            l_onoff: 1,
-            l_linger: 20,
-        };
-        setsockopt(&stream, sockopt::Linger, &linger).expect("set");
-        stream.set_nonblocking(true).expect("set");
-        while stream.write(&[0; 1 << 16]).is_ok() {}
-        (server, stream)
-    }
-
-    /// Binds a socket, and sends to the socket a connection that lingers.
-    fn with_lingering(name: &str) -> (Notify, UnixDatagram, std::net::TcpListener) {
-        let path = std::env::temp_dir().join(format!("b2p-{name}-{}", std::process::id()));
-        let notify = Notify::bind(&path).expect("a socket");
-        let client = UnixDatagram::unbound().expect("a socket");
-        client.connect(&path).expect("connected");
-        std::fs::remove_file(path).expect("it is there");
-        let (server, stream) = lingering();
-        let descriptors = [stream.as_raw_fd()];
-        let rights = [ControlMessage::ScmRights(&descriptors)];
-        let text = [IoSlice::new(b"x")];
-        sendmsg::<()>(client.as_raw_fd(), &text, &rights, MsgFlags::empty(), None).expect("sent");
-        drop(stream); // The message has the stream as well.
-        (notify, client, server)
-    }
-
-    #[test]
-    fn a_close_that_waits_holds_nobody_up() {
-        let (mut notify, client, _server) = with_lingering("linger");
-        client.send(b"READY=1").expect("sent");
-        let start = Instant::now();
-        assert!(notify.receive(0).is_some_and(|message| !message.ready));
-        assert!(notify.receive(0).is_some_and(|message| message.ready));
-        assert!(start.elapsed() < Duration::from_secs(10));
-    }
-
-    #[test]
-    fn a_socket_that_nobody_has_read_is_closed_at_once() {
-        let (notify, client, _server) = with_lingering("unread");
-        let start = Instant::now();
-        sys::syscall::close_in_child(vec![notify.into()]);
-        while client.send(b"READY=1").is_ok() {}
-        assert!(start.elapsed() < Duration::from_secs(10));
-    }
-
-    #[test]
-    fn a_pause_ends() {
-        let (mut notify, _client, _server) = with_lingering("pause");
-        notify.paused_until = Some(1_000);
-        notify.tick(999);
-        assert_eq!(
-            (notify.deadline(), notify.receive(999)),
-            (Some(1_000), None)
-        );
-        notify.tick(1_000);
-        assert!(notify.deadline().is_none() && notify.receive(1_000).is_some());
-    }
-
-    #[test]
-    fn understands_ready_and_status_and_ignores_the_rest() {
-        let m = parse(7, b"MAINPID=9\nSTATUS=hello\nREADY=1\nX_DEGRADED=1\n");
-        assert_eq!(
-            m,
-            Message {
-                pid: 7,
-                ready: true,
-                reported: true,
-                status: Some("hello".into())
-            }
-        );
-        assert!(!parse(7, b"READY=10\nXREADY=1\n\xff\xfe").ready);
-    }
-}
+mod tests;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The only place in PID 1 that waits for children.
+//! Reaps the children of PID 1 in the event loop. Two other places wait for a child:
+//! [`sys::syscall::Child::exit_status`] for the child of a call with a time limit, and `init::crash` without memory.
 //!
 //! Once a child is reaped, its pid may be used again: the caller records the end of a child before it
 //! sends any signal. One waitid(2) for each child is enough, because PID 1 is single-threaded and
-//! sends signals only when it settles the services.
+//! sends signals only when it settles the services. The other processes of a cgroup may be reaped by their own
+//! parents at any time, so [`crate::cgroup`] signals them by pidfd.
 #![expect(
     unsafe_code,
     reason = "waitid(2) through libc: nix loses real-time signals"
@@ -67,7 +69,7 @@ fn wait(idtype: libc::idtype_t, id: libc::id_t) -> Option<(Pid, ExitStatus)> {
     // SAFETY: siginfo_t is plain data, and all zero is a valid value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let options = libc::WEXITED | libc::WNOHANG;
-    // One SIGCHLD stands for every child, so an end that is missed here is missed until the
+    // One SIGCHLD may stand for several children, so an end that is missed here is missed until the
     // next signal. Only ECHILD, "no children", is final at once.
     let mut tries = 0;
     // SAFETY: `info` outlives the call, which writes to nothing else.

@@ -29,15 +29,28 @@ pub enum Restart {
     Never,
 }
 
+impl Restart {
+    /// Returns true if a service starts again after a success, or after a failure.
+    #[must_use]
+    pub fn applies(self, success: bool) -> bool {
+        match self {
+            Restart::Always => true,
+            Restart::OnFailure => !success,
+            Restart::OnSuccess => success,
+            Restart::Never => false,
+        }
+    }
+}
+
 /// Processes that a stop reaches (KillMode= of systemd.kill(5)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KillMode {
-    /// The first process only: sessions of sshd and podman's conmon live on.
+    /// The main process only: sessions of sshd and podman's conmon continue to run.
     Process,
-    /// The first process is signalled; when that ends, or does not end in time, the processes that are
+    /// The main process is signalled; when that ends, or does not end in time, the processes that are
     /// left in the cgroup are killed.
     Mixed,
-    /// Every process of the cgroup. When the first process ends, in any way, the others are killed
+    /// Every process of the cgroup. When the main process ends, in any way, the others are killed
     /// before the next start.
     Cgroup,
 }
@@ -90,16 +103,19 @@ pub struct Tty {
 pub struct ServiceDef {
     /// Name in logs, in the cgroup tree and to users.
     pub name: &'static str,
-    /// Purpose of the service: a sentence that holds once the service is ready.
+    /// Purpose of the service: a sentence that is true once the service is ready.
     pub why: &'static str,
     /// Program (an absolute path) and arguments.
     pub argv: &'static [&'static str],
     /// `NAME=value`, added to the constant environment of [`crate::spawn`].
     pub env: &'static [&'static str],
-    /// Names of services that must be ready before this one starts.
+    /// Names of services that must be ready or done before this one starts (Requires= with After= of
+    /// systemd.unit(5), but a restart is not propagated). The end of a needed service does not end this one; `binds`
+    /// does. If a needed service has failed, this service waits until that service is started again.
     pub needs: &'static [&'static str],
-    /// Names of services that start before this service if they start at all: each is first ready,
-    /// failed or late. The names must not form a cycle.
+    /// Names of services that start before this service if they start at all: each is first ready, done, failed,
+    /// late, or delayed after an attempt that failed. The names must not form a cycle with `needs`:
+    /// `Supervisor::add` and `Supervisor::revise` refuse one, and `Supervisor::new` has its services fail.
     pub after: &'static [&'static str],
     /// Names of services whose end is also the end of this service, which starts again if they do
     /// (BindsTo= of systemd.unit(5)). The names are also among `needs`.
@@ -108,12 +124,12 @@ pub struct ServiceDef {
     pub ready: ReadyWhen,
     /// Restart policy.
     pub restart: Restart,
-    /// Shortest time in milliseconds between the end of the service and its restart, where the delay
-    /// that grows with each failure is shorter.
+    /// Minimum delay in milliseconds of a restart (RestartSec= of systemd.service(5)): the delay is this value or
+    /// that of the backoff, whichever is longer.
     pub restart_ms: u64,
     /// Exit statuses with which the service is never started again (RestartPreventExitStatus= of
-    /// systemd.service(5)). No status has that meaning by itself: s6's 125 is podman's and docker's
-    /// for any error of theirs (podman-run(1)).
+    /// systemd.service(5)). No status is final by default. In s6, the status 125 of ./finish is (s6-supervise);
+    /// podman and docker use 125 for any error of their own (podman-run(1)).
     pub final_statuses: &'static [u8],
     /// Exit statuses with which the service has done its work, under any restart policy.
     pub done_statuses: &'static [u8],
@@ -128,13 +144,14 @@ pub struct ServiceDef {
     /// Time in milliseconds after which a service that is not ready is late. The time begins when no service in
     /// `after` delays this one any longer.
     pub late_ms: u64,
-    /// Reason that is given for lateness, with `{}` for `late_ms` in seconds; empty: a general one.
+    /// Text of the degraded line of the late service; `{}` stands for `late_ms` in seconds. If the text is empty, a
+    /// general text is used.
     pub late_hint: &'static str,
     /// Signal that asks the service to end. A service with a terminal is sent SIGHUP too.
     pub stop_signal: i32,
     /// Time in milliseconds between that signal and SIGKILL.
     pub grace_ms: u64,
-    /// Processes that both signals reach.
+    /// Processes that `stop_signal` and SIGKILL reach.
     pub kill: KillMode,
     /// User of the service; root if there is none.
     pub user: Option<User>,

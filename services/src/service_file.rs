@@ -7,7 +7,7 @@
 
 use crate::account::Account;
 use crate::calendar::Calendar;
-use crate::service::{KillMode, ReadyWhen, Restart, ServiceDef};
+use crate::service::{KillMode, ReadyWhen, Restart, ServiceDef, Socket};
 use crate::tokenize::tokenize;
 use sys::user_cgroup;
 
@@ -24,7 +24,7 @@ const MAX_FAULTS: usize = 16;
 const MAX_SHOWN: usize = 64;
 
 /// Names of PID 1 and the kernel in the log, which no service has.
-const SPEAKERS: [&str; 2] = ["boot2podman", "kernel"];
+const LOG_TAGS: [&str; 2] = ["boot2podman", "kernel"];
 
 /// Cgroups of a user that are not a service's: the end of the service would end the logins there.
 const CGROUPS_OF_USER: [&str; 2] = [user_cgroup::SESSION, user_cgroup::CONTAINERS];
@@ -73,7 +73,7 @@ const KEYS: &[Key] = &[
 /// Definition of a service, whose texts still belong to the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parsed<'a> {
-    /// The parts of the definition that are not text.
+    /// The definition; its texts are set by [`Parsed::leak`].
     pub def: ServiceDef,
     /// Name of the service.
     pub name: &'a str,
@@ -99,7 +99,7 @@ pub struct Parsed<'a> {
     pub socket: &'a str,
     /// Working directory.
     pub dir: &'a str,
-    /// Times at which the service runs, in place of the boot.
+    /// Times at which the service starts; a service with times does not start at boot.
     pub at: Option<Calendar>,
 }
 
@@ -132,13 +132,13 @@ impl Seen {
 /// of a file and a cgroup, and precedes the service's lines in the log.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
-    control::Name::is_valid(name) && !SPEAKERS.contains(&name)
+    control::Name::is_valid(name) && !LOG_TAGS.contains(&name)
 }
 
 /// Parses the file of the service `name`. `passwd` and `group` are the texts of those files.
 ///
 /// # Errors
-/// All faults of the file, up to a bound.
+/// The faults of all lines, up to a bound, and the first fault of the file as a whole.
 pub fn parse<'a>(
     name: &'a str,
     bytes: &'a [u8],
@@ -170,7 +170,7 @@ pub fn parse<'a>(
         }
     }
     if let Err(fault) = parsed.complete(seen) {
-        errors.push(error(number, fault));
+        errors.push(error(0, fault));
     }
     match errors.is_empty() {
         true => Ok(parsed),
@@ -182,7 +182,7 @@ impl<'a> Parsed<'a> {
     fn new(name: &'a str) -> Parsed<'a> {
         Parsed {
             def: ServiceDef {
-                why: "the owner of this machine wants it",
+                why: "the program of a service file runs",
                 kill: KillMode::Cgroup,
                 ..ServiceDef::DEFAULT
             },
@@ -263,19 +263,63 @@ impl<'a> Parsed<'a> {
         Ok(())
     }
 
+    /// Returns true if the definition is `def`.
+    #[must_use]
+    pub fn is(&self, def: &ServiceDef) -> bool {
+        let texts = self.name == def.name
+            && self.argv == def.argv
+            && self.final_statuses == def.final_statuses
+            && self.env == def.env
+            && self.all_needs() == def.needs
+            && self.after == def.after
+            && self.binds == def.binds
+            && self.done_statuses == def.done_statuses
+            && self.dir == def.dir
+            && self.limits == def.limits
+            && self.def.socket.map(|_| self.socket) == def.socket.map(|socket| socket.path);
+        let is_user = match (&self.user, &def.user) {
+            (Some(user), Some(other)) => user.is(other),
+            (user, other) => user.is_none() && other.is_none(),
+        };
+        texts && is_user && self.with_texts_of(def) == *def
+    }
+
+    /// Returns the definition with the texts of `def`.
+    fn with_texts_of(&self, def: &ServiceDef) -> ServiceDef {
+        let path = def.socket.map_or("", |socket| socket.path);
+        ServiceDef {
+            name: def.name,
+            argv: def.argv,
+            final_statuses: def.final_statuses,
+            env: def.env,
+            needs: def.needs,
+            after: def.after,
+            binds: def.binds,
+            done_statuses: def.done_statuses,
+            dir: def.dir,
+            limits: def.limits,
+            socket: self.def.socket.map(|socket| Socket { path, ..socket }),
+            user: def.user,
+            ..self.def
+        }
+    }
+
+    /// Returns the names in `needs`, and those in `binds` that are not among them.
+    fn all_needs(&self) -> Vec<&'a str> {
+        let further = self.binds.iter().filter(|name| !self.needs.contains(name));
+        self.needs.iter().chain(further).copied().collect()
+    }
+
     /// Returns the definition with texts that are never freed: services live as long as the
     /// machine.
     #[must_use]
     pub fn leak(self) -> ServiceDef {
         let mut def = self.def;
+        def.needs = leak_all(&self.all_needs());
         def.name = leak(self.name);
         def.argv = leak_all(&self.argv);
         def.final_statuses = self.final_statuses.leak();
         def.env = leak_all(&self.env);
-        let mut needs = self.needs;
-        let further = self.binds.iter().filter(|name| !needs.contains(name));
-        needs.extend(further.copied().collect::<Vec<_>>());
-        def.needs = leak_all(&needs);
         def.after = leak_all(&self.after);
         def.binds = leak_all(&self.binds);
         def.done_statuses = self.done_statuses.leak();

@@ -34,7 +34,7 @@ pub(crate) enum ExecReport {
     Pending,
     /// The pipe is closed: the program runs, or the process has ended.
     Closed,
-    /// Steps that failed: at most joining the cgroup, a look at the script, and another one.
+    /// Steps that failed: joining the cgroup, the check of the script, and one fatal step at most.
     Failed([Option<Failure>; 3]),
 }
 
@@ -88,7 +88,7 @@ impl ServiceIo {
         self.ready_reads = 0;
     }
 
-    /// Takes the descriptors of a process that another manager started.
+    /// Takes the descriptors of a process that the previous execution of PID 1 started.
     pub(crate) fn adopt(
         &mut self,
         pid: Pid,

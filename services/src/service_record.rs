@@ -5,7 +5,7 @@
 use crate::backoff::Backoff;
 use crate::definition_error::DefinitionError;
 use crate::service::{ReadyWhen, ServiceDef};
-use crate::state::{Action, Change, ServiceId, State};
+use crate::state::{Action, Change, Revision, ServiceId, State};
 use crate::{ExitStatus, Millis, Pid, sooner};
 
 mod end;
@@ -36,6 +36,8 @@ pub(crate) struct Effects {
 pub(crate) struct ServiceRecord {
     id: ServiceId,
     pub(crate) def: ServiceDef,
+    /// Definition that replaces `def` when the service next waits for its start.
+    revised: Option<ServiceDef>,
     pub(crate) state: State,
     /// Time at which `state` was entered.
     pub(crate) since: Millis,
@@ -50,8 +52,9 @@ pub(crate) struct ServiceRecord {
     /// Deadline for becoming ready; `None` once the service is ready or was reported late.
     late_at: Option<Millis>,
     pub(crate) late: bool,
+    /// Exit status of the last process; `None` also if a later start created no process.
     pub(crate) last_exit: Option<ExitStatus>,
-    /// Number of starts after a restart delay.
+    /// Number of automatic restarts: attempts after an end by itself, a failed fork(2) or a failed bind(2).
     pub(crate) restarts: u32,
     pub(crate) timestamps: Timestamps,
     /// Reason why the service can never start.
@@ -63,6 +66,7 @@ impl ServiceRecord {
         ServiceRecord {
             id,
             def,
+            revised: None,
             state: State::Off,
             since: 0,
             stop_requested: false,
@@ -84,10 +88,37 @@ impl ServiceRecord {
         self.enter(0, State::Failed);
     }
 
-    /// Enters a state. Other functions change only the fields of `Stopping`.
+    /// Definition that the next start has.
+    pub(crate) fn next_def(&self) -> &ServiceDef {
+        self.revised.as_ref().unwrap_or(&self.def)
+    }
+
+    /// Replaces the definition at once, or at the next start if a process has the present one. An armed service
+    /// keeps its socket, so another socket waits for the next start too.
+    pub(crate) fn revise(&mut self, def: ServiceDef) -> Revision {
+        let is_free = match self.state {
+            State::Waiting => true,
+            State::Armed => def.socket == self.def.socket,
+            state => state.at_rest(),
+        };
+        if is_free || def == self.def {
+            self.def = def;
+            self.revised = None;
+            return Revision::Done;
+        }
+        self.revised = Some(def);
+        Revision::AtNextStart
+    }
+
+    /// Enters a state; other functions change only fields of `Stopping`. A stop request is fulfilled, and cleared, in
+    /// `Stopping` and in every state that is not active. A revised definition applies from `Waiting` on.
     fn enter(&mut self, now: Millis, state: State) {
         self.state = state;
         self.since = now;
+        if let (State::Waiting, Some(def)) = (state, self.revised) {
+            self.def = def;
+            self.revised = None;
+        }
         if !state.active() || matches!(state, State::Stopping { .. }) {
             self.stop_requested = false;
         }
@@ -155,6 +186,7 @@ impl ServiceRecord {
         self.request_start(now, true);
         match self.state {
             State::Starting { .. } | State::Up { .. } => self.terminate(now, true, out),
+            // No process is to be restarted; the request makes the next start as fast as a first one.
             State::Armed => self.backoff.reset(),
             _ => {}
         }
@@ -211,14 +243,15 @@ impl ServiceRecord {
         }
     }
 
-    /// Notes that a client waits at the socket. If a needed service is not ready (`needs_ready`), the client
-    /// first waits for the needed service: the socket is watched again once that service is ready.
-    pub(crate) fn on_connection(&mut self, now: Millis, needs_ready: bool, out: &mut Effects) {
+    /// Notes that a client waits at the socket. With `needs_are_ready`, the process starts. Otherwise the service
+    /// waits, or is off if its stop was requested; the socket of a waiting service is watched again once every needed
+    /// service is ready.
+    pub(crate) fn on_connection(&mut self, now: Millis, needs_are_ready: bool, out: &mut Effects) {
         if self.state != State::Armed {
             return;
         }
         out.actions.push(Action::Unwatch(self.id));
-        if needs_ready {
+        if needs_are_ready {
             self.enter(now, State::Spawning);
             self.await_ready(now);
             out.actions.push(Action::Spawn(self.id));

@@ -15,9 +15,9 @@ pub struct ServiceStatus {
     pub since: Millis,
     /// Process of the service.
     pub pid: Option<Pid>,
-    /// Number of starts after the service had ended by itself.
+    /// Number of automatic restarts: attempts after an end by itself, a failed fork(2) or a failed bind(2).
     pub restarts: u32,
-    /// Exit status of the last process.
+    /// Exit status of the last process; `None` also if a later start created no process.
     pub last: Option<ExitStatus>,
     /// Time of the first request to start the service.
     pub asked: Option<Millis>,

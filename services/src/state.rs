@@ -32,13 +32,13 @@ pub enum State {
     Off,
     /// Start requested; a service in its `needs` or `after` is not ready.
     Waiting,
-    /// No process runs; PID 1 watches the service's socket.
+    /// No process runs; PID 1 watches the service's socket (systemd: the socket unit is `listening`).
     Armed,
     /// The manager is starting the process or binding the socket, and has not answered yet.
     Spawning,
     /// The process runs and is not ready yet.
     Starting { pid: Pid, started: Millis },
-    /// The process runs and is ready.
+    /// The process runs and is ready (s6: up and ready; systemd: active; dinit: STARTED).
     Up { pid: Pid, started: Millis },
     /// The process has been asked to end, and is killed at `kill_at`. With `again` the service
     /// is started once more after that.
@@ -80,6 +80,15 @@ impl State {
         matches!(self, State::Off | State::Done | State::Failed)
     }
 
+    /// Returns true if a start was requested and no attempt has had an outcome yet.
+    #[must_use]
+    pub fn on_the_way(self) -> bool {
+        matches!(
+            self,
+            State::Waiting | State::Spawning | State::Starting { .. }
+        )
+    }
+
     /// Returns true if services that need this one may start.
     #[must_use]
     pub fn satisfies_dependents(self) -> bool {
@@ -113,14 +122,16 @@ impl From<State> for control::State {
 /// Input of the supervisor: a request, an answer to an [`Action`], or an observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// Request: start the service and the services that it needs.
+    /// Request: start the service, and each service that it needs and that is off. A needed service that is failed,
+    /// delayed or done is left as it is; if it has failed, this service waits until that service is started by a
+    /// request of its own.
     Start(ServiceId),
     /// Request: stop the service and the services that need it.
     Stop(ServiceId),
     /// Request: stop every service, each after the services that need it.
     StopAll,
-    /// Request: stop the service and start it again. Services that need it keep running, as
-    /// they do when it ends by itself.
+    /// Request: stop the service and start it again. Services that need the service keep running, as they do when it
+    /// ends by itself; services that are bound to it are restarted as well.
     Restart(ServiceId),
     /// Request: forget that the service has failed. Services that need it continue.
     Reset(ServiceId),
@@ -147,8 +158,8 @@ pub enum Input {
     Tick,
 }
 
-/// Output of [`Supervisor::note`](crate::Supervisor::note): an edge that an input caused, on
-/// which a caller may react before any waiting service starts.
+/// Change of a service, on which a caller may react before any waiting service starts.
+/// [`Supervisor::note`](crate::Supervisor::note) returns the changes; the manager adds `Reported`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The service became ready: up, armed, or done in the case of a one-shot.
@@ -156,24 +167,27 @@ pub enum Change {
     /// The service is not ready within its `late_ms`: the ready line and the services that name it in
     /// `after` no longer wait.
     Late(ServiceId),
-    /// The process ended, or could not be created, and the service stays down. A one-shot that
-    /// succeeds is also `Ready`, after this change.
+    /// The process ended, and the service stays down. A one-shot that succeeds is also `Ready`, after this
+    /// change.
     Ended(ServiceId, ExitStatus),
-    /// The process ended, or could not be created, or the socket could not be bound, and the
-    /// service starts again after this number of milliseconds; 0 after a healthy run.
+    /// No process could be created, or the socket could not be bound, and the service stays down.
+    NotStarted(ServiceId),
+    /// The process ended by itself, and the service starts again after this number of milliseconds:
+    /// `restart_ms`, or the delay of the backoff if that is longer (0 after a healthy run).
     AutoRestart(ServiceId, ExitStatus, Millis),
+    /// No process could be created, or the socket could not be bound, and the next attempt is made after this
+    /// number of milliseconds.
+    StartDelayed(ServiceId, Millis),
     /// The process ended by request, or because it was idle, and the service starts again at once, or
     /// watches its socket again.
     PlannedRestart(ServiceId, ExitStatus),
-    /// The service has ended this number of times in a row without a healthy run, and its restarts
-    /// are now delayed by this number of milliseconds. Follows `AutoRestart`.
+    /// The number of starts in a row without a healthy run has reached this count, and the next ones are delayed by this
+    /// number of milliseconds at least. Follows `AutoRestart` or `StartDelayed`.
     Looping(ServiceId, u32, Millis),
-    /// The socket of the service could not be bound, several times in a row; the service stays down.
-    Unbindable(ServiceId),
-    /// A stop was requested of a service without a process: the service is off. A start that was due, its
-    /// last end and its report no longer count, and its socket is not watched.
+    /// A stop was requested of a service without a process, or its failure was reset: the service is off, no start is
+    /// due, its socket is not watched, and its degraded lines no longer apply.
     Cancelled(ServiceId),
-    /// The service has written a new report, the lines of its degraded file.
+    /// The service has sent `X_DEGRADED=1`: it has written its file of degraded lines.
     Reported(ServiceId),
 }
 
@@ -186,7 +200,8 @@ pub enum Action {
     Watch(ServiceId),
     /// Watch the socket no longer.
     Unwatch(ServiceId),
-    /// Ask the process to end, with SIGCONT so that a stopped one notices.
+    /// Send the stop signal and SIGCONT to the process: a process that SIGSTOP has suspended handles no other signal
+    /// before.
     Terminate(ServiceId, Pid),
     /// Send SIGKILL to the process.
     Kill(ServiceId, Pid),
@@ -214,7 +229,16 @@ pub enum Readiness {
     Pending,
     /// The service is up, armed or done.
     Ready,
-    /// The ready line does not wait any longer: the service has failed, is late, is being stopped, or needs a service
-    /// that will not be ready soon.
+    /// The ready line no longer waits: the service has failed, has ended since its start was requested and has not
+    /// been ready since, is late, is being stopped, or needs a service that will not be ready soon.
     NotReady,
+}
+
+/// Time at which a new definition applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revision {
+    /// The definition applies now.
+    Done,
+    /// The service runs; the definition applies at its next start.
+    AtNextStart,
 }

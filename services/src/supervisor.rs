@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The supervisor: a pure state machine over the table of services. Time is an argument.
 //!
-//! Inputs are handled in two steps, as in dinit ("two-phase transition", service.h):
+//! Inputs are handled in two steps (dinit's propagation and execution, service.h):
 //!
 //! - [`Supervisor::note`] records an input and returns the resulting [`Change`]s. A note starts no
-//!   `Waiting` service, and terminates a service that others need in two cases: its restart is requested,
-//!   or a service to which it is bound has ended and starts again.
+//!   `Waiting` service. A note terminates a process in two cases only, and then also if active services need
+//!   the service: its restart is requested, or a service to which it is bound has ended and starts again.
 //! - [`Supervisor::settle`] then moves every service that can move, and returns the
 //!   [`Action`]s for the manager. Their outcome is noted in turn.
 //!
@@ -20,7 +20,8 @@
 //!   (stop), and the services that are bound to it, with their dependents (end).
 //! - Settling twice without a note in between does nothing the second time, and settling makes
 //!   no service ready: readiness is always noted, hence always seen as a change first.
-//! - A service has at most one process, and the end of that process is one change.
+//! - A service has at most one process, and the end of that process is one change. A start without a process is
+//!   one change of its own, and has no exit status.
 //! - Each `Spawn` and `Watch` is answered before the next one for the same service.
 //! - An action that names a process is never returned after the end of that process was noted.
 //! - After the end of a service, the service is not started and its socket is not watched before the delay is
@@ -31,8 +32,11 @@
 //! - A restart is neither lost nor done twice.
 //! - A user service whose unloading is requested is forgotten when it is at rest, unless a start is requested
 //!   before. Its place in the table is then another's; the ids of the other services stay.
-//! - A service that is ordered after others waits while one of them is starting and not late. A service
-//!   that is ready, has failed, is late, was not started or is unknown delays no other service.
+//! - A service that is ordered after others waits while one of them is waiting, spawning or starting, and not
+//!   late. A service in any other state, or an unknown one, delays no other service: one attempt that fails is
+//!   the end of the wait, as a failed job is in systemd.
+//! - No service waits for itself, directly or through others: such a definition is refused, and a built-in service
+//!   on a cycle is failed from the beginning.
 
 use crate::graph::Set;
 use crate::service::{ReadyWhen, ServiceDef};
@@ -54,10 +58,12 @@ pub struct Supervisor {
     needs: Vec<Set>,
     /// Number of the built-in services; user services follow them in the table.
     builtin: usize,
-    /// Number of definitions that were added at run time.
+    /// Number of different definitions that were added at run time.
     added: usize,
     /// Places of user services that were forgotten.
     free: Set,
+    /// Definitions without a service: the last one of each name that was refused or forgotten.
+    unused: Vec<ServiceDef>,
     /// Effects of noted inputs that were not returned yet.
     effects: Effects,
 }
@@ -66,7 +72,8 @@ impl Supervisor {
     /// Creates the table; every service is off, or failed if the service can never start.
     #[must_use]
     pub fn new(definitions: Vec<ServiceDef>) -> Supervisor {
-        let needs = graph::needs(&definitions.iter().collect::<Vec<_>>());
+        let all: Vec<&ServiceDef> = definitions.iter().collect();
+        let (needs, predecessors) = (graph::needs(&all), graph::predecessors(&all));
         let records = definitions.into_iter().enumerate();
         let records = records.map(|(index, def)| ServiceRecord::new(ServiceId::new(index), def));
         let mut supervisor = Supervisor {
@@ -75,10 +82,11 @@ impl Supervisor {
             needs,
             added: 0,
             free: Set::default(),
+            unused: Vec::new(),
             effects: Effects::default(),
         };
         for id in supervisor.ids() {
-            if let Some(reason) = supervisor.reason_invalid(id) {
+            if let Some(reason) = supervisor.reason_invalid(id, &predecessors) {
                 supervisor.with_id(id, |record, _| record.set_invalid(reason));
             }
         }
@@ -115,13 +123,13 @@ impl Supervisor {
         ids.find(|id| self.record(*id).is_some_and(|r| r.def.name == name))
     }
 
-    /// Exit status of the service's last process.
+    /// Exit status of the service's last process; `None` also if a later start created no process.
     #[must_use]
     pub fn last_exit(&self, id: ServiceId) -> Option<ExitStatus> {
         self.record(id).and_then(|r| r.last_exit)
     }
 
-    /// Number of starts after a restart delay.
+    /// Number of automatic restarts: attempts after an end by itself, a failed fork(2) or a failed bind(2).
     #[must_use]
     pub fn restarts(&self, id: ServiceId) -> u32 {
         self.record(id).map_or(0, |r| r.restarts)
@@ -173,7 +181,7 @@ impl Supervisor {
             State::Failed | State::Delayed { .. } | State::Stopping { .. } => Readiness::NotReady,
             _ if record.late || record.backoff.failures() > 0 => Readiness::NotReady,
             State::Waiting if record.def.needs.iter().any(fails) => Readiness::NotReady,
-            State::Waiting | State::Spawning | State::Starting { .. } => Readiness::Pending,
+            _ => Readiness::Pending,
         }
     }
 
@@ -184,7 +192,7 @@ impl Supervisor {
         deadlines.fold(None, sooner)
     }
 
-    /// Records an input and returns the changes that it caused: the first phase.
+    /// Records an input and returns the changes that it caused: the first step.
     pub fn note(&mut self, now: Millis, input: Input) -> Vec<Change> {
         match input {
             Input::Start(id) => self.request_start(now, id),
@@ -212,7 +220,7 @@ impl Supervisor {
         std::mem::take(&mut self.effects.changes)
     }
 
-    /// Starts and stops every service that may change, and returns the actions: the second phase.
+    /// Starts and stops every service that may change, and returns the actions: the second step.
     pub fn settle(&mut self, now: Millis) -> Vec<Action> {
         // When a service stops, another service that it needs may become free to stop: the pass is repeated.
         while self.carry_out_stop_requests(now) {}
@@ -220,7 +228,7 @@ impl Supervisor {
         std::mem::take(&mut self.effects.actions)
     }
 
-    /// Runs both phases for callers that do not react to changes.
+    /// Runs both steps for callers that do not react to changes.
     pub fn handle(&mut self, now: Millis, input: Input) -> Vec<Action> {
         let _ = self.note(now, input);
         self.settle(now)
@@ -351,16 +359,10 @@ impl Supervisor {
         }
     }
 
-    /// Returns true if services ordered after `name` need not wait: the service `name` is ready,
-    /// has failed, is late, was not started, or is unknown.
+    /// Returns true if services ordered after `name` need not wait: the service `name` is ready, done, failed, late,
+    /// off, stopping, delayed after an attempt that failed, or unknown.
     fn after_is_satisfied_by(&self, name: &str) -> bool {
-        let pending = |r: &ServiceRecord| {
-            let starting = matches!(
-                r.state,
-                State::Waiting | State::Spawning | State::Starting { .. }
-            );
-            starting && !r.late
-        };
+        let pending = |r: &ServiceRecord| r.state.on_the_way() && !r.late;
         let record = self.find(name).and_then(|id| self.record(id));
         !record.is_some_and(pending)
     }

@@ -155,6 +155,46 @@ pub fn loop_clear_fd(device: &std::fs::File) -> std::io::Result<()> {
     }
 }
 
+/// A process, identified by a pidfd: the number of a process that has ended may be another's.
+#[derive(Debug)]
+pub struct Process {
+    pidfd: OwnedFd,
+}
+
+impl Process {
+    /// Opens the process that has the number now (pidfd_open(2)); `None` if there is none, or no room for a
+    /// descriptor.
+    #[must_use]
+    pub fn open(pid: libc::pid_t) -> Option<Process> {
+        // SAFETY: integers only; the kernel returns a new descriptor, which nobody else owns.
+        unsafe {
+            let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0);
+            let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
+            let pidfd = OwnedFd::from_raw_fd(fd);
+            Some(Process { pidfd })
+        }
+    }
+
+    /// Sends a signal; a process that has ended is no error.
+    pub fn signal(&self, signal: libc::c_int) {
+        signal_pidfd(self.pidfd.as_fd(), signal);
+    }
+}
+
+fn signal_pidfd(pidfd: BorrowedFd<'_>, signal: libc::c_int) {
+    let none = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: a pidfd and integers; a process that has ended is no error.
+    unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            none,
+            0,
+        )
+    };
+}
+
 /// A child of this process, identified by a pidfd: a pid could be another process's once the child
 /// is reaped (pidfd_open(2)).
 #[derive(Debug)]
@@ -179,17 +219,7 @@ impl Child {
 
     /// Sends the child SIGKILL.
     pub fn kill(&self) {
-        let none = std::ptr::null::<libc::siginfo_t>();
-        // SAFETY: a pidfd and integers; a child that has ended is no error.
-        unsafe {
-            libc::syscall(
-                libc::SYS_pidfd_send_signal,
-                self.pidfd.as_raw_fd(),
-                libc::SIGKILL,
-                none,
-                0,
-            )
-        };
+        signal_pidfd(self.pidfd.as_fd(), libc::SIGKILL);
     }
 
     /// Returns the exit status once the child has ended, for a caller that reaps no other children;

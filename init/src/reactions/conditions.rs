@@ -5,7 +5,6 @@ use std::path::Path;
 
 use services::State;
 use sys::paths::{CLOUD_DIR, DATA_REPORT, IGNITION_DEVICES};
-use sys::service_names::starts_at_boot;
 use sys::uevent::Uevent;
 
 use super::CLOUD_INIT;
@@ -21,8 +20,8 @@ pub enum Condition {
     Always,
     /// The reaction runs if the function returns true. Otherwise the event needs no reaction.
     If(fn(&Context<'_>, &Event) -> bool),
-    /// The reaction runs once the function permits it. The event is kept until then.
-    Once(fn(&Context<'_>, &Event) -> Decision),
+    /// The event is kept until the function permits the reaction, or drops the event.
+    Deferred(fn(&Context<'_>, &Event) -> Decision),
 }
 
 /// Decision on a reaction to an event.
@@ -30,9 +29,9 @@ pub enum Condition {
 pub enum Decision {
     /// The reaction runs.
     Run,
-    /// The event is kept, and the condition is checked again whenever the services have settled.
-    /// A newer event of the same reaction replaces the kept one.
-    Keep,
+    /// The event is kept, and the condition is checked again in each round of the event loop, before the services
+    /// settle. A newer event of the same reaction replaces the kept one.
+    Defer,
     /// The event needs no reaction.
     Drop,
 }
@@ -43,7 +42,7 @@ impl Condition {
         match self {
             Condition::Always => Decision::Run,
             Condition::If(holds) => run_or_drop(holds(context, event)),
-            Condition::Once(decide) => decide(context, event),
+            Condition::Deferred(decide) => decide(context, event),
         }
     }
 }
@@ -80,13 +79,13 @@ pub(super) fn is_ignition_disk(context: &Context<'_>, _: &Event) -> bool {
 
 /// Returns true if a run of `b2p data` that ended after the ready line has reported a data disk. For an
 /// earlier run, [`crate::ready::start_after_ready`] starts the services of the disk.
-pub(super) fn is_plugged_data_disk(context: &Context<'_>, _: &Event) -> bool {
+pub(super) fn data_disk_came_after_ready(context: &Context<'_>, _: &Event) -> bool {
     let state = &context.state;
     let has_disk = state.data_device().is_some() && data_disk::loss_of_data_disk(state).is_none();
     state.ready.is_some() && has_disk
 }
 
-/// Returns true if PID 1 loads the driver.
+/// Returns true for a driver that PID 1 loads itself; before the ready line `b2p data` loads the drivers of disks.
 pub(super) fn pid1_loads_driver(context: &Context<'_>, event: &Event) -> bool {
     let Event::Device(Uevent::Modalias(alias)) = event else {
         return false;
@@ -106,8 +105,7 @@ pub(super) fn data_disk_is_gone(context: &Context<'_>, event: &Event) -> bool {
     }
 }
 
-/// Returns true if the network service was defined without a card and has a degraded line, which the appearance
-/// of a card may change.
+/// Returns true if the network service was defined while no card existed, and its degraded line is still listed.
 pub(super) fn card_was_missing(context: &Context<'_>, _: &Event) -> bool {
     let supervisor = context.manager.supervisor();
     let net = supervisor.find(NET);
@@ -117,8 +115,8 @@ pub(super) fn card_was_missing(context: &Context<'_>, _: &Event) -> bool {
 
 /// Decides on a disk: it is examined once `b2p data` has ended, unless a completed run of `b2p data` has examined it,
 /// or there is a data disk.
-pub(super) fn data_can_examine_disk(context: &Context<'_>, event: &Event) -> Decision {
-    let decision = once_ended(context, &[DATA]);
+pub(super) fn after_data_if_disk_is_new(context: &Context<'_>, event: &Event) -> Decision {
+    let decision = decide_at_rest(context, &[DATA]);
     if decision != Decision::Run {
         return decision;
     }
@@ -131,43 +129,44 @@ pub(super) fn data_can_examine_disk(context: &Context<'_>, event: &Event) -> Dec
     run_or_drop(is_new && context.state.data_device().is_none())
 }
 
-/// Decides on a disk that is gone: if a degraded line of `b2p data` may be about this disk, `b2p data` runs again
-/// once it has ended.
-pub(super) fn data_can_clear_fault(context: &Context<'_>, _: &Event) -> Decision {
+/// Decides on a disk that was removed: `b2p data` runs again, after its present run, if one of its degraded lines may
+/// be about the disk.
+pub(super) fn after_data_if_fault_is_listed(context: &Context<'_>, _: &Event) -> Decision {
     let state = &context.state;
     let may_be_listed = state.ready.is_none() || state.degraded.has(DATA);
     match state.data_device().is_none() && may_be_listed {
-        true => once_ended(context, &[DATA]),
+        true => decide_at_rest(context, &[DATA]),
         false => Decision::Drop,
     }
 }
 
 /// Decides on a check of the names of services: it needs the files that define user services.
-pub(super) fn user_services_have_run(context: &Context<'_>, _: &Event) -> Decision {
-    once_ended(context, &[USER_SERVICES])
+pub(super) fn after_user_services(context: &Context<'_>, _: &Event) -> Decision {
+    decide_at_rest(context, &[USER_SERVICES])
 }
 
-/// Decides on a change of the host's folders.
-pub(super) fn share_has_ended(context: &Context<'_>, _: &Event) -> Decision {
-    once_ended(context, &[SHARE])
+/// Permits the reaction to a change of the host's folders when the service `share` has ended.
+pub(super) fn after_share(context: &Context<'_>, _: &Event) -> Decision {
+    decide_at_rest(context, &[SHARE])
 }
 
-/// Decides on a CD drive: it is of no interest if the machine has a cloud-init configuration.
-pub(super) fn cloud_init_can_search(context: &Context<'_>, _: &Event) -> Decision {
+/// Drops the event of a CD drive if the machine already has a cloud-init configuration; else permits the reaction when
+/// both cloud-init services have ended.
+pub(super) fn after_cloud_init_without_source(context: &Context<'_>, _: &Event) -> Decision {
     match Path::new(CLOUD_DIR).exists() {
         true => Decision::Drop,
-        false => once_ended(context, CLOUD_INIT),
+        false => decide_at_rest(context, CLOUD_INIT),
     }
 }
 
-/// Returns `Run` if the machine is ready and each of the services has run and is at rest, else
-/// `Keep`. Before the ready line, a service that has not run yet finds the device itself. Services that
-/// do not start with this machine do not count; if none does, the result is `Drop`.
-fn once_ended(context: &Context<'_>, names: &[&str]) -> Decision {
+/// Returns `Run` if the machine is ready and each of the services has run and is at rest, else `Defer`: before the
+/// ready line, the first run of each service finds the device itself. Services that do not start at boot do not
+/// count; if none of the services starts at boot, the result is `Drop`.
+fn decide_at_rest(context: &Context<'_>, names: &[&str]) -> Decision {
     let supervisor = context.manager.supervisor();
     let started = names
         .iter()
-        .filter(|name| starts_at_boot(&context.state.config, name));
+        .filter(|name| context.state.starts_at_boot(name));
     let states: Vec<State> = started
         .filter_map(|name| supervisor.find(name))
         .map(|id| supervisor.state(id))
@@ -178,6 +177,6 @@ fn once_ended(context: &Context<'_>, names: &[&str]) -> Decision {
     match context.state.ready.is_some() && have_ended {
         _ if states.is_empty() => Decision::Drop,
         true => Decision::Run,
-        false => Decision::Keep,
+        false => Decision::Defer,
     }
 }

@@ -63,7 +63,7 @@ impl Fixture {
     }
 
     fn unknown_services(&mut self) -> Decision {
-        user_services_have_run(&self.context(), &Event::NoGatePending)
+        after_user_services(&self.context(), &Event::NoGatePending)
     }
 
     fn when(&mut self, on: Trigger, event: &Event) -> Decision {
@@ -87,9 +87,9 @@ fn every_reaction_has_a_reason() {
 fn a_disk_is_examined_once_the_last_run_of_data_has_ended() {
     let disk = |seqnum| device(Uevent::BlockAdded(seqnum));
     let mut booting = Fixture::new(b"").ended(DATA).with_data(None, 7);
-    assert_eq!(booting.when(NewDisk, &disk(9)), Decision::Keep);
+    assert_eq!(booting.when(NewDisk, &disk(9)), Decision::Defer);
     let mut not_asked = Fixture::new(b"").ready();
-    assert_eq!(not_asked.when(NewDisk, &disk(9)), Decision::Keep);
+    assert_eq!(not_asked.when(NewDisk, &disk(9)), Decision::Defer);
     let mut machine = Fixture::new(b"").ended(DATA).with_data(None, 7).ready();
     assert_eq!(machine.when(NewDisk, &disk(7)), Decision::Drop);
     assert_eq!(machine.when(NewDisk, &disk(8)), Decision::Run);
@@ -104,7 +104,7 @@ fn a_disk_is_examined_once_the_last_run_of_data_has_ended() {
 #[test]
 fn names_in_flags_are_checked_once_the_files_of_services_were_read() {
     let mut fixture = Fixture::new(b"b2p.off=web").ready();
-    assert_eq!(fixture.unknown_services(), Decision::Keep);
+    assert_eq!(fixture.unknown_services(), Decision::Defer);
     let mut read = fixture.ended(USER_SERVICES);
     assert_eq!(read.unknown_services(), Decision::Run);
     let mut unread = Fixture::new(b"b2p.off=web,user-services").ready();
@@ -174,9 +174,9 @@ fn b2p_data_loads_the_drivers_of_disks_until_the_machine_is_ready() {
 fn a_folder_waits_for_the_service_that_mounts_it() {
     let folder = device(Uevent::SharedFolder);
     let machine = || Fixture::new(b"b2p.share=a:/mnt/a");
-    assert_eq!(machine().when(FoldersChanged, &folder), Decision::Keep);
+    assert_eq!(machine().when(FoldersChanged, &folder), Decision::Defer);
     let mut ready = machine().ready().ended(DATA);
-    assert_eq!(ready.when(FoldersChanged, &folder), Decision::Keep);
+    assert_eq!(ready.when(FoldersChanged, &folder), Decision::Defer);
     let mut ended = ready.ended(SHARE);
     assert_eq!(ended.when(FoldersChanged, &folder), Decision::Run);
 }
@@ -341,7 +341,7 @@ fn only_the_network_service_removes_the_line_about_a_missing_card() {
 fn a_socket_that_cannot_be_bound_is_listed_until_it_is_there_or_nobody_asks_for_it() {
     let mut machine = Lines::of(b"", &[], 1);
     let podman = machine.0.manager.supervisor().find(PODMAN).expect("podman");
-    let lost = ["podman: it cannot be started; the kernel log says more"];
+    let lost = ["podman: not started; the kernel log says more"];
     for end in [
         services::Input::Watching(podman),
         services::Input::Stop(podman),
@@ -385,12 +385,12 @@ fn a_faulty_disk_may_be_pulled_before_its_fault_is_listed() {
     let removed = device(Uevent::BlockRemoved("vdb".to_owned()));
     let faulty = |machine: &mut Fixture| {
         let context = machine.context();
-        data_can_clear_fault(&context, &removed)
+        after_data_if_fault_is_listed(&context, &removed)
     };
     let mut machine = Fixture::new(b"").with_data(None, 7).ended(DATA);
     assert_eq!(
         faulty(&mut machine),
-        Decision::Keep,
+        Decision::Defer,
         "nothing is listed yet"
     );
     let mut machine = machine.ready();

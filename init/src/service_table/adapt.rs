@@ -21,8 +21,8 @@ pub(super) fn slow_disk(def: ServiceDef, config: &Config, _: &Platform) -> Servi
     }
 }
 
-/// A swap partition or a swap file needs the drivers and the mount of the data disk; zram
-/// needs neither.
+/// Orders the service after the data disk if swap is on a partition or in a file, which need its drivers and its mount;
+/// zram needs neither.
 pub(super) fn swap(def: ServiceDef, config: &Config, platform: &Platform) -> ServiceDef {
     let after = if config.swaps_to_disk() {
         DATA_DISK
@@ -35,8 +35,8 @@ pub(super) fn swap(def: ServiceDef, config: &Config, platform: &Platform) -> Ser
     }
 }
 
-/// Passes the network settings as arguments. Without a card the ready line does not wait: one
-/// may be plugged in later.
+/// Passes the network settings as arguments. Without a card, the service is no gate of the ready line, because a card may
+/// be plugged in later.
 pub(super) fn network(def: ServiceDef, config: &Config, _: &Platform) -> ServiceDef {
     let settings = config.net.helper_args().unwrap_or_default();
     let dhcp = matches!(config.net, config::Net::Dhcp { .. });
@@ -54,8 +54,8 @@ pub(crate) fn was_defined_without_card(def: &ServiceDef) -> bool {
     !def.gates_ready
 }
 
-/// After a failed trial the ready line waits for the verdict on it; during a trial the service
-/// waits for the ready line, then for the disk or for an orderly shutdown.
+/// In the boot after a failed trial, the ready line waits until the service has reported the failure. During a trial, the
+/// service waits for the ready line, then for the disk or for an orderly shutdown.
 pub(super) fn upgrade(def: ServiceDef, config: &Config, _: &Platform) -> ServiceDef {
     match config.slot.map(|slot| slot.role) {
         Some(Role::Fallback) => ServiceDef {
@@ -94,8 +94,8 @@ pub(super) fn podman(def: ServiceDef, config: &Config, platform: &Platform) -> S
     )
 }
 
-/// Gives the socket and the process to the user. The program finds the rest of the user's
-/// environment itself: cloud-init may give the number to another user.
+/// Gives the socket and the process to the user. The definition has only the uid and XDG_RUNTIME_DIR. The program looks
+/// up name and home when it starts, because cloud-init may have given the uid to another user.
 pub(super) fn podman_user(def: ServiceDef, config: &Config, platform: &Platform) -> ServiceDef {
     let Some(user) = platform.user else {
         return def;

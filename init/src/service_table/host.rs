@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Services that the host of a virtual machine requests.
+//! Services by which the host configures or copies a virtual machine.
 
 use services::ServiceDef;
 use sys::paths::B2P;

@@ -25,13 +25,13 @@ use crate::{accounts, console};
 pub use table::CORE;
 pub use varlink::link_registry;
 
-/// One entry of the service table.
+/// One row of the service tables.
 pub struct Entry {
     /// Definition of the service, before changes by the configuration.
     pub def: ServiceDef,
     /// Returns true if the service exists with this configuration, on this machine.
     pub when: fn(&Config, &Platform) -> bool,
-    /// Start of the service, unless a flag decides.
+    /// Event that starts the service, unless `b2p.on=` or `b2p.off=` names the service.
     pub starts: Start,
     /// Applies the configuration to the definition.
     pub adapt: fn(ServiceDef, &Config, &Platform) -> ServiceDef,
@@ -53,7 +53,7 @@ pub enum Start {
 }
 
 impl Entry {
-    /// A service that exists in every machine, without adaptation.
+    /// Default values of a row: the service exists on every machine and starts at boot.
     const DEFAULT: Entry = Entry {
         def: ServiceDef::DEFAULT,
         when: |_, _| true,
@@ -63,7 +63,7 @@ impl Entry {
     };
 }
 
-/// Facts about the machine that the table depends on.
+/// Properties of the machine that do not come from flags, and that select rows of the service tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Platform {
     /// True in a container, where disks, devices and the clock belong to the container's host.
@@ -81,7 +81,7 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// Reads the facts from the running system. The user of the configuration must exist in /etc/passwd.
+    /// Reads the properties from the running system. The user of the configuration must exist in /etc/passwd.
     #[must_use]
     pub fn detect(config: &Config) -> Platform {
         let read = |path| {
@@ -126,7 +126,7 @@ fn wants_ignition(config: &Config, platform: &Platform) -> bool {
     is_wanted && !platform.in_container
 }
 
-/// Socket that root owns, on which the first connection starts the service.
+/// Returns a stream socket of root; the first connection starts the service.
 const fn stream_socket(path: &'static str, mode: u32) -> Option<Socket> {
     Some(Socket {
         path,
@@ -138,7 +138,7 @@ const fn stream_socket(path: &'static str, mode: u32) -> Option<Socket> {
     })
 }
 
-/// Socket that root owns, on which the first datagram starts the service.
+/// Returns a datagram socket of root; the first datagram starts the service.
 const fn datagram_socket(path: &'static str, mode: u32) -> Option<Socket> {
     match stream_socket(path, mode) {
         Some(socket) => Some(Socket {

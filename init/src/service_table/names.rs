@@ -9,7 +9,7 @@ pub const BOOTLOCAL: &str = "bootlocal";
 pub const BOOTSYNC: &str = "bootsync";
 /// Applies the configuration of a disk labelled cidata.
 pub const CLOUD: &str = "cloud";
-/// Runs the commands of that disk.
+/// Runs the commands of a disk labelled cidata.
 pub const CLOUD_SCRIPTS: &str = "cloud-scripts";
 /// Starts containers by their restart policies.
 pub const CONTAINERS: &str = "containers";
@@ -33,7 +33,7 @@ pub const PODMAN_USER: &str = "podman-user";
 pub const SHARE: &str = "share";
 /// Runs sshd.
 pub const SSHD: &str = "sshd";
-/// Waits for the copy of a template.
+/// Waits until a host has copied the memory of this machine.
 pub const TEMPLATE: &str = "template";
 /// Loads the files of user services.
 pub const USER_SERVICES: &str = "user-services";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Services that run as the user who may log in.
+//! Services that run with the uid of the user who may log in.
 
 use config::{Podman, Rootless};
 use services::ServiceDef;

@@ -41,7 +41,7 @@ impl Outcome {
         match self {
             Outcome::Done => why,
             Outcome::NothingToDo => "nothing to do",
-            Outcome::CutShort => "not done: a second request ended it",
+            Outcome::CutShort => "not done: a second request ended the phase",
             Outcome::OutOfTime => "not done: out of time",
             Outcome::NoMemory => "not done: no memory for a process",
             Outcome::Failed => "not done: the lines before this one tell what failed",
@@ -62,7 +62,7 @@ mod tests {
             (Some(false), false, failed),
             (Some(false), true, failed),
             (None, false, "not done: out of time"),
-            (None, true, "not done: a second request ended it"),
+            (None, true, "not done: a second request ended the phase"),
         ] {
             let outcome = Outcome::of_child(succeeded, cut_short);
             assert_eq!(outcome.describe("the purpose"), text);

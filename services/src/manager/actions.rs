@@ -31,7 +31,8 @@ impl Manager {
                 if let Some(io) = self.io.get_mut(id.index()) {
                     io.watched = false;
                 }
-                // In another state, a client has connected, and the service starts.
+                // The service is off after a stop. It is in another state if a client has connected: then the service
+                // starts, or waits.
                 if self.supervisor.state(id) == State::Off {
                     self.changes.push(Change::Cancelled(id));
                 }
@@ -124,8 +125,8 @@ impl Manager {
     }
 
     /// Closes the sockets of services at rest, so that clients are refused (connect(2), send(2)).
-    /// Otherwise a client would wait for ever for an answer, and the eleventh syslog(3) of a
-    /// sudo for room (sysctl net.unix.max_dgram_qlen).
+    /// Otherwise a client would wait for ever: for an answer, or, as syslog(3) does, for room in the queue of a datagram
+    /// socket (10 datagrams, sysctl net.unix.max_dgram_qlen).
     pub(super) fn close_sockets_at_rest(&mut self) {
         let services = (0..).map(ServiceId::new).zip(&mut self.io);
         let at_rest = services.filter(|(id, _)| self.supervisor.state(*id).at_rest());
@@ -173,7 +174,7 @@ impl Manager {
         }
     }
 
-    /// Kills the remaining processes in the cgroup of a service, unless its kill mode is its first process.
+    /// Kills the remaining processes in the cgroup of a service, unless the kill mode is [`KillMode::Process`].
     fn clean(&self, id: ServiceId) {
         let def = self.supervisor.definition(id);
         let def = def.filter(|d| d.kill != KillMode::Process);
@@ -205,7 +206,7 @@ impl Manager {
         }
     }
 
-    /// Returns true if a service may run in PID 1's cgroup: one of root, or on a machine without cgroups.
+    /// Returns true if the service may run in PID 1's cgroup: the service runs as root, or the machine has no cgroups.
     fn may_be_beside_pid1(&self, def: &ServiceDef) -> bool {
         let is_of_root = def.user.is_none_or(|user| user.uid == 0);
         is_of_root || !self.cgroups.as_deref().is_some_and(Path::is_dir)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Definitions that change while the machine runs: service files of its user, and the
-//! machine's own definitions after the data disk was read.
+//! Definitions that change while the machine runs: those of service files, and those of built-in services after the
+//! data disk was read.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::cgroup::Cgroup;
 use crate::service::{KillMode, ServiceDef};
 use crate::service_file::{self, FileErrors};
 use crate::service_io::ServiceIo;
-use crate::state::ServiceId;
+use crate::state::{Revision, ServiceId};
 use crate::supervisor::DefinitionError;
 
 /// Reason why the service of a file cannot be added.
@@ -49,10 +49,18 @@ impl Manager {
         group: &str,
     ) -> Result<ServiceId, LoadError> {
         let refused = |error| LoadError::Definition(name.to_owned(), error);
-        // Before the file is parsed: the texts of a definition are never freed.
         self.supervisor.may_add(name).map_err(refused)?;
         let parsed = service_file::parse(name, bytes, passwd, group).map_err(LoadError::File)?;
-        self.add(parsed.leak()).map_err(refused)
+        // The texts of a definition are never freed: an unchanged file gives the definition that exists.
+        let known = self.supervisor.known(name).find(|def| parsed.is(def));
+        let def = match known.copied() {
+            Some(def) => def,
+            None => {
+                self.supervisor.may_grow().map_err(refused)?;
+                parsed.leak()
+            }
+        };
+        self.add(def).map_err(refused)
     }
 
     fn add(&mut self, def: ServiceDef) -> Result<ServiceId, DefinitionError> {
@@ -93,15 +101,19 @@ impl Manager {
         }
     }
 
-    /// Replaces the machine's own definitions by `definitions`, for services that wait for others or
-    /// are at rest. New ones are added and off.
+    /// Replaces the definitions of built-in services by `definitions`; a service that runs gets its new definition at
+    /// its next start. Services that do not exist yet are added and off.
     pub fn revise(&mut self, definitions: Vec<ServiceDef>) {
         for def in definitions {
             let name = def.name;
             match self.supervisor.find(name) {
-                Some(id) if self.supervisor.definition(id) == Some(&def) => {}
-                Some(_) if self.supervisor.revise(def) => {}
-                Some(_) => info!("{name}: runs; the settings of the data disk apply to it later"),
+                Some(id) => match self.supervisor.revise(id, def) {
+                    Ok(Revision::Done) => {}
+                    Ok(Revision::AtNextStart) => {
+                        info!("{name}: runs; the changed configuration applies at its next start");
+                    }
+                    Err(why) => warn!("{name}: keeps its definition: {why}"),
+                },
                 None => match self.supervisor.extend(def) {
                     Ok(_) => self.io.push(ServiceIo::default()),
                     Err(why) => warn!("{name}: {why}"),

@@ -13,7 +13,7 @@ use crate::state::ServiceId;
 use crate::supervisor::recovery::{Intent, Running};
 use crate::{Millis, Pid, reap};
 
-/// Pipes that the program before has left open, by the name that /proc gives each.
+/// Pipes that the previous execution of PID 1 has left open, each with the target of its link in /proc/self/fd.
 #[derive(Debug, Default)]
 pub struct InheritedPipes(Vec<(PathBuf, OwnedFd)>);
 
@@ -28,8 +28,7 @@ impl InheritedPipes {
         InheritedPipes(named.collect())
     }
 
-    /// Takes both ends of the pipe to which the process writes its output. The pipe has no other
-    /// reader: PID 1 made it.
+    /// Takes both ends of the pipe to which the process writes its output. PID 1 made the pipe and is its only reader.
     fn take_output(&mut self, pid: Pid) -> Option<(OwnedFd, OwnedFd)> {
         let link = |fd: u8| fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok();
         let mut written = [1, 2].into_iter().filter_map(link);
@@ -60,8 +59,8 @@ impl InheritedPipes {
 }
 
 impl Manager {
-    /// Takes over the service `id`: its process is `recorded`, if that is still a child of this
-    /// process in the service's cgroup, or else the child there that runs the service's program.
+    /// Takes over the service `id`. Its main process is `recorded`, if `recorded` is still a child of PID 1 in the cgroup
+    /// of the service; otherwise the child in that cgroup that executes the program of the service.
     pub fn resume(
         &mut self,
         now: Millis,
@@ -79,7 +78,7 @@ impl Manager {
             let (output, ready) = (pipes.take_output(pid), pipes.take_ready(&def, pid));
             will_report = ready.is_some();
             io.adopt(pid, output, ready);
-            // No other process listens any more.
+            // The notify socket of the previous execution was closed: a new one is bound at the same path.
             self.bind_notify(&def);
         }
         let process = process.map(|pid| Running { pid, will_report });
@@ -88,7 +87,7 @@ impl Manager {
         self.changes.extend(changes);
     }
 
-    /// Takes over every service that is off and has a process, where there is no record.
+    /// Takes over every service that is off and has a process, for an execution without a saved state.
     pub fn adopt_running(&mut self, now: Millis, pipes: &mut InheritedPipes) {
         for id in self.supervisor.ids() {
             let def = self.supervisor.definition(id).copied();
@@ -117,8 +116,8 @@ impl Manager {
     }
 }
 
-/// Returns the process that runs `program`. The path is resolved last, and only if there is a process: that may
-/// wait for a disk.
+/// Returns the process that executes `program`. Links in the path are resolved only if a process exists and none executes
+/// the path as it is, because the resolution may wait for a disk.
 fn running(
     processes: &[(Pid, PathBuf)],
     program: &Path,

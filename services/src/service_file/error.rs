@@ -27,7 +27,7 @@ impl std::error::Error for FileErrors {}
 pub struct FileError {
     /// Name of the service, limited to the characters that a terminal can show.
     pub file: String,
-    /// Number of the line, from 1; 0 for a fault of the whole file.
+    /// Number of the line, from 1; 0 for a fault of the file as a whole.
     pub line: usize,
     /// The fault.
     pub fault: Fault,

@@ -25,7 +25,7 @@ fn errors(text: &str) -> Vec<String> {
 fn one_line_is_enough() {
     let expected = ServiceDef {
         name: "demo",
-        why: "the owner of this machine wants it",
+        why: "the program of a service file runs",
         argv: &["/bin/true"],
         kill: KillMode::Cgroup,
         ..ServiceDef::DEFAULT
@@ -59,7 +59,7 @@ nofile 1024 4096
 kill process"#;
     let expected = ServiceDef {
         name: "demo",
-        why: "the owner of this machine wants it",
+        why: "the program of a service file runs",
         argv: &["/usr/bin/demo", "--name", "a b"],
         final_statuses: &[3, 78],
         env: &["A=1", "B=x y", "C="],
@@ -337,7 +337,7 @@ prop_compose! {
         };
         ServiceDef {
             name: "demo",
-            why: "the owner of this machine wants it",
+            why: "the program of a service file runs",
             ready, restart, socket,
             grace_ms: times.0,
             late_ms: times.1,

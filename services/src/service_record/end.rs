@@ -2,7 +2,7 @@
 //! End of a service's process: the restart policy, and the delay before the next start.
 
 use super::{Effects, ServiceRecord};
-use crate::service::{KillMode, ReadyWhen, Restart};
+use crate::service::{KillMode, ReadyWhen};
 use crate::state::{Action, Change, State};
 use crate::{ExitStatus, Millis};
 
@@ -46,7 +46,7 @@ impl ServiceRecord {
     }
 
     /// Applies the restart policy to a service that ended by itself after its start at `started`.
-    pub(super) fn ended_by_itself(
+    fn ended_by_itself(
         &mut self,
         now: Millis,
         started: Millis,
@@ -54,13 +54,8 @@ impl ServiceRecord {
         out: &mut Effects,
     ) {
         self.last_exit = Some(status);
-        let restart = match self.def.restart {
-            _ if self.is_final(status) || self.is_done(status) => false,
-            Restart::Always => true,
-            Restart::OnFailure => !status.success(),
-            Restart::OnSuccess => status.success(),
-            Restart::Never => false,
-        };
+        let is_last = self.is_final(status) || self.is_done(status);
+        let restart = !is_last && self.def.restart.applies(status.success());
         if self.stop_requested {
             self.enter(now, State::Off);
             out.changes.push(Change::Ended(self.id, status));
@@ -93,7 +88,7 @@ impl ServiceRecord {
         }
     }
 
-    pub(super) fn delay_restart(
+    fn delay_restart(
         &mut self,
         now: Millis,
         started: Millis,
@@ -102,11 +97,11 @@ impl ServiceRecord {
     ) {
         let ran = now.saturating_sub(started);
         if self.def.on_demand() {
-            // The next attempt is to watch the socket, and has a time of its own.
+            // The next attempt binds and watches the socket; its time to become ready begins anew.
             self.late_at = None;
         }
-        // An on-demand service that was idle leaves with success: its socket is watched again
-        // at once. A service that leaves at once was not idle.
+        // An on-demand service that ends with success after a run of `MIN_IDLE_RUN_MS` was idle: its socket is
+        // watched again at once. A shorter run was not idle.
         if self.def.on_demand() && status.success() && ran >= MIN_IDLE_RUN_MS {
             self.backoff.reset();
             self.enter(now, State::Waiting);
@@ -114,10 +109,21 @@ impl ServiceRecord {
             out.changes.push(Change::PlannedRestart(self.id, status));
             return;
         }
+        let id = self.id;
+        self.delay_next_start(now, ran, |ms| Change::AutoRestart(id, status, ms), out);
+    }
+
+    /// Delays the next start after a run of `ran` milliseconds; `change` is the change for a delay.
+    pub(super) fn delay_next_start(
+        &mut self,
+        now: Millis,
+        ran: Millis,
+        change: impl FnOnce(Millis) -> Change,
+        out: &mut Effects,
+    ) {
         let delay = self.backoff.next(ran).max(self.def.restart_ms);
         let until = now.saturating_add(delay);
-        out.changes
-            .push(Change::AutoRestart(self.id, status, delay));
+        out.changes.push(change(delay));
         match delay {
             0 => self.end_delay(now),
             _ => self.enter(now, State::Delayed { until }),

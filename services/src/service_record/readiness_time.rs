@@ -6,8 +6,8 @@ use super::ServiceRecord;
 use crate::Millis;
 
 impl ServiceRecord {
-    /// Starts the time to become ready as soon as the services that this one is ordered after are
-    /// no obstacle.
+    /// Starts the time to become ready at once if the definition names no service in `after`; otherwise
+    /// [`ServiceRecord::after_satisfied`] starts the time. The services in `needs` do not matter.
     pub(super) fn await_dependencies(&mut self, now: Millis) {
         self.blocked_by_after = !self.def.after.is_empty();
         if !self.blocked_by_after {
@@ -15,8 +15,7 @@ impl ServiceRecord {
         }
     }
 
-    /// Starts the time to become ready, unless the time runs already, or the service is late and
-    /// was reported as late.
+    /// Starts the time to become ready, unless the time runs already, or the service was already reported as late.
     pub(super) fn await_ready(&mut self, now: Millis) {
         if self.late_at.is_none() && !self.late {
             self.late_at = Some(self.late_deadline(now));

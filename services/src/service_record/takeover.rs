@@ -8,7 +8,7 @@ use crate::service::ReadyWhen;
 use crate::state::State;
 
 impl ServiceRecord {
-    /// Takes over a service that is off from another supervisor.
+    /// Takes over a service that is off from the previous execution of PID 1.
     pub(crate) fn resume(
         &mut self,
         now: Millis,

@@ -5,25 +5,32 @@
 use super::Supervisor;
 use crate::Millis;
 use crate::definition_error::DefinitionError;
-use crate::graph;
+use crate::graph::{self, Set};
 use crate::service::ServiceDef;
 use crate::service_record::ServiceRecord;
-use crate::state::{ServiceId, State};
+use crate::state::{Revision, ServiceId};
 
 /// Maximum number of user services.
 pub const MAX_USER_SERVICES: usize = 192;
-/// Maximum number of definitions at run time, refused ones included. The strings of a definition that
-/// is replaced or refused are never freed.
+/// Maximum number of different definitions at run time, refused ones included. The strings of a definition that
+/// is replaced or refused are never freed. The same definition again costs nothing ([`Supervisor::known`]).
 pub(crate) const MAX_ADDED: usize = 1_000;
 
 impl Supervisor {
-    /// Reason why the service can never start, for a table that was just created.
-    pub(super) fn reason_invalid(&self, id: ServiceId) -> Option<DefinitionError> {
+    /// Reason why the service can never start, for a table that was just created. `predecessors` are those of the
+    /// table.
+    pub(super) fn reason_invalid(
+        &self,
+        id: ServiceId,
+        predecessors: &[Set],
+    ) -> Option<DefinitionError> {
         let name = self.definition(id)?.name;
         if id.index() >= graph::MAX_SERVICES {
             Some(DefinitionError::TooManyServices)
         } else if self.needs_transitively(id, id) {
             Some(DefinitionError::NeedsItself)
+        } else if contains_itself(predecessors, id) {
+            Some(DefinitionError::WaitsForItself)
         } else if self.find(name) != Some(id) {
             Some(DefinitionError::DuplicateName)
         } else {
@@ -31,23 +38,41 @@ impl Supervisor {
         }
     }
 
-    /// Checks that [`Supervisor::add`] would accept a service called `name` now.
+    /// Checks the conditions of [`Supervisor::add`] that depend on the name alone, before there is a definition.
     ///
     /// # Errors
-    /// The reason why [`Supervisor::add`] would refuse the service.
+    /// The reason why [`Supervisor::add`] would refuse every service of this name.
     pub fn may_add(&self, name: &str) -> Result<(), DefinitionError> {
         let capacity = graph::MAX_SERVICES.min(self.builtin + MAX_USER_SERVICES);
         match self.find(name) {
             Some(id) if id.index() < self.builtin => Err(DefinitionError::NameTaken),
             Some(id) if !self.state(id).at_rest() => Err(DefinitionError::InUse),
             None if self.place().index() >= capacity => Err(DefinitionError::TooManyServices),
-            _ if self.added >= MAX_ADDED => Err(DefinitionError::TooManyChanges),
             _ => Ok(()),
         }
     }
 
-    /// Returns true if the service is not one of the machine's own, to which
-    /// [`Supervisor::extend`] adds at run time as well.
+    /// Checks that a further definition may be added.
+    ///
+    /// # Errors
+    /// The limit of definitions is reached.
+    pub fn may_grow(&self) -> Result<(), DefinitionError> {
+        match self.added < MAX_ADDED {
+            true => Ok(()),
+            false => Err(DefinitionError::TooManyChanges),
+        }
+    }
+
+    /// Returns the definitions of the name that were added before: the present one, and one that was refused or forgotten. An
+    /// equal definition is added again without a new text.
+    pub fn known(&self, name: &str) -> impl Iterator<Item = &ServiceDef> {
+        let unused = self.unused.iter().find(|def| def.name == name);
+        let present = self.find(name).and_then(|id| self.definition(id));
+        present.into_iter().chain(unused)
+    }
+
+    /// Returns true for a user service. Built-in services precede the user services in the table;
+    /// [`Supervisor::extend`] adds built-in services at run time.
     #[must_use]
     pub fn is_user_service(&self, id: ServiceId) -> bool {
         let is_free = self.free.contains(id.index());
@@ -58,29 +83,22 @@ impl Supervisor {
     /// service is off.
     ///
     /// # Errors
-    /// The errors of [`Supervisor::may_add`], [`DefinitionError::NeedsItself`] and
+    /// The errors of [`Supervisor::may_add`] and [`Supervisor::may_grow`], [`DefinitionError::NeedsItself`] and
     /// [`DefinitionError::WaitsForItself`].
     pub fn add(&mut self, def: ServiceDef) -> Result<ServiceId, DefinitionError> {
         self.may_add(def.name)?;
-        // Also a definition that is refused: its strings are never freed.
-        self.added += 1;
+        if self.known(def.name).all(|known| *known != def) {
+            self.may_grow()?;
+            // A refused definition counts as well, because its strings are never freed.
+            self.added += 1;
+        }
         let id = self.find(def.name).unwrap_or_else(|| self.place());
-        let mut definitions: Vec<&ServiceDef> = self.records.iter().map(|r| &r.def).collect();
-        match definitions.get_mut(id.index()) {
-            Some(replaced) => *replaced = &def,
-            None => definitions.push(&def),
+        let needs = self.needs_with(id, &def);
+        self.unused.retain(|other| other.name != def.name);
+        if needs.is_err() {
+            self.unused.push(def);
         }
-        let needs = graph::needs(&definitions);
-        let own = needs.get(id.index()).copied().unwrap_or_default();
-        if own.contains(id.index()) {
-            return Err(DefinitionError::NeedsItself);
-        }
-        let before = graph::predecessors(&definitions);
-        let own = before.get(id.index()).copied().unwrap_or_default();
-        if own.contains(id.index()) {
-            return Err(DefinitionError::WaitsForItself);
-        }
-        self.needs = needs;
+        self.needs = needs?;
         self.free.remove(id.index());
         let record = ServiceRecord::new(id, def);
         match self.records.get_mut(id.index()) {
@@ -117,6 +135,7 @@ impl Supervisor {
             record.unload_requested = false;
             if !keeps(&record.def) {
                 gone.push((id, record.def));
+                self.unused.push(record.def);
                 *record = ServiceRecord::new(id, ServiceDef::DEFAULT);
                 self.free.insert(id.index());
             }
@@ -128,19 +147,41 @@ impl Supervisor {
         gone
     }
 
-    /// Replaces the definition of a built-in service, if that waits for others or is
-    /// at rest. The state and the needs stay. Returns true if the definition was replaced.
-    pub fn revise(&mut self, def: ServiceDef) -> bool {
-        let same = |r: &&mut ServiceRecord| r.def.name == def.name && r.def.needs == def.needs;
-        let mut own = self.records.iter_mut().take(self.builtin);
-        let Some(record) = own.find(same) else {
-            return false;
-        };
-        let revisable = record.state == State::Waiting || record.state.at_rest();
-        if revisable {
-            record.def = def;
+    /// Returns what each service needs if `def` is the definition of the service `id`.
+    ///
+    /// # Errors
+    /// The service would need itself, or be ordered after itself.
+    fn needs_with(&self, id: ServiceId, def: &ServiceDef) -> Result<Vec<Set>, DefinitionError> {
+        let records = self.records.iter();
+        let mut definitions: Vec<&ServiceDef> = records.map(ServiceRecord::next_def).collect();
+        match definitions.get_mut(id.index()) {
+            Some(replaced) => *replaced = def,
+            None => definitions.push(def),
         }
-        revisable
+        let needs = graph::needs(&definitions);
+        if contains_itself(&needs, id) {
+            Err(DefinitionError::NeedsItself)
+        } else if contains_itself(&graph::predecessors(&definitions), id) {
+            Err(DefinitionError::WaitsForItself)
+        } else {
+            Ok(needs)
+        }
+    }
+
+    /// Replaces the definition of the built-in service `id`; the state stays. The definition of a service that has a
+    /// process, or is about to have one, is replaced when the service next waits for its start: the result is then
+    /// [`Revision::AtNextStart`].
+    ///
+    /// # Errors
+    /// The service is a user's, `def` has another name or other needs, or would be ordered after itself.
+    pub fn revise(&mut self, id: ServiceId, def: ServiceDef) -> Result<Revision, DefinitionError> {
+        let present = self.definition(id).filter(|_| id.index() < self.builtin);
+        if present.is_none_or(|present| present.name != def.name || present.needs != def.needs) {
+            return Err(DefinitionError::OtherNeeds);
+        }
+        let _ = self.needs_with(id, &def)?;
+        let record = self.records.get_mut(id.index());
+        Ok(record.map_or(Revision::Done, |record| record.revise(def)))
     }
 
     /// Adds a built-in service, before any user service was added. The service
@@ -156,4 +197,10 @@ impl Supervisor {
         self.builtin = self.records.len();
         Ok(id)
     }
+}
+
+/// Returns true if the set of the service `id` contains the service itself: the service is on a cycle.
+fn contains_itself(sets: &[Set], id: ServiceId) -> bool {
+    let own = sets.get(id.index());
+    own.is_some_and(|set| set.contains(id.index()))
 }

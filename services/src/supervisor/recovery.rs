@@ -8,15 +8,14 @@ use crate::service_record::ServiceRecord;
 use crate::state::{Change, ServiceId, State};
 
 impl Supervisor {
-    /// Returns the state that a service is to have.
+    /// Returns what the next execution of PID 1 restores for the service.
     #[must_use]
     pub fn intent(&self, id: ServiceId) -> Intent {
         self.record(id).map_or(Intent::Off, intent)
     }
 
-    /// Takes over a service that is off: with its `process`, or without one by its intent. A
-    /// service that is to run and has no process starts; one that is not to run and has a process
-    /// is stopped. Returns the changes.
+    /// Takes over a service that is off. A service with a process is starting or up, and is stopped if it is not to run;
+    /// a service without a process starts if it is to run. Returns the changes.
     #[must_use]
     pub fn resume(
         &mut self,

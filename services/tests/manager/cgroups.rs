@@ -19,7 +19,7 @@ fn a_group_is_limited_told_and_killed() {
     let lines = logged();
     assert!(lines.iter().any(|l| l.contains("nothing.max")), "a warning");
     assert_eq!(w.file("demo/cgroup.procs"), "0", "it joined");
-    // Stands for a process that the service left in its cgroup.
+    // Stands for a process that has got the number of one that was in the cgroup.
     let mut other = std::process::Command::new("/bin/sleep")
         .arg("100")
         .spawn()
@@ -33,8 +33,10 @@ fn a_group_is_limited_told_and_killed() {
     w.until("stopped", |w| w.m.supervisor().at_rest());
     assert_eq!(w.file("demo/cgroup.kill"), "1");
     assert_eq!(w.file("alone/cgroup.kill"), "", "its sessions live on");
-    // The other process was signalled, and the loop reaps it.
+    // /proc shows that the other process is in another cgroup: no signal has reached it.
     let there = format!("/proc/{}", other.id());
+    assert!(fs::metadata(&there).is_ok(), "it runs");
+    other.kill().unwrap();
     w.until("the other has ended", |_| fs::metadata(&there).is_err());
     assert!(other.try_wait().is_err());
 }

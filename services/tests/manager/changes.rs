@@ -2,7 +2,6 @@
 //! Changes that the caller of the manager sees before any waiting service starts.
 
 use super::*;
-use services::ExitStatus;
 use services::state::Change;
 
 /// A one-shot, and a service that is ordered after the one-shot.
@@ -77,9 +76,8 @@ fn what_settling_brings_about_is_seen_too() {
     let mut w = World::new(vec![gone]);
     w.m.note(now(), Input::Start(id(0)));
     assert!(w.m.settle(now()), "there is a change");
-    let not_run = ExitStatus::Exited(126);
     let changes = w.m.take_changes();
-    assert_eq!(changes, [Change::AutoRestart(id(0), not_run, 15)]);
+    assert_eq!(changes, [Change::StartDelayed(id(0), 15)]);
     assert!(!w.m.settle(now()));
 }
 

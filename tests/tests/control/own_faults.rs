@@ -49,9 +49,7 @@ fn crashes(guest: &Guest) -> Result<()> {
         1,
         &["crash: exited with status 125; it is started again"],
     )?;
-    let log = eventually(SOON, || {
-        guest.sh("dmesg | grep 'crash: ended 8 times in a row'")
-    })?;
+    let log = eventually(SOON, || guest.sh("dmesg | grep 'crash: 8 starts in a row'"))?;
     ensure!(log.lines().count() == 1, "{log}");
     let before = ticks(guest)?;
     std::thread::sleep(Duration::from_secs(10));

@@ -241,3 +241,34 @@ fn timestamps_are_of_the_first_life_and_since_is_of_the_state() {
     assert_eq!(s.timestamps(KEY).ready, Some(2));
     assert_eq!(s.timestamps(PODMAN).asked, None);
 }
+
+#[test]
+fn a_start_without_a_process_has_no_exit_status() {
+    let mut s = Supervisor::new(vec![
+        ServiceDef {
+            final_statuses: &[126],
+            ..definition("daemon", &[])
+        },
+        ServiceDef {
+            done_statuses: &[126],
+            ..ServiceDef {
+                name: "once",
+                ..ServiceDef::ONE_SHOT
+            }
+        },
+    ]);
+    for id in [id(0), id(1)] {
+        s.handle(0, Input::Start(id));
+        s.handle(0, Input::Spawned(id, 7));
+        s.handle(5, Input::Exited(7, ExitStatus::Exited(1)));
+        s.handle(5, Input::Start(id));
+        let changes = s.note(5, Input::SpawnFailed(id));
+        assert_eq!(changes, [Change::StartDelayed(id, 15)]);
+        assert!(matches!(s.state(id), State::Delayed { .. }));
+        assert_eq!(
+            s.last_exit(id),
+            None,
+            "the process before is another's start"
+        );
+    }
+}

@@ -14,6 +14,7 @@ mod transitions;
 
 use super::*;
 use crate::service::{ReadyWhen, Restart, Socket};
+use crate::state::Revision;
 
 const SOCKET: Socket = Socket {
     path: "/x",

@@ -72,9 +72,16 @@ fn so_many_services_and_changes_and_no_more() {
     let numbered = |n: usize| definition(format!("s{n}").leak(), &[]);
     let added = (0..300).filter(|n| s.add(numbered(*n)).is_ok()).count();
     assert_eq!(added, MAX_USER_SERVICES);
-    let replaced = (0..2_000).filter(|_| s.add(numbered(0)).is_ok()).count();
+    // The same definition again uses nothing up.
+    assert!((0..2 * MAX_ADDED).all(|_| s.add(numbered(0)).is_ok()));
+    let other = |n: usize| ServiceDef {
+        late_ms: n as Millis,
+        ..numbered(0)
+    };
+    let replaced = (0..2_000).filter(|n| s.add(other(*n)).is_ok()).count();
     assert_eq!(added + replaced, MAX_ADDED);
     assert_eq!(s.add(numbered(0)), Err(DefinitionError::TooManyChanges));
+    assert_eq!(s.add(other(replaced - 1)), Ok(id(3)));
     let s = Supervisor::new((0..300).map(numbered).collect());
     let invalid = s.ids().filter(|id| s.invalid(*id).is_some()).count();
     assert_eq!(invalid, 300 - graph::MAX_SERVICES);
@@ -84,11 +91,34 @@ fn so_many_services_and_changes_and_no_more() {
 #[test]
 fn refused_definitions_count() {
     let mut s = chain();
-    for _ in 0..MAX_ADDED {
-        let refused = s.add(definition("loop", &["loop"]));
-        assert_eq!(refused, Err(DefinitionError::NeedsItself));
+    let needs_itself = |n: usize| ServiceDef {
+        late_ms: n as Millis,
+        ..definition("loop", &["loop"])
+    };
+    for n in 0..MAX_ADDED {
+        assert_eq!(s.add(needs_itself(n)), Err(DefinitionError::NeedsItself));
+        assert_eq!(s.add(needs_itself(n)), Err(DefinitionError::NeedsItself));
     }
-    assert_eq!(s.may_add("mine"), Err(DefinitionError::TooManyChanges));
+    assert_eq!(s.may_grow(), Err(DefinitionError::TooManyChanges));
+    assert_eq!(s.known("loop").count(), 1);
+}
+
+#[test]
+fn a_builtin_service_that_is_ordered_after_itself_has_failed() {
+    let after = |name, after| ServiceDef {
+        after,
+        ..definition(name, &[])
+    };
+    let mut s = Supervisor::new(vec![
+        after("a", &["b"]),
+        definition("b", &["c"]),
+        after("c", &["a"]),
+        after("d", &["a"]),
+    ]);
+    let invalid: Vec<_> = s.ids().map(|id| s.invalid(id)).collect();
+    let cycle = Some(DefinitionError::WaitsForItself);
+    assert_eq!(invalid, [cycle, cycle, cycle, None]);
+    assert_eq!(s.handle(0, Input::Start(id(3))), [Action::Spawn(id(3))]);
 }
 
 #[test]
@@ -112,18 +142,27 @@ fn a_definition_is_revised_until_it_starts_and_one_more_is_taken() {
         ..late
     };
     assert_eq!(s.state(id(1)), State::Waiting);
-    assert!(s.revise(new) && s.definition(id(1)) == Some(&new));
+    assert_eq!(s.revise(id(1), new), Ok(Revision::Done));
+    assert_eq!(s.definition(id(1)), Some(&new));
     let needy = ServiceDef {
         needs: &["disk"],
         ..late
     };
-    assert!(!s.revise(needy), "what it needs is known from the start");
+    let refused = Err(DefinitionError::OtherNeeds);
+    assert_eq!(s.revise(id(1), needy), refused, "needs are fixed");
+    let cycle = ServiceDef {
+        after: &["late"],
+        ..disk
+    };
+    let refused = Err(DefinitionError::WaitsForItself);
+    assert_eq!(s.revise(id(0), cycle), refused);
     s.handle(0, Input::Spawned(id(0), 7));
     let other_disk = ServiceDef {
         argv: &["/x"],
         ..disk
     };
-    assert!(!s.revise(other_disk), "it runs");
+    assert_eq!(s.revise(id(0), other_disk), Ok(Revision::AtNextStart));
+    assert_eq!(s.definition(id(0)), Some(&disk), "the process has this one");
     let more = ServiceDef {
         name: "more",
         ..late
@@ -133,7 +172,9 @@ fn a_definition_is_revised_until_it_starts_and_one_more_is_taken() {
     assert!(!s.is_user_service(id(2)));
     let actions = s.handle(1, Input::Exited(7, EXIT_0));
     assert_eq!(actions, [Action::Spawn(id(1))]);
-    assert!(!s.revise(late), "it begins");
+    assert_eq!(s.revise(id(1), late), Ok(Revision::AtNextStart));
+    s.handle(2, Input::Start(id(0)));
+    assert_eq!(s.definition(id(0)), Some(&other_disk), "the next start");
     assert_eq!(s.add(definition("mine", &[])), Ok(id(3)));
     assert_eq!(
         s.extend(definition("x", &[])),

@@ -11,7 +11,6 @@ pub(super) const TESTED: ServiceId = ServiceId::new(0);
 const NEED: ServiceId = ServiceId::new(1);
 const DEPENDENT: ServiceId = ServiceId::new(2);
 const STATUS: ExitStatus = ExitStatus::Exited(3);
-const NOT_RUN: ExitStatus = ExitStatus::Exited(126);
 
 /// The tested service, a service that it needs, and a service that needs it.
 fn definitions() -> Vec<ServiceDef> {
@@ -207,15 +206,14 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
                 let starting = S::Starting { pid, started: NOW };
                 Outcome::noted(starting).stop_requested(stop_requested)
             }
-            I::SpawnFailed(_) if stop_requested => ended(NOT_RUN),
-            I::SpawnFailed(_) => delayed(NOT_RUN),
+            I::SpawnFailed(_) | I::WatchFailed(_) if stop_requested => {
+                Outcome::noted(S::Off).changes(&[Change::NotStarted(TESTED)])
+            }
+            I::SpawnFailed(_) | I::WatchFailed(_) => Outcome::noted(S::Delayed { until: NOW + 15 })
+                .changes(&[Change::StartDelayed(TESTED, 15)]),
             I::Watching(_) => Outcome::noted(S::Armed)
                 .stop_requested(stop_requested)
                 .changes(&[Change::Ready(TESTED)]),
-            I::WatchFailed(_) if stop_requested => {
-                Outcome::noted(S::Off).changes(&[Change::Unbindable(TESTED)])
-            }
-            I::WatchFailed(_) => delayed(NOT_RUN),
             I::Execed(_) | I::Ready(_) | I::Connection(_) | I::Exited(..) => same,
             I::Tick | I::Reset(_) | I::Unload(_) => same,
         },
