@@ -128,10 +128,10 @@ fn a_server_is_trusted_with_its_own_card() -> Result<()> {
             &format!("eth2: DHCP: the route 192.0.2.0/25 {by} is in the network of eth1"),
             &format!("eth2: DHCP: the route 10.88.0.0/17 {by} is in the network of podman0"),
             &format!("eth2: DHCP: the route 127.0.0.0/9 {by} overlaps 127.0.0.0/8 (loopback)"),
-            "eth2: DHCP: the route 9.9.9.9/32 by 198.51.100.1 is not set: 9.9.9.9 is a server of eth1",
-            "eth2: DHCP: the route 203.0.112.0/24 by 169.254.169.254 is not set: the way to its router: \
+            "eth2: DHCP: the route 9.9.9.9/32 via 198.51.100.1 is not set: 9.9.9.9 is a server of eth1",
+            "eth2: DHCP: the route 203.0.112.0/24 via 169.254.169.254 is not set: the way to its router: \
              link-local addresses are those of eth1",
-            "eth2: DHCP: the route 169.254.169.254/32 by 198.51.100.1 is not set: link-local addresses are those of eth1",
+            "eth2: DHCP: the route 169.254.169.254/32 via 198.51.100.1 is not set: link-local addresses are those of eth1",
             "eth2: DHCP: option 6 names 127.0.0.1",
             "eth2: DHCP: the name server 10.88.0.1 is not used",
             "eth2: DHCP: option 42 names 224.0.1.1",

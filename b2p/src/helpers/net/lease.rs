@@ -134,7 +134,7 @@ impl Route {
 
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the route {} by {}", self.to(), self.gateway)
+        write!(f, "the route {} via {}", self.to(), self.gateway)
     }
 }
 

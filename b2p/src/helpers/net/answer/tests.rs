@@ -162,25 +162,25 @@ fn many_routes_in_pieces_that_end_within_one() {
 
 #[test]
 fn routes_of_a_lease() {
-    let by = "the route 0.0.0.0/0 by 10.0.2.7";
+    let by = "the route 0.0.0.0/0 via 10.0.2.7";
     let router: &[u8] = &[3, 4, 10, 0, 2, 7];
     let cases: &[(&[u8], &[&str], &str)] = &[
         (
             &[121, 13, 0, 10, 0, 2, 2, 24, 10, 1, 2, 0, 0, 0, 0],
             &[
-                "the route 0.0.0.0/0 by 10.0.2.2",
-                "the route 10.1.2.0/24 by 0.0.0.0",
+                "the route 0.0.0.0/0 via 10.0.2.2",
+                "the route 10.1.2.0/24 via 0.0.0.0",
             ],
             "",
         ),
         (
             &[121, 8, 24, 10, 1, 2, 10, 0, 2, 9],
-            &["the route 10.1.2.0/24 by 10.0.2.9"],
+            &["the route 10.1.2.0/24 via 10.0.2.9"],
             "",
         ),
         (
             &[121, 11, 24, 10, 1, 2, 10, 0, 2, 9, 24, 10, 1],
-            &["the route 10.1.2.0/24 by 10.0.2.9", by],
+            &["the route 10.1.2.0/24 via 10.0.2.9", by],
             "option 121 is malformed after 1 routes",
         ),
         (
@@ -193,12 +193,12 @@ fn routes_of_a_lease() {
         (
             &[121, 7, 9, 127, 0, 10, 0, 2, 9],
             &[],
-            "127.0.0.0/9 by 10.0.2.9 is not set: it overlaps 127.0.0.0/8",
+            "127.0.0.0/9 via 10.0.2.9 is not set: it overlaps 127.0.0.0/8",
         ),
         (
             &[121, 6, 1, 0, 10, 0, 2, 9],
             &[],
-            "0.0.0.0/1 by 10.0.2.9 is not set: it overlaps 0.0.0.0/8",
+            "0.0.0.0/1 via 10.0.2.9 is not set: it overlaps 0.0.0.0/8",
         ),
         (
             &[121, 6, 1, 128, 10, 0, 2, 9],
@@ -207,7 +207,7 @@ fn routes_of_a_lease() {
         ),
         (
             &[121, 9, 32, 169, 254, 169, 254, 10, 0, 2, 9],
-            &["the route 169.254.169.254/32 by 10.0.2.9"],
+            &["the route 169.254.169.254/32 via 10.0.2.9"],
             "",
         ),
         (
@@ -246,8 +246,8 @@ fn routes_of_a_lease() {
                 33, 16, 192, 168, 7, 0, 10, 0, 2, 9, 172, 20, 1, 1, 10, 0, 2, 9,
             ],
             &[
-                "the route 192.168.7.0/24 by 10.0.2.9",
-                "the route 172.20.1.1/32 by 10.0.2.9",
+                "the route 192.168.7.0/24 via 10.0.2.9",
+                "the route 172.20.1.1/32 via 10.0.2.9",
                 by,
             ],
             "",
@@ -259,7 +259,7 @@ fn routes_of_a_lease() {
         ),
         (
             &[33, 9, 192, 168, 7, 0, 10, 0, 2, 9, 1],
-            &["the route 192.168.7.0/24 by 10.0.2.9", by],
+            &["the route 192.168.7.0/24 via 10.0.2.9", by],
             "option 33 is no list of routes",
         ),
     ];
@@ -374,6 +374,6 @@ fn options_in_the_fields_for_files_and_names() {
     let Some(ServerMessage::Ack(lease)) = decode(&m, 7, MAC) else {
         panic!()
     };
-    assert_eq!(routes_of(&lease), ["the route 10.1.2.0/24 by 10.0.2.9"]);
+    assert_eq!(routes_of(&lease), ["the route 10.1.2.0/24 via 10.0.2.9"]);
     assert_eq!(lease.refused, [] as [String; 0]);
 }

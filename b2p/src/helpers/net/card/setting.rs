@@ -143,11 +143,11 @@ impl Card {
         self.set_mtu(lease.mtu.map(i32::from));
         self.add_routes(&lease);
         self.keep_own_network(&lease);
-        let by = lease
+        let via = lease
             .routes
             .first()
-            .map_or_else(String::new, |r| format!(" by {}", r.gateway));
-        info!("{}: {addr}/{prefix}{by}", self.name);
+            .map_or_else(String::new, |r| format!(" via {}", r.gateway));
+        info!("{}: {addr}/{prefix}{via}", self.name);
         self.applied = Some(lease);
         true
     }
@@ -242,7 +242,7 @@ impl Card {
     fn add_routes(&self, lease: &Lease) {
         for route in all_routes(lease) {
             let added = ioctls::add_route(&self.name, &route, self.metric());
-            added.unwrap_or_else(|e| error!("{}: route by {}: {e}", self.name, route.gateway));
+            added.unwrap_or_else(|e| error!("{}: route via {}: {e}", self.name, route.gateway));
         }
     }
 
