@@ -166,7 +166,7 @@ fn run(control: &ControlClient, table: &'static [Applet], options: &Options) -> 
             return 1;
         }
     };
-    let (first, rest) = update_timer::take(&env, options);
+    let (first, rest) = enable_update_timer::handle(&env, options);
     let Some(rest) = rest else {
         return first;
     };

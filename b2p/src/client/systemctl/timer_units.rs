@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Timer units of an owner: those of files, and `podman-auto-update.timer`.
 
-use super::update_timer;
+use super::enable_update_timer;
 use crate::helpers::quadlet::specifiers::Owner;
 use crate::helpers::quadlet::timer::{SUFFIX, UnitTimer, all, progress};
 use crate::helpers::quadlet::unit::Unit;
@@ -27,7 +27,7 @@ pub fn find(owner: &Owner, name: &str) -> Option<(Timer, Option<Unit>)> {
         Some((timer, unit)) => Some((of_unit(timer), Some(unit))),
         // Updates are those of all users: a user's command means the machine's timer.
         None if name == UNIT => {
-            let is_active = update_timer::is_enabled();
+            let is_active = enable_update_timer::is_enabled();
             Some((
                 Timer {
                     unit: None,

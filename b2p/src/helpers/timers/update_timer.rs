@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `podman-auto-update.timer`, which updates images each day on other systems. The enabled timer is a service
-//! file of the owner with a time; the flag `b2p.auto_update=` does the same.
+//! Service file that stands for the enabled unit `podman-auto-update.timer`. The file has an `at`, at which
+//! podman auto-update runs; the flag `b2p.auto_update=` has the same effect.
 
 use std::fs;
 use std::path::Path;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `podman-auto-update.timer`, which updates images each day on other systems. The enabled timer is a service
-//! file of the owner with a time; the flag `b2p.auto_update=` does the same. Updates are those of root's containers and
-//! of all users', and so is the timer: a user with root's rights may enable it with `--user` as well.
+//! `systemctl enable` and `disable` of `podman-auto-update.timer`, which updates the images of containers each day.
+//! `enable` writes the service file `auto-update-timer`, which has an `at`; `disable` removes the file. The flag
+//! `b2p.auto_update=` has the same effect as the file. One timer serves the containers of root and of all users, so a user
+//! who may act as root can also enable the timer with `--user`.
 
 use std::path::Path;
 
@@ -16,9 +17,9 @@ use crate::common::service_loading::load;
 use crate::common::terminal::print_plain_error as print_error;
 use crate::helpers::timers::update_timer::{self, FILE, UNIT};
 
-/// Enables or disables the timer, if the command names it, and returns the exit status, and the command for the other
-/// units, if there are any. Commands that do not name the timer are returned unchanged.
-pub fn take(env: &Environment, options: &Options) -> (i32, Option<Options>) {
+/// Enables or disables the timer if the command names it. Returns the exit status so far, and the command for the
+/// remaining units; `None` if no unit remains. A command that does not name the timer is returned unchanged.
+pub fn handle(env: &Environment, options: &Options) -> (i32, Option<Options>) {
     let verb = options.verb.as_str();
     let is_timer = |name: &String| name == UNIT;
     if !["enable", "reenable", "disable"].contains(&verb) || !options.names.iter().any(is_timer) {
@@ -41,22 +42,23 @@ fn without(options: &Options) -> Option<Options> {
     (!names.is_empty()).then(|| options.with_names(names))
 }
 
-fn change(env: &Environment, name: &Name, is_disable: bool) -> Result<()> {
-    let is_flag = is_flag();
-    match is_disable {
-        true => disable(env, name, is_flag),
-        false if is_flag => Ok(()),
+fn change(env: &Environment, name: &Name, disables: bool) -> Result<()> {
+    let flag_is_set = flag_is_set();
+    match disables {
+        true => disable(env, name, flag_is_set),
+        false if flag_is_set => Ok(()),
         false => enable(env, name),
     }
 }
 
-fn is_flag() -> bool {
+/// Returns true if the flag `b2p.auto_update=` enables updates.
+fn flag_is_set() -> bool {
     sys::config_sources::read().0.auto_update != AutoUpdate::Off
 }
 
-/// Returns true if the images of the machine are updated at times.
+/// Returns true if a timer updates the images of the machine.
 pub fn is_enabled() -> bool {
-    is_flag() || Path::new(SERVICES).join(FILE).exists()
+    flag_is_set() || Path::new(SERVICES).join(FILE).exists()
 }
 
 fn enable(env: &Environment, name: &Name) -> Result<()> {
@@ -64,16 +66,16 @@ fn enable(env: &Environment, name: &Name) -> Result<()> {
     load(env, name)
 }
 
-fn disable(env: &Environment, name: &Name, is_flag: bool) -> Result<()> {
+fn disable(env: &Environment, name: &Name, flag_is_set: bool) -> Result<()> {
     let path = env.user_files.join(name.as_str());
     match std::fs::remove_file(&path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
         removed => removed.on(&path)?,
     }
     service_files::unstage(&env.loaded_files, name);
-    match is_flag {
+    match flag_is_set {
         true => Err(Error::invalid(format!(
-            "Failed to disable {UNIT}: the flag b2p.auto_update asks for it"
+            "Failed to disable {UNIT}: the flag b2p.auto_update= enables updates; remove the flag"
         ))),
         false => Ok(()),
     }
@@ -84,17 +86,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_units_and_verbs_are_not_its_own() {
+    fn handle_returns_commands_without_the_timer_unchanged() {
         let env = Environment::of(&crate::common::control_client::ControlClient::default());
         for line in ["enable web", "status podman-auto-update.timer", "enable"] {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
             let options = Options::parse(&words);
-            assert_eq!(take(&env, &options), (0, Some(options)), "{line}");
+            assert_eq!(handle(&env, &options), (0, Some(options)), "{line}");
         }
     }
 
     #[test]
-    fn the_timer_leaves_the_other_units_of_a_command() {
+    fn without_removes_only_the_timer_from_the_units_of_a_command() {
         for (line, left) in [
             (
                 "--user enable --now podman-auto-update.timer web db",
