@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Ways to a service: its address, the resolver, or a program that is started.
+//! Connections to a service: by the address of the service, by the address that the resolver returns, or to a program that
+//! is started.
 #![expect(
     unsafe_code,
     reason = "a started service gets its socket as descriptor 3"
@@ -33,17 +34,17 @@ pub(super) struct Connected {
 }
 
 impl Connected {
-    /// Returns the client, and the program that it is connected to. The drop of the program waits
-    /// for the end of a bridge, and a bridge ends with the client: the client is declared, and so
-    /// dropped, last.
+    /// Returns the program that was started for the connection, if there is one, and the client. Callers bind
+    /// the client last: Rust drops bindings in reverse order, so the client is closed first. A bridge then ends,
+    /// and the drop of [`Started`] does not wait for [`BRIDGE_END`].
     pub fn client(self) -> Result<(Option<Started>, Client), Failure> {
         let client = Client::new(self.socket).map_err(Failure::connect)?;
         Ok((self.started, client))
     }
 }
 
-/// Time that a bridge has to end after the end of its input.
-const END: Duration = Duration::from_secs(1);
+/// Maximum time that a bridge may run after its input has ended.
+const BRIDGE_END: Duration = Duration::from_secs(1);
 
 /// Program that was started; the drop of the value ends the program.
 pub(super) struct Started {
@@ -56,7 +57,7 @@ impl Drop for Started {
     fn drop(&mut self) {
         let pid = self.child.id();
         // A bridge to another machine ends by itself, and may have something to clean up.
-        let ends = !self.is_service && pidfd::ended_within(pid, END);
+        let ends = !self.is_service && pidfd::ended_within(pid, BRIDGE_END);
         if !ends {
             let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM);
         }
@@ -64,12 +65,15 @@ impl Drop for Started {
     }
 }
 
-/// Connects to the service of a command's argument.
+/// Connects to the service that `target` or the options -A and -b name, else to the address that the resolver returns.
+///
+/// # Errors
+/// Two of these are given, the program cannot be started, or the connection fails.
 pub(super) fn connect(options: &Options, target: &Target) -> Result<Connected, Failure> {
     let started = match (&options.activate, &options.bridge) {
         (None, None) => None,
         _ if target.address.is_some() => {
-            let why = "an address together with -A or -b: use one of them";
+            let why = "an address cannot be combined with -A or -b";
             return Err(Failure::connect(why));
         }
         (Some(command), _) => Some(activate(command)),
@@ -82,11 +86,11 @@ pub(super) fn connect(options: &Options, target: &Target) -> Result<Connected, F
             started: None,
         },
     };
-    limit(&connected.socket, options);
+    set_receive_timeout(&connected.socket, options);
     Ok(connected)
 }
 
-/// Connects to the address of the argument, or to the one that the resolver knows.
+/// Connects to the address of `target`, or to the address that the resolver returns for the interface.
 fn dial(options: &Options, target: &Target) -> Result<OwnedFd, Failure> {
     let address = match &target.address {
         Some(address) => address.clone(),
@@ -96,7 +100,8 @@ fn dial(options: &Options, target: &Target) -> Result<OwnedFd, Failure> {
     address.connect().map_err(Failure::connect)
 }
 
-/// Returns the interface of `INTERFACE.Method`; members of an interface have capitals.
+/// Returns the interface in `name`: the part before the last dot if the part after the dot begins with a capital letter
+/// (a method or a type), else all of `name`.
 pub(super) fn interface(name: &str) -> &str {
     match name.rsplit_once('.') {
         Some((interface, member)) if member.starts_with(|c: char| c.is_ascii_uppercase()) => {
@@ -106,7 +111,8 @@ pub(super) fn interface(name: &str) -> &str {
     }
 }
 
-/// Asks the resolver for the address of an interface. The resolver is at its own address.
+/// Asks the resolver for the address of an interface. The result for `org.varlink.resolver` is the address of the resolver
+/// itself.
 pub(super) fn resolve(options: &Options, interface: &str) -> Result<String, Failure> {
     let resolver = options.resolver.as_deref().unwrap_or(RESOLVER);
     if interface == "org.varlink.resolver" {
@@ -126,7 +132,7 @@ pub(super) fn resolve(options: &Options, interface: &str) -> Result<String, Fail
 /// Calls a method of the resolver and returns its results.
 pub(super) fn ask_resolver(options: &Options, resolver: &str, call: &Call) -> Result<Map> {
     let socket = Address::parse(resolver)?.connect()?;
-    limit(&socket, options);
+    set_receive_timeout(&socket, options);
     let reply = Client::new(socket)?.call(call)?;
     match reply.error.as_deref() {
         None => Ok(reply.parameters),
@@ -143,8 +149,9 @@ fn cannot_resolve(interface: &str, why: Option<Error>) -> Failure {
     Failure::new(failure::CANNOT_RESOLVE, text)
 }
 
-/// Applies the time limit of the options.
-fn limit(socket: &OwnedFd, options: &Options) {
+/// Sets the receive timeout of the socket to that of the options, in seconds; 0 or no option means none. A failure of
+/// setsockopt(2) is ignored: the call then has no time limit.
+fn set_receive_timeout(socket: &OwnedFd, options: &Options) {
     if let Some(seconds) = options.timeout.filter(|seconds| *seconds > 0) {
         let _ = setsockopt(
             socket,
@@ -176,8 +183,8 @@ fn bridge(command: &str) -> Result<Connected> {
     })
 }
 
-/// Starts a command with a listening socket, and connects to the socket. The name of the socket is
-/// then removed, so that no file stays after any end of this program.
+/// Starts a command with a listening socket, and connects to the socket. The path of the socket is then removed, so that no
+/// file remains, however this program ends.
 fn activate(command: &str) -> Result<Connected> {
     let dir = private_dir()?;
     let connected = activate_in(&dir, command);
@@ -196,7 +203,7 @@ fn activate_in(dir: &Path, command: &str) -> Result<Connected> {
     })?;
     let socket = UnixStream::connect(&path).on(&path)?;
     let child = spawn(&words, &address, &listener)?;
-    // The service has a copy: with its end, the socket is closed.
+    // `listener` is closed here. The service has a descriptor of its own, so the socket is closed when the service ends.
     Ok(Connected {
         socket: socket.into(),
         started: Some(Started {
