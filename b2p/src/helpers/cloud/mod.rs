@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `b2p cloud`: configures the machine by a seed of cloud-init (NoCloud), a disk with the label
-//! `cidata`. A part of cloud-init is supported, which docs/guide/cloud.md lists. PID 1 runs the
-//! helper once, before the services that depend on the seed, and `b2p cloud scripts`, which runs
-//! the commands, when the machine is ready. Without a seed nothing happens.
+//! `cidata`. docs/guide/cloud.md lists the supported part of cloud-init. PID 1 runs `b2p cloud` before the services that
+//! depend on the seed, and `b2p cloud scripts`, which runs the commands of the seed, after the ready line. PID 1 also
+//! runs both when a CD drive appears later. Without a seed nothing happens.
 //!
 //! [`seed`] finds the disk. [`userdata`], [`network`] and the modules that they use parse the seed
 //! and change nothing. [`apply`], [`users`] and [`files`] apply the result, and may do so again.
@@ -43,10 +43,11 @@ use userdata::{Format, UserData};
 /// Time limit of the mounts and commands of a seed; PID 1 waits somewhat longer
 /// (init/src/service_table/table.rs).
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// Instance of a seed without one, by cloud-init's name.
+/// Instance id of a seed whose meta-data has no `instance-id`: the id that cloud-init uses (DataSourceNoCloud.py).
 const DEFAULT_INSTANCE: &str = "iid-datasource-nocloud";
 
-/// Applies the seed. A setting that cannot be applied does not fail the helper.
+/// Applies the seed, or with `scripts` runs the commands of the seed. Returns 2 for wrong arguments, 0 without a seed, else
+/// the status of [`Degraded::report`]; a setting that cannot be applied becomes a degraded line.
 pub fn main(args: &[String]) -> i32 {
     match args {
         [] => {}
@@ -91,7 +92,7 @@ fn report(service: &str, diagnostics: &Diagnostics) -> i32 {
 /// Parsed meta-data.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct MetaData {
-    /// Instance, for each of which commands run once.
+    /// Instance id: commands that run once per instance run again when the id changes.
     instance: String,
     hostname: Option<String>,
     keys: Vec<String>,
@@ -149,7 +150,8 @@ fn apply_seed(seed: &Seed, config: &Config, deadline: Instant, diagnostics: &mut
     if !lines.is_empty() {
         diagnostics.record(keys::add(&Paths::default(), &lines.join("\n")));
     }
-    // The user of a machine that is ready stays; the other one has sudo and the groups, too.
+    // `user:` of the document replaces `core` only before the ready line. After the ready line `core` remains, and the user
+    // of the document is added with the same groups and sudo.
     let replaces_core = data.replaces_core && !Path::new(READY).exists();
     let replaced = replaces_core.then(|| user::DEFAULT.to_owned());
     users::add_all(&data.users, replaced.as_slice(), diagnostics);
@@ -163,14 +165,15 @@ fn apply_seed(seed: &Seed, config: &Config, deadline: Instant, diagnostics: &mut
     diagnostics.record(scripts::save(&meta_data.instance, &seed.user_data));
 }
 
-/// Parses user-data, if its format is supported; `default` is the user of that name.
+/// Parses user-data. Returns an empty result, with a diagnostic, if the format is not supported. `default` is the name of
+/// the user that the entry `default` of `users:` stands for.
 fn parse_user_data(bytes: &[u8], default: &str, diagnostics: &mut Diagnostics) -> UserData {
     let text = match userdata::format(bytes) {
         Format::Empty | Format::Script(_) => return UserData::default(),
         Format::CloudConfig(text) => text,
         Format::Unsupported(what) => {
             diagnostics.failed(format_args!(
-                "user-data: {what}: not supported, none of it is taken"
+                "user-data: {what}: this format is not supported; nothing of the file is applied"
             ));
             return UserData::default();
         }
@@ -180,7 +183,7 @@ fn parse_user_data(bytes: &[u8], default: &str, diagnostics: &mut Diagnostics) -
     data
 }
 
-/// Writes the files that are deferred until the machine is ready, or the others.
+/// Writes the files whose `defer` equals `deferred`: with true, the files that wait for the ready line.
 fn write_files(data: &UserData, deferred: bool, diagnostics: &mut Diagnostics) {
     for file in data.files.iter().filter(|file| file.defer == deferred) {
         let written = Tree::open(Path::new("/")).and_then(|root| files::write(&root, file));
@@ -202,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn meta_data_as_lima_has_it_and_none() {
+    fn parse_meta_data_of_lima_and_of_an_empty_file() {
         let mut diagnostics = Diagnostics::default();
         let text = b"instance-id: iid-1\nlocal-hostname: lima-x\n";
         let meta_data = parse_meta_data(text, &mut diagnostics);
@@ -215,9 +218,10 @@ mod tests {
         assert_eq!(diagnostics.failed.len(), 1);
     }
 
-    /// KubeVirt's (pkg/cloud-init, `NoCloudMetadata`), OpenStack's meta_data.json, EC2's, and lists.
+    /// Meta-data as KubeVirt (pkg/cloud-init, `NoCloudMetadata`), OpenStack (meta_data.json) and EC2 write it, and meta-data
+    /// with lists of keys.
     #[test]
-    fn keys_of_meta_data_in_every_shape() {
+    fn parse_meta_data_reads_keys_in_every_shape() {
         let key =
             "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAu27s6wBgRTcv8oHpNcxNCeiEKIY08S+emMug+zDo89 a";
         for text in [
