@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `b2p boot`: where the time of the boot went, as a waterfall. The kernel's own time is one
+//! `b2p boot`: a chart of the boot, with a bar for each phase and service. The kernel's own time is one
 //! number; the bars begin at the start of PID 1.
 
 use control::{Report, Request, Service, State};
@@ -10,12 +10,12 @@ use crate::common::control_client::{self, ControlClient};
 use crate::common::json::Json;
 use crate::common::terminal::{Colour, Terminal, print, print_error};
 
-/// Width of the waterfall in a file or a pipe, in columns.
+/// Width of the chart in a file or a pipe, in columns.
 const FILE_WIDTH: usize = 100;
 /// Narrowest width of the bars that has room for the remark about the kernel, in columns.
 const REMARK_WIDTH: usize = 40;
-/// Part of the time until ready by which the scale continues after the ready line: one half.
-const AFTER_READY: u64 = 2;
+/// Divisor: after the ready line the scale continues for the time until ready, divided by this number.
+const AFTER_READY_DIVISOR: u64 = 2;
 
 /// Runs `b2p boot [--json]` and returns the exit status.
 pub fn main(control: &ControlClient, args: &[String]) -> i32 {
@@ -34,12 +34,12 @@ pub fn main(control: &ControlClient, args: &[String]) -> i32 {
     if args.iter().any(|arg| arg == "--json") {
         print(&boot_json(&report).line());
     } else {
-        print(&waterfall(&report, &Terminal::stdout()));
+        print(&chart(&report, &Terminal::stdout()));
     }
     0
 }
 
-/// Subject of a row.
+/// Kind of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RowKind {
     /// Phase of PID 1.
@@ -48,7 +48,8 @@ enum RowKind {
     Service,
 }
 
-/// Result of a phase or service.
+/// Result of a row. A phase is always `Done`, because the report of PID 1 has no outcome of phases; `b2p status` lists
+/// failed phases as degraded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RowResult {
     /// Done, or ready.
@@ -64,7 +65,7 @@ enum RowResult {
 struct Row<'a> {
     name: &'a str,
     kind: RowKind,
-    /// Time of the request, from which on a service waits for others.
+    /// Time at which the start was requested; the row shows dots from here to `start`. A phase has its start here.
     asked: u64,
     start: u64,
     end: u64,
@@ -145,16 +146,19 @@ fn service_row<'a>(service: &Service<'a>, now: u64) -> Option<Row<'a>> {
     })
 }
 
-/// Returns the waterfall as text.
-fn waterfall(report: &Report<'_>, terminal: &Terminal) -> String {
+/// Returns the chart as text.
+fn chart(report: &Report<'_>, terminal: &Terminal) -> String {
     let Some(zero) = report.machine.started.map(micros) else {
-        return "nothing is known of this boot\n".to_owned();
+        return "PID 1 reports no start time\n".to_owned();
     };
     let rows = rows(report);
     let ready = report.machine.ready.map(micros);
     let last = rows.iter().map(|row| row.end).max().unwrap_or(zero);
     let end = match ready {
-        Some(ready) => last.clamp(ready, ready + ready.saturating_sub(zero) / AFTER_READY),
+        Some(ready) => last.clamp(
+            ready,
+            ready + ready.saturating_sub(zero) / AFTER_READY_DIVISOR,
+        ),
         None => last,
     };
     let shown: Vec<&Row<'_>> = rows.iter().filter(|row| row.asked <= end).collect();
@@ -169,7 +173,10 @@ fn waterfall(report: &Report<'_>, terminal: &Terminal) -> String {
     let kernel = millis(zero, false);
     let remark = match width {
         ..REMARK_WIDTH => String::new(),
-        _ => terminal.paint(Colour::Dim, "before PID 1; the scale begins after it"),
+        _ => terminal.paint(
+            Colour::Dim,
+            "before PID 1; the scale starts at PID 1",
+        ),
     };
     let mut out = head(report);
     out.push_str(&line("", "START  ", "TOOK  ", &chart.scale()));
@@ -178,6 +185,7 @@ fn waterfall(report: &Report<'_>, terminal: &Terminal) -> String {
         let start = millis(row.start.saturating_sub(zero), row.kind == RowKind::Phase);
         let bar = chart.bar(&Bar {
             asked: row.asked,
+            // A start after the end tells the chart that the service has not started.
             start: row.start + u64::from(row.waits()),
             end: row.end,
         });
@@ -206,7 +214,7 @@ fn paint_bar(bar: &str, colour: Colour, terminal: &Terminal) -> String {
     .concat()
 }
 
-/// Returns `ready 190 ms after PID 1 started, 1980 ms after the kernel did`.
+/// Returns the first line: the time of the ready line since PID 1 and since the kernel, or `not ready yet`.
 fn head(report: &Report<'_>) -> String {
     match (report.machine.started, report.machine.ready) {
         (Some(started), Some(ready)) => format!(
@@ -217,7 +225,8 @@ fn head(report: &Report<'_>) -> String {
     }
 }
 
-/// Returns the time in milliseconds, with or without tenths, such that both align at the right.
+/// Returns microseconds as milliseconds. Without tenths, two blanks take their place, so that right-aligned columns line
+/// up.
 fn millis(us: u64, with_tenths: bool) -> String {
     let tenths = us.saturating_add(50) / 100;
     match with_tenths {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Tests of `b2p boot`: the waterfall and its JSON.
+//! Tests of `b2p boot`: the chart and the JSON object.
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::common::terminal::Glyphs;
 
-/// Numbers of a real boot.
+/// Report of a boot with some of the phases.
 const REPORT: &str = "\
 machine version=0.1.0 now=65000 started=1790 ready=1980 data=ram
 phase mount-api 1790100 2010
@@ -40,8 +40,8 @@ fn terminal(width: Option<usize>, glyphs: Glyphs) -> Terminal {
 }
 
 #[test]
-fn the_waterfall() {
-    let text = waterfall(&Report::parse(REPORT), &terminal(Some(90), Glyphs::Eighths));
+fn chart_of_a_complete_boot() {
+    let text = chart(&Report::parse(REPORT), &terminal(Some(90), Glyphs::Eighths));
     assert_eq!(text, GOLDEN, "\n{text}");
 }
 
@@ -49,7 +49,7 @@ const GOLDEN: &str = "\
 ready 190 ms after PID 1 started, 1980 ms after the kernel did
 
                 START     TOOK    0                        ready 190 ms            285 ms
-kernel          -1790     1790    before PID 1; the scale begins after it
+kernel          -1790     1790    before PID 1; the scale starts at PID 1
 mount-api           0.1      2.0  ▍                                   │
 early-flags         2.2      0.9  ▏                                   │
 expedite-boot       3.1      1.0  ▕                                   │
@@ -74,10 +74,10 @@ console-ttys0     192        2                                        ·▍
 ";
 
 #[test]
-fn every_line_fits() {
+fn lines_are_narrower_than_the_terminal() {
     for glyphs in [Glyphs::Ascii, Glyphs::Halves, Glyphs::Eighths] {
         for width in [40, 60, 80, 132] {
-            let text = waterfall(&Report::parse(REPORT), &terminal(Some(width), glyphs));
+            let text = chart(&Report::parse(REPORT), &terminal(Some(width), glyphs));
             let long = text.lines().skip(2).find(|l| l.chars().count() >= width);
             assert_eq!(long, None, "{width}\n{text}");
             assert_eq!(text.is_ascii(), glyphs == Glyphs::Ascii);
@@ -86,29 +86,29 @@ fn every_line_fits() {
 }
 
 #[test]
-fn a_boot_that_goes_on() {
-    let text = "machine now=9000 started=1000\nphase api 1000000 2000\n\
+fn chart_of_a_boot_that_is_not_ready() {
+    let text = "machine now=9000 started=1000\nphase root 1000000 2000\n\
                 service net starting asked=2000 spawned=2000\nservice sshd waiting asked=2000\n\
                 service web failed since=4000 asked=2000 spawned=2100\nservice off off\n";
-    let shown = waterfall(&Report::parse(text), &terminal(Some(70), Glyphs::Ascii));
+    let shown = chart(&Report::parse(text), &terminal(Some(70), Glyphs::Ascii));
     assert_eq!(shown, ONGOING, "\n{shown}");
-    let none = waterfall(&Report::parse(""), &terminal(None, Glyphs::Ascii));
-    assert_eq!(none, "nothing is known of this boot\n");
+    let none = chart(&Report::parse(""), &terminal(None, Glyphs::Ascii));
+    assert_eq!(none, "PID 1 reports no start time\n");
 }
 
 const ONGOING: &str = "\
 not ready yet
 
          START     TOOK    0                                  8000 ms
-kernel   -1000     1000    before PID 1; the scale begins after it
-api          0.0      2.0  #
+kernel   -1000     1000    before PID 1; the scale starts at PID 1
+root         0.0      2.0  #
 net       1000     7000+        #####################################
 web       1100     failed       ###########
 sshd      8000    waiting       .....................................
 ";
 
 #[test]
-fn the_mark_has_not_the_colour_of_the_bar() {
+fn the_ready_mark_is_dimmed_and_not_in_the_colour_of_the_bar() {
     let terminal = Terminal {
         colour: true,
         ..terminal(None, Glyphs::Eighths)
@@ -122,7 +122,7 @@ fn the_mark_has_not_the_colour_of_the_bar() {
 }
 
 #[test]
-fn json_in_microseconds() {
+fn json_has_times_in_microseconds_and_documented_keys() {
     let line = boot_json(&Report::parse(REPORT)).line();
     let back: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(back["started_us"], 1_790_000);
