@@ -25,12 +25,12 @@ pub struct Applet {
 /// Kind of an applet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Command for people, at a terminal or in scripts, listed by help. `ext boot`, which PID 1
-    /// runs as a service, sets up its log itself.
+    /// Command for people, at a terminal or in scripts, which help lists. The command prints to the terminal; `ext boot`,
+    /// which PID 1 runs, opens the kernel log itself.
     Client,
     /// Service of PID 1 that may run for as long as the machine and logs to the kernel log.
     Service,
-    /// Work of PID 1's services, boot or shutdown that is done once and logs to the kernel log.
+    /// Program that PID 1 runs to its end, as a one-shot service or during the shutdown; logs to the kernel log.
     OneShot,
     /// Program that parses all its arguments and decides itself where its messages go: a command with the name and the
     /// options of another program, a hook, or a service whose output PID 1 logs. [`crate::applets::run`] neither handles

@@ -24,9 +24,10 @@ use crate::helpers::{
 const SHUTDOWN_DETAILS: &str = "-f ends the machine at once, without PID 1: sync(2), then reboot(2); -n omits \
 the sync. -p, --poweroff, --reboot and --halt choose the action at the end of the shutdown. \
 -d SECONDS is a delay, as with busybox. PID 1 keeps a shutdown with a time, and starts it at that time; \
-`b2p cancel` cancels it. If PID 1 does not answer within two seconds, b2p sends it the signal of the action.";
+`b2p cancel` cancels that shutdown. If PID 1 does not answer within two seconds, b2p sends PID 1 the signal of the \
+action.";
 
-/// All applets, those for people first.
+/// All applets: the commands that `b2p help` lists, then services and one-shots, then programs that replace others.
 #[rustfmt::skip]
 pub const APPLETS: &[Applet] = &[
     Applet { name: "status", kind: Client, arguments: "[--json] [NAME...]",
@@ -37,7 +38,7 @@ pub const APPLETS: &[Applet] = &[
         ..DEFAULT },
     Applet { name: "boot", kind: Client, arguments: "[--json]",
         run: |call| boot::main(call.control, call.arguments),
-        summary: "shows where the time of the boot went",
+        summary: "shows a chart of the boot: the time of each phase and service",
         details: "Each phase of PID 1 and each service is a bar; dots show how long a service \
             waited for others. The scale begins at the start of PID 1; the vertical line is the \
             moment at which the machine was ready.", ..DEFAULT },
@@ -59,7 +60,8 @@ pub const APPLETS: &[Applet] = &[
         details: "Loading does not start a service.", ..DEFAULT },
     Applet { name: "reload", kind: Client,
         run: |call| service_loading::reload(&Environment::of(call.control)),
-        summary: "loads the files of all user services that are not running", ..DEFAULT },
+        summary: "loads the files of all user services that do not run",
+        details: "A service that runs keeps its definition.", ..DEFAULT },
     Applet { name: "log", kind: Client, arguments: "[-f] [-n N] [-p LEVEL] [-a] [NAME...]",
         run: |call| log::main(call.arguments),
         summary: "shows the log of this boot, of all services or of some",
@@ -80,18 +82,20 @@ pub const APPLETS: &[Applet] = &[
         summary: "lists, adds and removes extensions (images with more programs)",
         details: "A NAME is searched for in /var/lib/boot2podman/ext, then on a disc or USB \
             stick with an ISO of boot2podman. A FILE, which has a / in it, is the path of \
-            NAME.erofs with NAME.manifest beside it. A URL is one of these two, with the SHA-256 of \
-            the manifest, or of the image: --sha256 SUM or URL#SUM. An added extension lasts until the next \
-            boot; --keep puts it on the data disk, and b2p.ext= adds it at every boot. remove removes \
-            an extension that is not in use, else it names the programs, containers and extensions that use it; --disk deletes it on the data disk, too.", ..DEFAULT },
+            NAME.erofs with NAME.manifest beside it. A URL is the address of NAME.manifest or \
+            NAME.erofs on a web server, with the SHA-256 of either file: URL#SUM, or --sha256 SUM. An \
+            added extension lasts until the next boot; --keep puts the extension on the data disk, and \
+            b2p.ext= adds an extension at every boot. info shows the manifest of an extension. remove \
+            removes an extension that is not in use, else it names the programs, containers and \
+            extensions that use it; --disk also deletes the extension on the data disk.", ..DEFAULT },
     Applet { name: "upgrade", kind: Client, arguments: "FILE|--back|--keep",
         run: |call| upgrade::main(call.arguments),
         summary: "installs a new version beside the one that runs",
         details: "This requires a disk image built by `make disk`. FILE is an ISO or a raw disk of boot2podman, \
             or a directory with vmlinuz, initrd.img and SHA256SUMS. The new version is verified \
             first, and tried at the next boot: if it does not become ready, the machine starts \
-            the previous version again. --back returns to the previous version by hand, --keep \
-            keeps the version that runs now.", ..DEFAULT },
+            the previous version again. --back starts the previous version at the next boot; --keep \
+            ends a trial and keeps the version that runs now.", ..DEFAULT },
     Applet { name: "poweroff", kind: Client, arguments: "[-fnp] [-d SECONDS] [now|+MINUTES|hh:mm]",
         run: |call| power::main(call.control, call.table, call.name, call.arguments),
         summary: "shuts the machine down and switches it off", details: SHUTDOWN_DETAILS, ..DEFAULT },
@@ -108,7 +112,7 @@ pub const APPLETS: &[Applet] = &[
             the shutdown. Without a time the shutdown is in one minute.", ..DEFAULT },
     Applet { name: "cancel", kind: Client,
         run: |call| power::cancel(call.control),
-        summary: "cancels a shutdown that is still in the future", ..DEFAULT },
+        summary: "cancels a scheduled shutdown", ..DEFAULT },
     Applet { name: "rescue", kind: Client,
         run: |call| rescue::main(call.control),
         summary: "replaces the programs on the consoles by root shells", ..DEFAULT },
@@ -123,14 +127,14 @@ pub const APPLETS: &[Applet] = &[
 
     Applet { name: "console", kind: Service, arguments: "status|shell|rescue",
         run: |call| console::main(call.control, call.arguments),
-        summary: "shows the state of the machine on a console, then a shell if flags ask for it",
+        summary: "shows the state of the machine on a console; with shell or rescue, then runs a root shell",
         ..DEFAULT },
     Applet { name: "net", kind: Service, arguments: "[OPTION...]",
         run: |call| net::main(call.arguments),
         summary: "configures the network cards and keeps their DHCP leases", ..DEFAULT },
     Applet { name: "syslog", kind: Service, arguments: "[journal]",
         run: |call| syslog::main(call.arguments),
-        summary: "passes on messages from /dev/log, or for journald, to the kernel log",
+        summary: "copies messages from /dev/log, or from journald's socket, to the kernel log",
         ..DEFAULT },
     Applet { name: "log-files", kind: Service, arguments: "[--size BYTES[K|M]] [--files N] DIR",
         run: |call| log_files::main(call.arguments),
@@ -149,7 +153,7 @@ pub const APPLETS: &[Applet] = &[
         summary: "starts services at the times that their files name", ..DEFAULT },
     Applet { name: "unit-bus", kind: Service,
         run: |call| unit_bus::main(call.control),
-        summary: "restarts units for podman auto-update, which calls systemd", ..DEFAULT },
+        summary: "serves the part of systemd's D-Bus interface that podman auto-update calls", ..DEFAULT },
     Applet { name: "auto-update", kind: OneShot,
         run: |_| engine::auto_update::main(),
         summary: "runs podman auto-update for every user who has containers", ..DEFAULT },
@@ -195,7 +199,7 @@ pub const APPLETS: &[Applet] = &[
         summary: "turns on the swap that the flags ask for", ..DEFAULT },
     Applet { name: "timezone", kind: OneShot,
         run: |_| time::zone::main(),
-        summary: "sets the time zone of the machine and of its hardware clock", ..DEFAULT },
+        summary: "sets the time zone, and the system clock if the hardware clock keeps local time", ..DEFAULT },
     Applet { name: "registries", kind: OneShot,
         run: |_| registries::main(),
         summary: "gives podman the registry files of the data disk", ..DEFAULT },
@@ -235,7 +239,7 @@ pub const APPLETS: &[Applet] = &[
         summary: "tells `b2p health` of a new container, as a hook of the OCI runtime", ..DEFAULT },
     Applet { name: "start-hook", kind: Raw,
         run: |_| engine::start_hook::main(),
-        summary: "gives a container its AppArmor profile or its pod's cgroup, as podman's hook", ..DEFAULT },
+        summary: "sets a container's AppArmor profile, or moves it into its pod's cgroup, as an OCI hook", ..DEFAULT },
     Applet { name: "conmon", kind: Raw, arguments: "[OPTION...]",
         run: |call| engine::start_conmon::main(call.arguments.len()),
         summary: "executes conmon with its log warnings turned off", ..DEFAULT },
@@ -247,11 +251,11 @@ pub const APPLETS: &[Applet] = &[
         summary: "sends echo requests to a host over IPv6", ..DEFAULT },
     Applet { name: "apparmor_parser", kind: Raw, arguments: "-Kr",
         run: |call| engine::apparmor::main(call.arguments),
-        summary: "loads the compiled copy of podman's default AppArmor profile in the image",
+        summary: "loads podman's default AppArmor profile, which the image contains in compiled form",
         ..DEFAULT },
     Applet { name: "sshd-session", kind: Raw,
         run: |call| sshd::exec_session(call.arguments),
-        summary: "reaps the child that sshd leaves, then executes sshd-session", ..DEFAULT },
+        summary: "reaps the child that sshd forked before, then executes OpenSSH's sshd-session", ..DEFAULT },
     Applet { name: "sshd-auth", kind: Raw,
         run: |call| sshd::run_auth(call.arguments),
         summary: "runs OpenSSH's sshd-auth, and puts the session into its user's cgroup", ..DEFAULT },
@@ -272,7 +276,7 @@ pub const APPLETS: &[Applet] = &[
         summary: "implements the subset of loginctl(1) that Lima calls", ..DEFAULT },
     Applet { name: "rc-service", kind: Raw, arguments: "[--ifstarted|--ifstopped] NAME VERB",
         run: |call| openrc::rc_service(call.control, call.arguments),
-        summary: "runs a script of /etc/init.d, as Lima's guest agent has, as a service", ..DEFAULT },
+        summary: "runs a script of /etc/init.d, such as that of Lima's guest agent, as a service", ..DEFAULT },
     Applet { name: "rc-update", kind: Raw, arguments: "add|del NAME [RUNLEVEL]",
         run: |call| openrc::rc_update(call.arguments),
         summary: "implements the subset of OpenRC's rc-update that Lima calls", ..DEFAULT },
@@ -333,8 +337,8 @@ pub fn run(control: &ControlClient, name: &str, arguments: &[String]) -> i32 {
         Kind::Raw => (applet.run)(&call),
         // `b2p log` parses `--help` itself, because the word may be the value of an option.
         _ if asks_help && applet.name != "log" => help::command(applet),
-        // `b2p containers-stop` ends all containers, `b2p reload` reloads all files: a word that an applet
-        // does not expect is a mistake.
+        // Unexpected arguments are refused: `b2p reload web` would otherwise load all files, and
+        // `b2p containers-stop x` end all containers.
         _ => match (superfluous, applet.kind) {
             (Some(argument), _) => help::superfluous(applet, argument),
             (None, Kind::Client) => (applet.run)(&call),

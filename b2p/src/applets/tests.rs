@@ -6,7 +6,7 @@ fn words(line: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_name_or_the_first_argument() {
+fn the_applet_is_the_program_name_or_the_first_argument() {
     for (line, name, count) in [
         ("/sbin/poweroff -f", "poweroff", 1),
         ("systemctl reboot", "systemctl", 1),
@@ -22,7 +22,7 @@ fn the_name_or_the_first_argument() {
 }
 
 #[test]
-fn every_row_is_whole_and_every_name_has_one_row() {
+fn every_applet_has_a_summary_and_a_unique_name() {
     let mut names: Vec<&str> = Vec::new();
     for applet in APPLETS {
         names.extend([applet.name].iter().chain(applet.aliases));
@@ -35,7 +35,7 @@ fn every_row_is_whole_and_every_name_has_one_row() {
 }
 
 /// Returns a client of a socket that does not exist.
-fn nowhere() -> ControlClient {
+fn client_without_pid_1() -> ControlClient {
     ControlClient {
         path: "/nonexistent/control".into(),
         timeout: std::time::Duration::from_millis(1),
@@ -43,25 +43,36 @@ fn nowhere() -> ControlClient {
 }
 
 #[test]
-fn every_command_runs() {
+fn applets_print_help_refuse_arguments_and_report_a_missing_pid_1() {
     // Help is requested, so that no applet does any work.
     for applet in APPLETS.iter().filter(|a| a.kind != Kind::Raw) {
-        let status = run(&nowhere(), applet.name, &words("--help"));
+        let status = run(&client_without_pid_1(), applet.name, &words("--help"));
         assert_eq!(status, 0, "{}", applet.name);
     }
     for name in ["status", "boot", "reload", "cancel", "rescue"] {
-        assert_eq!(run(&nowhere(), name, &[]), 1, "{name}");
+        assert_eq!(run(&client_without_pid_1(), name, &[]), 1, "{name}");
     }
     for name in ["start", "stop", "restart", "load"] {
-        assert_eq!(run(&nowhere(), name, &[]), 2, "{name}");
-        assert_eq!(run(&nowhere(), name, &words("web")), 1, "{name}");
+        assert_eq!(run(&client_without_pid_1(), name, &[]), 2, "{name}");
+        assert_eq!(
+            run(&client_without_pid_1(), name, &words("web")),
+            1,
+            "{name}"
+        );
     }
     // A service that takes no argument does nothing with one.
     for name in ["containers-stop", "swap", "hostkey", "vsock"] {
-        assert_eq!(run(&nowhere(), name, &words("now")), 2, "{name}");
+        assert_eq!(
+            run(&client_without_pid_1(), name, &words("now")),
+            2,
+            "{name}"
+        );
     }
-    assert_eq!(run(&nowhere(), "systemctl", &words("--help")), 0);
-    assert_eq!(run(&nowhere(), "statsu", &[]), 2);
-    assert_eq!(run(&nowhere(), "statsu", &words("--help")), 2);
-    assert_eq!(run(&nowhere(), "version", &[]), 0);
+    assert_eq!(
+        run(&client_without_pid_1(), "systemctl", &words("--help")),
+        0
+    );
+    assert_eq!(run(&client_without_pid_1(), "statsu", &[]), 2);
+    assert_eq!(run(&client_without_pid_1(), "statsu", &words("--help")), 2);
+    assert_eq!(run(&client_without_pid_1(), "version", &[]), 0);
 }
