@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Debian packages that are fetched, each with a reason. The kernel's package has a tree of its
-//! own, so that several kernels share the other packages. apt adds dependencies; the image
-//! contains only the files that [`crate::userland`] and [`crate::modules`] name.
+//! Debian packages that are fetched, each with a reason. A tree is a directory into which packages are unpacked. The
+//! packages of a kernel are in a separate tree, so that several kernels share the other packages. apt adds dependencies;
+//! the image contains only the files that [`crate::userland`] and [`crate::modules`] name.
 
 use crate::arch::Arch;
 
@@ -19,9 +19,9 @@ pub enum Use {
 pub struct Package {
     /// Name in Debian.
     pub name: &'static str,
-    /// Use.
+    /// Use of the package: files for the image, or programs that run when the image is built.
     pub used: Use,
-    /// Reason.
+    /// Reason for the package.
     pub why: &'static str,
 }
 
@@ -47,7 +47,7 @@ pub const PACKAGES: &[Package] = &[
     image("crun", "the OCI runtime: small, C, starts fast"),
     image("conmon", "holds each container's stdio and exit status"),
     image("netavark", "container networks"),
-    image("aardvark-dns", "names between containers"),
+    image("aardvark-dns", "DNS server for the names of containers"),
     image("nftables", "netavark's firewall driver"),
     image("passt", "pasta: rootless networking"),
     image(
@@ -62,29 +62,32 @@ pub const PACKAGES: &[Package] = &[
     image("openssh-sftp-server", "scp and sshfs"),
     image(
         "openssh-client",
-        "ssh-keygen for people's keys; scp -O needs scp there",
+        "ssh-keygen, which checks keys; scp, which the client's scp -O runs in the machine",
     ),
     image("e2fsprogs", "data disks: make, check, grow"),
     image(
         "mount",
-        "mount that knows context= and helpers, unlike busybox",
+        "mount(8) with context= and helpers, which busybox's mount lacks",
     ),
     image("util-linux", "blkid and lsblk: names and labels of disks"),
     image(
         "procps",
-        "ps with standard options: podman top runs it; busybox's has few of them",
+        "ps with the options of POSIX, which podman top uses; busybox's ps lacks most of them",
     ),
     image("busybox-static", "all other commands, in one file"),
     image(
         "dash",
-        "sh: busybox's prefers its own mount, modprobe and others to ours",
+        "/bin/sh; busybox's sh would run its built-in mount and modprobe instead of the image's",
     ),
     image(
         "bash",
-        "people's shell; podman machine and Lima ask for it by name",
+        "the login shell; podman machine and Lima run it by name",
     ),
     image("sudo", "root for the user core"),
-    image("libpam-modules", "sudo asks PAM; pam_permit answers"),
+    image(
+        "libpam-modules",
+        "pam_permit.so, which sudo's PAM configuration uses",
+    ),
     image(
         "ca-certificates",
         "certificate authorities, for pulling images",
@@ -94,52 +97,66 @@ pub const PACKAGES: &[Package] = &[
     image("ncurses-base", "terminal descriptions"),
     tool("erofs-utils", "mkfs.erofs"),
     tool("kmod", "depmod"),
-    tool("apparmor", "compiles the profile of containers"),
-    tool("lz4", "the initrd's head, when asked for"),
-    tool("zstd", "the initrd's head, when asked for"),
-    tool("xz-utils", "the smallest initrd, when asked for"),
-    tool("squashfs-tools", "examples/sizes.rs compares"),
-    tool("podman-remote", "the tests' client"),
-    tool("docker-cli", "the tests' other client"),
-    tool("docker-compose", "the tests' third client"),
+    tool(
+        "apparmor",
+        "apparmor_parser, which compiles the profile of containers",
+    ),
+    tool(
+        "lz4",
+        "compresses the parts of the initrd that initrd.rs selects",
+    ),
+    tool(
+        "zstd",
+        "compresses the slim kernel's initrd on media by default",
+    ),
+    tool("xz-utils", "compresses that initrd with PACK=xz"),
+    tool(
+        "squashfs-tools",
+        "examples/sizes.rs compares image sizes with squashfs",
+    ),
+    tool("podman-remote", "client of the podman API in the tests"),
+    tool("docker-cli", "docker client in the tests"),
+    tool("docker-compose", "compose client in the tests"),
 ];
 
-/// Packages that media are made with, beside [`Arch::loaders`], which bring grub-mkimage. `make image` does not
-/// fetch them.
+/// Packages that build the ISO and the disk image. The boot loaders and grub-mkimage come from [`Arch::loaders`].
+/// `make image` does not fetch these packages.
 pub const MEDIA: &[Package] = &[
     tool("xorriso", "writes the ISO"),
     tool("mtools", "fills the FAT file system that UEFI reads"),
 ];
 
-/// Systems that `make bench` compares this one with, in a tree of their own. The packages that make
-/// one of these systems /sbin/init are left out: such packages exclude each other, and contain only
-/// links, which bench/src/peers.rs makes.
+/// Peers: the systems that `make bench` compares with this one, in a separate tree. Packages such as systemd-sysv, which
+/// install a link /sbin/init, are left out, because they conflict; bench/src/peers.rs makes the links.
 pub const PEERS: &[Package] = &[
-    image("systemd", "a peer, with journald and networkd"),
-    image("udev", "systemd-networkd waits for it"),
-    image("openrc", "a peer"),
-    image("runit", "a peer"),
-    image("finit", "a peer"),
+    image(
+        "systemd",
+        "compared as PID 1 of a machine, with journald and networkd",
+    ),
+    image("udev", "systemd-networkd waits for udev"),
+    image("openrc", "compared as PID 1 of a machine"),
+    image("runit", "compared as PID 1 of a machine"),
+    image("finit", "compared as PID 1 of a machine"),
     image(
         "finit-plugins",
-        "its documentation's way to the network and modules",
+        "plugins by which finit's documentation configures network and modules",
     ),
-    image("s6", "a peer as a supervisor in a container"),
-    image("tini", "a peer in a container"),
-    image("dumb-init", "a peer in a container"),
-    image("catatonit", "a peer in a container"),
-    image("kmod", "the peers' modprobe"),
+    image("s6", "compared as a supervisor in a container"),
+    image("tini", "compared as PID 1 of a container"),
+    image("dumb-init", "compared as PID 1 of a container"),
+    image("catatonit", "compared as PID 1 of a container"),
+    image("kmod", "modprobe of the peers"),
     image("base-files", "the links of a merged /usr"),
 ];
 
-/// Clients of varlink that others wrote, for tests, in a tree of their own.
+/// Varlink clients of other projects, for tests, in a separate tree.
 pub const VARLINK_CLIENTS: &[Package] = &[
     tool("systemd", "varlinkctl"),
     tool("varlink-go", "varlink-go-certification"),
 ];
 
-/// Packages that the slim kernel is compiled with, in a tree that is the root directory of the
-/// build: the compiler is the suite's instead of the host's.
+/// Packages that compile the slim kernel, in a tree that is the root directory of the build: the compiler is that of the
+/// image's Debian suite, not the host's.
 pub const BUILDER: &[Package] = &[
     tool("linux-source", "the kernel's source, with Debian's patches"),
     tool("gcc", "the compiler of the kernel and of its own tools"),
@@ -147,8 +164,8 @@ pub const BUILDER: &[Package] = &[
     tool("libc6-dev", "headers for the kernel's own tools"),
     tool("libelf-dev", "objtool reads object files with it"),
     tool("make", "the kernel's build system"),
-    tool("flex", "Kconfig's language"),
-    tool("bison", "Kconfig's language"),
+    tool("flex", "generates the scanner of Kconfig"),
+    tool("bison", "generates the parser of Kconfig"),
     tool("bc", "computes the constants of the clock"),
     tool("gawk", "tables of instructions and of features"),
     tool("perl-base", "checks of the headers"),
@@ -165,25 +182,27 @@ pub const BUILDER: &[Package] = &[
     tool("gzip", "/proc/config.gz"),
 ];
 
-/// Packages of another Debian release that `make reproducible` builds in, in a tree of its own.
+/// Packages of another Debian release in which `make reproducible` builds, in a separate tree.
 pub const OTHER_HOST: &[Package] = &[
     tool("base-files", "the links /bin, /lib and /lib64 into /usr"),
     tool("dash", "the shell"),
     tool("coreutils", "env and others"),
-    tool("gcc", "links what cargo runs on the host"),
-    tool("libc6-dev", "for gcc"),
+    tool("gcc", "linker for build scripts and procedural macros"),
+    tool("libc6-dev", "start files and headers for gcc"),
     tool("git", "the time of the commit"),
     tool("qemu-utils", "qemu-img, for the disk"),
 ];
 
-/// Packages of a host that drives the disk with Debian's own podman machine, for the tests, in a tree
-/// of its own.
+/// Packages of a host that runs the disk image with Debian's own podman machine, for the tests, in a separate tree.
 pub const MACHINE_HOST: &[Package] = &[
     tool("base-files", "the links /bin, /lib and /lib64 into /usr"),
     tool("bash", "the host's first process, and the wrapper of QEMU"),
     tool("dash", "/bin/sh"),
     tool("coreutils", "env, timeout and others"),
-    tool("findutils", "what a machine leaves"),
+    tool(
+        "findutils",
+        "find, which lists the files that a removed machine leaves",
+    ),
     tool("util-linux", "setpriv"),
     tool("podman", "podman machine"),
     tool("qemu-system-x86", "the machines"),
@@ -196,12 +215,15 @@ pub const MACHINE_HOST: &[Package] = &[
     tool("skopeo", "pushes the disk"),
 ];
 
-/// Servers of network file systems, for the tests of extensions, in a tree of their own.
+/// Servers of network file systems, for the tests of extensions, in a separate tree.
 pub const FILE_SERVERS: &[Package] = &[
     tool("base-files", "the links /bin, /lib and /lib64 into /usr"),
     tool("coreutils", "env"),
-    tool("nfs-ganesha", "an NFS server that is a program"),
-    tool("nfs-ganesha-vfs", "its access to directories"),
+    tool("nfs-ganesha", "an NFS server in user space"),
+    tool(
+        "nfs-ganesha-vfs",
+        "back end of nfs-ganesha for local directories",
+    ),
     tool("samba", "an SMB server"),
 ];
 
@@ -221,14 +243,17 @@ impl Kernel {
     /// All kernels, the default first.
     pub const ALL: &[Kernel] = &[Kernel::Cloud, Kernel::Generic, Kernel::Slim];
 
-    /// Reads `KERNEL=`.
+    /// Returns the kernel of this name, a value of `KERNEL=`; an empty name is the default.
+    ///
+    /// # Errors
+    /// The name is unknown; the message lists the kernels.
     pub fn parse(name: &str) -> Result<Self, String> {
         let mut kernels = Self::ALL.iter().copied();
         let found = kernels.find(|kernel| name.is_empty() || kernel.name() == name);
         found.ok_or_else(|| {
             let names: Vec<_> = Self::ALL.iter().map(|kernel| kernel.name()).collect();
             let names = names.join(" or ");
-            format!("KERNEL={name}: the kernel is {names}")
+            format!("KERNEL={name}: no such kernel; use {names}")
         })
     }
 
@@ -275,7 +300,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_package_twice_and_each_with_a_reason() {
+    fn packages_has_no_duplicate_and_every_table_has_reasons() {
         let mut names = names(PACKAGES);
         names.sort_unstable();
         let count = names.len();
@@ -294,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_kernel_is_named() {
+    fn kernel_parse_accepts_known_names_and_lists_them_in_its_error() {
         assert_eq!(Kernel::parse(""), Ok(Kernel::Cloud));
         for kernel in Kernel::ALL {
             assert_eq!(Kernel::parse(kernel.name()), Ok(*kernel));
