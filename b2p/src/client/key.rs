@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_command_is_no_command() {
+    fn wrong_arguments_of_b2p_key_exit_with_2() {
         for words in [&[][..], &["add"], &["remove"], &["list", "all"]] {
             let words: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
             assert_eq!(main(&words), 2);

@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_would_refuse_is_named() {
+    fn rules_that_the_kernel_would_refuse_are_named() {
         let long = format!(":x:M::{}::/x:", "a".repeat(129));
         for (line, reason) in [
             ("x", ":NAME:M:OFFSET"),

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_minute_later_is_a_minute_more() {
+    fn second_of_day_adds_the_offset() {
         let (now, later) = (second_of_day(0), second_of_day(60));
         // The clock may tick between the two.
         assert!(

@@ -108,7 +108,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn all_kinds() {
+    fn values_of_all_kinds_are_written() {
         let value = Json::Object(vec![
             ("a", Json::Null),
             ("b", Json::List(vec![7_u64.into(), Json::Number(-1)])),

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns() {
+    fn patterns_match_as_glob_7_says() {
         for (pattern, name, right) in [
             ("web*", "web.service", true),
             ("*", "", true),

@@ -217,7 +217,7 @@ dLRepoJzy3s9KW8+jOOXAAAAC2Jvb3QycG9kbWFuAQI=
     }
 
     #[test]
-    fn what_is_no_whole_key_has_no_fingerprint() {
+    fn incomplete_keys_have_no_fingerprint() {
         let blob = ED25519.split(' ').nth(1).unwrap();
         let cut = &blob[..blob.len() - 4];
         let other = format!("ssh-rsa {blob}");

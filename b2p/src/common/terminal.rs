@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_can_be_drawn() {
+    fn glyphs_by_terminal_and_locale() {
         assert_eq!(glyphs("xterm", "C.UTF-8"), Glyphs::Eighths);
         assert_eq!(glyphs("", "en_GB.utf8"), Glyphs::Eighths);
         assert_eq!(glyphs("linux", "C.UTF-8"), Glyphs::Halves);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn widths() {
+    fn width_of_text_in_columns() {
         for (text, columns) in [
             ("abc", 3),
             ("é", 1),

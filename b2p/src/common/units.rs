@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes() {
+    fn sizes_are_formatted_in_binary_units() {
         for (n, text) in [
             (0, "0 B"),
             (1023, "1023 B"),
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn times() {
+    fn durations_are_formatted_in_their_unit() {
         for (ms, text) in [
             (0, "0 ms"),
             (999, "999 ms"),

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_program_is_named() {
+    fn files_that_are_no_programs_are_refused_with_a_reason() {
         let temp = Temp::new();
         let refused = |bytes: &[u8]| {
             fs::write(temp.path("x"), bytes).unwrap();

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_comes_first() {
+    fn degraded_lines_come_first() {
         let degraded = "net: gone\ndata: broken\n";
         let text = status_text("box", &[], None, "core", degraded, &PLAIN);
         let first: Vec<_> = text.lines().map(str::trim).take(3).collect();

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_podman_cannot_read_is_left_out() {
+    fn registry_files_that_podman_cannot_read_are_left_out() {
         let temp = Temp::new();
         let (source, target) = (temp.path("source"), temp.path("target"));
         fs::create_dir_all(source.join("f.conf")).unwrap();

@@ -199,7 +199,7 @@ fn refused_contents(request: &[u8], size: u64) -> Vec<(&'static str, Content)> {
 }
 
 #[test]
-fn what_is_refused_stays_as_it_is_to_the_last_bit() {
+fn refused_disks_are_not_changed_by_a_bit() {
     if !can_run() {
         return;
     }
@@ -280,7 +280,7 @@ fn damage_is_mended_or_left_alone() {
 }
 
 #[test]
-fn what_is_in_ram_already_is_not_hidden() {
+fn files_in_ram_are_not_hidden_by_a_mount() {
     if !can_run() {
         return;
     }

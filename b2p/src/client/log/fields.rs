@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn further_layouts() {
+    fn json_pretty_verbose_and_export_layouts() {
         let pretty = shown(Layout::JsonPretty, 14, "web: x");
         assert!(pretty.starts_with("{\n\t\"__REALTIME_TIMESTAMP\" : \"1795465838123999\",\n\t\"_"));
         assert!(pretty.ends_with("\t\"MESSAGE\" : \"x\"\n}\n"), "{pretty}");

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_write_them() {
+    fn options_are_parsed_in_short_long_and_joined_form() {
         let plain = parse("").expect("nothing is fine");
         assert_eq!(
             (plain.follow, plain.last, plain.max_level, plain.boots),
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_wrong_option_or_value() {
         for (line, part) in [
             ("-x", "-x"),
             ("--lines", "needs a value"),
@@ -216,7 +216,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_words(words in prop::collection::vec("(-{0,2}[a-zé=]{0,4}|\\PC{0,6})", 0..6)) {
+        fn parse_never_panics(words in prop::collection::vec("(-{0,2}[a-zé=]{0,4}|\\PC{0,6})", 0..6)) {
             let _ = Options::parse(&words);
         }
     }

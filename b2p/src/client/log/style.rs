@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line() {
+    fn a_record_is_formatted_with_time_level_colour_and_text() {
         let mut style = Style {
             utc: true,
             ..Style::default()

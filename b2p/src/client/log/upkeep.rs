@@ -56,7 +56,7 @@ mod tests {
     use crate::common::testing::Temp;
 
     #[test]
-    fn the_log_keeps_itself_in_order() {
+    fn options_of_journalctl_that_maintain_the_journal_have_an_answer() {
         let temp = Temp::new();
         std::fs::write(temp.path("log"), [0; 3 << 10]).unwrap();
         std::fs::write(temp.path("log.1"), [0; 1 << 10]).unwrap();

@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_summary() {
+    fn summary_shows_counts_and_times() {
         let text = Summary {
             sent: 3,
             received: 2,

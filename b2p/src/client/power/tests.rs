@@ -46,7 +46,7 @@ fn names_and_options() {
 }
 
 #[test]
-fn what_is_no_orderly_end() {
+fn force_cancel_and_no_op_options() {
     for (line, action) in [
         ("poweroff -f", Action::Force(ShutdownKind::PowerOff, true)),
         ("reboot --force", Action::Force(ShutdownKind::Reboot, true)),
@@ -62,7 +62,7 @@ fn what_is_no_orderly_end() {
 }
 
 #[test]
-fn what_is_not_understood_ends_nothing() {
+fn wrong_arguments_shut_nothing_down() {
     for line in [
         "poweroff -x",
         "poweroff --later",
@@ -166,7 +166,7 @@ fn a_refusal_is_an_answer() {
 }
 
 #[test]
-fn a_delay_is_for_the_channel_alone() {
+fn a_delayed_shutdown_is_never_sent_as_a_signal() {
     let (outcome, calls) = performed(Ok(()), "shutdown -r +2");
     assert_eq!(outcome, Ok(true));
     assert_eq!(calls, ["ask reboot 120", "audit reboot"]);
@@ -178,7 +178,7 @@ fn a_delay_is_for_the_channel_alone() {
 }
 
 #[test]
-fn force_asks_nobody() {
+fn poweroff_f_does_not_contact_pid_1() {
     let (outcome, calls) = performed(Ok(()), "poweroff -f");
     assert_eq!(outcome, Err(RequestError::NotRoot));
     assert_eq!(calls, ["sync force poweroff"]);

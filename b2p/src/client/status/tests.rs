@@ -84,7 +84,7 @@ fn a_machine_on_its_way_down() {
 }
 
 #[test]
-fn one_service_in_full() {
+fn service_text_shows_one_service_in_full() {
     let report = Report::parse(REPORT);
     let text = service_text(
         &report,

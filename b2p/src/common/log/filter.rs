@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn by_name() {
+    fn filter_by_name() {
         assert!(wants("", 7, 15, "anything"));
         assert!(wants("sshd", 7, 15, "sshd: Server listening"));
         assert!(wants("sshd", 7, 38, "sshd[812]: Accepted"));
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn by_a_pattern() {
+    fn filter_by_pattern() {
         for (names, text, right) in [
             ("ssh*", "sshd[812]: x", true),
             ("ssh*", "sshd: x", true),
@@ -209,13 +209,13 @@ mod tests {
     }
 
     #[test]
-    fn by_level() {
+    fn filter_by_level() {
         assert!(wants("", 4, 12, "x") && !wants("", 4, 13, "x"));
         assert!(wants("x", 3, 11, "x: y") && !wants("y", 3, 11, "x: y"));
     }
 
     #[test]
-    fn what_pid_1_says_of_a_unit_and_within_a_time() {
+    fn filter_by_unit_and_time() {
         let mut filter = Filter {
             max_level: 7,
             names: vec![vec!["web".to_owned()]],

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn known_moments() {
+    fn time_stamps_of_known_moments() {
         assert_eq!(stamped(0), "1970-01-01T00:00:00.000000Z");
         assert_eq!(stamped(-1), "1969-12-31T23:59:59.999999Z");
         assert_eq!(stamped(951_782_400 * SECOND), "2000-02-29T00:00:00.000000Z");
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn wall_clock() {
+    fn append_wall_clock_writes_date_and_time() {
         let mut out = String::new();
         append_wall_clock(1_795_465_838_123_456, true, true, &mut out);
         assert_eq!(out, "2026-11-23 20:30:38.123");
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_stamp() {
+    fn malformed_time_stamps_are_refused() {
         for line in [
             "",
             "--- boot x ---",
@@ -224,18 +224,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn round_trip(us in 0i64..253_402_300_799_000_000) {
+        fn time_stamp_round_trips(us in 0i64..253_402_300_799_000_000) {
             let line = format!("{} rest", stamped(us));
             prop_assert_eq!(parse(line.as_bytes()), Some((us, &b" rest"[..])));
         }
 
         #[test]
-        fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        fn parse_never_panics_on_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
             let _ = parse(&bytes);
         }
 
         #[test]
-        fn any_moment(us: i64) {
+        fn every_moment_can_be_written(us: i64) {
             let (mut a, mut b) = (String::new(), String::new());
             append_rfc3339(us, &mut a);
             append_wall_clock(us, true, true, &mut b);

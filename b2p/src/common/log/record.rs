@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_none() {
+    fn malformed_kmsg_records_are_refused() {
         for text in [
             "",
             ";",
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_reaches_the_terminal_that_moves_it() {
+    fn control_bytes_of_records_are_escaped() {
         let mut bytes = Vec::new();
         unescape(b"\\xc3\\xa9 \\x1b[2J \\xff \\x5cx41 \\xzz \\x4", &mut bytes);
         let mut text = String::new();
@@ -225,7 +225,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn parse_never_panics_on_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = Record::parse(&bytes);
             let _ = Priority::parse(&bytes);
             let mut out = Vec::new();
@@ -237,7 +237,7 @@ mod tests {
         }
 
         #[test]
-        fn round_trip(number in 0u32..192, seq: u64, us: u64, text in "[ -~]{0,80}") {
+        fn record_round_trips(number in 0u32..192, seq: u64, us: u64, text in "[ -~]{0,80}") {
             let line = format!("{number},{seq},{us},-;{text}\n KEY=1\n");
             let want = Record {
                 priority: Priority::of((number >> 3) as u8, (number & 7) as u8),

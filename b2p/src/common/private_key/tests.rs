@@ -60,7 +60,7 @@ fn other_types_and_formats_are_for_openssh_to_judge() {
 }
 
 #[test]
-fn the_reason_is_named() {
+fn each_unusable_private_key_has_its_reason() {
     let pair = sshkey::generate("x").unwrap();
     let private = pair.private.as_str();
     let unfinished = private.strip_suffix(LAST_LINE).unwrap();

@@ -161,7 +161,7 @@ fn a_start_is_waited_for() {
 }
 
 #[test]
-fn starts_that_come_to_nothing() {
+fn each_failed_start_has_its_message() {
     for (at, (state, why)) in [
         (
             "failed last=exited:1",
@@ -188,7 +188,7 @@ fn starts_that_come_to_nothing() {
 }
 
 #[test]
-fn what_is_up_is_left_and_a_socket_is_enough() {
+fn start_of_an_up_armed_or_done_service_succeeds_at_once() {
     let up = "service web up pid=7 since=6";
     let fake = Fake::new("up", up, &["service web up pid=7 since=6"]);
     assert_eq!(
@@ -244,7 +244,7 @@ fn a_stop_ends_with_the_end() {
 }
 
 #[test]
-fn not_for_ever() {
+fn the_wait_for_a_start_ends_when_the_service_is_late() {
     let fake = Fake::new(
         "late",
         "service web off",

@@ -133,7 +133,7 @@ fn groups_and_users_that_must_not_be() {
 }
 
 #[test]
-fn one_with_the_number_of_core_comes_first() {
+fn a_user_with_the_uid_of_core_precedes_core_in_passwd() {
     let mut files = files();
     let ann = User {
         name: "ann".into(),

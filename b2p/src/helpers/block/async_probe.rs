@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stick_on_its_way() {
+    fn an_enumerating_usb_stick_is_waited_for() {
         let sysfs = Sysfs(Temp::new());
         let hub = "bus/usb/devices/usb1/";
         let port = format!("{hub}1-0:1.0/usb1-port1/state");

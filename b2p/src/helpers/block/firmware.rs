@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_bios_that_was_asked_and_counted_none() {
+    fn edd_reports_no_disk_only_if_it_was_queried() {
         assert!(counted_none(&zero_page(0xfb, 0, 0xb0)));
         assert!(!counted_none(&zero_page(0xfb, 1, 0xb0)), "it has a disk");
         assert!(!counted_none(&zero_page(0, 0, 0xb0)), "it was not asked");
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_makes_it_uncertain_counts() {
+    fn uncertain_edd_data_means_that_a_disk_may_exist() {
         let temp = Temp::new();
         let root = temp.dir();
         let put = |path: &str, bytes: &[u8]| {

@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_a_device_is_named() {
+    fn mount_point_finds_the_mount_of_a_device() {
         let mounts = "22 1 0:21 / /proc rw - proc proc rw\n\
                       29 1 254:0 / /my\\040disk rw - ext4 /dev/vda rw\n";
         assert_eq!(mount_point(mounts, "254:0"), Some("/my\\040disk"));

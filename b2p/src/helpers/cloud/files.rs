@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_appended_is_there_if_its_lines_are() {
+    fn an_append_is_left_out_if_its_whole_lines_exist() {
         for (before, part, after) in [
             ("110.0.0.1 a\n", "10.0.0.1 a\n", "110.0.0.1 a\n10.0.0.1 a\n"),
             ("8080\n", "80\n", "8080\n80\n"),

@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cloud_init_files_are_made_of() {
+    fn parse_reads_the_forms_of_cloud_init_files() {
         let mut diagnostics = Diagnostics::default();
         let text = "#cloud-config\nname: \"a b\"\nuid: '0501'\nnone:\nno: ~\n\
                     list: [a, 'b c', {d: e}]\ntext: |\n  one\n   two\nname: later\n";
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_does_not_go_off() {
+    fn aliases_depth_width_and_length_of_yaml_are_limited() {
         let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a]\nc: [*b,*b,*b,*b]\n";
         assert!(why(parse(bomb)).contains("line 2: an alias"));
         let deep = "- ".repeat(200) + "a";
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_its_line() {
+    fn errors_of_yaml_name_the_line() {
         assert!(why(parse("a: 1\nb: [1, 2\nc: 3\n")).contains("line"));
         assert!(why(parse("? [a]\n: b\n")).contains("a name must"));
     }

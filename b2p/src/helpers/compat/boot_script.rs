@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn its_first_line_says_what_it_is_written_in() {
+    fn the_first_line_of_a_boot_script_names_its_interpreter() {
         assert_eq!(ran("#!/bin/cat\n", 0o644).1, "#!/bin/cat\n");
         assert_eq!(ran("#!/bin/cat\n", 0o755).1, "#!/bin/cat\n");
     }
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_leaves_in_the_background_does_not_keep_it() {
+    fn a_background_child_does_not_delay_the_end_of_a_boot_script() {
         let start = Instant::now();
         let (result, output) = ran("echo here; sleep 20 &\nexit 4", 0o644);
         assert!(why(result).starts_with("exit status 4"));
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn nor_does_what_never_stops_talking() {
+    fn a_boot_script_ends_although_a_child_keeps_writing() {
         let (mut reader, mut writer) = io::pipe().unwrap();
         let (mut ended, end_signal) = io::pipe().unwrap();
         drop(end_signal);
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_not_run() {
+    fn a_boot_script_that_is_no_file_is_not_run() {
         let temp = Temp::new();
         let fifo = temp.path("fifo");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();

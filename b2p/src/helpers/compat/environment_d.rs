@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn one_line_that_replaces_an_earlier_one() {
+    fn with_env_writes_one_line_and_replaces_an_earlier_one() {
         let pair = |n: &str, v: &str| (n.to_owned(), v.to_owned());
         let text = "[containers]\nx = 1\n[engine]\nruntime = \"crun\"\n";
         let once = with_env(text, &[pair("A", "1"), pair("B", "q\"\\"), pair("A", "2")]);

@@ -42,7 +42,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn what_has_no_counterpart_is_named() {
+    fn legacy_files_without_a_counterpart_are_named() {
         let temp = Temp::new();
         let (old, state_dir) = (temp.path(DIRS[0]), temp.path("boot2podman"));
         fs::create_dir_all(old.join("certs")).unwrap();

@@ -168,7 +168,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn the_lines() {
+    fn parse_reads_each_kind_of_line() {
         let line = "L+  /run/docker.sock   -    -    -     -   /run/podman/podman.sock";
         assert_eq!(
             parse(line),
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_pid_1_will_make_is_somewhere() {
+    fn a_link_to_a_socket_of_pid_1_is_made_before_the_socket_exists() {
         let on = Config {
             uid: 7777,
             ..Config::default()

@@ -90,7 +90,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn what_is_there_is_handed_over_and_what_is_not_costs_nothing() {
+    fn existing_files_are_exported_and_missing_ones_make_no_directory() {
         let temp = Temp::new();
         let paths = Paths::below(temp.dir());
         let state_dir = paths.state_dir();

@@ -129,7 +129,7 @@ mod tests {
 
     /// A disk full of fifos, and of links to devices: each is named, and none is waited for.
     #[test]
-    fn what_is_no_file_is_named_and_left_alone() {
+    fn entries_that_are_no_files_are_named_and_left_alone() {
         for name in ["fifo", "link", "directory"] {
             let temp = Temp::new();
             let paths = paths(&temp);

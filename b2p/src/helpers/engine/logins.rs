@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_links_nor_long_files_are_copied() {
+    fn links_and_long_files_are_not_copied() {
         let temp = Temp::new();
         let (home, run) = (temp.path("home"), temp.path("run"));
         fs::create_dir(&home).unwrap();

@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn so_many_at_once_and_each_once() {
+    fn at_most_limit_users_run_in_parallel_and_each_once() {
         let running = AtomicUsize::new(0);
         let uids: Vec<u32> = (1..40).collect();
         let mut most = 0;

@@ -131,7 +131,7 @@ mod tests {
     const NEVER: &str = "-62135596800000";
 
     #[test]
-    fn who_ran_and_who_was_stopped() {
+    fn restart_policy_decides_which_containers_start() {
         let id = "0f".repeat(32);
         let names = |line: &str| {
             let line = line.replace("ID", &id);

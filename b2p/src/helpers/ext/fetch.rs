@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_no_added_extension_goes() {
+    fn sweep_removes_downloads_of_no_added_extension() {
         let temp = Temp::new();
         let names = ["a.erofs", "a.manifest", "a.part", "b.erofs", "b.manifest"];
         names

@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_in_a_directory() {
+    fn extensions_of_a_directory_are_found_by_name() {
         let temp = Temp::new();
         for name in [
             "b.erofs",

@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_cut_has_left_of_any_extension_goes() {
+    fn partial_files_of_an_interrupted_move_are_removed() {
         let temp = Temp::new();
         let dir = temp.path("ext");
         let old = pair(&dir, "old");
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_image_of_its_size_is_not_copied() {
+    fn keep_copies_only_a_regular_file_of_the_manifests_size() {
         let temp = Temp::new();
         let dir = temp.path("ext");
         let from = pair(&temp.path("from"), "x");

@@ -280,7 +280,7 @@ mod tests {
     use crate::common::testing::{Temp, why};
 
     #[test]
-    fn what_a_module_needs_is_in_the_machine_or_the_image() {
+    fn dependencies_of_modules_are_found_in_machine_or_image() {
         let dep = "kernel/nfsv4.ko: kernel/nfs.ko kernel/sunrpc.ko\nkernel/nfs.ko: kernel/sunrpc.ko\n\
             kernel/sunrpc.ko:\nkernel/lost.ko: kernel/gone.ko\nkernel/gone.ko:\nkernel/a.ko: kernel/b.ko\n\
             kernel/b.ko: kernel/a.ko\nkernel/bad.ko: kernel/unknown.ko\n";
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_is_none_of_the_own_modules() {
+    fn references_between_own_modules_do_not_block_the_unload() {
         let module = |name: &str, references, holders: &[&str]| Loaded {
             name: name.to_owned(),
             references,

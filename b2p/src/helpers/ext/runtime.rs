@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_runtime_replaces_another() {
+    fn with_runtime_replaces_the_earlier_runtime() {
         let before = "[engine]\nruntime = \"crun\"\nevents_logger = \"file\"\n";
         let with = |name: &str| {
             format!(

@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn what_exists_keeps_mode_and_owner_that_the_row_does_not_name() {
+    fn an_existing_entry_keeps_the_mode_and_owner_that_its_row_omits() {
         let temp = Temp::new();
         let root = Tree::open(temp.dir()).unwrap();
         let unnamed = |path: &str| Node {

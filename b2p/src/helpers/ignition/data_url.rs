@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn checksums() {
+    fn verify_compares_the_sha256() {
         let content = |hash: &str| Content {
             hash: Some(hash.to_owned()),
             ..Content::default()

@@ -251,7 +251,7 @@ mod tests {
     use crate::common::testing::why;
 
     #[test]
-    fn what_is_no_document_is_refused_as_a_whole() {
+    fn malformed_documents_are_refused_as_a_whole() {
         for (text, reason) in [
             ("", "not JSON"),
             ("{\"a\":1", "not JSON"),

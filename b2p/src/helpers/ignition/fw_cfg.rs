@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_passes_agree_on() {
+    fn twice_returns_bytes_that_two_passes_agree_on() {
         let mut passes = 0;
         let mut twice_of = |second: u8, start: &[u8]| {
             twice(start, 3, |bytes| {

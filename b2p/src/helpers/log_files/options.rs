@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds() {
+    fn parse_reads_size_and_number_of_files() {
         let default = Options {
             dir: PathBuf::from("/x"),
             bounds: Bounds::DEFAULT,
@@ -100,7 +100,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_words(words in prop::collection::vec("(-{0,2}[a-zé=]{0,4}|\\PC{0,6})", 0..6)) {
+        fn parse_never_panics(words in prop::collection::vec("(-{0,2}[a-zé=]{0,4}|\\PC{0,6})", 0..6)) {
             let _ = Options::parse(&words);
         }
     }

@@ -11,12 +11,12 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-const NAME: &str = "helpers::log_files::tests::child";
+const NAME: &str = "helpers::log_files::tests::helper_process_not_a_test";
 
 /// Runs the service with 3 as the ring; not a test of its own.
 #[test]
 #[ignore = "the program that the other tests run"]
-fn child() {
+fn helper_process_not_a_test() {
     let dir = std::env::var_os(testing::DIR).expect("run by a test");
     // SAFETY: `Running::start` has put the descriptor there, for this function alone.
     let ring = unsafe { OwnedFd::from_raw_fd(3) };

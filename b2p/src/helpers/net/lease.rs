@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn masks() {
+    fn netmask_of_each_prefix_length() {
         assert_eq!(netmask(24), Ipv4Addr::new(255, 255, 255, 0));
         assert_eq!(netmask(0), Ipv4Addr::UNSPECIFIED);
         assert_eq!(netmask(32), Ipv4Addr::BROADCAST);
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn networks() {
+    fn networks_are_shown_and_compared() {
         let net = |text: &str| {
             let (addr, prefix) = text.split_once('/').unwrap_or((text, "32"));
             let addr = addr.parse().unwrap_or(Ipv4Addr::UNSPECIFIED);

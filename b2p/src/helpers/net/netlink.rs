@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_answer_is_one() {
+    fn only_an_nlmsgerr_is_an_acknowledgement() {
         let mut bytes = [0; 36];
         assert_eq!(ack_errno(&bytes), None);
         bytes[4] = 2;
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_is_asked_and_its_no_is_heard() {
+    fn an_error_of_the_kernel_is_returned() {
         // No card has this index.
         let nowhere = Address {
             index: 0x7fff_ffff,

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_is_said_and_the_rest_is_there() {
+    fn truncated_options_are_faults_and_the_others_are_read() {
         for (options, fault) in [
             (
                 &[1, 1, 7, 6, 4, 1, 2][..],

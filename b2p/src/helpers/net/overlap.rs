@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn one_line_of_containers_conf_changes() {
+    fn with_subnet_changes_one_line_of_containers_conf() {
         let before = "# defaults\n\n[network]\nnetwork_backend = \"netavark\"\n\n[engine]\n";
         let moved = "# defaults\n\n[network]\ndefault_subnet = \"10.87.0.0/16\"\nnetwork_backend = \"netavark\"\n\n[engine]\n";
         for text in [before, moved] {

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_route_and_a_rule_for_each_address() {
+    fn messages_are_one_route_and_a_rule_for_each_address() {
         let own = OwnNetwork {
             index: 3,
             addr: Ipv4Addr::new(10, 88, 0, 15),

@@ -88,7 +88,7 @@ mod tests {
     use config::Net;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn plan_round_trips() {
         let net = Net::Static {
             addr: Ipv4Addr::new(10, 0, 0, 5),
             prefix: 24,

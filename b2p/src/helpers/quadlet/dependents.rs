@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_need_a_unit_follow_it() {
+    fn following_lists_the_dependents_of_a_unit() {
         let all = [
             link("front", &["web"], &[]),
             link("web", &["db", "net"], &[]),

@@ -12,7 +12,7 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::time::Duration;
 
-const NAME: &str = "helpers::remote_log::tests::child";
+const NAME: &str = "helpers::remote_log::tests::helper_process_not_a_test";
 /// Size of the buffer of a receiver that reads nothing.
 const RECEIVE_BYTES: usize = 64 << 10;
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(20));
@@ -20,7 +20,7 @@ const PATIENCE: Option<Duration> = Some(Duration::from_secs(20));
 /// Runs the service with 3 as the ring and the receiver in a file; not a test of its own.
 #[test]
 #[ignore = "the program that the other tests run"]
-fn child() {
+fn helper_process_not_a_test() {
     let dir = std::env::var_os(testing::DIR).expect("run by a test");
     let dir = Path::new(&dir);
     // SAFETY: `Running::start` has put the descriptor there, for this function alone.

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_hidden() {
+    fn mount_point_refuses_to_hide_files() {
         let temp = Temp::new();
         let dir = fs::canonicalize(temp.dir()).unwrap();
         let at = |name: &str| dir.join(name).display().to_string();
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_refuses_is_explained() {
+    fn errors_of_mount_are_explained() {
         let explain = |errno: Errno| explained(Err(errno.into()));
         assert!(why(explain(Errno::ENODEV)).starts_with("this kernel has no such file system: "));
         assert!(why(explain(Errno::EBUSY)).ends_with(": EBUSY: Device or resource busy"));

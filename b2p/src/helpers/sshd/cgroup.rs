@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_service_has_them() {
+    fn limits_apply_only_in_the_cgroup_of_a_service() {
         assert_eq!(of_service("0::/system/sshd\n"), Some("system/sshd"));
         for other in [
             "",

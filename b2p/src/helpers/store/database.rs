@@ -59,7 +59,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn a_transaction_is_sqlites() {
+    fn a_change_without_sqlites_change_counter_is_a_foreign_write() {
         let temp = Temp::new();
         let path = temp.path("db.sql");
         let mut database = Database::default();

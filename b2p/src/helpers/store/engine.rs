@@ -173,7 +173,7 @@ mod tests {
     use crate::common::testing::{Temp, why};
 
     #[test]
-    fn what_podman_cannot_open_is_named() {
+    fn stores_that_podman_cannot_open_are_named() {
         let temp = Temp::new();
         let storage = temp.dir();
         fs::create_dir_all(storage.join("libpod")).unwrap();

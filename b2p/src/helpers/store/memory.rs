@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_has_an_end() {
+    fn at_most_max_set_limits_are_remembered() {
         let temp = Temp::new();
         let mut limits = limits(&temp, "1\n");
         (0..100).for_each(|limit| limits.remember(limit));

@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_its_owner_made_stays_byte_for_byte() {
+    fn a_reserve_that_a_user_made_stays_byte_for_byte() {
         type Put = fn(&Path);
         let text: Put = |path| fs::write(path, "mine").unwrap();
         let cases: [(&str, &str, Put); 7] = [

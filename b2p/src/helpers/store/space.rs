@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn who_writes_on_is_paused_before_the_last_part() {
+    fn continuing_writers_are_paused_before_the_last_part_is_freed() {
         for (free_bytes, free_inodes, first_is_made, wanted) in [
             (0, 500, true, Step::GiveFirst),
             (9 * MIB, 500, true, Step::GiveFirst),

@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn who_writes_still_is_not_who_has_written_most() {
+    fn current_writers_are_told_from_the_largest_writers() {
         let temp = Temp::new();
         let dir = |name: &str| temp.path(&format!("{name}{}", name[name.len() - 1..].repeat(63)));
         let write = |name: &str, kib: u64, slab: u64| {

@@ -78,7 +78,7 @@ mod tests {
     use crate::common::testing::{Temp, why};
 
     #[test]
-    fn what_is_on_is_known_by_its_whole_name() {
+    fn is_listed_compares_whole_paths() {
         let swaps = "Filename Type Size Used Priority\n\
                      /dev/vda2 partition 9 0 -2\n\
                      /mnt/my\\040disk/tc.swp file 9 0 -3\n";
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_refuses_is_explained() {
+    fn errors_of_swapon_are_explained() {
         let refused = |errno: Errno| explained(Err(errno.into()));
         assert!(why(refused(Errno::EINVAL)).starts_with("it has holes"));
         assert!(why(refused(Errno::EROFS)).starts_with("it is read-only: EROFS"));

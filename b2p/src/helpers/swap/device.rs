@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_name_one() {
+    fn each_selector_finds_the_swap_device() {
         let all = [device("vda", &[SignatureKind::Swap])];
         for disk in [
             DiskSelector::Label("pool".into()),
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_plainly_that_is_left_alone() {
+    fn devices_with_another_signature_are_refused() {
         let named = DiskSelector::Device("/dev/vda".into());
         let refused = |device: Device, content| why(selected(&[device], &named, content));
         assert!(refused(device("vda", &[]), Content::Swap).contains("not swap"));
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn two_of_a_name_are_none() {
+    fn an_ambiguous_selector_is_refused() {
         let all = [
             device("vda", &[SignatureKind::Swap]),
             device("vdb", &[SignatureKind::Swap]),

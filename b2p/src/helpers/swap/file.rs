@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_is_left() {
+    fn files_that_are_no_swap_file_are_left_alone() {
         let temp = Temp::new();
         let (path, directory, link) = (temp.path(NAME), temp.path("directory"), temp.path("link"));
         fs::create_dir(&directory).unwrap();

@@ -102,7 +102,7 @@ mod tests {
     use crate::common::testing::{Temp, why};
 
     #[test]
-    fn only_a_mount_of_the_whole_is_one() {
+    fn mount_point_ignores_bind_mounts_of_a_subdirectory() {
         let mounts = "29 1 254:0 /containers /var/lib/containers rw - ext4 /dev/vda rw\n\
                       30 1 254:0 / /mnt/my\\040data rw - ext4 /dev/vda rw\n\
                       31 1 254:1 /x /y rw - ext4 /dev/vdb rw\n";

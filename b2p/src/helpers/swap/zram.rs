@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes() {
+    fn size_in_bytes_of_percentages_and_mebibytes() {
         let memory = mem_total("MemTotal:        1000000 kB\nMemFree: 5 kB\n");
         assert_eq!(memory, Some(1_024_000_000));
         let memory = memory.unwrap_or(0);

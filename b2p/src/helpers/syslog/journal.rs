@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_ends_the_list() {
+    fn a_malformed_field_ends_the_message() {
         let whole = [&binary("A", b"value")[..], b"MESSAGE=m\n"].concat();
         assert_eq!(parsed(&whole).2, "m");
         for end in 0..whole.len() {

@@ -164,7 +164,7 @@ mod tests {
     };
 
     #[test]
-    fn who_speaks_is_who_the_kernel_says() {
+    fn tags_get_the_pid_from_the_kernels_credentials() {
         let root = Sender { pid: 9, root: true };
         assert_eq!(all(b"<38>sshd[812]: x", USER), ["<38>sshd[9]: x"]);
         assert_eq!(all(b"<38>sshd[812]: x", root), ["<38>sshd[812]: x"]);
@@ -178,13 +178,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_printable_is_shown() {
+    fn unprintable_bytes_are_escaped() {
         let got = all(b"<13>a: \x1b[2J\xff\nboot2podman: ready \xc3\xa9", USER);
         assert_eq!(got, ["<13>a[9]: \\x1b[2J\\xff\\x0aboot2podman: ready é"]);
     }
 
     #[test]
-    fn what_is_loud_grows_quieter() {
+    fn a_flooding_sender_is_rate_limited() {
         let path = std::env::temp_dir().join(format!("b2p-relay-{}", std::process::id()));
         let file = File::create(&path).expect("a file");
         let mut relay = Relay::new(file, message::parse, b"box\n");
@@ -205,7 +205,7 @@ mod tests {
 
     /// A message that is too long for a datagram is passed as a descriptor (JOURNAL_NATIVE_PROTOCOL).
     #[test]
-    fn what_has_no_bytes_is_counted() {
+    fn an_empty_message_counts_as_dropped() {
         let file = File::options().write(true).open("/dev/null");
         let mut relay = Relay::new(file.expect("/dev/null"), message::parse, b"box");
         relay.take(b"", USER, 1_000);
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_dropped_is_not_read() {
+    fn dropped_messages_are_not_parsed() {
         use std::sync::atomic::{AtomicUsize, Ordering};
         static READ: AtomicUsize = AtomicUsize::new(0);
         let file = File::options().write(true).open("/dev/null");

@@ -11,12 +11,12 @@ use std::os::fd::FromRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-const NAME: &str = "helpers::syslog::tests::child";
+const NAME: &str = "helpers::syslog::tests::helper_process_not_a_test";
 
 /// Runs the service with 3 as `/dev/log` and 4 as the kernel log; not a test of its own.
 #[test]
 #[ignore = "the program that the other tests run"]
-fn child() {
+fn helper_process_not_a_test() {
     // SAFETY: `Running::start` has put them there, for this function alone.
     let [socket, out] = [3, 4].map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
     let stop = Stop::new().expect("handlers");

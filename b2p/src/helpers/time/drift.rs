@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_is_left_alone() {
+    fn a_clock_without_drift_is_not_corrected() {
         assert_eq!(compare(&START, &after(60_000, 60_900, 60_900)), Drift::None);
         // The system clock was set, and is not changed.
         assert_eq!(
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn who_sets_the_hardware_clock_is_not_followed() {
+    fn a_step_of_the_hardware_clock_is_not_copied() {
         // By the system clock, which was ten minutes ahead.
         let ahead = ClockSample {
             realtime: START.realtime + 600_000,

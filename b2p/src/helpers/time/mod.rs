@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_answer_is_asked_ever_less_often() {
+    fn retry_delay_doubles_up_to_the_poll_interval() {
         let delay = retry_delay;
         assert_eq!((delay(1), delay(2), delay(3)), (4_000, 8_000, 16_000));
         assert_eq!((delay(9), delay(u32::MAX)), (POLL_INTERVAL, POLL_INTERVAL));

@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn on_time() {
+    fn judge_runs_a_service_at_its_time() {
         let three = MIDNIGHT + 3 * H;
         let ran = Some(three - DAY);
         assert_eq!(at_three(ran, three - 1), Verdict::Wait(three));

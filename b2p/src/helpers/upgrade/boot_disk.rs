@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn all_three_must_be_on_one_disk() {
+    fn esp_and_both_slots_must_be_on_one_disk() {
         let whole = [
             "boot2podman-bios",
             ESP,

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_appears_or_does_not() {
+    fn appears_waits_for_a_file_until_its_limit() {
         let temp = Temp::new();
         let path = temp.path("ready");
         assert_eq!(appears(&path, Duration::from_millis(50)), Ok(false));

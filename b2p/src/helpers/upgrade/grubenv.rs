@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_grub_has_written_is_read_and_kept() {
+    fn variables_of_grub_are_read_and_kept() {
         let text = "# GRUB Environment Block\n# WARNING: no\ngood=a\ntry=\nmine=x\\\\y=z\n";
         let env = GrubEnv::parse(&padded(text)).unwrap();
         assert_eq!(
@@ -139,7 +139,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_is_read_is_written_again(
+        fn grubenv_round_trips_byte_for_byte(
             text in "([a-z]{1,8}=[ -~]{0,20}\n){0,8}",
             rest in ".{0,40}",
         ) {
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_one_is_begun_anew_and_one_of_another_length_left() {
+    fn a_malformed_grubenv_is_rewritten_and_one_of_wrong_length_refused() {
         let temp = Temp::new();
         let path = temp.path("grubenv");
         std::fs::write(&path, padded("\0\0\0good=a\n")).unwrap();

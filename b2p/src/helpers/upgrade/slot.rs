@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_told_in_figures() {
+    fn a_version_that_does_not_fit_is_refused_with_both_sizes() {
         let why = why(fits("nothing", 3 << 20));
         let figures = ["has 3 MiB", "/dev/nothing, 0 MiB"];
         assert!(figures.iter().all(|f| why.contains(f)), "{why}");

@@ -7,7 +7,7 @@ fn read(line: &str) -> Result<Options, Problem> {
 }
 
 #[test]
-fn what_people_type() {
+fn common_command_lines_of_journalctl_are_parsed() {
     let options = read("-u web -u db.service --no-pager -n 20 -o cat -b").expect("it is known");
     assert_eq!(options.names, [["web", "db"]]);
     assert_eq!((options.last, options.format), (Some(20), Format::Cat));

@@ -92,7 +92,7 @@ fn files(temp: &Temp, log1: &str, log: &str) {
 }
 
 #[test]
-fn this_boot() {
+fn records_of_this_boot_are_filtered_by_name_level_and_count() {
     let temp = Temp::new();
     let all = "00:00:00.001 kernel: Linux version 6.12\n00:00:00.002 boot2podman: starts\n00:00:00.003 sshd: slow\n00:00:01.500 sshd[812]: Accepted\n";
     assert_eq!(show("", &temp, &RECORDS), all);
@@ -120,7 +120,7 @@ fn this_boot() {
 }
 
 #[test]
-fn what_comes_after_the_question_is_not_in_the_answer() {
+fn records_written_after_the_query_are_left_out() {
     let temp = Temp::new();
     // The kernel's clock for records is ahead of or behind the clock of programs.
     let before = ["6,0,59999999,-;early\n", "6,1,99999999,-;now\n"];
@@ -131,7 +131,7 @@ fn what_comes_after_the_question_is_not_in_the_answer() {
 }
 
 #[test]
-fn what_the_ring_has_lost_comes_from_the_files() {
+fn records_that_the_ring_lost_are_read_from_the_files() {
     let temp = Temp::new();
     let at = |second: u32, text: &str| format!("1970-01-01T00:00:{second:02}.000000Z {text}\n");
     let log1 = format!(
@@ -165,7 +165,7 @@ fn what_the_ring_has_lost_comes_from_the_files() {
 }
 
 #[test]
-fn what_nobody_has_is_said() {
+fn missing_records_are_counted_in_a_line() {
     let temp = Temp::new();
     let got = show(
         "x",
@@ -266,7 +266,7 @@ fn boots_of_journalctl() {
 }
 
 #[test]
-fn what_journalctl_chooses() {
+fn records_are_selected_by_options_of_journalctl() {
     let temp = Temp::new();
     let records = [
         "15,0,1000,-;web: an Error\n",

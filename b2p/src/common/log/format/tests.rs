@@ -35,7 +35,7 @@ fn a_record_is_one_line_and_is_read_back() {
 }
 
 #[test]
-fn what_old_versions_wrote_is_read() {
+fn lines_of_earlier_versions_are_read() {
     let parse = |line: &'static str| parse(line.as_bytes());
     let us = 1_795_465_812_345_678;
     for (facility, name) in [(0, "kern"), (12, "12"), (16, "local0")] {
@@ -86,17 +86,17 @@ fn a_line_of_any_length_is_bounded() {
 
 proptest! {
     #[test]
-    fn any_line(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
+    fn parse_never_panics_on_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
         let _ = parse(&bytes);
     }
 
     #[test]
-    fn any_mark(text in "--- (boot|[0-9]{0,30})( [a-z0-9:-]{0,9}){0,5}") {
+    fn parse_never_panics_on_any_mark(text in "--- (boot|[0-9]{0,30})( [a-z0-9:-]{0,9}){0,5}") {
         let _ = parse(text.as_bytes());
     }
 
     #[test]
-    fn any_record(head in "2026-11-23T20:30:12.345678Z ([0-9]{0,25} )?[a-z0-9.]{0,12}", text in "[ -~]{0,20}") {
+    fn parse_never_panics_on_any_record(head in "2026-11-23T20:30:12.345678Z ([0-9]{0,25} )?[a-z0-9.]{0,12}", text in "[ -~]{0,20}") {
         let _ = parse(format!("{head} {text}").as_bytes());
     }
 }

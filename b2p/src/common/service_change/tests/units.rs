@@ -7,7 +7,7 @@ use super::*;
 
 /// A unit limits the time of its start itself, and may pull an image for any time.
 #[test]
-fn for_a_unit_as_long_as_its_start_goes_on() {
+fn a_start_of_a_unit_is_awaited_until_up_or_failed() {
     for (script, outcome) in [
         (
             &["service web starting late=0", "service web up pid=7"][..],

@@ -76,7 +76,7 @@ fn a_file_by_the_name_of_a_service_of_the_machine_is_not_taken() {
 }
 
 #[test]
-fn reload_takes_what_rests() {
+fn reload_loads_files_of_services_without_a_process() {
     let before = "service web up pid=7 own=1\nservice job done own=1\n";
     let fake = Fake::new("reload", before, &[""]);
     for name in ["web", "job", "fresh", "Bad"] {

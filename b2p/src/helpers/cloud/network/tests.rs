@@ -73,7 +73,7 @@ fn an_address_of_its_own() {
 }
 
 #[test]
-fn what_is_wrong_is_said_and_what_is_older_refused() {
+fn faults_are_reported_and_unknown_versions_refused() {
     let text = "version: 2\nethernets: {eth0: {addresses: [10.0.0.5], set-name: a/b}}";
     let (network, diagnostics) = parse(text, &cards()).unwrap();
     assert!(network.renames.is_empty() && network.plans.is_empty());

@@ -126,7 +126,7 @@ config:
     }
 
     #[test]
-    fn proxmox() {
+    fn network_config_of_proxmox_is_read() {
         let (network, diagnostics) = parsed(PROXMOX);
         let plans = ["static eth0 10.0.0.5 24 10.0.0.1 10.0.0.53", "dhcp eth1"];
         assert_eq!(network.plans, plans);
@@ -139,7 +139,7 @@ config:
     }
 
     #[test]
-    fn what_has_no_counterpart_is_named() {
+    fn settings_of_version_1_without_a_counterpart_are_named() {
         for (text, word) in [
             ("[{type: bond, name: bond0}]", "\"bond\""),
             (

@@ -165,7 +165,7 @@ fn passwords_are_refused_by_name_and_not_shown() {
 }
 
 #[test]
-fn what_is_not_supported_is_named() {
+fn unsupported_keys_are_named() {
     let diagnostics = diagnostics("packages: [vim]\napt: {}\nusers: [{name: ann, snapuser: x}]\n");
     for part in ["packages", "apt", "snapuser"] {
         assert!(
@@ -298,7 +298,7 @@ fn keys_outlive_what_is_wrong_elsewhere() {
 }
 
 #[test]
-fn a_way_in_that_is_not_made_is_missed() {
+fn ssh_import_id_is_reported_as_failed() {
     for text in [
         "ssh_import_id: [gh:ann]",
         "users: [{name: ann, ssh_import_id: [gh:ann]}]",
@@ -362,7 +362,7 @@ fn a_value_of_another_kind_is_named() {
 }
 
 #[test]
-fn of_two_with_one_name_the_last_counts() {
+fn the_last_of_two_equal_keys_counts() {
     let (data, found) = parse("runcmd: [a]\nhostname: x\nruncmd: [b]\n", user::DEFAULT);
     assert_eq!(data.runcmd, ["b"]);
     assert_eq!(

@@ -94,7 +94,7 @@ fn the_machines_key_is_kept_where_the_disk_has_none() {
 }
 
 #[test]
-fn one_is_made_where_there_is_none_or_half() {
+fn a_missing_or_truncated_host_key_is_replaced() {
     let temp = Temp::new();
     let paths = paths(&temp);
     fs::write(used(&paths), &pair("half").private.as_bytes()[..150]).unwrap();
@@ -114,7 +114,7 @@ fn one_is_made_where_there_is_none_or_half() {
 }
 
 #[test]
-fn what_cannot_be_written_is_said_and_no_key() {
+fn a_host_key_whose_public_file_cannot_be_written_is_an_error() {
     let temp = Temp::new();
     let paths = paths(&temp);
     // A directory in the way fails as a full disk does, also for root.
@@ -128,7 +128,7 @@ fn what_cannot_be_written_is_said_and_no_key() {
 type Put = fn(&Path);
 
 #[test]
-fn whatever_sshd_could_not_use_is_put_aside_and_replaced() {
+fn an_unusable_host_key_is_put_aside_and_replaced() {
     let fifo: Put = |path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let cases: [(&str, Put); 7] = [
         ("a fifo", fifo),

@@ -148,7 +148,7 @@ mod tests {
     use nix::unistd::geteuid;
 
     #[test]
-    fn a_path_longer_than_any_call_takes_keeps_no_home() {
+    fn homes_deeper_than_path_max_change_their_owner() {
         let temp = Temp::new();
         let me = geteuid().as_raw();
         let to = if geteuid().is_root() { 501 } else { me };
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_given_away_keeps_nothing_else() {
+    fn a_chown_that_fails_does_not_stop_the_others() {
         let me = geteuid().as_raw();
         let mut change = Change {
             from: &[me],

@@ -124,7 +124,7 @@ fn a_link_in_place_of_a_directory_leads_nowhere() {
 }
 
 #[test]
-fn what_no_program_can_use_is_put_aside_and_named() {
+fn unusable_entries_of_etc_are_put_aside_and_named() {
     let fifo = |path: &Path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let long = |path: &Path, bytes| fs::File::create(path).unwrap().set_len(bytes).unwrap();
     type Make<'a> = &'a dyn Fn(&Path);
@@ -193,7 +193,7 @@ fn what_no_program_can_use_is_put_aside_and_named() {
 }
 
 #[test]
-fn nothing_that_was_put_aside_is_lost() {
+fn files_that_were_put_aside_before_are_not_overwritten() {
     let world = World::new();
     for name in ["policy.json.unusable", "policy.json.unusable.1"] {
         world.keep(&format!("etc/containers/{name}"), name);

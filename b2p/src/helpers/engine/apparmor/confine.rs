@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_configuration_is_named() {
+    fn with_profile_refuses_malformed_configurations() {
         for config in ["", "{", "[]", "{}", "{\"process\": 7}", "nonsense", "null"] {
             let why = with_profile(config.as_bytes(), "mine").unwrap_err();
             assert!(why.to_string().contains("the runtime's configuration: "));

@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn half_an_id_and_too_much_are_no_trouble() {
+    fn partial_ids_are_completed_and_surplus_bytes_ignored() {
         let (mut clients, now) = (Clients::default(), Instant::now());
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         clients.add(ours, 0, now);

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_check_and_what_people_run() {
+    fn the_conmon_of_a_health_check_is_told_from_that_of_podman_exec() {
         let check = "/usr/bin/conmon\0-c\0abc\0--exec-process-spec\0/x\0";
         assert!(is_check(check, "abc") && !is_check(check, "ab"));
         assert!(!is_check(

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn intervals() {
+    fn next_delay_subtracts_the_time_since_the_last_check() {
         let s = schedule(&format!("7 {} {} {} {} 0 0 web", 30 * S, 5 * S, 60 * S, S)).unwrap();
         assert_eq!((s.pid, s.name.as_str()), (7, "web"));
         assert_eq!(s.next_delay(Duration::from_secs(9)), Duration::from_secs(1));
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_none_or_does_not_run() {
+    fn containers_without_interval_or_pid_have_no_schedule() {
         assert_eq!(schedule("0 30 30 0 0 0 0 web"), None);
         assert_eq!(schedule("7 0 30 0 0 0 0 web"), None);
         assert_eq!(schedule("7 30 x 0 0 0 0 web"), None);

@@ -281,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_place_is_roots() {
+    fn a_check_slot_is_reserved_for_root() {
         for (running, uid, wanted) in [
             (&[][..], 1000, true),
             (&[1000, 1000], 1000, true),

@@ -18,7 +18,7 @@ fn check(text: &str) -> Result<()> {
 }
 
 #[test]
-fn one_that_fits() {
+fn a_manifest_that_matches_the_machine_is_accepted() {
     assert_eq!(check(GOOD), Ok(()));
     let manifest = Manifest::parse(GOOD.as_bytes()).unwrap();
     assert_eq!(manifest.packages(), "strace 6.13+ds-1, lsof 4");

@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_in_them_is_named_by_its_place() {
+    fn faults_of_included_documents_name_their_source() {
         let own = files(&[file("/srv/b", "own")]);
         let mut deep = document("", &files(&[file("/srv/deep", "x")]));
         for _ in 0..5 {

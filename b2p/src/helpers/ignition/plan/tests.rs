@@ -21,7 +21,7 @@ fn faults(members: &str) -> Vec<String> {
 }
 
 #[test]
-fn versions() {
+fn versions_from_3_0_to_3_5_are_accepted() {
     let parsed =
         |version: &str| parse(format!("{{\"ignition\":{{\"version\":{version}}}}}").as_bytes());
     for version in [
@@ -117,7 +117,7 @@ fn wrong_users_are_named_and_the_others_count() {
 }
 
 #[test]
-fn what_runs_and_shall_not_is_named_with_its_flag() {
+fn masked_units_of_the_machine_are_named_with_their_flag() {
     let unit = |members: &str| faults(&format!(r#""systemd":{{"units":[{{{members}}}]}}"#));
     for (name, flag) in [
         ("sshd.service", "b2p.sshd=off"),
@@ -250,7 +250,7 @@ const OF_VERSIONS: &[(&str, &str, &[&str])] = &[
 ];
 
 #[test]
-fn what_versions_of_podman_machine_added() {
+fn members_that_versions_of_podman_machine_added_are_read() {
     for (version, members, right) in OF_VERSIONS {
         let (plan, faults) = plan(members);
         assert_eq!(faults.len(), right.len(), "{version}: {faults:?}");

@@ -93,7 +93,7 @@ fn a_rotation_that_was_cut_off_costs_nothing_when_repeated() {
 }
 
 #[test]
-fn one_file_begins_again() {
+fn with_one_file_the_log_begins_again_when_it_is_full() {
     let temp = Temp::new();
     let bounds = Bounds {
         size: 100,
@@ -107,7 +107,7 @@ fn one_file_begins_again() {
 }
 
 #[test]
-fn what_an_earlier_life_left_is_brought_within_bounds() {
+fn files_of_an_earlier_run_are_brought_within_the_limits() {
     let temp = Temp::new();
     put(&temp, 0, &[b"whole\n".as_slice(), &[b'x'; 9000]].concat());
     for number in [1, 2, 3, 7, 99] {
@@ -136,7 +136,7 @@ fn a_removed_log_is_created_again() {
 }
 
 #[test]
-fn bounds_have_bounds() {
+fn sizes_and_counts_out_of_range_are_refused() {
     assert_eq!(Bounds::new(4 << 20, 4), Ok(Bounds::DEFAULT));
     for (size, files) in [
         (0, 4),

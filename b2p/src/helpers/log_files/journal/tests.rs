@@ -166,7 +166,7 @@ fn lines_wait_two_seconds_unless_they_are_urgent() {
 }
 
 #[test]
-fn what_was_overwritten_is_said() {
+fn records_that_the_ring_overwrote_are_counted() {
     let disk = Fake::new(3);
     let mut journal = journal(&disk, BOUNDS);
     take(&mut journal, 5, 6, 0);
@@ -186,7 +186,7 @@ fn what_was_overwritten_is_said() {
 }
 
 #[test]
-fn a_second_life_in_the_same_boot_goes_on() {
+fn a_restarted_log_files_service_continues_the_boot() {
     let disk = Fake::new(3);
     let mut first = journal(&disk, BOUNDS);
     (0..4).for_each(|n| take(&mut first, n, 6, 0));
@@ -253,7 +253,7 @@ fn a_full_disk_costs_lines_and_is_warned_about_rarely() {
 }
 
 #[test]
-fn its_own_warning_is_no_reason_for_another() {
+fn the_warning_about_a_full_disk_causes_no_second_warning() {
     let disk = Fake::new(3);
     let mut journal = journal(
         &disk,
@@ -314,7 +314,7 @@ proptest! {
     /// Any sequence of events keeps the bound on size, tears no line but the last of the newest
     /// file, and counts every record that is missing.
     #[test]
-    fn any_life(ops in prop::collection::vec(op(), 0..300), size in 400u64..3_000) {
+    fn any_sequence_of_operations_keeps_the_records_in_order(ops in prop::collection::vec(op(), 0..300), size in 400u64..3_000) {
         let disk = Fake::new(3);
         let bounds = Bounds { size, files: 3 };
         let mut journal = journal(&disk, bounds);

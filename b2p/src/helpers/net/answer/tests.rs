@@ -275,7 +275,7 @@ fn routes_of_a_lease() {
 }
 
 #[test]
-fn what_no_server_is_right_to_say_is_left_out_and_said() {
+fn impossible_addresses_of_options_are_left_out_and_reported() {
     let cases: &[(&[u8], &str)] = &[
         (
             &[6, 4, 127, 0, 0, 1],

@@ -23,13 +23,13 @@ fn bound() -> Client {
 }
 
 #[test]
-fn the_straight_way() {
+fn discover_offer_request_and_ack_give_a_lease() {
     let c = bound();
     assert_eq!(c.deadline(), Some(1_800_001), "from the request on");
 }
 
 #[test]
-fn silence_is_asked_ever_less_often() {
+fn discovers_without_answer_back_off() {
     let mut c = Client::new(MAC, "");
     c.set_carrier(true, 0, 9);
     let (mut now, mut sent) = (0, 1);
@@ -123,7 +123,7 @@ fn a_link_that_returns_asks_for_the_old_address_and_keeps_it() {
 }
 
 #[test]
-fn in_another_network_the_old_address_goes_at_the_first_no() {
+fn a_nak_to_the_old_address_removes_it() {
     let mut c = bound();
     c.set_carrier(false, 10, 0);
     c.set_carrier(true, 20, 13);

@@ -25,7 +25,7 @@ fn message(index: u32, seconds: u32, servers: &[Ipv6Addr]) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_told_is_read_among_others() {
+fn advertised_servers_are_read_among_other_messages() {
     let link = [16, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let bytes = [&link[..], &message(2, 600, &[A, B]), &message(3, 0, &[A])].concat();
     let advertised = |index, servers: &[Ipv6Addr], seconds| Advertisement {
@@ -55,7 +55,7 @@ fn any_truncation_or_flip_is_survived() {
 }
 
 #[test]
-fn servers_hold_as_long_as_was_said() {
+fn servers_are_kept_for_their_lifetime() {
     let advertised = |servers: &[Ipv6Addr], seconds| Advertisement {
         index: 2,
         servers: servers.to_vec(),
@@ -77,7 +77,7 @@ fn servers_hold_as_long_as_was_said() {
 }
 
 #[test]
-fn nobody_makes_it_keep_more_than_a_few() {
+fn at_most_max_servers_of_advertisements_are_kept() {
     let many: Vec<_> = (0..100).map(|n| Ipv6Addr::from(1u128 << 120 | n)).collect();
     let mut all = Servers::default();
     let advertisement = Advertisement {

@@ -61,7 +61,7 @@ fn around() -> Surroundings {
 const BY: &str = "192.168.66.1";
 
 #[test]
-fn no_route_into_what_is_not_the_cards() {
+fn a_lease_gets_no_route_into_a_network_of_another_card() {
     for (to, by, refused) in [
         ("0.0.0.0/0", BY, ""),
         ("192.0.2.0/24", BY, ""),

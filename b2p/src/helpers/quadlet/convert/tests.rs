@@ -38,7 +38,7 @@ const CONTAINER: &str = "[Unit]\nAfter=network-online.target db.service x.mount\
     ExecStop=/usr/bin/podman rm x\n[Install]\nWantedBy=multi-user.target\n";
 
 #[test]
-fn a_container() {
+fn a_container_unit_becomes_a_service_that_runs_unit_run() {
     let definition = define("web.service", CONTAINER, 0).unwrap();
     assert!(definition.at_boot);
     assert_eq!(definition.wants, ["net", "cache"]);
@@ -131,7 +131,7 @@ fn types_policies_and_what_they_become() {
 }
 
 #[test]
-fn what_cannot_be_a_service() {
+fn units_that_cannot_be_services_are_refused_with_a_reason() {
     for (name, text, right) in [
         (
             "a.service",
@@ -159,7 +159,7 @@ fn what_cannot_be_a_service() {
 }
 
 #[test]
-fn what_a_unit_says_of_others_is_in_its_service_file() {
+fn dependencies_of_a_unit_are_in_its_service_file() {
     let text = "[Unit]\nBindsTo=p-pod.service\nPartOf=app.service\nWants=a@%i.service\nRequires=%p-x.service\n\
         [Service]\nExecStart=/a\nLimitNOFILE=infinity\nUMask=0077\n";
     let definition = define("web@1.service", text, 0).unwrap();

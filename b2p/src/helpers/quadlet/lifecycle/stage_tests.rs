@@ -202,7 +202,7 @@ fn a_one_shot_remains_while_processes_are_left() {
 }
 
 #[test]
-fn what_is_left_may_stay_alive() {
+fn remaining_processes_are_not_killed_without_send_sigkill() {
     let mut w = World::new(Kind::Simple, |plan| {
         plan.kills_all = true;
         plan.ignores_failure.stop_post = vec![false];

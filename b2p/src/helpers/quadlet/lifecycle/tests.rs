@@ -203,7 +203,7 @@ fn limits_of_time() {
 }
 
 #[test]
-fn one_shots() {
+fn a_one_shot_runs_its_commands_in_order_and_may_remain() {
     let mut w = World::new(Kind::Oneshot, |plan| {
         plan.ignores_failure.start = vec![false, false]
     });

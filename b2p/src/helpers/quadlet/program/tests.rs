@@ -167,7 +167,7 @@ fn a_unit_remains_that_has_something_to_do_at_its_end() {
 }
 
 #[test]
-fn times() {
+fn time_spans_are_parsed_in_all_units() {
     for (text, ms) in [
         ("90", Some(Span::Ms(90_000))),
         ("5min 20s", Some(Span::Ms(320_000))),

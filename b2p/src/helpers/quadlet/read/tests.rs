@@ -119,7 +119,7 @@ fn a_link_to_a_template_is_one_to_its_default_instance() {
 }
 
 #[test]
-fn what_is_wrong_is_a_line_and_the_rest_is_there() {
+fn a_faulty_unit_is_a_line_and_the_other_units_are_loaded() {
     let loaded = taken(
         "---a.service---\n[Service]\nExecStart=/x\n---A.service---\n[Service]\nExecStart=/x\nSlice=y\n\
          ---b.service---\n[Service]\nExecStart=/x\nUser=nobody\n\

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn how_many() {
+    fn slot_count_by_processors_and_memory() {
         for (cpus, mib, right) in [
             (2, 512, 5),
             (2, 0, 2),
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_as_there_are_slots() {
+    fn take_fails_when_all_slots_are_taken() {
         let temp = crate::common::testing::Temp::new();
         let dir = temp.path("slots");
         let first = take(&dir, 2);

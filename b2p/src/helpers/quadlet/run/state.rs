@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn state_round_trips() {
         let mut state = State {
             main: 12,
             stage: "running".to_owned(),
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn so_many_starts_within_a_time() {
+    fn start_limit_burst_applies_within_its_interval() {
         let temp = crate::common::testing::Temp::new();
         let path = temp.path("starts");
         let started = [0, 10, 20, 99, 100, 105].map(|now| may_start(&path, now, (3, 100)));

@@ -4,7 +4,7 @@
 use super::*;
 
 #[test]
-fn what_a_message_says() {
+fn sd_notify_messages_become_events() {
     for (text, right) in [
         ("READY=1\nMAINPID=12", &[Event::Main(12), Event::Ready][..]),
         ("MAINPID=12\nSTATUS=x\n", &[Event::Main(12)]),

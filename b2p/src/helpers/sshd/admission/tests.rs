@@ -112,7 +112,7 @@ fn an_idle_machine_serves_each_client_at_once() {
 }
 
 #[test]
-fn the_silent_wait_and_who_speaks_does_not() {
+fn clients_that_sent_no_banner_wait() {
     let few = [session(USER, 500, 400); 2];
     let mut clients = vec![(USER, false); 50];
     assert_eq!(step(&clients, &few), None);
@@ -194,7 +194,7 @@ fn sessions_end_one_by_one_and_those_of_the_heaviest_source_first() {
 }
 
 #[test]
-fn a_slot_is_for_whom_it_was_made_free() {
+fn a_freed_slot_goes_to_the_client_it_was_freed_for() {
     let sessions = [session(OTHER, 5_000, 4_000); 8];
     for is_removed in [false, true] {
         let mut admission = waiting(&[(OTHER, true), (USER, true)]);
@@ -288,7 +288,7 @@ fn where_no_source_has_many_the_oldest_is_closed() {
 }
 
 #[test]
-fn who_has_sent_the_most_is_closed_where_all_have_sent_too_much() {
+fn the_client_that_has_sent_most_is_closed_at_the_common_limit() {
     let mut admission = waiting(&[(OTHER, true), (USER, true), (OTHER, false)]);
     assert_eq!(admission.weigh(0, 6_000), None);
     assert_eq!(admission.weigh(2, 3_000), None);

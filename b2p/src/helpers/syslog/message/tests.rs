@@ -11,7 +11,7 @@ fn read(datagram: &str) -> (u8, &str, Option<u32>, &str) {
 /// Datagrams as strace(1) shows them in sendto and write calls of the programs.
 #[test]
 #[rustfmt::skip]
-fn what_real_programs_send() {
+fn datagrams_of_real_programs_are_parsed() {
     let samples = [
         // glibc syslog(3) with LOG_PID; musl; busybox logger (no pid).
         ("<38>Nov 23 20:30:38 sshd[812]: Server listening on 0.0.0.0 port 22.", (38, "sshd", Some(812), "Server listening on 0.0.0.0 port 22.")),
@@ -71,14 +71,14 @@ fn the_examples_of_the_rfc() {
 
 proptest! {
     #[test]
-    fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300), host in "[a-z]{0,3}") {
+    fn parse_bounds_the_message_for_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300), host in "[a-z]{0,3}") {
         let m = parse(&bytes, host.as_bytes());
         prop_assert!(m.tag.len() <= MAX_TAG && m.tag.iter().all(is_in_tag));
         prop_assert!(m.tag.len() + m.text.len() <= bytes.len());
     }
 
     #[test]
-    fn almost_right(text in "<[0-9]{1,4}>(1 )?([A-Za-z0-9\\[\\]:\"\\\\ -]|\\PC){0,80}") {
+    fn parse_never_panics_on_nearly_valid_messages(text in "<[0-9]{1,4}>(1 )?([A-Za-z0-9\\[\\]:\"\\\\ -]|\\PC){0,80}") {
         let _ = parse(text.as_bytes(), b"box");
     }
 }

@@ -29,7 +29,7 @@ fn unusable(packet: &[u8]) -> String {
 }
 
 #[test]
-fn half_of_the_way_is_taken_off() {
+fn the_offset_subtracts_half_the_round_trip() {
     // 100 ms there, 20 ms in the server, 100 ms back; its clock is an hour ahead.
     let (sent, hour) = (1_800_000_000_000, 3_600_000);
     let packet = answer(sent + hour + 100, sent + hour + 120);
@@ -54,7 +54,7 @@ fn the_era_after_2036_is_known() {
 }
 
 #[test]
-fn who_does_not_know_the_time_is_not_believed() {
+fn answers_of_unsynchronized_servers_are_refused() {
     let good = answer(1_800_000_000_000, 1_800_000_000_001);
     let with = |change: fn(&mut [u8; LENGTH])| {
         let mut packet = good;
@@ -123,7 +123,7 @@ fn a_server_is_asked_by_udp() {
 }
 
 #[test]
-fn nobody_there_is_an_error_that_names_them() {
+fn an_unreachable_server_is_named_in_the_error() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = socket.local_addr().unwrap().port();
     drop(socket);

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_absent_stays_absent() {
+    fn translation_to_podman_1_adds_no_members() {
         for text in [
             json!({}),
             json!(null),

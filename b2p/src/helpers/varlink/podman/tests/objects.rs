@@ -5,7 +5,7 @@ use super::methods::check;
 use super::*;
 
 #[test]
-fn podman_itself() {
+fn methods_about_podman_itself() {
     check(vec![
         (
             "GetVersion",
@@ -111,7 +111,7 @@ fn podman_itself() {
 }
 
 #[test]
-fn images() {
+fn methods_of_images() {
     let name = || json!({ "name": "web" });
     check(vec![
         (
