@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_run_and_all_failures_are_told() {
+    fn all_checks_run_and_all_failures_are_reported() {
         let mut checks = Checks::new("t");
         checks.check("good", || Ok(()));
         checks.check("bad", || bail!("no"));

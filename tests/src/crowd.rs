@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_with_an_even_port_say_something() {
+    fn clients_with_an_even_port_send_data() {
         for number in [0, 1] {
             let frame = LINK.opening(number, MACHINE);
             // The second packet of the handshake: addresses and ports change places.

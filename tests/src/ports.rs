@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_is_another_one_and_free() {
+    fn free_returns_distinct_unused_ports() {
         let (first, second) = (free().expect("a port"), free().expect("a port"));
         assert!(first != second && first < 32_768 && second < 32_768);
         let _tcp = TcpListener::bind(("127.0.0.1", first)).expect("free");

@@ -19,7 +19,7 @@ const SOON: Duration = Duration::from_secs(240);
 const DISK_MIB: u64 = 96;
 
 #[test]
-fn attack() -> Result<()> {
+fn a_container_and_a_neighbour_cannot_exhaust_the_machine() -> Result<()> {
     let disk = Image::blank(&disks::dir("attack")?, "data", DISK_MIB)?;
     let machine = machine("attack")?
         .memory_mib(1024)

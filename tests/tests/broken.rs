@@ -196,7 +196,7 @@ fn a_dhcp_server_that_never_answers() -> Result<()> {
 /// With one processor only: with two, Debian's kernel itself runs out of memory in one such boot of
 /// sixteen, during the unpacking of the initrd and before there is a PID 1.
 #[test]
-fn little_memory() -> Result<()> {
+fn with_128_mib_the_machine_is_ready_or_in_the_rescue_shell() -> Result<()> {
     let vm = machine("broken-128m")?.memory_mib(128).cpus(1).start()?;
     let end = vm
         .screen()?

@@ -25,7 +25,7 @@ fn asked(guest: &Guest, (command, stdin): &(String, String)) -> Result<()> {
 }
 
 #[test]
-fn lima() -> Result<()> {
+fn a_seed_of_lima_is_applied() -> Result<()> {
     let dir = disks::dir("cloud-lima")?;
     let key = Guest::public_key()?;
     let instance = Instance {
@@ -209,7 +209,7 @@ ethernets:
 const PACKED: &str = "H4sIAAAAAAAAAytITM5OTeECAEPgQS8HAAAA";
 
 #[test]
-fn everything() -> Result<()> {
+fn a_cidata_cd_and_an_ignition_document_are_applied_together() -> Result<()> {
     let dir = disks::dir("cloud-all")?;
     let user = USER_DATA.replace("@GZ@", PACKED);
     let meta = META_DATA.replace("KEY", Guest::public_key()?.trim());
@@ -358,7 +358,7 @@ fn everything() -> Result<()> {
 /// A disc on SATA that no setting announces, as with `-cdrom`: the boot does not wait for the disc,
 /// which is applied when it appears.
 #[test]
-fn a_disc_that_nobody_speaks_of() -> Result<()> {
+fn a_cidata_disc_without_an_announcement_by_the_host_is_applied_late() -> Result<()> {
     let dir = disks::dir("cloud-late")?;
     let key = Guest::public_key()?;
     let user = format!(

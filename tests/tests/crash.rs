@@ -101,7 +101,7 @@ fn services_are_supervised_after_any_crash() -> Result<()> {
 }
 
 #[test]
-fn reports_of_services_are_heard_after_a_crash() -> Result<()> {
+fn notifications_of_services_are_received_after_a_crash() -> Result<()> {
     let pid1 = up()?;
     start_service(&pid1, "notes", "exec /usr/bin/sleep 1000\nready notify\n")?;
     let socket = format!("/proc/{}/root/run/boot2podman/notify", pid1.pid());
@@ -134,7 +134,7 @@ fn a_service_that_starts_during_a_crash_becomes_ready() -> Result<()> {
 }
 
 #[test]
-fn what_ended_meanwhile_goes_by_its_policy() -> Result<()> {
+fn services_that_end_during_a_crash_restart_by_their_policy() -> Result<()> {
     let pid1 = up()?;
     start_service(&pid1, "always", "exec /usr/bin/sleep 1000\n")?;
     start_service(&pid1, "once", "exec /usr/bin/sleep 1000\nrestart never\n")?;
@@ -169,7 +169,7 @@ fn what_ended_meanwhile_goes_by_its_policy() -> Result<()> {
 /// Seven crashes in a row make PID 1 pause for half a minute; a request for a shutdown does not
 /// wait for the end of the pause.
 #[test]
-fn the_end_does_not_wait_for_a_crash_loop() -> Result<()> {
+fn a_shutdown_during_a_crash_loop_ends() -> Result<()> {
     let pid1 = up()?;
     for crashes in 1..=7 {
         crash(&pid1, crashes)?;

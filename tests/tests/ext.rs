@@ -173,7 +173,7 @@ fn disc(dir: &Path) -> Result<PathBuf> {
 }
 
 #[test]
-fn extensions() -> Result<()> {
+fn extensions_are_added_checked_and_removed() -> Result<()> {
     let dir = disks::dir("ext")?;
     let data = disk(&dir, 256, fill)?;
     let machine = tests::machine("ext")?

@@ -51,7 +51,7 @@ const CARDS: &[(&str, &str)] = &[
 const MIB: u64 = 1 << 20;
 
 #[test]
-fn generic() -> Result<()> {
+fn the_generic_kernel_drives_every_device_of_qemu() -> Result<()> {
     let machine = machine_of(Kernel::Generic, "generic")?;
     let machine = machine.card(Card::E1000).entropy(false).memory_mib(1536);
     let guest = Guest::start(&with_cards(with_disks(machine)?))?;

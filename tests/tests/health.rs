@@ -13,7 +13,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 const SILENT: usize = 300;
 
 #[test]
-fn health() -> Result<()> {
+fn health_checks_run_on_time() -> Result<()> {
     let guest = Guest::boot("health", |machine| machine.memory_mib(1536))?;
     let mut checks = Checks::new("health");
     checks.check("images", || {

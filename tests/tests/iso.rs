@@ -157,7 +157,7 @@ fn a_stick_with_bios_and_the_menu() -> Result<()> {
 
 /// Checks the image with tools that know nothing of this project.
 #[test]
-fn the_file() -> Result<()> {
+fn the_iso_has_its_sum_version_and_partitions() -> Result<()> {
     let file = file()?;
     let mut sums = Command::new("sha256sum");
     sums.args(["-c", "boot2podman.iso.sha256"])

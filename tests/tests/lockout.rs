@@ -24,7 +24,7 @@ podman --remote --url ssh://core@127.0.0.1/run/user/1000/podman/podman.sock --id
     echo $(((${EPOCHREALTIME/./} - begun) / 1000))";
 
 #[test]
-fn lockout() -> Result<()> {
+fn login_works_during_connection_floods() -> Result<()> {
     let guest = Guest::boot("lockout", |machine| {
         machine.memory_mib(256).icount(true).qemu_args(WAITS)
     })?;

@@ -17,7 +17,7 @@ const ROOM: usize = 4 << 20;
 const KEPT: &str = "/var/lib/boot2podman/log/log";
 
 #[test]
-fn log() -> Result<()> {
+fn the_log_is_shown_filtered_kept_and_sent() -> Result<()> {
     let receiver = Receiver::start()?;
     let flag = format!("b2p.rsyslog=10.0.2.2:{}", receiver.port);
     let guest = Guest::boot("log", |machine| {

@@ -30,7 +30,7 @@ fn degraded(ns: &Namespace, parts: &[&str]) -> Result<()> {
 }
 
 #[test]
-fn it_boots_and_powers_off() -> Result<()> {
+fn pid_1_boots_and_powers_off_a_namespace() -> Result<()> {
     let mut best = Duration::MAX;
     for _ in 0..5 {
         let pid1 = Namespace::new()?.start()?;
@@ -48,7 +48,7 @@ fn it_boots_and_powers_off() -> Result<()> {
 }
 
 #[test]
-fn each_signal_ends_it_in_its_own_way() -> Result<()> {
+fn each_signal_shuts_down_in_its_own_way() -> Result<()> {
     let ways = [
         (libc::SIGTERM, RESTARTED, "reboot"),
         (libc::SIGINT, RESTARTED, "reboot"),
@@ -71,13 +71,13 @@ fn each_signal_ends_it_in_its_own_way() -> Result<()> {
 }
 
 #[test]
-fn with_one_user_it_boots_too() -> Result<()> {
+fn pid_1_boots_with_one_mapped_user() -> Result<()> {
     // core's directories cannot belong to core.
     degraded(&with(|ns| ns.users = Users::One)?, &["sessions"])
 }
 
 #[test]
-fn commands_run_inside() -> Result<()> {
+fn commands_run_in_the_namespace() -> Result<()> {
     let pid1 = Namespace::new()?.start()?;
     pid1.says(READY, LIMIT)?;
     let out = pid1.sh(
@@ -120,12 +120,12 @@ fn a_status_tells_of_the_mount_that_containers_are_on() -> Result<()> {
 }
 
 #[test]
-fn without_cgroups() -> Result<()> {
+fn without_cgroups_the_machine_is_ready_and_degraded() -> Result<()> {
     degraded(&with(|ns| ns.cgroup = false)?, &["mounts", "cgroups"])
 }
 
 #[test]
-fn with_a_full_run() -> Result<()> {
+fn with_a_full_run_the_machine_is_ready_and_degraded() -> Result<()> {
     degraded(
         &with(|ns| ns.run = Some("mode=0755,size=4k,nr_inodes=4".into()))?,
         &["mounts"],
@@ -133,22 +133,22 @@ fn with_a_full_run() -> Result<()> {
 }
 
 #[test]
-fn with_nonsense_at_proc() -> Result<()> {
+fn with_a_malformed_proc_the_machine_is_ready_and_degraded() -> Result<()> {
     degraded(&with(|ns| ns.proc = Proc::Garbage)?, &["mount-api"])
 }
 
 #[test]
-fn without_proc() -> Result<()> {
+fn without_proc_the_machine_is_ready_and_degraded() -> Result<()> {
     degraded(&with(|ns| ns.proc = Proc::None)?, &["mount-api"])
 }
 
 #[test]
-fn without_dev() -> Result<()> {
+fn without_dev_the_machine_is_ready_and_degraded() -> Result<()> {
     degraded(&with(|ns| ns.dev = false)?, &["mount-api"])
 }
 
 #[test]
-fn without_a_process_to_have() -> Result<()> {
+fn without_room_for_processes_the_machine_is_ready() -> Result<()> {
     let ns = with(|ns| ns.limits.push((libc::RLIMIT_NPROC, 1)))?;
     let pid1 = ns.start()?;
     pid1.says(READY, LIMIT)?;
@@ -158,7 +158,7 @@ fn without_a_process_to_have() -> Result<()> {
 }
 
 #[test]
-fn with_few_descriptors() -> Result<()> {
+fn with_few_descriptors_pid_1_lives() -> Result<()> {
     for few in 3..12 {
         let pid1 = with(|ns| ns.limits.push((libc::RLIMIT_NOFILE, few)))?.start()?;
         trial::live(&pid1, &[])
@@ -170,7 +170,7 @@ fn with_few_descriptors() -> Result<()> {
 /// Memory limits from the least with which PID 1 can be executed, in small steps, to a plentiful
 /// one. Below that limit, the kernel kills any program that it cannot execute (execve(2)).
 #[test]
-fn with_little_memory() -> Result<()> {
+fn with_little_memory_pid_1_lives() -> Result<()> {
     let usual = Namespace::new()?.start()?;
     usual.says(READY, LIMIT)?;
     let program = executed(&usual.about("maps")?).context("its mappings")? / 1024 + 16;
@@ -204,7 +204,7 @@ fn executed(maps: &str) -> Option<u64> {
 
 /// No descriptor is open; descriptors that PID 1 opens must not become its standard output.
 #[test]
-fn with_no_descriptor_open() -> Result<()> {
+fn with_no_descriptor_open_the_standard_streams_are_dev_null() -> Result<()> {
     for dev in [true, false] {
         let pid1 = with(|ns| (ns.stdio, ns.dev) = (false, dev))?.start()?;
         tests::eventually(LIMIT, || pid1.read("/run/boot2podman/ready").map(drop))?;
@@ -220,7 +220,7 @@ fn with_no_descriptor_open() -> Result<()> {
 
 /// The end of PID 1 is that of a container, where docker refuses reboot(2).
 #[test]
-fn without_the_right_to_reboot_it_ends_the_container() -> Result<()> {
+fn without_the_right_to_reboot_a_shutdown_ends_the_container() -> Result<()> {
     let pid1 = with(|ns| ns.docker = true)?.start()?;
     pid1.says(READY, LIMIT)?;
     pid1.says("late-drivers: ready", LIMIT)?;
@@ -235,7 +235,7 @@ fn without_the_right_to_reboot_it_ends_the_container() -> Result<()> {
 
 /// The ends of children are seen even if the program before has ignored SIGCHLD (wait(2), notes).
 #[test]
-fn with_the_ends_of_children_ignored() -> Result<()> {
+fn with_sigchld_ignored_pid_1_reaps_its_children() -> Result<()> {
     let pid1 = with(|ns| ns.ignored.push(libc::SIGCHLD))?.start()?;
     pid1.says(READY, LIMIT)?;
     pid1.says("late-drivers: ready", LIMIT)?;

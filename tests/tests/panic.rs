@@ -13,7 +13,7 @@ const SAYS: &str = "boot2podman: PID 1 panicked: panicked at init/examples/panic
 
 /// A panic in a child of PID 1 is first, and ends only that child.
 #[test]
-fn a_panic_in_pid_1_is_said_and_pid_1_goes_on() -> Result<()> {
+fn a_panic_in_pid_1_is_logged_and_pid_1_continues() -> Result<()> {
     let (output, log) = run("")?;
     let all = format!("{output:?} {log}");
     ensure!(all.contains(SAYS) && all.contains("index is 7"), "{all}");
@@ -28,7 +28,7 @@ fn a_panic_in_pid_1_is_said_and_pid_1_goes_on() -> Result<()> {
 /// Without memory, std cannot build the message for the hook, and aborts: the signal handler still
 /// lets PID 1 continue.
 #[test]
-fn without_memory_for_the_message_pid_1_goes_on() -> Result<()> {
+fn without_memory_for_the_message_pid_1_continues() -> Result<()> {
     let (output, log) = run("starved")?;
     let all = format!("{output:?} {log}");
     let says = format!("boot2podman: PID 1 got signal {}", libc::SIGABRT);

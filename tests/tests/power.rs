@@ -113,7 +113,7 @@ fn ticks(thread: &str) -> Result<u64> {
 /// orderly_poweroff() (kernel/reboot.c) runs the program of kernel.poweroff_cmd with three
 /// variables and, as every child of a kernel thread, without an open file.
 #[test]
-fn called_as_the_kernel_calls() -> Result<()> {
+fn orderly_poweroff_of_the_kernel_powers_off() -> Result<()> {
     let guest = up("power-kernel", "")?;
     let program = guest.sh("cat /proc/sys/kernel/poweroff_cmd")?;
     let bare = "env -i HOME=/ TERM=linux PATH=/sbin:/bin:/usr/sbin:/usr/bin";
@@ -134,7 +134,7 @@ fn systemctl_reboots() -> Result<()> {
 
 /// A forced shutdown bypasses PID 1: no phase runs.
 #[test]
-fn by_force() -> Result<()> {
+fn poweroff_f_powers_off_without_pid_1() -> Result<()> {
     let guest = up("power-force", "")?;
     ends(&guest, "poweroff -f", "guest-shutdown")?;
     let said = guest.vm.console();

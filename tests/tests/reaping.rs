@@ -53,7 +53,7 @@ fn powers_off(pid1: &Running) -> Result<()> {
 
 /// Meanwhile, a real-time signal ends a service.
 #[test]
-fn a_hundred_thousand_orphans() -> Result<()> {
+fn a_hundred_thousand_orphans_are_reaped() -> Result<()> {
     let mut ns = quiet()?;
     ns.late_drivers = Some("while ! [ -e /tmp/go ]; do sleep 0.02; done; kill -40 $$".to_owned());
     let pid1 = up(&ns)?;
@@ -104,7 +104,7 @@ fn backlog() -> Result<(u32, Duration)> {
 }
 
 #[test]
-fn a_backlog_of_zombies() -> Result<()> {
+fn a_backlog_of_zombies_is_reaped() -> Result<()> {
     let (count, took) = backlog()?;
     println!(
         "{count} zombies in {took:?}: {:.0} a second",
@@ -116,7 +116,7 @@ fn a_backlog_of_zombies() -> Result<()> {
 /// A figure that needs an otherwise idle machine.
 #[test]
 #[ignore = "a benchmark"]
-fn a_hundred_thousand_a_second() -> Result<()> {
+fn a_hundred_thousand_zombies_a_second_are_reaped() -> Result<()> {
     let mut best = 0.0f64;
     for _ in 0..5 {
         let (count, took) = backlog()?;
@@ -128,7 +128,7 @@ fn a_hundred_thousand_a_second() -> Result<()> {
 }
 
 #[test]
-fn signals_that_mean_nothing_change_nothing() -> Result<()> {
+fn signals_without_a_meaning_neither_restart_nor_stop_pid_1() -> Result<()> {
     let pid1 = up(&quiet()?)?;
     let before = pid1.about("cmdline")?;
     storm(&pid1, "signals", 1000)?;
@@ -140,7 +140,7 @@ fn signals_that_mean_nothing_change_nothing() -> Result<()> {
 }
 
 #[test]
-fn idle_it_never_wakes_up() -> Result<()> {
+fn an_idle_pid_1_makes_no_context_switch() -> Result<()> {
     let pid1 = up(&quiet()?)?;
     let wakes = || pid1.status("voluntary_ctxt_switches");
     // late-drivers ends soon after the ready line.

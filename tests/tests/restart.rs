@@ -49,7 +49,7 @@ const BOXES: &[(&str, &str, bool, bool)] = &[
 ];
 
 #[test]
-fn restart() -> Result<()> {
+fn restart_policies_survive_reboots_and_power_cuts() -> Result<()> {
     emulator::again_after_fault(once)
 }
 
@@ -179,7 +179,7 @@ fn once() -> Result<()> {
 /// Updates of images: those of root, with a roll-back, and those of a user.
 #[test]
 #[ignore = "two minutes: make test-all"]
-fn updates() -> Result<()> {
+fn auto_update_updates_and_rolls_back_images() -> Result<()> {
     let disk = disk(
         &initramfs::paths::out()
             .join("vm")
@@ -216,7 +216,7 @@ fn updates() -> Result<()> {
 /// A hundred containers that the boot starts, each a quadlet of its own.
 #[test]
 #[ignore = "a quarter of an hour: make test-all"]
-fn hundred_containers() -> Result<()> {
+fn a_hundred_containers_start_at_boot() -> Result<()> {
     let disk = disk(
         &initramfs::paths::out()
             .join("vm")
@@ -251,7 +251,7 @@ fn hundred_containers() -> Result<()> {
 /// up, and the pod has its written data.
 #[test]
 #[ignore = "eight boots: make test-all"]
-fn cuts() -> Result<()> {
+fn quadlets_and_kube_files_run_after_kills_at_any_moment() -> Result<()> {
     let disk = disk(&initramfs::paths::out().join("vm").join("restart-cuts-disk"))?;
     let mut checks = Checks::new("restart-cuts");
     let guest = boot(&disk)?;

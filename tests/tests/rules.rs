@@ -33,7 +33,7 @@ fn bits(signals: &[i32]) -> u64 {
 
 /// Every signal but those of faults is blocked; those are caught, and none is ignored.
 #[test]
-fn its_signals() -> Result<()> {
+fn pid_1_blocks_all_but_fault_signals() -> Result<()> {
     let pid1 = up()?;
     use libc::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGSTOP, SIGSYS, SIGTRAP};
     let faults = bits(&[SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP]);
@@ -57,7 +57,7 @@ fn its_signals() -> Result<()> {
 
 /// Descriptors 0, 1 and 2 are open, and no other would survive an exec. PID 1 has no terminal.
 #[test]
-fn its_descriptors() -> Result<()> {
+fn descriptors_of_pid_1_are_close_on_exec() -> Result<()> {
     let pid1 = up()?;
     let mut count = 0;
     for entry in fs::read_dir(format!("/proc/{}/fdinfo", pid1.pid()))? {
@@ -88,7 +88,7 @@ fn its_descriptors() -> Result<()> {
 
 /// Mode and owner of files do not depend on the umask with which PID 1 was started.
 #[test]
-fn what_it_makes_is_as_it_should_be() -> Result<()> {
+fn files_of_pid_1_have_their_modes_and_owners() -> Result<()> {
     let pid1 = up()?;
     let root = format!("/proc/{}/root", pid1.pid());
     for (path, mode) in [
@@ -144,7 +144,7 @@ fn first(calls: &[Call], what: &str, is: impl Fn(&str, &str) -> bool) -> Result<
 }
 
 #[test]
-fn what_comes_before_what() -> Result<()> {
+fn system_calls_of_the_boot_are_in_the_required_order() -> Result<()> {
     let whole = trial::run(&Namespace::new()?, Plan::Record, trial::Ending::Signal, &[])?;
     let calls = &whole.trace.calls;
     let call = |word: &'static str| first(calls, word, move |n, _| n == word);
@@ -209,7 +209,7 @@ fn files_of(place: &str) -> Vec<String> {
 
 /// A name that no longer exists would prove nothing.
 #[test]
-fn what_the_document_names_is_there() -> Result<()> {
+fn every_function_that_pid1_md_names_exists() -> Result<()> {
     let root = initramfs::paths::root();
     let mut all = Vec::new();
     sources(&root, &mut all)?;

@@ -38,7 +38,7 @@ fn nine(dir: &Path) -> Result<(String, PathBuf)> {
 }
 
 #[test]
-fn share() -> Result<()> {
+fn folders_of_the_host_are_mounted_at_boot_and_when_plugged_in() -> Result<()> {
     let dir = dir("share-host")?;
     let mut home = Folder::serve(&dir, "home")?;
     let (read, later) = (Folder::serve(&dir, "read")?, Folder::serve(&dir, "later")?);
@@ -250,7 +250,7 @@ fn told(guest: &Guest, words: &[&str]) -> Result<()> {
 
 /// QEMU's own 9p, which Debian's cloud kernel lacks.
 #[test]
-fn nine_p() -> Result<()> {
+fn folders_are_shared_by_9p() -> Result<()> {
     let (fsdev, path) = nine(&dir("share-nine-host")?)?;
     let machine = machine_of(Kernel::Generic, "share-nine")?
         .append("b2p.share=nine:/mnt/nine")

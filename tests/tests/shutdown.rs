@@ -17,7 +17,7 @@ use vmm::Disk;
 const END: Duration = Duration::from_secs(120);
 
 #[test]
-fn shutdown() -> Result<()> {
+fn a_shutdown_ends_in_order_with_a_clean_disk() -> Result<()> {
     let mut checks = Checks::new("shutdown");
     let dir = initramfs::paths::out().join("vm").join("shutdown-share");
     let _ = fs::remove_dir_all(&dir);
@@ -160,7 +160,7 @@ fn run(guest: &Guest, name: &str, options: &[&str], script: &str) -> Result<()> 
 }
 
 #[test]
-fn asked_twice() -> Result<()> {
+fn a_second_request_ends_the_wait_of_a_shutdown() -> Result<()> {
     let guest = Guest::boot("shutdown-twice", |machine| machine.memory_mib(512))?;
     // Neither SIGTERM nor the loss of its terminal ends this process.
     guest.sh("(trap '' TERM HUP; while :; do sleep 1; done) </dev/null >/dev/null 2>&1 &")?;
@@ -184,7 +184,7 @@ fn read(disk: &Path, name: &str) -> Result<String> {
 /// test. `cargo test -p tests --test shutdown -- --ignored --nocapture`
 #[test]
 #[ignore = "a figure for docs/measured/figures.md"]
-fn power_off_times() -> Result<()> {
+fn power_off_is_measured() -> Result<()> {
     for containers in [0, 10] {
         let guest = Guest::boot("shutdown-time", |m| m.memory_mib(1536).icount(true))?;
         if containers > 0 {

@@ -18,7 +18,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 
 #[test]
 #[ignore = "needs `make kernel`; part of make test-all"]
-fn slim() -> Result<()> {
+fn the_slim_kernel_works_on_a_pc() -> Result<()> {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let disks = ["ext4", "xfs", "vfat"].map(|kind| (kind, Bus::Ahci));
     let mut machine = machine_of(Kernel::Slim, "slim")?.memory_mib(768);
@@ -48,7 +48,7 @@ fn slim() -> Result<()> {
 /// KVM identifies itself to its guests.
 #[test]
 #[ignore = "needs `make kernel`; part of make test-all"]
-fn microvm_by_bzimage_and_by_elf() -> Result<()> {
+fn the_slim_kernel_boots_a_microvm_by_bzimage_and_by_elf() -> Result<()> {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let machine = machine_of(Kernel::Slim, "slim-microvm")?;
     microvm("slim-microvm", machine)?;

@@ -9,7 +9,7 @@ use tests::{CRASH, Checks, Guest, Random, eventually};
 const SOON: Duration = Duration::from_secs(60);
 
 #[test]
-fn survive() -> Result<()> {
+fn pid_1_survives_crashes_signals_and_lost_links() -> Result<()> {
     let guest = Guest::boot("survive", |machine| {
         machine.fw_cfg("opt/org.boot2podman/blacklist", b"dummy")
     })?;
@@ -146,7 +146,7 @@ fn crashes_and_power(guest: &Guest) -> Result<()> {
 
 /// The argument that PID 1 gives itself after a crash, given by another caller.
 #[test]
-fn three_keys_reboot_in_order() -> Result<()> {
+fn ctrl_alt_del_reboots_after_an_orderly_shutdown() -> Result<()> {
     let guest = Guest::boot("three-keys", |machine| machine.append("--after-crash 2"))?;
     let mut checks = Checks::new("three-keys");
     checks.check("Ctrl-Alt-Del ends in an orderly shutdown", || {

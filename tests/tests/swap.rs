@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 const MAGIC: usize = 4096 - 10;
 
 #[test]
-fn swap() -> Result<()> {
+fn requested_swap_is_on_and_other_devices_are_left_alone() -> Result<()> {
     let disks = Disks::make(&initramfs::paths::out().join("vm").join("swap-disks"))?;
     let guest = Guest::boot("swap", |machine| {
         let machine = machine.memory_mib(512).append(

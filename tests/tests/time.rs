@@ -41,7 +41,7 @@ done' </dev/null >/dev/null 2>&1 & echo $! >/run/record.pid";
 const MARKER: &str = "/run/after-the-snapshot";
 
 #[test]
-fn time() -> Result<()> {
+fn the_clock_follows_the_host_after_sleep_and_snapshots() -> Result<()> {
     let dir = disks::dir("time")?;
     let entries = [
         ("user-data", false, "#cloud-config\ntimezone: Asia/Tokyo\n"),

@@ -155,7 +155,7 @@ fn sha256sum(dir: &Path) -> Result<bool> {
 }
 
 #[test]
-fn the_sums_are_of_what_is_there() -> Result<()> {
+fn the_sums_match_the_files() -> Result<()> {
     let out = paths::out();
     let sums = fs::read_to_string(out.join(paths::SHA256SUMS))?;
     for name in sums::FILES {

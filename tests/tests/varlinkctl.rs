@@ -19,7 +19,7 @@ const RESOLVER: &str = "ssh-unix:guest:/run/org.varlink.resolver";
 
 #[test]
 #[ignore = "packages to fetch: make test-all"]
-fn varlinkctl() -> Result<()> {
+fn varlinkctl_calls_the_machines_interfaces() -> Result<()> {
     let guest = Guest::boot("varlinkctl", |machine| machine)?;
     write_ssh(&guest)?;
     let mut checks = Checks::new("varlinkctl");

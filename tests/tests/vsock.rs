@@ -114,7 +114,7 @@ impl Drop for Vsock {
 
 #[test]
 #[ignore = "needs out/tools/bin/vhost-device-vsock: make test-all"]
-fn vsock() -> Result<()> {
+fn ssh_and_the_api_are_reached_over_vsock() -> Result<()> {
     let dir = paths::out().join("vm/vsock-host");
     fs::create_dir_all(&dir)?;
     let vsock = Vsock::start(&dir)?;

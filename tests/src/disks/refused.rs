@@ -294,7 +294,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_is_what_it_is_called() -> Result<()> {
+    fn blkid_sees_the_type_that_each_row_names() -> Result<()> {
         let dir = super::super::dir("rows-refused")?;
         let mut wrong = Vec::new();
         for row in ROWS {

@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_flushed_is_there_and_what_was_not_may_be() -> Result<()> {
+    fn flushed_writes_are_kept_and_others_may_be_lost() -> Result<()> {
         let dir = disks::dir("replay")?;
         let (a, b, c) = ([1u8; 512], [2u8; 1024], [3u8; 512]);
         let entries: &[(u64, &[u8], u64)] =

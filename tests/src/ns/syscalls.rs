@@ -234,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_row_has_errnos_and_a_reason_and_is_there_once() {
+    fn every_row_has_errnos_and_a_reason_and_is_unique() {
         let mut numbers: Vec<i64> = ROWS.iter().chain(OLD).map(|r| r.1).collect();
         for (name, _, errnos, why) in ROWS.iter().chain(OLD) {
             assert!(!errnos.is_empty() && !why.is_empty(), "{name}");
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_out_is_in_the_table() {
+    fn calls_that_can_run_out_of_resources_are_in_the_table() {
         assert!(Class::Memory.has(libc::SYS_mmap) && !Class::Memory.has(libc::SYS_read));
         assert!(errnos(libc::SYS_exit_group).is_empty());
         assert_eq!(name(libc::SYS_mount), "mount");

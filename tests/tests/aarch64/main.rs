@@ -25,7 +25,7 @@ const DOCUMENT: &str = r#"{"ignition":{"version":"3.2.0"},"storage":{"files":[
 
 #[test]
 #[ignore = "`make test-all` makes the image for aarch64"]
-fn aarch64() -> Result<()> {
+fn the_machine_works_on_aarch64() -> Result<()> {
     let arch = Arch::parse("aarch64")?;
     let dir = disks::dir("aarch64")?;
     let rosetta = Folder::serve(&dir, "rosetta")?;

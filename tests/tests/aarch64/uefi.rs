@@ -21,7 +21,7 @@ fn machine(name: &str) -> Result<Machine> {
 
 #[test]
 #[ignore = "`make test-all` makes the image for aarch64"]
-fn acpi_and_smbios() -> Result<()> {
+fn uefi_boots_with_acpi_and_smbios() -> Result<()> {
     let machine = machine("aarch64-uefi")?
         .fw_cfg("opt/org.boot2podman/hostname", b"armed")
         .qemu_args(&["-uuid", UUID])
@@ -59,7 +59,7 @@ fn acpi_and_smbios() -> Result<()> {
 
 #[test]
 #[ignore = "`make test-all` makes the image for aarch64"]
-fn three_keys_reboot_in_order() -> Result<()> {
+fn ctrl_alt_del_reboots_after_an_orderly_shutdown() -> Result<()> {
     let machine = machine("aarch64-keys")?.qemu_args(&["-device", "virtio-keyboard-pci"]);
     let guest = Guest::start(&machine)?;
     let mut checks = Checks::new("aarch64-keys");

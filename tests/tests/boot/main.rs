@@ -15,7 +15,7 @@ use std::time::Duration;
 use tests::{Checks, Guest};
 
 #[test]
-fn boot() -> Result<()> {
+fn a_default_boot_passes_every_check() -> Result<()> {
     // `system::modprobe_by_hand` checks that modprobe takes this option of the module dummy from the command line.
     let guest = Guest::boot("boot", |machine| machine.append("dummy.numdummies=3"))?;
     let mut checks = Checks::new("boot");

@@ -62,7 +62,7 @@ fn path_of(world: &World, name: &str) -> Result<PathBuf> {
 }
 
 #[test]
-fn configure() -> Result<()> {
+fn recipes_of_the_page_work_from_host_and_disk() -> Result<()> {
     let dir = disks::dir("configure")?;
     let world = World::make(&dir)?;
     world.disk.grow(1024)?;

@@ -24,7 +24,7 @@ use tests::{Checks, Guest, emulator, eventually, image};
 const SOON: Duration = Duration::from_secs(180);
 
 #[test]
-fn containers() -> Result<()> {
+fn containers_run_as_on_other_systems() -> Result<()> {
     emulator::again_after_fault(once)
 }
 

@@ -16,7 +16,7 @@ use tests::{Checks, Guest, eventually};
 const SOON: Duration = Duration::from_secs(180);
 
 #[test]
-fn control() -> Result<()> {
+fn b2p_and_the_control_channel_on_a_running_machine() -> Result<()> {
     let guest = Guest::boot("control", |machine| {
         let off = "b2p.off=off1,late-drivers,console-ttyS0";
         machine.memory_mib(640).append(off)

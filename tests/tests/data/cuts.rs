@@ -360,20 +360,20 @@ fn many(name: &str, seed: u64, rounds: usize) -> Result<()> {
 /// Remains of an image after a cut are whole, or do no harm.
 #[test]
 #[ignore = "nightly: eight boots"]
-fn power_cuts_after_loads() -> Result<()> {
+fn images_are_whole_after_power_cuts_that_follow_a_load() -> Result<()> {
     let mut life = Life::begin("loads")?;
     (0..3).try_for_each(|n| life.cut_load(n))?;
     life.end()
 }
 
-/// Some of the rounds, two for each of [`USERS`]; [`power_cuts_often`] has more.
+/// Some of the rounds, two for each of [`USERS`]; [`the_data_disk_survives_many_power_cuts`] has more.
 #[test]
-fn power_cuts() -> Result<()> {
+fn the_data_disk_survives_power_cuts() -> Result<()> {
     many("cuts", 1, 4)
 }
 
 #[test]
 #[ignore = "nightly: about half an hour"]
-fn power_cuts_often() -> Result<()> {
+fn the_data_disk_survives_many_power_cuts() -> Result<()> {
     many("cuts-often", 2, 70)
 }

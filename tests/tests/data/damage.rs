@@ -79,7 +79,7 @@ fn sound(disk: &Image) -> Result<()> {
 
 /// The primary superblock alone is destroyed; a backup exists, but its use was not requested.
 #[test]
-fn superblock_lost() -> Result<()> {
+fn a_disk_without_its_superblock_is_left_untouched() -> Result<()> {
     let disk = damaged("superblock", |disk, at| disk.write(at + 1024, &[0; 1024]))?;
     let before = disk.sum()?;
     let guest = boot("superblock", &disk)?;
@@ -157,7 +157,7 @@ fn rules(dir: &Path, name: &str, text: &str) -> Result<std::path::PathBuf> {
 
 /// Every read of one disk fails, and of another those of one sector in its data partition, 68 KiB behind its start.
 #[test]
-fn unreadable() -> Result<()> {
+fn unreadable_disks_are_degraded_and_untouched() -> Result<()> {
     let dir = disks::dir("unreadable")?;
     let disk = make::ours(&dir, "disk")?;
     let second = make::ours(&dir, "second")?;
@@ -185,7 +185,7 @@ fn unreadable() -> Result<()> {
 
 /// One write to a disk in use fails: the file system stops writing, and the machine continues.
 #[test]
-fn unwritable() -> Result<()> {
+fn after_a_failed_write_the_machine_continues() -> Result<()> {
     let dir = disks::dir("unwritable")?;
     let disk = make::ours(&dir, "disk")?;
     // The target is behind the backups of the superblock, in space that is not used yet.
@@ -217,7 +217,7 @@ fn unwritable() -> Result<()> {
 
 /// A disk in use disappears.
 #[test]
-fn pulled_out() -> Result<()> {
+fn a_disk_that_is_pulled_out_is_degraded() -> Result<()> {
     let dir = disks::dir("pulled")?;
     let disk = make::ours(&dir, "disk")?;
     let guest = Guest::boot("data-pulled", |m| {

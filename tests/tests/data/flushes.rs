@@ -214,12 +214,12 @@ fn cut(name: &str, seed: u64, cuts: usize, boots: usize) -> Result<()> {
 }
 
 #[test]
-fn what_was_not_flushed_is_lost() -> Result<()> {
+fn flushed_data_survives_cuts_that_lose_other_writes() -> Result<()> {
     cut("flushes", 1, 60, 2)
 }
 
 #[test]
 #[ignore = "nightly: about a quarter of an hour"]
-fn what_was_not_flushed_is_lost_often() -> Result<()> {
+fn flushed_data_survives_a_thousand_cuts_that_lose_other_writes() -> Result<()> {
     cut("flushes-often", 2, 1000, 30)
 }

@@ -35,7 +35,7 @@ const GREEDY: &[(&str, &str, bool)] = &[
 /// The disk is full to the last block: writes fail, everything else works in this boot and the
 /// next, and with free space all is well again.
 #[test]
-fn full() -> Result<()> {
+fn the_machine_works_with_a_full_data_disk() -> Result<()> {
     let dir = disks::dir("full")?;
     let disk = make::disk(&dir, "full", Layout::Whole, Fs::Ext4, "b2p-data")?;
     let machine = || tests::machine("data-full").map(|m| m.disk(Disk::raw(disk.file())));

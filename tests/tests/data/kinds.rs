@@ -75,44 +75,44 @@ fn row(name: &str) -> Result<()> {
 }
 
 #[test]
-fn scsi_xfs() -> Result<()> {
+fn an_xfs_disk_on_scsi_is_used() -> Result<()> {
     row("scsi-xfs")
 }
 
 #[test]
-fn ahci_btrfs() -> Result<()> {
+fn a_btrfs_disk_on_ahci_is_used() -> Result<()> {
     row("ahci-btrfs")
 }
 
 #[test]
-fn ide_ext4() -> Result<()> {
+fn an_ext4_disk_on_ide_is_used() -> Result<()> {
     row("ide-ext4")
 }
 
 #[test]
-fn virtio_ext2() -> Result<()> {
+fn an_ext2_disk_on_virtio_is_used() -> Result<()> {
     row("virtio-ext2")
 }
 
 #[test]
-fn nvme_words() -> Result<()> {
+fn a_format_request_on_nvme_is_granted() -> Result<()> {
     row("nvme-words")
 }
 
 #[test]
-fn usb_words() -> Result<()> {
+fn a_format_request_on_usb_is_granted() -> Result<()> {
     row("usb-words")
 }
 
 #[test]
-fn sd_words() -> Result<()> {
+fn a_format_request_on_an_sd_card_is_granted() -> Result<()> {
     row("sd-words")
 }
 
 /// Three disks: labelled and read-only; with a request and read-only; with a request and
 /// `b2p.format=never`.
 #[test]
-fn none_may_be_written() -> Result<()> {
+fn read_only_disks_and_format_never_are_left_untouched() -> Result<()> {
     let dir = disks::dir("never")?;
     let data = make::disk(
         &dir,
@@ -238,7 +238,7 @@ fn a_disk_that_does_not_answer_delays_no_other() -> Result<()> {
 }
 
 #[test]
-fn a_disk_that_does_not_answer_keeps_no_machine_from_its_boot() -> Result<()> {
+fn a_disk_that_does_not_answer_does_not_prevent_the_boot() -> Result<()> {
     let dir = disks::dir("silent-alone")?;
     let guest = beside_a_silent_disk("data-silent-alone", &dir, None)?;
     let mut checks = Checks::new("silent alone");

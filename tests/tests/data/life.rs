@@ -25,7 +25,7 @@ struct Known {
 }
 
 #[test]
-fn from_its_first_boot_on() -> Result<()> {
+fn a_data_disk_keeps_keys_and_settings_from_its_first_boot_on() -> Result<()> {
     let dir = disks::dir("life")?;
     let mut checks = Checks::new("life");
     let rsa = userdata::rsa(&dir, "rsa")?;
@@ -291,7 +291,7 @@ fn status(guest: &Guest) -> Result<()> {
 
 /// A large, blank disk with large sectors is formatted if the flag permits the format.
 #[test]
-fn three_tib_of_nothing() -> Result<()> {
+fn a_blank_disk_of_3_tib_is_formatted_and_used() -> Result<()> {
     let dir = disks::dir("blank")?;
     let disk = Image::blank(&dir, "blank", 3 << 20)?;
     let guest = Guest::boot("data-blank", |m| {

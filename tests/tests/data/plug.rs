@@ -107,7 +107,7 @@ fn off(guest: &Guest) -> Result<()> {
 
 /// A disk appears, is used, and disappears.
 #[test]
-fn it_comes_and_goes() -> Result<()> {
+fn a_data_disk_is_plugged_and_unplugged() -> Result<()> {
     let dir = disks::dir("plug")?;
     let disk = make::ours(&dir, "disk")?;
     let guest = bare("data-plug")?;
@@ -157,7 +157,7 @@ fn it_comes_and_goes() -> Result<()> {
 
 /// RAM already holds something that the disk would hide: the disk is announced for the next boot.
 #[test]
-fn it_comes_too_late() -> Result<()> {
+fn a_late_data_disk_waits_for_the_next_boot_if_ram_has_a_volume() -> Result<()> {
     let dir = disks::dir("late")?;
     let disk = make::ours(&dir, "disk")?;
     let before = disk.sum()?;
@@ -186,7 +186,7 @@ fn it_comes_too_late() -> Result<()> {
 
 /// `waitusb=`: the ready line waits for a disk on PCI, and no longer than needed.
 #[test]
-fn it_is_waited_for() -> Result<()> {
+fn waitusb_waits_for_a_data_disk() -> Result<()> {
     let dir = disks::dir("waited")?;
     let disk = make::ours(&dir, "disk")?;
     let vm = machine("data-waited")?;
@@ -206,7 +206,7 @@ fn it_is_waited_for() -> Result<()> {
 
 /// The wait ends; then the disk, on NVMe here, is treated as any disk that appears later.
 #[test]
-fn it_is_not_waited_for_any_longer() -> Result<()> {
+fn waitusb_ends_and_a_later_disk_is_used() -> Result<()> {
     let dir = disks::dir("nvme-later")?;
     let disk = make::ours(&dir, "disk")?;
     let guest = Guest::boot("data-nvme-later", |m| m.qemu_args(PORT).append("waitusb=3"))?;

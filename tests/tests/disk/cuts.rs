@@ -84,7 +84,7 @@ fn found(disk: &Image, boot: &[u8], menu: &str) -> Result<String> {
 /// Many moments, and machines booted from every fifth of them.
 #[test]
 #[ignore = "a quarter of an hour: make test-all"]
-fn many_cuts_and_what_boots_after_them() -> Result<()> {
+fn machines_boot_after_each_of_many_power_cuts() -> Result<()> {
     let dir = disks::dir("disk-cuts")?;
     let (disk, shelf) = (larger(&dir, 2048)?, shelf(&dir, true)?);
     let (before, log) = (disk.copy("before")?, empty(&disk)?);

@@ -260,7 +260,7 @@ fn fallen(disk: &Image, shelf: &Path) -> Result<()> {
 
 /// Checks the images with tools that know nothing of this project.
 #[test]
-fn the_files() -> Result<()> {
+fn raw_and_qcow2_disks_are_equal_and_clean() -> Result<()> {
     let (raw, qcow2) = (out(RAW_DISK)?, out(QCOW2)?);
     tool(
         "qemu-img",

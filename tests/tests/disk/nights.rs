@@ -46,20 +46,20 @@ fn back(disk: &Image, shelf: &Path, name: &str, slot: &str, other: &str) -> Resu
 
 #[test]
 #[ignore = "three boots: make test-all"]
-fn one_without_an_init() -> Result<()> {
+fn an_upgrade_without_init_falls_back() -> Result<()> {
     falls_back("disk-panics", "panics", "Kernel panic")
 }
 
 #[test]
 #[ignore = "three boots: make test-all"]
-fn one_without_a_userland() -> Result<()> {
+fn an_upgrade_without_userland_falls_back() -> Result<()> {
     falls_back("disk-bare", "bare", "there is no userland")
 }
 
 /// The kept kernel can no longer be loaded: the other slot is used permanently.
 #[test]
 #[ignore = "three boots: make test-all"]
-fn one_that_was_kept_and_rots() -> Result<()> {
+fn a_confirmed_slot_whose_kernel_is_damaged_is_replaced_by_the_other() -> Result<()> {
     let (dir, name) = (disks::dir("disk-rots")?, "disk-rots");
     let (disk, shelf) = (larger(&dir, 2048)?, shelf(&dir, false)?);
     let start = |firmware| with(name, firmware, Disk::raw(disk.file()), &shelf);

@@ -75,13 +75,13 @@ fn is_removed(guest: &Guest, arch: &Arch) -> Result<()> {
 
 #[test]
 #[ignore = "a large package to fetch: make test-all"]
-fn architectures() -> Result<()> {
+fn containers_of_the_other_architecture_run() -> Result<()> {
     architectures_on(Target::usual())
 }
 
 #[test]
 #[ignore = "`make test-all` makes the image for aarch64"]
-fn architectures_on_aarch64() -> Result<()> {
+fn containers_of_the_other_architecture_run_on_aarch64() -> Result<()> {
     architectures_on(Target::of_arch("aarch64")?)
 }
 

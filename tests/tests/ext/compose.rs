@@ -46,7 +46,7 @@ fn by_hand(guest: &Guest, program: &str) -> Result<()> {
 
 #[test]
 #[ignore = "a large package to fetch: make test-all"]
-fn compose() -> Result<()> {
+fn compose_projects_run() -> Result<()> {
     let dir = disks::dir("ext-compose")?;
     let data = disk(&dir, 768, |extensions| {
         let project_dir = extensions.with_file_name("compose/shop");

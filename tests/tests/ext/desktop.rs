@@ -167,7 +167,7 @@ fn boot(card: &str, checks: &mut Checks) -> Result<()> {
 
 #[test]
 #[ignore = "large packages to fetch: make test-all"]
-fn desktop() -> Result<()> {
+fn the_desktop_is_shown_on_the_screen() -> Result<()> {
     let mut checks = Checks::new("ext-desktop");
     for card in ["VGA", "virtio-gpu-pci"] {
         boot(card, &mut checks)?;

@@ -129,7 +129,7 @@ fn tools(guest: &Guest) -> Result<()> {
 
 #[test]
 #[ignore = "large packages to fetch: make test-all"]
-fn tools_and_git() -> Result<()> {
+fn programs_of_tools_and_git_run() -> Result<()> {
     let dir = disks::dir("ext-tools")?;
     let names = ["tools", "git", "runc"];
     let machine = machine("ext-tools", &names, "b2p.ext=tools,git,runc", &dir)?;
@@ -180,7 +180,7 @@ fn go(guest: &Guest) -> Result<()> {
 
 #[test]
 #[ignore = "large packages to fetch: make test-all"]
-fn compilers() -> Result<()> {
+fn compilers_compile() -> Result<()> {
     let dir = disks::dir("ext-compile")?;
     let names = ["compile", "rust", "go"];
     let guest = Guest::start(&machine("ext-compile", &names, "", &dir)?)?;
@@ -253,13 +253,13 @@ fn checkpoint(guest: &Guest) -> Result<()> {
 
 #[test]
 #[ignore = "a large package to fetch: make test-all"]
-fn criu() -> Result<()> {
+fn criu_checkpoints_and_restores() -> Result<()> {
     criu_on(Target::usual())
 }
 
 #[test]
 #[ignore = "a large package to fetch: make test-all"]
-fn criu_generic() -> Result<()> {
+fn criu_checkpoints_and_restores_on_the_generic_kernel() -> Result<()> {
     criu_on(Target::of_kernel(Kernel::Generic))
 }
 

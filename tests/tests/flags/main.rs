@@ -12,7 +12,7 @@ use tests::{BOOT_LIMIT, Checks, Guest, Shell, await_late, eventually, image, key
 const OFF: Duration = Duration::from_secs(120);
 
 #[test]
-fn values() -> Result<()> {
+fn flags_with_values_take_effect() -> Result<()> {
     let guest = Guest::boot("flags-values", |machine| {
         machine
             .append("b2p.hostname=box")
@@ -153,7 +153,7 @@ fn damaged(guest: &Guest) -> Result<()> {
 }
 
 #[test]
-fn off() -> Result<()> {
+fn services_off_by_flag_leave_a_console_shell() -> Result<()> {
     let flags = "b2p.net=off b2p.sshd=off b2p.podman=off b2p.console=shell";
     let vm = machine("flags-off")?.append(flags).start()?;
     let mut ready = vm.wait_ready(BOOT_LIMIT)?;
@@ -210,7 +210,7 @@ fn off() -> Result<()> {
 }
 
 #[test]
-fn fw_cfg() -> Result<()> {
+fn flags_from_fw_cfg_take_effect() -> Result<()> {
     let keys = format!(
         "# two keys\nssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGvXK3nH3d2yJc1V6GkV8m0m2f0mXo5c0lq9H1nq5a3T other\n{}\n",
         Guest::public_key()?
@@ -238,7 +238,7 @@ fn fw_cfg() -> Result<()> {
 }
 
 #[test]
-fn mistakes() -> Result<()> {
+fn faulty_flags_are_degraded_lines() -> Result<()> {
     let guest = Guest::boot("flags-mistakes", |machine| {
         machine
             .append("b2p.hostnme=typo b2p.hostname=first b2p.hostname=second b2p.console=shel")
@@ -307,7 +307,7 @@ fn mistakes() -> Result<()> {
 }
 
 #[test]
-fn rescue_by_flag() -> Result<()> {
+fn b2p_rescue_starts_a_rescue_shell() -> Result<()> {
     let vm = machine("flags-rescue")?.append("b2p.rescue").start()?;
     vm.wait_console(vmm::RESCUE, BOOT_LIMIT)?;
     let shell = Shell::on(&vm)?;

@@ -20,8 +20,8 @@ fn server(card: &str, n: u8) -> Result<Server> {
 }
 
 #[test]
-fn two_in_one_network_one_that_goes_and_one_that_comes() -> Result<()> {
-    if !lan::inside("cards::two_in_one_network_one_that_goes_and_one_that_comes")? {
+fn two_cards_in_one_network_one_unplugged_and_one_plugged_in() -> Result<()> {
+    if !lan::inside("cards::two_cards_in_one_network_one_unplugged_and_one_plugged_in")? {
         return Ok(());
     }
     let mut client = Client::new()?;
@@ -66,8 +66,8 @@ fn two_in_one_network_one_that_goes_and_one_that_comes() -> Result<()> {
 
 /// `ip=:::::eth1:dhcp`, for a card that appears later.
 #[test]
-fn only_the_card_that_is_named() -> Result<()> {
-    if !lan::inside("cards::only_the_card_that_is_named")? {
+fn dhcp_runs_on_the_named_card_only() -> Result<()> {
+    if !lan::inside("cards::dhcp_runs_on_the_named_card_only")? {
         return Ok(());
     }
     let mut client = Client::new()?;
@@ -95,8 +95,8 @@ fn only_the_card_that_is_named() -> Result<()> {
 }
 
 #[test]
-fn an_address_by_hand_is_one_cards() -> Result<()> {
-    if !lan::inside("cards::an_address_by_hand_is_one_cards")? {
+fn a_static_address_is_set_on_its_card_only() -> Result<()> {
+    if !lan::inside("cards::a_static_address_is_set_on_its_card_only")? {
         return Ok(());
     }
     let mut client = Client::new()?;
@@ -136,8 +136,8 @@ const FIRST: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 0x53);
 const LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x53);
 
 #[test]
-fn a_router_tells_of_addresses_mtu_and_name_servers() -> Result<()> {
-    if !lan::inside("cards::a_router_tells_of_addresses_mtu_and_name_servers")? {
+fn a_router_advertises_addresses_mtu_and_name_servers() -> Result<()> {
+    if !lan::inside("cards::a_router_advertises_addresses_mtu_and_name_servers")? {
         return Ok(());
     }
     let mut client = Client::new()?;
@@ -213,8 +213,8 @@ fn a_network_of_ipv6_alone() -> Result<()> {
 /// The kernel solicits routers when a link becomes up; a service that starts later solicits by
 /// itself.
 #[test]
-fn a_service_that_is_started_again() -> Result<()> {
-    if !lan::inside("cards::a_service_that_is_started_again")? {
+fn after_a_crash_b2p_net_solicits_again_and_restores_name_servers() -> Result<()> {
+    if !lan::inside("cards::after_a_crash_b2p_net_solicits_again_and_restores_name_servers")? {
         return Ok(());
     }
     let mut client = Client::new()?;

@@ -38,8 +38,8 @@ fn way(client: &Client, from: &str, to: &str, iif: &str) -> Result<String> {
 }
 
 #[test]
-fn from_card_to_card_nothing_is_forwarded() -> Result<()> {
-    if !lan::inside("forwarding::from_card_to_card_nothing_is_forwarded")? {
+fn packets_are_not_forwarded_between_cards() -> Result<()> {
+    if !lan::inside("forwarding::packets_are_not_forwarded_between_cards")? {
         return Ok(());
     }
     let client = start()?;
@@ -69,8 +69,8 @@ fn from_card_to_card_nothing_is_forwarded() -> Result<()> {
 }
 
 #[test]
-fn what_a_card_hears_and_nothing_else() -> Result<()> {
-    if !lan::inside("forwarding::what_a_card_hears_and_nothing_else")? {
+fn sysctls_of_cards_bridges_and_other_interfaces() -> Result<()> {
+    if !lan::inside("forwarding::sysctls_of_cards_bridges_and_other_interfaces")? {
         return Ok(());
     }
     let client = start()?;

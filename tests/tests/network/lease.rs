@@ -45,8 +45,8 @@ fn asks_whether_it_is_still_its_own(call: &Call) -> bool {
 }
 
 #[test]
-fn all_that_is_offered_and_its_end() -> Result<()> {
-    if !lan::inside("lease::all_that_is_offered_and_its_end")? {
+fn every_option_of_a_lease_applies_and_is_removed_at_its_expiry() -> Result<()> {
+    if !lan::inside("lease::every_option_of_a_lease_applies_and_is_removed_at_its_expiry")? {
         return Ok(());
     }
     let policy = Policy {
@@ -121,8 +121,8 @@ fn ends(client: &Client, server: &Server) -> Result<()> {
 }
 
 #[test]
-fn a_carrier_that_is_lost_and_comes_back() -> Result<()> {
-    if !lan::inside("lease::a_carrier_that_is_lost_and_comes_back")? {
+fn a_lease_is_confirmed_when_the_carrier_returns() -> Result<()> {
+    if !lan::inside("lease::a_lease_is_confirmed_when_the_carrier_returns")? {
         return Ok(());
     }
     let (client, server) = leased(Policy::default())?;
@@ -168,8 +168,8 @@ fn another_network(
 }
 
 #[test]
-fn a_server_that_is_silent_slow_or_contrary() -> Result<()> {
-    if !lan::inside("lease::a_server_that_is_silent_slow_or_contrary")? {
+fn a_silent_slow_or_refusing_server_is_asked_again() -> Result<()> {
+    if !lan::inside("lease::a_silent_slow_or_refusing_server_is_asked_again")? {
         return Ok(());
     }
     let (client, server) = start(Policy {
@@ -202,8 +202,8 @@ fn a_server_that_is_silent_slow_or_contrary() -> Result<()> {
 /// Addresses that a user adds stay: in the same network, which depends on the first address there,
 /// and in others.
 #[test]
-fn addresses_of_the_owner_stay() -> Result<()> {
-    if !lan::inside("lease::addresses_of_the_owner_stay")? {
+fn addresses_that_a_person_added_stay() -> Result<()> {
+    if !lan::inside("lease::addresses_that_a_person_added_stay")? {
         return Ok(());
     }
     let (client, server) = start(Policy {
@@ -239,8 +239,8 @@ fn addresses_of_the_owner_stay() -> Result<()> {
 
 /// The kernel knows the lifetime of an address, in case the service has ended by then.
 #[test]
-fn a_service_that_is_gone_leaves_no_address_for_ever() -> Result<()> {
-    if !lan::inside("lease::a_service_that_is_gone_leaves_no_address_for_ever")? {
+fn addresses_of_a_stopped_b2p_net_expire() -> Result<()> {
+    if !lan::inside("lease::addresses_of_a_stopped_b2p_net_expire")? {
         return Ok(());
     }
     let (client, server) = leased(Policy {

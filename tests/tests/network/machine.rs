@@ -17,8 +17,8 @@ const SOON: Duration = Duration::from_secs(90);
 const SECOND: &str = "10.0.9.7";
 
 #[test]
-fn names_time_and_ways_in() -> Result<()> {
-    if !lan::inside("machine::names_time_and_ways_in")? {
+fn name_servers_time_servers_and_listening_ports() -> Result<()> {
+    if !lan::inside("machine::name_servers_time_servers_and_listening_ports")? {
         return Ok(());
     }
     let resolv = std::env::temp_dir().join(format!("b2p-resolv-{}", std::process::id()));

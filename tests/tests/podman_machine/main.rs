@@ -191,7 +191,7 @@ const LIMITS: &str = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max";
 
 #[test]
 #[ignore = "fetches a host of 300 MB and boots four times: make test-all"]
-fn a_machine_through_its_life() -> Result<()> {
+fn podman_machine_creates_uses_and_removes_a_machine() -> Result<()> {
     let mut host = host("podman-machine-life")?;
     let mut m = Machine::of(USERS[0], &mut host);
     let mut checks = Checks::new("podman machine");
@@ -311,7 +311,7 @@ fn set_rootful(m: &mut Machine<'_>) -> Result<()> {
 
 #[test]
 #[ignore = "fetches a host of 300 MB and boots twice: make test-all"]
-fn machines_of_users_with_other_numbers() -> Result<()> {
+fn podman_machine_works_for_users_with_other_uids() -> Result<()> {
     let mut host = host("podman-machine-users")?;
     push(&mut host)?;
     let mut checks = Checks::new("podman machine of others");

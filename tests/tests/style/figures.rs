@@ -20,7 +20,7 @@ fn code_lines(text: &str) -> usize {
 }
 
 #[test]
-fn the_readme_knows_the_size_of_pid_1() -> Result<()> {
+fn the_readme_has_the_size_of_pid_1() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut lines = 0;
     for folder in PID1 {

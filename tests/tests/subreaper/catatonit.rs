@@ -10,7 +10,7 @@ use tests::ns::{End, LIMIT, Namespace};
 use crate::live::{Live, ORPHANS, PODMANS, TELLS, called, run};
 
 #[test]
-fn podman_s_init_ends_as_the_command_does() -> Result<()> {
+fn podmans_init_ends_as_the_command_does() -> Result<()> {
     for name in PODMANS {
         for (script, status) in [
             ("exit 0", 0),

@@ -63,7 +63,7 @@ fn a_status_can_count_as_success() -> Result<()> {
 }
 
 #[test]
-fn what_cannot_be_run_is_named() -> Result<()> {
+fn commands_that_cannot_be_executed_are_named() -> Result<()> {
     for name in BOTH {
         for words in [&["/doesnotexist"][..], &["--", "/doesnotexist"]] {
             let (status, said) = run(name, words)?;
@@ -116,7 +116,7 @@ fn signals_are_handed_on() -> Result<()> {
 }
 
 #[test]
-fn signals_can_become_others() -> Result<()> {
+fn signals_can_be_rewritten() -> Result<()> {
     let words = [
         "-r",
         "15:2",
@@ -140,7 +140,7 @@ fn signals_can_become_others() -> Result<()> {
 
 /// dumb-init stops together with its command, so that a shell's job control works.
 #[test]
-fn what_suspends_stops_both() -> Result<()> {
+fn tstp_ttin_and_ttou_stop_the_init_and_the_command() -> Result<()> {
     for signal in [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU] {
         let mut live = Live::start("dumb-init", &["sh", "-c", TELLS])?;
         let (own, child) = (live.0.id(), live.leader()?);
@@ -159,7 +159,7 @@ fn what_suspends_stops_both() -> Result<()> {
 
 /// A command ignores a signal that its child does not ignore.
 #[test]
-fn with_g_the_whole_group_hears() -> Result<()> {
+fn option_g_signals_the_whole_process_group() -> Result<()> {
     let script = "trap '' USR1; sh -c 'trap - USR1; echo up; exec sleep 60' & wait";
     // An ignored signal stays ignored in a child: a trap cannot reset it there.
     let script = &script
@@ -253,7 +253,7 @@ fn the_command_s_signals_are_in_order() -> Result<()> {
 }
 
 #[test]
-fn it_goes_with_its_parent() -> Result<()> {
+fn option_p_ends_the_init_with_its_parent() -> Result<()> {
     let tini = called("tini")?.get_program().to_owned();
     let up = paths::out().join(format!("subreaper/up.{}", std::process::id()));
     let mut parent = Command::new("sh");
@@ -278,7 +278,7 @@ fn it_goes_with_its_parent() -> Result<()> {
 
 /// dumb-init ends, together with its command, the rest of its session.
 #[test]
-fn what_is_left_of_a_session_is_ended() -> Result<()> {
+fn remaining_processes_of_a_session_are_ended() -> Result<()> {
     // The command ends once its remaining child has set its trap.
     let script = "trap 'up=1' USR1
         sh -c 'trap \"echo TERM; exit\" TERM; echo $$; kill -USR1 $PPID; while :; do sleep 0.02; done' &
@@ -310,7 +310,7 @@ fn the_working_directory_is_the_command_s() -> Result<()> {
 
 /// The name decides, also as PID 1 of a container.
 #[test]
-fn as_pid_1_the_name_decides() -> Result<()> {
+fn as_pid_1_only_the_name_selects_the_mode() -> Result<()> {
     let mut ns = Namespace::new()?;
     // Two processes are left when the orphans have ended and are reaped: PID 1 and the shell.
     let script = "for i in 1 2 3; do (sleep 0.05 &); done
