@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_comes_and_goes_and_nothing_else_changes() {
+    fn connect_and_disconnect_change_only_the_machines_entries() {
         let host = host();
         let (one, two) = (
             Machine::at(&host.dirs, "one"),
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_others_is_refused_and_left() {
+    fn connections_of_others_are_refused_and_kept() {
         let host = host();
         let one = Machine::at(&host.dirs, "one");
         let other = json!({"Connection": {"Connections": {"one": {"URI": "ssh://far"}}}});

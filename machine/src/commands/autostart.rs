@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_unit_cannot_hold_is_refused() {
+    fn quoted_refuses_line_breaks() {
         assert!(quoted("a\nb", true).is_err());
     }
 }

@@ -298,7 +298,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names() {
+    fn names_of_existing_machines_are_refused() {
         let tmp = tempfile::tempdir().expect("a directory");
         let dirs = Dirs {
             storage: tmp.path().into(),

@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes() {
+    fn sizes_are_parsed_with_units() {
         for (text, unit, expected) in [
             ("2G", 1, 2 << 30),
             ("512", 1 << 20, 512 << 20),

@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_mends_it_stands_below() {
+    fn the_remedy_follows_its_finding() {
         let findings = [
             Finding::ok("ssh", "OpenSSH"),
             Finding::warning("kvm", "no", "do this"),

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines() {
+    fn text_of_an_event_as_line_and_as_json() {
         let event = json!({"phase": "Running"});
         assert_eq!(text("box", &event, false), "box: phase Running");
         assert_eq!(

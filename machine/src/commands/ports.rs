@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list() {
+    fn render_lists_ports_and_their_state() {
         let port = parse(&request("8080:80").expect("right"), "127.0.0.1").expect("right");
         let rows = [Row {
             port: &port,

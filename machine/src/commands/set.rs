@@ -270,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings() {
+    fn settings_are_parsed_and_applied() {
         let applied = |pair: &str| -> Result<MachineConfig> {
             let mut config = MachineConfig::new("box");
             let (setting, value) = setting(pair)?;

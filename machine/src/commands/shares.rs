@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list() {
+    fn render_lists_shares_and_their_mode() {
         let shares = [Share {
             source: "/a".into(),
             target: "/b".into(),

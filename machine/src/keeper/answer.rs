@@ -58,7 +58,7 @@ mod tests {
     use std::thread;
 
     #[test]
-    fn an_endless_answer_has_a_size() {
+    fn an_answer_is_cut_at_its_maximum_size() {
         let (ours, mut theirs) = UnixStream::pair().expect("a pair");
         let guest = thread::spawn(move || while theirs.write_all(&[b'x'; 1000]).is_ok() {});
         let mut answer = Answer::new(ours, 10_000);

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons() {
+    fn judge_names_the_reason_for_the_end_of_a_machine() {
         let killed = Some(ExitStatus::from_raw(9));
         let failed = Some(ExitStatus::from_raw(256));
         assert_eq!(

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn requests() {
+    fn requests_to_expose_ports_are_parsed() {
         let text = "POST /services/forwarder/expose HTTP/1.1\r\nHost: x\r\ncontent-length: 16\r\n\r\n{\"local\": \":80\"}";
         let (action, body) = parsed(text).expect("right");
         assert_eq!((action, body["local"].as_str()), ("expose", Some(":80")));

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_come_and_go() {
+    fn the_mark_of_a_saved_state_is_written_and_removed() {
         let tmp = tempfile::tempdir().expect("a directory");
         let dirs = super::super::Dirs {
             storage: tmp.path().into(),

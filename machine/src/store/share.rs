@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn volumes() {
+    fn volumes_are_parsed_with_target_and_mode() {
         let tmp = tempfile::tempdir().expect("a directory");
         let dir = tmp.path().join("a b");
         std::fs::create_dir(&dir).expect("made");

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_fit_is_refused_with_both_sizes() {
+    fn an_image_that_does_not_fit_is_refused_with_both_sizes() {
         let tmp = tempfile::tempdir().expect("a directory");
         let below = tmp.path().join("a/b");
         assert!(free(&below).is_some_and(|free| free > 0));

@@ -60,7 +60,7 @@ fn runs(machine: &Machine) -> Vec<File> {
 }
 
 #[test]
-fn a_storage_has_one_name() {
+fn spellings_of_the_storage_path_name_one_machine() {
     let host = Host::new();
     let machine = machine(&host, "box2");
     let _locks = runs(&machine);
@@ -158,7 +158,7 @@ fn a_machine_is_called_by_its_directory_and_stray_files_are_none() {
 }
 
 #[test]
-fn a_console_outlives_its_input_and_is_one() {
+fn console_continues_after_eof_and_a_second_console_is_refused() {
     let host = Host::new();
     let machine = machine(&host, "box2");
     let _locks = runs(&machine);

@@ -169,7 +169,7 @@ fn a_guest_that_is_ready_again_and_again_is_heard_once() -> Result<()> {
 }
 
 #[test]
-fn nobody_takes_a_machine_that_stands_still_for_one_that_runs() -> Result<()> {
+fn commands_resume_a_paused_machine_before_they_use_it() -> Result<()> {
     let host = started()?;
     host.ok("pause box")?;
     let error = host.fails("wait -t 1 box")?;

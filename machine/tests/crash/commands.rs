@@ -133,7 +133,7 @@ fn a_machine_that_does_not_become_ready_is_removed_by_force() -> Result<()> {
 }
 
 #[test]
-fn an_upgrade_is_foretold() -> Result<()> {
+fn upgrade_dry_run_prints_the_change() -> Result<()> {
     let host = Host::new()?;
     host.ok(CREATE)?;
     let config = fs::read(host.file("config.json"))?;

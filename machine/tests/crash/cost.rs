@@ -46,7 +46,7 @@ fn time_bare(args: &[String]) -> Result<Duration> {
 
 #[test]
 #[ignore = "a measurement, for a quiet host"]
-fn of_a_start() -> Result<()> {
+fn a_start_costs_at_most_the_limit_over_qemu_alone() -> Result<()> {
     let host = Host::new()?;
     host.ok(CREATE)?;
     let (mut with, mut without) = (Duration::MAX, Duration::MAX);

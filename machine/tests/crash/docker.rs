@@ -71,7 +71,7 @@ const ROWS: &[Row] = &[
 ];
 
 #[test]
-fn core_commands() -> Result<()> {
+fn docker_machines_core_commands_work() -> Result<()> {
     let host = Docker::new()?;
     for (name, line, status, part) in ROWS {
         let (code, said) = host.says(line).context(*name)?;

@@ -280,7 +280,7 @@ fn a_machine_that_runs_is_upgraded_or_goes_on_as_it_was() -> Result<()> {
 }
 
 #[test]
-fn a_plug_that_is_pulled_leaves_a_saved_memory() -> Result<()> {
+fn kill_and_stop_keep_a_saved_state() -> Result<()> {
     let host = Host::new()?;
     create(&host, "usual")?;
     host.ok("suspend box")?;

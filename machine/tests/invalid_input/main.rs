@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Odd input: names, numbers, labels, URLs, homes and configurations. Each is refused in one line that
+//! Invalid input: names, numbers, labels, URLs, homes and configurations. Each is refused in one line that
 //! says what is wrong, and leaves every other machine as it is.
 #![allow(clippy::unwrap_used)]
 
@@ -91,7 +91,7 @@ fn refuses(command: &mut Command, status: i32, words: &str) {
 }
 
 #[test]
-fn names() {
+fn invalid_machine_names_are_refused() {
     let host = Host::new();
     let victim = host.0.path().join("victim");
     fs::create_dir(&victim).unwrap();
@@ -139,7 +139,7 @@ fn names() {
 }
 
 #[test]
-fn numbers() {
+fn numbers_out_of_range_are_refused() {
     let host = Host::new();
     #[rustfmt::skip]
     let rows: [(&[&str], i32, &str); 17] = [

@@ -14,7 +14,7 @@ use std::thread;
 use crate::{Host, end, refuses};
 
 #[test]
-fn homes() {
+fn unusable_home_directories_are_refused() {
     let host = Host::new();
     let with = |home: Option<&Path>, args: &[&str]| {
         let mut command = host.command(args);
@@ -126,7 +126,7 @@ fn answer(path: &str) -> String {
 }
 
 #[test]
-fn urls() {
+fn faulty_image_urls_are_refused() {
     let host = Host::new();
     let port = server(answer);
     let (wrong, local) = ("0".repeat(64), format!("http://127.0.0.1:{port}"));
@@ -168,7 +168,7 @@ fn urls() {
 }
 
 #[test]
-fn labels() {
+fn labels_of_images_are_checked() {
     let host = Host::new();
     fs::create_dir(host.0.path().join("image")).unwrap();
     for name in ["vmlinuz", "initrd.img"] {

@@ -119,7 +119,7 @@ impl Drop for Host {
 }
 
 #[test]
-fn machine() -> Result<()> {
+fn podman_machine_runs_a_machine_with_its_clients() -> Result<()> {
     let host = Host::new()?;
     let out = initramfs::paths::out();
     let out = out.to_str().context("a path of UTF-8")?;

@@ -25,7 +25,7 @@ fn trusts(host: &Host) -> Result<()> {
 
 #[test]
 #[ignore = "a boot and another: make test-all"]
-fn quadlets() -> Result<()> {
+fn create_with_quadlets_runs_them_at_the_first_boot() -> Result<()> {
     let host = Host::new()?;
     let dir = host.dir.path().join("quadlets");
     fs::create_dir_all(dir.join("web.container.d"))?;

@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn what_linux_alone_has_is_not_asked_for_elsewhere() {
+    fn options_of_linux_are_left_out_on_other_hosts() {
         let at = Resolved {
             linux: false,
             ..resolved()

@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_memory_goes_on_with_its_own_hardware_alone() {
+    fn a_saved_state_resumes_only_on_equal_hardware() {
         let line =
             "-name box -accel tcg -m 1024M -smp 2 -netdev user,hostfwd=1 -device net,netdev=n";
         let saved = parts(line, "7.2");
