@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes() {
+    fn split_line_honours_double_quotes() {
         assert_eq!(split_line(r#"a="b c" d"#), [pair("a", "b c"), bare("d")]);
         assert_eq!(split_line(r#""a=b c" d"#), [pair("a", "b c"), bare("d")]);
         assert_eq!(split_line(r#""a b" c"#), [bare("a b"), bare("c")]);

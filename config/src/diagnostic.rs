@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_unprintable_is_quoted() {
+    fn quoted_escapes_unprintable_bytes() {
         assert_eq!(quoted(b"a b"), "a b");
         assert_eq!(quoted(b"\x1b[2J\\\n\xff"), "\\x1b[2J\\\\\\x0a\\xff");
         let long = quoted(&[0; 1000]);

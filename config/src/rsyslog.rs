@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form() {
+    fn every_form_of_a_receiver_is_parsed() {
         use Transport::{Tcp, Udp};
         for (text, host, port, transport) in [
             ("log.example.org", "log.example.org", 514, Udp),
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault() {
+    fn faulty_receivers_are_refused() {
         for text in [
             "",
             ",tcp",

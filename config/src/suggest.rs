@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn distances() {
+    fn distance_of_two_words() {
         for (from, to, expected) in [
             ("", "", 0),
             ("", "abc", 3),

@@ -353,7 +353,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn proxies() {
+    fn proxy_accepts_urls_and_refuses_other_text() {
         for good in ["http://p:3128", "http://me:pw%20@[::1]:8080/", "p:3128"] {
             assert_eq!(proxy(good).unwrap(), good);
         }

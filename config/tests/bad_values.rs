@@ -60,7 +60,7 @@ fn bad_words_name_the_nearest() {
 }
 
 #[test]
-fn bad_disks() {
+fn faulty_disks_are_named() {
     check_part("b2p.data=of", "did you mean off?");
     check_part("b2p.data=sda1", "it takes auto, off, LABEL=<label>");
     check_part("b2p.data=label=x", "did you mean LABEL=?");
@@ -83,7 +83,7 @@ fn bad_disks() {
 }
 
 #[test]
-fn bad_swap() {
+fn faulty_swaps_are_named() {
     check_part("b2p.swap", "needs a value; it takes off, zram");
     check_part("b2p.swap=zrma", "did you mean zram?");
     check_part("b2p.swap=file", "did you mean file:?");
@@ -99,7 +99,7 @@ fn bad_swap() {
 }
 
 #[test]
-fn bad_names() {
+fn faulty_host_names_are_named() {
     for line in ["host=-a", "host=a-", "host=a_b", "host=.", "host=à"] {
         check_part(line, "not a host name");
     }
@@ -116,7 +116,7 @@ fn bad_names() {
 }
 
 #[test]
-fn bad_networks() {
+fn faulty_networks_are_named() {
     check_part("b2p.net=10.0.2.15", "lacks its prefix");
     for prefix in ["0", "33", "x", "", "+8", "255.255.255.0"] {
         check_part(
@@ -193,7 +193,7 @@ fn a_bad_module_keeps_the_others() {
 }
 
 #[test]
-fn bad_keys() {
+fn faulty_keys_are_named() {
     let key = |value: &str| format!("b2p.ssh_key=\"{value}\"");
     let base64 = ED25519.split(' ').nth(1).unwrap_or_default();
     let whole = base64.len();

@@ -72,7 +72,7 @@ fn a_good_value_outlives_a_bad_one() {
 }
 
 #[test]
-fn open_quotes() {
+fn an_open_quote_is_named() {
     let (config, diagnostics) = read("b2p.format=\"blank b2p.net=off");
     assert_eq!(config, Config::default());
     assert!(diagnostics[0].starts_with("b2p.format (command line): a double quote is not closed"));
@@ -96,7 +96,7 @@ fn bytes_that_are_no_text() {
 }
 
 #[test]
-fn there_is_an_end_to_complaints() {
+fn at_most_max_diagnostics_are_listed() {
     let line = "b2p.x ".repeat(MAX_DIAGNOSTICS + 7);
     let (_, diagnostics) = read(&line);
     assert_eq!(diagnostics.len(), MAX_DIAGNOSTICS + 1);

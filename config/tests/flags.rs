@@ -10,7 +10,7 @@ use config::{
 };
 
 #[test]
-fn nothing_gives_the_default() {
+fn no_flag_gives_the_default_configuration() {
     for line in [
         "",
         "\n",
@@ -22,7 +22,7 @@ fn nothing_gives_the_default() {
 }
 
 #[test]
-fn ssh_key() {
+fn ssh_keys_are_parsed() {
     for key in KEYS {
         let expected = with(|config| config.ssh_keys = vec![key.to_owned()]);
         assert_eq!(good(&format!("b2p.ssh_key=\"{key}\"")), expected);
@@ -46,7 +46,7 @@ fn ssh_key_with_options_and_without_comment() {
 }
 
 #[test]
-fn data() {
+fn b2p_data_is_parsed() {
     let label = |name: &str| DiskSelector::Label(name.to_owned());
     for (value, data) in [
         ("auto", DiskSelector::Auto),
@@ -75,7 +75,7 @@ fn data() {
 }
 
 #[test]
-fn words() {
+fn flags_with_keyword_values() {
     let check = |line: &str, expected: Config| assert_eq!(good(line), expected, "{line}");
     check(
         "b2p.format=magic",
@@ -131,7 +131,7 @@ fn words() {
 }
 
 #[test]
-fn switches() {
+fn switches_take_on_and_off() {
     type Field = fn(&mut Config) -> &mut bool;
     let flags: [(&str, bool, Field); 9] = [
         ("b2p.template", true, |to| &mut to.template),
@@ -164,7 +164,7 @@ fn switches() {
 }
 
 #[test]
-fn waitusb() {
+fn waitusb_is_parsed() {
     let wait = |seconds, disk| with(|to| to.waitusb = Some(WaitUsb { seconds, disk }));
     assert_eq!(good("waitusb=0"), wait(0, None));
     assert_eq!(good("waitusb=3600"), wait(3600, None));
@@ -196,7 +196,7 @@ fn tiny_core_texts() {
 }
 
 #[test]
-fn services() {
+fn b2p_on_and_b2p_off_are_parsed() {
     let expected = with(|to| {
         to.services = vec![("web".into(), false), ("net".into(), true)];
     });
@@ -223,7 +223,7 @@ fn services() {
 }
 
 #[test]
-fn blacklist() {
+fn blacklist_is_parsed() {
     let expected = with(|to| {
         to.blacklist = ["floppy", "snd_hda_intel", "pcspkr"]
             .map(str::to_owned)
@@ -234,7 +234,7 @@ fn blacklist() {
 }
 
 #[test]
-fn swapfile() {
+fn swapfile_is_parsed() {
     let device = DiskSelector::Device("/dev/sda1".to_owned());
     for value in ["sda1", "/dev/sda1"] {
         let expected = with(|to| to.swapfile = Some(device.clone()));
@@ -248,7 +248,7 @@ fn swapfile() {
 }
 
 #[test]
-fn rosetta() {
+fn b2p_rosetta_adds_a_shared_folder() {
     let folder = SharedFolder {
         tag: "rosetta".to_owned(),
         path: config::ROSETTA_PATH.to_owned(),
@@ -262,7 +262,7 @@ fn rosetta() {
 }
 
 #[test]
-fn swap() {
+fn b2p_swap_is_parsed() {
     let swaps = |line: &str| good(line).swaps;
     let zram = |share| Swap::Zram(share);
     assert_eq!(swaps("b2p.swap=zram"), [zram(ZramSize::Percent(25))]);
@@ -303,7 +303,7 @@ fn swap_is_there_when_asked_for_and_not_by_surprise() {
 }
 
 #[test]
-fn auto_update() {
+fn b2p_auto_update_is_parsed() {
     let at = |hour, minute| AutoUpdate::At { hour, minute };
     for (text, when) in [
         ("off", AutoUpdate::Off),
@@ -329,7 +329,7 @@ fn auto_update() {
 }
 
 #[test]
-fn runtime() {
+fn b2p_runtime_is_parsed() {
     for (text, name) in [
         ("crun", None),
         ("runc", Some("runc")),

@@ -9,7 +9,7 @@ use common::{good, with};
 use config::{Config, Net};
 
 #[test]
-fn hostname() {
+fn host_names_are_parsed() {
     let longest = format!("{}.b", "a".repeat(62));
     for name in ["box", "Box-1.example.org", "1", &longest] {
         let expected = with(|to| to.hostname = name.to_owned());
@@ -36,7 +36,7 @@ fn by_hand(addr: [u8; 4], prefix: u8, gateway: u8, dns: &[u8], device: &str) -> 
 }
 
 #[test]
-fn net() {
+fn b2p_net_is_parsed() {
     let own = [10, 0, 2, 15];
     for (value, net) in [
         ("dhcp", dhcp("")),
@@ -54,7 +54,7 @@ fn net() {
 }
 
 #[test]
-fn ip() {
+fn ip_is_parsed() {
     let own = [10, 0, 2, 15];
     for (value, net) in [
         ("dhcp", dhcp("")),
@@ -84,7 +84,7 @@ fn ip() {
 }
 
 #[test]
-fn ip_on_the_side() {
+fn ip_also_sets_host_name_and_time_server() {
     let line = "ip=10.0.2.15::::pod.example.org:eth0:off:::10.0.2.9";
     let config = good(line);
     assert_eq!(config.hostname, "pod");
@@ -101,7 +101,7 @@ fn ip_on_the_side() {
 }
 
 #[test]
-fn nodhcp() {
+fn nodhcp_turns_dhcp_off_only() {
     assert_eq!(good("nodhcp"), with(|to| to.net = Net::Off));
     assert_eq!(good("nodhcp=off"), Config::default());
     let own = by_hand([10, 0, 2, 15], 24, 0, &[], "");

@@ -82,7 +82,7 @@ fn a_flag_that_is_wrong_in_part_holds_in_part() {
 }
 
 #[test]
-fn of_a_flag_that_repeats_every_time_counts_and_no_key_is_shown() {
+fn every_value_of_a_repeatable_flag_is_listed_and_no_key_is_shown() {
     let line = format!("b2p.ssh_key=\"{RSA}\" blacklist=a blacklist=b,c");
     let keys = format!("{ED25519}\n# not this\n{P256}\n");
     let all = given(&line, &[("ssh_key", &keys)]);
@@ -102,7 +102,7 @@ fn of_a_flag_that_repeats_every_time_counts_and_no_key_is_shown() {
 }
 
 #[test]
-fn what_one_flag_says_about_another() {
+fn settings_by_another_flag_have_its_origin() {
     let line = "ip=10.0.0.2::10.0.0.1:255.255.255.0:box:eth0:off";
     let all = given(line, &[]);
     assert_eq!(all[0], ("b2p.hostname", "box".to_owned(), LINE));
@@ -118,7 +118,7 @@ fn what_one_flag_says_about_another() {
 }
 
 #[test]
-fn the_name_that_is_kept_is_the_disks() {
+fn the_host_name_file_of_the_disk_is_the_lowest_source() {
     let hostname = |cmdline, kept| {
         let all = config::origins(&Sources {
             cmdline,

@@ -131,7 +131,7 @@ fn keys_are_joined() {
 }
 
 #[test]
-fn wrong_entries() {
+fn wrong_entries_of_fw_cfg_are_named() {
     for (name, value, diagnostic) in [
         (
             "fromat",
@@ -180,7 +180,7 @@ fn diagnostics_know_their_source() {
 }
 
 #[test]
-fn each_source_wins_over_those_before_it() {
+fn the_command_line_wins_over_fw_cfg_smbios_document_and_disk() {
     let smbios = b"\x0b\x05\0\x01\x01boot2podman:hostname=smbios\0boot2podman:tz=UTC\0\
         boot2podman:fromat=x\0boot2podman:b2p.console=shell\0\0";
     let entry = [config::FwCfg {
@@ -217,7 +217,7 @@ fn each_source_wins_over_those_before_it() {
 }
 
 #[test]
-fn what_is_wrong_on_the_disk_is_named_with_its_line() {
+fn faults_of_the_disks_config_are_named_with_their_line() {
     let sources = Sources {
         disk: b"b2p.data=off\n\nb2p.hostnam=x\nrescue\npodman=never\nhost=a\nhost=b\n",
         hostname: b"not a name\n",

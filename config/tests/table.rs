@@ -148,7 +148,7 @@ fn rows_are_well_formed() {
 /// Checks that the longest diagnostics are not cut, so that the allowed values at their end are
 /// complete.
 #[test]
-fn diagnostics_fit() {
+fn the_longest_diagnostics_are_not_cut() {
     for flag in FLAGS {
         let value = "\u{1}".repeat(100);
         for line in [

@@ -188,7 +188,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn every_keyword() {
+    fn every_keyword_is_parsed() {
         let web = Name::new("web-1").expect("a name");
         for (text, request) in [
             ("status", Request::Status),
@@ -274,7 +274,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(request in requests()) {
+        fn request_round_trips(request in requests()) {
             let text = request.to_string();
             prop_assert!(text.len() <= MAX_REQUEST_BYTES);
             prop_assert_eq!(Request::parse(text.as_bytes()), Ok(request));
@@ -288,7 +288,7 @@ mod tests {
         }
 
         #[test]
-        fn so_are_near_misses(text in "(start|stop|status|follow|poweroff|halt|load|x)?[ a-z0-9+-]{0,40}") {
+        fn requests_of_similar_words_are_refused_or_round_trip(text in "(start|stop|status|follow|poweroff|halt|load|x)?[ a-z0-9+-]{0,40}") {
             if let Ok(request) = Request::parse(text.as_bytes()) {
                 prop_assert_eq!(Request::parse(request.to_string().as_bytes()), Ok(request));
             }

@@ -14,7 +14,7 @@ fn written(report: &Report<'_>) -> String {
 }
 
 #[test]
-fn every_line() {
+fn every_line_of_a_report_round_trips() {
     let report = Report {
         machine: MachineInfo {
             version: "0.1.0",
@@ -77,7 +77,7 @@ fn unknown_lines_keys_and_values_are_skipped() {
 }
 
 #[test]
-fn nothing_breaks_a_line() {
+fn control_characters_break_no_line_of_a_report() {
     let report = Report {
         degraded: vec![Degraded {
             what: "a: b\nservice x up",
@@ -173,7 +173,7 @@ fn report(contents: &[Contents]) -> Report<'_> {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read(contents in contents()) {
+    fn report_round_trips(contents in contents()) {
         let report = report(&contents);
         let text = written(&report);
         prop_assert_eq!(Report::parse(&text), report);

@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_check_values_of_both() {
+    fn crc32_and_crc32c_check_values() {
         assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
         assert_eq!(!crc32c(b"123456789"), 0xE306_9283);
         assert_eq!(crc32(b""), 0);

@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn natural_order() {
+    fn device_names_are_sorted_by_number() {
         let sorted = [
             "nvme0n1",
             "nvme0n1p2",

@@ -134,7 +134,7 @@ fn without_descriptors_it_pauses_and_does_not_spin() {
     // A process of its own, because the limit of descriptors is for all of its threads.
     let exe = std::env::current_exe().unwrap();
     let ended = std::process::Command::new(exe)
-        .args(["--ignored", "--exact", "abuse::starved"])
+        .args(["--ignored", "--exact", "abuse::child_without_descriptors"])
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&ended.stdout);
@@ -144,7 +144,7 @@ fn without_descriptors_it_pauses_and_does_not_spin() {
 
 #[test]
 #[ignore = "run by the test above"]
-fn starved() {
+fn child_without_descriptors() {
     let dir = TestDir::new("starved");
     let mut server = dir.server();
     let first = connect_client(&dir.path());

@@ -119,7 +119,7 @@ fn a_server_that_starts_again_is_awaited() {
 }
 
 #[test]
-fn one_packet_each_way() {
+fn a_request_and_its_answer_are_one_packet_each() {
     let dir = TestDir::new("one");
     let server = serve(dir.server(), 2, "ok\nmachine now=3\n".into());
     let path = dir.path();

@@ -93,7 +93,7 @@ fn a_labelled_disk_precedes_one_that_requests_a_format() {
 }
 
 #[test]
-fn flags_mean_exactly_one() {
+fn a_selector_chooses_one_device() {
     let mut all = vec![fs("vda1", "boot2podman-data"), fs("vdb1", "other")];
     all[1].partuuid = Some("ABCD-01".into());
     all[1].signatures = Ok(vec![found(SignatureKind::Xfs, "other", "aa-BB")]);

@@ -32,7 +32,7 @@ fn disk_with_table(size: u64, sector: u32) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_written_is_read_in_any_sector_size() {
+fn partition_table_round_trips_in_any_sector_size() {
     for sector in [512, 4096] {
         let disk = disk_with_table(SIZE, sector);
         let partitions = partition_table::partitions(&disk, sector).unwrap();

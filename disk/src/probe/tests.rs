@@ -220,7 +220,7 @@ fn labels_and_uuids_as_blkid_has_them() {
 }
 
 #[test]
-fn members_at_the_end_and_pools_at_either() {
+fn raid_drbd_and_zfs_signatures_at_the_end_of_a_device() {
     let raid = with(SIZE, &[(SIZE - 65536, &[0xfc, 0x4e, 0x2b, 0xa9])]);
     assert_eq!(only(&raid).kind, SignatureKind::Raid);
     let drbd = with(SIZE, &[(SIZE - 4096 + 60, &[0x83, 0x74, 2, 0x6b])]);

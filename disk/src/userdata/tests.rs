@@ -89,7 +89,7 @@ fn a_prefix_is_part_of_the_name() {
 }
 
 #[test]
-fn one_bad_entry_refuses_all() {
+fn an_archive_with_a_bad_entry_is_refused() {
     let good = entry("good", b'0', b"x");
     for (bad, what) in [
         (entry("/etc/passwd", b'0', b""), "an absolute path"),
