@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn the_middle_of_a_few() {
+    fn median_of_samples() {
         let spread = |v: &[u64]| Spread::of(v.to_vec()).map(|s| (s.min, s.median, s.max));
         assert_eq!(spread(&[3, 1, 2]), Some((1, 2, 3)));
         assert_eq!(spread(&[4, 1, 2, 3]), Some((1, 2, 4)));
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_shown_in_its_unit() {
+    fn units_are_formatted() {
         assert_eq!(Unit::Microseconds.show(1_250), "1.2");
         assert_eq!(Unit::KibAsMb.show(1_000), "1.0");
         assert_eq!(Unit::Bytes.show(57_061_888), "57.1");

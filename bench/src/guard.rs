@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn accepted_figures_round_trip() {
         let file = std::env::temp_dir().join(format!("bench-{}.json", std::process::id()));
         assert_eq!(read(&file).expect("none"), None);
         let bench = bench("cloud", 7);

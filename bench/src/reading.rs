@@ -121,7 +121,7 @@ noise [x] here
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn missing_lines_of_the_console_are_named() {
         let cut = CONSOLE.replace("Power down", "Pow");
         let why = read(&cut).expect_err("no end").to_string();
         assert!(why.contains("Power down"), "{why}");

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_measured_is_an_empty_picture() {
+    fn a_chart_without_figures_is_empty() {
         assert!(draw(&Bench::default(), &[]).contains("</svg>"));
         assert!(Scale(1).step() > 0 && Scale(u64::MAX / WIDTH).step() > 0);
     }

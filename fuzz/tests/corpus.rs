@@ -47,7 +47,7 @@ fn the_corpus_holds() {
 }
 
 #[test]
-fn mutations_hold() {
+fn mutations_of_the_corpus_keep_the_invariants() {
     let run = |target: &Target| {
         let inputs = corpus(target);
         let mut random = Random::new(TARGETS.len() as u64 + inputs.len() as u64);

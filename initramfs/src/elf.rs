@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_very_test_needs_a_loader_and_libc() -> Result<()> {
+    fn needs_lists_interpreter_and_libraries() -> Result<()> {
         let needs = needs(&std::env::current_exe()?)?;
         assert!(needs.interpreter.is_some_and(|i| i.contains("ld-linux")));
         assert!(

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults() {
+    fn options_have_defaults() {
         let options = read(&[], &[("MEM", ""), ("ACCEL", "")]).expect("ok");
         assert_eq!(
             (options.memory_mib, options.accel, options.ssh_port),

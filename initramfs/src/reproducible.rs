@@ -318,7 +318,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_other_release_is_another_one() {
+    fn other_release_differs_from_the_hosts_release() {
         assert_eq!(
             other_release("ID=debian\nVERSION_CODENAME=trixie\n"),
             "bookworm"

@@ -51,7 +51,7 @@ mod tests {
                             \t\t\"keyctl\",\n\t\t\"kill\"\n\t]\n}\n";
 
     #[test]
-    fn one_call_is_left_out() -> Result<()> {
+    fn keyctl_is_removed_from_the_seccomp_profile() -> Result<()> {
         let mut tree = Tree::new();
         for dir in ["usr", "usr/share", "usr/share/containers"] {
             tree.dir(dir);

@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_tool_says_is_read() {
+    fn sizes_are_read_from_the_tools_output() {
         let output =
             "Path : /usr/bin/podman\nSize: 45138544  On-disk size: 19890176  regular file\n";
         assert_eq!(parse_sizes(output), Some((19_890_176, 45_138_544)));

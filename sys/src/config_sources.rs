@@ -224,7 +224,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn a_copy_is_what_was_copied() {
+    fn copied_fw_cfg_entries_are_read_back() {
         let temp = std::env::temp_dir().join(format!("b2p-fw-cfg-{}", std::process::id()));
         fs::create_dir(&temp).unwrap();
         let entries = [

@@ -45,7 +45,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn known_dates() {
+    fn dates_of_known_seconds() {
         for (seconds, date) in [
             (0, "1970-01-01T00:00:00"),
             (-1, "1969-12-31T23:59:59"),

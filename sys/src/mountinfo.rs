@@ -220,7 +220,7 @@ mod tests {
 ";
 
     #[test]
-    fn what_was_mounted_last_goes_first_and_memory_stays() {
+    fn mounts_are_unmounted_in_reverse_order_and_tmpfs_is_kept() {
         let got = to_unmount(BOOT.as_bytes());
         let seen: Vec<_> = got.iter().map(|m| (m.kind, m.fstype.as_str())).collect();
         let expected = [
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_covers_a_disk_goes_before_it() {
+    fn a_mount_over_a_disk_is_unmounted_before_the_disk() {
         let text = "\
 24 22 0:21 / /mnt rw - tmpfs tmpfs rw
 30 22 254:1 / /mnt/disk rw - ext4 /dev/vda1 rw
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_mounted_on_a_disk_goes_before_it() {
+    fn a_mount_on_a_disk_is_unmounted_before_the_disk() {
         // podman leaves the /dev/shm of a container if there is no room to clean up; the bind mount
         // of the disk has a copy of that mount. 50 was mounted elsewhere and moved.
         let text = "\
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_counts_as_a_disk() {
+    fn unknown_file_systems_count_as_disks() {
         assert_eq!(mount_kind("bcachefs"), Some(MountKind::Disk));
         assert_eq!(mount_kind("tmpfs"), None);
     }

@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_shown_is_escaped() {
+    fn unprintable_characters_are_escaped() {
         for c in [
             '\0',
             '\n',

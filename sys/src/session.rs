@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn each_session_has_all_of_it() {
+    fn sshd_config_sets_all_variables() {
         let all = pairs(&[("A", "one two"), ("B", r#"q"b\s"#)]);
         let user = |name: &str, uid| Config {
             user: name.to_owned(),
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_reads_the_same() {
+    fn profile_script_exports_the_same_variables() {
         let text = profile_script(&pairs(&[("A", "it's"), ("B", "")]));
         assert_eq!(text, "export A='it'\\''s'\nexport B=''\n");
     }

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn asking_and_meaning_agree() {
+    fn signal_for_is_the_inverse_of_meaning() {
         for kind in ShutdownKind::ALL {
             let signal = signal_for(kind).map(|s| s as i32 as u32);
             assert_eq!(signal.map(meaning), Some(Request::Shutdown(kind)));

@@ -279,7 +279,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(method in ".*", key in ".*", value in ".*", kind in 0..4) {
+        fn call_and_reply_round_trip(method in ".*", key in ".*", value in ".*", kind in 0..4) {
             let key = key.as_str();
             let parameters = map(json!({ key: [value, 1, null] }));
             let call = Call {

@@ -107,7 +107,7 @@ fn call(parameters: &str) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_no_call_ends_the_connection_without_an_answer() {
+fn a_malformed_call_ends_the_connection_without_an_answer() {
     let place = Place::new("no-call");
     let deep = |open: &str, close: &str| {
         let text = open.repeat(10_000) + "1" + &close.repeat(10_000);

@@ -267,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words() {
+    fn accelerator_names_are_parsed() {
         assert_eq!(
             AcceleratorChoice::parse("").expect("ok"),
             AcceleratorChoice::Auto

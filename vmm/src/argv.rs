@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn one_cpu_needs_no_care() {
+    fn with_one_cpu_tcg_is_not_made_single_threaded() {
         let line = line(&machine().cpus(1), Accelerator::Tcg);
         assert!(line.contains("-accel tcg -chardev"), "{line}");
     }
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_virtio_where_it_is_not_wanted() {
+    fn without_virtio_devices_the_command_line_has_none() {
         let machine = machine().card(Card::E1000).entropy(false);
         let line = line(&machine, Accelerator::Tcg);
         assert!(line.contains("-device e1000,netdev=net0"), "{line}");
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn networks() {
+    fn options_of_each_network() {
         assert!(line(&machine().network(Network::None), Accelerator::Tcg).contains("-nic none"));
         let silent = line(&machine().network(Network::Silent), Accelerator::Tcg);
         assert!(silent.contains("hubport") && !silent.contains("hostfwd"));

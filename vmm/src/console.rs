@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_waited_for() {
+    fn wait_end_returns_after_the_console_closes() {
         let (console, mut guest) = pair("last");
         let last = thread::spawn(move || {
             thread::sleep(Duration::from_millis(50));
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn types() {
+    fn write_types_into_the_guest() {
         let (console, mut guest) = pair("types");
         console.write(b"id\n").expect("types");
         let mut got = [0; 3];

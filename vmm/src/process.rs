@@ -257,7 +257,7 @@ mod tests {
     /// Process that the next test kills.
     #[test]
     #[ignore = "the next test runs it as a program"]
-    fn a_parent() {
+    fn helper_process_not_a_test() {
         if std::env::var_os("B2P_PARENT").is_some() {
             let mut child = spawn(sh("sleep 60")).expect("starts");
             println!("child {}.", child.id());
@@ -269,7 +269,7 @@ mod tests {
     fn a_killed_parent_takes_its_children_along() {
         let mut parent = Command::new(std::env::current_exe().expect("this program"));
         parent.args(["--ignored", "--exact", "--nocapture"]);
-        parent.arg("process::tests::a_parent");
+        parent.arg("process::tests::helper_process_not_a_test");
         parent.env("B2P_PARENT", "1").stdout(Stdio::piped());
         let mut parent = spawn(parent).expect("starts");
         let mut said = String::new();

@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn this_process_is_counted() {
+    fn memory_of_this_process_is_counted() {
         let (kib, processes) = pss();
         assert!(kib > 0 && processes > 0);
         assert!(used().is_ok_and(|kib| kib > 0));

@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn missing_lines_of_the_console_are_named() {
         let why = |text: String| format!("{:#}", read(&text).expect_err("cut"));
         assert!(why(console().replace("pid1 tini", "pid2 tini")).contains("tini"));
         assert!(why(console().replace("s6 start=", "s6 stop=")).contains("stop"));

@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_no_figure_has_a_dash() {
+    fn candidates_without_a_figure_have_a_dash() {
         let ms = |n| spread(n, n, n);
         let one = |n: u64| [("restart".to_owned(), ms(n * 1_000_000))].into();
         let all = [("init".to_owned(), one(2)), ("s6".to_owned(), one(5))].into();

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_real_programs_are_made_of() -> Result<()> {
+    fn crates_of_the_real_programs_are_listed() -> Result<()> {
         let crates = linked(Target::choose())?;
         for name in ["nix", "smoltcp", "rust-std"] {
             assert!(

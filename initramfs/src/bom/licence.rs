@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn short_names() {
+    fn spdx_ids_of_debians_short_names() {
         for (name, id) in [
             ("Expat", Some("MIT")),
             ("GPL-2+", Some("GPL-2.0-or-later")),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn lines() {
+    fn expressions_of_licence_lines() {
         let (read, unknown) = expression("libc", "BSD-3-clause or Odd thing and GPL-2+");
         assert_eq!(
             read,

@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document() -> anyhow::Result<()> {
+    fn document_lists_artifacts_and_packages() -> anyhow::Result<()> {
         let artifact = |name: &str| Artifact {
             name: name.into(),
             size: 1,

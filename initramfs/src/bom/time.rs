@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates() {
+    fn dates_of_known_seconds() {
         for (seconds, date) in [
             (0, "1970-01-01T00:00:00Z"),
             (DEFAULT, "1980-01-01T00:00:00Z"),

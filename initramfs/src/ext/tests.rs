@@ -69,7 +69,7 @@ fn the_table_is_in_order() {
 }
 
 #[test]
-fn what_the_machine_has_is_left_out_and_commands_of_busybox_give_way() {
+fn files_of_the_machine_are_left_out_except_links_to_busybox() {
     let (mut base, mut selected) = (Tree::new(), Tree::new());
     base.link("usr/bin/ip", "busybox");
     base.link("usr/bin/sh", "dash");

@@ -62,7 +62,7 @@ mod tests {
                           CONFIG_S=\"a b\"\n# CONFIG_B is not set\nCONFIG_M=m\n";
 
     #[test]
-    fn what_holds_and_what_does_not() {
+    fn mismatches_lists_options_that_differ_from_the_fragment() {
         let holds = "# why\nCONFIG_A=y\nCONFIG_N=256\nCONFIG_S=\"a b\"\n\
                      # CONFIG_B is not set\n# CONFIG_GONE is not set\n";
         assert_eq!(mismatches(holds, CONFIG), [""; 0]);

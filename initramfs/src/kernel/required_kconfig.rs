@@ -63,7 +63,7 @@ mod tests {
     use crate::arch::ARCHES;
 
     #[test]
-    fn what_is_missing_is_named_with_what_for() {
+    fn missing_options_are_named_with_their_purpose() {
         let names = REQUIRED.iter().flat_map(|(names, _)| names.split(' '));
         let config: String = names.map(|name| format!("CONFIG_{name}=y\n")).collect();
         assert_eq!(missing(&config), [""; 0]);

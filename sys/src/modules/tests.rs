@@ -89,7 +89,7 @@ fn softdeps_come_before() {
 }
 
 #[test]
-fn globs() {
+fn globs_match_as_fnmatch_3() {
     for (pattern, text, matches) in [
         ("pci:v00008086d*", "pci:v00008086d00001234", true),
         ("*", "", true),

@@ -132,7 +132,7 @@ fn the_record_restores_the_original() {
 }
 
 #[test]
-fn what_is_not_as_expected_keeps_its_calls() {
+fn unexpected_modules_keep_their_calls() {
     let bent: [fn(&mut Module); 7] = [
         |m| m.text[4] = 0xe9,        // a jump
         |m| m.text[6] = 1,           // a target of its own
