@@ -13,14 +13,14 @@ use super::ranges;
 
 /// Number of time servers, and of name servers, that are taken.
 const MAX_SERVERS: usize = 4;
-/// Shortest lease, in seconds: one of none must not make the client ask without end. Length of a
-/// lease whose server names none.
+/// Minimum lease time in seconds: with a lease of 0 s the client would send requests without a pause.
 const MIN_LEASE: u32 = 5;
+/// Lease time in seconds if the server sends no option 51.
 const DEFAULT_LEASE: u32 = 3600;
 /// Smallest MTU in bytes, which IPv6 needs (RFC 8200, section 5), and the largest of jumbo frames.
 const MTU: std::ops::RangeInclusive<u16> = 1280..=9216;
-/// First bytes of the options (RFC 2131, section 3).
-const MAGIC: u32 = 0x6382_5363;
+/// Magic cookie before the options (RFC 2131, section 3).
+const MAGIC_COOKIE: u32 = 0x6382_5363;
 
 /// A message of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub fn decode(message: &[u8], xid: u32, mac: [u8; 6]) -> Option<ServerMessage> {
     let ours = packet.opcode() == DhcpOpCode::Reply
         && packet.hardware_type() == ArpHardware::Ethernet
         && packet.hardware_len() == 6
-        && packet.magic_number() == MAGIC
+        && packet.magic_number() == MAGIC_COOKIE
         && packet.transaction_id() == xid
         && packet.client_hardware_address().0 == mac;
     ours.then_some(())?;
@@ -82,8 +82,8 @@ fn lease(addr: Ipv4Addr, options: &mut Options) -> Lease {
     lease
 }
 
-/// Returns the length of the network's prefix: of option 1, else 24. A network that reaches into a
-/// range with a meaning of its own is the address alone.
+/// Returns the prefix length: that of option 1, or 24 without the option. If the network overlaps a special-purpose block
+/// (RFC 6890), the result is 32.
 fn prefix(addr: Ipv4Addr, options: &mut Options) -> u8 {
     let mask = options.fixed(1).map_or(0xffff_ff00, u32::from_be_bytes);
     let ones = mask.leading_ones();
@@ -106,8 +106,8 @@ fn prefix(addr: Ipv4Addr, options: &mut Options) -> u8 {
     }
 }
 
-/// Returns the routes: of option 121 (RFC 3442), else of options 33 and 3. Where 121 is malformed,
-/// its whole routes count, and the router of option 3 if no default route is among them.
+/// Returns the routes of option 121 (RFC 3442), or without the option those of options 33 and 3. If option 121 is
+/// malformed, its complete routes count, and the router of option 3 if none of them is a default route.
 fn routes(addr: Ipv4Addr, network: Network, options: &mut Options) -> Vec<Route> {
     let classless = options.get(121).map(classless_routes);
     let (mut routes, whole) = match classless {
@@ -138,7 +138,7 @@ fn classless_is_cut(options: &Options, whole: bool) -> bool {
     !whole && options.get(121).is_some()
 }
 
-/// Returns the reason why no lease may have this route, with any networks of the machine.
+/// Returns the reason why a lease may not have this route, whatever other networks the machine has.
 fn refusal(route: &Route, own: Ipv4Addr, network: Network) -> Option<String> {
     if route.prefix > 0
         && !is_to_link_service(route, network)
@@ -153,7 +153,7 @@ fn refusal(route: &Route, own: Ipv4Addr, network: Network) -> Option<String> {
     if by == own {
         return Some("its router is the machine itself".to_owned());
     }
-    // Some clouds have a router of the link.
+    // Some clouds have a router with a link-local address (RFC 3927).
     let range = ranges::reserved_for(by).filter(|_| !by.is_link_local())?;
     Some(format!("its router is in {range}"))
 }
@@ -236,7 +236,7 @@ fn servers(code: u8, own: Ipv4Addr, network: Network, options: &mut Options) -> 
     }
     let mut servers = Vec::new();
     for addr in addresses(&data) {
-        // Clouds have servers of the link, such as 169.254.169.254.
+        // Clouds have servers with link-local addresses, such as 169.254.169.254.
         let range = ranges::reserved_for(addr).filter(|_| !addr.is_link_local());
         let last = Ipv4Addr::from(
             u32::from(network.first) | !u32::from(super::lease::netmask(network.prefix)),

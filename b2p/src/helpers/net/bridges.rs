@@ -26,7 +26,7 @@ impl Service {
         if !bridges.iter().any(|(name, _)| name == DEFAULT_BRIDGE) {
             bridges.push((DEFAULT_BRIDGE.to_owned(), self.default_network));
         }
-        let all: Vec<_> = self.cards.iter().filter_map(Card::neighbour).collect();
+        let all: Vec<_> = self.cards.iter().filter_map(Card::as_other_card).collect();
         let mut changed = false;
         for card in &mut self.cards {
             let mut cards = all.clone();

@@ -21,7 +21,7 @@ use super::own_network::OwnNetwork;
 use super::plan::Plan;
 use super::router::{Advertisement, Servers};
 use super::router_prefixes::Link;
-use super::vetting::{Neighbour, Surroundings};
+use super::vetting::{OtherCard, Surroundings};
 use super::{held, packet, sockets};
 use sys::error::{Doing, Result};
 use sys::net::set_up;
@@ -211,9 +211,9 @@ impl Card {
     /// Returns the facts about this card for other cards, if this card has a lease or a static
     /// address.
     #[must_use]
-    pub fn neighbour(&self) -> Option<Neighbour> {
+    pub fn as_other_card(&self) -> Option<OtherCard> {
         let lease = self.granted.clone().or(self.fixed.clone())?;
-        Some(Neighbour {
+        Some(OtherCard {
             name: self.name.clone(),
             index: self.index,
             lease,

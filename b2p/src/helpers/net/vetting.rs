@@ -15,7 +15,7 @@ use super::lease::{Lease, Network, Route};
 
 /// Another card, with the lease that its server has granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Neighbour {
+pub struct OtherCard {
     /// Name of the card.
     pub name: String,
     /// Index of the card: the lower one takes precedence.
@@ -28,7 +28,7 @@ pub struct Neighbour {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Surroundings {
     /// The other cards.
-    pub cards: Vec<Neighbour>,
+    pub cards: Vec<OtherCard>,
     /// Name and network of each bridge without a card.
     pub bridges: Vec<(String, Network)>,
     /// Name and address of each interface that is no card.
@@ -172,7 +172,7 @@ fn router_refusal(
     index: u32,
     around: &Surroundings,
 ) -> Option<String> {
-    let has_link_local = |card: &&Neighbour| {
+    let has_link_local = |card: &&OtherCard| {
         let mut routers = card.lease.routes.iter().map(|route| route.gateway);
         by == CLOUD_SERVICE || routers.any(|router| router.is_link_local())
     };
@@ -220,7 +220,7 @@ fn bridge_of<'a>(to: &Network, own: &Network, around: &'a Surroundings) -> Optio
 
 /// Returns the server that a route to `to` would take from a card: the card has no more specific
 /// route to this server.
-fn server_taken_by(to: &Network, card: &Neighbour) -> Option<Ipv4Addr> {
+fn server_taken_by(to: &Network, card: &OtherCard) -> Option<Ipv4Addr> {
     let network = card.lease.network();
     let routes = card.lease.routes.iter().map(Route::to);
     let ways: Vec<Network> = routes.chain([network]).collect();

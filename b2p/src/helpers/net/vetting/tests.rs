@@ -38,11 +38,12 @@ fn lease(own: &str, routes: &[(&str, &str)], dns: &[&str], server: &str) -> Leas
     }
 }
 
-/// The first card is in QEMU's network and has a name server far away; podman0 is there.
+/// Card 2, eth0, is in QEMU's network and uses a name server outside of that network; the bridge podman0 exists. A lease
+/// for card 1 precedes eth0, a lease for card 3 follows it.
 fn around() -> Surroundings {
     let routes = [("0.0.0.0/0", "10.0.2.2")];
     Surroundings {
-        cards: vec![Neighbour {
+        cards: vec![OtherCard {
             name: "eth0".to_owned(),
             index: 2,
             lease: lease(
@@ -118,7 +119,7 @@ fn a_card_has_precedence_over_later_ones() {
         ("9.9.9.0/24", BY, false, true),
         ("10.0.0.0/8", BY, true, true),
         ("10.0.2.128/25", BY, false, true),
-        // The servers in a card's own network are the card's, with any order.
+        // A card keeps its routes to servers in its own network, before and after other cards.
         ("10.0.2.3/32", BY, false, false),
         ("10.0.2.0/24", BY, false, false),
     ] {
