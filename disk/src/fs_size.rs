@@ -48,11 +48,12 @@ pub fn read(source: &dyn ReadAt, kind: SignatureKind) -> io::Result<Option<FsSiz
 fn parse(kind: SignatureKind, head: &[u8]) -> Option<FsSize> {
     let (blocks, block_bytes) = match kind {
         SignatureKind::Ext2 | SignatureKind::Ext3 | SignatureKind::Ext4 => ext(head)?,
+        // fs/xfs/libxfs/xfs_format.h, struct xfs_dsb: sb_dblocks, sb_blocksize; sb_imax_pct is at 127.
         SignatureKind::Xfs => (
             u64::from_be_bytes(array(head, 8)),
             u32::from_be_bytes(array(head, 4)).into(),
         ),
-        // The item of the device in the superblock: total_bytes follows its id.
+        // fs/btrfs, struct btrfs_super_block: dev_item is at 0xc9; its total_bytes follows devid.
         SignatureKind::Btrfs => (le64(head.get(65536..)?, 0xc9 + 8) / 4096, 4096),
         // fs/f2fs, struct f2fs_super_block: log_blocksize and block_count.
         SignatureKind::F2fs => (
@@ -73,7 +74,8 @@ fn parse(kind: SignatureKind, head: &[u8]) -> Option<FsSize> {
     })
 }
 
-/// Returns the number of blocks of an ext2, ext3 or ext4, and the size of a block.
+/// Returns the number of blocks of an ext2, ext3 or ext4, and the size of a block (fs/ext4/ext4.h, struct
+/// ext4_super_block: s_blocks_count_lo, s_log_block_size, s_feature_incompat, s_blocks_count_hi).
 fn ext(head: &[u8]) -> Option<(u64, u64)> {
     let superblock = head.get(1024..2048)?;
     let has_high_half = le32(superblock, 0x60) & 0x80 != 0; // INCOMPAT_64BIT

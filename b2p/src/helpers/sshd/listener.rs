@@ -23,8 +23,8 @@ const CONFIG: &str = "/etc/ssh/sshd_config";
 /// Longest configuration, in bytes: the file may be the user's.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
-/// Opens the sockets. A configuration that is the user's is first judged by sshd, which also
-/// knows its addresses; that of the image needs no process.
+/// Opens the sockets. If the configuration differs from that of the image, `sshd -T` checks it and gives the addresses; the
+/// addresses of the image's configuration are known.
 ///
 /// # Errors
 /// sshd does not take the configuration, or a socket cannot be opened; a machine without IPv6
@@ -49,6 +49,7 @@ pub fn open() -> Result<Vec<TcpListener>> {
     }
     let mut ports = Vec::new();
     for listener in &listeners {
+        // OpenSSH logs the same line.
         let address = listener.local_addr()?;
         ports.push(address.port());
         println!(
