@@ -68,7 +68,7 @@ fn a_seed_of_lima_is_applied() -> Result<()> {
         ensure!(!wrong.status.success(), "any instance is the one");
         Ok(())
     });
-    checks.check("its user", || {
+    checks.check("the user of the seed exists", || {
         let said = guest.sh_as("ann", "id -un; id -u; echo $HOME; sudo id -u; getent passwd ann || grep ^ann: /etc/passwd")?;
         ensure!(
             said == "ann\n1000\n/home/ann.guest\n0\nann:x:1000:1000:A Tester:/home/ann.guest:/bin/bash",
@@ -89,16 +89,13 @@ fn a_seed_of_lima_is_applied() -> Result<()> {
         ensure!(said == want, "{script}: {said:?}, not {want:?}");
         Ok(())
     };
-    checks.check(
-        "its scripts: of the system, of the user, in plain mode",
-        || {
-            is("cat /run/provision-system; test ! -e /run/not-plain", "0")?;
-            is(
-                "cat /tmp/provision-user",
-                "ann /home/ann.guest blue /run/user/1000",
-            )
-        },
-    );
+    checks.check("scripts of Lima run: system, user, plain mode", || {
+        is("cat /run/provision-system; test ! -e /run/not-plain", "0")?;
+        is(
+            "cat /tmp/provision-user",
+            "ann /home/ann.guest blue /run/user/1000",
+        )
+    });
     checks.check("name, zone, card", || {
         is(
             "hostname; readlink /etc/localtime; cat /sys/class/net/eth0/address",
@@ -247,7 +244,7 @@ fn a_cidata_cd_and_an_ignition_document_are_applied_together() -> Result<()> {
     checks.check("commands of podman machine and Lima", || {
         ignition::commands_are_answered(&guest)
     });
-    checks.check("what is wrong is said, and only that", || {
+    checks.check("faults of the seed are reported, and only those", || {
         let all = guest.ready.degraded.iter();
         let said: Vec<_> = all.map(|d| format!("{}: {}", d.what, d.why)).collect();
         let (count, said) = (said.len(), said.join("\n"));
@@ -292,7 +289,7 @@ fn a_cidata_cd_and_an_ignition_document_are_applied_together() -> Result<()> {
             equals(&guest, "ip rule | grep -c 10.0.2.15", "1")
         },
     );
-    checks.check("files", || {
+    checks.check("write_files are written", || {
         equals(
             &guest,
             "stat -c '%U:%G %a' /srv/plain; cat /srv/plain /srv/b64 /srv/gz",
@@ -333,18 +330,18 @@ fn a_cidata_cd_and_an_ignition_document_are_applied_together() -> Result<()> {
         // Nothing is in RAM where a data disk that appears later would hide it.
         equals(&guest, "find /var/lib/boot2podman -type f", "")
     });
-    checks.check("one more who is trusted, once", || {
+    checks.check("a further certificate authority is trusted once", || {
         guest.sh("b2p start cloud")?;
         equals(&guest, "grep -c '^MAZBQkNERUY=' /etc/ssl/certs/ca-certificates.crt; cat /usr/local/share/ca-certificates/*.crt | wc -l", "1\n3")
     });
-    checks.check("what could be mounted is", || {
+    checks.check("possible mounts are made", || {
         equals(
             &guest,
             "grep -c '/srv/a.040b tmpfs' /proc/mounts; grep -c cloud-config /etc/fstab",
             "1\n1",
         )
     });
-    checks.check("what the host speaks of and is not there is missed", || {
+    checks.check("an announced CD drive that is missing is reported", || {
         guest.sh(
             "for d in /sys/bus/scsi/devices/[0-9]*; do echo 1 >$d/delete; done; b2p start cloud",
         )?;
@@ -382,7 +379,7 @@ fn a_cidata_disc_without_an_announcement_by_the_host_is_applied_late() -> Result
     ]);
     let guest = Guest::start(&machine)?;
     let mut checks = Checks::new("cloud-late");
-    checks.check("it is applied, commands and all", || {
+    checks.check("the late seed is applied with its commands", || {
         eventually(SCRIPTS, || {
             equals(&guest, "hostname; cat /run/ran", "late\nonce")
         })

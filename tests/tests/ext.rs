@@ -181,12 +181,14 @@ fn extensions_are_added_checked_and_removed() -> Result<()> {
         .disk(Disk::iso(disc(&dir)?).on(Bus::Scsi));
     let guest = Guest::start(&machine)?;
     let mut checks = Checks::new("ext");
-    checks.check("what is refused is named, and why", || refused(&guest));
+    checks.check("refused extensions are named with the reason", || {
+        refused(&guest)
+    });
     checks.check("programs of one work, for everybody", || work(&guest));
     checks.check("podman has the runtime of one", || {
         programs::runc(&guest, guest.vm.dir())
     });
-    checks.check("one from a disc", || {
+    checks.check("an extension of a disc is added", || {
         says(&guest, "disc", "this is disc")?;
         says(
             &guest,
@@ -195,12 +197,14 @@ fn extensions_are_added_checked_and_removed() -> Result<()> {
         )
     });
     checks.check("while the machine runs", || running(&guest));
-    checks.check("and refused while it runs", || refused_later(&guest));
+    checks.check("the removal is refused while a program runs", || {
+        refused_later(&guest)
+    });
     checks.check("beside the boot", || together::with_the_boot(&guest));
     life::check(&mut checks, &guest);
     again::check(&mut checks, &guest);
     hostile::check(&mut checks, &guest);
-    checks.check("the list", || {
+    checks.check("b2p ext list shows the extensions", || {
         guest.sh_as("core", "b2p ext list | grep '^debug'")?;
         let list = guest.sh("b2p ext list")?;
         let has = |name: &str, word: &str| {
@@ -379,7 +383,7 @@ fn buildah_and_skopeo() -> Result<()> {
         }
         Ok(())
     });
-    checks.check("and from nothing", || {
+    checks.check("buildah builds from scratch", || {
         guest.sh("buildah from scratch").map(drop)
     });
     checks.check("an image is copied and looked at", || {

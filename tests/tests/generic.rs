@@ -56,7 +56,7 @@ fn the_generic_kernel_drives_every_device_of_qemu() -> Result<()> {
     let machine = machine.card(Card::E1000).entropy(false).memory_mib(1536);
     let guest = Guest::start(&with_cards(with_disks(machine)?))?;
     let mut checks = Checks::new("generic");
-    checks.check("ready, with nothing of virtio", || ready(&guest));
+    checks.check("the machine is ready without virtio", || ready(&guest));
     let disks = disks()?.into_iter().map(|(driver, _)| driver);
     let disks = disks.chain(CONTROLLERS.iter().map(|(driver, _)| *driver));
     for (n, driver) in disks.enumerate() {

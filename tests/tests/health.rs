@@ -16,7 +16,7 @@ const SILENT: usize = 300;
 fn health_checks_run_on_time() -> Result<()> {
     let guest = Guest::boot("health", |machine| machine.memory_mib(1536))?;
     let mut checks = Checks::new("health");
-    checks.check("images", || {
+    checks.check("the image is loaded", || {
         let archive = fs::read(image::archive(guest.vm.dir())?)?;
         for user in ["root", "core"] {
             tests::text(&guest.ssh_with(user, "podman load", &archive)?)?;
@@ -68,7 +68,7 @@ fn health_checks_run_on_time() -> Result<()> {
             Ok(())
         })
     });
-    checks.check("of core's, too", || {
+    checks.check("health checks of core's containers run", || {
         run(
             &guest,
             "core",
@@ -80,7 +80,7 @@ fn health_checks_run_on_time() -> Result<()> {
         // Under emulation, a check takes its container's processor for most of two seconds.
         guest.sh("podman rm -f -t 0 well").map(drop)
     });
-    checks.check("one that becomes unhealthy, and what is done then", || {
+    checks.check("the on-failure action of an unhealthy container is taken", || {
         run(
             &guest,
             "root",
@@ -108,7 +108,7 @@ fn health_checks_run_on_time() -> Result<()> {
         )?;
         status(&guest, "root", "stuck", "unhealthy")
     });
-    checks.check("it ends with the last of them", || {
+    checks.check("b2p health ends with the last container", || {
         guest.sh("podman rm -f -t 0 stuck")?;
         guest.sh_as("core", "podman rm -f -t 0 mine")?;
         eventually(LIMIT, || idle(&guest))

@@ -81,7 +81,7 @@ fn up(name: &str, machine: &Machine, data: &str, more: &[&str]) -> Result<()> {
         );
         Ok(())
     });
-    checks.check("off", || {
+    checks.check("poweroff succeeds", || {
         guest.vm.power_button()?;
         let ended = guest.vm.wait_exit(Duration::from_secs(120))?;
         ensure!(ended.success(), "{ended}");
@@ -141,7 +141,7 @@ fn a_stick_with_bios_and_the_menu() -> Result<()> {
     let ready = vm.wait_ready(BOOT_LIMIT)?;
     let guest = Guest::wrap(vm, ready)?;
     let mut checks = Checks::new("iso-menu");
-    checks.check("all in RAM", || {
+    checks.check("the machine runs from RAM", || {
         let (data, line) = (guest.ready.field("data"), guest.sh("cat /proc/cmdline")?);
         ensure!(
             data == "ram" && line.contains("b2p.data=off"),

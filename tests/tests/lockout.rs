@@ -30,13 +30,13 @@ fn login_works_during_connection_floods() -> Result<()> {
     })?;
     let mut checks = Checks::new("lockout");
     guest.sh(MAKE_KEY)?;
-    checks.check("a login before all", || login(&guest));
+    checks.check("a login before the flood", || login(&guest));
     checks.check("a login during a flood of 1,000", || {
         flood::inside(&guest, 500, &[flood::SILENT, HALF_OPEN])?;
         login(&guest)?;
         login(&guest)
     });
-    checks.check("a login after it", || {
+    checks.check("a login after the flood", || {
         guest.sh(flood::END_INSIDE)?;
         login(&guest)
     });

@@ -24,13 +24,19 @@ fn the_log_is_shown_filtered_kept_and_sent() -> Result<()> {
         machine.memory_mib(512).append("syslog").append(&flag)
     })?;
     let mut checks = Checks::new("log");
-    checks.check("everybody is in it", || everybody(&guest));
-    checks.check("by name, level and number", || chosen(&guest));
-    checks.check("what programs say, and nobody as another", || {
+    checks.check("the log has records of kernel, PID 1 and services", || {
+        everybody(&guest)
+    });
+    checks.check("records are filtered by name, level and number", || {
+        chosen(&guest)
+    });
+    checks.check("messages of programs have the sender's tag", || {
         programs(&guest)
     });
-    checks.check("what people do as root", || audited(&guest));
-    checks.check("one service, followed", || followed(&guest));
+    checks.check("privileged commands leave authpriv records", || {
+        audited(&guest)
+    });
+    checks.check("the log of one service is followed", || followed(&guest));
     checks.check("a receiver on the host gets all of it", || {
         sent(&guest, &receiver)
     });

@@ -81,7 +81,7 @@ fn once() -> Result<()> {
     });
     checks.check("a service runs at its time", || updates::at_times(&guest));
     checks.check("units of each kind are read", || units::begin(&guest));
-    checks.check("they start by their names", || units::start(&guest));
+    checks.check("units start by their names", || units::start(&guest));
     checks.check("further verbs of systemctl", || units::verbs(&guest));
     checks.check("timers run", || systemctl::timers(&guest));
     checks.check("units of podman generate systemd", || {
@@ -97,7 +97,7 @@ fn once() -> Result<()> {
     checks.check("core has units of its own", || units::of_core(&guest));
     checks.check("units of all directories", || units::directories(&guest));
     checks.check("a hundred units", || units::hundred(&guest));
-    checks.check("it ends", || {
+    checks.check("poweroff ends", || {
         updates::miss_a_run(&guest)?;
         guest.vm.power_button()?;
         ensure!(guest.vm.wait_exit(LIMIT)?.success());
@@ -139,9 +139,10 @@ fn once() -> Result<()> {
         ensure!(said == "100663296\n50000 100000", "{said}");
         Ok(())
     });
-    checks.check("those of another user, whom cloud-init names", || {
-        keeps_limits(&guest, "ann", 1001)
-    });
+    checks.check(
+        "quadlets of another user, whom cloud-init names, run",
+        || keeps_limits(&guest, "ann", 1001),
+    );
     checks.check("nothing is missed", || {
         let said = guest.sh("cat /run/boot2podman/degraded")?;
         ensure!(!said.contains("containers"), "{said}");
@@ -162,7 +163,7 @@ fn once() -> Result<()> {
         || renamed(&guest),
     );
     checks.check("kube pods after a power cut", || kube::run(&guest, 2));
-    checks.check("what cannot be started is said", || {
+    checks.check("containers that cannot be started are reported", || {
         guest.sh(
             "mkdir /mnt/gone && podman create --name gone --restart always --network none -v /mnt/gone:/x localhost/box:1 sleep 9; \
              rmdir /mnt/gone; b2p restart containers; \
@@ -234,7 +235,7 @@ fn a_hundred_containers_start_at_boot() -> Result<()> {
     checks.check("the boot starts all of them", || {
         quadlets::hundred_run(&guest)
     });
-    checks.check("each ends by its own command", || {
+    checks.check("each unit ends by its own command", || {
         guest.vm.power_button()?;
         ensure!(guest.vm.wait_exit(LIMIT)?.success());
         let said = guest.vm.console();
@@ -270,7 +271,7 @@ fn quadlets_and_kube_files_run_after_kills_at_any_moment() -> Result<()> {
         guest.vm.kill()?;
     }
     let guest = boot(&disk)?;
-    checks.check("they are up after the last of seven cuts", || {
+    checks.check("quadlets are up after the last of seven cuts", || {
         quadlets::run(&guest, "core")?;
         kube::is_up(&guest)
     });

@@ -67,7 +67,7 @@ fn folders_of_the_host_are_mounted_at_boot_and_when_plugged_in() -> Result<()> {
     checks.check("inotify, for what changes in the machine", || {
         inotify(&guest)
     });
-    checks.check("one that may only be read", || {
+    checks.check("a read-only folder refuses writes", || {
         // The first is mounted by a flag, the second by a unit of an Ignition document.
         for dir in ["/mnt/read", "/srv/unit"] {
             let said = guest.sh(&format!("cat {dir}/file; touch {dir}/x 2>&1 || true"))?;
@@ -88,7 +88,7 @@ fn folders_of_the_host_are_mounted_at_boot_and_when_plugged_in() -> Result<()> {
         ensure!(said == "from the host", "{said}");
         Ok(())
     });
-    checks.check("what is not there is named, with what to do", || {
+    checks.check("missing folders are named, with the remedy", || {
         told(&guest, &["share", "later at /mnt/later", "home, read"])?;
         told(
             &guest,
@@ -99,7 +99,7 @@ fn folders_of_the_host_are_mounted_at_boot_and_when_plugged_in() -> Result<()> {
         told(&guest, &["flag", "b2p.share", "of the system"])?;
         told(&guest, &["vsock", "no address", "guest-cid"])
     });
-    checks.check("one that is plugged in", || {
+    checks.check("a folder that is plugged in is mounted", || {
         later.plug(&guest.vm, "hot")?;
         eventually(SOON, || {
             guest
@@ -116,7 +116,7 @@ fn folders_of_the_host_are_mounted_at_boot_and_when_plugged_in() -> Result<()> {
             Ok(())
         })
     });
-    checks.check("as podman machine mounts one", || {
+    checks.check("a folder is mounted as podman machine mounts it", || {
         let script = "sudo umount /mnt/later && sudo mkdir -p /mnt/other && sudo mount -t virtiofs \
             later /mnt/other -o context=\"system_u:object_r:nfs_t:s0\" && grep -c /mnt/other /proc/mounts";
         let said = guest.sh_as("core", script)?;
@@ -124,7 +124,7 @@ fn folders_of_the_host_are_mounted_at_boot_and_when_plugged_in() -> Result<()> {
         Ok(())
     });
     checks.check(
-        "as podman machine 6 mounts its user's configuration",
+        "podman machine 6 can mount its user's configuration",
         || over_etc_containers(&guest, &later),
     );
     checks.check("a host that has gone does not hold the end", || {
@@ -273,7 +273,7 @@ fn folders_are_shared_by_9p() -> Result<()> {
         ensure!(said == "one\n", "{said}");
         Ok(())
     });
-    checks.check("off", || {
+    checks.check("poweroff succeeds", || {
         guest.vm.power_button()?;
         let ended = guest.vm.wait_exit(END)?;
         ensure!(ended.success(), "{ended}");

@@ -34,7 +34,7 @@ fn a_shutdown_ends_in_order_with_a_clean_disk() -> Result<()> {
     guest.vm.power_button()?;
     let ended = guest.vm.wait_exit(END);
     let said = guest.vm.console();
-    checks.check("it ends, whatever is stuck", || ended.map(drop));
+    checks.check("the shutdown ends, whatever is stuck", || ended.map(drop));
     for phase in [
         "sockets",
         "units",
@@ -58,7 +58,7 @@ fn a_shutdown_ends_in_order_with_a_clean_disk() -> Result<()> {
         }
         Ok(())
     });
-    checks.check("who does not heed its signal is named", || {
+    checks.check("processes that ignore their signal are named", || {
         ensure!(said.contains("container deaf does not heed signal 15: killed"));
         ensure!(
             said.contains("containers: 7 of 7 ended"),
@@ -72,7 +72,7 @@ fn a_shutdown_ends_in_order_with_a_clean_disk() -> Result<()> {
         Ok(())
     });
     checks.check("the disk is clean", || clean(&disk));
-    checks.check("each container had its own signal", || {
+    checks.check("each container got its own stop signal", || {
         let note = |name: &str| read(&disk, name);
         ensure!(note("usr1")? == "10\n", "usr1: {:?}", note("usr1")?);
         let rootless = note("rootless")?;

@@ -27,10 +27,10 @@ fn the_slim_kernel_works_on_a_pc() -> Result<()> {
     }
     let guest = Guest::start(&machine.append("b2p.podman=boot"))?;
     let mut checks = Checks::new("slim");
-    checks.check("ready", || ready(&guest));
-    checks.check("no modules, and nobody misses one", || complete(&guest));
-    checks.check("hardened as Debian's", || hardened(&guest));
-    checks.check("disks", || disks_work(&guest));
+    checks.check("the machine is ready", || ready(&guest));
+    checks.check("no modules exist and none is missing", || complete(&guest));
+    checks.check("the kernel is hardened as Debian's is", || hardened(&guest));
+    checks.check("disks with ext4, xfs and vfat work", || disks_work(&guest));
     checks.check("a container, its network and its limits", || {
         container(&guest)
     });
@@ -69,8 +69,8 @@ fn microvm(name: &str, machine: Machine) -> Result<()> {
         ensure!(guest.sh("ls /sys/bus/pci/devices 2>/dev/null")?.is_empty());
         Ok(())
     });
-    checks.check("a container", || container(&guest));
-    checks.check("it switches itself off", || {
+    checks.check("a container runs", || container(&guest));
+    checks.check("poweroff switches the machine off", || {
         let _ = guest.ssh_alone("root", "poweroff");
         guest
             .vm

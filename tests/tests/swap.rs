@@ -30,7 +30,7 @@ fn requested_swap_is_on_and_other_devices_are_left_alone() -> Result<()> {
             .fold(machine, |machine, disk| machine.disk(Disk::raw(disk)))
     })?;
     let mut checks = Checks::new("swap");
-    checks.check("what is swap is used, zram first", || {
+    checks.check("swap areas are used, zram first", || {
         let swaps = swaps(&guest)?;
         ensure!(swaps.len() == 3, "{swaps:?}");
         ensure!(priority(&swaps, "/dev/zram0")? == 100, "{swaps:?}");
@@ -42,7 +42,7 @@ fn requested_swap_is_on_and_other_devices_are_left_alone() -> Result<()> {
         ensure!(algorithms.contains("[lz4]"), "{algorithms}");
         Ok(())
     });
-    checks.check("what is not is told, before the ready line", || {
+    checks.check("refused devices are named before the ready line", || {
         let told: Vec<&str> = guest.ready.degraded.iter().map(|d| &*d.why).collect();
         for (what, why) in [
             ("/dev/vdb", "a hibernated system is in it"),
@@ -69,7 +69,7 @@ fn requested_swap_is_on_and_other_devices_are_left_alone() -> Result<()> {
         ensure!(stat == format!("600 0 {}", 16 << 20), "{stat}");
         Ok(())
     });
-    checks.check("it ends in order", || {
+    checks.check("the shutdown ends in order", || {
         guest.vm.power_button()?;
         ensure!(guest.vm.wait_exit(LIMIT)?.success());
         let said = guest.vm.console();
@@ -83,7 +83,7 @@ fn requested_swap_is_on_and_other_devices_are_left_alone() -> Result<()> {
         clean(&disks.tcswp)?;
         clean(&disks.data)
     });
-    checks.check("what was left alone is as it was", || {
+    checks.check("refused devices are unchanged", || {
         ensure!(fs::read(&disks.asleep)? == disks.asleep_was);
         ensure!(fs::read(&disks.other)? == disks.other_was);
         Ok(())

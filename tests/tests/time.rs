@@ -98,7 +98,7 @@ fn the_clock_follows_the_host_after_sleep_and_snapshots() -> Result<()> {
     checks.check("a hardware clock that keeps local time", || {
         local(&guest, late)
     });
-    checks.check("nobody else sets the clock", || {
+    checks.check("no other program sets the clock", || {
         ensure!(steps(&guest)? == 0, "{} steps", steps(&guest)?);
         eventually(LIMIT, || guest.sh("pidof b2p").map(drop))
     });
@@ -116,7 +116,7 @@ fn the_clock_follows_the_host_after_sleep_and_snapshots() -> Result<()> {
         alone(&guest, "kill $(cat /run/record.pid)")?;
         soon(stopped.last().context("no sample")?, &samples(&guest))
     });
-    checks.check("and the lease is asked for again", || {
+    checks.check("the lease is requested again after a pause", || {
         let said = "dmesg | sed '1,/boot2podman: ready/d' | grep 'leases are asked for again'";
         eventually(LIMIT, || alone(&guest, said))?;
         alone(&guest, "ip address show eth0 | grep 'inet 10.0.2.15/24'").map(drop)

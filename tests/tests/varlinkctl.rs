@@ -23,12 +23,14 @@ fn varlinkctl_calls_the_machines_interfaces() -> Result<()> {
     let guest = Guest::boot("varlinkctl", |machine| machine)?;
     write_ssh(&guest)?;
     let mut checks = Checks::new("varlinkctl");
-    checks.check("info", || info(&guest));
+    checks.check("varlinkctl info", || info(&guest));
     checks.check("introspect, and validate-idl", || descriptions(&guest));
-    checks.check("call", || calls(&guest));
+    checks.check("varlinkctl call", || calls(&guest));
     checks.check("call with --collect", || several(&guest));
     checks.check("a service that ssh starts", || started(&guest));
-    checks.check("PowerOff", || power_off(&guest));
+    checks.check("the method PowerOff switches the machine off", || {
+        power_off(&guest)
+    });
     checks.finish(&guest)
 }
 

@@ -136,7 +136,7 @@ fn ssh_and_the_api_are_reached_over_vsock() -> Result<()> {
         ensure!(said == "core\n0", "{said}");
         Ok(())
     });
-    checks.check("the API", || {
+    checks.check("the API is served over vsock", || {
         let mut api = Vsock::connect(&vsock.client, 2375)?;
         api.write_all(b"GET /_ping HTTP/1.0\r\n\r\n")?;
         let mut said = String::new();
@@ -149,7 +149,7 @@ fn ssh_and_the_api_are_reached_over_vsock() -> Result<()> {
         ensure!(Vsock::connect(&vsock.client, 23).is_err(), "23 is open");
         Ok(())
     });
-    checks.check("it ends while a session is open", || {
+    checks.check("poweroff ends while a session is open", || {
         let _open = Vsock::connect(&vsock.client, 22)?;
         guest.vm.power_button()?;
         ensure!(guest.vm.wait_exit(SOON)?.success());
@@ -252,7 +252,7 @@ fn ignition_by_vsock() -> Result<()> {
             ensure!(said == "1501\n600", "{said}");
             Ok(())
         });
-        checks.check("it ends", || {
+        checks.check("poweroff ends", || {
             guest.vm.power_button()?;
             ensure!(guest.vm.wait_exit(SOON)?.success());
             Ok(())

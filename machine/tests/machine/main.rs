@@ -124,7 +124,7 @@ fn podman_machine_runs_a_machine_with_its_clients() -> Result<()> {
     let out = initramfs::paths::out();
     let out = out.to_str().context("a path of UTF-8")?;
     let mut checks = Checks::new("machine");
-    checks.check("what cannot be created is not, and leaves nothing", || {
+    checks.check("a machine that cannot be created leaves nothing", || {
         refused(&host)
     });
     // The machine begins with a template, which is made first.
@@ -188,7 +188,7 @@ fn podman_machine_runs_a_machine_with_its_clients() -> Result<()> {
         },
     );
     checks.check(
-        "what is suspended goes on, with its containers, ports and clock",
+        "a suspended machine continues with containers, ports and clock",
         || saved::suspended(&host),
     );
     checks.check(
@@ -202,7 +202,7 @@ fn podman_machine_runs_a_machine_with_its_clients() -> Result<()> {
         "podman and docker know the machine only if asked to",
         || files::connected(&host),
     );
-    checks.check("what is stopped is off, and starts with its disk", || {
+    checks.check("a stopped machine is off and starts with its disk", || {
         let events = host
             .command(&["events", "--json"])
             .stdout(Stdio::piped())

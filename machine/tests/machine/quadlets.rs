@@ -67,10 +67,11 @@ fn create_with_quadlets_runs_them_at_the_first_boot() -> Result<()> {
         &authority,
         "box",
     ])?;
-    checks.check("its authority is trusted at the first boot", || {
-        trusts(&host)
-    });
-    checks.check("its units are there after the first boot", || {
+    checks.check(
+        "the certificate authority is trusted at the first boot",
+        || trusts(&host),
+    );
+    checks.check("the units exist after the first boot", || {
         eventually(std::time::Duration::from_secs(60), || {
             let said = host.ok(&["ssh", "box", "sudo", "systemctl", "cat", "web"])?;
             ensure!(said.contains("Description=From the host"), "{said}");
@@ -86,7 +87,7 @@ fn create_with_quadlets_runs_them_at_the_first_boot() -> Result<()> {
             Ok(())
         })
     });
-    checks.check("so are the files beside them", || {
+    checks.check("the files beside the units exist", || {
         let file = "/var/lib/boot2podman/quadlet/conf/nginx.conf";
         let said = host.ok(&["ssh", "box", "cat", file])?;
         ensure!(said == "events {}", "{said}");

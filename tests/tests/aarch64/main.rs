@@ -37,7 +37,7 @@ fn the_machine_works_on_aarch64() -> Result<()> {
         .fw_cfg("opt/com.coreos/config", DOCUMENT.as_bytes());
     let guest = Guest::start(&rosetta.plugged(machine))?;
     let mut checks = Checks::new("aarch64");
-    checks.check("all that was asked for works", || {
+    checks.check("all requested settings work", || {
         let degraded = &guest.ready.degraded;
         ensure!(degraded.is_empty(), "{degraded:?}");
         Ok(())
@@ -53,11 +53,11 @@ fn the_machine_works_on_aarch64() -> Result<()> {
     checks.check("libraries are found by the index", || {
         libraries(&guest, arch)
     });
-    checks.check("a container", || container(&guest, arch));
+    checks.check("a container runs", || container(&guest, arch));
     checks.check("a published port", || port(&guest));
     checks.check("limits of the user's containers", || rootless(&guest));
     checks.check("a container for x86-64", || foreign(&guest));
-    checks.check("off by the power button", || {
+    checks.check("poweroff by the power button", || {
         // Without firmware there is no ACPI: the button is a line of the device tree.
         guest.vm.power_button()?;
         ensure!(guest.vm.wait_exit(END)?.success(), "QEMU failed");

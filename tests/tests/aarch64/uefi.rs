@@ -44,7 +44,7 @@ fn uefi_boots_with_acpi_and_smbios() -> Result<()> {
             Ok(())
         },
     );
-    checks.check("off by ACPI's power button", || {
+    checks.check("poweroff by ACPI's power button", || {
         guest.vm.power_button()?;
         ensure!(guest.vm.wait_exit(END)?.success(), "QEMU failed");
         ensure!(

@@ -107,7 +107,7 @@ fn devices_of_virtualization_framework() -> Result<()> {
     checks.check("PID 1 and b2p are at random addresses", || {
         addresses(&guest)
     });
-    checks.check("a container", || container(&guest, arch));
+    checks.check("a container runs", || container(&guest, arch));
     checks.check("a folder of the host", || {
         let said = guest.sh_as("core", "cat ~/host/note; echo back >~/host/answer")?;
         ensure!(said == "from the host", "{said}");
@@ -115,7 +115,7 @@ fn devices_of_virtualization_framework() -> Result<()> {
         Ok(())
     });
     checks.check("Rosetta by Lima's tag", || super::foreign(&guest));
-    checks.check("off by a command", || {
+    checks.check("poweroff by a command", || {
         let _ = guest.ssh("root", "poweroff")?;
         ensure!(guest.vm.wait_exit(END)?.success(), "QEMU failed");
         Ok(())

@@ -8,11 +8,11 @@ use tests::{Checks, Guest, eventually};
 
 pub fn all(guest: &Guest, checks: &mut Checks) {
     checks.check("the ready line", || ready_line(guest));
-    checks.check("users", || users(guest));
+    checks.check("users and groups of the machine", || users(guest));
     checks.check("sudo without a password", || sudo(guest));
     checks.check("os-release", || os_release(guest));
     checks.check("hostname", || equals(guest, "hostname", "boot2podman"));
-    checks.check("loopback", || loopback(guest));
+    checks.check("loopback is up", || loopback(guest));
     checks.check("machine-id", || machine_id(guest));
     checks.check("the clock is right", || clock(guest));
     checks.check("the random pool is ready", || random(guest));

@@ -138,7 +138,7 @@ fn from_the_host(world: &World, checks: &mut Checks) -> Result<()> {
         ]);
     let guest = Guest::start(&machine)?;
     checks.check("nothing is missing", || whole(&guest));
-    checks.check("who wins", || {
+    checks.check("the command line wins over fw_cfg and SMBIOS", || {
         flag(&guest, "b2p.hostname", "by-line", "command line")?;
         flag(&guest, "tz", "Asia/Tokyo", "fw_cfg")?;
         flag(&guest, "b2p.loglevel", "warn", "SMBIOS")?;
@@ -172,7 +172,7 @@ fn from_the_host(world: &World, checks: &mut Checks) -> Result<()> {
         guest.sh_as("dev", "umask 077; echo mine >.note").map(drop)
     });
     checks.check("the files of the next boot", || prepare(&guest, world));
-    checks.check("off", || off(&guest));
+    checks.check("poweroff succeeds", || off(&guest));
     Ok(())
 }
 
@@ -307,7 +307,7 @@ fn from_the_disk(world: &World, checks: &mut Checks) -> Result<()> {
     checks.check("the authority is known now", || {
         images::known(&guest, world.tls.port)
     });
-    checks.check("one more, of one registry", || {
+    checks.check("a further certificate, of one registry, is trusted", || {
         images::one_more(&guest, world)
     });
     checks.check("an insecure registry, and a mirror", || {
@@ -319,11 +319,14 @@ fn from_the_disk(world: &World, checks: &mut Checks) -> Result<()> {
     checks.check("proxies reach containers and builds", || {
         images::proxies(&guest, world)
     });
-    checks.check("what hooks leave running runs, until it is stopped", || {
-        left(&guest)
+    checks.check(
+        "programs that hooks start run until they are stopped",
+        || left(&guest),
+    );
+    checks.check("the files that break the next boot are written", || {
+        nonsense::prepare(&guest)
     });
-    checks.check("what breaks the next boot", || nonsense::prepare(&guest));
-    checks.check("off", || off(&guest));
+    checks.check("poweroff succeeds", || off(&guest));
     Ok(())
 }
 

@@ -82,7 +82,7 @@ pub fn boot(world: &World, checks: &mut Checks) -> Result<()> {
     let mut ready = vm.wait_ready(BOOT_LIMIT)?;
     await_late(&vm, &mut ready);
     println!("{:#?}", ready.degraded);
-    checks.check("each is named, and nothing else", || {
+    checks.check("each fault is named, and nothing else", || {
         let is = |d: &Degraded, (what, why): &(&str, &[&str])| {
             d.what == *what && why.iter().all(|part| d.why.contains(part))
         };
@@ -101,7 +101,7 @@ pub fn boot(world: &World, checks: &mut Checks) -> Result<()> {
         ensure!(said.contains("runtime crun"), "{said}");
         Ok(())
     });
-    checks.check("who never ends is there to be looked at", || {
+    checks.check("a hook that never ends can be inspected", || {
         let said = shell.run("b2p log bootsync; b2p status bootsync; pidof sleep")?;
         ensure!(
             said.contains("begun") && said.contains("starting"),
@@ -109,7 +109,7 @@ pub fn boot(world: &World, checks: &mut Checks) -> Result<()> {
         );
         shell.run("kill $(pidof sleep)").map(drop)
     });
-    checks.check("and what is said of hooks changes", || {
+    checks.check("degraded lines of hooks follow their state", || {
         let late = "bootlocal: bootlocal.sh: exit status 7; last line of its output: last words";
         let ended = "bootsync: bootsync.sh: killed by signal 15; last line of its output: begun";
         eventually(SOON, || {
@@ -141,10 +141,10 @@ pub fn boot(world: &World, checks: &mut Checks) -> Result<()> {
         })?;
         vm.wait_console("no longer degraded registries", SOON)
     });
-    checks.check("what the last boot is to be", || {
+    checks.check("the files for the last boot are written", || {
         super::off::prepare(&shell)
     });
-    checks.check("off", || {
+    checks.check("poweroff succeeds", || {
         vm.power_button()?;
         let ended = vm.wait_exit(Duration::from_secs(240))?;
         ensure!(ended.success(), "{ended}");

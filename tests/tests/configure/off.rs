@@ -58,10 +58,10 @@ pub fn boot(world: &World, checks: &mut Checks) -> Result<()> {
         guest.sh(line)?;
         guest.sh("! dmesg | grep ': old$'").map(drop)
     });
-    checks.check("and starts by hand", || {
+    checks.check("a service that is off can be started", || {
         guest.sh("b2p start web bootsync && b2p log bootsync | grep 'not to be run'")?;
         guest.sh("id ann").map(drop)
     });
-    checks.check("off", || off(&guest));
+    checks.check("poweroff succeeds", || off(&guest));
     Ok(())
 }

@@ -25,7 +25,9 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
     checks.check("/etc/localtime in a container", || localtime(guest));
     checks.check("docker top and podman top", || top(guest));
     checks.check("ping without privilege", || ping(guest));
-    checks.check("what journald would have is in the log", || journald(guest));
+    checks.check("output of log-driver journald is in the log", || {
+        journald(guest)
+    });
     checks.check("a build prints no warning", || quiet_build(guest, "root"));
     checks.check("the known limits are as their page says", || limits(guest));
 }

@@ -26,7 +26,7 @@ pub fn all(guest: &Guest, checks: &mut Checks, archive: &str) {
         || {
             guest.podman(&["load", "-i", archive])?;
             super::detached(guest, "bomb", &[], &["sh", "-c", FILL])?;
-            says(guest, true)
+            expect_store_full(guest, true)
         },
     );
     checks.check("full: the machine's own files have room", || {
@@ -36,7 +36,7 @@ pub fn all(guest: &Guest, checks: &mut Checks, archive: &str) {
     checks.check("full: podman still removes what fills it", || {
         guest.podman(&["ps", "--all"])?;
         guest.podman(&["rm", "--force", "--time", "0", "bomb"])?;
-        says(guest, false)
+        expect_store_full(guest, false)
     });
     checks.check(
         "full: /etc/hosts of a container fills nothing of the machine's",
@@ -145,12 +145,12 @@ fn hosts(guest: &Guest) -> Result<()> {
     // A new watch makes its first check at once, and not in half a minute.
     guest.sh("b2p restart image-sync")?;
     let line = "store: paused, because their /etc/hosts";
-    told(guest, line, true)?;
+    expect_status(guest, line, true)?;
     super::in_box(guest, &[], &["true"])?;
     add_key(guest)?;
     guest.podman(&["rm", "--force", "--time", "0", "filler"])?;
     guest.sh("b2p restart image-sync")?;
-    told(guest, line, false)
+    expect_status(guest, line, false)
 }
 
 fn root(guest: &Guest) -> Result<()> {
@@ -159,10 +159,10 @@ fn root(guest: &Guest) -> Result<()> {
     )?;
     ensure!(said.contains("No space left"), "{said}");
     guest.sh("b2p restart image-sync")?;
-    told(guest, "store: / is full: of ", true)?;
+    expect_status(guest, "store: / is full: of ", true)?;
     add_key(guest)?;
     guest.sh("rm /root/fill /root/rest && b2p restart image-sync")?;
-    told(guest, "store: / is full: of ", false)
+    expect_status(guest, "store: / is full: of ", false)
 }
 
 /// Fills two file systems of half the memory each, and expects that the kernel kills nothing but containers.
@@ -187,8 +187,8 @@ fn add_key(guest: &Guest) -> Result<()> {
     guest.ssh_alone("core", "true").map(drop)
 }
 
-/// Expects these words in the status, or none of them.
-fn told(guest: &Guest, words: &str, wanted: bool) -> Result<()> {
+/// Expects this text in `b2p status` if `wanted`, else its absence.
+fn expect_status(guest: &Guest, words: &str, wanted: bool) -> Result<()> {
     eventually(SOON, || {
         let said = guest.sh("b2p status")?;
         ensure!(said.contains(words) == wanted, "{words}: {said}");
@@ -200,14 +200,14 @@ fn told(guest: &Guest, words: &str, wanted: bool) -> Result<()> {
 pub fn with_output(guest: &Guest, checks: &mut Checks) {
     checks.check("full: also with a pipe full of empty lines", || {
         super::detached(guest, "bomb", &[], &["sh", "-c", FILL_AND_PRINT_NOTHING])?;
-        says(guest, true)?;
+        expect_store_full(guest, true)?;
         guest.podman(&["rm", "--force", "--time", "0", "bomb"])?;
-        says(guest, false)
+        expect_store_full(guest, false)
     });
 }
 
-/// Expects the line on a full store, or none, in the status and in the file.
-fn says(guest: &Guest, full: bool) -> Result<()> {
+/// Expects the degraded line about a full store in the status and in the file if `full`, else its absence.
+fn expect_store_full(guest: &Guest, full: bool) -> Result<()> {
     eventually(SOON, || {
         let said = guest.sh("b2p status; cat /run/boot2podman/degraded")?;
         let listed = said.matches("store: full: of ").count();

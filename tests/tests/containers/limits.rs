@@ -15,7 +15,9 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
         ensure!(max == "67108864", "memory.max is {max}");
         Ok(())
     });
-    checks.check("who takes more memory is killed", || killed(guest));
+    checks.check("a container above its memory limit is killed", || {
+        killed(guest)
+    });
     checks.check("a pids limit holds", || pids(guest));
     checks.check("a cpu limit is set", || {
         let max = in_box(

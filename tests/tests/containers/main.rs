@@ -74,7 +74,7 @@ fn containers_at_length() -> Result<()> {
         guest.podman(&["load", "-i", &archive]).map(drop)
     });
     hostile::all(&guest, &mut checks, &archive, hostile::Extent::All);
-    checks.check("its own kernel and initrd, as an image", || {
+    checks.check("the machine's kernel and initrd can be an image", || {
         archive::loads(&guest)
     });
     full::with_output(&guest, &mut checks);

@@ -15,7 +15,9 @@ const ANSWER: u64 = 20_000;
 
 pub fn all(guest: &Guest, checks: &mut Checks) {
     checks.check("a service that floods", || flood(guest));
-    checks.check("not for core", || not_for_core(guest));
+    checks.check("core may not use the control channel", || {
+        not_for_core(guest)
+    });
     checks.check("a client that behaves badly is put there", || put(guest));
     checks.check("requests that are none", || nonsense(guest));
     checks.check("clients that say nothing", || silent(guest));

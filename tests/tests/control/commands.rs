@@ -13,10 +13,10 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
     checks.check("b2p flags", || flags(guest));
     checks.check("b2p version", || version(guest));
     checks.check("stop, start, restart", || lives(guest));
-    checks.check("who is stopped refuses clients", || refuses(guest));
+    checks.check("a stopped service refuses clients", || refuses(guest));
     checks.check("an end that is taken back", || cancelled(guest));
     checks.check("systemctl", || systemctl(guest));
-    checks.check("what is not known", || unknown(guest));
+    checks.check("unknown names and verbs are refused", || unknown(guest));
 }
 
 fn status(guest: &Guest) -> Result<()> {

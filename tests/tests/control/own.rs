@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Users' services: the content of a file, and the run of the services.
+//! User services: keywords of a service file, and the start, the environment and the stop of the services.
 
 use super::own_faults;
 use super::{SOON, file, pid, says, service};
@@ -25,10 +25,10 @@ nofile 64 128
 
 pub fn all(guest: &Guest, checks: &mut Checks) {
     checks.check("a file with everything", || good(guest));
-    checks.check("what a service inherits", || inherits(guest));
+    checks.check("attributes that a service inherits", || inherits(guest));
     checks.check("ready by a descriptor, and who needs that", || needs(guest));
     checks.check("a socket starts its service", || socket(guest));
-    checks.check("a one-shot", || one_shot(guest));
+    checks.check("a one-shot runs to its end", || one_shot(guest));
     own_faults::all(guest, checks);
     checks.check("at boot, but for those a flag turns off", || at_boot(guest));
 }
@@ -47,7 +47,8 @@ fn good(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// Checks everything that proc(5) shows about an inherited environment.
+/// Checks what proc(5) shows of the attributes that a service inherits: signals, ids, descriptors, cgroup, limits,
+/// variables.
 fn inherits(guest: &Guest) -> Result<()> {
     let pid = pid(guest, "good")?;
     let status = guest.sh(&format!("cat /proc/{pid}/status"))?;
@@ -184,7 +185,8 @@ pub fn ticks(guest: &Guest) -> Result<u64> {
     Ok(guest.sh("awk '{print $14+$15}' /proc/1/stat")?.parse()?)
 }
 
-/// Repeats the single run of the service `user-services` at boot.
+/// Runs `user-services` again, as at boot: the services of the files start, except `off1`, which `b2p.off=` of the machine
+/// (main.rs) names.
 fn at_boot(guest: &Guest) -> Result<()> {
     says(guest, "b2p stop good", 0, &["stopped"])?;
     file(guest, "off1", "exec /bin/sleep 4300\n")?;
@@ -201,6 +203,7 @@ fn at_boot(guest: &Guest) -> Result<()> {
     ensure!(service(guest, "off1")?["state"] == "off");
     says(guest, "b2p start off1", 0, &["off1: up"])?;
     guest.sh("rm /var/lib/boot2podman/services/*")?;
+    // `crash`, `mute`, `tree` and `deaf` are from own_faults.rs.
     let all = "b2p stop good off1 base crash mute tree deaf sock";
     says(guest, all, 0, &["off1: stopped"]).map(drop)
 }

@@ -14,9 +14,13 @@ grace 1s
 ";
 
 pub fn all(guest: &Guest, checks: &mut Checks) {
-    checks.check("one that is never ready", || never_ready(guest));
-    checks.check("one that crashes costs next to nothing", || crashes(guest));
-    checks.check("one that does not heed TERM", || deaf(guest));
+    checks.check("a service that is never ready becomes late", || {
+        never_ready(guest)
+    });
+    checks.check("a crash loop costs little processor time", || {
+        crashes(guest)
+    });
+    checks.check("a service that ignores SIGTERM is killed", || deaf(guest));
     checks.check("nothing of a group is left", || tree(guest));
     checks.check("files with mistakes", || mistakes(guest));
     checks.check("a script of Windows is named", || windows(guest));

@@ -57,20 +57,25 @@ fn boot(life: &mut Life, number: usize, checks: &mut Checks) -> Result<()> {
         on(&guest, "/dev/vda1")?;
         whole(&guest)
     });
-    checks.check("who it is", || {
-        let now = guest.sh("cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub")?;
-        ensure!(number == 1 || now == life.who, "{}, then {now}", life.who);
-        life.who = now;
-        Ok(())
+    checks.check(
+        "host key and machine-id are those of the first boot",
+        || {
+            let now = guest.sh("cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub")?;
+            ensure!(number == 1 || now == life.who, "{}, then {now}", life.who);
+            life.who = now;
+            Ok(())
+        },
+    );
+    checks.check("files of every earlier boot exist", || {
+        written(&guest, number)
     });
-    checks.check("what every boot has written", || written(&guest, number));
     checks.check("homes and /etc", || homes::kept(&guest, number));
     checks.check("a container of the first boot", || {
         container(&guest, number, life.boots)
     });
     let last = guest.sh("ls -R /var/lib/boot2podman; find /var/lib/containers | wc -l")?;
-    checks.check("off", || off(&guest));
-    checks.check("whole", || Ext::on(&life.disk)?.clean());
+    checks.check("poweroff succeeds", || off(&guest));
+    checks.check("the file system is whole", || Ext::on(&life.disk)?.clean());
     if number == life.boots {
         println!("after {number} boots:\n{last}");
         let half = last.lines().find(|l| l.contains("b2p-new"));

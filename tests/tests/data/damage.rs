@@ -39,15 +39,17 @@ fn either(name: &str, disk: &Image) -> Result<()> {
     let mut checks = Checks::new(name);
     let used = guest.ready.field("data") != "ram";
     if used {
-        checks.check("what it had", || {
+        checks.check("the earlier content exists", || {
             let said = guest.sh("cat /var/lib/containers/kept")?;
             ensure!(format!("{said}\n") == make::KEPT, "{said}");
             Ok(())
         });
     } else {
-        checks.check("in RAM, and nobody can overlook it", || loud(&guest));
+        checks.check("the data is in RAM, and a degraded line says so", || {
+            loud(&guest)
+        });
     }
-    checks.check("off", || off(&guest));
+    checks.check("poweroff succeeds", || off(&guest));
     checks.check("nothing is worse", || {
         let same = disk.sum()? == before.sum()?;
         // Safe repairs made before the error was found stay, and errors found after the mount are
@@ -84,15 +86,19 @@ fn a_disk_without_its_superblock_is_left_untouched() -> Result<()> {
     let before = disk.sum()?;
     let guest = boot("superblock", &disk)?;
     let mut checks = Checks::new("superblock");
-    checks.check("in RAM, and nobody can overlook it", || loud(&guest));
-    checks.check("it says which partition", || missing(&guest, &["vda1"]));
-    checks.check("off", || off(&guest));
-    checks.check("as it was", || {
+    checks.check("the data is in RAM, and a degraded line says so", || {
+        loud(&guest)
+    });
+    checks.check("the degraded line names the partition", || {
+        missing(&guest, &["vda1"])
+    });
+    checks.check("poweroff succeeds", || off(&guest));
+    checks.check("the disk is unchanged", || {
         ensure!(disk.sum()? == before);
         Ok(())
     });
     // The repair follows the message; e2fsck finds the backup by itself.
-    checks.check("by hand it can be mended", || {
+    checks.check("fsck repairs the file system by hand", || {
         let ext = Ext::taken_out(&disk)?;
         ext.repair()?;
         ensure!(ext.file("/containers/kept")? == make::KEPT.as_bytes());
@@ -170,13 +176,15 @@ fn unreadable_disks_are_degraded_and_untouched() -> Result<()> {
             .disk(Disk::raw(second.file()).blkdebug(&one))
     })?;
     let mut checks = Checks::new("unreadable");
-    checks.check("in RAM, and nobody can overlook it", || loud(&guest));
-    checks.check("it says which disk", || {
+    checks.check("the data is in RAM, and a degraded line says so", || {
+        loud(&guest)
+    });
+    checks.check("the degraded line names the disk", || {
         missing(&guest, &["vda: cannot be read"])?;
         missing(&guest, &["vdb1: cannot be read"])
     });
-    checks.check("off", || off(&guest));
-    checks.check("as it was", || {
+    checks.check("poweroff succeeds", || off(&guest));
+    checks.check("the disk is unchanged", || {
         ensure!(disk.sum()? == before);
         Ok(())
     });
@@ -197,7 +205,7 @@ fn after_a_failed_write_the_machine_continues() -> Result<()> {
         m.disk(Disk::raw(disk.file()).blkdebug(&rules))
     })?;
     let mut checks = Checks::new("unwritable");
-    checks.check("it is used", || on(&guest, "/dev/vda1"));
+    checks.check("the data disk is used", || on(&guest, "/dev/vda1"));
     checks.check("the write fails", || {
         let fill =
             "dd if=/dev/zero of=/var/lib/containers/fill bs=1M; sync /var/lib/containers/fill";
@@ -210,8 +218,8 @@ fn after_a_failed_write_the_machine_continues() -> Result<()> {
             .sh("b2p status; test $(cat /var/lib/containers/kept | wc -l) = 1")
             .map(drop)
     });
-    checks.check("off", || off(&guest));
-    checks.check("what it had", || sound(&disk));
+    checks.check("poweroff succeeds", || off(&guest));
+    checks.check("the earlier content exists", || sound(&disk));
     checks.finish(&guest)
 }
 
@@ -224,8 +232,8 @@ fn a_disk_that_is_pulled_out_is_degraded() -> Result<()> {
         m.disk(Disk::raw(disk.file()).on(vmm::Bus::Scsi).serial("pulled"))
     })?;
     let mut checks = Checks::new("pulled");
-    checks.check("it is used", || on(&guest, "/dev/sda1"));
-    checks.check("it goes", || {
+    checks.check("the data disk is used", || on(&guest, "/dev/sda1"));
+    checks.check("the disk is pulled out", || {
         guest
             .vm
             .qmp_with("device_del", &serde_json::json!({"id": "dev0"}))?;
@@ -249,11 +257,11 @@ fn a_disk_that_is_pulled_out_is_degraded() -> Result<()> {
             .ssh_alone("core", "b2p status || sudo b2p status")
             .map(drop)
     });
-    checks.check("off", || {
+    checks.check("poweroff succeeds", || {
         guest.vm.power_button()?;
         guest.vm.wait_exit(END).map(drop)
     });
-    checks.check("what it had", || sound(&disk));
+    checks.check("the earlier content exists", || sound(&disk));
     checks.finish(&guest)?;
     tool("rm", &["-r".as_ref(), dir.as_os_str()]).map(drop)
 }

@@ -11,9 +11,9 @@ use tests::disks::make::{self, Fs, Layout};
 use tests::{Checks, Guest, eventually, image};
 use vmm::Disk;
 
-/// Containers that take all blocks, all inodes, or all blocks and then those of root's with their log,
-/// and then all space that is given back: the resource that each takes, its command, and true if the
-/// container is paused.
+/// Containers that fill the disk: resource, command, and true if the machine is expected to pause the container. The first
+/// takes all blocks, the second all inodes. The third takes all blocks, then by its log the blocks reserved for root, then
+/// each block that is freed.
 const GREEDY: &[(&str, &str, bool)] = &[
     (
         "blocks",
@@ -41,33 +41,36 @@ fn the_machine_works_with_a_full_data_disk() -> Result<()> {
     let machine = || tests::machine("data-full").map(|m| m.disk(Disk::raw(disk.file())));
     let guest = Guest::start(&machine()?)?;
     let mut checks = Checks::new("full");
-    checks.check("it is filled", || {
+    checks.check("the disk is filled", || {
         let fill = "dd if=/dev/zero of=/var/lib/containers/fill bs=64k 2>&1; dd if=/dev/zero of=/var/lib/containers/rest bs=512 2>&1; sync";
         let said = guest.sh(fill)?;
         ensure!(said.contains("No space left"), "{said}");
         Ok(())
     });
-    checks.check("the machine goes on", || {
+    checks.check("the machine continues without space", || {
         guest.sh("b2p status; podman ps 2>&1 || true")?;
         guest.ssh_alone("core", "true").map(drop)
     });
-    checks.check("it is said, and what needs room has some", || {
-        told(&guest, true)?;
-        // root's dd may have taken the first part of the reserve; the second follows.
-        eventually(SOON, || {
-            guest.sh("podman volume create while-full && podman volume rm while-full")
-        })?;
-        let key = Guest::public_key()?;
-        guest
-            .sh(&format!("b2p key add '{} two'", key.trim()))
-            .map(drop)
-    });
-    checks.check("off", || off(&guest));
+    checks.check(
+        "status lists the full store; podman and b2p can still write",
+        || {
+            expect_store_full(&guest, true)?;
+            // root's dd may have taken the first part of the reserve; the second follows.
+            eventually(SOON, || {
+                guest.sh("podman volume create while-full && podman volume rm while-full")
+            })?;
+            let key = Guest::public_key()?;
+            guest
+                .sh(&format!("b2p key add '{} two'", key.trim()))
+                .map(drop)
+        },
+    );
+    checks.check("poweroff succeeds", || off(&guest));
     drop(guest);
-    // All of /etc is on the disk now, and the home is handed over, where there is no room.
+    // With `b2p.etc=all`, /etc is on the full disk; the home changes its uid there as well.
     let guest = Guest::start(&machine()?.append("b2p.etc=all b2p.user=core:1500"))?;
-    checks.check("the next boot finds it", || on(&guest, "/dev/vda"));
-    checks.check("the user has another number, whole", || {
+    checks.check("the next boot finds the disk", || on(&guest, "/dev/vda"));
+    checks.check("core has uid 1500 and owns every file of its home", || {
         let said = guest.sh(
             "id -u core; find /home /run/user/1500 ! -user core -path '*/core*'; grep -c ' /etc overlay' /proc/mounts",
         )?;
@@ -79,24 +82,17 @@ fn the_machine_works_with_a_full_data_disk() -> Result<()> {
         ensure!(!said.status.success(), "{}", tests::text(&said)?);
         Ok(())
     });
-    checks.check("and room is made", || {
+    checks.check("with free space everything writes again", || {
         guest.sh("rm /var/lib/containers/fill /var/lib/containers/rest")?;
         guest.sh("podman volume create kept && sync")?;
-        // Its first question in this boot was answered while there was none.
+        // podman of core was first run in this boot while the disk was full (the check before).
         guest.sh_as("core", "podman volume create kept && echo mine >note")?;
         guest.sh("echo kept >/etc/note && cat /mnt/data/kept/etc/note && test -s /etc/passwd")?;
-        told(&guest, false)
+        expect_store_full(&guest, false)
     });
-    checks.check("a database of noise is said until it is mended", || {
-        let listed = |wanted: bool| {
-            eventually(SOON, || {
-                let said = guest.sh("b2p status")?;
-                let line =
-                    "engine: podman cannot open its store: /var/lib/containers/storage/db.sql";
-                ensure!(said.contains(line) == wanted, "{said}");
-                Ok(())
-            })
-        };
+    checks.check("a corrupt database is listed as degraded until it is restored", || {
+        let line = "engine: podman cannot open its store: /var/lib/containers/storage/db.sql";
+        let listed = |present: bool| expect_status(&guest, line, present);
         // A new watch makes its first check at once, and not in half a minute.
         let look = "cd /var/lib/containers/storage && mv db.sql good && echo noise >db.sql && b2p restart image-sync";
         guest.sh(look)?;
@@ -105,12 +101,12 @@ fn the_machine_works_with_a_full_data_disk() -> Result<()> {
         listed(false)
     });
     checks.check(
-        "so are a list of noise, and a database that is damaged",
+        "a damaged images.json and a damaged database are listed as degraded",
         || damaged(&guest),
     );
     containers(&guest, &mut checks)?;
-    checks.check("off again", || off(&guest));
-    checks.check("clean", || Ext::on(&disk)?.clean());
+    checks.check("the second poweroff succeeds", || off(&guest));
+    checks.check("the file system is clean", || Ext::on(&disk)?.clean());
     checks.finish(&guest)
 }
 
@@ -123,31 +119,31 @@ fn damaged(guest: &Guest) -> Result<()> {
         "cd /var/lib/containers/storage/overlay-images && (mv images.json good || true) && \
          echo noise >new && mv new images.json",
     )?;
-    says(guest, &list, true)?;
+    expect_status(guest, &list, true)?;
     guest.sh(
         "cd /var/lib/containers/storage/overlay-images && rm images.json && \
          (mv good images.json || (touch x && mv x y && rm y))",
     )?;
-    says(guest, engine, false)?;
+    expect_status(guest, engine, false)?;
     guest.sh(
         "cd /var/lib/containers/storage && cp -p db.sql good && size=$(stat -c %s db.sql) && \
          dd if=/dev/zero of=db.sql bs=4096 seek=1 count=$((size/4096-1)) conv=notrunc && \
          touch overlay-images/x && mv overlay-images/x overlay-images/y",
     )?;
-    says(guest, engine, true)?;
+    expect_status(guest, engine, true)?;
     guest.sh(
         "cd /var/lib/containers/storage && mv good db.sql && mv overlay-images/y overlay-images/x && \
          rm overlay-images/x",
     )?;
-    says(guest, engine, false)
+    expect_status(guest, engine, false)
 }
 
-/// Expects the degraded line on a full store, or none.
-fn told(guest: &Guest, full: bool) -> Result<()> {
-    says(guest, "store: full: of ", full)
+/// Expects the degraded line about a full store if `full`, else its absence.
+fn expect_store_full(guest: &Guest, full: bool) -> Result<()> {
+    expect_status(guest, "store: full: of ", full)
 }
 
-/// Runs containers that never stop to write, and expects that the machine and podman keep working.
+/// Runs containers that write without end, and expects that the machine and podman keep working.
 fn containers(guest: &Guest, checks: &mut Checks) -> Result<()> {
     let archive = fs::read(image::archive(guest.vm.dir())?)?;
     checks.check("an image fits", || {
@@ -164,20 +160,20 @@ fn containers(guest: &Guest, checks: &mut Checks) -> Result<()> {
                 "[ $(stat -f -c %a /mnt/data) = 0 ] || [ $(stat -f -c %d /mnt/data) -lt 8 ]";
             eventually(SOON, || guest.sh(filled))?;
             guest.sh("b2p restart image-sync")?;
-            told(guest, true)?;
+            expect_store_full(guest, true)?;
             let paused = format!("paused until there is room: {}", &id[..12]);
             match is_paused {
-                true => says(guest, &paused, true),
-                false => taken(guest),
+                true => expect_status(guest, &paused, true),
+                false => expect_root_blocks_free(guest),
             }
         });
-        checks.check(&format!("and with no {what} the machine works"), || {
+        checks.check(&format!("the machine works without free {what}"), || {
             guest.ssh_alone("core", "true")?;
             let key = Guest::public_key()?;
             guest.sh(&format!("b2p key add '{} {what}'", key.trim()))?;
             guest.sh("podman ps --all")?;
             guest.sh("podman rm --force --time 0 greedy")?;
-            told(guest, false)?;
+            expect_store_full(guest, false)?;
             let reserve = "reserve reserve.inodes reserve.last reserve.last.inodes";
             eventually(SOON, || guest.sh(&format!("cd /mnt/data && ls {reserve}"))).map(drop)
         });
@@ -203,8 +199,8 @@ fn containers(guest: &Guest, checks: &mut Checks) -> Result<()> {
     Ok(())
 }
 
-/// Expects that everything but root's part is taken.
-fn taken(guest: &Guest) -> Result<()> {
+/// Expects that only the blocks reserved for root are free.
+fn expect_root_blocks_free(guest: &Guest) -> Result<()> {
     eventually(SOON, || {
         let said = guest.sh("stat -f -c '%a %f' /mnt/data; ls /mnt/data")?;
         ensure!(said.starts_with("0 ") && !said.starts_with("0 0"), "{said}");
@@ -216,11 +212,11 @@ fn taken(guest: &Guest) -> Result<()> {
     })
 }
 
-/// Expects these words in the status, or none of them.
-fn says(guest: &Guest, words: &str, wanted: bool) -> Result<()> {
+/// Expects this text in `b2p status` if `present`, else its absence.
+fn expect_status(guest: &Guest, text: &str, present: bool) -> Result<()> {
     eventually(SOON, || {
         let said = guest.sh("b2p status")?;
-        ensure!(said.contains(words) == wanted, "{words}: {said}");
+        ensure!(said.contains(text) == present, "{text}: {said}");
         Ok(())
     })
 }

@@ -27,9 +27,9 @@ fn row(name: &str) -> Result<()> {
     let machine = machine.qemu_args(row.args);
     let guest = Guest::start(&machine.disk(Disk::raw(disk.file()).on(row.bus)))?;
     let mut checks = Checks::new(name);
-    checks.check("it is used", || on(&guest, row.device));
+    checks.check("the data disk is used", || on(&guest, row.device));
     checks.check("nothing is missing", || whole(&guest));
-    checks.check("its file system", || {
+    checks.check("the file system is the expected one", || {
         let line = format!("{} /var/lib/containers {} ", row.device, row.fs.name());
         let mounts = guest.sh("cat /proc/mounts")?;
         ensure!(mounts.contains(&line), "no {line:?}:\n{mounts}");
@@ -41,7 +41,7 @@ fn row(name: &str) -> Result<()> {
             .sh("echo kept >/var/lib/containers/kept && sync")
             .map(drop)
     });
-    checks.check("it follows its disk", || {
+    checks.check("the file system grows with its disk", || {
         let kib: u64 = guest
             .sh("df -k /var/lib/containers | awk 'END {print $2}'")?
             .parse()?;
@@ -55,8 +55,8 @@ fn row(name: &str) -> Result<()> {
         );
         Ok(())
     });
-    checks.check("off", || off(&guest));
-    checks.check("what is on it afterwards", || {
+    checks.check("poweroff succeeds", || off(&guest));
+    checks.check("the content after the poweroff", || {
         if let Some(table) = &table {
             ensure!(
                 inspect::partitions(&disk)? == *table,
@@ -135,11 +135,13 @@ fn read_only_disks_and_format_never_are_left_untouched() -> Result<()> {
             .disk(Disk::raw(both.file()))
     })?;
     let mut checks = Checks::new("never");
-    checks.check("in RAM, and nobody can overlook it", || loud(&guest));
-    checks.check("read-only", || {
+    checks.check("the data is in RAM, and a degraded line says so", || {
+        loud(&guest)
+    });
+    checks.check("a read-only disk is refused", || {
         missing(&guest, &["vda: it can only be read"])
     });
-    checks.check("asks, never", || {
+    checks.check("a format request is refused by b2p.format=never", || {
         missing(
             &guest,
             &["vdb: it asks to be formatted, but b2p.format=never"],
@@ -149,11 +151,11 @@ fn read_only_disks_and_format_never_are_left_untouched() -> Result<()> {
             &["vdc: it asks to be formatted, but b2p.format=never"],
         )
     });
-    checks.check("off", || {
+    checks.check("poweroff succeeds", || {
         guest.vm.power_button()?;
         guest.vm.wait_exit(END).map(drop)
     });
-    checks.check("as they were", || same(&all));
+    checks.check("the disks are unchanged", || same(&all));
     checks.finish(&guest)?;
     Ok(fs::remove_dir_all(dir)?)
 }
@@ -226,11 +228,11 @@ fn a_disk_that_does_not_answer_delays_no_other() -> Result<()> {
     checks.check("the silent one is named", || {
         missing(&guest, &["vda: cannot be read: it does not answer"])
     });
-    checks.check("off", || {
+    checks.check("poweroff succeeds", || {
         guest.vm.power_button()?;
         guest.vm.wait_exit(END).map(drop)
     });
-    checks.check("what is on the data disk afterwards", || {
+    checks.check("the content of the data disk after the poweroff", || {
         Ext::on(&data)?.clean()
     });
     checks.finish(&guest)?;
@@ -242,11 +244,13 @@ fn a_disk_that_does_not_answer_does_not_prevent_the_boot() -> Result<()> {
     let dir = disks::dir("silent-alone")?;
     let guest = beside_a_silent_disk("data-silent-alone", &dir, None)?;
     let mut checks = Checks::new("silent alone");
-    checks.check("in RAM, and nobody can overlook it", || loud(&guest));
-    checks.check("it is named", || {
+    checks.check("the data is in RAM, and a degraded line says so", || {
+        loud(&guest)
+    });
+    checks.check("the disk is named", || {
         missing(&guest, &["vda: cannot be read: it does not answer"])
     });
-    checks.check("off", || {
+    checks.check("poweroff succeeds", || {
         guest.vm.power_button()?;
         guest.vm.wait_exit(END).map(drop)
     });

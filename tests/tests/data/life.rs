@@ -54,17 +54,19 @@ fn first(dir: &Path, disk: &Image, tar: &[u8], checks: &mut Checks) -> Result<Kn
         machine = machine.disk(Disk::raw(image.file()).on(Bus::Scsi).serial(name));
     }
     let guest = Guest::start(&machine)?;
-    checks.check("it is formatted and used", || on(&guest, "/dev/vda1"));
-    checks.check("all of the refused are named", || named(&guest, &rows));
+    checks.check("the data disk is formatted and used", || {
+        on(&guest, "/dev/vda1")
+    });
+    checks.check("all refused disks are named", || named(&guest, &rows));
     checks.check("a key that is longer than a sector lets in", || {
         by_rsa(&guest, &dir.join("rsa"))
     });
     checks.check("images, containers and volumes", || fill(&guest));
     let known = known(&guest)?;
-    checks.check("a setting", || {
+    checks.check("a setting is written to the disk", || {
         guest.sh("mkdir -p /var/lib/boot2podman/etc && echo kept-box >/var/lib/boot2podman/etc/hostname").map(drop)
     });
-    checks.check("off", || off(&guest));
+    checks.check("poweroff succeeds", || off(&guest));
     checks.check("the refused are as they were", || same(&rows));
     checks.check("made as it should be", || made(disk, tar));
     Ok(known)
@@ -193,13 +195,16 @@ fn second(dir: &Path, disk: &Image, known: &Known, checks: &mut Checks) -> Resul
         machine = machine.disk(Disk::raw(image.file()).on(Bus::Scsi).serial(name));
     }
     let guest = Guest::start(&machine)?;
-    checks.check("it is found", || on(&guest, "/dev/vda1"));
+    checks.check("the data disk is found", || on(&guest, "/dev/vda1"));
     checks.check("which of two is told with the rule", || rule(&guest));
-    checks.check("yesterday's containers", || yesterday(&guest));
-    checks.check("who the machine is", || who(&guest, known));
-    checks.check("it has grown", || grown(&guest));
+    checks.check("containers of the first boot exist", || yesterday(&guest));
+    checks.check(
+        "host key and machine-id are those of the first boot",
+        || who(&guest, known),
+    );
+    checks.check("the file system has grown", || grown(&guest));
     checks.check("b2p status", || status(&guest));
-    checks.check("off again", || off(&guest));
+    checks.check("the second poweroff succeeds", || off(&guest));
     checks.check("the others are as they were", || same(&others));
     checks.check("whole and grown", || {
         inspect::divided(disk)?;
@@ -299,9 +304,11 @@ fn a_blank_disk_of_3_tib_is_formatted_and_used() -> Result<()> {
             .append("b2p.format=blank")
     })?;
     let mut checks = Checks::new("blank");
-    checks.check("it is formatted and used", || on(&guest, "/dev/vda1"));
+    checks.check("the data disk is formatted and used", || {
+        on(&guest, "/dev/vda1")
+    });
     checks.check("nothing is missing", || whole(&guest));
-    checks.check("all of it is used", || {
+    checks.check("the whole disk is used", || {
         let kib: u64 = guest
             .sh("df -k /var/lib/containers | awk 'END {print $2}'")?
             .parse()?;
@@ -310,8 +317,8 @@ fn a_blank_disk_of_3_tib_is_formatted_and_used() -> Result<()> {
         println!("3 TiB: {log}");
         Ok(())
     });
-    checks.check("off", || off(&guest));
-    checks.check("it is small on the host", || {
+    checks.check("poweroff succeeds", || off(&guest));
+    checks.check("the disk image is small on the host", || {
         use std::os::unix::fs::MetadataExt;
         let mib = fs::metadata(disk.file())?.blocks() * 512 / MIB;
         println!("3 TiB take {mib} MiB");

@@ -112,7 +112,7 @@ fn a_data_disk_is_plugged_and_unplugged() -> Result<()> {
     let disk = make::ours(&dir, "disk")?;
     let guest = bare("data-plug")?;
     let mut checks = Checks::new("plug");
-    checks.check("in RAM first", || on(&guest, "ram"));
+    checks.check("the data is in RAM first", || on(&guest, "ram"));
     let cut = make::cut(&disk, 100)?;
     let before = cut.sum()?;
     checks.check("a copy without its end is named, and left alone", || {
@@ -123,7 +123,7 @@ fn a_data_disk_is_plugged_and_unplugged() -> Result<()> {
         ensure!(cut.sum()? == before, "it was written to");
         taken_back(&guest)
     });
-    checks.check("it comes", || {
+    checks.check("the data disk is plugged in and used", || {
         plug(&guest, disk.file())?;
         says(&guest, &["/dev/sda1"])?;
         let kept = guest.sh("cat /var/lib/containers/kept")?;
@@ -132,11 +132,10 @@ fn a_data_disk_is_plugged_and_unplugged() -> Result<()> {
             .sh("echo new >/var/lib/containers/new && sync")
             .map(drop)
     });
-    checks.check(
-        "its device nodes are none, nor are programs of root's state",
-        || mount_flags(&guest),
-    );
-    checks.check("it goes", || {
+    checks.check("the disk is mounted nodev and nosuid", || {
+        mount_flags(&guest)
+    });
+    checks.check("the loss of the data disk is reported", || {
         unplug(&guest)?;
         says(&guest, &["degraded data"])
     });
@@ -144,8 +143,8 @@ fn a_data_disk_is_plugged_and_unplugged() -> Result<()> {
         guest.ssh_alone("core", "true")?;
         guest.sh("dmesg | tail -3").map(drop)
     });
-    checks.check("off", || off(&guest));
-    checks.check("what was written", || {
+    checks.check("poweroff succeeds", || off(&guest));
+    checks.check("the written files are on the disk", || {
         let ext = Ext::taken_out(&disk)?;
         ext.mend()?;
         ext.clean()?;
@@ -163,18 +162,18 @@ fn a_late_data_disk_waits_for_the_next_boot_if_ram_has_a_volume() -> Result<()> 
     let before = disk.sum()?;
     let guest = bare("data-late")?;
     let mut checks = Checks::new("late");
-    checks.check("in RAM first", || on(&guest, "ram"));
-    checks.check("it is announced", || {
+    checks.check("the data is in RAM first", || on(&guest, "ram"));
+    checks.check("the late disk is announced", || {
         guest.sh("podman volume create in-ram")?;
         plug(&guest, disk.file())?;
         says(&guest, &["degraded data", "sda1", "next boot"])
     });
-    checks.check("what is in RAM stays in sight", || {
+    checks.check("data in RAM is not hidden", || {
         let all = guest.sh("podman volume ls -q")?;
         ensure!(all == "in-ram", "{all}");
         Ok(())
     });
-    checks.check("off", || off(&guest));
+    checks.check("poweroff succeeds", || off(&guest));
     checks.check("the disk is as it was", || {
         ensure!(disk.sum()? == before);
         Ok(())
@@ -198,8 +197,8 @@ fn waitusb_waits_for_a_data_disk() -> Result<()> {
     let ready = vm.wait_ready(BOOT_LIMIT)?;
     let guest = Guest::wrap(vm, ready)?;
     let mut checks = Checks::new("waited");
-    checks.check("it is used", || on(&guest, "/dev/vda1"));
-    checks.check("off", || off(&guest));
+    checks.check("the data disk is used", || on(&guest, "/dev/vda1"));
+    checks.check("poweroff succeeds", || off(&guest));
     checks.finish(&guest)?;
     Ok(std::fs::remove_dir_all(dir)?)
 }
@@ -211,20 +210,20 @@ fn waitusb_ends_and_a_later_disk_is_used() -> Result<()> {
     let disk = make::ours(&dir, "disk")?;
     let guest = Guest::boot("data-nvme-later", |m| m.qemu_args(PORT).append("waitusb=3"))?;
     let mut checks = Checks::new("nvme-later");
-    checks.check("in RAM first", || {
+    checks.check("the data is in RAM first", || {
         on(&guest, "ram")?;
         let init = guest.ready.init_ms().context("no time")?;
         ensure!(init >= 3000, "it was not waited for: {init} ms");
         Ok(())
     });
-    checks.check("it comes", || {
+    checks.check("the data disk is plugged in and used", || {
         let device = json!({
             "driver": "nvme", "bus": "hot", "serial": "later", "drive": "plugged", "id": "disk",
         });
         plug_as(&guest.vm, disk.file(), &device)?;
         says(&guest, &["/dev/nvme0n1p1"])
     });
-    checks.check("off", || off(&guest));
+    checks.check("poweroff succeeds", || off(&guest));
     checks.finish(&guest)?;
     Ok(std::fs::remove_dir_all(dir)?)
 }

@@ -153,7 +153,7 @@ fn a_disk_boots_grows_is_upgraded_and_falls_back() -> Result<()> {
     let logged = Disk::raw(disk.file()).log_writes(&log);
     let guest = Guest::start(&with("disk-new", Uefi, logged, &shelf)?)?;
     let mut checks = Checks::new("disk");
-    checks.check("it boots on UEFI, from slot a", || {
+    checks.check("the disk boots on UEFI, from slot a", || {
         ensure!(
             guest.ready.degraded.is_empty(),
             "{:?}",
@@ -175,7 +175,7 @@ fn a_disk_boots_grows_is_upgraded_and_falls_back() -> Result<()> {
         ensure!(!said.contains("boot2podman/mnt"), "still mounted: {said}");
         Ok(())
     });
-    checks.check("off", || off(&guest));
+    checks.check("poweroff succeeds", || off(&guest));
     checks.finish(&guest)?;
     drop(guest);
     Story::new(&Log::open(&log)?, before)?.look(3, 1, |_, _| Ok(()))?;
@@ -199,7 +199,7 @@ fn trial(disk: &Image, shelf: &Path) -> Result<()> {
         ensure!(note == "kept", "{note}");
         Ok(())
     });
-    checks.check("it is kept once it is ready", || {
+    checks.check("a version on trial is kept once it is ready", || {
         eventually(END, || {
             let state = guest.sh("b2p status --json upgrade")?;
             ensure!(state.contains("\"done\""), "{state}");
@@ -213,10 +213,10 @@ fn trial(disk: &Image, shelf: &Path) -> Result<()> {
         Ok(())
     });
     checks.check(
-        "one that GRUB cannot load is taken, if its sums are right",
+        "a version with right sums that GRUB cannot load is installed",
         || guest.sh("b2p upgrade /media/short").map(drop),
     );
-    checks.check("off", || off(&guest));
+    checks.check("poweroff succeeds", || off(&guest));
     checks.finish(&guest)?;
     let look = Look::at(disk)?;
     ensure!((look.env("good")?, look.env("try")?) == ("b".into(), "a".into()));
@@ -248,7 +248,7 @@ fn fallen(disk: &Image, shelf: &Path) -> Result<()> {
     checks.check("whoever is content says so", || {
         guest.sh("b2p upgrade --keep").map(drop)
     });
-    checks.check("off", || off(&guest));
+    checks.check("poweroff succeeds", || off(&guest));
     checks.finish(&guest)?;
     let look = Look::at(disk)?;
     ensure!(

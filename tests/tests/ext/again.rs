@@ -62,7 +62,7 @@ fn flip(image: &Path) -> Result<()> {
 
 /// Runs the checks.
 pub fn check(checks: &mut Checks, guest: &Guest) {
-    checks.check("one that is added is not fetched again", || again(guest));
+    checks.check("an added extension is not fetched again", || again(guest));
     checks.check("a download that ends early leaves nothing", || cut(guest));
     checks.check("a service has one extension", || services(guest));
     checks.check("a full /run takes nothing of one", || full(guest));

@@ -99,7 +99,9 @@ fn architectures_on(target: Target) -> Result<()> {
         });
     }
     checks.check("an image is built", || builds(&guest, other));
-    checks.check("it stays while it is used", || is_removed(&guest, other));
+    checks.check("the extension is not removed while it is used", || {
+        is_removed(&guest, other)
+    });
     checks.check("the machine turns off", || {
         // The kernel has the emulator open: it lies on the data disk.
         guest.vm.power_button()?;

@@ -65,7 +65,7 @@ fn compose_projects_run() -> Result<()> {
         tests::text(&guest.ssh_with("root", "podman load -q", &archive)?)?;
         runs(&guest, 1)
     });
-    checks.check("its programs stay while it is up", || {
+    checks.check("the extension is not removed while a project is up", || {
         refuses(
             &guest,
             "b2p ext remove compose",
@@ -75,7 +75,7 @@ fn compose_projects_run() -> Result<()> {
     for program in ["docker compose", "podman compose"] {
         checks.check(program, || by_hand(&guest, program));
     }
-    checks.check("it stops in order at the end", || {
+    checks.check("the project stops in order at poweroff", || {
         guest.vm.power_button()?;
         ensure!(guest.vm.wait_exit(END)?.success());
         let said = guest.vm.console();
@@ -92,7 +92,7 @@ fn compose_projects_run() -> Result<()> {
     });
     drop(guest);
     let guest = Guest::start(&machine)?;
-    checks.check("it is up again after the next boot", || runs(&guest, 2));
+    checks.check("the project is up after the next boot", || runs(&guest, 2));
     checks.finish(&guest)?;
     drop(guest);
     Ok(fs::remove_dir_all(dir)?)

@@ -71,12 +71,14 @@ pub fn check(checks: &mut Checks, guest: &Guest) {
     });
     checks.check("services, users, configuration and needs", || added(guest));
     checks.check("circles and missing needs are named", || needs(guest));
-    checks.check("kernel modules", || modules(guest));
+    checks.check("kernel modules of an extension are loaded", || {
+        modules(guest)
+    });
     checks.check("nothing is removed while it is in use", || in_use(guest));
     checks.check("a removed one leaves no trace", || removed(guest));
     checks.check("several at once", || together::several(guest));
     checks.check("from a web server, by its sum only", || fetched(guest));
-    checks.check("by https", || fetched_by_https(guest));
+    checks.check("an extension is added by https", || fetched_by_https(guest));
     checks.check("on the data disk", || kept(guest));
 }
 

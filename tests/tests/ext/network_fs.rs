@@ -237,7 +237,7 @@ fn nfs_and_cifs_on(target: Target) -> Result<()> {
         ensure!(said != "0", "{said}");
         Ok(())
     });
-    checks.check("one is removed while the other has its modules", || {
+    checks.check("an extension is removed while another uses its modules", || {
         guest.sh("modprobe cifs && modprobe nfsv4")?;
         let both = "for name in nfs cifs; do cut -d: -f1 /lib/modules/*/ext/$name.dep; done | sort | uniq -d | wc -l";
         ensure!(guest.sh(both)? != "0", "they have no module in common");

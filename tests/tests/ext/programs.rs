@@ -136,7 +136,7 @@ fn programs_of_tools_and_git_run() -> Result<()> {
     let guest = Guest::start(&machine)?;
     let mut checks = Checks::new("ext-tools");
     checks.check("nothing is missing", || nothing_is_missing(&guest));
-    checks.check("tools", || tools(&guest));
+    checks.check("programs of the extension tools run", || tools(&guest));
     checks.check("an image is built from a repository", || git(&guest));
     checks.check("runc for one container", || runc_for_one(&guest));
     checks.finish(&guest)?;
@@ -185,7 +185,7 @@ fn compilers_compile() -> Result<()> {
     let names = ["compile", "rust", "go"];
     let guest = Guest::start(&machine("ext-compile", &names, "", &dir)?)?;
     let mut checks = Checks::new("ext-compile");
-    checks.check("they are added while the machine runs", || {
+    checks.check("extensions are added while the machine runs", || {
         // The linker is in `compile`, which `rust` needs.
         guest.sh("! test -e /usr/bin/cc && b2p ext add rust go")?;
         says(&guest, "b2p ext | grep -c '^compile.* added'", "1")?;

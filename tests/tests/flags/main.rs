@@ -160,7 +160,7 @@ fn services_off_by_flag_leave_a_console_shell() -> Result<()> {
     await_late(&vm, &mut ready);
     let shell = Shell::on(&vm)?;
     let mut checks = Checks::new("flags-off");
-    checks.check("what was not asked for is not missed", || {
+    checks.check("services that are off are not degraded", || {
         ensure!(ready.degraded.is_empty(), "{:?}", ready.degraded);
         Ok(())
     });
@@ -173,7 +173,7 @@ fn services_off_by_flag_leave_a_console_shell() -> Result<()> {
         ensure!(said.contains("42"), "{said}");
         Ok(())
     });
-    checks.check("job control", || {
+    checks.check("the console shell has job control", || {
         let said = shell.run("sleep 300 & jobs; kill %1; wait %1; echo left $?")?;
         ensure!(said.contains("left 143"), "{said}");
         ensure!(
@@ -264,7 +264,7 @@ fn faulty_flags_are_degraded_lines() -> Result<()> {
     told("b2p.console=shel", "shell");
     told("b2p.ssh_key", "");
     told("b2p.net=10.0.2.300/24", "");
-    checks.check("who logs in is told", || {
+    checks.check("logins show the degraded lines", || {
         for user in ["root", "core"] {
             let seen = guest.at_terminal(user, &[])?;
             let line = "\x1b[1;31mboot2podman: degraded flag: b2p.hostnme";
@@ -293,7 +293,7 @@ fn faulty_flags_are_degraded_lines() -> Result<()> {
     checks.check("the good key still opens", || {
         equals(&guest, "id -un", "root")
     });
-    checks.check("reboot", || {
+    checks.check("reboot restarts the machine", || {
         let _ = guest.ssh("root", "reboot")?;
         ensure!(guest.vm.wait_exit(OFF)?.success());
         ensure!(

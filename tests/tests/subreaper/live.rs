@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The program as a command, and its descendants.
+//! `init` as an init for one command (tini, dumb-init, catatonit), started by the tests, and its descendants.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -12,14 +12,13 @@ use anyhow::{Context, Result};
 use initramfs::paths;
 use tests::ns;
 
-/// Names of two models.
+/// Names of the two init programs whose behaviour `init run` copies.
 pub const BOTH: [&str; 2] = ["tini", "dumb-init"];
-/// Names that podman uses.
+/// Names under which podman runs its init.
 pub const PODMANS: [&str; 2] = ["catatonit", "podman-init"];
 
-/// Shell script that makes five orphans of its parent, each of which outlives its own parent by a
-/// moment, and prints the state of its parent's children when the orphans have ended and are reaped:
-/// its own.
+/// Shell script that creates five processes which become orphans, waits until the script's parent has reaped them all, and
+/// prints the states of the parent's children: only the script's own state.
 pub const ORPHANS: &str = "for i in 1 2 3 4 5; do (sleep 0.1 &); done
     for i in $(seq 300); do
         [ $(ps -o pid= --ppid $PPID | wc -l) = 1 ] && break; sleep 0.1
@@ -50,7 +49,8 @@ fn link(program: &Path, link: &Path) -> io::Result<()> {
         return Ok(());
     }
     let draft = link.with_extension(std::process::id().to_string());
-    let _ = fs::remove_file(&draft); // of a process that was killed here
+    // A test that was killed between the two calls, with the same pid, may have left the link.
+    let _ = fs::remove_file(&draft);
     symlink(program, &draft)?;
     fs::rename(draft, link)
 }
