@@ -32,7 +32,7 @@ pub fn run(command: &mut Command) -> Result<()> {
     output(command).map(|_| ())
 }
 
-/// Returns the path of a program in `PATH`. As for execvp(3), a file that nobody can execute is none.
+/// Returns the path of a program in `PATH`. As for execvp(3), a file without permission to execute is ignored.
 #[must_use]
 pub fn find(program: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

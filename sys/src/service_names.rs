@@ -26,10 +26,10 @@ pub const RESCUE_PREFIX: &str = "rescue-";
 /// and the user's scripts.
 pub const CONFIGURED_ON_DISK: &[&str] = &[REGISTRIES, "bootsync", "bootlocal"];
 
-/// Service that starts others at times. `b2p user-services` starts the service if there is a timer.
+/// Service that starts others at set times. `b2p user-services` starts the service if there is a timer.
 pub const TIMERS: &str = "timers";
 
-/// Service that runs `podman auto-update`, at times.
+/// Service that runs `podman auto-update` at set times.
 pub const AUTO_UPDATE: &str = "auto-update";
 
 /// Name of the service that configures registries from the data disk.

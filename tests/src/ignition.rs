@@ -218,7 +218,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Fails unless the commands that hosts send have their effect, without a word to the user.
+/// Fails unless the commands that hosts send have their effect, without output.
 ///
 /// # Errors
 /// A command fails, or prints something else.

@@ -222,7 +222,7 @@ fn idle_clients_and_those_that_do_not_read_leave_room_when_they_go() {
     place.echo();
 }
 
-/// Thousands of connections in a row, each left without a word or within one, are an end like others.
+/// Thousands of connections in a row, each closed before or within a message, end as others do.
 #[test]
 fn clients_that_come_and_go_cost_nothing() {
     let place = Place::new("come");

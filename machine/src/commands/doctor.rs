@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `doctor` and `info`: what this host has, and what mends it.
+//! `doctor` and `info`: findings about this host, each with its remedy.
 
 use super::{dirs, inspect_text, json_flag};
 use crate::driver::{DRIVERS, Driver, Program, SSH};

@@ -31,7 +31,7 @@ pub enum Outcome {
         /// True if the end is the one that was asked for.
         clean: bool,
     },
-    /// The keeper has ended without a word.
+    /// The keeper has ended without a last message.
     Gone,
     /// The time is over.
     Timeout,

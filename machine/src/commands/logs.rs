@@ -173,7 +173,7 @@ pub fn console(matches: &ArgMatches) -> Result<ExitCode> {
     if matches!(state(&dirs, &machine)?, State::Stopped | State::Saved) {
         return Err(Fault::new("Host is not running").into());
     }
-    // QEMU has one client at a time, and a second one would wait for its end without a word.
+    // QEMU has one client at a time, and a second one would wait for its end silently.
     let Some(_place) = lock::place(&machine.run_file("console.lock"), 1)? else {
         let name = &machine.name;
         let text = format!("Error: another `podman-machine console` is connected to \"{name}\"");

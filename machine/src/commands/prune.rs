@@ -98,7 +98,7 @@ fn unused(dirs: &Dirs) -> Result<Vec<String>> {
             return Err(Fault::new(text).into());
         }
         texts.push(text);
-        // Memory of a snapshot goes on with its image alone.
+        // The memory of a snapshot resumes only with the image of the snapshot.
         let snapshots = fs::read_dir(machine.file("snapshots"));
         let snapshots = snapshots.into_iter().flatten().flatten();
         texts.extend(snapshots.filter_map(|entry| files::read_text(&entry.path()).ok()));

@@ -115,7 +115,7 @@ fn start_flag(words: &mut Vec<OsString>) -> bool {
     is_first
 }
 
-/// Refuses a machine that does not run, or starts one that is off and waits for one that starts: without a word on standard output, which is that of
+/// Refuses a machine that does not run, or starts one that is off and waits for one that starts: without a line on standard output, which is that of
 /// the command. ssh works from the ready line on, whether or not podman's API answers.
 fn make_running(dirs: &Dirs, machine: &Machine, starts: bool) -> Result<()> {
     let now = state(dirs, machine)?;

@@ -116,7 +116,7 @@ pub fn remove(dirs: &Dirs, machine: &Machine) -> Result<()> {
 fn remove_by_force(dirs: &Dirs, machine: &Machine) -> Result<()> {
     protect::check(machine)?;
     let mut removed = Ok(());
-    // A restart and an upgrade go on to a start when the machine that they stop is killed.
+    // A restart and an upgrade continue with a start when the machine that they stop is killed.
     for _ in 0..3 {
         if !machine.is_off().unwrap_or(false) {
             kill_one(machine)?;

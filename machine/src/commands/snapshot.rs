@@ -164,7 +164,7 @@ fn restore(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Gives a machine that was upgraded since the snapshot the image of that time, without which the memory cannot go on.
+/// Gives a machine that was upgraded since the snapshot the image of that time, without which the memory cannot resume.
 fn keep_image(machine: &Machine, saved: &Saved) -> Result<()> {
     let mut config = machine.config()?;
     let image = saved.image().unwrap_or(&config.image).to_owned();

@@ -132,7 +132,7 @@ fn prepare(machine: &Machine, orphan: bool, own: Option<CommandLock>) -> Result<
 }
 
 /// Goes back to the image before an upgrade that was cut short: its image has not become ready, and
-/// nobody waits for it any more. The machine is off, and this process holds its lock.
+/// no process waits for it any more. The machine is off, and this process holds its lock.
 pub fn go_back(machine: &Machine) -> Result<()> {
     let mut config = machine.config()?;
     let Some(old) = config.previous.take() else {

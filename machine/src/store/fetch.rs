@@ -106,7 +106,7 @@ fn begun(from: &mut impl BufRead, head: &Path, to: &Path) -> Result<(), Fault> {
     space::check("the image", dir, content_length(&heads))
 }
 
-/// Returns the last length in the heads of answers; 0 where none is told.
+/// Returns the last length in the heads of answers; 0 without one.
 fn content_length(heads: &str) -> u64 {
     let fields = heads.lines().rev().filter_map(|line| line.split_once(':'));
     let mut lengths = fields.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));

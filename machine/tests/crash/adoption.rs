@@ -156,7 +156,7 @@ fn a_guest_that_is_ready_again_and_again_is_heard_once() -> Result<()> {
     append(&host, "Kernel panic - not syncing: x\n")?;
     for line in events.lines() {
         let line = line?;
-        // A follower is told the line that counts.
+        // A follower gets the line that counts.
         ensure!(
             !line.contains("ready") || line.contains("init=1 "),
             "{line}"

@@ -14,7 +14,7 @@ const STARTS: u32 = 20;
 /// Largest cost of a start.
 const LIMIT: Duration = Duration::from_millis(100);
 
-/// Returns the arguments of a QEMU that belongs to nobody: its console is its output.
+/// Returns the arguments of a QEMU without a keeper: its console is its output.
 fn bare(args: &str) -> Vec<String> {
     let replace = |arg: &str| match arg {
         arg if arg.starts_with("socket,id=qmp,") => "null,id=qmp".to_owned(),

@@ -39,7 +39,7 @@ const CREATED: &str = "Running pre-create checks...\n(box) Verifying the image..
     Starting \"box\"...\nMachine \"box\" was started.\nTo see how to connect your Docker Client to the Docker Engine \
     running on this virtual machine, run: docker-machine env box\n";
 
-/// Test of docker-machine: its name, the command, the status, and a part of what is said.
+/// Test of docker-machine: its name, the command, the status, and a part of the output.
 type Row = (&'static str, &'static str, i32, &'static str);
 
 #[rustfmt::skip]

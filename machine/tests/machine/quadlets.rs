@@ -93,7 +93,7 @@ fn create_with_quadlets_runs_them_at_the_first_boot() -> Result<()> {
         ensure!(said == "events {}", "{said}");
         Ok(())
     });
-    checks.check("a file that the owner removes stays removed", || {
+    checks.check("a file that the user removes stays removed", || {
         let file = "/var/lib/boot2podman/quadlet/web.container";
         host.ok(&["ssh", "box", "sudo", "rm", file])?;
         host.ok(&["stop", "box"])?;

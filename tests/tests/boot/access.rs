@@ -26,7 +26,7 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
         flood(guest)
     });
     checks.check(
-        "clients at the owner's address do not keep the owner out",
+        "clients at the user's address do not prevent the user's login",
         || crowd(guest),
     );
     checks.check("sshd offers what every client should", || algorithms(guest));

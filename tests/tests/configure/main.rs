@@ -221,7 +221,7 @@ fn engine_has(guest: &Guest, variable: &str) -> Result<()> {
 fn files(world: &World) -> Result<Vec<(&'static str, String)>> {
     let proxy = format!("http://{HOST}:{}", world.plain.port);
     let config = format!(
-        "# The owner's.\nb2p.hostname=by-disk\nuser=dev:1234\ntz = \"Europe/Berlin\"\nb2p.podman=boot\n\
+        "# A comment.\nb2p.hostname=by-disk\nuser=dev:1234\ntz = \"Europe/Berlin\"\nb2p.podman=boot\n\
          b2p.off=time\nb2p.swap=zram:16\nb2p.http_proxy={proxy}\n\
          b2p.no_proxy={HOST},.example.org\nssh_key=\"{}\"\n",
         keys::public(world.dir(), "config")?

@@ -66,7 +66,7 @@ fn others(guest: &Guest, number: usize) -> Result<()> {
 }
 
 /// Starts a container of ann's with limits, and checks in the next boot in which she is a user that it runs again, with
-/// its limits and counted to her. Nobody starts it while nobody has her number.
+/// its limits and counted to her. The container does not start while no user has her uid.
 fn of_ann(guest: &Guest, number: usize) -> Result<()> {
     match number {
         2 => {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Updates of containers by podman auto-update, with a roll-back, and services at times.
+//! Updates of containers by podman auto-update, with a roll-back, and services at set times.
 
 use anyhow::{Result, ensure};
 use tests::registry::{HOST, Plain};

@@ -240,7 +240,7 @@ mod tests {
             ("cc", false),
             ("vi", false),
             ("awk", true),
-            // The owner's, in the place of a link.
+            // A file of a person, in the place of a link.
             ("bash", true),
             ("none", false),
         ] {

@@ -119,7 +119,7 @@ impl Taken {
     }
 }
 
-/// Loads and starts the services, unless a flag turns one off or it runs at times. `wait` tells whether the
+/// Loads and starts the services, unless a flag turns one off or the service has set times. `wait` tells whether the
 /// result is awaited; at boot, services start beside the machine's own.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 /// Bytes that arrive within [`Pace::WINDOW`]: 4 KiB in a second. With it, an image of 150 MB takes at most ten hours.
 const MIN_BYTES: usize = 240 * 1024;
 
-/// Longest wait that counts. `b2p` may be stopped in it (SIGTSTP), while the sender goes on.
+/// Longest wait that counts. A signal (SIGTSTP) may stop `b2p` during a wait, while the sender continues.
 const SLICE: Duration = Duration::from_secs(1);
 
 /// Time waited for bytes, and the bytes that came. Time in which the reader writes does not count.

@@ -148,7 +148,7 @@ fn attributes(path: &Path) -> io::Result<Vec<String>> {
     let mut names = vec![0_u8; usize::try_from(size).unwrap_or(0)];
     let size = match Errno::result(size) {
         Ok(0) | Err(Errno::EOPNOTSUPP) => return Ok(Vec::new()),
-        // SAFETY: the path ends in NUL, and the list has room for as many bytes as are said.
+        // SAFETY: the path ends in NUL, and the list has room for the given number of bytes.
         Ok(_) => unsafe { libc::llistxattr(path.as_ptr(), names.as_mut_ptr().cast(), names.len()) },
         Err(why) => return Err(why.into()),
     };

@@ -96,7 +96,7 @@ pub fn handler(path: &str) -> Option<Handler> {
     row.or_else(directory).map(|(_, handler, _)| *handler)
 }
 
-/// Returns what is right in place of a file that nobody reads.
+/// Returns the setting that replaces a file which no program reads.
 pub fn unread(path: &str) -> Option<&'static str> {
     let row = UNREAD.iter().find(|(start, _)| path.starts_with(start));
     row.filter(|_| !REDUNDANT.contains(&path))

@@ -23,7 +23,7 @@ const SETTINGS: &[(&str, &str, &str, &str)] = &[
     ("ipv4", "rp_filter", "2", "loose (RFC 3704, 2.4): a sender that no route leads to is forged; an answer may leave by another card"),
     ("ipv4", "arp_ignore", "1", "a neighbour that has the address of a bridge keeps it: a card answers for its own addresses alone"),
     ("ipv4", "arp_announce", "2", "the other half: a card asks with its own address, not with one of a bridge or another card"),
-    ("ipv4", "promote_secondaries", "1", "addresses that the owner has added stay when the lease's address goes"),
+    ("ipv4", "promote_secondaries", "1", "addresses that a person has added stay when the lease's address is removed"),
 ];
 
 /// Metric of default routes of the first card's routers (`IP6_RT_PRIO_USER`, the kernel's own). A router

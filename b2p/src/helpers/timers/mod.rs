@@ -40,7 +40,7 @@ const MAX_FILE_BYTES: u64 = 16 * 1024;
 /// Longest text of a time, in bytes.
 const MAX_TIME_BYTES: u64 = 32;
 
-/// A service that starts at times.
+/// A service that starts at set times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Timer {
     name: Name,
@@ -171,7 +171,7 @@ fn last_run(path: &Path) -> Option<Seconds> {
     String::from_utf8_lossy(&text).trim().parse().ok()
 }
 
-/// Returns the services that start at times: those of the user's files that PID 1 has read, and
+/// Returns the services that start at set times: those of the user's files that PID 1 has read, and
 /// `podman auto-update`.
 fn timers() -> Vec<Timer> {
     let config = sys::config_sources::read().0;
@@ -188,7 +188,7 @@ fn timers() -> Vec<Timer> {
     timers
 }
 
-/// A service that starts at times, as `systemctl list-timers` shows it.
+/// A service that starts at set times, as `systemctl list-timers` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// Name of the timer unit; empty for a service file with `at`.
@@ -203,7 +203,7 @@ pub struct Listed {
     pub last: Option<Seconds>,
 }
 
-/// Returns all services that start at times, with the timer units that are active.
+/// Returns all services that start at set times, with the timer units that are active.
 #[must_use]
 pub fn list(control: &ControlClient) -> Vec<Listed> {
     let runs = LastRuns::new(Path::new(LAST_RUNS));

@@ -35,7 +35,7 @@ pub fn change(
     result
 }
 
-/// Requests the start of services that others need or want. A service that only wants another one goes on without it.
+/// Requests the start of services that others need or want. A service that only wants another one continues without it.
 fn request(env: &Environment, names: &[String]) {
     for name in names.iter().filter_map(|name| Name::new(name)) {
         if let Err(why) = ask(env, Verb::Start, name) {

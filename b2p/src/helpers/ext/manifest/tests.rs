@@ -32,7 +32,7 @@ fn a_manifest_that_matches_the_machine_is_accepted() {
 fn users_modules_services_and_needs_are_told_apart() {
     let more = "needs git\nkernel 6.12.1-cloud\nmodule nfs\nservice statd\nuser _rpc\nuser statd 104\n\
         lines 9\n";
-    let text = format!("{GOOD}{more}# a comment of the owner\n");
+    let text = format!("{GOOD}{more}# a comment of a person\n");
     assert_eq!(check(&text), Ok(()));
     let manifest = Manifest::parse(text.as_bytes()).unwrap();
     assert_eq!(manifest.needed_extensions().collect::<Vec<_>>(), ["git"]);
