@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_moved_is_told() {
+    fn only_figures_that_changed_are_reported() {
         let old = bench("cloud", 100_000);
         assert!(moved(&old, &bench("cloud", 102_000)).is_empty());
         let lines = moved(&old, &bench("cloud", 90_000));

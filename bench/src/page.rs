@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_of_noise_is_none() {
+    fn a_difference_within_the_noise_is_no_difference() {
         let mut bench = Bench {
             cases: cases("ready", &[("boot2podman", 100_000), ("shell", 98_500)]),
             pid1: cases("wakes", &[("init", 0), ("tini", 60), ("s6", 1)]),

@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_module_gets_its_own() {
+    fn each_module_gets_its_own_options() {
         let line = b"quiet usb-storage.delay_use=0 nvme.x=1 usb_storage.quirks=\"a b\" usb_storage.swi b2p.net=off usb_storage.=3 nvme.";
         let options = |module| module_options(line, module);
         assert_eq!(options("usb_storage"), "delay_use=0 quirks=\"a b\" swi");

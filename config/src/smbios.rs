@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn only_oem_strings_and_all_of_them() {
+    fn all_oem_strings_are_read_and_other_strings_are_not() {
         let table = [
             structure(1, &[1, 2, 0, 0], &["QEMU", "boot2podman:no"]),
             structure(11, &[2], &["one", "two three"]),

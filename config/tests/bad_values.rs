@@ -266,7 +266,7 @@ fn private_keys_are_named_and_not_shown() {
 }
 
 #[test]
-fn a_host_name_is_cut_rather_than_ignored_and_said() {
+fn a_long_host_name_is_cut_and_reported() {
     let (a40, a64) = ("a".repeat(40), "a".repeat(64));
     for (flag, name) in [
         (format!("b2p.hostname={a40}.{}", "b".repeat(40)), a40),

@@ -35,7 +35,7 @@ fn unknown_values_are_not_shown_where_they_could_be_secret() {
 }
 
 #[test]
-fn a_flag_twice_says_which_one_won() {
+fn a_repeated_flag_names_the_value_that_applies() {
     let (config, diagnostics) = read("b2p.format=blank quiet b2p.format=never");
     assert_eq!(config.format, FormatPolicy::Never);
     assert_eq!(
@@ -62,7 +62,7 @@ fn a_flag_twice_says_which_one_won() {
 }
 
 #[test]
-fn a_good_value_outlives_a_bad_one() {
+fn a_valid_value_applies_before_or_after_an_invalid_one() {
     let (config, diagnostics) = read("b2p.data=off b2p.data=nowhere");
     assert_eq!(config.data, DiskSelector::Off);
     assert_eq!(diagnostics.len(), 1, "{diagnostics:?}");

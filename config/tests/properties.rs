@@ -250,7 +250,7 @@ proptest! {
     }
 
     #[test]
-    fn others_in_between_change_nothing(
+    fn foreign_words_between_flags_change_nothing(
         config in config(),
         others in vec((kernel_parameter(), any::<Index>()), 0..12),
     ) {

@@ -94,7 +94,7 @@ fn every_default_is_the_default() {
 }
 
 #[test]
-fn bare_flags_and_only_they_go_without_a_value() {
+fn only_bare_flags_may_have_no_value() {
     for flag in FLAGS {
         assert_eq!(
             read(flag.name).1.is_empty(),

@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_architecture_has_its_names_and_the_host_is_one() {
+    fn each_architecture_has_names_and_the_host_is_known() {
         assert!(Arch::host().is_host());
         assert_eq!(Arch::parse("").ok(), Some(Arch::host()));
         for arch in ARCHES {

@@ -321,7 +321,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn partitions_lie_one_behind_the_other_and_are_found_by_name() -> Result<()> {
+    fn partitions_are_contiguous_and_found_by_name() -> Result<()> {
         assert!(
             PARTITIONS
                 .iter()

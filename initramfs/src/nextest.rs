@@ -56,7 +56,7 @@ mod tests {
     use super::tests_at_once;
 
     #[test]
-    fn a_waiting_machine_leaves_its_processor_to_another() {
+    fn more_tests_than_processors_run_at_once() {
         assert_eq!([1, 2, 4].map(tests_at_once), [2, 3, 6]);
     }
 }

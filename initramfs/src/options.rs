@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_win_over_the_environment_and_later_ones_over_earlier() {
+    fn arguments_win_over_the_environment_and_later_arguments_over_earlier() {
         let env = [
             ("MEM", "512"),
             ("CPUS", "3"),

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn copyright_files_and_what_leads_to_them() {
+    fn copyright_files_are_found_with_their_links() {
         for (path, is) in [
             ("usr/share/doc/bash/copyright", true),
             ("usr/share/doc/libgcc-s1", true),

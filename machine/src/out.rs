@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_has_gone_is_told_nothing() {
+    fn output_to_a_closed_pipe_is_no_error() {
         assert_eq!(words(&ErrorKind::BrokenPipe.into()), "");
         let full = words(&io::Error::from_raw_os_error(28));
         assert!(

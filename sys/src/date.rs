@@ -66,7 +66,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_is_the_inverse_of_the_other(day in -1_000_000_i64..4_000_000) {
+        fn date_and_seconds_are_inverse(day in -1_000_000_i64..4_000_000) {
             let (year, month, of_month) = civil_from_days(day);
             prop_assert!((1..=12).contains(&month) && (1..=31).contains(&of_month));
             prop_assert_eq!(days_from_civil(year, month, of_month), day);

@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_file_is_read_and_only_so_much() {
+    fn only_regular_files_are_read_up_to_the_limit() {
         let dir = std::env::temp_dir().join(format!("b2p-bounded-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         let at = |name: &str| dir.join(name);

@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kept_mount_namespace_goes_and_other_namespaces_stay() {
+    fn kept_mount_namespaces_are_unmounted_and_other_namespaces_are_not() {
         let text = "\
 43 24 0:4 net:[402] /run/netns/x rw - nsfs nsfs rw
 44 24 0:4 mnt:[403] /run/ns/m rw - nsfs nsfs rw
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dash_among_the_first_six_fields_is_not_the_one() {
+    fn a_dash_among_the_first_six_fields_is_no_separator() {
         let got = to_unmount(b"22 1 8:1 - - rw - ext4 /dev/sda1 rw\n22 1 8:1 / /x - ext4 a rw");
         let seen: Vec<_> = got.iter().map(|m| (&*m.target, &*m.fstype)).collect();
         assert_eq!(seen, [(&b"-"[..], "ext4")]);

@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_added_counts() {
+    fn parse_reads_added_and_removed_devices() {
         let add = b"add@/devices/x\0ACTION=add\0MODALIAS=virtio:d1\0SEQNUM=3\0";
         assert_eq!(parse(add), Some(Uevent::Modalias("virtio:d1".into())));
         let disk = b"add@/devices/pci/virtio1/block/vda\0ACTION=add\0SUBSYSTEM=block\0DEVNAME=vda\0SEQNUM=77\0";

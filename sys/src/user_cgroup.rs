@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leaf_that_was_split_has_another_below() {
+    fn a_leaf_with_controllers_gets_a_leaf_below() {
         let (dir, uid, gid) = users("split");
         let own = dir.join(uid.to_string()).join("session");
         fs::create_dir_all(&own).unwrap();
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leaf_that_takes_no_process_is_none() {
+    fn an_unusable_leaf_is_refused() {
         let (dir, uid, gid) = users("chain");
         let user = dir.join(uid.to_string());
         let mut inner = user.join("session");

@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_goes_with_its_children_and_the_others_stay() -> Result<()> {
+    fn removing_a_node_removes_only_its_children() -> Result<()> {
         let name = |name: &[u8]| {
             let mut padded = name.to_vec();
             padded.resize((name.len() + 1).next_multiple_of(4), 0);

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hidden_file_is_gone_and_the_rest_is_not() {
+    fn a_hidden_file_is_removed_and_the_rest_kept() {
         let mut initrd = archive(&[("a.ko", b"x"), ("b.ko", b"y")]);
         hide(&mut initrd, "a.ko").expect("there");
         assert!(find(&initrd, "a.ko").is_err());

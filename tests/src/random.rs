@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_seed_gives_the_same_and_another_does_not() {
+    fn equal_seeds_give_equal_numbers() {
         assert_eq!(Random::new(7).bytes(33), Random::new(7).bytes(33));
         assert_ne!(Random::new(7).bytes(33), Random::new(8).bytes(33));
         let mut random = Random::new(1);

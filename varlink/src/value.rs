@@ -59,7 +59,7 @@ pub fn map(value: Value) -> Map {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_macro_makes_what_serde_jsons_makes() {
+    fn the_macro_json_equals_that_of_serde_json() {
         let name = "web";
         let nested = json!({ "a": 1 });
         assert_eq!(

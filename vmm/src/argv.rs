@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn fw_cfg_disks_and_what_else_is_asked_for() {
+    fn options_of_fw_cfg_disks_and_further_devices() {
         let machine = machine()
             .fw_cfg("opt/org.boot2podman/hostname", b"x")
             .ssh_key(&format!("ssh-rsa {}", "A".repeat(2040)))

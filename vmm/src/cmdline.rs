@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_more_never_makes_it_too_long() {
+    fn the_command_line_never_exceeds_its_limit() {
         let long = |n: usize| OsString::from("x".repeat(n));
         assert_eq!(for_translator("a".into()), "a no_timer_check");
         assert_eq!(for_translator(long(MAX_BYTES - 15)).len(), MAX_BYTES);

@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_lost_port_is_worth_another_try() {
+    fn only_a_lost_port_repeats_the_start() {
         assert!(lost_a_port(&anyhow!(
             "qemu: Could not set up host forwarding rule 'tcp:…'"
         )));

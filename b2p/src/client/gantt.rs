@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scale_says_when() {
+    fn the_scale_marks_start_ready_and_end() {
         let scale = |end, ready, cells| Chart::new(0, end, ready, cells, Glyphs::Ascii).scale();
         assert_eq!(
             scale(285_000, Some(190_000), 40),

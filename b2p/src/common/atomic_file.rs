@@ -111,7 +111,7 @@ mod tests {
     use crate::common::testing::Temp;
 
     #[test]
-    fn old_or_new_and_nothing_else() {
+    fn replace_leaves_the_old_or_the_new_file_only() {
         let temp = Temp::new();
         let path = temp.path("seed");
         fs::write(path.with_extension("b2p-new"), "half").unwrap();

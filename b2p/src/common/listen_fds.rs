@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn programs_that_are_started_later_do_not_inherit_it() {
+    fn programs_that_are_started_later_do_not_inherit_the_socket() {
         // SAFETY: dup(2) makes a descriptor without an owner, which execve(2) would keep.
         let (taken, closed) = unsafe { (take(libc::dup(0)), take(-1)) };
         let taken = taken.unwrap();

@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_then_so_many_a_second() {
+    fn a_bucket_allows_a_burst_and_then_its_rate() {
         let mut bucket = TokenBucket::new(500, 100);
         assert_eq!((bucket.wait(), taken(&mut bucket, 5_000, 10_000)), (0, 500));
         assert_eq!((bucket.wait(), taken(&mut bucket, 5_009, 10)), (10, 0));

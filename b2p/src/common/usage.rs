@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_is_there() {
+    fn usage_reads_the_files_that_exist() {
         let dir = std::env::temp_dir().join(format!("b2p-usage-{}", std::process::id()));
         let root = dir.join("system");
         fs::create_dir_all(root.join("sshd")).unwrap();

@@ -139,7 +139,7 @@ mod tests {
     };
 
     #[test]
-    fn the_status_says_how_to_connect_only_where_one_can() {
+    fn the_status_shows_how_to_connect_only_if_the_machine_is_reachable() {
         let addresses = [("eth0".to_owned(), IpAddr::from([10, 0, 2, 15]))];
         let text = |addresses: &[_], key| status_text("box", addresses, key, "core", "", &PLAIN);
         let both = text(&addresses, Some(("SHA256:x", 22)));

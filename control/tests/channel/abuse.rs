@@ -130,7 +130,7 @@ fn too_long_and_nonsense_are_refused() {
 }
 
 #[test]
-fn without_descriptors_it_pauses_and_does_not_spin() {
+fn without_descriptors_the_server_pauses_and_does_not_spin() {
     // A process of its own, because the limit of descriptors is for all of its threads.
     let exe = std::env::current_exe().unwrap();
     let ended = std::process::Command::new(exe)

@@ -125,7 +125,7 @@ fn foreign_first_sector() -> Vec<u8> {
 }
 
 #[test]
-fn a_table_after_that_of_another_system_does_not_count() {
+fn a_backup_table_of_an_overwritten_disk_is_ignored() {
     let mut disk = disk_with_table(SIZE, 512);
     disk[..512].copy_from_slice(&foreign_first_sector());
     assert!(read(&disk, 512).unwrap().is_none(), "the primary");

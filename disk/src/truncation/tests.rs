@@ -88,7 +88,7 @@ fn data_are_known_by_the_partition_or_by_the_label() {
 }
 
 #[test]
-fn a_damaged_table_says_nothing() {
+fn a_damaged_table_gives_no_size() {
     for at in [512, 512 + 16, 512 + 48, 1024 + 32] {
         let mut cut = gpt_disk(512, gpt::DATA_PARTITION_NAME, "x", 6);
         cut.truncate(4 << 20);

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_real_cpio_reads_it() -> Result<()> {
+    fn cpio_1_reads_the_archive() -> Result<()> {
         let Ok(mut cpio) = Command::new("cpio")
             .args(["-t", "-v", "--quiet"])
             .stdin(Stdio::piped())

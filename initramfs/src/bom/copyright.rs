@@ -156,7 +156,7 @@ License: GPL-2+
 ";
 
     #[test]
-    fn licences_of_files_and_the_texts_of_odd_ones() {
+    fn licences_of_files_and_texts_of_nonstandard_licences() {
         let read = read("thing", FORMATTED);
         assert_eq!(
             read.expression,

@@ -183,7 +183,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn only_what_is_in_the_tree_counts() -> Result<()> {
+    fn only_packages_with_files_in_the_tree_are_listed() -> Result<()> {
         let dir = tempfile::tempdir()?;
         let root = dir.path().to_path_buf();
         let line = |name: &str| format!("{name}\t1\t{name}-src\t1\tsum\t\t, \n");

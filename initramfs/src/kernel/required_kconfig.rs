@@ -80,7 +80,7 @@ mod tests {
     const SELECTED: &[&str] = &["CONFIG_NF_NAT"];
 
     #[test]
-    fn our_fragment_has_each_of_them_or_what_turns_it_on() {
+    fn our_fragment_has_each_required_option_or_one_that_selects_it() {
         let text = include_str!("../../kernel/slim.config");
         let selected = |message: &String| SELECTED.iter().any(|name| message.contains(name));
         for arch in ARCHES {

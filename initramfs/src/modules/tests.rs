@@ -35,7 +35,7 @@ fn no_module_is_chosen_twice() {
 }
 
 #[test]
-fn each_kernel_must_have_what_its_rows_name_and_no_more() {
+fn each_kernel_has_exactly_the_modules_of_its_rows() {
     let cloud: BTreeSet<_> = names(Kernel::Cloud, Arch::host()).collect();
     let generic: BTreeSet<_> = names(Kernel::Generic, Arch::host()).collect();
     assert!(cloud.contains("virtio_net") && generic.is_superset(&cloud));

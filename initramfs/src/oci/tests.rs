@@ -92,7 +92,7 @@ fn an_archive_leads_from_its_index_to_its_files() -> Result<()> {
 }
 
 #[test]
-fn without_a_disk_it_says_what_to_do() -> Result<()> {
+fn without_a_disk_the_error_names_the_command() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let (disk, to) = (dir.path().join(QCOW2), dir.path().join(DISK_OCI));
     fs::write(&disk, "QFI")?;
@@ -111,7 +111,7 @@ fn without_a_disk_it_says_what_to_do() -> Result<()> {
 }
 
 #[test]
-fn without_a_disk_podman_machines_archive_goes() -> Result<()> {
+fn without_a_disk_podman_machines_archive_is_removed() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let to = dir.path().join(MACHINE_OCI);
     fs::write(&to, "old")?;
@@ -167,7 +167,7 @@ fn flat(yaml: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_examples_name_what_is_in_the_archives() {
+fn examples_of_the_page_name_files_of_the_archives() {
     let page = include_str!("../../../docs/guide/kubevirt.md");
     let blocks: Vec<_> = page.split("```yaml\n").skip(1).collect();
     let [kernel, disk] = blocks.as_slice() else {

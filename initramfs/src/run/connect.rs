@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_user_is_the_one_there_is() {
+    fn the_user_is_the_last_valid_b2p_user_or_core() {
         assert_eq!(user("quiet b2p.net=off"), "core");
         assert_eq!(user("b2p.user=one b2p.user=dev"), "dev");
         assert_eq!(user("b2p.user=root"), "core");

@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_unit_comes_and_goes() {
+    fn autostart_writes_and_removes_its_unit() {
         let tmp = tempfile::tempdir().expect("a directory");
         let dirs = Dirs {
             storage: tmp.path().join("s t"),

@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn the_owners_snapshots_are_told_from_others() {
+    fn snapshots_of_the_user_are_told_from_internal_ones() {
         let all = [
             (".suspended", 9),
             ("own.a", 3 << 20),

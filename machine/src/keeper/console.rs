@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_told_once() {
+    fn a_panic_is_reported_once() {
         let mut reader = reader();
         assert!(matches!(
             reader.search("Kernel panic - not syncing: x\n").as_slice(),
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_rotates_and_the_search_goes_on() {
+    fn the_search_continues_over_a_rotation_of_the_log() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("console.log");
         fs::write(&path, "é".repeat(3 << 20)).expect("written");

@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn an_api_that_is_late_is_told_once_and_still_counts() {
+    fn a_late_api_is_reported_once_and_still_used() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("s");
         for (answer, right) in [

@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_command_is_told_of_the_first() {
+    fn a_second_command_names_the_first() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("lock");
         let first = CommandLock::take(&path, "start").expect("free");

@@ -148,7 +148,7 @@ fn a_restart_without_a_keeper_gives_ports_back() -> Result<()> {
 }
 
 #[test]
-fn a_guest_that_is_ready_again_and_again_is_heard_once() -> Result<()> {
+fn repeated_ready_lines_of_a_guest_are_one_event() -> Result<()> {
     let host = started()?;
     let events = say(&host, "keeper.sock", &[json!({"do": "follow"})])?;
     append(&host, "boot2podman: ready data=/dev/vda init=2 boot=2\n")?;
@@ -209,7 +209,7 @@ pub(crate) fn request(host: &Host, action: &str, local: &str) -> Result<String> 
 }
 
 #[test]
-fn a_guest_gets_no_more_of_the_host_than_its_owner_gives() -> Result<()> {
+fn a_guest_publishes_ports_on_allowed_addresses_only() -> Result<()> {
     let host = started()?;
     let (own, port) = (ports::free()?, ports::free()?);
     host.ok(&format!("ports add box {own}:80"))?;

@@ -163,7 +163,7 @@ fn a_logout_stops_the_machine_in_order() -> Result<()> {
 }
 
 #[test]
-fn a_start_that_is_interrupted_goes_on() -> Result<()> {
+fn an_interrupted_start_continues() -> Result<()> {
     let host = Host::new()?;
     host.ok(&CREATE.replace("usual", "silent"))?;
     let mut start = host.command("start box");

@@ -255,7 +255,7 @@ fn a_machine_that_runs_is_found_in_every_environment() -> Result<()> {
 }
 
 #[test]
-fn a_machine_that_runs_is_upgraded_or_goes_on_as_it_was() -> Result<()> {
+fn a_running_machine_is_upgraded_or_continues_unchanged() -> Result<()> {
     let host = Host::new()?;
     create(&host, "usual")?;
     let image = || image(&host);

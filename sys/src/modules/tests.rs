@@ -54,7 +54,7 @@ fn aliases_resolve_by_pattern() {
 }
 
 #[test]
-fn builtin_is_loaded_and_unknown_is_said() {
+fn builtin_modules_count_as_loaded_and_unknown_ones_are_errors() {
     let mut m = index();
     assert_eq!(m.load("ext4"), Ok(()));
     assert_eq!(m.load("no-such-thing"), Err(LoadError::Unknown));
@@ -71,7 +71,7 @@ fn the_first_dependency_is_tried_first() {
 }
 
 #[test]
-fn a_blacklisted_one_is_refused_by_any_spelling() {
+fn a_blacklisted_module_is_refused_in_any_spelling() {
     let mut m = index();
     m.configure(&["virtio-net".into()], false);
     assert_eq!(m.load("virtio_net"), Err(LoadError::Blacklisted));

@@ -152,8 +152,8 @@ fn degraded(line: &str, wanted: bool) -> Result<()> {
 
 /// The second server grants addresses that others have, and a part of a bridge's network.
 #[test]
-fn an_address_is_not_one_that_another_has() -> Result<()> {
-    if !lan::inside("reach::an_address_is_not_one_that_another_has")? {
+fn an_address_in_use_is_not_set() -> Result<()> {
+    if !lan::inside("reach::an_address_in_use_is_not_set")? {
         return Ok(());
     }
     let mut client = Client::new()?;
@@ -244,8 +244,8 @@ fn a_part_of_a_bridges_network_is_the_bridges() -> Result<()> {
 
 /// 60 routes, the default route last, are more than one instance of an option holds (RFC 3396).
 #[test]
-fn a_long_option_comes_in_pieces() -> Result<()> {
-    if !lan::inside("reach::a_long_option_comes_in_pieces")? {
+fn a_long_option_in_pieces_is_joined() -> Result<()> {
+    if !lan::inside("reach::a_long_option_in_pieces_is_joined")? {
         return Ok(());
     }
     let mut client = Client::new()?;

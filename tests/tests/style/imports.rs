@@ -219,7 +219,7 @@ fn reached(imports: &Imports, from: &Module) -> BTreeSet<Module> {
 }
 
 #[test]
-fn circles_are_found_however_they_are_written() {
+fn circles_are_found_in_every_form_of_import() {
     let crate_of = |files: &[(&str, &str)]| -> BTreeMap<Module, String> {
         files
             .iter()

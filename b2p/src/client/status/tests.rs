@@ -71,7 +71,7 @@ fn a_narrow_terminal_drops_columns_and_never_wraps() {
 }
 
 #[test]
-fn a_machine_on_its_way_down() {
+fn status_of_a_machine_that_shuts_down() {
     let text = "machine version=1 now=1000 started=0 ready=100\nshutdown reboot at=301000\n";
     let shown = machine_text(&Report::parse(text), "box", &usage, &plain(None));
     assert_eq!(

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_the_kernel_writes() {
+    fn records_of_the_kernel_are_parsed() {
         let r = record(
             "6,195,296267,-;acpi PNP0A08:00: _OSC: x\n SUBSYSTEM=acpi\n DEVICE=+acpi:PNP0A08:00\n",
         );

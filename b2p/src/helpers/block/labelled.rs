@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_cannot_be_read_is_told_unless_another_has_it() {
+    fn an_unreadable_device_is_reported_unless_another_has_the_label() {
         let why = among(["no-such-disk"].into_iter(), is_seed).unwrap_err();
         assert!(why.to_string().contains("/dev/no-such-disk"), "{why}");
         assert!(among([].into_iter(), is_seed).unwrap().is_none());

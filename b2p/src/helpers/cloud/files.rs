@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn content_mode_and_what_was_there() {
+    fn files_are_written_with_content_and_mode_and_replace_others() {
         let temp = Temp::new();
         let root = Tree::open(temp.dir()).unwrap();
         let mut file = file("/a/b");

@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn how_it_ended_and_the_last_line_of_its_output() {
+    fn errors_of_a_boot_script_have_its_status_and_last_line() {
         let good = (Ok(()), "one\ntwo\n".into());
         assert_eq!(ran("echo one; echo two >&2\n", 0o644), good);
         let (result, output) = ran("echo begun\n\necho no disk >&2; echo; exit 3", 0o644);

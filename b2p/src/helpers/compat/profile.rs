@@ -83,7 +83,7 @@ mod tests {
     use crate::common::testing::{Temp, why};
 
     #[test]
-    fn exports_and_nothing_else() {
+    fn only_exports_of_the_profile_are_read() {
         let temp = Temp::new();
         let (path, scratch) = (temp.path("profile"), temp.path("scratch"));
         let of = |text: &str| {

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_of_the_disk_wins_and_a_broken_one_does_not() {
+    fn a_valid_machine_id_of_the_disk_wins() {
         let temp = Temp::new();
         let paths = paths(&temp);
         let stored = paths.state_dir().join("machine-id");

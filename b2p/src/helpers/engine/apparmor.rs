@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn podmans_options_and_no_others() {
+    fn only_podmans_options_of_apparmor_parser_are_accepted() {
         let words =
             |line: &str| -> Vec<String> { line.split_whitespace().map(str::to_owned).collect() };
         for line in ["-Kr", "-K -r", "--replace", "-r -q"] {

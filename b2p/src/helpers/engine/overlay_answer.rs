@@ -68,7 +68,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn the_answer_is_where_podman_looks_and_nowhere_else() {
+    fn the_answer_is_written_only_where_podman_looks() {
         let temp = Temp::new();
         let kept = temp.path("containers/overlay");
         for _ in 0..2 {

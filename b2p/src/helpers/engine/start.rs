@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn only_errors_are_told() {
+    fn only_errors_of_podman_are_reported() {
         let output = "0f0f\nError: unable to start container \"x\": no such file\n";
         assert_eq!(
             error_lines(output).as_deref(),

@@ -105,7 +105,7 @@ mod tests {
     use crate::common::testing::Temp;
 
     #[test]
-    fn users_are_told_by_device_and_cgroup() {
+    fn users_of_an_extension_are_found_by_device_and_cgroup() {
         let maps = "5581-5582 r-xp 00001000 00:2f 1209 /usr/bin/strace\n7f00-7f01 rw-p 00000000 00:00 0 \n";
         assert!(maps_device(maps, (0, 0x2f)) && !maps_device(maps, (0, 0x30)));
         let mounts = "61 58 0:47 / /run/boot2podman/ext/debug ro,nosuid - erofs x ro\n";

@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_file_of_a_kept_tree_stays_without_a_word() {
+    fn a_changed_file_of_a_kept_tree_stays_without_a_report() {
         for (path, etc, is_kept) in [
             ("home/core/.config/containers/a.conf", Etc::Ram, true),
             ("etc/containers/registries.conf", Etc::Containers, true),

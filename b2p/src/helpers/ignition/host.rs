@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_none_is_refused_in_words() {
+    fn malformed_answers_of_the_host_are_refused_with_a_reason() {
         for (answer, reason) in [
             (&b""[..], "not HTTP, or its header has no end"),
             (b"{\"ignition\":{}}", "not HTTP"),

@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_setting_is_there_once_and_says_why() {
+    fn each_setting_is_unique_and_has_a_reason() {
         for (at, (protocol, setting, value, why)) in SETTINGS.iter().enumerate() {
             assert!(["ipv4", "ipv6"].contains(protocol), "{protocol}");
             assert!(!value.is_empty() && !why.is_empty(), "{setting}");

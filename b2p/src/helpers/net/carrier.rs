@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_carrier_that_was_lost_and_came_up_between_two_readings_did_both() {
+    fn a_loss_and_return_of_the_carrier_between_two_reads_is_noticed() {
         let carrier = |up, down_count: &str| Carrier {
             up,
             down_count: down_count.to_owned(),

@@ -66,7 +66,7 @@ mod tests {
     use crate::common::testing::Temp;
 
     #[test]
-    fn the_table_is_enlarged_once_it_is_there() {
+    fn the_table_is_enlarged_once_it_exists() {
         let temp = Temp::new();
         let max = temp.dir().join("nf_conntrack_max");
         let value = || fs::read_to_string(&max).unwrap();

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_has_its_length() {
+    fn a_fixed_option_of_another_length_is_refused() {
         let mut options = Options::read(&message(
             &[51, 3, 1, 2, 3, 58, 5, 1, 2, 3, 4, 5, 255],
             &[],

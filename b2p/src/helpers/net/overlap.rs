@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_says_what_overlaps_what_and_what_to_do() {
+    fn the_degraded_line_names_both_networks_and_the_remedy() {
         let bridges = named(&[
             ("podman0", "10.88.0.0/16"),
             ("podman1", "10.89.0.0/24"),

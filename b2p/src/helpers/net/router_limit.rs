@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_card_rests_for_a_time_and_a_new_one_does_not() {
+    fn a_card_over_the_limit_pauses_and_a_new_card_does_not() {
         let mut limit = RouterLimit(
             vec![("none0".to_owned(), 20), ("none1".to_owned(), 30)],
             RouterPrefixes::default(),

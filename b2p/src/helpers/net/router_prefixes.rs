@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_card_takes_nothing_from_one_before_it() {
+    fn a_prefix_of_a_later_card_takes_no_server_of_an_earlier_card() {
         let link = |name: &str, index, server: &str| Link {
             name: name.to_owned(),
             index,

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_boot_starts_what_it_could_not_start_at_first() {
+    fn the_boot_start_of_a_user_is_due_until_it_is_done() {
         let temp = crate::common::testing::Temp::new();
         let path = temp.path("started");
         let due = |uids: [u32; 3]| uids.map(|uid| BootStart::read_from(&path).is_due(uid));

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn all_must_hold_and_one_of_the_triggers() {
+    fn all_conditions_and_one_trigger_must_hold() {
         for (text, true_values, right) in [
             ("", "", None),
             ("ConditionPathExists=/a", "/a", None),

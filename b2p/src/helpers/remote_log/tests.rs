@@ -114,7 +114,7 @@ fn frame(stream: &mut TcpStream) -> String {
 }
 
 #[test]
-fn datagrams_arrive_and_a_restart_goes_on() {
+fn datagrams_arrive_and_a_restart_continues() {
     let (socket, address) = udp();
     let mut service = Service::start(&address);
     service.record("6,0,1,-;Linux version 6.12\n");
@@ -187,7 +187,7 @@ fn a_receiver_that_reads_nothing_costs_neither_memory_nor_time() {
 }
 
 #[test]
-fn a_receiver_that_is_not_there_is_waited_for_and_the_end_is_prompt() {
+fn a_missing_receiver_is_retried_and_the_service_stops_at_once() {
     let (socket, address) = udp();
     drop(socket);
     let mut service = Service::start(&address);

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_of_ssh_says_a_line() {
+    fn an_ssh_client_sends_its_banner() {
         let complete = |said: &str| Hello::Complete(hash(format!("SSH-2.0-{said}").as_bytes()));
         let long = [b"SSH-".as_slice(), &[b'x'; LONGEST - 4]].concat();
         for (first, total, want) in [

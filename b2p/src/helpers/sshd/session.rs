@@ -226,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_alarm_and_the_title_tell_who_has_no_login() {
+    fn sessions_without_a_login_are_known_by_alarm_and_title() {
         let (named, unnamed) = ("sshd-session: core [priv]\0", "/usr/sbin/sshd\0-i\0");
         let (set, unset) = ("SigCgt:\t0000000180016002\n", "SigCgt:\t0000000180014002\n");
         let ignored = "SigIgn:\t0000000000002000\nSigCgt:\t0000000000000000\n";
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cgroup_tells_who_had_a_login() {
+    fn sessions_with_a_login_are_known_by_their_cgroup() {
         for (cgroup, want) in [
             ("0::/user/1000/session\n", true),
             ("0::/user/0/session (deleted)\n", true),
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_state_tells_who_works() {
+    fn working_sessions_are_known_by_their_process_state() {
         for (stat, want) in [
             ("7 (sshd-session) R 1 7", true),
             ("7 (sshd-session) D 1 7", true),

@@ -149,7 +149,7 @@ mod tests {
     use crate::common::testing::{Temp, why};
 
     #[test]
-    fn half_of_what_is_free_is_the_most() {
+    fn a_swap_file_takes_at_most_half_of_the_free_space() {
         assert_eq!(check_room(50, 100), Ok(()));
         assert_eq!(check_room(51, 103), Ok(()));
         assert!(check_room(51, 101).is_err());
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn made_whole_and_made_anew_in_another_size() {
+    fn a_swap_file_is_made_whole_and_remade_for_another_size() {
         let temp = Temp::new();
         let path = temp.path(NAME);
         assert_eq!(existing_size(&path), Ok(None));

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_missing_is_said_and_not_made() {
+    fn a_missing_tc_swp_is_reported_and_not_made() {
         let temp = Temp::new();
         assert!(why(swap_on_file(temp.dir())).contains("none is made"));
         assert_eq!(fs::read_dir(temp.dir()).unwrap().count(), 0);

@@ -115,7 +115,7 @@ mod tests {
     /// conmon sends a line of a container with its newline in the text, first of all fields
     /// (ctr_logging.c, `write_journald`).
     #[test]
-    fn a_long_line_of_a_container_is_whole_and_one_that_is_cut_is_taken_as_far() {
+    fn long_and_truncated_lines_of_containers_are_logged() {
         let line = [vec![b'x'; 16 << 10], b"\n".to_vec()].concat();
         let rest = b"PRIORITY=6\nCONTAINER_NAME=web\n";
         let datagram = [&binary("MESSAGE", &line)[..], rest].concat();

@@ -49,7 +49,7 @@ fn record(output: &mut File) -> String {
 }
 
 #[test]
-fn a_flood_blocks_nobody_and_what_is_dropped_is_counted() {
+fn a_flood_blocks_no_sender_and_dropped_messages_are_counted() {
     const FLOOD: u64 = 100_000;
     let temp = Temp::new();
     let (mut running, sender, mut output) = start(&temp);

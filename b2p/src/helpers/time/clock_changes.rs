@@ -47,7 +47,7 @@ mod tests {
 
     /// A test cannot step the clock; a machine is where that is tested.
     #[test]
-    fn a_clock_that_nobody_steps() {
+    fn a_clock_without_steps_reports_no_change() {
         let changes = ClockChanges::watch().expect("a timer");
         assert!(!changes.were_seen());
     }

@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_dhcp_resolves_is_not_the_owners_word() {
+    fn a_server_given_by_name_is_not_trusted_against_the_hardware_clock() {
         let server = |name: &str, card: Option<&str>| Server {
             name: name.to_owned(),
             card: card.map(str::to_owned),
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_wins_over_dhcp_and_nobody_is_asked_without() {
+    fn a_flag_wins_over_dhcp_and_without_both_no_server_is_asked() {
         let named = |configured, dhcp| {
             let all = servers(configured, dhcp).into_iter();
             all.map(|s| (s.name, s.card)).collect::<Vec<_>>()

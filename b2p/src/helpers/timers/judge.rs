@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_back() {
+    fn a_clock_that_is_set_back_repeats_no_run() {
         let three = MIDNIGHT + 3 * H;
         // By seconds, after the run: there is no second one.
         assert_eq!(at_three(Some(three), three - 5), Verdict::Wait(three + DAY));

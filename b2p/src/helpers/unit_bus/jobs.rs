@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_has_so_many_jobs_over_all_connections() {
+    fn the_limit_of_jobs_of_a_user_counts_over_all_connections() {
         let jobs = Jobs::default();
         let takes = |uid: u32| -> Vec<Place> { (0..40).filter_map(|_| jobs.take(uid)).collect() };
         let (mut ann, root) = (takes(1_000), takes(0));

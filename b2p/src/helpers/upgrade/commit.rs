@@ -204,7 +204,7 @@ mod tests {
     use crate::helpers::upgrade::committed;
 
     #[test]
-    fn a_trial_that_its_owner_has_ended_is_not_kept() {
+    fn a_trial_that_a_person_has_ended_is_not_confirmed() {
         let env =
             |good: &str, tried: &str| GrubEnv::default().with("good", good).with("tried", tried);
         let trial = env("a", "b");

@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_of_windows_counts_and_what_is_none_is_named() {
+    fn a_configuration_with_windows_line_ends_is_read_and_others_are_named() {
         let dir = std::env::temp_dir().join(format!("b2p-resolver-{}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("a directory");
         let path = dir.join("varlink.json");

@@ -4,7 +4,7 @@
 use super::*;
 
 #[test]
-fn a_partition_that_cannot_be_read_is_told_where_it_may_be_meant() {
+fn an_unreadable_partition_is_reported_if_it_may_be_selected() {
     let disk = device("vda", vec![found(SignatureKind::Gpt, "", "")]);
     let part = |is_data_partition| Device {
         is_data_partition,

@@ -99,7 +99,7 @@ fn signed(mut body: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn the_tracers_calls_are_gone_and_no_others() {
+fn patch_removes_only_the_calls_of_the_tracer() {
     let module = Module::good();
     let original = signed(module.file());
     let file = patch(&original).unwrap();

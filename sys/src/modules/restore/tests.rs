@@ -52,7 +52,7 @@ fn the_original_is_restored() {
 }
 
 #[test]
-fn without_changes_only_the_record_goes() {
+fn without_changes_only_the_record_is_removed() {
     let mut file = [&b"module"[..], &[0; 4], MAGIC].concat();
     assert_eq!((restore(&mut file), &file[..]), (Ok(()), &b"module"[..]));
 }

@@ -59,7 +59,7 @@ fn units_programs_and_matches() {
 }
 
 #[test]
-fn further_options_and_what_is_none() {
+fn further_options_are_parsed_and_unknown_ones_refused() {
     let grep = |line: &str| read(line).map(|o| o.grep).ok().flatten();
     assert_eq!(grep("-g a.b"), Some(("a.b".to_owned(), None)));
     assert_eq!(

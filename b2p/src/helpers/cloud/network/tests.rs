@@ -36,7 +36,7 @@ ethernets:
 ";
 
 #[test]
-fn limas_way_is_dhcp_and_names() {
+fn network_config_of_lima_is_dhcp_with_names() {
     let (network, diagnostics) = parse(LIMA, &cards()).unwrap();
     assert_eq!(network.renames, [("eth1".to_owned(), "lima0".to_owned())]);
     assert!(network.plans.is_empty());
@@ -61,7 +61,7 @@ network:
 ";
 
 #[test]
-fn an_address_of_its_own() {
+fn a_static_address_is_planned_for_its_card() {
     let (network, diagnostics) = parse(STATIC, &cards()).unwrap();
     let lan = "static lan 10.0.0.5 24 10.0.0.1 1.1.1.1";
     assert_eq!(network.plans, [lan, "dhcp eth0"]);

@@ -253,7 +253,7 @@ fn the_public_half_of_another_key_is_replaced() {
 
 /// With the ssh-keygen of this host, whose path is that of the machine's.
 #[test]
-fn ssh_keygen_judges_what_signs() {
+fn ssh_keygen_checks_keys_of_other_types() {
     let temp = Temp::new();
     let made = temp.path("key");
     for (kind, bits) in [("ecdsa", "256"), ("rsa", "2048")] {

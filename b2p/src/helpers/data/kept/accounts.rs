@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn users_of_the_image_are_there_and_those_of_the_owner_stay() {
+    fn users_of_the_image_are_added_and_those_of_the_disk_kept() {
         let root = "root:x:0:0:root:/root:/bin/bash\n";
         let ann = "ann:x:1000:1000::/home/ann:/bin/bash\n";
         let bob = "bob:x:1001:1001::/home/bob:/bin/bash\n";

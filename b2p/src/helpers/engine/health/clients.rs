@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shortage_is_waited_out_and_nothing_else_is() {
+    fn only_a_shortage_of_descriptors_pauses_the_server() {
         let path = std::env::temp_dir().join(format!("b2p-shortage-{}", std::process::id()));
         let _ = std::fs::remove_file(&path);
         let socket = UnixListener::bind(&path).unwrap();
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn containers_that_start_at_once_are_all_heard() {
+    fn notices_of_containers_that_start_at_once_are_all_received() {
         let (mut clients, now) = (Clients::default(), Instant::now());
         let count = 5 * MAX_OF_OTHERS;
         let mut hooks = Vec::new();

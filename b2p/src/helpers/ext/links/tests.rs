@@ -63,7 +63,7 @@ impl Tree {
 }
 
 #[test]
-fn every_file_is_there_and_what_was_there_stays() {
+fn every_file_is_linked_and_existing_files_stay() {
     let tree = Tree::new();
     tree.file("ext/a/usr/bin/strace").file("ext/a/usr/bin/bash");
     tree.file("ext/a/usr/bin/ip").file("ext/a/usr/share/new/x");

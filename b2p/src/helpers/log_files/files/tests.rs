@@ -59,7 +59,7 @@ fn only_files_are_written_and_read() {
 }
 
 #[test]
-fn files_move_on_and_the_oldest_goes() {
+fn rotation_renames_files_and_removes_the_oldest() {
     let temp = Temp::new();
     let (mut folder, _) = open(&temp);
     for text in ["one\n", "three\n", "fifth\n", "x\n"] {

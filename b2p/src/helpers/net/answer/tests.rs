@@ -58,7 +58,7 @@ fn an_answer_is_read_whole() {
 }
 
 #[test]
-fn others_and_nonsense_are_not_answers() {
+fn messages_to_others_and_malformed_messages_are_ignored() {
     assert_eq!(decode(&reply(8, 5, &[]), 7, MAC), None);
     assert_eq!(decode(&reply(7, 5, &[]), 7, [1; 6]), None);
     assert_eq!(decode(&[], 7, MAC), None);
@@ -136,7 +136,7 @@ fn routes_of(lease: &Lease) -> Vec<String> {
 }
 
 #[test]
-fn many_routes_in_pieces_that_end_within_one() {
+fn long_options_in_pieces_are_joined() {
     // 41 routes, the default route last, as RFC 3396 splits them.
     let mut value: Vec<u8> = (0..40)
         .flat_map(|n| [24, 172, 20, n, 10, 0, 2, 9])

@@ -133,7 +133,7 @@ fn a_nak_to_the_old_address_removes_it() {
 }
 
 #[test]
-fn where_nobody_knows_the_old_address_a_new_one_is_asked_for() {
+fn without_an_answer_about_the_old_address_a_new_one_is_requested() {
     let mut c = bound();
     c.set_carrier(false, 10, 0);
     c.set_carrier(true, 20, 13);
@@ -155,7 +155,7 @@ fn where_nobody_knows_the_old_address_a_new_one_is_asked_for() {
 }
 
 #[test]
-fn after_a_sleep_that_no_clock_saw_it_asks_whether_the_address_is_still_ours() {
+fn after_an_unnoticed_sleep_the_lease_is_confirmed() {
     let mut c = bound();
     assert!(asks_whether_it_is_still_ours(&c.reconfirm(10, 13), 13));
     assert_eq!(c.reconfirm(11, 14), [], "once");

@@ -16,7 +16,7 @@ fn three_servers_each_once() {
 }
 
 #[test]
-fn a_container_follows_what_podman_gave_it_and_nothing_else() {
+fn a_containers_resolv_conf_is_updated_only_if_podman_wrote_it() {
     let before = text(&servers(&["10.0.2.3", "fd00::3"]), &["lan".into()]);
     let after = text(&servers(&["10.0.9.9", "fd00::9"]), &["home".into()]);
     let follows = |t: &str| updated(t, &before, &after);
@@ -88,7 +88,7 @@ fn lookalike(dir: &Path) -> std::process::Child {
 }
 
 #[test]
-fn the_program_is_sent_a_signal_and_nobody_else() {
+fn only_aardvark_dns_gets_the_signal() {
     use std::os::unix::process::ExitStatusExt;
     let dir = std::env::temp_dir().join(format!("b2p-pid-{}", std::process::id()));
     let (mut own, mut other) = (lookalike(&dir.join("own")), lookalike(&dir.join("other")));

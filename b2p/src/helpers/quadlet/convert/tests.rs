@@ -90,7 +90,7 @@ fn a_container_of_a_user_has_its_own_names() {
 }
 
 #[test]
-fn types_policies_and_what_they_become() {
+fn unit_types_and_restart_policies_are_converted() {
     let oneshot = "Type=oneshot\nRemainAfterExit=yes\n";
     for (text, ready, restart) in [
         ("", ReadyWhen::Notify, Restart::Never),

@@ -287,7 +287,7 @@ fn a_reload_runs_its_commands_and_changes_nothing_else() {
 
 /// No history of events panics, and a life with a requested end ends once its processes have ended.
 #[test]
-fn any_history_ends() {
+fn any_sequence_of_events_ends() {
     let kinds = [Kind::Simple, Kind::Notify, Kind::Forking, Kind::Oneshot];
     let mut random: u64 = 1;
     let mut next = |bound: u64| {

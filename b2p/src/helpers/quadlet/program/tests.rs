@@ -147,7 +147,7 @@ fn faults_say_what_would_be_right() {
 }
 
 #[test]
-fn a_unit_remains_that_has_something_to_do_at_its_end() {
+fn table_of_units_that_remain_after_their_exit() {
     for (text, remains) in [
         ("Type=oneshot", (false, false)),
         ("Type=oneshot\nRemainAfterExit=yes", (true, true)),

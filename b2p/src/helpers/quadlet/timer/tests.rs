@@ -9,7 +9,7 @@ fn timer(text: &str) -> std::result::Result<UnitTimer, String> {
 }
 
 #[test]
-fn timers_as_people_write_them() {
+fn common_timer_units_are_parsed() {
     let daily =
         timer("OnCalendar=Mon..Fri *-*-* 03:30:00\nPersistent=true\nAccuracySec=1h").unwrap();
     assert_eq!(

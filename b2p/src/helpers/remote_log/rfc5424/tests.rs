@@ -76,7 +76,7 @@ fn no_text_breaks_a_line_or_a_field() {
 
 /// The crate knows neither the record's time nor a message without process and id.
 #[test]
-fn an_independent_formatter_agrees_on_the_rest() {
+fn messages_equal_those_of_an_independent_formatter() {
     let theirs = Formatter5424 {
         facility: Facility::LOG_AUTH,
         hostname: Some("box".into()),

@@ -149,7 +149,7 @@ fn another_program_at_the_same_address_is_another_client() {
 }
 
 #[test]
-fn where_all_slots_are_taken_the_one_that_owes_an_answer_ends() {
+fn with_all_slots_taken_the_session_that_owes_an_answer_ends() {
     let newcomer = [(USER, true)];
     let mut sessions = [session(USER, 9_000, 100); 8];
     assert_eq!(step(&newcomer, &sessions), None, "all log in");
@@ -250,7 +250,7 @@ fn a_source_with_a_login_comes_before_any_number_of_others() {
 
 /// An attacker may share an address with a logged-in user, as behind one gateway.
 #[test]
-fn a_source_with_a_login_keeps_nobody_out() {
+fn a_source_with_a_login_does_not_exclude_others() {
     let mut admission = waiting(&[(USER, true)]);
     admission.note_login(source(OTHER));
     for n in 1..80 {

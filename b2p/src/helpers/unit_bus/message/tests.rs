@@ -67,7 +67,7 @@ fn a_call_in_both_byte_orders_whole_and_in_parts() {
 }
 
 #[test]
-fn messages_that_are_none() {
+fn malformed_messages_are_refused() {
     let mut bytes = call(false);
     bytes[0] = b'x';
     assert_eq!(parse(&bytes), Err(Malformed));

@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_image_or_with_a_structure_it_is_refused() {
+    fn create_container_without_an_image_or_with_a_structure_is_refused() {
         for create in [
             json!({}),
             json!({"args": []}),

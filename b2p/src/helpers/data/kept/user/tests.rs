@@ -256,7 +256,7 @@ fn a_power_cut_leaves_no_half_of_a_home() {
 }
 
 #[test]
-fn a_home_that_is_gone_is_made_and_what_is_none_is_named() {
+fn a_missing_home_is_made_and_an_invalid_one_named() {
     let temp = Temp::new();
     let home = temp.path("core");
     let me = nix::unistd::geteuid().as_raw();
