@@ -153,14 +153,7 @@ fn chart(report: &Report<'_>, terminal: &Terminal) -> String {
     };
     let rows = rows(report);
     let ready = report.machine.ready.map(micros);
-    let last = rows.iter().map(|row| row.end).max().unwrap_or(zero);
-    let end = match ready {
-        Some(ready) => last.clamp(
-            ready,
-            ready + ready.saturating_sub(zero) / AFTER_READY_DIVISOR,
-        ),
-        None => last,
-    };
+    let end = scale_end(&rows, zero, ready);
     let shown: Vec<&Row<'_>> = rows.iter().filter(|row| row.asked <= end).collect();
     let name_width = shown.iter().map(|row| row.name.len()).max();
     let name_width = name_width.unwrap_or(0).max("kernel".len());
@@ -173,10 +166,7 @@ fn chart(report: &Report<'_>, terminal: &Terminal) -> String {
     let kernel = millis(zero, false);
     let remark = match width {
         ..REMARK_WIDTH => String::new(),
-        _ => terminal.paint(
-            Colour::Dim,
-            "before PID 1; the scale starts at PID 1",
-        ),
+        _ => terminal.paint(Colour::Dim, "before PID 1; the scale starts at PID 1"),
     };
     let mut out = head(report);
     out.push_str(&line("", "START  ", "TOOK  ", &chart.scale()));
@@ -193,6 +183,18 @@ fn chart(report: &Report<'_>, terminal: &Terminal) -> String {
         out.push_str(&line(row.name, &start, &row.took(), &bar));
     }
     out
+}
+
+/// Returns the end of the scale: the end of the last row, but not long after the ready line.
+fn scale_end(rows: &[Row<'_>], zero: u64, ready: Option<u64>) -> u64 {
+    let last = rows.iter().map(|row| row.end).max().unwrap_or(zero);
+    match ready {
+        Some(ready) => {
+            let longest = ready.saturating_sub(zero) / AFTER_READY_DIVISOR;
+            last.clamp(ready, ready + longest)
+        }
+        None => last,
+    }
 }
 
 /// Returns the columns that names of `name_width` and the two numbers leave for the chart.
