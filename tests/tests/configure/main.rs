@@ -319,13 +319,8 @@ fn from_the_disk(world: &World, checks: &mut Checks) -> Result<()> {
     checks.check("proxies reach containers and builds", || {
         images::proxies(&guest, world)
     });
-    checks.check(
-        "programs that hooks start run until they are stopped",
-        || left(&guest),
-    );
-    checks.check("the files that break the next boot are written", || {
-        nonsense::prepare(&guest)
-    });
+    checks.check("programs of hooks run until a stop", || left(&guest));
+    checks.check("broken files are written", || nonsense::prepare(&guest));
     checks.check("poweroff succeeds", || off(&guest));
     Ok(())
 }

@@ -61,15 +61,15 @@ fn of_core(guest: &Guest, checks: &mut Checks, archive: &str) {
             let out = guest.ssh_with("core", "podman load -q", &fs::read(archive)?)?;
             tests::text(&out)?;
             let id = detached_of_core(guest, "bomb", FILL)?;
-            says(guest, true)?;
+            expect_store_full(guest, true)?;
             let paused = format!("paused until there is room: {} of user 1000", &id[..12]);
-            told(guest, &paused, true)
+            expect_status(guest, &paused, true)
         },
     );
     checks.check("full: core removes it", || {
         let grown = guest.sh("cat /run/boot2podman/store.before; stat -f -c %b /tmp")?;
         guest.sh_as("core", "podman rm --force --time 0 bomb")?;
-        says(guest, false)?;
+        expect_store_full(guest, false)?;
         let left = guest.sh("ls /run/boot2podman; stat -f -c %b /tmp")?;
         let blocks = |said: &str| {
             said.lines()
@@ -112,24 +112,24 @@ fn hosts_of_core(guest: &Guest) -> Result<()> {
         format!("[ $(stat -f -c %a /run/user/1000) = 0 ] || b2p status | grep -q '{line}'");
     eventually(SOON, || guest.sh(&filled))?;
     guest.sh("mkdir /run/user/other && rmdir /run/user/other && b2p restart image-sync")?;
-    told(guest, line, true)?;
+    expect_status(guest, line, true)?;
     guest.sh_as("core", "podman ps && podman rm --force --time 0 filler")?;
     guest.sh("b2p restart image-sync")?;
-    told(guest, line, false)?;
-    told(guest, "/run/user/1000 is full", false)
+    expect_status(guest, line, false)?;
+    expect_status(guest, "/run/user/1000 is full", false)
 }
 
 /// Fills /tmp, which shares a file system with the store in RAM.
 fn temporary(guest: &Guest) -> Result<()> {
     guest.sh_as("core", "cat /dev/zero >/tmp/fill; true")?;
     guest.sh("b2p restart image-sync")?;
-    told(
+    expect_status(
         guest,
         "images or volumes, or files of /tmp and /var/tmp",
         true,
     )?;
     guest.sh("rm /tmp/fill && b2p restart image-sync")?;
-    says(guest, false)
+    expect_store_full(guest, false)
 }
 
 /// Fills the files that podman makes for a container in /run, again and again.

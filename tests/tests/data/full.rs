@@ -189,12 +189,12 @@ fn containers(guest: &Guest, checks: &mut Checks) -> Result<()> {
         let filled = "[ $(stat -f -c %a /mnt/data) = 0 ]";
         eventually(SOON, || guest.sh(filled))?;
         let paused = format!("paused until there is room: {} of user 1500", &id[..12]);
-        says(guest, &paused, true)?;
+        expect_status(guest, &paused, true)?;
         guest.ssh_alone(
             "core",
             "podman ps --all && podman rm --force --time 0 greedy",
         )?;
-        told(guest, false)
+        expect_store_full(guest, false)
     });
     Ok(())
 }
