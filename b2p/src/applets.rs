@@ -127,7 +127,7 @@ pub const APPLETS: &[Applet] = &[
 
     Applet { name: "console", kind: Service, arguments: "status|shell|rescue",
         run: |call| console::main(call.control, call.arguments),
-        summary: "shows the state of the machine on a console; with shell or rescue, then runs a root shell",
+        summary: "shows the state on a console; with shell or rescue, runs a root shell then",
         ..DEFAULT },
     Applet { name: "net", kind: Service, arguments: "[OPTION...]",
         run: |call| net::main(call.arguments),
