@@ -25,6 +25,7 @@ use self::options::Options;
 mod arguments;
 mod change;
 mod enable;
+mod enable_update_timer;
 mod links;
 mod list;
 mod mask;
@@ -36,7 +37,6 @@ mod signals;
 mod timer_units;
 mod timers;
 mod units;
-mod update_timer;
 mod wait;
 
 /// Exit status for a lack of privilege (systemctl(1), LSB).
