@@ -2,6 +2,7 @@
 //! The program from end to end: a machine is created, used, stopped, started, and loses its keeper
 //! and its QEMU.
 
+mod docker;
 mod files;
 mod ports;
 mod quadlets;
@@ -167,6 +168,10 @@ fn podman_machine_runs_a_machine_with_its_clients() -> Result<()> {
     checks.check("a published port is there when podman returns", || {
         ports::published(&host)
     });
+    checks.check(
+        "docker's client publishes ports, and sends data through them",
+        || docker::runs(&host),
+    );
     checks.check("a keeper that waits does not wake up", || {
         let count = || -> Result<u64> { wakeups(&host.run_file("keeper.pid")?) };
         eventually(Duration::from_secs(30), || {
