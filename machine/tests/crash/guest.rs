@@ -192,7 +192,7 @@ pub fn install_ssh(bin: &Path) -> Result<()> {
     let test = std::env::current_exe()?;
     // Descriptor 3 is the output that the keeper reads; the test harness writes to the other one.
     let script = format!(
-        "#!/bin/sh\ncase \"$*\" in *\"sudo test -e\"*) exit 1;; */proc/net/*) exec cat \"${{0%/*}}/{TABLES}\";; *\"b2p boot\") [ ! -e \"${{0%/*}}/{NO_CHART}\" ] || exec cat /proc/no-chart;; esac\ncase \"$*\" in *\" -- \"*) exec echo in the guest;; esac\nfails=\"${{0%/*}}/{FAILS}\"\nif [ -e \"$fails\" ]; then left=$(($(cat \"$fails\") - 1)); if [ $left -gt 0 ]; then echo $left >\"$fails\"; else rm \"$fails\"; fi; echo Connection reset >&2; exit 255; fi\n{KNOWN_HOSTS}exec 3>&1 >/dev/null\nIFS='\n'\n{ARGUMENTS}=\"$*\" exec '{}' --exact guest::ssh --nocapture\n",
+        "#!/bin/sh\ncase \"$*\" in *\"sudo test -e\"*) exit 1;; */proc/net/*) exec cat \"${{0%/*}}/{TABLES}\";; *\"b2p boot\") [ ! -e \"${{0%/*}}/{NO_CHART}\" ] || exec cat /proc/no-chart;; esac\ncase \"$*\" in *\" -- \"*) exec echo in the guest;; esac\nfails=\"${{0%/*}}/{FAILS}\"\nif [ -e \"$fails\" ]; then left=$(($(cat \"$fails\") - 1)); if [ $left -gt 0 ]; then echo $left >\"$fails\"; else rm \"$fails\"; fi; echo Connection reset >&2; exit 255; fi\n{KNOWN_HOSTS}exec 3>&1 >/dev/null\nIFS='\n'\n{ARGUMENTS}=\"$*\" exec '{}' --exact guest::helper_process_not_a_test --nocapture\n",
         test.display()
     );
     fs::create_dir_all(bin)?;
