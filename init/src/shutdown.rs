@@ -52,7 +52,7 @@ const PHASES: &[Phase] = &[
     Phase { name: "terminate",  when: always,             within_ms: 5_000,  run: terminate,       why: "all other programs have had SIGTERM and time to end" },
     Phase { name: "kill",       when: always,             within_ms: 2_000,  run: kill,            why: "the remaining programs have had SIGKILL" },
     Phase { name: "sync",       when: has_mounts_or_swap, within_ms: 30_000, run: run_sync,        why: "dirty data is on the disks; the limit counts from the last decrease of dirty data" },
-    Phase { name: "unmount",    when: has_mounts_or_swap, within_ms: 30_000, run: run_unmount,     why: "file systems are unmounted and clean; a file server that does not answer delays the shutdown by the limit at most" },
+    Phase { name: "unmount",    when: has_mounts_or_swap, within_ms: 30_000, run: run_unmount,     why: "file systems are unmounted and clean; a silent file server delays the shutdown by the limit at most" },
 ];
 
 /// Interval, in milliseconds, at which the child and the amount of dirty data are checked.

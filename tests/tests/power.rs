@@ -49,7 +49,7 @@ fn in_order(guest: &Guest, how: &str, last: &str) -> Result<()> {
     let said = guest.vm.console();
     let begun = format!("boot2podman: going down for {how}");
     let phases = PHASES.map(|phase| format!("boot2podman: shutdown: {phase} took "));
-    let (early, late) = phases.split_at(3);
+    let (early, late) = phases.split_at(4);
     let bye = ["polite: good bye".to_owned()];
     let last = [last.to_owned()];
     let mut rest = said.as_str();

@@ -53,7 +53,10 @@ fn a_shutdown_ends_in_order_with_a_clean_disk() -> Result<()> {
         });
     }
     checks.check("the phases of disks have achieved their purpose", || {
-        for purpose in ["(dirty data is on the disks", "(file systems are clean"] {
+        for purpose in [
+            "(dirty data is on the disks",
+            "(file systems are unmounted and clean",
+        ] {
             ensure!(said.contains(purpose), "{}", guest.vm.tail());
         }
         Ok(())

@@ -50,11 +50,10 @@ pub fn all(guest: &Guest, checks: &mut Checks, archive: &str) {
         || tmpfs(guest),
     );
     checks.check("full: files of /tmp are named", || temporary(guest));
-    of_core(guest, checks, archive);
 }
 
 /// Fills by containers of core, whose podman has its database beside what they fill.
-fn of_core(guest: &Guest, checks: &mut Checks, archive: &str) {
+pub fn of_core(guest: &Guest, checks: &mut Checks, archive: &str) {
     checks.check(
         "full: a container of core fills the store, and is paused",
         || {

@@ -78,6 +78,7 @@ fn containers_at_length() -> Result<()> {
         archive::loads(&guest)
     });
     full::with_output(&guest, &mut checks);
+    full::of_core(&guest, &mut checks, &archive);
     checks.check("nothing is left over", || leftovers(&guest));
     checks.finish(&guest)
 }

@@ -118,7 +118,7 @@ fn no_ssh(guest: &Guest) -> Result<()> {
 fn no_ssh_at_another_port(guest: &Guest) -> Result<()> {
     let config = "/etc/ssh/sshd_config";
     guest.sh(&format!(
-        "cp {config} /root/kept && sed -i '1i Port 2222\nPort 22' {config} && b2p restart sshd"
+        "cp {config} /root/kept && (echo Port 2222; echo Port 22; cat /root/kept) >{config} && b2p restart sshd"
     ))?;
     eventually(SOON, || {
         let said = guest.sh("sort -n /run/boot2podman/sshd.ports")?;

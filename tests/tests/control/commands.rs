@@ -286,7 +286,7 @@ fn systemctl(guest: &Guest) -> Result<()> {
             0,
             &["sshd.service loaded active running"],
         ),
-        ("mask sshd", 1, &["mask", "without systemd"]),
+        ("mask sshd", 1, &["mask", "a part of the machine"]),
     ] {
         says(guest, &format!("systemctl {line}"), status, parts)?;
     }

@@ -120,14 +120,14 @@ fn a_server_is_trusted_with_its_own_card() -> Result<()> {
     let kept = ["192.0.2.101 dev eth1 extern_learn", "192.0.2.1 dev eth1"];
     client.shows("-d neigh show", &kept, &["9.9.9.9 "])?;
     holds("/etc/hostname", &format!("{}\n", "a".repeat(40)))?;
-    let by = "by 198.51.100.1 is not set: it";
+    let via = "via 198.51.100.1 is not set: it";
     says(
         &client,
         &[
-            &format!("eth2: DHCP: the route 192.0.2.101/32 {by} is in the network of eth1"),
-            &format!("eth2: DHCP: the route 192.0.2.0/25 {by} is in the network of eth1"),
-            &format!("eth2: DHCP: the route 10.88.0.0/17 {by} is in the network of podman0"),
-            &format!("eth2: DHCP: the route 127.0.0.0/9 {by} overlaps 127.0.0.0/8 (loopback)"),
+            &format!("eth2: DHCP: the route 192.0.2.101/32 {via} is in the network of eth1"),
+            &format!("eth2: DHCP: the route 192.0.2.0/25 {via} is in the network of eth1"),
+            &format!("eth2: DHCP: the route 10.88.0.0/17 {via} is in the network of podman0"),
+            &format!("eth2: DHCP: the route 127.0.0.0/9 {via} overlaps 127.0.0.0/8 (loopback)"),
             "eth2: DHCP: the route 9.9.9.9/32 via 198.51.100.1 is not set: 9.9.9.9 is a server of eth1",
             "eth2: DHCP: the route 203.0.112.0/24 via 169.254.169.254 is not set: the way to its router: \
              link-local addresses are those of eth1",

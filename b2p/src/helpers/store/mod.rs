@@ -184,6 +184,7 @@ impl StoreWatch {
             Step::Wait => {}
             // From here on, the helper looks for writers.
             Step::GiveFirst => {
+                flush(self.disk.as_deref());
                 self.writers.look();
                 room.give_first();
             }
@@ -207,6 +208,7 @@ impl StoreWatch {
             return;
         };
         self.exhausted_looks += 1;
+        flush(self.disk.as_deref());
         self.writers.look();
         self.paused.forget();
         let still = self.writers.still(lack, self.paused.cgroups());
@@ -217,6 +219,13 @@ impl StoreWatch {
             self.exhausted_looks = 0;
         }
     }
+}
+
+/// Writes the dirty data of the disk: the kernel counts the bytes of a container (io.stat) when they are written.
+fn flush(disk: Option<&Path>) {
+    let dir = disk.and_then(|disk| fs::File::open(disk).ok());
+    // A disk that fails has other lines, and its bytes do not count.
+    let _ = dir.map(nix::unistd::syncfs);
 }
 
 /// Returns true if a user other than root has a container, which runs or does not: podman has a directory for each
