@@ -209,8 +209,8 @@ fn load_early_drivers(state: &mut SystemState) -> Result<()> {
 }
 
 /// Copies the settings of fw_cfg to files, where helpers read them. Reads every source of flags that exists now (the
-/// data disk is not mounted yet) and applies the flags of PID 1 itself: the log level, and the blacklist and signatures of modules. A missing network card is listed as
-/// degraded.
+/// data disk is not mounted yet) and applies the flags of PID 1 itself: the log level, and the blacklist and signatures
+/// of modules. A missing network card is listed as degraded.
 fn read_and_apply_host_flags(state: &mut SystemState) -> Result<()> {
     let copied = config_sources::copy_fw_cfg();
     let (config, diagnostics) = config_sources::read();
