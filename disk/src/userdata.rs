@@ -295,10 +295,12 @@ fn record(rest: &[u8]) -> Option<(Pair<'_>, &[u8])> {
     ))
 }
 
+/// Parses one to nine decimal digits. The length is checked before the sum is made: a record whose
+/// digits do not fit into a `usize` must not overflow it.
 fn decimal(digits: &[u8]) -> Option<usize> {
     let valid = (1..=9).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
-    let value = digits.iter().fold(0, |n, d| n * 10 + usize::from(d & 15));
-    valid.then_some(value)
+    let digits = valid.then_some(digits)?;
+    Some(digits.iter().fold(0, |n, d| n * 10 + usize::from(d - b'0')))
 }
 
 /// Parses octal digits with spaces or NULs around them; an empty field is zero. The binary form of
@@ -306,8 +308,9 @@ fn decimal(digits: &[u8]) -> Option<usize> {
 fn octal(field: &[u8]) -> Option<usize> {
     let digits = until_zero(field).trim_ascii();
     let valid = digits.len() <= 11 && digits.iter().all(|d| (b'0'..=b'7').contains(d));
-    let value = digits.iter().fold(0u64, |n, d| n * 8 + u64::from(d & 7));
-    valid.then_some(value)?.try_into().ok()
+    let digits = valid.then_some(digits)?;
+    let value = digits.iter().fold(0u64, |n, d| n * 8 + u64::from(d - b'0'));
+    value.try_into().ok()
 }
 
 /// Returns true if the checksum of a header is right: the sum of its bytes, with its own field as

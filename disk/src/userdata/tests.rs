@@ -164,6 +164,20 @@ fn the_end_may_be_one_block_or_the_end_of_the_disk() {
     );
 }
 
+/// The length of a record in a pax header may have any number of digits (POSIX, pax, "pax Extended
+/// Header"): more than an integer holds is a defect, not an overflow.
+#[test]
+fn a_pax_length_of_any_number_of_digits_is_refused() {
+    for digits in [10, 20, 40, 400] {
+        let record = format!("{} path=name\n", "9".repeat(digits));
+        assert_eq!(pairs(record.as_bytes()).next(), Some(None), "{digits}");
+        assert_eq!(decimal("9".repeat(digits).as_bytes()), None);
+        assert_eq!(octal("7".repeat(digits + 2).as_bytes()), None);
+    }
+    assert_eq!(decimal(b"999999999"), Some(999_999_999));
+    assert_eq!(octal(b"77777777777 "), Some(0o77777777777));
+}
+
 proptest! {
     #[test]
     fn any_change_is_read_or_refused(
