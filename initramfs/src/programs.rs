@@ -19,6 +19,9 @@ mod pie;
 
 /// Separator in `CARGO_ENCODED_RUSTFLAGS`, which no path contains.
 const FLAG_SEPARATOR: &str = "\x1f";
+/// LLVM makes functions of sequences of instructions that occur several times. For aarch64 LLVM does so by default at
+/// `opt-level = "z"`, for x86-64 only on request (llvm/lib/CodeGen/TargetPassConfig.cpp, `EnableMachineOutliner`).
+const OUTLINER: &str = "-Cllvm-args=-enable-machine-outliner";
 
 /// C library of the programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +165,7 @@ fn rustflags(target: Target) -> Vec<String> {
     // The rounds of SHA-2 as loops, for a smaller program. Upgrades and sums use the processor's
     // instructions where available.
     flags.push("--cfg=sha2_backend_soft=\"compact\"".to_owned());
+    flags.push(OUTLINER.to_owned());
     match target.libc {
         Libc::Gnu => flags.push("-Ctarget-feature=+crt-static".to_owned()),
         Libc::Musl => flags.extend(link_flags(target)),
