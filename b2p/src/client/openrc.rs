@@ -146,7 +146,7 @@ fn inherited(script: &str, vars: impl Iterator<Item = (OsString, OsString)>) -> 
         let end = rest.bytes().position(|b| !is_letter(b));
         &rest[..end.unwrap_or(rest.len())]
     });
-    let used: BTreeSet<&str> = words.filter(|word| !word.is_empty()).collect();
+    let used: BTreeSet<&str> = sys::sort::inserted(words.filter(|word| !word.is_empty()));
     let lines = vars.filter_map(|(name, value)| {
         let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
         let quote = ['"', '\''].into_iter().find(|q| !value.contains(*q))?;

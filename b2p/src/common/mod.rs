@@ -10,6 +10,7 @@ pub mod cgroups;
 pub mod clock;
 pub mod confined;
 pub mod control_client;
+pub mod cpus;
 pub mod degraded;
 pub mod json;
 pub mod listen_fds;

@@ -73,7 +73,7 @@ fn resolve(options: &Options<'_>) -> Result<SocketAddr> {
 struct Summary {
     sent: u64,
     received: u64,
-    times: Vec<f64>,
+    times: Vec<Duration>,
 }
 
 impl Summary {
@@ -84,11 +84,11 @@ impl Summary {
             "\n--- {host} ping statistics ---\n{} packets transmitted, {} received, {percent}% packet loss\n",
             self.sent, self.received
         );
-        if !self.times.is_empty() {
-            let least = self.times.iter().copied().fold(f64::INFINITY, f64::min);
-            let most = self.times.iter().copied().fold(0.0, f64::max);
-            let average = self.times.iter().sum::<f64>() / self.times.len() as f64;
-            text += &format!("rtt min/avg/max = {least:.3}/{average:.3}/{most:.3} ms\n");
+        if let (Some(least), Some(most)) = (self.times.iter().min(), self.times.iter().max()) {
+            let count = u32::try_from(self.times.len()).unwrap_or(u32::MAX);
+            let average = self.times.iter().sum::<Duration>() / count;
+            let [least, average, most] = [*least, average, *most].map(milliseconds);
+            text += &format!("rtt min/avg/max = {least}/{average}/{most} ms\n");
         }
         text
     }
@@ -147,15 +147,17 @@ fn receive(socket: &Socket, options: &Options<'_>, begin: Instant, summary: &mut
     while let Some(reply) = socket.receive() {
         summary.received += 1;
         let time = reply.sent.map(|sent| begin.elapsed().saturating_sub(sent));
-        summary.times.extend(time.map(milliseconds));
+        summary.times.extend(time);
         if !options.quiet {
             println!("{}", line(&reply, socket.peer(), time));
         }
     }
 }
 
-fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
+/// Formats milliseconds with three digits after the point, rounded.
+fn milliseconds(time: Duration) -> String {
+    let micros = (time.as_nanos() + 500) / 1000;
+    format!("{}.{:03}", micros / 1000, micros % 1000)
 }
 
 fn line(reply: &Reply, peer: std::net::IpAddr, time: Option<Duration>) -> String {
@@ -167,7 +169,7 @@ fn line(reply: &Reply, peer: std::net::IpAddr, time: Option<Duration>) -> String
         text += &format!(" ttl={ttl}");
     }
     if let Some(time) = time {
-        text += &format!(" time={:.3} ms", milliseconds(time));
+        text += &format!(" time={} ms", milliseconds(time));
     }
     text
 }
@@ -181,13 +183,13 @@ mod tests {
         let text = Summary {
             sent: 3,
             received: 2,
-            times: vec![1.0, 3.0],
+            times: [1_000, 3_001].map(Duration::from_micros).to_vec(),
         }
         .text("box");
         assert_eq!(
             text,
             "\n--- box ping statistics ---\n3 packets transmitted, 2 received, 33% packet loss\n\
-             rtt min/avg/max = 1.000/2.000/3.000 ms\n"
+             rtt min/avg/max = 1.000/2.001/3.001 ms\n"
         );
         let none = Summary::default().text("box");
         assert!(none.ends_with("0 packets transmitted, 0 received, 0% packet loss\n"));

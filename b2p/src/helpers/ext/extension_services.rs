@@ -42,11 +42,11 @@ pub fn check(
     accounts: &Files,
     is_taken: &dyn Fn(&str) -> Option<String>,
 ) -> Result<()> {
-    let named: BTreeSet<String> = manifest.values("service").map(str::to_owned).collect();
+    let named = manifest.values("service").map(str::to_owned);
+    let named: BTreeSet<String> = sys::sort::inserted(named);
     let entries = fs::read_dir(dir(image)).into_iter().flatten().flatten();
-    let existing: BTreeSet<String> = entries
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
+    let existing = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let existing: BTreeSet<String> = sys::sort::inserted(existing);
     if let Some(name) = named.symmetric_difference(&existing).next() {
         let (has, lacks) = match named.contains(name) {
             true => ("manifest", "image"),

@@ -50,7 +50,8 @@ pub fn check(manifest: &Manifest<'_>, root: &Path) -> Result<()> {
     let own = of_image(manifest, root);
     ensure_own_files(&own, &own_dir)?;
     let read = |name: &str| fs::read_to_string(dir.join(name)).unwrap_or_default();
-    let builtin = read("modules.builtin").lines().map(module_name).collect();
+    let builtin = read("modules.builtin");
+    let builtin = sys::sort::inserted(builtin.lines().map(module_name));
     let machine = parse_dep(&read("modules.dep"));
     if let Some(name) = shadowed(&own, &machine, &builtin) {
         return Err(Error::invalid(format!(
@@ -113,7 +114,7 @@ fn of_image(manifest: &Manifest<'_>, root: &Path) -> Vec<DepEntry> {
 /// Returns the entries by name; those of the machine count before those of the image, as for `sys::modules`.
 fn index(machine: Vec<DepEntry>, own: Vec<DepEntry>) -> BTreeMap<String, DepEntry> {
     let entries = own.into_iter().rev().chain(machine.into_iter().rev());
-    entries.map(|entry| (entry.name.clone(), entry)).collect()
+    sys::sort::inserted(entries.map(|entry| (entry.name.clone(), entry)))
 }
 
 /// Returns the name of a module, of `name` and of those that it depends on, that does not exist.

@@ -172,7 +172,8 @@ pub fn remove(
         .filter(|c| matches!(c, Change::Dir(_)))
         .collect();
     // The deepest come first, also those that another extension has passed on.
-    dirs.sort_by_key(|change| std::cmp::Reverse(change.path().components().count()));
+    let depth = |change: &Change| change.path().components().count();
+    sys::sort::sort_by(&mut dirs, |a, b| depth(b).cmp(&depth(a)));
     for change in dirs {
         let path = change.path();
         let mut users = others.iter().filter(|(other, _)| other.join(path).is_dir());

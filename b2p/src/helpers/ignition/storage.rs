@@ -135,7 +135,7 @@ impl Storage {
     /// Removes rows whose path is that of a row of another kind.
     fn remove_other_kinds(&mut self, other: &Storage) {
         fn paths<T>(rows: &[T], node: fn(&T) -> &Node) -> BTreeSet<String> {
-            rows.iter().map(|row| node(row).path.clone()).collect()
+            sys::sort::inserted(rows.iter().map(|row| node(row).path.clone()))
         }
         let directories = paths(&other.directories, |row| &row.node);
         let files = paths(&other.files, |row| &row.node);
@@ -166,9 +166,8 @@ impl Node {
 /// Adds rows, and merges those whose path is there.
 fn merge_rows<T>(rows: &mut Vec<T>, above: Vec<T>, node: fn(&T) -> &Node, merge: fn(&mut T, T)) {
     let paths = rows.iter().enumerate();
-    let paths: BTreeMap<String, usize> = paths
-        .map(|(at, row)| (node(row).path.clone(), at))
-        .collect();
+    let paths = paths.map(|(at, row)| (node(row).path.clone(), at));
+    let paths: BTreeMap<String, usize> = sys::sort::inserted(paths);
     for row in above {
         let at = paths.get(&node(&row).path);
         match at.and_then(|at| rows.get_mut(*at)) {

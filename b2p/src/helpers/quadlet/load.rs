@@ -299,7 +299,8 @@ fn refuse_without_needs(
         definition.binds.retain(is_there);
     }
     loop {
-        let there: BTreeSet<String> = definitions.iter().map(|d| d.service.clone()).collect();
+        let names = definitions.iter().map(|d| d.service.clone());
+        let there: BTreeSet<String> = sys::sort::inserted(names);
         let missing = |d: &Definition| {
             let mut needs = d.needs.iter();
             let missing = needs.find(|need| !there.contains(*need) && !known(need))?;

@@ -25,6 +25,8 @@ pub use login::run_auth;
 use admission::Limits;
 use gate::Gate;
 
+use crate::common::cpus;
+
 /// Descriptors beside those of connections, and those of sessions while they start.
 const SPARE_FILES: u64 = 256;
 
@@ -43,9 +45,8 @@ fn serve() -> Result<std::convert::Infallible> {
     // `pidof sshd` and ps(1) find this process by the name of the replaced program.
     let _ = nix::sys::prctl::set_name(c"sshd");
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let memory_mib = listener::memory_mib(&meminfo);
-    let limits = Limits::of_machine(memory_mib, cpus);
+    let limits = Limits::of_machine(memory_mib, cpus::count());
     limit::raise(limits.waiting as u64 + SPARE_FILES).doing("limit of open files")?;
     let admits_containers = sys::config_sources::read().0.container_ssh;
     let mut gate = Gate::open(listener::open()?, limits, admits_containers).doing("epoll")?;

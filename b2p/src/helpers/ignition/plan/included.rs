@@ -99,7 +99,7 @@ fn parse_content(
 pub fn join(mut below: Plan, above: Plan) -> Plan {
     below.storage.merge(above.storage);
     below.accounts = accounts(below.accounts, above.accounts);
-    let places: BTreeSet<&str> = above.units.iter().filter_map(place).collect();
+    let places: BTreeSet<&str> = sys::sort::inserted(above.units.iter().filter_map(place));
     let is_other = |unit: &Unit| place(unit).is_none_or(|place| !places.contains(place));
     let off: Vec<&str> = above.units.iter().filter_map(turned_off).collect();
     let is_on = |unit: &Unit| !starts_by(unit).is_some_and(|name| off.contains(&&*name));

@@ -24,7 +24,7 @@ use super::slots::{Slot, Taken};
 use super::state::State;
 use super::{processes, slots};
 use crate::common::stop::poll_until;
-use crate::common::{cgroups, notify, user_program};
+use crate::common::{cgroups, cpus, notify, user_program};
 use crate::helpers::quadlet::lifecycle::{Event, Exit, LEFT_OUT, Lifecycle, Stage, Step};
 use crate::helpers::quadlet::program::Program;
 use crate::helpers::quadlet::specifiers::Owner;
@@ -141,8 +141,7 @@ impl Runner {
 
     /// Waits for a slot; returns false if the unit is to end first.
     fn take_slot(&mut self) -> bool {
-        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        let count = slots::count(cpus, host::memory_bytes());
+        let count = slots::count(cpus::count(), host::memory_bytes());
         loop {
             match slots::take(&self.slots, count) {
                 Taken::Slot(slot) => {

@@ -28,7 +28,7 @@ const FILTERS: &[Filter] = &[
     // Texts.
     ("string",    |value, _| word(value).into()),
     ("without",   |value, prefix| { let text = word(value); text.strip_prefix(prefix).unwrap_or(&text).into() }),
-    ("small",     |value, _| word(value).to_lowercase().into()),
+    ("small",     |value, _| word(value).to_ascii_lowercase().into()),
     ("after",     |value, prefix| word(value).strip_prefix(prefix).unwrap_or_default().into()),
     ("join",      |value, between| texts(value).join(between).into()),
     ("text",      |value, _| varlink::text(value).into()),
