@@ -4,13 +4,14 @@
 use super::create;
 use super::{autostart, dirs, interrupt, snapshot, state};
 use crate::clients::{self, Places};
+use crate::driver::Snapshot;
 use crate::fault::Fault;
 use crate::keeper::tunnel::host_alias;
 use crate::state::State;
 use crate::store::command_lock::CommandLock;
 use crate::store::config::MachineConfig;
-use crate::store::dirs::{make_private, remove_all};
-use crate::store::{Dirs, Machine, archive, draft, files, quadlet};
+use crate::store::dirs::remove_all;
+use crate::store::{Dirs, Machine, archive, draft, files, quadlet, saved};
 use crate::tool;
 use anyhow::{Context, Result, ensure};
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -71,18 +72,9 @@ pub fn clone(matches: &ArgMatches) -> Result<ExitCode> {
     config.protected = false;
     let copy = Machine::at(&dirs, new);
     let snapshots = snapshot::names(&machine)?;
+    interrupt::removes(vec![draft::path(&dirs, new, std::process::id())])?;
     create::publish(&dirs, &copy, |draft| {
-        write_config(draft, &config)?;
-        create::keygen(draft, new)?;
-        copy_hosts(&machine, draft, new)?;
-        copy_marks(&machine, draft)?;
-        // Shares blocks where the file system can.
-        let mut cp = Process::new("cp");
-        cp.args(["--reflink=auto", "--sparse=always", "--"]);
-        tool::run(
-            cp.arg(machine.file("disk.qcow2"))
-                .arg(draft.join("disk.qcow2")),
-        )
+        fill_copy(&machine, draft, &config, &snapshots)
     })?;
     println!("Machine \"{name}\" was cloned: {new}");
     let with_memory: Vec<&str> = snapshots
@@ -99,6 +91,29 @@ pub fn clone(matches: &ArgMatches) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Makes the files of a copy, which has the name and the settings of `config`.
+fn fill_copy(
+    machine: &Machine,
+    draft: &Path,
+    config: &MachineConfig,
+    snapshots: &[Snapshot],
+) -> Result<()> {
+    write_config(draft, config)?;
+    create::keygen(draft, &config.name)?;
+    copy_hosts(machine, draft, &config.name)?;
+    copy_marks(machine, draft)?;
+    for snapshot in snapshots {
+        snapshot::copy_document(&machine.dir, draft, &snapshot.tag)?;
+    }
+    // Shares blocks where the file system can.
+    let mut cp = Process::new("cp");
+    cp.args(["--reflink=auto", "--sparse=always", "--"]);
+    tool::run(
+        cp.arg(machine.file("disk.qcow2"))
+            .arg(draft.join("disk.qcow2")),
+    )
+}
+
 /// Copies the files that the next start passes to the guest, or removes from the disk.
 fn copy_marks(machine: &Machine, draft: &Path) -> Result<()> {
     let document = machine.file(quadlet::FILE);
@@ -107,8 +122,7 @@ fn copy_marks(machine: &Machine, draft: &Path) -> Result<()> {
         copied.with_context(|| format!("copy {}", document.display()))?;
     }
     if machine.is_pending() {
-        make_private(&draft.join("state"))?;
-        files::replace(&draft.join("state/pending"), b"")?;
+        saved::mark_pending(draft)?;
     }
     Ok(())
 }
@@ -246,9 +260,9 @@ pub fn export(matches: &ArgMatches) -> Result<ExitCode> {
     }
     // Swept, or named by `prune`, where this command is killed.
     let draft = draft::path(&dirs, name, std::process::id());
-    draft::make(&draft)?;
     let part = beside(&file);
-    interrupt::removes(part.clone())?;
+    interrupt::removes(vec![part.clone(), draft.clone()])?;
+    draft::make(&draft)?;
     let written = pack(&machine, &draft, &part, matches.get_flag("with-key")).and_then(|()| {
         // Another machine may have been created meanwhile.
         ensure!(!file.exists(), "{}: exists already", file.display());

@@ -2,19 +2,21 @@
 //! `snapshot`: states of a machine that can be restored, inside its qcow2 file. A snapshot of a
 //! machine that runs contains its memory as well.
 
-use super::{dirs, lifecycle, machine, state};
+use super::{dirs, machine, power_cut, state};
 use crate::driver::{self, DiskEdit, Snapshot};
 use crate::fault::Fault;
 use crate::keeper::control;
 use crate::state::State;
+use crate::store::dirs::{make_private, remove_all};
 use crate::store::saved::{Saved, USER_PREFIX};
-use crate::store::{Dirs, Machine, files};
+use crate::store::{Dirs, Machine, files, quadlet};
 use crate::text::tabwriter;
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Value, json};
 use std::fs;
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Returns the parser of `snapshot`.
@@ -106,18 +108,61 @@ fn memory_file(machine: &Machine, name: &str) -> PathBuf {
     machine.file("snapshots").join(format!("{name}.json"))
 }
 
+/// Returns the file in which a snapshot keeps the document that the guest had not read at that time.
+fn document_file(dir: &Path, name: &str) -> PathBuf {
+    dir.join("snapshots").join(format!("{name}.ign"))
+}
+
+/// Copies a file, or removes its copy where it is missing.
+fn copy_or_remove(from: &Path, to: &Path) -> Result<()> {
+    match fs::read(from) {
+        Ok(content) => {
+            make_private(to.parent().unwrap_or(to))?;
+            files::replace(to, &content)
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => remove_all(to),
+        Err(error) => Err(error).with_context(|| format!("read {}", from.display())),
+    }
+}
+
+/// Copies the document of a snapshot, if it has one, to a copy of the machine.
+pub(super) fn copy_document(from: &Path, to: &Path, name: &str) -> Result<()> {
+    let kept = document_file(from, name);
+    match kept.exists() {
+        true => copy_or_remove(&kept, &document_file(to, name)),
+        false => Ok(()),
+    }
+}
+
+/// Gives the machine the document of a snapshot, whose disk may not have what the document writes. A document that the
+/// machine still has stays: the guest leaves files that are on its disk.
+fn restore_document(machine: &Machine, name: &str) -> Result<()> {
+    let kept = document_file(&machine.dir, name);
+    match kept.exists() {
+        true => copy_or_remove(&kept, &machine.file(quadlet::FILE)),
+        false => Ok(()),
+    }
+}
+
 fn create(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
     let tag = format!("{USER_PREFIX}{name}");
-    match state(dirs, machine)? {
+    let now = state(dirs, machine)?;
+    if matches!(now, State::Stopped | State::Running | State::Paused) {
+        copy_or_remove(
+            &machine.file(quadlet::FILE),
+            &document_file(&machine.dir, name),
+        )?;
+    }
+    match now {
         State::Stopped => {
             // A description that an interrupted removal has left does not describe this snapshot.
-            crate::store::dirs::remove_all(&memory_file(machine, name))?;
+            remove_all(&memory_file(machine, name))?;
             edit(machine, DiskEdit::Create, &tag)?;
         }
         State::Running | State::Paused => {
             let saved = ask(machine, &json!({"do": "snapshot", "tag": tag}))?;
             let saved = serde_json::to_string_pretty(&saved["saved"])?;
-            crate::store::dirs::make_private(&machine.file("snapshots"))?;
+            make_private(&machine.file("snapshots"))?;
             files::replace(&memory_file(machine, name), saved.as_bytes())?;
         }
         State::Saved => {
@@ -136,12 +181,13 @@ fn create(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
 fn restore(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
     let tag = format!("{USER_PREFIX}{name}");
     state(dirs, machine)?;
-    lifecycle::kill_one(machine)?;
+    power_cut::kill_one(machine)?;
     machine.forget_saved()?;
+    restore_document(machine, name)?;
     edit(machine, DiskEdit::Restore, &tag)?;
     keep_size(machine)?;
     // The host key is on the disk, which may be from before the first boot: the next connection learns it.
-    crate::store::dirs::remove_all(&machine.file("known_hosts"))?;
+    remove_all(&machine.file("known_hosts"))?;
     let path = memory_file(machine, name);
     let text = fs::read_to_string(&path).ok();
     let memory: Option<Saved> = text.and_then(|text| serde_json::from_str(&text).ok());
@@ -200,7 +246,8 @@ fn remove(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
         }
         other => return Err(fault(&format!("the machine is {other}: try again"))),
     }
-    crate::store::dirs::remove_all(&memory_file(machine, name))?;
+    remove_all(&memory_file(machine, name))?;
+    remove_all(&document_file(&machine.dir, name))?;
     println!("Snapshot \"{name}\" was removed.");
     Ok(())
 }

@@ -320,6 +320,31 @@ fn quadlet_files_are_passed_until_a_disk_has_them() -> Result<()> {
 }
 
 #[test]
+fn a_snapshot_has_the_quadlet_files_that_no_disk_had() -> Result<()> {
+    let host = Host::new()?;
+    fs::create_dir(host.path().join("quadlets"))?;
+    fs::write(host.path().join("quadlets/web.volume"), "[Volume]\n")?;
+    host.ok(&format!("{CREATE} usual --quadlet quadlets --no-start box"))?;
+    host.ok("snapshot create box clean")?;
+    host.ok("start box")?;
+    host.ok("stop box")?;
+    let document = |name: &str| host.file("").with_file_name(name).join("quadlet.ign");
+    ensure!(!document("box").exists(), "the disk has the files");
+    host.ok("snapshot create box later")?;
+    host.ok("clone box copy")?;
+    for name in ["box", "copy"] {
+        host.ok(&format!("snapshot restore {name} later"))?;
+        ensure!(!document(name).exists(), "{name}");
+        host.ok(&format!("snapshot restore {name} clean"))?;
+        ensure!(document(name).exists(), "{name} has no quadlet files");
+    }
+    host.ok("snapshot rm box clean")?;
+    let left = fs::read_dir(host.file("snapshots"))?.count();
+    ensure!(left == 0, "{left} files of snapshots");
+    Ok(())
+}
+
+#[test]
 fn copies_have_the_snapshots_or_say_that_they_do_not() -> Result<()> {
     let host = Host::new()?;
     let quadlets = host.path().join("quadlets");
