@@ -6,10 +6,10 @@ use super::{follow, interrupt, remove};
 use crate::keeper::Purpose;
 use crate::store::command_lock::CommandLock;
 use crate::store::dirs::remove_all;
+use crate::store::draft::{self, discard};
 use crate::store::image::Image;
-use crate::store::{Dirs, Machine, draft, template};
+use crate::store::{Dirs, Machine, template};
 use anyhow::{Context, Result};
-use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Child;
@@ -130,20 +130,6 @@ impl Creation {
                 remove::remove_held(&self.dirs, &self.machine)
             }
             Stage::Done => Ok(()),
-        }
-    }
-}
-
-/// Removes a draft that may be written at the moment: under another name nothing is added to it.
-fn discard(draft: &Path) -> Result<()> {
-    let file = draft.file_name().unwrap_or_default().to_string_lossy();
-    let aside = draft.with_file_name(format!(".undone{file}"));
-    match fs::rename(draft, &aside) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        other => {
-            other.with_context(|| format!("rename {}", draft.display()))?;
-            // The one call that was under way when the name went may have added a file since.
-            remove_all(&aside).or_else(|_| remove_all(&aside))
         }
     }
 }

@@ -3,14 +3,15 @@
 //! this host are left out, and named with the command that adds them.
 
 use super::copy::{hosts, renamed, word, write_config};
-use super::{create, dirs};
+use super::{create, dirs, interrupt};
 use crate::compat;
 use crate::fault::Fault;
 use crate::store::config::MachineConfig;
 use crate::store::image::{Image, hold_cache};
 use crate::store::image_source::Source;
 use crate::store::media::check_qcow2;
-use crate::store::{Dirs, Machine, archive, files};
+use crate::store::{Dirs, Machine, archive, draft, files};
+use crate::text::shell::word as word_of_shell;
 use anyhow::Result;
 use clap::{Arg, ArgMatches, Command};
 use std::fs;
@@ -45,6 +46,11 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
     let left_out = leave_out(&mut config);
     dirs.create()?;
     let _cache = hold_cache(&dirs)?;
+    let pid = std::process::id();
+    interrupt::removes(vec![
+        Image::draft(&dirs.cache(), pid),
+        draft::path(&dirs, &config.name, pid),
+    ])?;
     let image = matches.get_one::<String>("image");
     config.image = choose_image(&dirs, image.map(String::as_str), &config.image)?;
     let machine = Machine::at(&dirs, &config.name);
@@ -93,7 +99,7 @@ fn shares_and_ports(config: &mut MachineConfig, say: &mut impl FnMut(String, Str
     for share in std::mem::take(&mut config.shares) {
         let mut word = format!("{}:{}", share.source.display(), share.target);
         word += if share.read_only { ":ro" } else { "" };
-        let word = quoted(&word);
+        let word = word_of_shell(&word);
         say(
             format!("the shared folder {word}"),
             format!("share add {name} {word}"),
@@ -150,15 +156,6 @@ fn leave_out(config: &mut MachineConfig) -> Vec<String> {
         ));
     }
     lines
-}
-
-/// Formats a word for a shell.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._:@%+,=-".contains(c);
-    match word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
-    }
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 //! `start`, `stop`, `restart`, `kill`.
 
 use super::follow::{self, Outcome};
-use super::interrupt;
+use super::power_cut::kill_one;
 use super::start_times::{self, StartTimes};
 use super::{all_flag, chosen, dirs, for_each, is_on, many_names, state};
+use super::{cancel, interrupt};
 use crate::clients::{self, Places};
 use crate::compat;
 use crate::fault::Fault;
@@ -12,11 +13,8 @@ use crate::keeper::{Purpose, control};
 use crate::state::State;
 use crate::store::lock_state::LockState;
 use crate::store::{Dirs, Machine, lock};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill as signal};
-use nix::unistd::Pid;
 use serde_json::{Value, json};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -26,8 +24,6 @@ use std::time::{Duration, Instant};
 pub const START_SECONDS: u64 = 600;
 /// Largest time limit in seconds.
 pub const MAX_SECONDS: u64 = crate::keeper::MAX_STOP_SECONDS;
-/// Time that a keeper has to hear that its machine is killed.
-const KEEPER_ANSWERS: Duration = Duration::from_secs(2);
 
 /// Returns the parser of `start`.
 pub fn start_command() -> Command {
@@ -44,6 +40,12 @@ pub fn start_command() -> Command {
                 .help("Print errors and degraded lines alone"),
         )
         .arg(cold())
+        .arg(
+            Arg::new("cancel")
+                .long("cancel")
+                .action(ArgAction::SetTrue)
+                .help("End machines that are not ready where a signal such as that of ^C ends this command"),
+        )
         .arg(
             Arg::new("time")
                 .long("time")
@@ -80,8 +82,12 @@ pub fn start(matches: &ArgMatches) -> Result<ExitCode> {
         crate::out::be_quiet();
     }
     let machines = chosen(&dirs, matches, |state| state != State::Running)?;
-    interrupt::tells(machines.clone(), tell_that_it_continues)?;
-    for_each(&machines, |machine| {
+    let act: fn(&Machine) = match matches.get_flag("cancel") {
+        true => cancel::cancel,
+        false => cancel::tell_that_it_continues,
+    };
+    interrupt::acts(machines.clone(), act)?;
+    let started = for_each(&machines, |machine| {
         if cold {
             drop_saved(machine)?;
         }
@@ -89,7 +95,9 @@ pub fn start(matches: &ArgMatches) -> Result<ExitCode> {
             true => start_timed(&dirs, machine, limit),
             false => start_one(&dirs, machine, limit),
         }
-    })
+    });
+    interrupt::wait_for_end();
+    started
 }
 
 /// Starts a machine, and prints where the time went.
@@ -97,7 +105,7 @@ fn start_timed(dirs: &Dirs, machine: &Machine, limit: Duration) -> Result<()> {
     let mut times = StartTimes::begin();
     let mut see = |event: &Value| times.see(event);
     start_seen(dirs, machine, limit, &crate::keeper::go_back, &mut see)
-        .inspect_err(|_| tell_that_it_continues(machine))?;
+        .inspect_err(|_| cancel::tell_that_it_continues(machine))?;
     let name = &machine.name;
     // An image of another release may draw none, and the machine runs all the same.
     let chart = start_times::of_guest(machine).unwrap_or_else(|error| {
@@ -112,18 +120,7 @@ fn start_timed(dirs: &Dirs, machine: &Machine, limit: Duration) -> Result<()> {
 /// Starts a machine, with the image before an upgrade that was interrupted.
 pub fn start_one(dirs: &Dirs, machine: &Machine, limit: Duration) -> Result<()> {
     let started = start_with(dirs, machine, limit, &crate::keeper::go_back);
-    started.inspect_err(|_| tell_that_it_continues(machine))
-}
-
-/// Says that a machine whose start has failed is not off, and which commands wait for it or end it.
-fn tell_that_it_continues(machine: &Machine) {
-    let state = machine.lock_state();
-    if matches!(state, Ok(LockState::Known(State::Starting))) {
-        let (name, program) = (&machine.name, compat::program());
-        eprintln!(
-            "({name}) it continues to start: `{program} wait {name}` waits for it, `{program} kill {name}` ends it"
-        );
-    }
+    started.inspect_err(|_| cancel::tell_that_it_continues(machine))
 }
 
 /// Drops the saved memory of a machine. Its disk stays as it was at that moment.
@@ -340,58 +337,4 @@ pub fn kill(matches: &ArgMatches) -> Result<ExitCode> {
         println!("Machine \"{name}\" was killed.");
         Ok(())
     })
-}
-
-/// Tells the keeper that the end of QEMU is asked for; returns false if it does not answer.
-fn tell_keeper(machine: &Machine) -> bool {
-    let socket = machine.run_file(control::SOCKET);
-    let answer = control::ask_within(&socket, &json!({"do": "kill"}), KEEPER_ANSWERS);
-    answer.is_ok_and(|answer| answer["done"] == true)
-}
-
-/// Kills a process. One of another pid namespace has no pid here, and 0 is this process's own group (kill(2)).
-fn kill_visible(pid: i32) -> Result<(), Errno> {
-    match pid {
-        ..=0 => Err(Errno::EPERM),
-        _ => signal(Pid::from_raw(pid), Signal::SIGKILL),
-    }
-}
-
-fn invisible(machine: &Machine) -> anyhow::Error {
-    Fault::new(format!(
-        "Error: QEMU of machine \"{}\" runs in another pid namespace, such as that of the host or of a container: \
-         end it there",
-        machine.name
-    ))
-    .into()
-}
-
-/// Kills QEMU, and waits until it and its keeper have ended. A keeper that has not started QEMU yet
-/// is killed itself; a QEMU that it has started in that moment is the next to be killed.
-pub fn kill_one(machine: &Machine) -> Result<()> {
-    let is_told = machine.locks()?.keeper.is_some() && tell_keeper(machine);
-    let mut has_killed = false;
-    loop {
-        let locks = machine.locks()?;
-        let Some(pid) = locks.qemu.or(locks.keeper) else {
-            if has_killed && !is_told {
-                crate::keeper::killed(machine);
-            }
-            return Ok(());
-        };
-        has_killed = true;
-        let is_keeper = locks.qemu.is_none();
-        match kill_visible(pid) {
-            Ok(()) | Err(Errno::ESRCH) => {}
-            // The keeper ends it.
-            Err(Errno::EPERM) if pid <= 0 && is_told => {}
-            Err(_) if pid <= 0 => return Err(invisible(machine)),
-            Err(error) => return Err(error).context("kill QEMU"),
-        }
-        lock::wait_free(&machine.run_file("qemu.pid"))?;
-        // A keeper that does not answer may not end either: it is the next to be killed.
-        if is_told || is_keeper {
-            lock::wait_free(&machine.run_file("keeper.pid"))?;
-        }
-    }
 }

@@ -2,7 +2,7 @@
 //! Commands. Each file has the parser of its part of the command line beside its action.
 
 pub mod autostart;
-pub mod capacity;
+pub mod cancel;
 pub mod connect;
 pub mod copy;
 pub mod create;
@@ -22,6 +22,7 @@ pub mod logs;
 pub mod ls_text;
 pub mod misc;
 pub mod ports;
+pub mod power_cut;
 pub mod protect;
 pub mod prune;
 pub mod reach;

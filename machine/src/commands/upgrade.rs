@@ -2,7 +2,9 @@
 //! `upgrade`: another kernel and initrd for a machine, and back to its own where they do not become
 //! ready.
 
-use super::{dirs, for_each, lifecycle, machines, many_names, state, text_of};
+use super::{
+    dirs, for_each, interrupt, lifecycle, machines, many_names, power_cut, state, text_of,
+};
 use crate::fault::Fault;
 use crate::state::State;
 use crate::store::image::{Image, hold_cache};
@@ -101,6 +103,7 @@ fn upgrade_all(matches: &ArgMatches, image: Option<&String>, dry_run: bool) -> R
     println!("Verifying the image...");
     // `prune` leaves both images until one of them is the machine's.
     let _cache = hold_cache(&dirs)?;
+    interrupt::removes(vec![Image::draft(&dirs.cache(), std::process::id())])?;
     let image = Image::import(&dirs.cache(), &source)?.id;
     if dry_run {
         return for_each(&machines, |machine| foretell(&dirs, machine, &image));
@@ -188,7 +191,7 @@ fn needs_image(name: &str) -> Fault {
 
 /// Stops a machine that did not become ready, and gives it its old image again.
 fn restore_image(machine: &Machine, old: &str) -> Result<()> {
-    lifecycle::kill_one(machine)?;
+    power_cut::kill_one(machine)?;
     let _lock = machine.lock("upgrade")?;
     set_image(machine, old, None)
 }

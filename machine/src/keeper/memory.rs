@@ -10,6 +10,7 @@ use crate::store::config::MachineConfig;
 use crate::store::record::{Forward, RunRecord};
 use crate::store::saved::{self, SUSPENDED, Saved};
 use crate::store::space;
+use crate::text::shell::word;
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 use std::fs::File;
@@ -108,8 +109,9 @@ fn with_shares(error: &anyhow::Error, config: &MachineConfig) -> anyhow::Error {
     match targets.first() {
         None => anyhow!("{error:#}"),
         Some(first) => anyhow!(
-            "{error:#}; its shared folders ({}) may prevent it: `podman-machine share rm {name} {first} --restart`",
-            targets.join(", ")
+            "{error:#}; its shared folders ({}) may prevent it: `podman-machine share rm {name} {} --restart`",
+            targets.join(", "),
+            word(first)
         ),
     }
 }
@@ -227,7 +229,7 @@ mod tests {
     fn a_shared_folder_is_named_where_the_memory_is_not_saved() {
         let mut config = MachineConfig::new("box");
         assert_eq!(with_shares(&anyhow!("no"), &config).to_string(), "no");
-        for target in ["/a", "/b"] {
+        for target in ["/a x", "/b"] {
             config.shares.push(crate::store::share::Share {
                 source: "/".into(),
                 target: target.into(),
@@ -236,8 +238,8 @@ mod tests {
         }
         let text = with_shares(&anyhow!("no"), &config).to_string();
         assert!(
-            text.starts_with("no; its shared folders (/a, /b)")
-                && text.ends_with("share rm box /a --restart`"),
+            text.starts_with("no; its shared folders (/a x, /b)")
+                && text.ends_with("share rm box '/a x' --restart`"),
             "{text}"
         );
     }

@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
 use std::os::fd::IntoRawFd;
 use std::path::{Path, PathBuf};
 
@@ -64,13 +65,27 @@ pub fn publish(draft: &Path, machine: &Machine) -> Result<()> {
 }
 
 fn rename(draft: &Path, machine: &Machine) -> Result<()> {
-    use std::io::ErrorKind::{AlreadyExists, DirectoryNotEmpty};
+    let taken = [ErrorKind::AlreadyExists, ErrorKind::DirectoryNotEmpty];
     match fs::rename(draft, &machine.dir) {
-        Err(error) if [AlreadyExists, DirectoryNotEmpty].contains(&error.kind()) => {
+        Err(error) if taken.contains(&error.kind()) => {
             let text = format!("{} \"{}\" already exists", compat::kind(), machine.name);
             Err(Fault::new(text).into())
         }
         other => other.with_context(|| format!("rename {}", draft.display())),
+    }
+}
+
+/// Removes a draft that may be written at the moment: under another name nothing is added to it.
+pub fn discard(draft: &Path) -> Result<()> {
+    let file = draft.file_name().unwrap_or_default().to_string_lossy();
+    let aside = draft.with_file_name(format!(".undone{file}"));
+    match fs::rename(draft, &aside) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => {
+            other.with_context(|| format!("rename {}", draft.display()))?;
+            // The one call that was under way when the name went may have added a file since.
+            remove_all(&aside).or_else(|_| remove_all(&aside))
+        }
     }
 }
 

@@ -236,6 +236,16 @@ fn posix(previous: char, c: char, next: Option<char>) -> Option<String> {
     }
 }
 
+/// Formats a word of a command that a person copies into a POSIX shell.
+#[must_use]
+pub fn word(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._:@%+,=-".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
 #[cfg(test)]
 #[path = "shell_tests.rs"]
 mod tests;
