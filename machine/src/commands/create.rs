@@ -8,6 +8,7 @@ use crate::driver::{self, Driver, Program, SSH};
 use crate::fault::{Fault, PRE_CREATE};
 use crate::store::config::MachineConfig;
 use crate::store::dirs::remove_all;
+use crate::store::disks::DataDisk;
 use crate::store::image::{Image, hold_cache};
 use crate::store::image_source::Source;
 use crate::store::{Dirs, Machine, ca, draft, field, files, quadlet, template};
@@ -53,9 +54,14 @@ fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
     let dirs = dirs(matches)?;
     let name = name(matches)?;
     check_name(&dirs, name)?;
-    let config = create_options::configure(name, matches)?;
+    let mut config = create_options::configure(name, matches)?;
+    let disk = data_disk(&dirs, matches, &mut config)?;
     let saved = matches.get_flag("saved");
-    let document = document(matches, saved, &config)?;
+    let parts = Parts {
+        document: document(matches, saved, &config)?,
+        is_saved: saved,
+        disk,
+    };
     println!("Running pre-create checks...");
     let source = match matches.get_one::<String>("image") {
         Some(text) => Source::parse(text)?,
@@ -68,26 +74,30 @@ fn create(matches: &ArgMatches, start: bool) -> Result<ExitCode> {
     warn_of_size(matches, &machine, &config);
     let creation = Creation::begin(&dirs, &machine)?;
     let limit = Duration::from_secs(*matches.get_one("timeout").unwrap_or(&600));
-    let made = import(&creation, &source, config).and_then(|(config, cache)| {
-        let copied = saved.then(|| template(&creation, &config, limit));
-        let copied = copied.transpose()?;
-        make(
-            &creation,
-            &config,
-            Origin {
-                template: copied.as_deref(),
-                document: document.as_deref(),
-            },
-            cache,
-            start.then_some(limit),
-        )
-    });
+    let made = import(&creation, &source, config)
+        .and_then(|(config, cache)| make(&creation, &config, &parts, cache, (limit, start)));
     // After a signal this call does not return: the thread of the signal undoes the creation and ends the
     // process.
     creation.done();
     made?;
+    parts.disk.map_or(Ok(()), |disk| disk.given())?;
     print_next_step(name);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the disk that the command line gives the machine, whose size is that of the machine's disk.
+fn data_disk(
+    dirs: &Dirs,
+    matches: &ArgMatches,
+    config: &mut MachineConfig,
+) -> Result<Option<DataDisk>> {
+    let Some(path) = matches.get_one::<PathBuf>("data-disk") else {
+        return Ok(None);
+    };
+    let driver = driver::named(&config.driver)?;
+    let disk = DataDisk::open(dirs, path, |disk| driver.disk_bytes(disk))?;
+    config.disk_bytes = disk.bytes;
+    Ok(Some(disk))
 }
 
 /// Warns of a disk that may outgrow its host's, where its size was asked for.
@@ -160,29 +170,37 @@ fn document(matches: &ArgMatches, saved: bool, config: &MachineConfig) -> Result
 }
 
 /// Content of the disk of a new machine.
-#[derive(Clone, Copy)]
-struct Origin<'a> {
-    /// Directory of the template whose disk it is; without one it is empty.
-    template: Option<&'a Path>,
+struct Parts {
+    /// True for a copy of the template.
+    is_saved: bool,
     /// Document that writes quadlet files and certificates at the first boot.
-    document: Option<&'a [u8]>,
+    document: Option<Vec<u8>>,
+    /// Disk of an earlier machine.
+    disk: Option<DataDisk>,
 }
 
-/// Makes the machine, and starts it if there is a limit for that.
+/// Makes the machine within a time, and starts it if that is asked for; `cache` keeps its image.
 fn make(
     creation: &Creation,
     config: &MachineConfig,
-    origin: Origin<'_>,
+    parts: &Parts,
     cache: fs::File,
-    limit: Option<Duration>,
+    (limit, start): (Duration, bool),
 ) -> Result<()> {
     let (dirs, machine) = (&creation.dirs, &creation.machine);
+    let copied = parts.is_saved.then(|| template(creation, config, limit));
+    let copied = copied.transpose()?;
     println!("Creating machine...");
-    let lock = creation.publish(|draft| fill(draft, config, origin))?;
-    drop(cache);
-    let Some(limit) = limit else {
+    let held = parts
+        .disk
+        .as_ref()
+        .map(|disk| disk.hold(dirs))
+        .transpose()?;
+    let lock = creation.publish(|draft| fill(dirs, draft, config, parts, copied.as_deref()))?;
+    drop((cache, held));
+    if !start {
         return Ok(());
-    };
+    }
     let mut spawn = || creation.spawn_keeper(&lock);
     let started = lifecycle::start_held(dirs, machine, limit, &mut spawn, &mut |_| {});
     if started.is_err() {
@@ -268,15 +286,22 @@ pub fn publish(
     built
 }
 
-fn fill(draft: &Path, config: &MachineConfig, origin: Origin<'_>) -> Result<()> {
+fn fill(
+    dirs: &Dirs,
+    draft: &Path,
+    config: &MachineConfig,
+    parts: &Parts,
+    template: Option<&Path>,
+) -> Result<()> {
     files::replace(&draft.join("config.json"), config.text().as_bytes())?;
     keygen(draft, &config.name)?;
-    if let Some(document) = origin.document {
+    if let Some(document) = &parts.document {
         files::replace(&draft.join(quadlet::FILE), document)?;
     }
-    match origin.template {
-        Some(dir) => template::copy(dir, draft),
-        None => make_disk(draft, config),
+    match (template, &parts.disk) {
+        (Some(dir), _) => template::copy(dir, draft),
+        (None, Some(disk)) => disk.put(dirs, draft),
+        (None, None) => make_disk(draft, config),
     }
 }
 

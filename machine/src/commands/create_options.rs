@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Options of `create`.
 
-use super::capacity::{fits_host, has_cpus, host_cpus, host_mib};
 use super::{flags, lifecycle};
+use crate::capacity::{fits_host, has_cpus, host_cpus, host_mib};
 use crate::driver::DRIVERS;
 use crate::fault::{Fault, PRE_CREATE};
 use crate::store::config::MachineConfig;
@@ -95,7 +95,7 @@ fn driver_of(name: &str) -> &str {
     own
 }
 
-fn hardware() -> [Arg; 5] {
+fn hardware() -> [Arg; 6] {
     [
         option("driver", "DRIVER", "Driver of the machine")
             .short('d')
@@ -115,6 +115,13 @@ fn hardware() -> [Arg; 5] {
             "Size of the data disk; a number without a unit is GiB",
         )
         .default_value("100G"),
+        option(
+            "data-disk",
+            "FILE",
+            "Data disk: one that `rm --keep-disk` has kept, which the machine takes, or a qcow2 file, which is copied",
+        )
+        .value_parser(value_parser!(PathBuf))
+        .conflicts_with_all(["disk", "saved"]),
         option("accel", "ACCEL", "Accelerator")
             .value_parser(["auto", "kvm", "tcg"])
             .default_value("auto"),

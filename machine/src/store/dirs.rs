@@ -73,6 +73,12 @@ impl Dirs {
         self.storage.join("cache")
     }
 
+    /// Returns the directory of disks that are kept without their machine.
+    #[must_use]
+    pub fn disks(&self) -> PathBuf {
+        self.storage.join("disks")
+    }
+
     /// Returns the runtime directory of a machine. Its name is a hash, because the name of a socket
     /// is limited and that of a machine is not as short.
     #[must_use]

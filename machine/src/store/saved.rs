@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Tag of the snapshot that a suspension makes. Tags of the user's snapshots begin with [`USER_PREFIX`].
 pub const SUSPENDED: &str = ".suspended";
@@ -64,6 +64,12 @@ impl Saved {
     }
 }
 
+/// Says in a draft that its disk may have the snapshot of a suspension.
+pub fn mark_pending(draft: &Path) -> Result<()> {
+    super::dirs::make_private(&draft.join("state"))?;
+    files::replace(&draft.join("state/pending"), b"")
+}
+
 impl Machine {
     /// Returns the memory from which the next start continues.
     pub fn saved(&self) -> Result<Option<Saved>> {
@@ -90,8 +96,7 @@ impl Machine {
 
     /// Says that there may be a snapshot of a suspension.
     pub fn set_pending(&self) -> Result<()> {
-        super::dirs::make_private(&self.file("state"))?;
-        files::replace(&self.file("state/pending"), b"")
+        mark_pending(&self.dir)
     }
 
     /// Returns true if there may be a snapshot of a suspension.
