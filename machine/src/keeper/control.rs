@@ -2,6 +2,7 @@
 //! The keeper's socket: one JSON object as a request, JSON objects as the answer, one per line.
 
 use super::Event;
+use crate::store::machine::KEEPER_SOCKET;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Name of the socket in the runtime directory.
-pub const SOCKET: &str = "keeper.sock";
+pub const SOCKET: &str = KEEPER_SOCKET;
 /// Longest request in bytes. A configuration may have a thousand ports, and flags with whole files.
 const MAX_REQUEST_BYTES: u64 = 16 << 20;
 /// Time that the keeper waits for a client: to send its request, or to take a line of the answer.

@@ -62,13 +62,17 @@ impl Keeper {
     /// Returns the moment until which events are waited for, if any.
     fn deadline(&self) -> Option<Instant> {
         let stop = self.stop.map(|stop| stop.deadline);
-        stop.into_iter().chain(self.next_look).min()
+        let others = self.next_look.into_iter().chain(self.next_record);
+        others.chain(stop).min()
     }
 
     fn on_deadline(&mut self) {
         let now = Instant::now();
         if self.next_look.is_some_and(|look| look <= now) {
             self.look_for_space();
+        }
+        if self.next_record.is_some_and(|attempt| attempt <= now) {
+            self.write_record();
         }
         if self.stop.is_some_and(|stop| stop.deadline <= now) {
             self.next_step();
@@ -81,7 +85,10 @@ impl Keeper {
             Event::Ready(ready) => self.ready(&ready),
             Event::Panic => {
                 self.is_api_silent = false;
-                self.set_trouble("the guest's kernel has stopped: see `logs --console`")
+                self.withdraw_ports();
+                self.set_trouble(
+                    "the guest's kernel has stopped: the end of its console has the reason",
+                );
             }
             // The question was asked before the guest restarted.
             Event::Answered(boot, _) | Event::Late(boot) if boot != self.boot => {}
@@ -145,10 +152,7 @@ impl Keeper {
 
     /// Handles a restart of the guest: its ports and connections are gone.
     fn restarted(&mut self) {
-        for forward in std::mem::take(&mut self.record.forwards) {
-            let _ = self.vm.withdraw(&forward);
-        }
-        self.record.contested_ports = ContestedPorts::default();
+        self.withdraw_ports();
         self.tunnel.reset();
         self.is_adopted = false;
         self.boot += 1;
@@ -161,6 +165,15 @@ impl Keeper {
             None => self.set_phase(State::Starting),
             Some(_) => self.write_record(),
         }
+    }
+
+    /// Takes back all published ports, behind which nothing listens any more.
+    fn withdraw_ports(&mut self) {
+        for forward in std::mem::take(&mut self.record.forwards) {
+            let _ = self.vm.withdraw(&forward);
+            self.tell(&json!({"unpublished": forward}));
+        }
+        self.record.contested_ports = ContestedPorts::default();
     }
 
     fn ready(&mut self, ready: &Ready) {

@@ -37,9 +37,12 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tunnel::Tunnel;
 use vmm::Ready;
+
+/// Time between two attempts to write the record to a full file system.
+const RECORD_INTERVAL: Duration = Duration::from_secs(5);
 
 pub use end::{killed, now};
 pub use life::{MAX_STOP_SECONDS, STOP_SECONDS};
@@ -126,6 +129,8 @@ struct Keeper {
     next_look: Option<Instant>,
     /// Number of port checks that run.
     running_checks: usize,
+    /// Time of the next attempt to write the record, while its file system is full.
+    next_record: Option<Instant>,
 }
 
 impl Keeper {
@@ -142,10 +147,17 @@ impl Keeper {
         self.tell(&json!({"phase": phase.word()}));
     }
 
-    fn write_record(&self) {
-        if let Err(error) = self.machine.save_run_record(&self.record) {
-            eprintln!("{error:#}");
-        }
+    fn write_record(&mut self) {
+        let was_late = self.next_record.is_some();
+        self.next_record = match self.machine.save_run_record(&self.record) {
+            Ok(()) => None,
+            Err(error) => {
+                if !was_late {
+                    eprintln!("{error:#}");
+                }
+                Some(Instant::now() + RECORD_INTERVAL)
+            }
+        };
     }
 
     fn set_trouble(&mut self, text: &str) {

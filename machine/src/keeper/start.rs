@@ -176,10 +176,8 @@ fn begin(
 ) -> Result<(Keeper, Receiver<Event>)> {
     let mut config = machine.config()?;
     let driver = driver::named(&config.driver)?;
-    let running = match orphan {
-        true => adopt(driver, machine)?,
-        false => start(driver, machine)?,
-    };
+    let open: fn(&dyn Driver, &Machine) -> Result<Running> = if orphan { adopt } else { start };
+    let running = open(driver, machine)?;
     let api_answered = running.record.phase == State::Running;
     let written = write_port(machine, &mut config, running.record.ssh_port);
     match (orphan, written) {
@@ -211,6 +209,7 @@ fn begin(
         clock: Clock::connect(&machine.run_file("host.sock")),
         next_look: None,
         running_checks: 0,
+        next_record: None,
     };
     if orphan && let Err(error) = keeper.compare_ports() {
         eprintln!("ports: {error:#}");

@@ -14,9 +14,17 @@ use crate::fault::Fault;
 use crate::state::State;
 use anyhow::{Context, Result};
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Name of the keeper's socket in the runtime directory.
+pub const KEEPER_SOCKET: &str = "keeper.sock";
+
+/// Time that a keeper has to tell its state, where its record is not there.
+const KEEPER_ANSWERS: Duration = Duration::from_secs(2);
 
 /// File in the machine's directory whose lock QEMU inherits from its keeper. The file exists as long as the machine,
 /// while the runtime directory may be removed earlier; on a network file system, other hosts see the lock, too.
@@ -245,7 +253,7 @@ impl Machine {
     pub fn lock_state(&self) -> Result<LockState> {
         let locks = self.locks()?;
         let saved = self.file("state/complete").exists();
-        Ok(lock_state(locks, self.run_record().as_ref(), saved))
+        Ok(lock_state(locks, self.record_of(locks).as_ref(), saved))
     }
 
     /// Returns true if QEMU has ended, and its end is recorded.
@@ -264,10 +272,44 @@ impl Machine {
     /// Reads the record of the running keeper. A keeper must not call this, as for [`Machine::locks`].
     #[must_use]
     pub fn live_record(&self) -> Option<RunRecord> {
-        let keeper = self.locks().ok()?.keeper?;
+        let locks = self.locks().ok()?;
+        let keeper = locks.keeper?;
+        let record = self.record_of(locks)?;
         // The kernel tells no pid of a process in another pid namespace.
-        let record = self.run_record()?;
         (keeper <= 0 || record.keeper == keeper).then_some(record)
+    }
+
+    /// Returns the record. A keeper that has adopted QEMU, and could not write its own record on a full file system, is
+    /// asked for its state; the rest of the record is as the keeper before it has left it.
+    fn record_of(&self, locks: Locks) -> Option<RunRecord> {
+        let record = self.run_record()?;
+        match locks {
+            Locks {
+                keeper: Some(keeper),
+                qemu: Some(_),
+            } if keeper > 0 && record.keeper != keeper => {
+                let Some(phase) = self.ask_phase() else {
+                    return Some(record);
+                };
+                Some(RunRecord {
+                    keeper,
+                    phase,
+                    ..record
+                })
+            }
+            _ => Some(record),
+        }
+    }
+
+    /// Asks the keeper for its state: the first line of what a follower gets.
+    fn ask_phase(&self) -> Option<State> {
+        let mut stream = UnixStream::connect(self.run_file(KEEPER_SOCKET)).ok()?;
+        stream.set_read_timeout(Some(KEEPER_ANSWERS)).ok()?;
+        stream.write_all(b"{\"do\":\"follow\"}\n").ok()?;
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).ok()?;
+        let answer: serde_json::Value = serde_json::from_str(&line).ok()?;
+        State::parse(answer["phase"].as_str()?)
     }
 
     /// Returns the port of 127.0.0.1 that leads to sshd, of this run or else of the last one.

@@ -24,6 +24,8 @@ pub enum Guest {
     Ram,
     /// Guest that is never ready.
     Silent,
+    /// Guest that is ready at once, and restarts at a byte from its console; it never sees its power button.
+    Rebooter,
     /// Guest like the usual one, which writes to its disk, 64 KiB further each time, and a dot to its console.
     Writer,
 }
@@ -72,6 +74,23 @@ const CODE: [u8; 0x3a] = [
     0xb8, 0x00, 0x20,       //     mov $0x2000,%ax      sleep enable, type 0: off
     0xef,                   //     out %ax,(%dx)
     0xeb, 0xed,             //     jmp 4b
+];
+
+/// Code of the rebooter behind the output of the text.
+#[rustfmt::skip]
+const REBOOTER: [u8; 0x15] = [
+    0xfb,                   // 1f: sti
+    0xf4,                   // 20: hlt                  until the timer's next tick
+    0xba, 0xfd, 0x03,       // 21: mov $0x3fd,%dx       line status of the first serial port
+    0xec,                   // 24: in (%dx),%al
+    0xa8, 0x01,             // 25: test $0x1,%al        a byte is there
+    0x74, 0xf7,             // 27: je 0x20
+    0xba, 0xf8, 0x03,       // 29: mov $0x3f8,%dx
+    0xec,                   // 2c: in (%dx),%al
+    0xb0, 0xfe,             // 2d: mov $0xfe,%al        pulse the reset line (8042)
+    0xe6, 0x64,             // 2f: out %al,$0x64
+    0xf4,                   // 31: hlt
+    0xeb, 0xfd,             // 32: jmp 0x31
 ];
 
 /// Code of the writer: the same to `sti`, then a pause, and a write by SeaBIOS at each tick.
@@ -149,6 +168,10 @@ impl Guest {
             Self::Deaf => {
                 put(TEXT_AT, READY);
                 put(BUTTON_AT, &[0]);
+            }
+            Self::Rebooter => {
+                put(TEXT_AT, READY);
+                put(CODE_AT + 0x1f, &REBOOTER);
             }
             Self::Silent => put(TEXT_AT, b"silent\n\0"),
             Self::Writer => {

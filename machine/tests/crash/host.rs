@@ -42,6 +42,7 @@ impl Host {
             ("deaf", Guest::Deaf),
             ("ram", Guest::Ram),
             ("silent", Guest::Silent),
+            ("rebooter", Guest::Rebooter),
             ("writer", Guest::Writer),
         ] {
             guest.image(&home.join(name))?;

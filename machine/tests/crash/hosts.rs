@@ -246,6 +246,41 @@ fn a_disk_of_the_host_is_full() -> Result<()> {
     Ok(())
 }
 
+/// A runtime directory of 1 MB, which is full when the keeper is killed.
+const FULL_RUNTIME: &str = r#"
+set -u
+mount -t tmpfs -o size=1m none "$XDG_RUNTIME_DIR" || exit 77
+keeper() { cat "$XDG_RUNTIME_DIR"/pm/*/keeper.pid; }
+"$PROGRAM" create --no-start --accel tcg --cpus 1 --memory 256M --disk 1G --image usual box >/dev/null || exit 1
+"$PROGRAM" start box >/dev/null || exit 2
+kill -9 "$(keeper)"
+dd if=/dev/zero of="$XDG_RUNTIME_DIR/filler" bs=4k 2>/dev/null
+[ "$("$PROGRAM" status box)" = Running ] || exit 3
+"$PROGRAM" url box >/dev/null || exit 4
+[ "$("$PROGRAM" ssh box -- id)" = "in the guest" ] || exit 5
+grep -q "\"keeper\": $(keeper)," "$XDG_RUNTIME_DIR"/pm/*/run.json && exit 6
+rm "$XDG_RUNTIME_DIR/filler"
+n=0; until grep -q "\"keeper\": $(keeper)," "$XDG_RUNTIME_DIR"/pm/*/run.json; do n=$((n + 1)); [ $n -lt 100 ] || exit 7; sleep 0.2; done
+"$PROGRAM" rm -f box >/dev/null || exit 8
+"#;
+
+#[test]
+fn a_keeper_that_cannot_write_its_record_tells_its_state() -> Result<()> {
+    let host = Host::new()?;
+    let mut command = Command::new("unshare");
+    host.set(command.args([
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        FULL_RUNTIME,
+    ]));
+    let out = command.env("PROGRAM", PROGRAM).output()?;
+    ensure!(out.status.success(), "{out:?}");
+    Ok(())
+}
+
 /// A guest that writes all the time, on a store of 24 MB.
 const WRITES: &str = r#"
 set -u

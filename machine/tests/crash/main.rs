@@ -5,14 +5,17 @@
 mod adoption;
 mod commands;
 mod cost;
+mod disks;
 mod docker;
 mod guest;
 mod host;
 mod hosts;
+mod interrupted;
 mod life;
 mod lost;
 mod odd;
 mod orders;
+mod restarts;
 mod trace;
 mod troubles;
 

@@ -200,6 +200,10 @@ fn podman_machine_runs_a_machine_with_its_clients() -> Result<()> {
         "a cut suspension loses no disk, and keeps no memory that does not fit it",
         || saved::cut(&host),
     );
+    checks.check(
+        "a restart from the inside is seen, and gives ports of containers back",
+        || ports::restarted(&host),
+    );
     checks.check("settings change while the machine runs", || {
         files::settings(&host)
     });

@@ -4,6 +4,7 @@
 use super::Host;
 use anyhow::{Context, Result, ensure};
 use std::fs::File;
+use std::io::Read;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 use tests::{eventually, http, image, ports};
@@ -43,6 +44,43 @@ fn wanted_twice(host: &Host, port: u16) -> Result<()> {
         TcpListener::bind(("127.0.0.1", port)).context("the port is not given back")?;
         Ok(())
     })
+}
+
+/// Restarts the machine from the inside: the port of a container is given back, that of the user is there again, and the
+/// keeper is the same.
+pub fn restarted(host: &Host) -> Result<()> {
+    let (own, port) = (ports::free()?, ports::free()?);
+    host.ok(&["ports", "add", "box", &format!("{own}:22")])?;
+    let run = format!("sudo podman run -d -p {port}:80 {} sleep 999", image::NAME);
+    host.ok(&["ssh", "box", &run])?;
+    ensure!(
+        TcpStream::connect(("127.0.0.1", port)).is_ok(),
+        "nobody listens"
+    );
+    let boot = ["ssh", "box", "cat /proc/sys/kernel/random/boot_id"];
+    let (id, keeper) = (
+        host.ok(&boot)?,
+        std::fs::read(host.run_file("keeper.pid")?)?,
+    );
+    // The connection ends with the machine.
+    host.run(&["ssh", "box", "sudo reboot"])?;
+    eventually(Duration::from_secs(240), || {
+        let now = host.ok(&boot)?;
+        ensure!(now != id, "it has not restarted");
+        Ok(())
+    })?;
+    host.ok(&["wait", "-t", "240", "box"])?;
+    host.is("Running")?;
+    host.ping()?;
+    ensure!(
+        std::fs::read(host.run_file("keeper.pid")?)? == keeper,
+        "another keeper"
+    );
+    TcpListener::bind(("127.0.0.1", port)).context("the port is not given back")?;
+    let mut greeting = [0; 4];
+    TcpStream::connect(("127.0.0.1", own))?.read_exact(&mut greeting)?;
+    ensure!(&greeting == b"SSH-", "{greeting:?}");
+    host.ok(&["ports", "rm", "box", &own.to_string()]).map(drop)
 }
 
 pub fn published(host: &Host) -> Result<()> {
