@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use crate::capacity;
 use clap::Command;
 
 static AS_DOCKER: OnceLock<bool> = OnceLock::new();
@@ -111,6 +112,7 @@ fn value_for(ours: &str, is_size: bool, value: &str) -> String {
         ("cpus", "-1") => std::thread::available_parallelism()
             .map_or(1, std::num::NonZero::get)
             .to_string(),
+        ("cpus", number) => capacity::within_host(number, capacity::host_cpus()),
         _ if is_size && is_number => format!("{value}M"),
         _ => value.to_owned(),
     }
@@ -367,10 +369,10 @@ mod tests {
         #[rustfmt::skip]
         let rows = [
             ("dm create --qemu-memory 1024 box", "dm create --memory=1024M box"),
-            ("dm create --qemu-disk-size=20000 --qemu-cpu-count 2 box", "dm create --disk=20000M --cpus=2 box"),
+            ("dm create --qemu-disk-size=20000 --qemu-cpu-count 1 box", "dm create --disk=20000M --cpus=1 box"),
             ("dm create -virtualbox-memory 2G box", "dm create --memory=2G box"),
             ("dm create --kvm-memory 512 --vmwarefusion-memory-size=600 box", "dm create --memory=512M --memory=600M box"),
-            ("dm create --hyperv-cpu-count 2 --xhyve-boot2docker-url /i box", "dm create --cpus=2 --image=/i box"),
+            ("dm create --hyperv-cpu-count 1 --xhyve-boot2docker-url /i box", "dm create --cpus=1 --image=/i box"),
             ("dm init --disk-size 50 --image-path /i box", "dm init --disk=50 --image=/i box"),
             ("dm set --disk-size 200 box", "dm set --disk=200 box"),
             ("dm create --virtualbox-boot2docker-url file:///x box", "dm create --image=file:///x box"),

@@ -11,6 +11,8 @@
 pub mod out;
 
 #[cfg(unix)]
+pub mod capacity;
+#[cfg(unix)]
 pub mod cli;
 #[cfg(unix)]
 pub mod clients;

@@ -2,6 +2,7 @@
 //! Programs of the host that a command runs to their end.
 
 use anyhow::{Context, Result, bail};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
@@ -9,7 +10,12 @@ use std::process::Command;
 pub fn output(command: &mut Command) -> Result<String> {
     log::debug!("run {command:?}");
     let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().with_context(|| format!("start {name}"))?;
+    let output = match command.output() {
+        Err(error) if error.kind() == ErrorKind::NotFound && find(&name).is_none() => {
+            bail!("{name} is not in PATH, and is needed for this")
+        }
+        other => other.with_context(|| format!("start {name}"))?,
+    };
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let prefix = format!("{name}: ");
@@ -47,6 +53,15 @@ pub fn find(program: &str) -> Option<std::path::PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_that_is_missing_is_named() {
+        let error = output(&mut Command::new("no-such-program")).expect_err("it is missing");
+        assert_eq!(
+            error.to_string(),
+            "no-such-program is not in PATH, and is needed for this"
+        );
+    }
 
     #[test]
     fn a_message_is_one_line_without_escape_sequences() {

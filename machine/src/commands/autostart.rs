@@ -97,8 +97,28 @@ fn unit_name(machine: &Machine) -> String {
 #[must_use]
 pub fn enabled(units: &Path, dirs: &Dirs, machine: &Machine) -> bool {
     let unit = fs::read_to_string(units.join(WANTS).join(unit_name(machine))).unwrap_or_default();
+    is_of(&unit, dirs)
+}
+
+/// Tells whether a unit is that of a machine in this storage.
+fn is_of(unit: &str, dirs: &Dirs) -> bool {
     let storage = text(&dirs.storage).and_then(|storage| quoted(storage, true));
     storage.is_ok_and(|storage| unit.contains(&format!(" --storage-path {storage} keeper ")))
+}
+
+/// Refuses to replace the unit of a machine in another storage, which has the same name.
+fn refuse_other(unit: &Path, dirs: &Dirs, machine: &Machine) -> Result<()> {
+    let text = fs::read_to_string(unit).unwrap_or_default();
+    if text.is_empty() || is_of(&text, dirs) {
+        return Ok(());
+    }
+    Err(Fault::new(format!(
+        "Error: {} starts the machine \"{}\" of another storage: `autostart disable` it with the --storage-path that is \
+         there first",
+        unit.display(),
+        machine.name
+    ))
+    .into())
 }
 
 /// Returns the variables of this process that the unit of a machine contains.
@@ -127,8 +147,9 @@ fn enable(
     variables: &[String],
 ) -> Result<()> {
     let wants = units.join(WANTS);
-    make_private(&wants)?;
     let name = unit_name(machine);
+    refuse_other(&units.join(&name), dirs, machine)?;
+    make_private(&wants)?;
     let text = unit(&dirs.storage, &machine.name, program, variables)?;
     files::replace(&units.join(&name), text.as_bytes())?;
     let link = wants.join(&name);
@@ -218,6 +239,15 @@ mod tests {
         assert!(text.contains(&expected), "{text}");
         let expected = "\" \"HTTPS_PROXY=http://u:50%%@p:1\"\nExecStart=";
         assert!(text.contains(expected), "{text}");
+        let others = Dirs {
+            storage: tmp.path().join("other"),
+            ..dirs.clone()
+        };
+        let same_name = Machine::at(&others, "box");
+        let error = enable(&units, &others, &same_name, Path::new("/p"), &[]);
+        let error = error.expect_err("another storage").to_string();
+        assert!(error.contains("of another storage"), "{error}");
+        assert!(enabled(&units, &dirs, &machine));
         disable(&units, &machine).expect("removed");
         assert!(!enabled(&units, &dirs, &machine));
         assert_eq!(

@@ -7,6 +7,7 @@ use super::fetch::{fetch, fetch_checked};
 use super::files::{replace, sync_dir};
 use super::hash::sha256;
 use super::image_source::{FILES, Source};
+use super::kernel;
 use super::media;
 use super::space;
 use crate::fault::{Fault, PRE_CREATE};
@@ -146,6 +147,7 @@ fn fill(draft: &Path, source: &Source) -> Result<String> {
             }
         }
     }
+    kernel::check(&draft.join(FILES[0]))?;
     let mut sums = String::new();
     for name in FILES {
         let sum = sha256(&draft.join(name))?;

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod archives;
+mod lacking;
 mod places;
 
 use std::fs;

@@ -133,7 +133,7 @@ fn resolve(
 /// Returns the proxies of the host's environment, if the machine uses them.
 fn proxies(config: &MachineConfig) -> Proxies {
     match config.proxy_env {
-        true => proxy::of_host(|name| std::env::var(name).ok()),
+        true => proxy::of_host(|name| std::env::var_os(name)),
         false => Proxies::default(),
     }
 }

@@ -2,6 +2,7 @@
 //! Proxies of the host, which are those of the machine as well: read at each start.
 
 use crate::store::share::problem;
+use std::ffi::OsString;
 
 /// Flags of the machine, in the case in which curl(1) and Go read the variables of the host first.
 const FLAGS: [&str; 3] = ["http_proxy", "https_proxy", "no_proxy"];
@@ -18,22 +19,24 @@ pub struct Proxies {
 }
 
 /// Reads the variables of the host, by their names in lower case and else in upper case.
-pub fn of_host(variable: impl Fn(&str) -> Option<String>) -> Proxies {
+pub fn of_host(variable: impl Fn(&str) -> Option<OsString>) -> Proxies {
     let mut proxies = Proxies::default();
     for name in FLAGS {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let Some(value) = set(name).or_else(|| set(&name.to_ascii_uppercase())) else {
             continue;
         };
-        let value = match name {
-            "no_proxy" => value,
-            _ => seen_by_guest(&value),
-        };
-        let flag = (name.to_owned(), value);
-        match problem(std::slice::from_ref(&flag)) {
-            None => proxies.flags.push(flag),
+        let flag = value.into_string().ok().map(|value| {
+            let value = match name {
+                "no_proxy" => value,
+                _ => seen_by_guest(&value),
+            };
+            (name.to_owned(), value)
+        });
+        match flag.filter(|flag| problem(std::slice::from_ref(flag)).is_none()) {
+            Some(flag) => proxies.flags.push(flag),
             // The machine's words may quote the value, which may have a password.
-            Some(_) => proxies.notes.push(format!(
+            None => proxies.notes.push(format!(
                 "{name}: the host's variable is not one that the machine can take"
             )),
         }
@@ -64,6 +67,7 @@ fn seen_by_guest(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::ffi::OsStringExt;
 
     #[test]
     fn the_loopback_of_the_host_has_another_address() {
@@ -94,7 +98,7 @@ mod tests {
         ];
         let variable = |name: &str| {
             let found = table.iter().find(|(other, _)| *other == name);
-            found.map(|(_, value)| (*value).to_owned())
+            found.map(|(_, value)| OsString::from(value))
         };
         let proxies = of_host(variable);
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -106,6 +110,14 @@ mod tests {
             ]
         );
         assert_eq!(proxies.notes.len(), 1);
+        // Not UTF-8.
+        let latin = OsString::from_vec(b"caf\xe9".to_vec());
+        let variable = |name: &str| (name == "NO_PROXY").then(|| latin.clone());
+        let notes = of_host(variable).notes;
+        assert!(
+            notes.len() == 1 && notes[0].starts_with("no_proxy: "),
+            "{notes:?}"
+        );
         assert!(
             proxies.notes[0].starts_with("https_proxy: ") && !proxies.notes[0].contains("secret")
         );

@@ -52,9 +52,34 @@ pub fn has_cpus(cpus: u32, host: Option<u64>) -> Result<(), HostTooSmall> {
     }
 }
 
+/// Returns the processors for a driver's flag of docker-machine: its drivers take more than the host has.
+pub fn within_host(text: &str, host: Option<u64>) -> String {
+    match (text.parse::<u64>(), host) {
+        (Ok(number), Some(host)) if number > host => {
+            eprintln!(
+                "{number} processors are asked for: the machine gets {host}, as many as this host has"
+            );
+            host.to_string()
+        }
+        _ => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn flags_of_drivers_are_bounded_by_the_host() {
+        for (text, host, expected) in [
+            ("8", Some(2), "2"),
+            ("2", Some(2), "2"),
+            ("8", None, "8"),
+            ("x", Some(2), "x"),
+        ] {
+            assert_eq!(within_host(text, host), expected);
+        }
+    }
 
     #[test]
     fn no_machine_has_more_than_its_host() {
