@@ -7,9 +7,13 @@ use super::shares::{self, Folder, Transport};
 use crate::store::config::MachineConfig;
 use crate::store::quadlet;
 use anyhow::{Result, ensure};
-use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use vmm::cmdline;
+
+/// MAC address of every machine, each of which has a network of its own. A memory has the address with which it was saved,
+/// and a guest that restarts gets that of its QEMU: slirp gives another address of IP to another card, and no forward
+/// would lead there.
+pub(super) const MAC: &str = "52:54:00:12:34:56";
 
 /// Values that are known when a machine starts.
 #[derive(Clone, Debug)]
@@ -176,7 +180,7 @@ fn devices(config: &MachineConfig, at: &Resolved) -> Vec<String> {
         "-netdev",
         &netdev,
         "-device",
-        &format!("virtio-net-pci,netdev=net0,romfile=,mac={}", mac(&at.dir)),
+        &format!("virtio-net-pci,netdev=net0,romfile=,mac={MAC}"),
         "-device",
         "virtio-rng-pci",
         "-device",
@@ -230,12 +234,6 @@ fn channels(at: &Resolved) -> Vec<String> {
         "-pidfile",
         &at.run.join("qemu.pid").to_string_lossy(),
     ])
-}
-
-/// Returns a MAC address that the machine keeps.
-fn mac(dir: &Path) -> String {
-    let hash = Sha256::digest(dir.to_string_lossy().as_bytes());
-    format!("52:54:00:{:02x}:{:02x}:{:02x}", hash[0], hash[1], hash[2])
 }
 
 /// Formats a path as part of an option: commas are doubled.

@@ -65,7 +65,8 @@ impl Driver for Qemu {
         let version = tool::output(Command::new(QEMU).arg("--version"))?;
         // The setting may leave the choice to the host.
         let accelerator = format!("{:?}", launch::accelerator(cache, config)?.0);
-        Ok(vec![version, accelerator, saved::host_cpu()])
+        let card = format!("network card {}", arguments::MAC);
+        Ok(vec![version, accelerator, saved::host_cpu(), card])
     }
 
     fn launch(
