@@ -9,10 +9,13 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill as signal};
 use nix::unistd::Pid;
 use serde_json::json;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Time that a keeper has to hear that its machine is killed.
 const KEEPER_ANSWERS: Duration = Duration::from_secs(2);
+/// Pause between two looks at a keeper that ends.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Tells the keeper that the end of QEMU is asked for; returns false if it does not answer.
 fn tell_keeper(machine: &Machine) -> bool {
@@ -38,6 +41,18 @@ fn invisible(machine: &Machine) -> anyhow::Error {
     .into()
 }
 
+/// Waits for a keeper that ends by itself, because its QEMU has ended; returns false if it goes on.
+fn has_ended(machine: &Machine) -> Result<bool> {
+    let deadline = Instant::now() + KEEPER_ANSWERS;
+    while lock::holder(&machine.run_file("keeper.pid"))?.is_some() {
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        thread::sleep(PAUSE);
+    }
+    Ok(true)
+}
+
 /// Kills QEMU, and waits until it and its keeper have ended. A keeper that has not started QEMU yet
 /// is killed itself; a QEMU that it has started in that moment is the next to be killed.
 pub fn kill_one(machine: &Machine) -> Result<()> {
@@ -46,13 +61,18 @@ pub fn kill_one(machine: &Machine) -> Result<()> {
     loop {
         let locks = machine.locks()?;
         let Some(pid) = locks.qemu.or(locks.keeper) else {
-            if has_killed && !is_told {
+            let is_recorded = is_told && machine.end_record().is_some_and(|end| end.clean);
+            if has_killed && !is_recorded {
                 crate::keeper::killed(machine);
             }
             return Ok(());
         };
-        has_killed = true;
         let is_keeper = locks.qemu.is_none();
+        // QEMU may have ended before this look, and its keeper records the end.
+        if is_told && is_keeper && has_ended(machine)? {
+            continue;
+        }
+        has_killed = true;
         match kill_visible(pid) {
             Ok(()) | Err(Errno::ESRCH) => {}
             // The keeper ends it.
