@@ -291,7 +291,10 @@ says() { "$PROGRAM" ls --format '{{.Error}}' | grep -q "host's disk is full: fre
 "$PROGRAM" start box >/dev/null || exit 2
 dd if=/dev/zero of="$MACHINE_STORAGE_PATH/filler" bs=64k 2>/dev/null
 becomes Paused && says || exit 3
-kill -9 "$(cat "$XDG_RUNTIME_DIR"/pm/*/keeper.pid)"
+keeper=$(cat "$XDG_RUNTIME_DIR"/pm/*/keeper.pid)
+kill -9 "$keeper"
+# It answers no more, and holds its lock until all its threads have ended.
+n=0; while kill -0 "$keeper" 2>/dev/null && [ $n -lt 50 ]; do n=$((n + 1)); sleep 0.1; done
 becomes Paused && says || exit 4
 "$PROGRAM" suspend box >/dev/null 2>"$HOME/said" && exit 5
 becomes Paused || exit 6
