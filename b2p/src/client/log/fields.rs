@@ -3,6 +3,7 @@
 
 use crate::common::json::Json;
 use crate::common::log::log_time;
+use crate::common::log::name_of_tag;
 use crate::common::log::record::{KERNEL, Priority};
 use crate::helpers::quadlet::names::Logged;
 
@@ -24,25 +25,37 @@ pub enum Layout {
 pub struct Origin<'a> {
     /// Name of a service, a container or a program.
     pub name: &'a str,
+    /// The name with the user of a container.
+    pub tag: &'a str,
     /// Number of the process, of a record from a socket.
     pub pid: Option<&'a str>,
     /// Text.
     pub message: &'a str,
 }
 
+impl<'a> Origin<'a> {
+    fn of(tag: &'a str, pid: Option<&'a str>, message: &'a str) -> Origin<'a> {
+        Origin {
+            name: pid.map_or(tag, |_| name_of_tag(tag)),
+            tag,
+            pid,
+            message,
+        }
+    }
+}
+
 /// Splits a record into its parts: `web: x`, `sshd[12]: x`.
 pub fn origin(priority: Priority, text: &str) -> Origin<'_> {
-    let of = |name, pid, message| Origin { name, pid, message };
     if priority.facility() == KERNEL {
-        return of("kernel", None, text);
+        return Origin::of("kernel", None, text);
     }
     let Some((name, message)) = text.split_once(": ").filter(|(n, _)| !n.contains(' ')) else {
-        return of("unknown", None, text);
+        return Origin::of("unknown", None, text);
     };
     let with_pid = name.strip_suffix(']').and_then(|name| name.split_once('['));
     match with_pid {
-        Some((name, pid)) => of(name, Some(pid), message),
-        None => of(name, None, message),
+        Some((name, pid)) => Origin::of(name, Some(pid), message),
+        None => Origin::of(name, None, message),
     }
 }
 
@@ -84,7 +97,7 @@ pub fn of_origin(priority: Priority, text: &str, units: &[Logged]) -> Vec<Field>
 fn of_unit(origin: &Origin<'_>, units: &[Logged]) -> Vec<Field> {
     let is_container = origin.pid.is_some();
     let mut units = units.iter();
-    let unit = units.find(|unit| unit.name == origin.name && unit.is_container == is_container);
+    let unit = units.find(|unit| unit.name == origin.tag && unit.is_container == is_container);
     let Some(unit) = unit else {
         let own = || ("_SYSTEMD_UNIT", format!("{}.service", origin.name));
         return (!is_container).then(own).into_iter().collect();
@@ -143,7 +156,8 @@ mod tests {
         let units = [
             logged("my-app", "My_App.service", false, false),
             logged("core-web", "web.service", false, true),
-            logged("systemd-web", "web.service", true, true),
+            logged("1000/systemd-web", "web.service", true, true),
+            logged("systemd-web", "web.service", true, false),
         ];
         let priority = Priority::new(number).expect("a priority");
         let mut fields = of_time(US, Some(1_795_465_838_000_000));
@@ -179,6 +193,10 @@ mod tests {
             ),
             (
                 "systemd-web[7]: x",
+                "\"_SYSTEMD_UNIT\":\"web.service\",\"CONTAINER_NAME\":\"systemd-web\"",
+            ),
+            (
+                "1000/systemd-web[7]: x",
                 "\"_SYSTEMD_USER_UNIT\":\"web.service\",\"CONTAINER_NAME\":\"systemd-web\"",
             ),
             ("my-app[7]: x", "\"_PID\":\"7\",\"MESSAGE"),

@@ -110,6 +110,13 @@ fn of_unit(unit: &str, owner: &Owner) -> Result<Vec<String>, Problem> {
     }
 }
 
+/// Adds the containers of users that have these names: their tags begin with the user's number.
+fn of_all_users(mut names: Vec<String>) -> Vec<String> {
+    let of_users: Vec<String> = names.iter().map(|n| format!("[0-9]*/{n}")).collect();
+    names.extend(of_users);
+    names
+}
+
 /// Part of the command line that is read so far.
 struct Line<'a> {
     options: Options,
@@ -140,10 +147,9 @@ impl<'a> Line<'a> {
         let units = self.programs.iter();
         let units: Vec<String> = units.flat_map(|t| names::of_identifier(t)).collect();
         self.programs.extend(units);
-        let lists = [self.programs, self.containers].into_iter();
-        self.options
-            .names
-            .extend(lists.filter(|list| !list.is_empty()));
+        let lists = [self.programs, self.containers].map(of_all_users);
+        let lists = lists.into_iter().filter(|list| !list.is_empty());
+        self.options.names.extend(lists);
         // A time may be one of an earlier boot.
         let has_time = self.options.since.or(self.options.until).is_some();
         if has_time && !self.has_boot {

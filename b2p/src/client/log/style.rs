@@ -110,7 +110,9 @@ impl Style {
 
     fn short(&self, stamp: Stamp, us: i64, priority: Priority, text: &str, out: &mut String) {
         out.push_str(&self.stamp(stamp, us));
-        let Origin { name, pid, message } = origin(priority, text);
+        let Origin {
+            name, pid, message, ..
+        } = origin(priority, text);
         let pid = pid.map_or(String::new(), |pid| format!("[{pid}]"));
         let colour = self.colour(priority);
         let host = &self.host;

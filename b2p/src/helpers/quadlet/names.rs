@@ -10,14 +10,14 @@ use super::program::Program;
 use super::specifiers::{Owner, Specifiers};
 use super::unit::Unit;
 use super::{NAME, host};
-use crate::common::log::MAX_TAG;
+use crate::common::log::container_tag;
 use crate::common::pattern::matches;
 use crate::common::unit_containers::{self, noted_in};
 
 /// A name in the log, and the unit whose name it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logged {
-    /// Name of a service or of a container.
+    /// Name of a service, or the tag of a container.
     pub name: String,
     /// Name of the unit.
     pub unit: String,
@@ -86,7 +86,13 @@ pub fn of_unit(word: &str, owner: &Owner) -> Vec<String> {
     let service = service.filter(|s| is_of(s, &format!("{stem}.service")));
     match service {
         Some(service) => of_service(service, owner),
-        None if paths::unit(stem).exists() => of_service(stem.to_owned(), owner),
+        // The service of a unit, which may be a user's.
+        None if paths::unit(stem).exists() => {
+            let owners = super::owners();
+            let unit = unit_of(stem, &owners);
+            let owner = unit.map_or(owner.clone(), |(_, _, owner)| owner.clone());
+            of_service(stem.to_owned(), &owner)
+        }
         None => crate::common::log::filter::service_names(stem).collect(),
     }
 }
@@ -110,9 +116,8 @@ fn of_service(service: String, owner: &Owner) -> Vec<String> {
     let specifiers = host::specifiers(name, &unit, owner.clone());
     let mut names: Vec<String> = container(&unit, &specifiers).into_iter().collect();
     names.extend(noted_in(&unit_containers::path(&service, owner.uid)));
-    // The log cuts a longer name.
-    let cut = |name: String| name.get(..MAX_TAG).map_or(name.clone(), str::to_owned);
-    let mut names: Vec<String> = names.into_iter().map(cut).collect();
+    let tags = names.iter().map(|name| container_tag(owner.uid, name));
+    let mut names: Vec<String> = tags.collect();
     names.insert(0, service);
     let mut seen = BTreeSet::new();
     names.retain(|name| seen.insert(name.clone()));

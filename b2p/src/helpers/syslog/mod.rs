@@ -127,7 +127,7 @@ fn receive(socket: &OwnedFd, bytes: &mut [u8], control: &mut [u8]) -> Option<(us
         messages.find_map(|message| match message {
             ControlMessageOwned::ScmCredentials(credentials) => Some(Sender {
                 pid: u32::try_from(credentials.pid()).unwrap_or(0),
-                root: credentials.uid() == 0,
+                uid: Some(credentials.uid()),
             }),
             _ => None,
         })

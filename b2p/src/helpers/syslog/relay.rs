@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::Write as _;
 
 use super::message::Message;
+use crate::common::log::container_tag;
 use crate::common::log::record::{Priority, SYSLOG, printable};
 use crate::common::token_bucket::TokenBucket;
 
@@ -20,16 +21,19 @@ const CONSOLE_LEVEL: u8 = 5;
 /// Time from the first dropped message to the report of all, in milliseconds.
 const REPORT_DELAY: u64 = 1_000;
 
+/// User of a sender that is not known (proc_sys_kernel(5), `overflowuid`).
+const NOBODY: u32 = 65_534;
+
 /// Reads a datagram; the second argument is the machine's own name.
 pub type Protocol = for<'a> fn(&'a [u8], &[u8]) -> Message<'a>;
 
 /// Sender of a datagram, by the kernel (`SCM_CREDENTIALS`, unix(7)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sender {
-    /// Process id; 0 if unknown, and then `root` is false.
+    /// Process id; 0 if unknown.
     pub pid: u32,
-    /// True if the sender is root, which may log for other processes.
-    pub root: bool,
+    /// User, if known. Root may log for other processes.
+    pub uid: Option<u32>,
 }
 
 /// Converts datagrams to records, at a limited rate.
@@ -121,14 +125,18 @@ impl Relay {
 
 /// Calls `each` with the records of a message: `tag[pid]: text`, several for a long text. The
 /// brackets are always there: without them a record would be one of PID 1 (`boot2podman: `) or
-/// of a service, and any program may write to `/dev/log`.
+/// of a service, and any program may write to `/dev/log`. The container of a user has the user's number before
+/// its name, `1000/web[12]: text`: root and each user may have one of that name.
 fn records(message: &Message<'_>, sender: Sender, mut each: impl FnMut(Priority, &str)) {
     let mut text = String::new();
     printable(message.tag, |c| text.push_str(c));
+    if message.is_container {
+        text = container_tag(sender.uid.unwrap_or(NOBODY), &text);
+    }
     if text.is_empty() {
         text.push_str("log");
     }
-    let claimed = message.pid.filter(|_| sender.root);
+    let claimed = message.pid.filter(|_| sender.uid == Some(0));
     let _ = write!(text, "[{}]: ", claimed.unwrap_or(sender.pid));
     let head = text.len();
     printable(message.text, |c| {
@@ -160,12 +168,15 @@ mod tests {
 
     const USER: Sender = Sender {
         pid: 9,
-        root: false,
+        uid: Some(1000),
     };
 
     #[test]
     fn tags_get_the_pid_from_the_kernels_credentials() {
-        let root = Sender { pid: 9, root: true };
+        let root = Sender {
+            pid: 9,
+            uid: Some(0),
+        };
         assert_eq!(all(b"<38>sshd[812]: x", USER), ["<38>sshd[9]: x"]);
         assert_eq!(all(b"<38>sshd[812]: x", root), ["<38>sshd[812]: x"]);
         assert_eq!(all(b"<38>sshd: x", root), ["<38>sshd[9]: x"]);
@@ -175,6 +186,20 @@ mod tests {
         );
         assert_eq!(all(b"text", USER), ["<13>log[9]: text"]);
         assert_eq!(all(b"<13>x: ", USER), [""; 0]);
+    }
+
+    #[test]
+    fn a_container_of_a_user_is_none_of_root() {
+        let of = |uid| {
+            let mut lines = Vec::new();
+            let message = super::super::journal::parse(b"CONTAINER_NAME=web\nMESSAGE=m\n", b"");
+            let sender = Sender { pid: 9, uid };
+            records(&message, sender, |_, text| lines.push(text.to_owned()));
+            lines.concat()
+        };
+        assert_eq!(of(Some(0)), "web[9]: m");
+        assert_eq!(of(Some(1000)), "1000/web[9]: m");
+        assert_eq!(of(None), "65534/web[9]: m");
     }
 
     #[test]
