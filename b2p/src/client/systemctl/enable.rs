@@ -127,6 +127,7 @@ pub fn disable(owner: &Owner, word: &str) -> Result<bool> {
     };
     let unit = Unit::parse(&sys::files::read_text(file)?);
     let also = unit.names("Install", "Also").map(str::to_owned);
+    let name = install::with_instance(&unit, &name);
     for name in [name].into_iter().chain(also) {
         for link in links(owner, &name) {
             fs::remove_file(&link).on(&link)?;

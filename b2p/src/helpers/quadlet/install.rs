@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use sys::error::{Doing, Result};
+use sys::error::{Doing, Error, Result};
 
 use super::specifiers::Owner;
 use super::unit::Unit;
@@ -39,6 +39,18 @@ fn expanded_targets(unit: &Unit, expand: impl Fn(&str) -> String) -> Vec<String>
         names.map(|target| format!("{target}.{suffix}")).collect()
     };
     [of("WantedBy", "wants"), of("RequiredBy", "requires")].concat()
+}
+
+/// Returns the name of the unit that a name stands for: of a template `web@.service`, the instance of
+/// `DefaultInstance=`, if there is one (systemd.unit(5), "[Install] Section Options").
+#[must_use]
+pub fn with_instance(unit: &Unit, name: &str) -> String {
+    let prefix = name.strip_suffix("@.service");
+    let instance = prefix.zip(unit.last("Install", "DefaultInstance"));
+    instance.map_or_else(
+        || name.to_owned(),
+        |(prefix, instance)| format!("{prefix}@{instance}.service"),
+    )
 }
 
 /// Returns the file of a unit, or that of its template.
@@ -81,6 +93,12 @@ fn enable_in(
         return Ok(None);
     };
     let unit = Unit::parse(&sys::files::read_text(&file)?);
+    let name = &with_instance(&unit, name);
+    if name.ends_with("@.service") {
+        return Err(Error::invalid(format!(
+            "Failed to enable unit: Unit name {name} is missing the instance name: a word after the @"
+        )));
+    }
     let specifiers = host::specifiers(name, &unit, owner.clone());
     let expand = |text: &str| specifiers.expand(text).unwrap_or_else(|_| text.to_owned());
     let targets = expanded_targets(&unit, expand);
@@ -145,6 +163,13 @@ mod tests {
             assert_eq!((web.made, web.is_wanted), (made, true));
         }
         assert_eq!(fs::read_link(link).unwrap(), temp.path("web@.service"));
+        // A template alone stands for its default instance.
+        assert!(enable_in(&dirs, "web@.service").is_err());
+        let text = "[Install]\nDefaultInstance=a\nWantedBy=multi-user.target\n";
+        write("web@.service", text);
+        let web = enable_in(&dirs, "web@.service").unwrap().unwrap();
+        let link = temp.path("multi-user.target.wants/web@a.service");
+        assert_eq!(web.made, [link]);
         let two = enable_in(&dirs, "two.service").unwrap().unwrap();
         assert_eq!(two.also, ["one.service"]);
         assert_eq!(two.made, [temp.path("two-x.target.wants/two.service")]);
