@@ -277,7 +277,7 @@ impl View<'_> {
 
     fn remains(&self) -> bool {
         let value = self.key("Service", "RemainAfterExit");
-        value.is_some_and(quadlet::program::is_true)
+        value.is_some_and(quadlet::unit::is_true)
     }
 
     /// Returns the description.

@@ -6,8 +6,7 @@ use control::{Report, State};
 use super::NAME;
 use super::convert::{Links, links};
 use super::paths::{self, DEFINITIONS};
-use super::program::is_true;
-use super::unit::Unit;
+use super::unit::{Unit, is_true};
 use crate::common::control_client::is_at_rest;
 
 /// Returns true for a service that a unit has become.

@@ -4,7 +4,7 @@
 use super::output::is_of_socket;
 use super::unit::{Assignment, Unit};
 use super::unit_error::{Result, UnitError};
-use super::{conditions, words};
+use super::{conditions, directories, words};
 
 /// Keys that are read.
 const READ: &[(&str, &[&str])] = &[
@@ -111,6 +111,7 @@ pub fn unsupported(unit: &Unit) -> Vec<String> {
         let is_known = section.starts_with("X-")
             || key.starts_with("X-")
             || section == "Unit" && conditions::is_key(key)
+            || section == "Service" && directories::is_key(key)
             || section == "Service" && REFUSED.contains(&key.as_str());
         if !is_known && !is_limit && !is_in(READ) && !is_in(NOT_NEEDED) && !keys.contains(key) {
             keys.push(key.clone());

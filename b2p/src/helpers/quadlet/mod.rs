@@ -9,6 +9,7 @@ pub mod compose;
 mod conditions;
 pub mod convert;
 pub mod dependents;
+mod directories;
 mod disk_units;
 mod file_names;
 mod generator;

@@ -3,11 +3,12 @@
 
 use sys::clock::Millis;
 
+use super::directories::{self, Directory};
 use super::lifecycle::{Commands, Exit, Kind, Plan};
 use super::output::Output;
 use super::span::{Span, span};
 use super::specifiers::Specifiers;
-use super::unit::Unit;
+use super::unit::{Unit, is_true};
 use super::unit_error::{Result, UnitError};
 use super::variables::set;
 use super::words::{self, Command};
@@ -30,6 +31,8 @@ pub struct Program {
     pub env: Vec<(String, String)>,
     /// Files of `EnvironmentFile=`.
     pub env_files: Vec<OptionalPath>,
+    /// Directories that exist while the unit runs, or longer.
+    pub directories: Vec<Directory>,
     /// Working directory.
     pub dir: Option<OptionalPath>,
     /// File with the number of the main process.
@@ -68,6 +71,7 @@ impl Program {
         let env_files = unit.all(SERVICE, "EnvironmentFile").into_iter();
         let commands = all_commands(unit, specifiers)?;
         let plan = plan(unit, &commands)?;
+        let directories = directories::of(unit, specifiers)?;
         let (stdout, stderr) = output(unit, specifiers)?;
         // `NotifyAccess=` is `main` for the first two (systemd.service(5)).
         let notifies = plan.kind == Kind::Notify
@@ -77,7 +81,8 @@ impl Program {
             notifies,
             plan,
             commands,
-            env: environment(unit, specifiers)?,
+            env: environment(unit, specifiers, directories::variables(&directories))?,
+            directories,
             env_files: env_files.map(path).collect::<Result<_>>()?,
             dir: last("WorkingDirectory").map(path).transpose()?,
             pid_file: last("PIDFile")
@@ -105,8 +110,9 @@ fn plan(unit: &Unit, commands: &Commands<Command>) -> Result<Plan> {
         return Err("ExecStart: one command, or more with Type=oneshot".into());
     }
     // A one-shot without commands for its stop need not stay until then: PID 1 keeps the one-shot
-    // as done.
-    let has_end = !commands.stop.is_empty() || !commands.stop_post.is_empty();
+    // as done. A runtime directory is there until then.
+    let has_directory = last("RuntimeDirectory").is_some();
+    let has_end = !commands.stop.is_empty() || !commands.stop_post.is_empty() || has_directory;
     let (start_ms, ready_ms) = start_limits(unit, kind, commands)?;
     Ok(Plan {
         kind,
@@ -247,12 +253,6 @@ fn kind(text: &str) -> Result<Kind> {
     })
 }
 
-/// Returns true for a value that means yes (systemd.syntax(7)).
-#[must_use]
-pub fn is_true(text: &str) -> bool {
-    ["1", "yes", "true", "on"].contains(&text.to_ascii_lowercase().as_str())
-}
-
 fn optional_path(text: &str, specifiers: &Specifiers) -> Result<OptionalPath> {
     let rest = text.strip_prefix('-');
     let path = specifiers.expand(rest.unwrap_or(text))?;
@@ -316,8 +316,12 @@ fn ends(unit: &Unit, key: &'static str) -> Result<Vec<Exit>> {
     unit.names(SERVICE, key).map(end).collect()
 }
 
-fn environment(unit: &Unit, specifiers: &Specifiers) -> Result<Vec<(String, String)>> {
-    let mut env: Vec<(String, String)> = Vec::new();
+/// Returns `env` with the variables of `Environment=`.
+fn environment(
+    unit: &Unit,
+    specifiers: &Specifiers,
+    mut env: Vec<(String, String)>,
+) -> Result<Vec<(String, String)>> {
     for value in unit.all(SERVICE, "Environment") {
         let words = words::split(value).map_err(|why| why.of("Environment"))?;
         for word in words {

@@ -11,10 +11,9 @@ use sys::printable::one_line;
 
 use super::convert::Definition;
 use super::paths::{self, DEFINITIONS};
-use super::program::is_true;
 use super::read::Loaded;
 use super::specifiers::Owner;
-use super::unit::Unit;
+use super::unit::{Unit, is_true};
 use super::unit_error::Fault;
 use super::{NAME, PART};
 use crate::common::control_client::is_at_rest;

@@ -10,10 +10,9 @@ use services::calendar::{Calendar, Seconds};
 use sys::error::{Doing, Result};
 
 use super::paths::service_name;
-use super::program::is_true;
 use super::span::span;
 use super::specifiers::Owner;
-use super::unit::Unit;
+use super::unit::{Unit, is_true};
 use super::unit_error::UnitError;
 use crate::common::atomic_file;
 use crate::common::spread::spread_over;

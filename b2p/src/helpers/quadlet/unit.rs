@@ -3,6 +3,12 @@
 
 use sys::printable::is_control;
 
+/// Returns true for a value that means yes (systemd.syntax(7)).
+#[must_use]
+pub fn is_true(text: &str) -> bool {
+    ["1", "yes", "true", "on"].contains(&text.to_ascii_lowercase().as_str())
+}
+
 /// A unit file: its assignments, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unit {

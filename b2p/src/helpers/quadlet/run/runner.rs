@@ -29,7 +29,7 @@ use crate::helpers::quadlet::lifecycle::{Event, Exit, LEFT_OUT, Lifecycle, Stage
 use crate::helpers::quadlet::program::Program;
 use crate::helpers::quadlet::specifiers::Owner;
 use crate::helpers::quadlet::words::expand_variables;
-use crate::helpers::quadlet::{host, paths, variables};
+use crate::helpers::quadlet::{directories, host, paths, variables};
 
 /// Reason for which a process is ended by SIGABRT.
 const WATCHDOG: &str = "no WATCHDOG=1 in time, or WATCHDOG=trigger: it is ended";
@@ -110,11 +110,12 @@ impl Runner {
     /// Runs the unit to its end, and returns the exit status of this process.
     ///
     /// # Errors
-    /// Never; a failure ends the unit.
+    /// A directory of the unit cannot be made. Any other failure ends the unit.
     pub fn run(&mut self) -> Result<i32> {
         if !self.take_slot() {
             return Ok(0);
         }
+        directories::make(&self.program.directories)?;
         // The time of the start begins now.
         self.life = Lifecycle::new(self.program.plan.clone(), now());
         loop {
@@ -128,6 +129,7 @@ impl Runner {
                         );
                     }
                     let _ = fs::remove_file(&self.socket);
+                    directories::remove(&self.program.directories);
                     // The number in the file may be another process's later (systemd.service(5), "PIDFile=").
                     let _ = self.program.pid_file.as_ref().map(fs::remove_file);
                     return Ok(self.life.exit_status().into());
