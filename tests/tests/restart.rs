@@ -6,8 +6,12 @@
 mod guide;
 #[path = "restart/kube.rs"]
 mod kube;
+#[path = "restart/long.rs"]
+mod long;
 #[path = "restart/quadlets.rs"]
 mod quadlets;
+#[path = "restart/settings.rs"]
+mod settings;
 #[path = "restart/systemctl.rs"]
 mod systemctl;
 #[path = "restart/units.rs"]
@@ -90,11 +94,23 @@ fn once() -> Result<()> {
     checks.check("journalctl shows what people ask for", || {
         systemctl::journal(&guest)
     });
+    checks.check("settings and masks of units and containers", || {
+        settings::begin(&guest)?;
+        settings::of_commands(&guest)?;
+        settings::of_values(&guest)?;
+        settings::by_verbs(&guest)
+    });
+    checks.check("containers report their own readiness", || {
+        settings::from_inside(&guest)
+    });
     checks.check("units end as they ask for", || units::end_as_asked(&guest));
     checks.check("a unit that is bound to another ends with it", || {
         units::bound(&guest)
     });
     checks.check("core has units of its own", || units::of_core(&guest));
+    checks.check("units of one name have logs of their own", || {
+        systemctl::of_one_name(&guest)
+    });
     checks.check("units of all directories", || units::directories(&guest));
     checks.check("a hundred units", || units::hundred(&guest));
     checks.check("poweroff ends", || {
@@ -210,70 +226,6 @@ fn auto_update_updates_and_rolls_back_images() -> Result<()> {
     });
     checks.check("the flag's time is a time of updates", || {
         updates::at_its_time(&guest)
-    });
-    checks.finish(&guest)
-}
-
-/// A hundred containers that the boot starts, each a quadlet of its own.
-#[test]
-#[ignore = "a quarter of an hour: make test-all"]
-fn a_hundred_containers_start_at_boot() -> Result<()> {
-    let disk = disk(
-        &initramfs::paths::out()
-            .join("vm")
-            .join("restart-hundred-disk"),
-    )?;
-    let mut checks = Checks::new("restart-hundred");
-    let guest = boot(&disk)?;
-    checks.check("their files are written", || {
-        quadlets::write_hundred(&guest)
-    });
-    guest.vm.power_button()?;
-    ensure!(guest.vm.wait_exit(LIMIT)?.success());
-    drop(guest);
-    let guest = boot(&disk)?;
-    checks.check("the boot starts all of them", || {
-        quadlets::hundred_run(&guest)
-    });
-    checks.check("each unit ends by its own command", || {
-        guest.vm.power_button()?;
-        ensure!(guest.vm.wait_exit(LIMIT)?.success());
-        let said = guest.vm.console();
-        let line = said
-            .lines()
-            .find(|line| line.contains("shutdown: units took"));
-        println!("{}", line.context("no line about the end of the units")?);
-        Ok(())
-    });
-    checks.done()
-}
-
-/// Cuts during the start and the run of units: after each, both a quadlet's container and a kube file's pod are
-/// up, and the pod has its written data.
-#[test]
-#[ignore = "eight boots: make test-all"]
-fn quadlets_and_kube_files_run_after_kills_at_any_moment() -> Result<()> {
-    let disk = disk(&initramfs::paths::out().join("vm").join("restart-cuts-disk"))?;
-    let mut checks = Checks::new("restart-cuts");
-    let guest = boot(&disk)?;
-    checks.check("quadlets and a kube file run", || {
-        prepare(&guest)?;
-        quadlets::begin(&guest)?;
-        kube::begin(&guest)?;
-        guest.sh("systemctl start web core-own && sync")?;
-        quadlets::run(&guest, "core")
-    });
-    guest.vm.kill()?;
-    drop(guest);
-    for seconds in [0, 3, 6, 10, 15, 25] {
-        let guest = boot(&disk)?;
-        std::thread::sleep(Duration::from_secs(seconds));
-        guest.vm.kill()?;
-    }
-    let guest = boot(&disk)?;
-    checks.check("quadlets are up after the last of seven cuts", || {
-        quadlets::run(&guest, "core")?;
-        kube::is_up(&guest)
     });
     checks.finish(&guest)
 }

@@ -103,3 +103,50 @@ pub fn journal(guest: &Guest) -> Result<()> {
         .sh("test $(journalctl -b all -o json | grep -vc '^{') = 0")
         .map(drop)
 }
+
+/// A unit of root and one of core with the same name, whose containers have the same name as well.
+pub fn of_one_name(guest: &Guest) -> Result<()> {
+    let text = |owner: &str| {
+        format!(
+            "[Container]\nImage={}\nNetwork=none\nExec=sh -c \"echo said by {owner}; exec sleep 100000\"\n\
+             [Service]\nTimeoutStopSec=5\n",
+            image::NAME
+        )
+    };
+    for (user, dir) in [("root", DIR), ("core", ".config/containers/systemd")] {
+        let to = format!("cat >{dir}/same.container");
+        tests::text(&guest.ssh_with(user, &to, text(user).as_bytes())?)?;
+    }
+    guest.sh("systemctl daemon-reload && systemctl start same core-same")?;
+    for (options, right) in [
+        ("-u same", "said by root"),
+        ("--user -u same", "said by core"),
+        ("_SYSTEMD_USER_UNIT=same.service", "said by core"),
+        ("-u core-same", "said by core"),
+        ("-t systemd-same", "said by core\nsaid by root"),
+        ("CONTAINER_NAME=systemd-same", "said by core\nsaid by root"),
+    ] {
+        let command = format!("journalctl --no-pager {options} -o cat | grep 'said by' | sort");
+        eventually(LIMIT, || {
+            let said = guest.sh_as("core", &command)?;
+            ensure!(said == right, "{options}: {said}");
+            Ok(())
+        })?;
+    }
+    let said = guest.sh_as(
+        "core",
+        "systemctl --user status same -n 20; journalctl -t systemd-same -o json; journalctl -t systemd-same -n 2",
+    )?;
+    let has = |part: &str| said.lines().any(|line| line.contains(part));
+    let is_whole =
+        has("\"_SYSTEMD_USER_UNIT\":\"same.service\",\"CONTAINER_NAME\":\"systemd-same\"")
+            && has("\"_SYSTEMD_UNIT\":\"same.service\",\"CONTAINER_NAME\":\"systemd-same\"")
+            && has("said by core")
+            && !said.contains("1000/systemd-same");
+    ensure!(is_whole, "{said}");
+    guest.sh(&format!(
+        "systemctl stop same core-same; rm {DIR}/same.container /home/core/.config/containers/systemd/same.container; \
+         systemctl daemon-reload"
+    ))
+    .map(drop)
+}
