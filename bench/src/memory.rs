@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use initramfs::boot::menu::INITRD_SHARE;
 use initramfs::progress::Step;
 use vmm::{Artifacts, Disk, Machine};
 
@@ -14,11 +15,11 @@ use crate::figures::{Figures, MEMORY, Spread};
 
 /// Name of the case, for `CASE=`.
 pub const NAME: &str = "memory";
-/// Command lines that are compared: name, words. `initramfs_options=` sets the options of the tmpfs into which the
-/// kernel unpacks the initrd (init/do_mounts.c): half of the memory without it.
+/// Command lines that are compared, that of the boot menus first: name, words. `initramfs_options=` sets the options of the
+/// tmpfs into which the kernel unpacks the initrd (init/do_mounts.c): half of the memory without it.
 const KINDS: &[(&str, &str)] = &[
-    ("as shipped", ""),
-    ("initramfs_options=size=90%", "initramfs_options=size=90%"),
+    ("as shipped", INITRD_SHARE),
+    ("without initramfs_options=", ""),
 ];
 /// Distance of the sizes that are tried, in MiB.
 const STEP: u32 = 8;

@@ -4,6 +4,7 @@
 
 use anyhow::{Context, Result, ensure};
 use initramfs::arch::Arch;
+use initramfs::boot::menu::INITRD_SHARE;
 use initramfs::paths;
 use std::fs;
 use std::path::PathBuf;
@@ -62,7 +63,7 @@ fn up(name: &str, machine: &Machine, data: &str, more: &[&str]) -> Result<()> {
     checks.check("the first entry of the menu", || {
         let line = guest.sh("cat /proc/cmdline")?;
         let consoles = Arch::from_env()?.consoles;
-        for word in ["b2p.console=shell", consoles] {
+        for word in ["b2p.console=shell", consoles, INITRD_SHARE] {
             ensure!(line.contains(word), "no {word}: {line}");
         }
         Ok(())
