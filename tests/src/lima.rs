@@ -7,7 +7,7 @@
 //! Lima's, because those must match.
 
 use crate::Guest;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 /// The instance that a disk is made for.
 pub struct Instance<'a> {
@@ -55,6 +55,24 @@ growpart:
 timezone: Europe/Berlin
 
 ";
+
+/// Expects the user's podman at the socket that the template of the documentation has Lima forward.
+///
+/// # Errors
+/// The template cannot be read or forwards no socket, or the user has no podman there.
+pub fn socket_is_forwarded(guest: &Guest, instance: &Instance<'_>) -> Result<()> {
+    let template = initramfs::paths::root().join("docs/guide/lima.yaml");
+    let text = std::fs::read_to_string(template)?;
+    let mut lines = text.lines();
+    let socket = lines.find_map(|line| line.strip_prefix("- guestSocket: "));
+    let socket = socket.context("no guestSocket")?.trim_matches('"');
+    let socket = socket.replace("{{.UID}}", &instance.uid.to_string());
+    let info =
+        format!("podman --url unix://{socket} info --format '{{{{.Host.Security.Rootless}}}}'");
+    let said = guest.sh_as(instance.user, &info)?;
+    ensure!(said == "true", "{socket}: {said}");
+    Ok(())
+}
 
 impl Instance<'_> {
     /// Returns all files. `more` is appended to user-data.

@@ -60,13 +60,10 @@ fn a_seed_of_lima_is_applied() -> Result<()> {
     checks.check("Lima's probes, as its user", || {
         asked(&guest, &probe("true\n"))?;
         eventually(SCRIPTS, || asked(&guest, &boot_done(instance.iid)))?;
-        let wrong = guest.ssh_with(
-            "ann",
-            &boot_done("other").0,
-            boot_done("other").1.as_bytes(),
-        )?;
+        let (command, stdin) = boot_done("other");
+        let wrong = guest.ssh_with("ann", &command, stdin.as_bytes())?;
         ensure!(!wrong.status.success(), "any instance is the one");
-        Ok(())
+        tests::lima::socket_is_forwarded(&guest, &instance)
     });
     checks.check("the user of the seed exists", || {
         let said = guest.sh_as("ann", "id -un; id -u; echo $HOME; sudo id -u; getent passwd ann || grep ^ann: /etc/passwd")?;

@@ -17,7 +17,7 @@ fn flags_with_values_take_effect() -> Result<()> {
         machine
             .append("b2p.hostname=box")
             .append("b2p.net=10.0.2.15/24,10.0.2.2,10.0.2.3,192.0.2.53")
-            .append("b2p.podman=boot b2p.loglevel=debug lockdown=integrity")
+            .append("b2p.podman=boot b2p.loglevel=debug lockdown=integrity b2p.rootless=off")
     })?;
     let mut checks = Checks::new("flags-values");
     checks.check("hostname", || equals(&guest, "hostname", "box"));
@@ -39,6 +39,20 @@ fn flags_with_values_take_effect() -> Result<()> {
             !guest.pids("podman system service")?.is_empty(),
             "it does not"
         );
+        Ok(())
+    });
+    checks.check("users have no API with b2p.rootless=off", || {
+        equals(
+            &guest,
+            "test ! -e /run/user/1000/podman/podman.sock && readlink /run/docker.sock; b2p status --json | grep -c podman-user; true",
+            "podman/podman.sock\n0",
+        )?;
+        // Limits of a session hold all the same.
+        let run = "podman run --rm --network none -m 32m localhost/box:1 cat /sys/fs/cgroup/memory.max";
+        let archive = fs::read(image::archive(guest.vm.dir())?)?;
+        tests::text(&guest.ssh_with("core", "podman load", &archive)?)?;
+        let said = guest.sh_as("core", run)?;
+        ensure!(said == "33554432", "{said}");
         Ok(())
     });
     checks.check("debug lines are in the log", || {
