@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Changes that the configuration makes to an entry of the service table.
+//! Changes that the configuration makes to the definition in a row of the service table.
 
 use config::{Config, Console, Podman, Role};
 use services::{Restart, ServiceDef, Socket};
@@ -7,7 +7,7 @@ use sys::paths::{B2P, USER_PODMAN_SOCKET, USER_RUNTIME_DIRS};
 use sys::service_names::ready_limit_seconds;
 
 use super::Platform;
-use super::names::DATA_DISK;
+use super::names::DATA_DISK_SERVICES;
 
 /// Group that may use the API besides root.
 pub(super) const API_GROUP: &str = "podman";
@@ -25,7 +25,7 @@ pub(super) fn slow_disk(def: ServiceDef, config: &Config, _: &Platform) -> Servi
 /// zram needs neither.
 pub(super) fn swap(def: ServiceDef, config: &Config, platform: &Platform) -> ServiceDef {
     let after = if config.swaps_to_disk() {
-        DATA_DISK
+        DATA_DISK_SERVICES
     } else {
         &[]
     };
@@ -54,8 +54,8 @@ pub(crate) fn was_defined_without_card(def: &ServiceDef) -> bool {
     !def.gates_ready
 }
 
-/// In the boot after a failed trial, the ready line waits until the service has reported the failure. During a trial, the
-/// service waits for the ready line, then for the disk or for an orderly shutdown.
+/// Makes the service a gate of the ready line in the boot after a failed trial, so that the failure is listed by then.
+/// During a trial the service itself waits for the ready line, so its time limit includes that of the ready line.
 pub(super) fn upgrade(def: ServiceDef, config: &Config, _: &Platform) -> ServiceDef {
     match config.slot.map(|slot| slot.role) {
         Some(Role::Fallback) => ServiceDef {
@@ -141,8 +141,8 @@ pub(super) fn console(def: ServiceDef, config: &Config, _: &Platform) -> Service
     }
 }
 
-/// Leaks strings into a definition, which lives as long as PID 1. Definitions are made once in a boot,
-/// and once more where the data disk changes the configuration.
+/// Leaks strings into a definition, which lives as long as PID 1. Definitions are made once in a boot, and again after
+/// each change of the configuration.
 fn leak(strings: impl Iterator<Item = String>) -> &'static [&'static str] {
     let strings: Vec<&'static str> = strings.map(|string| &*string.leak()).collect();
     strings.leak()

@@ -6,11 +6,11 @@ use services::{Restart, ServiceDef};
 use sys::paths::B2P;
 
 use super::names::*;
-use super::{Entry, Start, adapt};
+use super::{Row, Start, adapt};
 
-/// Rows of the service table, each of which stands for one service per terminal.
-pub const CONSOLES: &[Entry] = &[
-    Entry {
+/// Services of the console terminals: rows of the service table, each of which stands for one service per terminal.
+pub const CONSOLES: &[Row] = &[
+    Row {
         def: ServiceDef {
             name: CONSOLE_PREFIX,
             why: "a person at a console sees the state of the machine, or gets a shell",
@@ -24,7 +24,7 @@ pub const CONSOLES: &[Entry] = &[
         adapt: adapt::console,
         per_terminal: true,
     },
-    Entry {
+    Row {
         def: ServiceDef {
             name: RESCUE_PREFIX,
             why: "a person can examine and repair the machine while the services continue",
@@ -35,6 +35,6 @@ pub const CONSOLES: &[Entry] = &[
         },
         starts: Start::OnRequest,
         per_terminal: true,
-        ..Entry::DEFAULT
+        ..Row::DEFAULT
     },
 ];

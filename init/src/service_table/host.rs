@@ -4,15 +4,16 @@
 use services::ServiceDef;
 use sys::paths::B2P;
 
-use super::names::{CLOUD, DATA, DATA_DISK, IGNITION, TEMPLATE};
-use super::{Entry, wants_ignition};
+use super::names::{CLOUD, DATA, DATA_DISK_SERVICES, IGNITION, TEMPLATE};
+use super::{Row, wants_ignition};
 
-/// Services by which a host configures or copies the machine: rows of the service table after those of [`super::CORE`].
-pub const HOST: &[Entry] = &[
+/// Services by which the host configures or copies a virtual machine: rows of the service table after those of [`super::CORE`].
+pub const HOST: &[Row] = &[
     // The service runs after cloud-init, because both rewrite /etc/passwd. `late_ms` exceeds the time to read a document
-    // and to apply it, which each take a minute at most. On an emulated processor the kernel needs 35 s to read a document of 1 MB from fw_cfg: for each page, the driver skips the bytes
-    // before that page one by one (drivers/firmware/qemu_fw_cfg.c, fw_cfg_read_blob).
-    Entry {
+    // and to apply it, which each take a minute at most. On an emulated processor the kernel needs 35 s to read a
+    // document of 1 MB from fw_cfg: for each page, the driver skips the bytes before that page one by one
+    // (drivers/firmware/qemu_fw_cfg.c, fw_cfg_read_blob).
+    Row {
         def: ServiceDef {
             name: IGNITION,
             why: "the users, keys, files and mounts of an Ignition document are set up",
@@ -23,22 +24,21 @@ pub const HOST: &[Entry] = &[
             ..ServiceDef::ONE_SHOT
         },
         when: wants_ignition,
-        ..Entry::DEFAULT
+        ..Row::DEFAULT
     },
-    // After it has reported to the host, `b2p template` waits without a time limit. The wait returns only in a copy
-    // of the memory. A template that continued by itself would create a host key, and all of its copies would have
-    // the same key.
-    Entry {
+    // `b2p template` reports to the host, then waits without a time limit. The wait ends only in a copy of the memory.
+    // A template that continued by itself would create a host key, and all of its copies would have the same key.
+    Row {
         def: ServiceDef {
             name: TEMPLATE,
             why: "a host copies the memory of this machine before host keys and machine-id exist",
             argv: &[B2P, "template"],
-            after: DATA_DISK,
+            after: DATA_DISK_SERVICES,
             gates_ready: true,
             late_ms: u64::MAX,
             ..ServiceDef::ONE_SHOT
         },
         when: |_, platform| platform.is_template,
-        ..Entry::DEFAULT
+        ..Row::DEFAULT
     },
 ];

@@ -1,60 +1,60 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Services of the log: the sockets of other systems, whose messages are added to the log, its
-//! files and its receiver.
+//! Services of the log: the sockets of syslog(3) and of systemd's journald, whose messages are added to the kernel's
+//! log; the log files; the remote receiver.
 
 use services::ServiceDef;
 use sys::paths::{B2P, LOG_DIR};
 
-use super::names::{DATA_DISK, NET};
+use super::names::{DATA_DISK_SERVICES, NET};
 use super::table::OOM_PROTECTED;
-use super::{Entry, datagram_socket};
+use super::{Row, datagram_socket};
 
 /// Services of the log: rows of the service table after those of [`super::CORE`]. `log-files` is separate from
 /// the services of sockets, so that a disk that hangs does not stop a socket from being read.
-pub const LOGS: &[Entry] = &[
-    Entry {
+pub const LOGS: &[Row] = &[
+    Row {
         def: ServiceDef {
             name: "syslog",
             oom_score_adj: OOM_PROTECTED,
-            why: "messages of programs to syslog(3) are added to the kernel's log",
+            why: "messages that programs send by syslog(3) are added to the kernel's log",
             argv: &[B2P, "syslog"],
             socket: datagram_socket("/dev/log", 0o666),
             after_ready: true,
             ..ServiceDef::DEFAULT
         },
-        ..Entry::DEFAULT
+        ..Row::DEFAULT
     },
     // conmon sends the output of a container with `--log-driver journald` to this socket, and reports no error
     // if there is no socket.
-    Entry {
+    Row {
         def: ServiceDef {
             name: "journal",
             oom_score_adj: OOM_PROTECTED,
-            why: "messages of programs to journald, which is not there, are added to the kernel's log",
+            why: "messages that programs send to systemd's journald are added to the kernel's log",
             argv: &[B2P, "syslog", "journal"],
             socket: datagram_socket("/run/systemd/journal/socket", 0o666),
             after_ready: true,
             ..ServiceDef::DEFAULT
         },
-        ..Entry::DEFAULT
+        ..Row::DEFAULT
     },
-    // The flag `syslog` is off by default: the kernel's ring buffer has the log of this boot. On a data disk the
-    // files also keep earlier boots; without one they only duplicate the ring buffer.
-    Entry {
+    // The flag `syslog` is off by default: the kernel's ring buffer has the log of this boot. On a data disk the files
+    // also keep the logs of earlier boots; without a data disk the files only duplicate the ring buffer.
+    Row {
         def: ServiceDef {
             name: "log-files",
             why: "the log is kept in files of bounded size, so that it can be read after a reboot",
             argv: &[B2P, "log-files", LOG_DIR],
-            after: DATA_DISK,
+            after: DATA_DISK_SERVICES,
             after_ready: true,
             ..ServiceDef::DEFAULT
         },
         when: |config, _| config.syslog,
-        ..Entry::DEFAULT
+        ..Row::DEFAULT
     },
-    // The ring buffer holds the records from before the network was set up. In a container the
-    // kernel's log belongs to the container's host.
-    Entry {
+    // The service may start late: the ring buffer keeps the records from before the network was set up. In a container
+    // the kernel's log belongs to the container's host.
+    Row {
         def: ServiceDef {
             name: "remote-log",
             why: "records of the log are sent to a receiver of syslog",
@@ -64,6 +64,6 @@ pub const LOGS: &[Entry] = &[
             ..ServiceDef::DEFAULT
         },
         when: |config, platform| config.rsyslog.is_some() && !platform.in_container,
-        ..Entry::DEFAULT
+        ..Row::DEFAULT
     },
 ];

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Every built-in service of the machine, in the tables that [`entries`] joins, with the purpose of each and the
+//! Every built-in service of the machine, in the tables that [`rows`] joins, with the purpose of each and the
 //! condition under which it exists.
 //!
-//! The supervisor gets the entries whose condition holds ([`select`]), adapted to the
-//! configuration, in the order of the table. User services are added later, from files
+//! The supervisor gets the services of the rows whose condition holds ([`select`]), adapted to the
+//! configuration, in the order of the rows. User services are added later, from files
 //! (docs/guide/services.md).
 
 pub(crate) mod adapt;
@@ -26,7 +26,7 @@ pub use table::CORE;
 pub use varlink::link_registry;
 
 /// One row of the service tables.
-pub struct Entry {
+pub struct Row {
     /// Definition of the service, before changes by the configuration.
     pub def: ServiceDef,
     /// Returns true if the service exists with this configuration, on this machine.
@@ -35,12 +35,11 @@ pub struct Entry {
     pub starts: Start,
     /// Applies the configuration to the definition.
     pub adapt: fn(ServiceDef, &Config, &Platform) -> ServiceDef,
-    /// True for an entry that stands for one service per console terminal; `def.name` is the
-    /// prefix of their names.
+    /// True for a row that stands for one service per console terminal; `def.name` is the prefix of their names.
     pub per_terminal: bool,
 }
 
-/// Start of a service that exists, unless `b2p.on=` or `b2p.off=` names it.
+/// Event that starts a service that exists, unless `b2p.on=` or `b2p.off=` names the service.
 /// [`sys::service_names::starts_at_boot`] decides by the same rule for PID 1 and for its helpers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
@@ -52,9 +51,9 @@ pub enum Start {
     OnRequest,
 }
 
-impl Entry {
+impl Row {
     /// Default values of a row: the service exists on every machine and starts at boot.
-    const DEFAULT: Entry = Entry {
+    const DEFAULT: Row = Row {
         def: ServiceDef::DEFAULT,
         when: |_, _| true,
         starts: Start::AtBoot,
@@ -68,7 +67,7 @@ impl Entry {
 pub struct Platform {
     /// True in a container, where disks, devices and the clock belong to the container's host.
     pub in_container: bool,
-    /// True if the machine is a template that has not become a machine of its own yet.
+    /// True if the machine is a template ([`crate::template`]), and not yet a copy with an identity of its own.
     pub is_template: bool,
     /// True if the host or a disk offers a document of Ignition.
     pub has_ignition: bool,
@@ -149,8 +148,8 @@ const fn datagram_socket(path: &'static str, mode: u32) -> Option<Socket> {
     }
 }
 
-/// Returns all entries, in their order.
-pub fn entries() -> impl Iterator<Item = &'static Entry> {
+/// Returns the rows of all tables, in the order in which PID 1 starts services.
+pub fn rows() -> impl Iterator<Item = &'static Row> {
     let tables = [
         CORE,
         consoles::CONSOLES,
@@ -168,9 +167,9 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
 /// name.
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
-    entries().any(|entry| match entry.per_terminal {
-        true => name.starts_with(entry.def.name),
-        false => name == entry.def.name,
+    rows().any(|row| match row.per_terminal {
+        true => name.starts_with(row.def.name),
+        false => name == row.def.name,
     })
 }
 
@@ -178,19 +177,19 @@ pub fn is_reserved(name: &str) -> bool {
 /// so each copy starts them.
 const SERVICES_IN_TEMPLATE: [&str; 3] = [names::DATA, names::PODMAN, names::TEMPLATE];
 
-fn exists(entry: &Entry, config: &Config, platform: &Platform) -> bool {
-    let runs_here = !platform.is_template || SERVICES_IN_TEMPLATE.contains(&entry.def.name);
-    runs_here && (entry.when)(config, platform)
+fn exists(row: &Row, config: &Config, platform: &Platform) -> bool {
+    let runs_here = !platform.is_template || SERVICES_IN_TEMPLATE.contains(&row.def.name);
+    runs_here && (row.when)(config, platform)
 }
 
 /// Returns the definitions of the services that exist with this configuration, on this machine.
 #[must_use]
 pub fn select(config: &Config, platform: &Platform) -> Vec<ServiceDef> {
-    let entries = entries().filter(|entry| exists(entry, config, platform));
+    let rows = rows().filter(|row| exists(row, config, platform));
     let mut defs = Vec::with_capacity(CORE.len() + platform.terminals.len());
-    for entry in entries {
-        let def = (entry.adapt)(entry.def, config, platform);
-        match entry.per_terminal {
+    for row in rows {
+        let def = (row.adapt)(row.def, config, platform);
+        match row.per_terminal {
             true => defs.extend(console::for_each_terminal(&def, &platform.terminals)),
             false => defs.push(def),
         }
@@ -201,8 +200,8 @@ pub fn select(config: &Config, platform: &Platform) -> Vec<ServiceDef> {
 /// Returns the definition of one service, if it exists with this configuration, on this machine.
 #[must_use]
 pub fn find(name: &str, config: &Config, platform: &Platform) -> Option<ServiceDef> {
-    let entry = entries().find(|entry| entry.def.name == name)?;
-    exists(entry, config, platform).then(|| (entry.adapt)(entry.def, config, platform))
+    let row = rows().find(|row| row.def.name == name)?;
+    exists(row, config, platform).then(|| (row.adapt)(row.def, config, platform))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ pub use sys::service_names::{CONSOLE_PREFIX, REGISTRIES, RESCUE_PREFIX};
 
 /// Runs bootlocal.sh of the data disk.
 pub const BOOTLOCAL: &str = "bootlocal";
-/// Runs bootsync.sh of the data disk before the engine starts.
+/// Runs bootsync.sh of the data disk before podman starts.
 pub const BOOTSYNC: &str = "bootsync";
 /// Applies the configuration of a disk labelled cidata.
 pub const CLOUD: &str = "cloud";
@@ -39,12 +39,12 @@ pub const TEMPLATE: &str = "template";
 pub const USER_SERVICES: &str = "user-services";
 
 /// Services that precede a service that uses files of the data disk.
-pub const DATA_DISK: &[&str] = &[DATA];
+pub const DATA_DISK_SERVICES: &[&str] = &[DATA];
 /// Services that precede a service that depends on keys, users or trusted certificates: the data
 /// disk, cloud-init's disk and Ignition all configure these.
-pub const CONFIGURATION: &[&str] = &[DATA, CLOUD, IGNITION];
-/// Services that precede a service that starts or runs containers: configuration, bootsync.sh, and
-/// the folders and programs that containers use.
+pub const CONFIGURATION_SERVICES: &[&str] = &[DATA, CLOUD, IGNITION];
+/// Services that precede a service that starts or runs containers: those of the configuration, bootsync.sh, and
+/// those of the folders and programs that containers use.
 pub const ENGINE_PREREQUISITES: &[&str] = &[
     DATA, CLOUD, IGNITION, REGISTRIES, BOOTSYNC, SHARE, EXTENSIONS,
 ];

@@ -14,7 +14,7 @@ fn service(name: &str, line: &[u8]) -> Option<ServiceDef> {
 }
 
 #[test]
-fn every_entry_is_complete_and_acyclic() {
+fn every_row_is_complete_and_no_service_waits_for_itself() {
     let flags = b"b2p.share=a:/mnt/a b2p.ext=a b2p.swap=zram tz=UTC b2p.vsock b2p.ignition=disk";
     let defs = parsed(flags);
     let exists = |name: &str| defs.iter().any(|def| def.name == name);
@@ -62,7 +62,7 @@ fn longest_wait(defs: &[ServiceDef], name: &str) -> u64 {
 const END_OF_TRIAL_MS: u64 = 60_000 + 180_000;
 
 #[test]
-fn a_trial_is_given_up_when_no_service_can_still_become_ready() {
+fn the_limit_of_a_trial_exceeds_the_longest_gate() {
     for line in ["b2p.slot=b:trial", "b2p.slot=b:trial waitusb=3600"] {
         let platform = Platform {
             has_ignition: true,
@@ -86,7 +86,7 @@ fn a_trial_is_given_up_when_no_service_can_still_become_ready() {
 }
 
 #[test]
-fn a_template_has_nothing_that_is_unique() {
+fn a_template_runs_only_services_without_identity() {
     let names = |is_template| -> Vec<_> {
         let platform = Platform {
             is_template,
@@ -135,20 +135,20 @@ fn the_ignition_service_exists_if_a_document_or_a_flag_asks() {
 #[test]
 fn the_rows_and_the_helpers_agree_on_the_start() {
     use sys::service_names::{CONFIGURED_ON_DISK, starts_at_boot};
-    for entry in entries() {
-        let name = entry.def.name;
+    for row in rows() {
+        let name = row.def.name;
         let start = match starts_at_boot(&Config::default(), name) {
             true => Start::AtBoot,
             false if CONFIGURED_ON_DISK.contains(&name) => Start::IfOnDisk,
             false => Start::OnRequest,
         };
-        assert_eq!(entry.starts, start, "{name}");
+        assert_eq!(row.starts, start, "{name}");
     }
 }
 
 #[test]
 fn names_are_unique() {
-    let mut names: Vec<_> = entries().map(|entry| entry.def.name).collect();
+    let mut names: Vec<_> = rows().map(|row| row.def.name).collect();
     let count = names.len();
     names.sort_unstable();
     names.dedup();
@@ -252,9 +252,9 @@ fn swap_exists_where_a_flag_asks() {
     assert_eq!(swap(b"b2p.swap=off"), None);
     assert_eq!(swap(b"b2p.swap=zram swapfile=sda1 noswap"), None);
     assert!(swap(b"b2p.swap=zram").is_some_and(|def| def.after.is_empty() && def.gates_ready));
-    assert!(swap(b"b2p.swap=zram b2p.swap=64").is_some_and(|def| def.after == DATA_DISK));
+    assert!(swap(b"b2p.swap=zram b2p.swap=64").is_some_and(|def| def.after == DATA_DISK_SERVICES));
     let slow = swap(b"swapfile=sda1 waitusb=60");
-    assert!(slow.is_some_and(|def| def.after == DATA_DISK && def.late_ms > 60_000));
+    assert!(slow.is_some_and(|def| def.after == DATA_DISK_SERVICES && def.late_ms > 60_000));
 }
 
 #[test]
@@ -265,7 +265,7 @@ fn the_log_is_sent_where_a_flag_asks() {
 }
 
 #[test]
-fn a_trial_does_not_gate_and_a_fallback_gates() {
+fn the_service_upgrade_is_a_gate_only_after_a_failed_trial() {
     let upgrade = |line: &[u8]| service("upgrade", line);
     assert_eq!((upgrade(b""), upgrade(b"b2p.slot=b")), (None, None));
     assert!(upgrade(b"b2p.slot=b:trial").is_some_and(|def| !def.gates_ready));
@@ -276,7 +276,7 @@ fn a_trial_does_not_gate_and_a_fallback_gates() {
 }
 
 #[test]
-fn varlink_has_a_switch() {
+fn varlink_off_removes_the_varlink_services() {
     let resolver = |line: &[u8]| service("varlink-resolver", line);
     let socket = resolver(b"").and_then(|def| def.socket).unwrap();
     assert_eq!((socket.mode, socket.on_demand), (0o666, true));
@@ -313,7 +313,7 @@ fn podman_at_boot_does_not_end_when_idle() {
 }
 
 #[test]
-fn variables_of_the_owner_come_first() {
+fn variables_of_the_configuration_precede_those_of_the_row() {
     let podman = service(PODMAN, b"b2p.http_proxy=http://proxy:3128/").unwrap();
     let position = |start: &str| podman.env.iter().position(|line| line.starts_with(start));
     assert!(position("http_proxy=").unwrap() < position("GOGC=").unwrap());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Services at times, and the update of containers.
+//! Services that start other services at set times, and the update of containers.
 
 use config::Podman;
 use services::{ReadyWhen, ServiceDef};
@@ -7,12 +7,12 @@ use sys::paths::{B2P, UNIT_BUS};
 use sys::service_names::{AUTO_UPDATE, TIMERS};
 
 use super::names::*;
-use super::{Entry, Start, stream_socket};
+use super::{Row, Start, stream_socket};
 
-/// Services at times: rows of the service table after those of [`super::CORE`].
-pub const TIMED: &[Entry] = &[
+/// Services of timers and of the update of containers: rows of the service table after those of [`super::CORE`].
+pub const TIMED: &[Row] = &[
     // `b2p user-services` starts this service if a flag or a service file names a time.
-    Entry {
+    Row {
         def: ServiceDef {
             name: TIMERS,
             why: "services start at the times that their files name, and podman updates containers",
@@ -22,11 +22,12 @@ pub const TIMED: &[Entry] = &[
             ..ServiceDef::DEFAULT
         },
         starts: Start::OnRequest,
-        ..Entry::DEFAULT
+        ..Row::DEFAULT
     },
-    // `b2p timers` starts this service at the times of the flag `b2p.auto_update`. Images are pulled: `late_ms` is the limit of `b2p auto-update` for one user. With several slow users the service
-    // is reported as late and continues.
-    Entry {
+    // `b2p timers` starts this service at the times of the flag `b2p.auto_update`. `late_ms` is the time limit of
+    // `b2p auto-update` for one user, whose images are pulled. If several users take long, the service is reported as
+    // late and continues.
+    Row {
         def: ServiceDef {
             name: AUTO_UPDATE,
             why: "containers with the label io.containers.autoupdate run the newest image of their name",
@@ -38,20 +39,20 @@ pub const TIMED: &[Entry] = &[
         },
         when: |config, _| config.podman != Podman::Off,
         starts: Start::OnRequest,
-        ..Entry::DEFAULT
+        ..Row::DEFAULT
     },
-    // `podman auto-update` of any user connects; the service identifies users by the kernel's
-    // credentials.
-    Entry {
+    // `podman auto-update` of any user connects; the service identifies the user by the credentials of the socket
+    // (unix(7), SO_PEERCRED).
+    Row {
         def: ServiceDef {
             name: "unit-bus",
-            why: "podman auto-update restarts the units of containers",
+            why: "podman auto-update, which calls systemd over D-Bus, restarts the units of containers",
             argv: &[B2P, "unit-bus"],
             socket: stream_socket(UNIT_BUS, 0o666),
             after_ready: true,
             ..ServiceDef::DEFAULT
         },
         when: |config, _| config.podman != Podman::Off,
-        ..Entry::DEFAULT
+        ..Row::DEFAULT
     },
 ];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Services that run with the uid of the user who may log in.
+//! Services that run with the uid of the machine's user (`b2p.user=`).
 
 use config::{Podman, Rootless};
 use services::ServiceDef;
@@ -7,12 +7,12 @@ use sys::paths::B2P;
 
 use super::names::*;
 use super::table::GO_ENV;
-use super::{Entry, adapt, stream_socket};
+use super::{Row, adapt, stream_socket};
 
-/// Services of users and of users' containers: rows of the service table after those of [`super::CORE`].
-pub const USERS: &[Entry] = &[
+/// Services that run with the uid of the machine's user: rows of the service table after those of [`super::CORE`].
+pub const USERS: &[Row] = &[
     // PID 1 holds the socket, as it does for root's podman; the first connection starts the process.
-    Entry {
+    Row {
         def: ServiceDef {
             name: PODMAN_USER,
             why: "`podman --remote` and ssh://core@host reach the API of the user's own podman",
@@ -28,6 +28,6 @@ pub const USERS: &[Entry] = &[
             is_on && platform.user.is_some()
         },
         adapt: adapt::podman_user,
-        ..Entry::DEFAULT
+        ..Row::DEFAULT
     },
 ];

@@ -10,13 +10,13 @@ use services::ServiceDef;
 use sys::error::{Doing, Result};
 use sys::paths::{B2P, VARLINK_MACHINE, VARLINK_PODMAN, VARLINK_REGISTRY, VARLINK_RESOLVER};
 
-use super::{Entry, stream_socket};
+use super::{Row, stream_socket};
 
 /// Services of the varlink interfaces: rows of the service table after those of [`super::CORE`].
-pub const VARLINK: &[Entry] = &[
+pub const VARLINK: &[Row] = &[
     // Mode 0666: the resolver returns addresses only. The mode of each address decides which users may
     // connect.
-    Entry {
+    Row {
         def: ServiceDef {
             name: "varlink-resolver",
             why: "a varlink client that knows an interface learns the address of its service",
@@ -26,13 +26,13 @@ pub const VARLINK: &[Entry] = &[
             ..ServiceDef::DEFAULT
         },
         when: |config, _| config.varlink,
-        ..Entry::DEFAULT
+        ..Row::DEFAULT
     },
     // A client of this socket has the rights of root, as has a client of podman's socket; the mode is therefore 0600.
-    Entry {
+    Row {
         def: ServiceDef {
             name: "varlink-podman",
-            why: "clients of podman 1 have its varlink interface",
+            why: "clients of podman 1 reach its varlink interface",
             argv: &[B2P, "varlink-podman"],
             // Each of 64 clients may follow the logs of 64 containers, each with a connection to podman.
             nofile: (16_384, 1_048_576),
@@ -41,20 +41,20 @@ pub const VARLINK: &[Entry] = &[
             ..ServiceDef::DEFAULT
         },
         when: |config, _| config.varlink && config.podman != Podman::Off,
-        ..Entry::DEFAULT
+        ..Row::DEFAULT
     },
     // Every user may connect; the service allows or refuses each call by the credentials of its client.
-    Entry {
+    Row {
         def: ServiceDef {
             name: "varlink-machine",
-            why: "programs query and control the machine as `b2p` does, with types and from a host",
+            why: "programs of the machine and of a host query and control the machine as `b2p` does",
             argv: &[B2P, "varlink-machine"],
             socket: stream_socket(VARLINK_MACHINE, 0o666),
             after_ready: true,
             ..ServiceDef::DEFAULT
         },
         when: |config, _| config.varlink,
-        ..Entry::DEFAULT
+        ..Row::DEFAULT
     },
 ];
 
@@ -66,7 +66,7 @@ const INTERFACES: &[(&str, &str)] = &[
 ];
 
 /// Makes the links of systemd's registry of varlink interfaces, which `varlinkctl list-registry`
-/// shows. A link is made before its socket, and leads nowhere while its service is off.
+/// shows. A link is made before its socket exists, and stays if the service is off.
 ///
 /// # Errors
 /// The errno of mkdir(2) or symlink(2).
@@ -78,7 +78,7 @@ fn link_interfaces(dir: &Path) -> Result<()> {
     fs::create_dir_all(dir).on(dir)?;
     for (interface, socket) in INTERFACES {
         let link = dir.join(interface);
-        // A link that is there stays: PID 1 may have been executed again.
+        // A link that exists stays: PID 1 may have been executed again.
         match symlink(socket, &link) {
             Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(e).on(&link),
             _ => {}
@@ -97,7 +97,7 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("registry-{}", std::process::id()));
         link_interfaces(&dir).unwrap();
         link_interfaces(&dir).unwrap();
-        let sockets = VARLINK.iter().filter_map(|entry| entry.def.socket);
+        let sockets = VARLINK.iter().filter_map(|row| row.def.socket);
         for socket in sockets {
             let mut links = fs::read_dir(&dir).unwrap().flatten();
             let leads = links.any(|e| fs::read_link(e.path()).unwrap() == Path::new(socket.path));
