@@ -25,9 +25,19 @@ use crate::{
     sysctl, template, user,
 };
 
+// Names of the phases whose degraded lines PID 1 replaces later: after a crash, or when the configuration changes.
+/// Phase that opens the socket of uevents and loads early drivers.
+pub const DEVICES: &str = "devices";
+/// Phase that sets the host name.
+pub const HOSTNAME: &str = "hostname";
+/// Phase that writes the keys that may log in.
+pub const KEYS: &str = "keys";
+/// Phase that makes the user, and the environment of all users.
+pub const SESSIONS: &str = "sessions";
+
 /// One phase of the boot.
 pub struct Phase {
-    /// Name in the log and in `b2p boot`.
+    /// Name in the log, in degraded lines and in `b2p boot`.
     pub name: &'static str,
     /// Returns true if the phase has work on this machine.
     pub when: fn(&Config) -> bool,
@@ -61,16 +71,16 @@ pub const USERLAND_PHASES: &[Phase] = &[
 /// runs the whole table when its service `template` ends (the reaction `leave_template`).
 #[rustfmt::skip]
 pub const MACHINE_PHASES: &[Phase] = &[
-    Phase { name: "devices",        when: not_template,               run: open_uevents_and_load_drivers,           why: "fw_cfg, power buttons and network cards get their drivers, and later uevents are received" },
+    Phase { name: DEVICES,          when: not_template,               run: open_uevents_and_load_drivers,           why: "fw_cfg, power buttons and network cards get their drivers, and later uevents are received" },
     Phase { name: "flags",          when: not_template,               run: read_and_apply_host_flags,               why: "the flags of fw_cfg apply too, now that its driver is loaded; reactions add the flags of the data disk and of documents" },
     Phase { name: "sysctl",         when: always,                     run: set_sysctls,                             why: "containers have the limits that they need, and packets are forwarded to them" },
-    Phase { name: "port-publisher", when: |c| c.host_publishes_ports, run: |_| identity::write_publisher_markers(), why: "podman finds the marker files that say that a host publishes the ports of containers" },
-    Phase { name: "hostname",       when: always,                     run: set_hostname,                            why: "prompts, logs, DHCP and podman use the name" },
-    Phase { name: "varlink",        when: |config| config.varlink,    run: |_| service_table::link_registry(),      why: "programs find the socket of a varlink interface by its name" },
+    Phase { name: "port-markers",   when: |c| c.host_publishes_ports, run: |_| identity::write_port_markers(),      why: "podman asks the host to publish the ports of containers, as in a podman machine" },
+    Phase { name: HOSTNAME,         when: always,                     run: set_hostname,                            why: "prompts, logs, DHCP and podman use the host name" },
+    Phase { name: "varlink-links",  when: |config| config.varlink,    run: |_| service_table::link_registry(),      why: "clients of varlink find the socket of an interface by its name" },
     Phase { name: "machine-id",     when: not_template,               run: |_| identity::write_machine_id(),        why: "programs can tell machines apart" },
-    Phase { name: "clock",          when: owns_hardware,              run: |_| identity::correct_clock(),           why: "the clock shows 2026 or later, so that TLS certificates are not rejected as not yet valid" },
-    Phase { name: "keys",           when: not_template,               run: |s| identity::write_keys(&s.config),     why: "a user with an accepted key can log in" },
-    Phase { name: "sessions",       when: always,                     run: prepare_sessions,                        why: "people who log in have a name, a home and an environment" },
+    Phase { name: "clock-minimum",  when: owns_hardware,              run: |_| identity::correct_clock(),           why: "the clock shows 2026 or later, so that TLS certificates are not rejected as not yet valid" },
+    Phase { name: KEYS,             when: not_template,               run: |s| identity::write_keys(&s.config),     why: "sshd finds the keys that may log in" },
+    Phase { name: SESSIONS,         when: always,                     run: prepare_sessions,                        why: "people who log in have a name, a home and an environment" },
 ];
 
 /// Makes the link to the docker socket, the user, and the environment of all users.
@@ -221,7 +231,7 @@ fn read_and_apply_host_flags(state: &mut SystemState) -> Result<()> {
         state.degraded.add("net", why);
     }
     debug!(
-        "flags are read after {} ms; net: {:?}",
+        "flags: read {} ms after the kernel; net: {:?}",
         now(),
         state.config.net
     );
@@ -240,7 +250,7 @@ fn apply_flags(state: &mut SystemState) {
 /// container's creator chose.
 fn set_sysctls(_: &mut SystemState) -> Result<()> {
     if root::in_container() && sysctl::are_read_only() {
-        debug!("sysctls are read-only: none is written");
+        debug!("sysctls are read-only, and stay as they are");
         return Ok(());
     }
     match sysctl::apply() {

@@ -19,9 +19,9 @@ const MACHINE_ID: &str = "/etc/machine-id";
 const FIRMWARE_UUID: &str = "/sys/class/dmi/id/product_uuid";
 /// Device of random bytes (random(4)).
 const URANDOM: &str = "/dev/urandom";
-/// Files by which podman 5 and podman 6 know that a host publishes their ports (podman's
+/// Files by which podman 5 and podman 6 know that a host publishes the ports of containers (podman's
 /// pkg/machine/machine_linux.go).
-const MACHINE_MARKERS: [&str; 2] = ["/etc/containers/podman-machine", "/etc/podman-machine"];
+const PORT_MARKERS: [&str; 2] = ["/etc/containers/podman-machine", "/etc/podman-machine"];
 /// Number of bytes of the machine-id that are read.
 const MAX_ID_BYTES: u64 = 64;
 /// Number of bytes of the file of keys that are read.
@@ -70,8 +70,8 @@ fn random_id() -> io::Result<String> {
 ///
 /// # Errors
 /// A marker cannot be written.
-pub fn write_publisher_markers() -> Result<()> {
-    let mut markers = MACHINE_MARKERS.iter().chain([&IN_MACHINE]).map(Path::new);
+pub fn write_port_markers() -> Result<()> {
+    let mut markers = PORT_MARKERS.iter().chain([&IN_MACHINE]).map(Path::new);
     markers.try_for_each(|path| replace(path, b"qemu\n", 0o644))
 }
 
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn firmware_that_knows_nothing_is_not_believed() {
+    fn ids_of_unset_firmware_are_refused() {
         assert!(!is_valid_id(&"0".repeat(32)));
         assert!(!is_valid_id(&"f".repeat(32)));
         assert!(!is_valid_id("123"));

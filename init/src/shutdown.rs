@@ -48,7 +48,7 @@ const PHASES: &[Phase] = &[
     Phase { name: "units",      when: always,             within_ms: 60_000, run: stop_units,      why: "the services of units (quadlets and unit files) have ended by their stop commands, each before the services that it needs" },
     Phase { name: "api",        when: always,             within_ms: 1_000,  run: close_api,       why: "the sockets of podman's API, which stop commands may use, are closed" },
     Phase { name: "containers", when: has_conmon,         within_ms: 15_000, run: stop_containers, why: "every container has had its stop signal and ten seconds to end, and no container starts" },
-    Phase { name: "services",   when: always,             within_ms: 6_000,  run: stop_all,        why: "services have ended, each before the services that it needs" },
+    Phase { name: "services",   when: always,             within_ms: 6_000,  run: stop_all,        why: "all services have ended, each before the services that it needs" },
     Phase { name: "terminate",  when: always,             within_ms: 5_000,  run: terminate,       why: "all other programs have had SIGTERM and time to end" },
     Phase { name: "kill",       when: always,             within_ms: 2_000,  run: kill,            why: "the remaining programs have had SIGKILL" },
     Phase { name: "sync",       when: has_mounts_or_swap, within_ms: 30_000, run: run_sync,        why: "dirty data is on the disks; the limit counts from the last decrease of dirty data" },
@@ -300,7 +300,7 @@ fn run_unmount(context: &mut ShutdownContext<'_>) -> Outcome {
     };
     let clean = context.wait_for_writer(&child);
     if clean.is_none() {
-        warn!("unmount: not done in time");
+        warn!("shutdown: unmount: not done in time");
     }
     Outcome::of_child(clean, false)
 }

@@ -70,8 +70,7 @@ pub(super) fn is_first_report(context: &Context<'_>, _: &Event) -> bool {
     context.state.data_report.is_none() && Path::new(DATA_REPORT).exists()
 }
 
-/// Returns true if `b2p data` has seen a disk with a document of Ignition, and the table has no service
-/// `ignition` yet.
+/// Returns true if `b2p data` has seen a disk with a document of Ignition, and no service `ignition` is defined yet.
 pub(super) fn is_ignition_disk(context: &Context<'_>, _: &Event) -> bool {
     let is_new = context.manager.supervisor().find(IGNITION).is_none();
     is_new && Path::new(IGNITION_DEVICES).exists()
@@ -113,8 +112,8 @@ pub(super) fn card_was_missing(context: &Context<'_>, _: &Event) -> bool {
     def.is_some_and(adapt::was_defined_without_card) && context.state.degraded.has(NET)
 }
 
-/// Decides on a disk: it is examined once `b2p data` has ended, unless a completed run of `b2p data` has examined it,
-/// or there is a data disk.
+/// Permits the examination of a disk when `b2p data` has ended. Drops the event if a completed run of `b2p data` has
+/// examined the disk, or if the machine has a data disk.
 pub(super) fn after_data_if_disk_is_new(context: &Context<'_>, event: &Event) -> Decision {
     let decision = decide_at_rest(context, &[DATA]);
     if decision != Decision::Run {
@@ -129,8 +128,8 @@ pub(super) fn after_data_if_disk_is_new(context: &Context<'_>, event: &Event) ->
     run_or_drop(is_new && context.state.data_device().is_none())
 }
 
-/// Decides on a disk that was removed: `b2p data` runs again, after its present run, if one of its degraded lines may
-/// be about the disk.
+/// Permits a further run of `b2p data` after the removal of a disk when the present run has ended. Drops the event if no
+/// degraded line of `b2p data` can be about the disk.
 pub(super) fn after_data_if_fault_is_listed(context: &Context<'_>, _: &Event) -> Decision {
     let state = &context.state;
     let may_be_listed = state.ready.is_none() || state.degraded.has(DATA);
@@ -140,7 +139,7 @@ pub(super) fn after_data_if_fault_is_listed(context: &Context<'_>, _: &Event) ->
     }
 }
 
-/// Decides on a check of the names of services: it needs the files that define user services.
+/// Permits the check of the names in flags when `user-services` has ended: the files of user services are loaded then.
 pub(super) fn after_user_services(context: &Context<'_>, _: &Event) -> Decision {
     decide_at_rest(context, &[USER_SERVICES])
 }
