@@ -19,13 +19,16 @@ pub fn notify(data: &[u8]) {
     let expected = Message {
         pid: 7,
         ready: one.ready || two.ready,
-        reported: one.reported || two.reported,
+        degraded_written: one.degraded_written || two.degraded_written,
         status: two.status.or(one.status),
     };
     assert_eq!(joined, expected);
     let lines = || data.split(|b| *b == b'\n');
     assert_eq!(whole.ready, lines().any(|l| l == b"READY=1"));
-    assert_eq!(whole.reported, lines().any(|l| l == b"X_DEGRADED=1"));
+    assert_eq!(
+        whole.degraded_written,
+        lines().any(|l| l == b"X_DEGRADED=1")
+    );
     let sent = lines().rev().find_map(|l| l.strip_prefix(b"STATUS="));
     let sent = sent.map(|text| String::from_utf8_lossy(text).into_owned());
     assert_eq!(whole.status, sent);

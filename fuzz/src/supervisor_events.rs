@@ -341,7 +341,7 @@ impl World {
                 self.ends_seen += 1;
                 assert!(matches!(self.s.state(id), State::Failed | State::Off));
             }
-            Change::Reported(_) => panic!("a report without a manager"),
+            Change::DegradedWritten(_) => panic!("a report without a manager"),
             Change::Cancelled(id) => assert_eq!(self.s.state(id), State::Off),
             Change::Late(id) => assert!(self.s.definition(id).is_some()),
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! System calls with a time limit, for PID 1 and its children: the caller sleeps, and reaps no child but the
-//! one that makes the call.
+//! System calls with a time limit, for PID 1 and its children: the caller sleeps, and reaps only the child
+//! that makes the call.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};

@@ -94,7 +94,7 @@ fn limit(root: &Path) -> Result<()> {
 }
 
 /// Enables the controllers of `available` at once, because the kernel walks the tree for each write; or each by
-/// itself if the kernel refuses: one that is refused does not hold back the others.
+/// itself if the kernel refuses: a controller that is refused does not prevent the others.
 fn enable(file: &Path, available: &str) {
     let names = || available.split_whitespace();
     let mut all = String::with_capacity(2 * available.len());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The applet `init coldplug`, run by the service `late-drivers`: drivers of all devices that
-//! have none yet, a slow mount, the network of containers. A process beside the services,
-//! because probing a disk controller without disks takes a quarter of a second.
+//! The applet `init coldplug`, run by the service `late-drivers`: loads the drivers of all devices that have none yet and
+//! the modules of container networks, and makes a mount that takes long. The applet is a separate process, because
+//! probing a disk controller without disks takes a quarter of a second.
 
 use std::fs;
 use std::path::Path;
@@ -24,7 +24,7 @@ const MAX_POLLS: u32 = 40;
 /// Idle time within [`POLL_PAUSE`] that counts as idle, in hundredths of a second.
 const IDLE_ENOUGH: u64 = 20;
 
-/// Loads and mounts; returns the exit status.
+/// Loads the drivers and makes the mount; returns the exit status.
 pub fn main() -> i32 {
     // A container with all rights would load modules into the kernel of its host.
     if !syscall::in_initial_namespaces() {
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_number_is_how_long_it_was_idle() {
+    fn idle_time_is_the_second_number_of_proc_uptime() {
         assert_eq!(idle_time("350735.47 234388.90\n"), Some(23_438_890));
         assert_eq!(idle_time("350735.47\n"), None);
         assert_eq!(idle_time(""), None);

@@ -8,7 +8,7 @@ use crate::state::SystemState;
 
 /// State, services and event sources of the machine.
 pub struct Context<'a> {
-    /// Facts about the machine.
+    /// State of the machine.
     pub state: &'a mut SystemState,
     /// Services.
     pub manager: &'a mut Manager,

@@ -53,7 +53,7 @@ fn reply(client: PendingClient, outcome: Result<String>) {
 fn execute(state: &mut SystemState, manager: &mut Manager, request: &Request) -> Result<String> {
     match request {
         Request::Status => return Ok(report(state, manager, Some(now()))),
-        // The caller has the connection, which is kept.
+        // `serve` answers this request, because the connection stays open.
         Request::Follow => {}
         Request::Start(name) => note(manager, name, services::Input::Start)?,
         Request::Stop(name) => note(manager, name, services::Input::Stop)?,
@@ -99,12 +99,12 @@ fn load(state: &mut SystemState, manager: &mut Manager, name: &Name) -> Result<(
     loaded
 }
 
-/// Has a user service stopped and forgotten, with what the list has about it.
+/// Requests that a user service is stopped and forgotten, and removes its degraded lines.
 fn unload(state: &mut SystemState, manager: &mut Manager, name: &Name) -> Result<()> {
     let supervisor = manager.supervisor();
     let id = supervisor.find(name.as_str());
     if id.is_some_and(|id| !supervisor.is_user_service(id)) {
-        let why = "a service of the machine has this name";
+        let why = "a built-in service has this name";
         return Err(Error::invalid(format!("{name}: {why}")));
     }
     note(manager, name, services::Input::Unload)?;
@@ -124,7 +124,7 @@ pub fn load_file(manager: &mut Manager, name: &Name) -> Result<()> {
         return Err(Error::invalid(why.to_string()));
     }
     let path = Path::new(control::SERVICES).join(name.as_str());
-    // One byte more than is allowed, so that a longer file is refused and not cut.
+    // One byte more than the limit is read, so that a longer file is refused and not cut.
     let max_bytes = services::service_file::MAX_FILE_BYTES as u64 + 1;
     let bytes = files::read_bounded(&path, max_bytes).on(&path)?;
     let [passwd, group] = control::ACCOUNT_COPIES.map(|(_, copy)| accounts::copy(copy));
@@ -241,7 +241,7 @@ mod tests {
             let why = load_file(&mut manager, &name).expect_err("no file");
             let taken = why
                 .to_string()
-                .contains(": a service of the machine has this name");
+                .contains(": a built-in service has this name");
             assert_eq!(taken, is_reserved, "{name:?}: {why}");
         }
     }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Crash of PID 1: the handlers write a message and execute PID 1 again.
 //!
-//! The kernel panics when PID 1 ends. A Rust panic and a fault signal therefore execute the
-//! program again, which keeps the pid, the children and every running service; the new program
-//! takes them over ([`crate::recovery`]). The handlers neither allocate nor take a lock: with
-//! `panic=abort` and in a signal handler their code is the last of its program.
+//! The kernel panics when PID 1 ends. After a Rust panic or a fault signal the handlers therefore execute the program
+//! again (execve(2)), which keeps the pid, the children and every running service; the next execution takes the services
+//! over ([`crate::recovery`]). The handlers neither allocate nor take a lock, because the crash may have left both the
+//! heap and the locks in any state.
 #![expect(unsafe_code, reason = "signal handlers, exec without allocation")]
 
 use std::cell::UnsafeCell;
@@ -28,7 +28,7 @@ pub use descriptors::{STATE_FD, inherited, keep_state, open_standard};
 use message::Message;
 use reboot::reboot_now;
 
-/// Paths of PID 1's program; the first works even if the file has been replaced.
+/// Paths of the program of PID 1; the first works even if the file has been replaced.
 const OWN_BINARY: [&CStr; 3] = [c"/proc/1/exe", c"/usr/lib/boot2podman/init", c"/init"];
 /// Number of crashes during the shutdown after which the machine ends without its other phases.
 const MAX_SHUTDOWN_CRASHES: u8 = 3;
@@ -145,7 +145,7 @@ fn is_own_fault(signal: libc::c_int, code: libc::c_int, sent_by_itself: bool) ->
     }
 }
 
-/// Ends a child of PID 1, which inherits the handler, by the default of the signal.
+/// Ends a child of PID 1, which has inherited the handler, by the default action of the signal.
 fn end_child(signal: libc::c_int) {
     // SAFETY: integers. The signal is blocked until the handler returns.
     unsafe {
@@ -174,7 +174,7 @@ fn reexec(message: &mut Message) {
     {
         set_shutdown(kind);
     }
-    let crashes = crashes_before().and_another();
+    let crashes = crashes_before().with_one_more();
     if crashes.in_shutdown > MAX_SHUTDOWN_CRASHES
         && let Some(kind) = crashes.shutdown
     {
@@ -258,7 +258,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_kernel_and_abort_tell_of_a_fault() {
+    fn only_the_kernel_and_abort_raise_a_fault_signal() {
         let faults = FAULT_SIGNALS.iter().map(|s| *s as libc::c_int);
         for signal in faults {
             let is_abort = signal == libc::SIGABRT;

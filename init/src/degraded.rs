@@ -21,7 +21,7 @@ pub struct Degraded {
     pub what: String,
     /// Reason, and the state or value that would be right.
     pub why: String,
-    /// Part that takes the line back: mostly `what` itself, or the service that reports `what`.
+    /// Part whose next check replaces the line: `what` itself, or the service that has found the fault of `what`.
     origin: String,
 }
 
@@ -41,7 +41,7 @@ impl Degraded {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct DegradedList {
     lines: Vec<Degraded>,
-    /// The file exists and follows each change.
+    /// True if the list is written to its file after each change.
     is_published: bool,
 }
 
@@ -102,7 +102,7 @@ impl DegradedList {
         self.lines.iter().any(|line| line.origin == origin)
     }
 
-    /// Returns each line for the program after a crash: origin, part and reason, separated by tabs.
+    /// Returns each line for the next execution of PID 1 after a crash: origin, part and reason, separated by tabs.
     pub fn to_saved(&self) -> impl Iterator<Item = String> {
         let fields = |line: &Degraded| format!("{}\t{}\t{}", line.origin, line.what, line.why);
         self.lines.iter().map(fields)
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn terminals_get_nothing_to_obey() {
+    fn control_characters_in_degraded_lines_are_replaced() {
         let mut list = DegradedList::default();
         list.add("data", "label \u{1b}[2J\n");
         assert_eq!(texts(&list), ["data: label  [2J "]);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_found_twice_is_one_line() {
+    fn a_line_that_is_added_twice_is_listed_once() {
         let mut list = DegradedList::default();
         list.add("net", "no eth7");
         list.add("net", "no eth7");

@@ -23,7 +23,7 @@ use crate::event_sources::Event;
 use crate::service_table::names::IGNITION;
 use crate::service_table::{self, Platform};
 use crate::state::SystemState;
-use crate::{identity, session, user};
+use crate::{boot, identity, session, user};
 
 /// Applies the configuration that `b2p data` has found.
 pub fn apply(context: &mut Context<'_>, _: &Event) {
@@ -58,7 +58,8 @@ fn apply_from(context: &mut Context<'_>, files: &[&str], source: &str) {
     revise(context, &before);
 }
 
-/// Gives the services the configuration that has replaced `before`.
+/// Replaces the definitions of built-in services by those of the configuration that has replaced `before`, and starts and
+/// stops services accordingly.
 pub fn revise(context: &mut Context<'_>, before: &Config) {
     let state = &mut *context.state;
     let defs = service_table::select(&state.config, &Platform::detect(&state.config));
@@ -67,7 +68,7 @@ pub fn revise(context: &mut Context<'_>, before: &Config) {
     start_and_stop(context.manager, state, before);
 }
 
-/// Fault of a disk labelled ignition that appears once the table of services has the user's.
+/// Fault of a disk labelled ignition that appears after the user services were loaded.
 const TOO_LATE: &str = "the disk labelled ignition appeared after the user services were loaded: its document is \
                         applied at a boot at which the disk is present";
 
@@ -92,23 +93,23 @@ fn apply_identity(state: &mut SystemState, before: &Config) {
     } = state;
     if config.hostname != before.hostname {
         let set = sys::hostname::set(&config.hostname, &sys::files::replace_at_once);
-        degraded.set_err("hostname", set);
+        degraded.set_err(boot::HOSTNAME, set);
     }
     if config.ssh_keys != before.ssh_keys {
-        degraded.set_err("keys", identity::add_keys(config));
+        degraded.set_err(boot::KEYS, identity::add_keys(config));
     }
     let user = match (&config.user, config.uid) == (&before.user, before.uid) {
         true => Ok(()),
-        false => user::adopt(config),
+        false => user::make_runtime_dir(config),
     };
     let environment = sys::session::write_environment(config);
     let errors = [user, environment].into_iter().filter_map(Result::err);
-    degraded.set_err("sessions", Error::join(errors.collect()));
+    degraded.set_err(boot::SESSIONS, Error::join(errors.collect()));
     session::link_docker_socket(config, Some(before));
 }
 
-/// Starts the wanted services that `before` did not want or that were never asked for, and stops those that
-/// are no longer wanted.
+/// Starts the services that the configuration wants and that `before` did not want or whose start was never requested;
+/// stops the services that the configuration no longer wants.
 fn start_and_stop(manager: &mut Manager, state: &SystemState, before: &Config) {
     for id in manager.supervisor().ids() {
         let Some(def) = manager.supervisor().definition(id) else {

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_disks_that_can_be_written_and_are_nobody_elses() {
+    fn candidates_are_writable_disks_without_holder_and_swap() {
         let dir = std::env::temp_dir().join(format!("b2p-remount-{}", std::process::id()));
         let disk = |name: &str, ro: &str, size: &str| {
             fs::create_dir_all(dir.join(name).join("holders")).unwrap();
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_found_among_other_records() {
+    fn the_message_of_a_complete_remount_is_found_among_others() {
         let text = "6,1,2,-;sysrq: Emergency Remount R/O\n4,2,3,-;Emergency Remount complete\n";
         assert!(read_done(&mut text.as_bytes()));
         assert!(!read_done(&mut &b"6,1,2,-;nothing\n"[..]));

@@ -26,7 +26,7 @@ use crate::power_button::PowerButtons;
 const MAX_SLEEP_MS: Millis = 3_600_000;
 /// Number of descriptors that are usually polled.
 const USUAL_DESCRIPTORS: usize = 32;
-/// Number of orphans that end in one sleep before PID 1 waits by epoll(7) and not by poll(2). The creation of the
+/// Number of children of no service that end in one sleep before PID 1 waits by epoll(7) and not by poll(2). The creation of the
 /// epoll set costs as much as three calls of poll(2); a wait on the set costs a third of a call of poll(2).
 const ORPHANS_BEFORE_EPOLL: u32 = 8;
 /// Pause after poll(2) has failed for lack of memory.
@@ -35,7 +35,7 @@ const POLL_ERROR_PAUSE: Duration = Duration::from_millis(100);
 /// Event that PID 1 reacts to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The state of a service changed, or the service has written a report.
+    /// The state of a service changed, or the service has written its file of degraded lines.
     Service(Change),
     /// All gates of the ready line are ready, have failed, or are late.
     NoGatePending,
@@ -100,11 +100,11 @@ pub struct EventSources {
     pub early_drivers: Option<Child>,
     /// Control channel.
     pub control: Option<control::Server>,
-    /// Children have ended that are not reaped yet.
+    /// True if children may have ended that are not reaped yet.
     pub reap_pending: bool,
-    /// True if the end of a child that belongs to no service ends the sleep. Otherwise orphans are reaped, and the
-    /// sleep continues.
-    pub wakes_for_orphans: bool,
+    /// True if the end of a child that belongs to no service ends the sleep. Otherwise such children are reaped, and
+    /// the sleep continues.
+    pub wakes_for_any_child: bool,
     /// Child whose exit status is kept, and that status once the child is reaped.
     kept_status: Option<(Pid, Option<ExitStatus>)>,
 }
@@ -120,7 +120,7 @@ impl EventSources {
             early_drivers: None,
             control: None,
             reap_pending: false,
-            wakes_for_orphans: true,
+            wakes_for_any_child: true,
             kept_status: None,
         }
     }
@@ -151,9 +151,10 @@ impl EventSources {
         }
     }
 
-    /// Closes the sources that a shutdown does not read. A shutdown waits for every process.
+    /// Closes the sources that a shutdown does not read, and lets the end of any child end the sleep, because a shutdown
+    /// waits for every process.
     pub fn close_for_shutdown(&mut self) {
-        self.wakes_for_orphans = true;
+        self.wakes_for_any_child = true;
         self.uevents = None;
         self.early_drivers = None;
         self.control = None;
@@ -196,10 +197,12 @@ impl EventSources {
         events
     }
 
-    /// Sleeps until a signal or a button requests a shutdown, or until `until`. Reaps no child.
+    /// Sleeps until a signal or a button requests a shutdown, or until `until`. Reaps no child, because the services are
+    /// not taken over yet, and clears `reap_pending`: the caller sets it again before the next
+    /// [`EventSources::poll_once`].
     pub fn wait_for_shutdown(&mut self, until: Millis) -> Option<ShutdownKind> {
         let no_services = Manager::new(Vec::new(), None, |_, _| {});
-        self.wakes_for_orphans = true;
+        self.wakes_for_any_child = true;
         while now() < until {
             let mut events = Vec::new();
             let wakeup = self.sleep(&no_services, Some(until));
@@ -256,8 +259,8 @@ impl EventSources {
         events.extend((!requests.is_empty()).then_some(Event::Signal));
     }
 
-    /// Sleeps until an event, or until `until` at the latest. An orphan is reaped without leaving the sleep,
-    /// and so costs neither a new list of descriptors nor a check of every service.
+    /// Sleeps until an event, or until `until` at the latest. A child of no service, such as an orphan, is reaped without
+    /// leaving the sleep, and so costs neither a new list of descriptors nor a check of every service.
     fn sleep(&self, manager: &Manager, until: Option<Millis>) -> Wakeup {
         let watched = self.watched(manager);
         let fds = || watched.iter().map(|(_, fd)| *fd);
@@ -278,10 +281,10 @@ impl EventSources {
             }
             let is_only_reaping = matches!(wakeup.readable[..], [Readable::Signals])
                 && wakeup.requests == [Request::Reap];
-            if self.wakes_for_orphans || !is_only_reaping {
+            if self.wakes_for_any_child || !is_only_reaping {
                 return wakeup;
             }
-            let (ended, more) = self.reap_orphans(manager);
+            let (ended, more) = self.reap_others(manager);
             if more || deadline.is_some_and(|deadline| deadline <= now()) {
                 return Wakeup { ended, ..wakeup };
             }
@@ -292,16 +295,16 @@ impl EventSources {
         }
     }
 
-    /// Reaps orphans up to a child whose end has a meaning. Returns that child with its exit status, and true
-    /// if more children may have ended.
-    fn reap_orphans(&self, manager: &Manager) -> (Option<(Pid, ExitStatus)>, bool) {
+    /// Reaps children until one is the process of a service, or the child whose exit status is kept. Returns that child
+    /// with its exit status, and true if more children may have ended.
+    fn reap_others(&self, manager: &Manager) -> (Option<(Pid, ExitStatus)>, bool) {
         let mut ended = None;
         let is_kept = |pid| self.kept_status.is_some_and(|(kept, _)| kept == pid);
         let more = reap::drain_until(|pid, status| {
             let is_known = is_kept(pid) || manager.supervisor().find_by_pid(pid).is_some();
             match is_known {
                 true => ended = Some((pid, status)),
-                false => debug!("orphan {pid}: {status}"),
+                false => debug!("child {pid}, of no service: {status}"),
             }
             is_known
         });
@@ -345,7 +348,7 @@ fn note_end(
     match kept {
         Some((child, exit)) if *child == pid => *exit = Some(status),
         _ if manager.exited(now(), pid, status) => {}
-        _ => debug!("orphan {pid}: {status}"),
+        _ => debug!("child {pid}, of no service: {status}"),
     }
 }
 
@@ -361,7 +364,8 @@ fn poll_until(poll_fds: &mut [PollFd<'_>], deadline: Option<Millis>) {
     }
 }
 
-/// Returns the time until `deadline` plus one millisecond, at most [`MAX_SLEEP_MS`]; for 0, no time at all.
+/// Returns the time until `deadline`, at most [`MAX_SLEEP_MS`]. The time is a millisecond longer, because `now()` is rounded
+/// down: PID 1 would otherwise wake before the deadline and sleep again. A deadline of 0 is due at once.
 fn poll_timeout(deadline: Option<Millis>) -> PollTimeout {
     let Some(deadline) = deadline else {
         return PollTimeout::NONE;

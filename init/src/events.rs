@@ -19,9 +19,9 @@ use crate::state::SystemState;
 /// The event loop, and the data that it works on.
 pub struct EventLoop<'a> {
     context: Context<'a>,
-    /// Events whose reaction has to wait for another event, at most one for each reaction. The events are
-    /// dropped with the loop: the services of a later loop have not run yet, and find the devices themselves.
-    waiting: Vec<(&'static Reaction, Event)>,
+    /// Events whose reaction is deferred ([`Decision::Defer`]), at most one for each reaction. The events are dropped with
+    /// the loop: the services of a later loop have not run yet, and find the devices themselves.
+    deferred: Vec<(&'static Reaction, Event)>,
 }
 
 impl<'a> EventLoop<'a> {
@@ -37,7 +37,7 @@ impl<'a> EventLoop<'a> {
                 manager,
                 sources,
             },
-            waiting: Vec::new(),
+            deferred: Vec::new(),
         }
     }
 
@@ -77,7 +77,7 @@ impl<'a> EventLoop<'a> {
                 .on
                 .matches(event, self.context.manager.supervisor())
             {
-                self.run_or_keep(reaction, event);
+                self.run_or_defer(reaction, event);
             }
         }
     }
@@ -92,7 +92,7 @@ impl<'a> EventLoop<'a> {
         let shutdown = state.scheduled.map(|s| s.at);
         let until = deadline.into_iter().chain(shutdown).min();
         // The loader of drivers is a child of PID 1 that belongs to no service.
-        sources.wakes_for_orphans = state.loader.has_waiting();
+        sources.wakes_for_any_child = state.loader.has_waiting();
         let events = sources.poll_once(manager, until);
         // Reactions to the ends of services read their reports before clients of the control channel get answers.
         self.settle();
@@ -116,8 +116,8 @@ impl<'a> EventLoop<'a> {
             for change in self.context.manager.take_changes() {
                 self.react(&Event::Service(change));
             }
-            for (reaction, event) in std::mem::take(&mut self.waiting) {
-                self.run_or_keep(reaction, &event);
+            for (reaction, event) in std::mem::take(&mut self.deferred) {
+                self.run_or_defer(reaction, &event);
             }
             if !self.context.manager.settle(now()) {
                 break;
@@ -141,20 +141,23 @@ impl<'a> EventLoop<'a> {
     /// Saves the state for the next execution of PID 1 ([`crate::saved_state`]).
     fn save_state(&mut self) {
         let Context { state, manager, .. } = &mut self.context;
-        if let Some(mut file) = state.state_file.take() {
-            file.write(SavedState::text(state, manager));
-            state.state_file = Some(file);
+        if state.state_file.is_none() {
+            return;
+        }
+        let text = SavedState::text(state, manager);
+        if let Some(file) = &mut state.state_file {
+            file.write(text);
         }
     }
 
-    /// Runs a reaction, keeps its event for later, or does nothing, by the reaction's condition.
-    fn run_or_keep(&mut self, reaction: &'static Reaction, event: &Event) {
+    /// Runs a reaction, defers its event, or does nothing, as the condition of the reaction decides.
+    fn run_or_defer(&mut self, reaction: &'static Reaction, event: &Event) {
         match reaction.when.decide(&self.context, event) {
             Decision::Run => (reaction.run)(&mut self.context, event),
             Decision::Defer => {
-                self.waiting
+                self.deferred
                     .retain(|(other, _)| !std::ptr::eq(*other, reaction));
-                self.waiting.push((reaction, event.clone()));
+                self.deferred.push((reaction, event.clone()));
             }
             Decision::Drop => {}
         }

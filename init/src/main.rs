@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! PID 1 of boot2podman, and the applets that are the same binary under other names. The boot
-//! itself is [`init::boot`]: read that first.
+//! PID 1 of boot2podman, and the applets that are the same binary under other names. The boot itself is
+//! [`init::boot`]: read that file first.
 //!
-//! The entry point is C's `main` and not Rust's, since a failure in the preparations of Rust's
+//! The entry point is C's `main` and not Rust's, because a failure in the preparations of Rust's
 //! `main` ends the program: the standard library opens /dev/null for standard descriptors that are
 //! closed, and allocates a signal stack (std/src/sys/pal/unix/mod.rs, `init`). PID 1 must not end.
 #![cfg_attr(not(test), no_main)]
@@ -28,7 +28,7 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     };
     let name = run::base(arg(0));
     let is_run = run::NAMES.contains(&name);
-    // Nothing before this allocates: the crash handlers must work without memory.
+    // Nothing before `crash::install_handlers` allocates: without the handlers, a failed allocation would end PID 1.
     if std::process::id() == 1 && !is_run {
         crash::open_standard();
         pid1([arg(0), arg(1), arg(2)]);
@@ -54,7 +54,8 @@ fn pid1(args: [&[u8]; 3]) -> ! {
     let signals = loop {
         match Signals::block() {
             Ok(signals) => break signals,
-            // There is no memory at the start: PID 1 waits, and handles signals meanwhile.
+            // signalfd(2) failed for lack of memory: PID 1 tries again each second. Meanwhile it reaps children, and a
+            // signal that requests a shutdown calls reboot(2) at once.
             Err(_) => crash::reap_and_wait_a_second(),
         }
     };

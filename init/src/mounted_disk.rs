@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The disk with the containers, from the kernel's list of mounts.
+//! The disk that containers are on, by the kernel's list of mounts.
 
 use std::fs::File;
 use std::io::Read;
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_mounts_say_where_the_state_is() {
+    fn the_topmost_mount_of_containers_gives_the_device() {
         let ram = "30 1 0:20 /containers /var/lib/containers rw,nodev shared:9 - tmpfs ram rw\n";
         let disk = "41 1 254:1 /containers /var/lib/containers rw - ext4 /dev/vda1 rw\n";
         let device = |text: &str| device_in(text.as_bytes());

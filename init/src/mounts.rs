@@ -20,7 +20,7 @@ struct Mount {
     fstype: &'static str,
     flags: MsFlags,
     data: &'static str,
-    /// Left out without a message where the kernel does not have the file system.
+    /// True if the mount is left out without a message on a kernel without the file system.
     optional: bool,
     why: &'static str,
 }
@@ -72,7 +72,7 @@ const BELOW_API: &[Mount] = &[
     entry("/sys/kernel/tracing", "tracefs", PLAIN, "mode=0700", true, "tracing without debugfs"),
     entry("/sys/kernel/security", "securityfs", PLAIN, "", true, "apparmor and lockdown state"),
     entry("/sys/fs/pstore", "pstore", PLAIN, "", true, "the log of a crash before this boot"),
-    entry("/sys/kernel/config", "configfs", PLAIN, "", true, "only where its module is in"),
+    entry("/sys/kernel/config", "configfs", PLAIN, "", true, "only if the kernel has its module"),
     entry("/sys/fs/fuse/connections", "fusectl", PLAIN, "", true, "aborts a FUSE mount whose server hangs"),
     entry("/sys/firmware/efi/efivars", "efivarfs", PLAIN, "", true, "boot entries, on EFI machines"),
 ];
@@ -86,11 +86,11 @@ const AFTER_READY: &[Mount] = &[
 /// Directories that are created at every boot: path, mode, owner, reason.
 #[rustfmt::skip]
 const DIRECTORIES: &[(&str, u32, u32, &str)] = &[
-    ("/run/containers", 0o700, 0, "podman makes it so; the next one and CONTAINER_FILES are in it"),
+    ("/run/containers", 0o700, 0, "podman makes it with this mode; the next directory and CONTAINER_FILES are in it"),
     ("/run/containers/storage", 0o700, 0, "podman's state of a boot (storage.conf, runroot), for the link to CONTAINER_FILES"),
-    (RUNTIME_DIR, 0o755, 0, "our own state: addresses of sockets, keys, resolv.conf"),
-    ("/run/sshd",        0o755, 0, "sshd's unprivileged half lives in it"),
-    ("/run/podman",      0o755, 0, "the API's socket; core's group gets in by the socket's own mode"),
+    (RUNTIME_DIR, 0o755, 0, "state of this boot: addresses of sockets, keys, resolv.conf"),
+    ("/run/sshd",        0o755, 0, "the root of sshd's unprivileged process"),
+    ("/run/podman",      0o755, 0, "the API's socket, whose own mode admits the group podman"),
     ("/var/lib/containers/user", 0o711, 0, "rootless podman's storage, a directory for each user"),
 ];
 
@@ -98,7 +98,7 @@ const DIRECTORIES: &[(&str, u32, u32, &str)] = &[
 /// the driver, so the node is created here: path, minor (major is 10), reason.
 const NODES: &[(&str, u64, &str)] = &[
     ("/dev/net/tun", 200, "pasta, VPNs"),
-    ("/dev/fuse", 229, "file systems of one's own"),
+    ("/dev/fuse", 229, "FUSE mounts of users"),
 ];
 
 /// Mounts /dev, /proc, /sys and /run.

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_press_is_a_press() {
+    fn only_the_press_of_a_power_key_counts() {
         let event = |kind: u16, code: u16, value: i32| {
             let mut e = vec![0; 16];
             e.extend(kind.to_ne_bytes());

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn processes_are_the_numbers_but_1() {
+    fn pids_are_the_numeric_names_in_proc_except_1() {
         let dir = std::env::temp_dir().join(format!("b2p-pids-{}", std::process::id()));
         for name in ["1", "7", "self", "30x"] {
             fs::create_dir_all(dir.join(name)).expect("a directory");

@@ -80,43 +80,43 @@ pub enum Trigger {
 pub static REACTIONS: &[Reaction] = &[
     // Order of the rows: `disk_config::apply` runs before `read_report`, because `is_first_report` is true only until
     // `read_report` has run. The rows with `data_disk_came_after_ready` follow, because they need the new report.
-    Reaction { on: Ended(DATA),        when: If(is_first_report),          run: disk_config::apply,                why: "services that wait for the data disk start with its configuration" },
-    Reaction { on: Ended(DATA),        when: If(is_ignition_disk),         run: disk_config::add_ignition,         why: "the document on a disk labelled ignition is applied before sshd starts" },
-    Reaction { on: Ended(DATA),        when: Always,                       run: data_disk::read_report,            why: "`state.data_report` has the newest report of `b2p data`: of this run, or, if this run failed, of an earlier one" },
-    Reaction { on: Ended(DATA),        when: If(data_disk_came_after_ready),     run: |c, _| restart(c, IMAGE_SYNC),     why: "images are synced to a disk that appeared while the machine runs" },
-    Reaction { on: Ended(DATA),        when: If(data_disk_came_after_ready),     run: |c, _| start(c, &[CONTAINERS]),    why: "the containers on a data disk that appeared while the machine runs are started, as their restart policies ask" },
-    Reaction { on: Ended(CLOUD),       when: Always,                       run: disk_config::apply_document,       why: "services that wait for cloud-init start with the user that it names" },
-    Reaction { on: Ended(IGNITION),    when: Always,                       run: disk_config::apply_document,       why: "services that wait for Ignition start with the user that it names" },
-    Reaction { on: Ended(IGNITION),    when: If(is_ready),                 run: ready_report::tell_by_vsock,       why: "a host whose Ignition document was applied after the ready line is told as well that the machine is ready" },
-    Reaction { on: Ended(TEMPLATE),    when: Always,                       run: leave_template,                    why: "a copy of a template has its own identity, devices, flags and services" },
-    Reaction { on: ServiceChanged,     when: If(is_ready),                 run: ready::update_degraded_of_event,   why: "the degraded lines match the state of each service" },
-    Reaction { on: ServiceChanged,     when: Deferred(after_user_services), run: ready::report_unknown_services,    why: "a name in `b2p.off=` or `b2p.on=` that no service has is listed as degraded, until a service has that name" },
+    Reaction { on: Ended(DATA),        when: If(is_first_report),                       run: disk_config::apply,                why: "services that wait for the data disk start with its configuration" },
+    Reaction { on: Ended(DATA),        when: If(is_ignition_disk),                      run: disk_config::add_ignition,         why: "the document on a disk labelled ignition is applied before sshd starts" },
+    Reaction { on: Ended(DATA),        when: Always,                                    run: data_disk::read_report,            why: "`state.data_report` has the newest report of `b2p data`: of this run, or, if this run failed, of an earlier one" },
+    Reaction { on: Ended(DATA),        when: If(data_disk_came_after_ready),            run: |c, _| restart(c, IMAGE_SYNC),     why: "images are synced to a disk that appeared while the machine runs" },
+    Reaction { on: Ended(DATA),        when: If(data_disk_came_after_ready),            run: |c, _| start(c, &[CONTAINERS]),    why: "the containers on a data disk that appeared while the machine runs are started, as their restart policies ask" },
+    Reaction { on: Ended(CLOUD),       when: Always,                                    run: disk_config::apply_document,       why: "services that wait for cloud-init start with the user that it names" },
+    Reaction { on: Ended(IGNITION),    when: Always,                                    run: disk_config::apply_document,       why: "services that wait for Ignition start with the user that it names" },
+    Reaction { on: Ended(IGNITION),    when: If(is_ready),                              run: ready_report::tell_by_vsock,       why: "a host whose Ignition document was applied after the ready line is told as well that the machine is ready" },
+    Reaction { on: Ended(TEMPLATE),    when: Always,                                    run: leave_template,                    why: "a copy of a template has its own identity, devices, flags and services" },
+    Reaction { on: ServiceChanged,     when: If(is_ready),                              run: ready::update_degraded_of_event,   why: "the degraded lines match the state of each service" },
+    Reaction { on: ServiceChanged,     when: Deferred(after_user_services),             run: ready::report_unknown_services,    why: "a name in `b2p.off=` or `b2p.on=` that no service has is listed as degraded, until a service has that name" },
 
-    Reaction { on: NoGatePending,      when: Always,                       run: ready::update_all_degraded,        why: "each gate that has failed or is late is listed as degraded, and so is each line that a service has written to its file of degraded lines" },
-    Reaction { on: NoGatePending,      when: Always,                       run: ready::announce,                   why: "the ready line reports how to reach the machine" },
-    Reaction { on: NoGatePending,      when: Always,                       run: ready_report::tell_by_virtio_port, why: "podman machine, which waits for the line `Ready` on a virtio port, continues" },
-    Reaction { on: NoGatePending,      when: Always,                       run: ready_report::link_virtio_ports,   why: "ports whose names the kernel knew before PID 1 read its messages have their links, too" },
-    Reaction { on: NoGatePending,      when: Always,                       run: ready_report::tell_by_vsock,       why: "podman machine on Apple's and libkrun's hypervisors, which waits for the line `Ready` on vsock, continues" },
-    Reaction { on: NoGatePending,      when: If(owns_hardware),            run: ready::end_boot_settings,          why: "RCU grace periods are normal again, the console shows warnings only, and the read-ahead of the image is larger" },
-    Reaction { on: NoGatePending,      when: Always,                       run: ready::start_after_ready,          why: "the services that do not delay the ready line start" },
+    Reaction { on: NoGatePending,      when: Always,                                    run: ready::update_all_degraded,        why: "each gate that has failed or is late is listed as degraded, and so is each line that a service has written to its file of degraded lines" },
+    Reaction { on: NoGatePending,      when: Always,                                    run: ready::announce,                   why: "the ready line reports how to reach the machine" },
+    Reaction { on: NoGatePending,      when: Always,                                    run: ready_report::tell_by_virtio_port, why: "podman machine, which waits for the line `Ready` on a virtio port, continues" },
+    Reaction { on: NoGatePending,      when: Always,                                    run: ready_report::link_virtio_ports,   why: "ports whose names the kernel knew before PID 1 read its messages have their links, too" },
+    Reaction { on: NoGatePending,      when: Always,                                    run: ready_report::tell_by_vsock,       why: "podman machine on Apple's and libkrun's hypervisors, which waits for the line `Ready` on vsock, continues" },
+    Reaction { on: NoGatePending,      when: If(owns_hardware),                         run: ready::end_boot_settings,          why: "RCU grace periods are normal again, the console shows warnings only, and the read-ahead of the image is larger" },
+    Reaction { on: NoGatePending,      when: Always,                                    run: ready::start_after_ready,          why: "the services that do not delay the ready line start" },
 
-    Reaction { on: DriverNeeded,       when: If(pid1_loads_driver),        run: add_driver,                        why: "a device that is plugged in works" },
-    Reaction { on: NewInputDevice,     when: Always,                       run: open_button,                       why: "a power button that is plugged in works" },
-    Reaction { on: NewDisk,            when: Deferred(after_data_if_disk_is_new),  run: |c, _| start(c, &[DATA]),          why: "a data disk that appears later is used" },
-    Reaction { on: FoldersChanged,     when: Deferred(after_share),        run: |c, _| start(c, &[SHARE]),         why: "mounts and degraded lines match the folders that the host shares" },
-    Reaction { on: NewCdDrive,         when: Deferred(after_cloud_init_without_source),  run: |c, _| start(c, CLOUD_INIT),       why: "a cloud-init configuration on a CD drive that appears later is applied" },
-    Reaction { on: NewVirtioPort,      when: Always,                       run: ready_report::link_virtio_ports,   why: "guest agents find a virtio port by its name, as udev's links show it" },
-    Reaction { on: NewVirtioPort,      when: If(is_ready),                 run: ready_report::tell_by_virtio_port, why: "a host whose virtio port appears after the ready line is told as well that the machine is ready" },
-    Reaction { on: DiskRemoved,        when: If(data_disk_is_gone),        run: data_disk::report_removal,         why: "the loss of the data disk is reported" },
+    Reaction { on: DriverNeeded,       when: If(pid1_loads_driver),                     run: add_driver,                        why: "a device that is plugged in works" },
+    Reaction { on: NewInputDevice,     when: Always,                                    run: open_button,                       why: "a power button that is plugged in works" },
+    Reaction { on: NewDisk,            when: Deferred(after_data_if_disk_is_new),       run: |c, _| start(c, &[DATA]),          why: "a data disk that appears later is used" },
+    Reaction { on: FoldersChanged,     when: Deferred(after_share),                     run: |c, _| start(c, &[SHARE]),         why: "mounts and degraded lines match the folders that the host shares" },
+    Reaction { on: NewCdDrive,         when: Deferred(after_cloud_init_without_source), run: |c, _| start(c, CLOUD_INIT),       why: "a cloud-init configuration on a CD drive that appears later is applied" },
+    Reaction { on: NewVirtioPort,      when: Always,                                    run: ready_report::link_virtio_ports,   why: "guest agents find a virtio port by its name, as udev's links show it" },
+    Reaction { on: NewVirtioPort,      when: If(is_ready),                              run: ready_report::tell_by_virtio_port, why: "a host whose virtio port appears after the ready line is told as well that the machine is ready" },
+    Reaction { on: DiskRemoved,        when: If(data_disk_is_gone),                     run: data_disk::report_removal,         why: "the loss of the data disk is reported" },
     Reaction { on: DiskRemoved,        when: Deferred(after_data_if_fault_is_listed),   run: |c, _| start(c, &[DATA]),          why: "a fault of a disk that is gone is no longer listed" },
-    Reaction { on: NewInterface,       when: If(card_was_missing),         run: update_network_degraded,           why: "a network card that has appeared is no longer listed as missing" },
-    Reaction { on: EarlyDriversLoaded, when: Always,                       run: clear_early_drivers_degraded,      why: "the degraded line about early drivers is removed" },
-    Reaction { on: UeventsLost,        when: Always,                       run: rescan_devices,                    why: "after lost uevents, every device has its driver, and every power button is open" },
+    Reaction { on: NewInterface,       when: If(card_was_missing),                      run: update_network_degraded,           why: "a network card that has appeared is no longer listed as missing" },
+    Reaction { on: EarlyDriversLoaded, when: Always,                                    run: clear_early_drivers_degraded,      why: "the degraded line about early drivers is removed" },
+    Reaction { on: UeventsLost,        when: Always,                                    run: rescan_devices,                    why: "after lost uevents, every device has its driver, and every power button is open" },
 
-    Reaction { on: ControlRequest,     when: Always,                       run: control_requests::serve,           why: "clients of the control channel get answers" },
-    Reaction { on: PowerButton,        when: Always,                       run: power_off,                         why: "the machine shuts down in order at the request of a person, or of a hypervisor by ACPI" },
-    Reaction { on: ShutdownSignal,     when: Always,                       run: shut_down_by_signal,               why: "the machine shuts down in order at the request of busybox's commands, Ctrl-Alt-Del or a container engine" },
-    Reaction { on: AnySignal,          when: Always,                       run: rebind_control,                    why: "the path of the control socket exists: if it was removed, PID 1 binds the socket again at the next signal" },
+    Reaction { on: ControlRequest,     when: Always,                                    run: control_requests::serve,           why: "clients of the control channel get answers" },
+    Reaction { on: PowerButton,        when: Always,                                    run: power_off,                         why: "the machine shuts down in order at the request of a person, or of a hypervisor by ACPI" },
+    Reaction { on: ShutdownSignal,     when: Always,                                    run: shut_down_by_signal,               why: "the machine shuts down in order at the request of busybox's commands, Ctrl-Alt-Del or a container engine" },
+    Reaction { on: AnySignal,          when: Always,                                    run: rebind_control,                    why: "the path of the control socket exists: if it was removed, PID 1 binds the socket again at the next signal" },
 ];
 
 /// Services that apply cloud-init's configuration.
@@ -141,7 +141,7 @@ impl Trigger {
                     | Change::NotStarted(_)
                     | Change::StartDelayed(..)
                     | Change::Cancelled(_)
-                    | Change::Reported(_)
+                    | Change::DegradedWritten(_)
             ),
             (NewDisk, Event::Device(Uevent::BlockAdded(_) | Uevent::Overrun))
             | (NoGatePending, Event::NoGatePending)

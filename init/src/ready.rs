@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The ready line, and the degraded lines that follow from the states and the reports of services. The ready line,
-//! on every console, reports the machine as ready. A gate is a service that the ready line waits for.
+//! The ready line, which reports on every console that the machine is ready, and the degraded lines that follow from the
+//! states of services and their files of degraded lines. A gate is a service that the ready line waits for.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -77,7 +77,7 @@ pub fn update_degraded_of_event(context: &mut Context<'_>, event: &Event) {
         | Change::Late(id)
         | Change::Ended(id, _)
         | Change::NotStarted(id)
-        | Change::Reported(id) => update_degraded(context, id),
+        | Change::DegradedWritten(id) => update_degraded(context, id),
         Change::AutoRestart(id, ..) | Change::StartDelayed(id, _) => {
             report_failed_start(context, id)
         }
@@ -98,8 +98,8 @@ fn report_failed_start(context: &mut Context<'_>, id: ServiceId) {
     }
 }
 
-/// Replaces the degraded lines of a service by those of its degraded file, or, if that is empty and the
-/// service has failed or is late, by the reason. A service that is still to start keeps its lines.
+/// Replaces the degraded lines of a service by those of its degraded file. If the file has none and the service has failed
+/// or is late, one line with the reason is listed. A service that is not ready and has no line keeps its earlier lines.
 pub fn update_degraded(context: &mut Context<'_>, id: ServiceId) {
     let s = context.manager.supervisor();
     let state = s.state(id);
@@ -121,8 +121,8 @@ pub fn update_degraded(context: &mut Context<'_>, id: ServiceId) {
     }
 }
 
-/// Returns true if the machine lacks this service: the ready line has waited for it in vain, or it is a user's and
-/// has failed. A user's service that is late may pull an image.
+/// Returns true if the service counts as degraded: a gate of the ready line is not ready and no longer awaited, or a user
+/// service has failed. A user service that is late does not count, because it may be pulling an image.
 fn is_degraded(s: &Supervisor, id: ServiceId) -> bool {
     s.readiness(id) == Readiness::NotReady || s.state(id) == State::Failed && s.is_user_service(id)
 }
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_users_service_that_has_failed_is_lacking() {
+    fn a_failed_user_service_is_degraded_and_a_late_one_is_not() {
         let own = ServiceDef {
             name: "own",
             restart: Restart::Never,

@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_ports_of_the_name() {
+    fn only_virtio_ports_of_the_name_are_told_and_all_have_links() {
         let dir = std::env::temp_dir().join(format!("b2p-ports-{}", std::process::id()));
         for (device, name) in [
             ("vport1p1", "org.fedoraproject.port.0\n"),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Recovery from a crash of PID 1: the new execution takes over the services that still run.
 //!
-//! The saved state ([`crate::saved_state`]) has the requested services, and the kernel's cgroups have the
-//! running services: a process counts if it is a child of PID 1 in the cgroup of the service. A service that
+//! The saved state ([`crate::saved_state`]) names the requested services, and the kernel's cgroups contain the
+//! processes of the running services: a process counts if it is a child of PID 1 in the cgroup of the service. A service that
 //! has ended meanwhile is reaped and started again by its policy.
 
 use std::os::fd::OwnedFd;
@@ -17,7 +17,7 @@ use sys::signals::Signals;
 use sys::uevent::UeventSocket;
 use sys::{config_sources, kmsg, syscall};
 
-use crate::boot::EARLY_DRIVERS;
+use crate::boot::{DEVICES, EARLY_DRIVERS};
 use crate::event_sources::EventSources;
 use crate::saved_state::{SavedService, SavedState};
 use crate::service_table::{self, Platform};
@@ -31,9 +31,9 @@ const PAUSE_MS: Millis = 1_000;
 /// Longest pause, in milliseconds.
 const MAX_PAUSE_MS: Millis = 30_000;
 
-/// Crashes in a row after which the saved state is no longer kept for the next crash: it may be their cause.
+/// Crashes in a row after which the saved state is no longer kept for the next crash: the state may be their cause.
 const MAX_TAKEOVERS: u8 = 3;
-/// Message of the rescue shell of a machine that had no userland before the crash.
+/// Message of the rescue shell after a crash, on a machine without a userland.
 const NO_USERLAND: &str = "`reboot` restarts the machine";
 
 /// Continues after a crash: the services continue, and so does a shutdown that had begun.
@@ -42,27 +42,27 @@ pub fn run(signals: Signals, crashes: u8, shutdown: Option<ShutdownKind>) -> ! {
     kmsg::init_logger(log::LevelFilter::Info);
     let mut sources = EventSources::new(signals);
     if let Some(kind) = shutdown {
-        end(kind, &mut sources);
+        shut_down_without_services(kind, &mut sources);
     }
     sources.buttons.open_all();
     let pause = pause_ms(crashes);
     if let Some(kind) = sources.wait_for_shutdown(now().saturating_add(pause)) {
-        end(kind, &mut sources);
+        shut_down_without_services(kind, &mut sources);
     }
     crash::set_paused();
-    // The program before may have read signals and not have acted on them.
+    // The previous execution may have read a SIGCHLD and not have reaped: PID 1 reaps without a signal.
     sources.reap_pending = true;
     let mut state = SystemState::new();
     root::restore_container(!syscall::in_initial_namespaces());
     state.config = config_sources::read().0;
     log::set_max_level(kmsg::level_filter(state.config.loglevel));
     let (file, text) = take_inherited(&mut inherited);
-    // PID 1 may crash during the take-over.
+    // The saved state is kept for a crash during the take-over, unless it may be the cause of the crashes.
     state.state_file = file.filter(|_| crashes <= MAX_TAKEOVERS);
     let saved = SavedState::parse(&text);
     let lines = saved.iter().flat_map(|saved| &saved.degraded);
     lines.for_each(|line| state.degraded.restore(line));
-    // The loader of these drivers belonged to the earlier execution; the drivers are loaded anew.
+    // The child that loaded these drivers belonged to the previous execution; the drivers are loaded anew.
     state.degraded.set(EARLY_DRIVERS, []);
     let crash = crash_line(crashes, pause);
     state.degraded.set("init", [("init", crash.as_str())]);
@@ -88,13 +88,13 @@ fn crash_line(crashes: u8, pause: Millis) -> String {
 }
 
 /// Shuts the machine down. The services are not taken over: the shutdown ends them as it ends all other processes.
-fn end(kind: ShutdownKind, sources: &mut EventSources) -> ! {
+fn shut_down_without_services(kind: ShutdownKind, sources: &mut EventSources) -> ! {
     let mut no_services = Manager::new(Vec::new(), None, kmsg::write_service_line);
     sources.reap_pending = true;
     shutdown::run(kind, &mut no_services, sources)
 }
 
-/// Returns the time for which the program waits before it takes the services over.
+/// Returns the time in milliseconds for which PID 1 waits before it takes the services over.
 fn pause_ms(crashes: u8) -> Millis {
     match crashes {
         0 | 1 => 0,
@@ -120,7 +120,7 @@ fn take_over(
     let mut manager = Manager::new(defs, Some(cgroups), kmsg::write_service_line);
     let mut pipes = InheritedPipes::of(inherited);
     for service in &saved.services {
-        resume(&mut manager, service, &mut pipes);
+        take_over_service(&mut manager, service, &mut pipes);
     }
     drop(pipes);
     state.degraded.set_err("control", sources.bind_control());
@@ -133,7 +133,7 @@ fn take_over(
 /// Opens the sources of device events again, and examines devices that have appeared meanwhile.
 fn reopen_devices(state: &mut SystemState, sources: &mut EventSources) {
     let uevents = UeventSocket::open();
-    state.degraded.set_err("devices", uevents.as_ref());
+    state.degraded.set_err(DEVICES, uevents.as_ref());
     sources.uevents = uevents.ok();
     if !root::in_container() {
         state.modules = Modules::open(Path::new("/")).ok();
@@ -144,7 +144,11 @@ fn reopen_devices(state: &mut SystemState, sources: &mut EventSources) {
     state.load_missing_drivers();
 }
 
-fn resume(manager: &mut Manager, service: &SavedService<'_>, pipes: &mut InheritedPipes) {
+fn take_over_service(
+    manager: &mut Manager,
+    service: &SavedService<'_>,
+    pipes: &mut InheritedPipes,
+) {
     let found = |manager: &Manager| manager.supervisor().find(service.name);
     if found(manager).is_none()
         && let Some(name) = Name::new(service.name)
@@ -153,7 +157,7 @@ fn resume(manager: &mut Manager, service: &SavedService<'_>, pipes: &mut Inherit
         log::warn!("{}: {e}", service.name);
     }
     if let Some(id) = found(manager) {
-        manager.resume(now(), id, service.intent, service.pid, pipes);
+        manager.take_over(now(), id, service.state, service.pid, pipes);
     }
 }
 

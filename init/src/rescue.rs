@@ -39,7 +39,7 @@ fn shell(restart: Restart) -> ServiceDef {
     };
     ServiceDef {
         name: RESCUE_PREFIX,
-        why: "a person can see what is wrong and mend it",
+        why: "a person can examine and repair the machine",
         argv,
         restart,
         ..ServiceDef::DEFAULT
@@ -81,7 +81,7 @@ pub fn serve_until_left(state: &mut SystemState, sources: &mut EventSources) {
     start_all(&mut manager);
     let mut events = EventLoop::new(state, &mut manager, sources);
     events.run_until(is_left);
-    // The others must not read from consoles that the boot gives to its own services.
+    // The other shells must not read from consoles that the boot gives to its own services.
     events.stop_services(now() + STOP_MS);
 }
 
@@ -94,14 +94,14 @@ fn is_left(manager: &Manager) -> bool {
 }
 
 /// Returns the service that ends the trial of a version without a userland: the program that
-/// watches trials is in the userland (b2p/src/helpers/upgrade/commit.rs). The boot menu then
-/// starts the version before.
+/// ends trials is in the userland (b2p/src/helpers/upgrade/commit.rs). The boot menu then
+/// starts the previous version.
 #[must_use]
 pub fn end_of_trial(config: &Config) -> Vec<ServiceDef> {
     let is_trial = config.slot.is_some_and(|slot| slot.role == Role::Trial);
     let reboot = ServiceDef {
         name: "trial",
-        why: "a version on trial without a userland starts again, with the one before",
+        why: "a version on trial without a userland is replaced by the previous version",
         argv: &["/bin/busybox", "reboot", "-f", "-d", "60"],
         restart: Restart::Never,
         ..ServiceDef::DEFAULT

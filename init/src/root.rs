@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The root file system: a read-only image in RAM, a tmpfs over it, and the switch to it.
+//! The root file system: a read-only image in RAM with a tmpfs above the image, and the switch to this overlay.
 //!
 //! ```text
 //! rootfs (the unpacked initrd)      /init  /bin/{busybox,b2p}  /userland.erofs  /modules
@@ -37,7 +37,7 @@ const MODULES_DIR: &str = "/modules";
 const LOOP_MODULE: &str = "/modules/loop.ko";
 /// Modules of the power button; a kernel may have them built in.
 const BUTTON_MODULES: [&str; 2] = ["/modules/evdev.ko", "/modules/button.ko"];
-/// Mount point of the image, not visible afterwards, as the next two.
+/// Mount point of the image. This mount point and the next two are not visible after the switch.
 const LOWER_DIR: &str = "/b2p/lower";
 /// Mount point of the tmpfs.
 const RAM_DIR: &str = "/b2p/ram";
@@ -68,7 +68,7 @@ const NAMES_IN_USE: &[&str] = &[
     "run",
 ];
 
-/// PID 1 started with the userland as its root.
+/// True if PID 1 started with the userland as its root.
 static IN_CONTAINER: AtomicBool = AtomicBool::new(false);
 
 /// Finds out if PID 1 started in a container. Called once, before [`assemble`].
@@ -196,7 +196,7 @@ fn switch_root() -> Result<()> {
     move_mount(".", "/").doing(format!("move {ROOT_DIR} to /"))?;
     chroot(".").doing("chroot")?;
     chdir("/").doing("chdir /")?;
-    // After the switch, or the old root would be shared (buildah#3726).
+    // The root is made shared after the switch: before the switch, the old root would become shared (buildah#3726).
     let (none, shared) = (None::<&str>, MsFlags::MS_REC | MsFlags::MS_SHARED);
     mount(none, "/", none, shared, none)
         .unwrap_or_else(|e| warn!("/ is not shared: {e}: containers do not see later mounts"));
@@ -260,7 +260,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// The target of a link, files on another device and files in use stay.
+    /// The targets of links, files on another device and files in use stay.
     #[test]
     fn only_unused_files_of_the_initrd_are_deleted() {
         let top = std::env::temp_dir().join(format!("b2p-root-{}", std::process::id()));

@@ -38,14 +38,14 @@ pub unsafe fn main(argc: usize, argv: *const *const c_char) -> i32 {
     let name = String::from_utf8_lossy(name);
     let mut options = match parse(&name, words.get(1..).unwrap_or(&[])) {
         Ok(options) => options,
-        Err(stop) => return say(&name, &stop),
+        Err(stop) => return print_stop(&name, &stop),
     };
     environment(&mut options, |name| std::env::var(name).ok());
     // SAFETY: `parse` found the command below argc; a NULL ends it.
     let command = unsafe { argv.add(1 + options.command) };
     let name = &*name;
     run(name, &options, command).unwrap_or_else(|(what, e)| {
-        tell(2, &["[", name, "] ", &what, ": ", e.desc(), "\n"]);
+        write_message(2, &["[", name, "] ", &what, ": ", e.desc(), "\n"]);
         1
     })
 }
@@ -58,7 +58,7 @@ pub fn base(path: &[u8]) -> &[u8] {
 
 /// Writes a message in one piece. The buffers of the standard library's streams would be the larger
 /// half of this mode.
-fn tell(fd: c_int, parts: &[&str]) {
+fn write_message(fd: c_int, parts: &[&str]) {
     let text = parts.concat();
     // SAFETY: a live buffer. An error cannot be reported anywhere.
     unsafe { libc::write(fd, text.as_ptr().cast(), text.len()) };
@@ -74,13 +74,13 @@ Runs a command, hands signals on, reaps orphans, ends as the command does.
 -P (catatonit) no command: wait, reap, end at SIGTERM or SIGINT   -L licence
 ";
 
-fn say(name: &str, stop: &Stop) -> i32 {
+fn print_stop(name: &str, stop: &Stop) -> i32 {
     match stop {
-        Stop::Help => tell(1, &[name, HELP]),
+        Stop::Help => write_message(1, &[name, HELP]),
         // docker reads this form of an init's version, with any name.
-        Stop::Version => tell(1, &["tini version ", VERSION, "_", name, "\n"]),
-        Stop::Licence => tell(1, &["Apache-2.0\n"]),
-        Stop::Usage => tell(
+        Stop::Version => write_message(1, &["tini version ", VERSION, "_", name, "\n"]),
+        Stop::Licence => write_message(1, &["Apache-2.0\n"]),
+        Stop::Usage => write_message(
             2,
             &[
                 "Usage: ",
@@ -90,56 +90,64 @@ fn say(name: &str, stop: &Stop) -> i32 {
                 " --help for full usage.\n",
             ],
         ),
-        Stop::Bad(why) => tell(2, &[name, ": ", why, "\n"]),
+        Stop::Bad(why) => write_message(2, &[name, ": ", why, "\n"]),
     }
     i32::from(matches!(stop, Stop::Usage | Stop::Bad(_)))
 }
 
-fn run(name: &str, o: &Options, command: *const *const c_char) -> Result<i32, (String, Errno)> {
+fn run(
+    name: &str,
+    options: &Options,
+    command: *const *const c_char,
+) -> Result<i32, (String, Errno)> {
     let fail = |what: &str| (what.to_owned(), Errno::last());
-    set_process_flags(o).map_err(fail)?;
-    if o.verbosity > 0 && o.dialect == Dialect::Tini && !reaps() {
+    set_process_flags(options).map_err(fail)?;
+    if options.verbosity > 0 && options.dialect == Dialect::Tini && !reaps() {
         let why = "] neither pid 1 nor a subreaper (-s): orphans go elsewhere, and zombie reaping won't work\n";
-        tell(2, &["[", name, why]);
+        write_message(2, &["[", name, why]);
     }
-    let taken = Taken::take(o);
-    if o.pause {
-        let_go();
-        return Ok(pause(&taken));
+    let signals = WaitedSignals::block(options);
+    if options.pause {
+        release_resources();
+        return Ok(pause(&signals));
     }
-    // When the session leader gives up its terminal, its process group gets SIGHUP and SIGCONT (tty_ioctl(4),
+    // If the session leader gives up its terminal, its process group gets SIGHUP and SIGCONT (tty_ioctl(4),
     // TIOCNOTTY), which are not for the command.
-    let mut skip = if o.session { leave_terminal() } else { &[] };
+    let mut skip = if options.session {
+        leave_terminal()
+    } else {
+        &[]
+    };
     // SAFETY: a single thread; the child only execs.
     let child = match unsafe { libc::fork() } {
         -1 => return Err(fail("fork")),
-        0 => become_command(name, o, &taken, command),
+        0 => become_command(name, options, &signals, command),
         pid => pid,
     };
-    let_go();
+    release_resources();
     loop {
-        let got = taken.next();
+        let got = signals.wait();
         match got {
             libc::SIGCHLD => {
-                if let Some(status) = collect(name, o, child) {
+                if let Some(status) = collect(name, options, child) {
                     return Ok(status);
                 }
             }
             _ if skip.contains(&got) => skip = &skip[1..],
-            _ => forward(o, child, got),
+            _ => forward(options, child, got),
         }
     }
 }
 
 /// Sets the signal at the parent's death, and the process as a subreaper (prctl(2)), as the options ask. The error names
 /// the step that failed.
-fn set_process_flags(o: &Options) -> Result<(), &'static str> {
+fn set_process_flags(options: &Options) -> Result<(), &'static str> {
     // SAFETY: integers.
     unsafe {
-        if o.parent != 0 && libc::prctl(libc::PR_SET_PDEATHSIG, o.parent) != 0 {
+        if options.parent != 0 && libc::prctl(libc::PR_SET_PDEATHSIG, options.parent) != 0 {
             return Err("parent's death");
         }
-        if o.subreaper && libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) != 0 {
+        if options.subreaper && libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) != 0 {
             return Err("subreaper");
         }
     }
@@ -148,16 +156,16 @@ fn set_process_flags(o: &Options) -> Result<(), &'static str> {
 
 /// Releases the working directory, so that its file system can be unmounted, and descriptors that
 /// are for the command alone: the other end of a pipe sees its end, and a socket its close.
-fn let_go() {
+fn release_resources() {
     let _ = nix::unistd::chdir("/");
     // SAFETY: integers. Before Linux 5.9 the descriptors stay open.
     unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
 }
 
 /// Reaps until SIGTERM or SIGINT; returns the exit status.
-fn pause(taken: &Taken) -> i32 {
+fn pause(signals: &WaitedSignals) -> i32 {
     loop {
-        match taken.next() {
+        match signals.wait() {
             libc::SIGTERM | libc::SIGINT => return 0,
             libc::SIGCHLD => while reap::drain(|_, _| ()) {},
             _ => {}
@@ -174,41 +182,44 @@ fn reaps() -> bool {
 }
 
 /// The inherited signal mask, and the signals that this process waits for.
-struct Taken {
-    found: libc::sigset_t,
-    mine: libc::sigset_t,
+struct WaitedSignals {
+    /// Mask of blocked signals that this process has inherited.
+    inherited: libc::sigset_t,
+    /// Signals that are blocked and waited for.
+    waited: libc::sigset_t,
+    /// Disposition of SIGCHLD that this process has inherited.
     on_child: libc::sighandler_t,
 }
 
-impl Taken {
-    /// Blocks all signals and waits for each. dumb-init passes on even those that faults raise,
-    /// the others do not. Dispositions stay: a blocked signal is never discarded as ignored. Only an
-    /// ignored SIGCHLD would lose the status.
-    fn take(o: &Options) -> Taken {
+impl WaitedSignals {
+    /// Blocks all signals, so that [`WaitedSignals::wait`] returns each. dumb-init passes on even signals that faults
+    /// raise; tini and catatonit do not. Dispositions stay, because a blocked signal is never discarded as ignored; only an
+    /// ignored SIGCHLD would lose the exit status of the command.
+    fn block(options: &Options) -> WaitedSignals {
         // SAFETY: sets that live here; SIG_DFL is no function.
         unsafe {
-            let mut found = std::mem::zeroed();
-            let mut mine = std::mem::zeroed();
-            libc::sigfillset(&raw mut mine);
-            let dumb = o.dialect == Dialect::DumbInit;
+            let mut inherited = std::mem::zeroed();
+            let mut waited = std::mem::zeroed();
+            libc::sigfillset(&raw mut waited);
+            let dumb = options.dialect == Dialect::DumbInit;
             for fault in FAULT_SIGNALS.iter().filter(|_| !dumb) {
-                libc::sigdelset(&raw mut mine, *fault as c_int);
+                libc::sigdelset(&raw mut waited, *fault as c_int);
             }
-            libc::sigprocmask(libc::SIG_SETMASK, &raw const mine, &raw mut found);
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const waited, &raw mut inherited);
             let on_child = libc::signal(libc::SIGCHLD, libc::SIG_DFL);
-            Taken {
-                found,
-                mine,
+            WaitedSignals {
+                inherited,
+                waited,
                 on_child,
             }
         }
     }
 
     /// Sleeps until the next signal.
-    fn next(&self) -> c_int {
+    fn wait(&self) -> c_int {
         loop {
             // SAFETY: a live set; no details are asked for.
-            let got = unsafe { libc::sigwaitinfo(&raw const self.mine, std::ptr::null_mut()) };
+            let got = unsafe { libc::sigwaitinfo(&raw const self.waited, std::ptr::null_mut()) };
             if got > 0 {
                 return got;
             }
@@ -216,11 +227,11 @@ impl Taken {
     }
 
     /// Restores the mask for the command: the inherited mask, or an empty one, as dumb-init does.
-    fn give_back(&self, clean: bool) {
+    fn restore(&self, clean: bool) {
         // SAFETY: live sets; a disposition that was there before.
         unsafe {
             libc::signal(libc::SIGCHLD, self.on_child);
-            let mut set = self.found;
+            let mut set = self.inherited;
             if clean {
                 libc::sigemptyset(&raw mut set);
             }
@@ -241,23 +252,28 @@ fn leave_terminal() -> &'static [c_int] {
 
 /// Sets group or session, terminal and signals, and executes the program. The program also runs if
 /// this process may not pass on its terminal.
-fn become_command(name: &str, o: &Options, taken: &Taken, command: *const *const c_char) -> ! {
+fn become_command(
+    name: &str,
+    options: &Options,
+    signals: &WaitedSignals,
+    command: *const *const c_char,
+) -> ! {
     // SAFETY: integers, and the arguments that `main` was given.
     unsafe {
-        if o.session {
+        if options.session {
             libc::setsid();
             libc::ioctl(0, libc::TIOCSCTTY, 0);
         } else {
             libc::setpgid(0, 0);
             libc::tcsetpgrp(0, libc::getpgrp()); // SIGTTOU is blocked
         }
-        taken.give_back(o.dialect == Dialect::DumbInit);
+        signals.restore(options.dialect == Dialect::DumbInit);
         pass_sockets();
         libc::execvp(*command, command);
         let why = Errno::last();
         let what = CStr::from_ptr(*command).to_string_lossy();
-        tell(2, &["[", name, "] ", &what, ": ", why.desc(), "\n"]);
-        // The statuses are a shell's.
+        write_message(2, &["[", name, "] ", &what, ": ", why.desc(), "\n"]);
+        // The exit statuses are those of a shell.
         libc::_exit(match why {
             Errno::ENOENT => 127,
             Errno::EACCES => 126,
@@ -277,7 +293,7 @@ fn pass_sockets() {
 }
 
 /// Reaps all ended children; returns the exit status if the command is one of them.
-fn collect(name: &str, o: &Options, child: Pid) -> Option<i32> {
+fn collect(name: &str, options: &Options, child: Pid) -> Option<i32> {
     let mut end = None;
     let mut each = |pid: Pid, status: ExitStatus| {
         if pid == child {
@@ -285,9 +301,9 @@ fn collect(name: &str, o: &Options, child: Pid) -> Option<i32> {
                 ExitStatus::Exited(code) => code,
                 ExitStatus::Killed(signal) => 128 + signal,
             });
-        } else if o.warn {
+        } else if options.warn {
             let pid = pid.to_string();
-            tell(
+            write_message(
                 2,
                 &["[", name, "] Reaped zombie process with pid=", &pid, "\n"],
             );
@@ -295,29 +311,32 @@ fn collect(name: &str, o: &Options, child: Pid) -> Option<i32> {
     };
     while reap::drain(&mut each) {}
     let status = end?;
-    if o.session {
-        send(o, child, libc::SIGTERM); // the rest of its session
+    if options.session {
+        send(options, child, libc::SIGTERM); // the other processes of the session
     }
-    let good = usize::try_from(status).is_ok_and(|s| o.good.get(s) == Some(&true));
+    let good = usize::try_from(status).is_ok_and(|s| options.good.get(s) == Some(&true));
     Some(if good { 0 } else { status })
 }
 
-fn forward(o: &Options, child: Pid, signal: c_int) {
-    send(o, child, signal);
-    if o.dialect == Dialect::DumbInit && JOB.contains(&signal) {
+fn forward(options: &Options, child: Pid, signal: c_int) {
+    send(options, child, signal);
+    if options.dialect == Dialect::DumbInit && JOB.contains(&signal) {
         // SAFETY: integers. The shell that stopped this process sees it stopped.
         unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
     }
 }
 
-fn send(o: &Options, child: Pid, signal: c_int) {
-    let to = match usize::try_from(signal).ok().and_then(|s| o.rewrite.get(s)) {
+fn send(options: &Options, child: Pid, signal: c_int) {
+    let to = match usize::try_from(signal)
+        .ok()
+        .and_then(|s| options.rewrite.get(s))
+    {
         Some(-1) | None => signal,
         Some(other) => c_int::from(*other),
     };
     if to != 0 {
-        let whom = if o.group { -child } else { child };
+        let receiver = if options.group { -child } else { child };
         // SAFETY: integers. The child is not reaped yet, so the pid is its own.
-        unsafe { libc::kill(whom, to) };
+        unsafe { libc::kill(receiver, to) };
     }
 }

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! State that survives a crash of PID 1: the requests for services, and the past events of the
-//! machine. PID 1 saves the state in a file in memory ([`crate::state_file`]).
+//! State that survives a crash of PID 1: the requested states of services, and the past events of the machine. PID 1 saves the state in a file in memory ([`crate::state_file`]).
 
 use control::ShutdownKind;
-use services::{Intent, Manager, Millis, Pid};
+use services::{Manager, Millis, Pid, StateToRestore};
 
 use crate::state::{ScheduledShutdown, SystemState};
 use crate::state_file::MAX_BYTES;
 
 /// First line of the file.
 const TITLE: &str = "boot2podman services";
-/// Last line of the file. The lines behind it are those of an earlier text.
+/// Last line of the text. Lines after this line belong to an earlier text.
 const END: &str = "end";
 
 /// Saved record of a service.
@@ -19,7 +18,7 @@ pub struct SavedService<'a> {
     /// Name of the service.
     pub name: &'a str,
     /// State that the service is to have.
-    pub intent: Intent,
+    pub state: StateToRestore,
     /// Main process of the service.
     pub pid: Option<Pid>,
 }
@@ -27,15 +26,15 @@ pub struct SavedService<'a> {
 /// Content of the file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct SavedState<'a> {
-    /// Start of the first program.
+    /// Start of the first execution of PID 1.
     pub started: Millis,
     /// Time of the ready line.
     pub ready: Option<Millis>,
-    /// Signatures of modules are verified.
+    /// True if signatures of modules are verified.
     pub verify_modules: bool,
-    /// The machine has reported by a virtio port to the host that it is ready.
+    /// True if the machine has reported by a virtio port to the host that it is ready.
     pub told_by_virtio: bool,
-    /// The machine has reported by vsock to the host that it is ready.
+    /// True if the machine has reported by vsock to the host that it is ready.
     pub told_by_vsock: bool,
     /// Shutdown that was requested for later.
     pub scheduled: Option<ScheduledShutdown>,
@@ -57,19 +56,19 @@ impl<'a> SavedState<'a> {
         }
         let marks = [
             (state.verify_modules, "verify\n"),
-            (state.told_by_virtio, "host-told\n"),
+            (state.told_by_virtio, "virtio-told\n"),
             (state.told_by_vsock, "vsock-told\n"),
         ];
         for (_, mark) in marks.iter().filter(|(is_set, _)| *is_set) {
             text.push_str(mark);
         }
         if let Some(ScheduledShutdown { kind, at }) = state.scheduled {
-            let _ = writeln!(text, "end {} {at}", char::from(kind.letter()));
+            let _ = writeln!(text, "shutdown {} {at}", char::from(kind.letter()));
         }
         let s = manager.supervisor();
         for (id, def) in s.ids().filter_map(|id| Some((id, s.definition(id)?))) {
             // Most services have no process, and the formatting of a line costs ten times as much as its copy.
-            text.push_str(s.intent(id).word());
+            text.push_str(s.state_to_restore(id).word());
             match s.state(id).pid() {
                 Some(pid) => drop(write!(text, " {pid} ")),
                 None => text.push_str(" 0 "),
@@ -77,7 +76,7 @@ impl<'a> SavedState<'a> {
             text.push_str(def.name);
             text.push('\n');
         }
-        // Last, because their number has no bound.
+        // The degraded lines are last, because their number has no bound.
         for line in state.degraded.to_saved() {
             let line = format!("degraded\t{line}\n");
             if (text.len() + line.len() + END.len() + 1) as u64 > MAX_BYTES {
@@ -104,9 +103,9 @@ impl<'a> SavedState<'a> {
                 ["started", at] => saved.started = at.parse().unwrap_or(0),
                 ["ready", at] => saved.ready = at.parse().ok(),
                 ["verify"] => saved.verify_modules = true,
-                ["host-told"] => saved.told_by_virtio = true,
+                ["virtio-told"] => saved.told_by_virtio = true,
                 ["vsock-told"] => saved.told_by_vsock = true,
-                ["end", kind, at] => saved.scheduled = scheduled(kind, at),
+                ["shutdown", kind, at] => saved.scheduled = scheduled(kind, at),
                 [word, pid, name] => saved.services.extend(service(word, pid, name)),
                 _ => {}
             }
@@ -124,7 +123,7 @@ fn scheduled(kind: &str, at: &str) -> Option<ScheduledShutdown> {
 fn service<'a>(word: &str, pid: &str, name: &'a str) -> Option<SavedService<'a>> {
     Some(SavedService {
         name,
-        intent: Intent::from_word(word)?,
+        state: StateToRestore::from_word(word)?,
         pid: pid.parse().ok().filter(|pid| *pid > 1),
     })
 }
@@ -135,7 +134,7 @@ mod tests {
     use services::{Input, ServiceDef, ServiceId};
 
     #[test]
-    fn what_is_written_is_read() {
+    fn a_saved_state_is_parsed_as_it_was_written() {
         let mut state = SystemState {
             started: 12,
             verify_modules: true,
@@ -161,12 +160,15 @@ mod tests {
             let services: Vec<_> = saved
                 .services
                 .iter()
-                .map(|s| (s.name, s.intent, s.pid))
+                .map(|s| (s.name, s.state, s.pid))
                 .collect();
-            let expected = [("net", Intent::Off, None), ("sshd", Intent::On, Some(77))];
+            let expected = [
+                ("net", StateToRestore::Off, None),
+                ("sshd", StateToRestore::On, Some(77)),
+            ];
             assert_eq!(services, expected);
-            // A crash between the two calls that write it.
-            let with_rest = format!("{text}on 9 old\nend r 7\ndegraded\tx\n");
+            // A crash between the two calls that write the file leaves a part of the earlier text.
+            let with_rest = format!("{text}on 9 old\nshutdown r 7\ndegraded\tx\n");
             assert_eq!(SavedState::parse(&with_rest), Some(saved));
         }
     }
@@ -200,7 +202,7 @@ mod tests {
         let saved = SavedState::parse(&text).expect("a state");
         let names: Vec<_> = saved.services.iter().map(|s| (s.name, s.pid)).collect();
         assert_eq!(names, [("a", None), ("b", None), ("c", None), ("g", None)]);
-        let text = format!("{TITLE}\nstarted x\nready -1\nend z 9\nend r x\n");
+        let text = format!("{TITLE}\nstarted x\nready -1\nshutdown z 9\nshutdown r x\n");
         assert_eq!(SavedState::parse(&text), Some(SavedState::default()));
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Docker's socket, where clients in sessions look for it.
+//! Link to podman's socket at the path at which docker's clients look for a socket.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,13 +9,13 @@ use config::{Config, Rootless};
 use log::warn;
 use sys::paths::USER_PODMAN_SOCKET;
 
-/// Socket of docker's clients, a link.
+/// Path of the link.
 const DOCKER_SOCKET: &str = "/run/docker.sock";
 /// Socket of root's podman, in the same directory.
 const ROOT_SOCKET: &str = "podman/podman.sock";
 
-/// Leads docker's clients to root's podman, or to the user's, unless `before` has led them there: the
-/// host may have changed the link since.
+/// Makes the link to the socket of root's podman or of the user's podman, as flags request. If `before` had requested the
+/// same, the link stays as it is: the host may have changed the link since.
 pub fn link_docker_socket(config: &Config, before: Option<&Config>) {
     let target = docker_target(config);
     if before.is_some_and(|before| docker_target(before) == target)

@@ -66,7 +66,7 @@ pub fn continue_boot(
     let cgroups = Path::new(sys::paths::SERVICE_CGROUPS);
     let mut manager = Manager::new(defs, Some(cgroups), kmsg::write_service_line);
     if let Some(mut pipes) = after_crash {
-        manager.adopt_running(now(), &mut pipes);
+        manager.take_over_running(now(), &mut pipes);
     }
     ready::start_services(&mut manager, state, false);
     serve(state, sources, &mut manager)

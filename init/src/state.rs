@@ -71,25 +71,25 @@ pub struct SystemState {
     pub verify_modules: bool,
     /// Drivers that are to be loaded.
     pub loader: DriverLoader,
-    /// Child that still loads early drivers ([`sys::uevent::is_early`]), until the event loop takes the
-    /// child.
+    /// Child that still loads early drivers ([`sys::uevent::is_early`]), until [`crate::boot::configure_machine`] gives
+    /// the child to the event loop.
     pub early_drivers: Option<Child>,
     /// Index of kernel modules; `None` without a userland.
     pub modules: Option<Modules>,
     /// Report of the last run of `b2p data`; `None` before the first.
     pub data_report: Option<DataReport>,
-    /// Device that containers are on, while no run of `b2p data` has reported one.
+    /// Device with the containers by the kernel's list of mounts, used while no run of `b2p data` has reported one.
     pub mounted_disk: MountedDisk,
-    /// File that the state is saved in, for the program after a crash.
+    /// File in which the state is saved for the next execution of PID 1 after a crash.
     pub state_file: Option<StateFile>,
-    /// Socket that gets uevents since before the first pass over sysfs, until the event loop takes
-    /// the socket.
+    /// Socket that receives uevents since before the first pass over sysfs, until [`crate::boot::configure_machine`]
+    /// gives the socket to the event loop.
     pub uevents: Option<UeventSocket>,
 }
 
 impl SystemState {
-    /// Lets every device that lacks a driver get one, except those of other programs
-    /// ([`SystemState::loaded_by_pid1`]); a template has no driver of network cards.
+    /// Requests drivers for the devices that have none, except the drivers that other programs load
+    /// ([`SystemState::loaded_by_pid1`]). A template requests none, because it must not have drivers of network cards.
     pub fn load_missing_drivers(&mut self) {
         if template::is_template(&self.config) {
             return;

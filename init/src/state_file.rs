@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! File in memory whose text the program after a crash of PID 1 reads: its descriptor is inherited
-//! ([`crash::STATE_FD`]).
+//! File in memory with the saved state. The next execution of PID 1 after a crash inherits the descriptor of the file
+//! ([`crash::STATE_FD`]) and reads the text.
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -30,8 +30,8 @@ impl StateFile {
         Some(StateFile { file, text })
     }
 
-    /// Writes a text that is not written yet. After a write that fails, the next call tries again. PID 1 may crash
-    /// between the two calls: the new text is whole then, and a part of the old one follows its last line.
+    /// Writes a text that differs from the written one. After a write that fails, the next call tries again. PID 1 may
+    /// crash between the two system calls: the file then has the whole new text, and a part of the old text after it.
     pub fn write(&mut self, text: String) {
         if text == self.text {
             return;
@@ -49,7 +49,7 @@ impl StateFile {
 }
 
 /// Takes the file out of the inherited descriptors. Returns it with its text, which is empty if there is no file. The
-/// file keeps its number: after a crash before the next write, the next program reads the same text.
+/// file keeps its number: after a crash before the next write, the next execution reads the same text.
 pub fn take_inherited(inherited: &mut Vec<OwnedFd>) -> (Option<StateFile>, String) {
     let is_file = |fd: &OwnedFd| fd.as_raw_fd() == crash::STATE_FD;
     let Some(at) = inherited.iter().position(is_file) else {

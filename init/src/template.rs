@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A template: a machine that boots until nothing but its own identity is missing, and whose memory and
-//! disk a host then copies. No driver of a network card is loaded, fw_cfg, which differs between the
-//! machines, is not read, and there is no host key, machine-id or address.
+//! A template: a machine that boots as far as it can without an identity of its own, and whose memory and disk a host
+//! then copies. A template loads no driver of a network card, does not read fw_cfg, which differs between the copies, and
+//! has no host key, machine-id or address.
 //!
 //! The service `template` ends in a copy of the memory, or if the preparation fails before its report to the host
 //! ([`crate::service_table`]). A reaction to its end ([`crate::reactions`]) then runs the phases of the boot
@@ -15,16 +15,16 @@ use config::Config;
 use sys::error::{Doing, Result};
 use sys::paths::TEMPLATE_LEFT;
 
-/// True once this machine has left the template.
+/// True if this machine is a copy that has become a machine of its own ([`mark_left`]).
 static LEFT: AtomicBool = AtomicBool::new(false);
 
-/// Returns true if a flag requests a template, and this machine has not left the template yet.
+/// Returns true if a flag requests a template, and this machine is not a copy that has become a machine of its own.
 #[must_use]
 pub fn is_template(config: &Config) -> bool {
     config.template && !LEFT.load(Ordering::Relaxed) && !Path::new(TEMPLATE_LEFT).exists()
 }
 
-/// Notes that this machine has left the template. PID 1 reads the file after a crash.
+/// Notes that this machine is a copy that has become a machine of its own. PID 1 reads the file after a crash.
 ///
 /// # Errors
 /// The file cannot be written.

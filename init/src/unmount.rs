@@ -18,7 +18,9 @@ use sys::mountinfo::{self, Mount, MountKind, to_unmount};
 use sys::syscall::{self, Child};
 
 use crate::bounded::bounded;
-use crate::writeback::{Deadline, call_limit_ms, is_written_back, remaining_mounts};
+use crate::writeback::{
+    Deadline, call_limit_ms, is_written_back, remaining_mounts, warn_unanswered,
+};
 
 /// Number of rounds. Stacks of mounts are a few deep, and each round takes one layer off.
 const MAX_ROUNDS: usize = 16;
@@ -76,15 +78,12 @@ pub fn unmount_all() -> bool {
 /// kernel's list of mounts has no entry for these file systems: umount(2) first drops the entry
 /// (fs/namespace.c, `do_umount`).
 fn count_unwritten(unfinished: &[(Mount, Child)]) -> usize {
-    let mut disks = 0;
-    for (mount, _) in unfinished.iter().filter(|(_, c)| !c.exited_within(0)) {
-        let is_disk = mount.kind == MountKind::Disk;
-        let what = if is_disk { "disk" } else { "server" };
-        let target = String::from_utf8_lossy(&mount.target);
-        warn!("{target}: the {what} does not answer: data that it has not received is lost");
-        disks += usize::from(is_disk);
-    }
-    disks
+    let unwritten = unfinished.iter().filter(|(_, c)| !c.exited_within(0));
+    let disks = unwritten.filter(|(mount, _)| {
+        warn_unanswered(mount);
+        mount.kind == MountKind::Disk
+    });
+    disks.count()
 }
 
 /// Unmounts the file systems that are not busy, and detaches loop devices if they are the machine's own.
@@ -180,7 +179,7 @@ fn log_holders(mount: &Mount) {
         warn!("{target} ({fstype}) is busy, held by {names}");
         Ok(())
     });
-    logged.unwrap_or_else(|e| warn!("{target} ({fstype}) is busy; by whom: {e}"));
+    logged.unwrap_or_else(|e| warn!("{target} ({fstype}) is busy; its holders are unknown: {e}"));
 }
 
 fn remount(target: &CStr, flags: MsFlags) -> nix::Result<()> {
@@ -287,9 +286,9 @@ mod tests {
         assert!(process_name(Path::new("/proc/self")).ends_with("[self]"));
     }
 
-    /// A mount of the host's is bound into most containers, such as /etc/hosts.
+    /// Most containers have a bind mount of a file of their host, such as /etc/hosts.
     #[test]
-    fn a_file_system_of_a_containers_host_stays_writable() {
+    fn a_file_system_of_the_containers_host_stays_writable() {
         let read_only = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
         assert_eq!(remount_flags(true), read_only);
         assert_eq!(remount_flags(false), read_only | MsFlags::MS_BIND);

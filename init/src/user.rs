@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Name and number of the user who may log in beside root: the values of the configuration replace
-//! those of the image.
+//! The user who may log in besides root: the name and the uid of the configuration replace those of the image.
 
 use std::path::Path;
 
@@ -12,7 +11,7 @@ use sys::runtime_dir::{self, Share};
 
 use crate::accounts;
 
-/// Gives the image's user the configured name and number, a home, a runtime directory, and a store in
+/// Gives the image's user the configured name and uid, a home, a runtime directory, and a store in
 /// RAM; on a data disk `b2p data` makes the store. /home is in RAM as well: no disk is mounted yet.
 ///
 /// # Errors
@@ -26,7 +25,7 @@ pub fn make(config: &Config) -> Result<()> {
         identity(config),
         &sys::files::replace_at_once,
     )?;
-    make_runtime_dir(config.uid)?;
+    create_runtime_dir(config.uid)?;
     let store = Path::new(USER_STORAGES).join(config.uid.to_string());
     make_private(&store, config.uid)
 }
@@ -36,7 +35,7 @@ pub fn make(config: &Config) -> Result<()> {
 ///
 /// # Errors
 /// The helper has not made the user, or the directory cannot be made.
-pub fn adopt(config: &Config) -> Result<()> {
+pub fn make_runtime_dir(config: &Config) -> Result<()> {
     let passwd = accounts::text("/etc/passwd", config.etc)?;
     if account_files::present(&passwd, &config.user) != Some(identity(config)) {
         let Config { user, uid, .. } = config;
@@ -44,10 +43,10 @@ pub fn adopt(config: &Config) -> Result<()> {
             "there is no user {user} with the number {uid}: the service that read its name has failed"
         )));
     }
-    make_runtime_dir(config.uid)
+    create_runtime_dir(config.uid)
 }
 
-fn make_runtime_dir(uid: u32) -> Result<()> {
+fn create_runtime_dir(uid: u32) -> Result<()> {
     runtime_dir::make(Path::new(USER_RUNTIME_DIRS), uid, uid, Share::Machine)
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Writes data back at the shutdown, each file system in a child of its own: one that hangs keeps no other from
-//! being written. A limit counts from the last decrease of dirty data, so that a slow disk or server does not
+//! Writes data back at the shutdown, each file system in a child of its own: a file system that hangs keeps no other
+//! from being written. A limit counts from the last decrease of dirty data, so that a slow disk or server does not
 //! count as dead.
 
 use std::ffi::OsStr;
@@ -22,7 +22,7 @@ const POLL_MS: i32 = 20;
 #[must_use]
 pub fn call_limit_ms(kind: MountKind) -> i32 {
     match kind {
-        // A disk writes data back, for half of the phase's time: one that hangs leaves time for others.
+        // A disk writes data back, for half of the time of the phase: a disk that hangs leaves time for others.
         MountKind::Disk => 15_000,
         MountKind::Stacked => 5_000,
         // A server that works answers at once, and its amount of missing data decreases.
@@ -82,6 +82,16 @@ pub fn is_written_back(child: &Child, mut deadline: Deadline) -> bool {
     true
 }
 
+/// Logs that the disk or the server of a mount does not answer.
+pub fn warn_unanswered(mount: &Mount) {
+    let what = match mount.kind {
+        MountKind::Disk => "disk",
+        MountKind::Stacked | MountKind::Remote => "server",
+    };
+    let target = String::from_utf8_lossy(&mount.target);
+    warn!("{target}: the {what} does not answer: data that it has not received is lost");
+}
+
 /// Returns the amount of dirty data and of data under writeback, in KiB (proc_meminfo(5)); `None`
 /// if the text does not have both. Data that an NFS server has received and not stored yet counts as under writeback.
 fn dirty_kib(meminfo: &str) -> Option<u64> {
@@ -118,9 +128,7 @@ pub fn sync_all() -> bool {
         if !is_written_back(child, deadline) {
             // The child has the root of the mount open, which would keep umount(2) from being tried.
             child.kill();
-            let target = mounts.first().map_or(&[][..], |mount| &mount.target);
-            let target = String::from_utf8_lossy(target);
-            warn!("{target}: the server does not answer: data that it has not received is lost");
+            mounts.first().into_iter().for_each(warn_unanswered);
         }
     }
     for child in on_disks {
@@ -201,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unwritten_is_dirty_or_on_its_way() {
+    fn unwritten_data_is_dirty_or_under_writeback() {
         let text = "MemTotal: 9 kB\nDirty:      12 kB\nWriteback:   3 kB\nWritebackTmp: 7 kB\n";
         assert_eq!(dirty_kib(text), Some(15));
         for unreadable in ["", "Dirty: much\nWriteback: 3 kB\n", "Dirty: 12 kB\n"] {

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_whole_is_not_there() {
+    fn an_incomplete_line_of_passwd_is_no_user() {
         for name in ["cor", "short", "bad", "", "nobody"] {
             assert_eq!(user(PASSWD, GROUP, name), None, "{name}");
         }

@@ -15,44 +15,44 @@ const HEALTHY_RUN_MS: Millis = 10_000;
 
 /// Number of ends in a row without a healthy run after which a loop is reported. With the delays above, the eighth end
 /// is at least 1.9 s after the first start.
-const LOOP: u32 = 8;
+const ENDS_OF_A_LOOP: u32 = 8;
 
 /// Delay that doubles from 15 ms to 30 s with each end, until a run of 10 s.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backoff {
-    failures: u32,
+    ends: u32,
 }
 
 impl Backoff {
     /// Returns the delay in milliseconds after a run of `ran` milliseconds.
     pub fn next(&mut self, ran: Millis) -> Millis {
         if ran >= HEALTHY_RUN_MS {
-            self.failures = 1;
+            self.ends = 1;
             return HEALTHY_DELAY_MS;
         }
-        let delay = FIRST_DELAY_MS << self.failures.min(16);
-        self.failures = self.failures.saturating_add(1);
+        let delay = FIRST_DELAY_MS << self.ends.min(16);
+        self.ends = self.ends.saturating_add(1);
         delay.min(MAX_DELAY_MS)
     }
 
     /// Number of ends since the last healthy run, the end of that run included: after a healthy run the delays are 0, 30,
-    /// 60, … ms. Successful ends count as well.
+    /// 60, … ms. Successful ends and starts without a process count as well.
     #[must_use]
-    pub fn failures(&self) -> u32 {
-        self.failures
+    pub fn ends(&self) -> u32 {
+        self.ends
     }
 
     /// Returns true if the loop is to be reported: after 8, 16, 32, 64, … ends in a row, so that a
     /// night of restarts is a few lines in the log.
     #[must_use]
     pub fn looping(&self) -> bool {
-        let times = self.failures / LOOP;
-        self.failures.is_multiple_of(LOOP) && times.is_power_of_two()
+        let times = self.ends / ENDS_OF_A_LOOP;
+        self.ends.is_multiple_of(ENDS_OF_A_LOOP) && times.is_power_of_two()
     }
 
-    /// Forgets all failures.
+    /// Forgets all ends, as after a request.
     pub fn reset(&mut self) {
-        self.failures = 0;
+        self.ends = 0;
     }
 }
 
@@ -77,7 +77,7 @@ mod tests {
         let reports: Vec<u32> = (0..100)
             .filter_map(|_| {
                 b.next(0);
-                b.looping().then_some(b.failures())
+                b.looping().then_some(b.ends())
             })
             .collect();
         assert_eq!(reports, [8, 16, 32, 64]);
@@ -91,6 +91,6 @@ mod tests {
             b.next(0);
         }
         assert_eq!(b.next(HEALTHY_RUN_MS), HEALTHY_DELAY_MS);
-        assert_eq!((b.failures(), b.next(5)), (1, 2 * FIRST_DELAY_MS));
+        assert_eq!((b.ends(), b.next(5)), (1, 2 * FIRST_DELAY_MS));
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Times at which a service runs: a subset of systemd's calendar events (systemd.time(7)), of a minute's
+//! Times at which a service starts: a subset of systemd's calendar events (systemd.time(7)), of a minute's
 //! resolution. Pure arithmetic on the proleptic Gregorian calendar; the time zone is an argument.
 
 use sys::date::civil_from_days;
@@ -13,7 +13,7 @@ const DAY: Seconds = 86_400;
 /// Number of days that are searched: 29 February on one weekday recurs within 40 years.
 const MAX_DAYS: Seconds = 366 * 41;
 
-/// Obligatory beginnings of the names of the weekdays.
+/// Short names of the weekdays. The long name of each has the end in [`WEEKDAY_ENDS`].
 const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 /// Ends of the names of the weekdays.
 const WEEKDAY_ENDS: [&str; 7] = ["day", "sday", "nesday", "rsday", "day", "urday", "day"];
@@ -82,13 +82,13 @@ impl Calendar {
             hours: set(hours, 0, 23, number)?,
             minutes: set(minutes, 0, 59, number)?,
         };
-        // 30 February is no time.
+        // A date that never occurs, such as 30 February, is refused.
         calendar.next(0, |utc| utc).map(|_| calendar)
     }
 
     /// Returns the first time after `after`, in UTC; `None` if there is none. `local` returns the local time for
-    /// a time in UTC. A local time that a change of the zone leaves out counts as that much later, and one that
-    /// occurs twice counts once.
+    /// a time in UTC. A local time that does not exist, because the clock is set forward, is moved forward by the length
+    /// of the gap. A local time that occurs twice counts once.
     #[must_use]
     pub fn next(&self, after: Seconds, local: impl Fn(Seconds) -> Seconds) -> Option<Seconds> {
         let start = local(after);
@@ -127,8 +127,8 @@ fn has(set: u64, n: Seconds) -> bool {
 /// Returns the time in UTC for a local time that is near `near`, or later.
 fn to_utc(time: Seconds, near: Seconds, local: &impl Fn(Seconds) -> Seconds) -> Seconds {
     let offset = |utc: Seconds| local(utc) - utc;
-    // The zone may change between `near` and the result: the offset is that of the result, if the result
-    // has an offset.
+    // The offset of the zone may change between `near` and the result: the offset at the result applies. If no time in
+    // UTC has this local time, the later of both candidates is the result.
     let before = time - offset(near);
     let after = time - offset(before);
     match local(after) == time {

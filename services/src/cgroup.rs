@@ -33,7 +33,7 @@ impl Cgroup {
     /// directory of its user, where containers that the service starts are the user's.
     #[must_use]
     pub fn of(services: &Path, def: &ServiceDef) -> Cgroup {
-        let user = def.user.filter(|user| user.uid != 0);
+        let user = def.user.filter(|_| !def.runs_as_root());
         let dir = match user {
             Some(user) => users(services).join(user.uid.to_string()),
             None => services.to_path_buf(),

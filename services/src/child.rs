@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The steps of a child between fork(2) and execve(2), in their order. The child is a copy of a
-//! process whose locks may be held, so no step allocates, locks or panics.
+//! The steps of a child between fork(2) and execve(2). The child is a copy of a process whose locks may be held, so no
+//! step allocates, locks or panics.
 #![expect(unsafe_code, reason = "system calls between fork and exec")]
 
 use std::ffi::{CStr, CString};
+use std::fmt;
 use std::os::fd::RawFd;
 use std::ptr::null;
 
@@ -15,7 +16,7 @@ use crate::{Pid, script};
 /// A step between fork(2) and execve(2). The variants are in the order of the steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Stage {
+pub enum Step {
     /// Default dispositions and an empty mask of all signals.
     Signals = 1,
     /// Become the leader of a session.
@@ -44,22 +45,41 @@ pub enum Stage {
     Exec,
 }
 
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Step::Signals => "signals",
+            Step::Session => "setsid(2)",
+            Step::Cgroup => "cgroup",
+            Step::UserCgroup => "cgroup of the user",
+            Step::Terminal => "terminal",
+            Step::Descriptors => "descriptors",
+            Step::Groups => "setgroups(2)",
+            Step::Gid => "setresgid(2)",
+            Step::Uid => "setresuid(2)",
+            Step::Directory => "working directory",
+            Step::Script => "script",
+            Step::Exec => "execve(2)",
+        })
+    }
+}
+
 /// `CLONE_INTO_CGROUP` of linux/sched.h, since Linux 5.7; the constant in libc is too narrow.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-pub(crate) const STAGES: [Stage; 12] = [
-    Stage::Signals,
-    Stage::Session,
-    Stage::Cgroup,
-    Stage::UserCgroup,
-    Stage::Terminal,
-    Stage::Descriptors,
-    Stage::Groups,
-    Stage::Gid,
-    Stage::Uid,
-    Stage::Directory,
-    Stage::Script,
-    Stage::Exec,
+pub(crate) const STEPS: [Step; 12] = [
+    Step::Signals,
+    Step::Session,
+    Step::Cgroup,
+    Step::UserCgroup,
+    Step::Terminal,
+    Step::Descriptors,
+    Step::Groups,
+    Step::Gid,
+    Step::Uid,
+    Step::Directory,
+    Step::Script,
+    Step::Exec,
 ];
 
 /// Arguments of all steps, prepared before fork(2).
@@ -106,42 +126,46 @@ impl ExecPlan {
 
     /// Turns the child into the service, or reports the step that failed and exits.
     pub(crate) fn become_service(&mut self, report: RawFd) -> ! {
-        // Descriptor numbers are assigned below. If the move fails, so does a later step, and
-        // that one is reported.
+        // `assign_descriptors` overwrites low numbers, so the pipe is moved above them. If the move fails,
+        // `assign_descriptors` fails for the same reason, and is reported.
         let report = self.move_above_assigned(report).unwrap_or(report);
-        let (stage, errno) = match self.run_steps(report) {
+        let (step, errno) = match self.run_steps(report) {
             Err(failed) => failed,
             Ok(()) => {
-                if self.argv.first().is_some_and(|p| script::is_of_windows(p)) {
-                    report_failure(report, Stage::Script, Errno::EILSEQ);
+                if self
+                    .argv
+                    .first()
+                    .is_some_and(|p| script::was_saved_on_windows(p))
+                {
+                    report_failure(report, Step::Script, Errno::EILSEQ);
                 }
-                (Stage::Exec, self.exec())
+                (Step::Exec, self.exec())
             }
         };
-        report_failure(report, stage, errno);
+        report_failure(report, step, errno);
         // SAFETY: ends the child.
         unsafe { libc::_exit(127) }
     }
 
-    fn run_steps(&mut self, report: RawFd) -> Result<(), (Stage, Errno)> {
-        reset_signals().map_err(|e| (Stage::Signals, e))?;
+    fn run_steps(&mut self, report: RawFd) -> Result<(), (Step, Errno)> {
+        reset_signals().map_err(|e| (Step::Signals, e))?;
         // SAFETY: no memory is involved. A child of PID 1 leads no process group yet.
-        check(unsafe { libc::setsid() }).map_err(|e| (Stage::Session, e))?;
+        check(unsafe { libc::setsid() }).map_err(|e| (Step::Session, e))?;
         match self.join_cgroup() {
-            // PID 1's cgroup, in which the child is, is not for the processes of users.
+            // The child is still in PID 1's cgroup, where processes of users must not run.
             Err(e) if self.user.is_some_and(|user| user.uid != 0) => {
-                return Err((Stage::UserCgroup, e));
+                return Err((Step::UserCgroup, e));
             }
-            Err(e) => report_failure(report, Stage::Cgroup, e),
+            Err(e) => report_failure(report, Step::Cgroup, e),
             Ok(()) => {}
         }
-        let terminal = self.open_terminal().map_err(|e| (Stage::Terminal, e))?;
+        let terminal = self.open_terminal().map_err(|e| (Step::Terminal, e))?;
         self.assign_descriptors(terminal)
-            .map_err(|e| (Stage::Descriptors, e))?;
+            .map_err(|e| (Step::Descriptors, e))?;
         self.limit_open_files();
         self.set_oom_score_adj();
         self.become_user()?;
-        self.enter_directory().map_err(|e| (Stage::Directory, e))
+        self.enter_directory().map_err(|e| (Step::Directory, e))
     }
 
     /// Joins the cgroup if clone3(2) did not: the kernel is older than 5.7, or refused CLONE_INTO_CGROUP.
@@ -160,7 +184,7 @@ impl ExecPlan {
     /// Opens the terminal as the controlling one. Returns -1 if the service has none.
     fn open_terminal(&self) -> Result<RawFd, Errno> {
         let Some(path) = &self.tty else { return Ok(-1) };
-        // Non-blocking, since the open of a serial line waits for its carrier.
+        // Non-blocking, because the open of a serial line waits for the carrier of the line.
         let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_NONBLOCK;
         // SAFETY: a NUL-terminated path; the ioctl and fcntl take integers.
         unsafe {
@@ -251,31 +275,25 @@ impl ExecPlan {
         }
     }
 
-    /// Sets the groups, then the gid, then the uid, which takes the rights for the former. The
+    /// Sets the groups, then the gid, then the uid: without uid 0, the other two could not be set any more. The
     /// system calls are made directly: the wrappers in libc signal the process's other threads,
     /// and a forked child has none.
-    fn become_user(&self) -> Result<(), (Stage, Errno)> {
+    fn become_user(&self) -> Result<(), (Step, Errno)> {
         let Some(user) = self.user else { return Ok(()) };
         let (uid, gid) = (user.uid, user.gid);
         let (count, groups) = (user.groups.len(), user.groups.as_ptr());
-        let check = |stage, result: libc::c_long| match result {
+        let check = |step, result: libc::c_long| match result {
             0 => Ok(()),
-            _ => Err((stage, Errno::last())),
+            _ => Err((step, Errno::last())),
         };
         // SAFETY: `groups` points to `count` numbers; the others take integers.
         unsafe {
             check(
-                Stage::Groups,
+                Step::Groups,
                 libc::syscall(libc::SYS_setgroups, count, groups),
             )?;
-            check(
-                Stage::Gid,
-                libc::syscall(libc::SYS_setresgid, gid, gid, gid),
-            )?;
-            check(
-                Stage::Uid,
-                libc::syscall(libc::SYS_setresuid, uid, uid, uid),
-            )
+            check(Step::Gid, libc::syscall(libc::SYS_setresgid, gid, gid, gid))?;
+            check(Step::Uid, libc::syscall(libc::SYS_setresuid, uid, uid, uid))
         }
     }
 
@@ -315,8 +333,8 @@ impl ExecPlan {
 }
 
 /// Writes the record that [`crate::spawn::Failure::read`] reads.
-fn report_failure(report: RawFd, stage: Stage, errno: Errno) {
-    let mut record = [stage as u8, 0, 0, 0, 0];
+fn report_failure(report: RawFd, step: Step, errno: Errno) {
+    let mut record = [step as u8, 0, 0, 0, 0];
     record[1..].copy_from_slice(&(errno as i32).to_le_bytes());
     // SAFETY: writes a local buffer to an open descriptor.
     unsafe { libc::write(report, record.as_ptr().cast(), record.len()) };

@@ -30,7 +30,7 @@ impl fmt::Display for DefinitionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             DefinitionError::NameTaken => {
-                "a service of the machine has this name, or may have: choose another name"
+                "a built-in service has this name, or may have: choose another name"
             }
             DefinitionError::InUse => "the service is in use: stop it first",
             DefinitionError::TooManyServices => "there are too many services",

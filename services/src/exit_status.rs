@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn says_how_it_ended() {
+    fn an_exit_status_is_printed_in_words() {
         assert_eq!(ExitStatus::Exited(3).to_string(), "exited with status 3");
         assert_eq!(ExitStatus::Killed(9).to_string(), "killed by SIGKILL");
         assert_eq!(ExitStatus::Killed(64).to_string(), "killed by signal 64");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Dependencies between services, as one bit set per service. The sets are computed when a
-//! definition is added, without recursion, so a cycle is only a bit in a set. Services are named
+//! definition is added, without recursion, so a cycle is only a bit in a set. Services are identified
 //! by their index in the table.
 
 use crate::service::ServiceDef;

@@ -14,7 +14,6 @@ mod child;
 mod definition_error;
 pub mod exit_status;
 mod graph;
-mod intent;
 mod line_splitter;
 mod listen;
 pub mod manager;
@@ -29,10 +28,11 @@ mod service_record;
 mod service_status;
 pub mod spawn;
 pub mod state;
+mod state_to_restore;
 pub mod supervisor;
 mod tokenize;
 
-pub use child::Stage;
+pub use child::Step;
 pub use exit_status::ExitStatus;
 pub use manager::Manager;
 pub use service::{KillMode, ReadyWhen, Restart, ServiceDef, Socket, Tty, User};
@@ -40,7 +40,7 @@ pub use service_record::Timestamps;
 pub use service_status::ServiceStatus;
 pub use state::{Input, Readiness, ServiceId, State};
 pub use supervisor::Supervisor;
-pub use supervisor::recovery::Intent;
+pub use supervisor::recovery::StateToRestore;
 
 /// Milliseconds of `CLOCK_BOOTTIME` (clock_gettime(2)), which counts while the machine is
 /// suspended.

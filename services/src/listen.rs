@@ -54,14 +54,14 @@ fn look_up_without_links(path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
     openat2(AT_FDCWD, path, how)
 }
 
-/// Returns true if a kernel or a container's filter has no openat2(2).
+/// Returns true if openat2(2) does not exist: the kernel is older than 5.6, or the filter of a container refuses it.
 fn is_unknown_call(why: Errno) -> bool {
     matches!(why, Errno::ENOSYS | Errno::EPERM)
 }
 
-/// Creates the socket `def`: non-blocking, close-on-exec, with its mode and owner set before a
-/// client can connect. (No client can before listen(2). A datagram socket has no such call, and
-/// those of this system are open to every user.)
+/// Creates the socket `def`: non-blocking, close-on-exec, with its mode and owner set before a client can connect. No
+/// client can connect to a stream socket before listen(2). A datagram socket has no such call: until its mode is set,
+/// PID 1's umask of 022 (the kernel's default) lets only the owner send.
 ///
 /// # Errors
 /// The step that failed, on the path of the socket.
@@ -73,33 +73,13 @@ pub fn bind_unix(def: &Socket) -> Result<OwnedFd> {
 
 fn bind(def: &Socket, path: &Path) -> Result<OwnedFd> {
     if let Some(dir) = path.parent() {
-        let mode = if def.uid == 0 { 0o777 } else { 0o700 };
-        if def.uid != 0 {
-            match look_up_without_links(dir, OFlag::O_DIRECTORY) {
-                Ok(_) | Err(Errno::ENOENT) => {}
-                Err(why) if is_unknown_call(why) => {}
-                Err(why) => return Err(why).doing("directory"),
-            }
-        }
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true).mode(mode);
-        builder.create(dir).doing("directory")?;
+        make_directory(def, dir)?;
     }
     match fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e).doing("remove"),
         _ => {}
     }
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let kind = match def.datagram {
-        true => SockType::Datagram,
-        false => SockType::Stream,
-    };
-    let fd = socket::socket(AddressFamily::Unix, kind, flags, None).doing("socket")?;
-    if def.datagram {
-        // Before the first datagram: the kernel records the sender at the time of sendmsg(2)
-        // (unix(7), SO_PASSCRED).
-        socket::setsockopt(&fd, sockopt::PassCred, &true).doing("SO_PASSCRED")?;
-    }
+    let fd = create(def)?;
     let address = UnixAddr::new(path).doing("address")?;
     socket::bind(fd.as_raw_fd(), &address).doing("bind")?;
     fs::set_permissions(path, fs::Permissions::from_mode(def.mode)).doing("mode")?;
@@ -108,6 +88,36 @@ fn bind(def: &Socket, path: &Path) -> Result<OwnedFd> {
     }
     if !def.datagram {
         socket::listen(&fd, Backlog::MAXCONN).doing("listen")?;
+    }
+    Ok(fd)
+}
+
+/// Makes the directory of the socket. That of another user is private, and its path contains no link.
+fn make_directory(def: &Socket, dir: &Path) -> Result<()> {
+    let mode = if def.uid == 0 { 0o777 } else { 0o700 };
+    if def.uid != 0 {
+        match look_up_without_links(dir, OFlag::O_DIRECTORY) {
+            Ok(_) | Err(Errno::ENOENT) => {}
+            Err(why) if is_unknown_call(why) => {}
+            Err(why) => return Err(why).doing("directory"),
+        }
+    }
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(mode);
+    builder.create(dir).doing("directory")
+}
+
+/// Creates the descriptor of the socket, without a name.
+fn create(def: &Socket) -> Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let kind = match def.datagram {
+        true => SockType::Datagram,
+        false => SockType::Stream,
+    };
+    let fd = socket::socket(AddressFamily::Unix, kind, flags, None).doing("socket")?;
+    if def.datagram {
+        // Before the first datagram: the kernel records the sender at the time of sendmsg(2) (unix(7), SO_PASSCRED).
+        socket::setsockopt(&fd, sockopt::PassCred, &true).doing("SO_PASSCRED")?;
     }
     Ok(fd)
 }

@@ -28,7 +28,8 @@ use log::{debug, error, info, warn};
 use crate::notify::Notify;
 use crate::service::{ReadyWhen, ServiceDef};
 pub use crate::service_io::Sink;
-use crate::service_io::{ExecReport, ServiceIo};
+use crate::service_io::{ServiceIo, StartFailures};
+use crate::spawn::MAX_FAILURES;
 use crate::state::{Action, Change, Input, ServiceId, State};
 use crate::supervisor::Supervisor;
 use crate::{ExitStatus, Millis, Pid, sooner};
@@ -53,9 +54,9 @@ pub enum Token {
     Listen(ServiceId),
     /// The output of a service.
     Output(ServiceId),
-    /// The pipe on which a child reports failed steps before execve(2).
-    Failure(ServiceId),
-    /// The descriptor on which a service reports that it is ready.
+    /// The pipe for failed steps of a child before execve(2).
+    StartFailures(ServiceId),
+    /// The descriptor by which a service notifies PID 1 that it is ready (s6's `notification-fd`).
     Ready(ServiceId),
 }
 
@@ -117,7 +118,7 @@ impl Manager {
             let descriptors = [
                 (Token::Listen(id), io.watched_socket()),
                 (Token::Output(id), io.watched_output()),
-                (Token::Failure(id), io.failure.as_ref()),
+                (Token::StartFailures(id), io.start_failures.as_ref()),
                 (Token::Ready(id), io.ready.as_ref()),
             ];
             let open = descriptors.into_iter();
@@ -179,8 +180,8 @@ impl Manager {
             Token::Notify => self.read_notifications(now),
             Token::Listen(id) => self.note(now, Input::Connection(id)),
             Token::Output(id) => self.with_io(id, |io, name, sink| io.read_output(now, name, sink)),
-            Token::Failure(id) => {
-                if let Some(pid) = self.read_exec_report(id) {
+            Token::StartFailures(id) => {
+                if let Some(pid) = self.read_start_failures(id) {
                     self.note(now, Input::Execed(pid));
                 }
             }
@@ -201,7 +202,7 @@ impl Manager {
         // The log has the service's last output and its failed step before its end. The pid that reports a successful
         // execve(2) is not noted: the process has ended.
         self.with_io(id, |io, name, sink| io.drain_output(now, name, sink));
-        let _ = self.read_exec_report(id);
+        let _ = self.read_start_failures(id);
         self.note(now, Input::Exited(pid, status));
         true
     }
@@ -233,9 +234,9 @@ impl Manager {
                     io.log_line(now, name, status.as_bytes(), sink);
                 });
             }
-            let reported = Change::Reported(id);
-            if message.reported && !self.changes.contains(&reported) {
-                self.changes.push(reported);
+            let change = Change::DegradedWritten(id);
+            if message.degraded_written && !self.changes.contains(&change) {
+                self.changes.push(change);
             }
             if message.ready {
                 self.note(now, Input::Ready(message.pid));
@@ -252,16 +253,16 @@ impl Manager {
 
     /// Logs the steps before execve(2) that failed. Returns the pid if execve(2) succeeded, or
     /// the process has ended without a failed step.
-    fn read_exec_report(&mut self, id: ServiceId) -> Option<Pid> {
+    fn read_start_failures(&mut self, id: ServiceId) -> Option<Pid> {
         let def = self.supervisor.definition(id)?;
         let (name, program) = (def.name, def.argv.first().copied().unwrap_or("?"));
         let io = self.io.get_mut(id.index())?;
-        // At most three records (cgroup, script, and one fatal step) and the end of file, each by a read of its own.
-        for _ in 0..4 {
-            match io.read_exec_report() {
-                ExecReport::Pending => return None,
-                ExecReport::Closed => return Some(io.pid),
-                ExecReport::Failed(failures) => {
+        // Each record, and the end of file, may need a read of its own.
+        for _ in 0..=MAX_FAILURES {
+            match io.read_start_failures() {
+                StartFailures::Pending => return None,
+                StartFailures::Closed => return Some(io.pid),
+                StartFailures::Read(failures) => {
                     failures.iter().flatten().for_each(|f| f.log(name, program));
                 }
             }
@@ -303,7 +304,7 @@ impl Manager {
                 self.name(id)
             ),
             // The reader of the degraded file logs its lines.
-            Change::Reported(_) | Change::Cancelled(_) => {}
+            Change::DegradedWritten(_) | Change::Cancelled(_) => {}
         }
     }
 

@@ -34,17 +34,17 @@ pub struct Message {
     /// The datagram contains `READY=1`.
     pub ready: bool,
     /// The datagram contains `X_DEGRADED=1`: the sender has written its file of degraded lines.
-    pub reported: bool,
+    pub degraded_written: bool,
     /// Value of `STATUS=`.
     pub status: Option<String>,
 }
 
-/// Most children that end with descriptors of senders at the same time. Beyond this number the socket
-/// waits: the close of a file of a user's own server takes as long as that server chooses.
+/// Maximum number of children that hold descriptors of senders at the same time. Beyond this number the socket is not
+/// read: the close of a file of FUSE takes as long as its server chooses.
 const MAX_DISCARDS: usize = 16;
 /// Time limit in milliseconds for a child to receive a datagram; the socket is not read meanwhile.
 const DISCARD_MS: Millis = 1_000;
-/// Time until the next attempt after one that failed, in milliseconds.
+/// Pause in milliseconds after an attempt that failed.
 const PAUSE_MS: Millis = 1_000;
 
 /// Receiving end of the socket.
@@ -55,7 +55,7 @@ pub struct Notify {
     discards: Vec<Child>,
     /// Datagram that a child is receiving.
     receiving: Option<Receiving>,
-    /// Time at which the next child is tried, after one that could not be.
+    /// End of the pause after a child could not be created or did not receive its datagram in time.
     paused_until: Option<Millis>,
 }
 
@@ -288,14 +288,14 @@ pub fn parse(pid: Pid, bytes: &[u8]) -> Message {
     let mut message = Message {
         pid,
         ready: false,
-        reported: false,
+        degraded_written: false,
         status: None,
     };
     for line in bytes.split(|&b| b == b'\n') {
         if line == b"READY=1" {
             message.ready = true;
         } else if line == b"X_DEGRADED=1" {
-            message.reported = true;
+            message.degraded_written = true;
         } else if let Some(text) = line.strip_prefix(b"STATUS=") {
             message.status = Some(String::from_utf8_lossy(text).into_owned());
         }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Rate limit on the lines that a service logs, so that one that floods fills neither the log
-//! nor PID 1's time.
+//! Rate limit on the lines that a service logs: a service that floods must neither fill the log nor take all of PID 1's
+//! processor time.
 
 use crate::Millis;
 
 /// Number of lines that a service may log at once.
 const BURST: u64 = 500;
-/// Number of lines per second that a service may log after the first ones.
+/// Number of lines per second that a service may log after a burst.
 const LINES_PER_SECOND: u64 = 50;
-/// Number of lines for which there must be room before any line passes again after one was
-/// dropped. Otherwise there would be a report for every line.
+/// Number of lines for which the budget must have room before lines pass again after a drop. With less room, PID 1 would
+/// log the number of dropped lines after nearly every line.
 const RESUME_LINES: u64 = LINES_PER_SECOND;
 /// Milliseconds of the budget that a line costs.
 const COST: Millis = 1_000 / LINES_PER_SECOND;
@@ -47,7 +47,7 @@ impl RateLimit {
         self.exceeded().then_some(room_at)
     }
 
-    /// Returns the number of dropped lines and resets the number, once there is room again.
+    /// Returns the number of dropped lines and resets the number, once the budget has room for [`RESUME_LINES`].
     pub fn take_dropped(&mut self, now: Millis) -> Option<u64> {
         self.deadline().filter(|at| *at <= now)?;
         // The report is a line as well.

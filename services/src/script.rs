@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A look at a program before execve(2), in the child: no step allocates, locks or panics.
+//! Check of a program for the line ends of Windows, in the child before execve(2): no step allocates, locks or panics.
 #![expect(unsafe_code, reason = "system calls between fork and exec")]
 
 use std::ffi::CStr;
 
 use sys::script;
 
-/// Returns true if the program is a file that the child may read, and was saved on Windows.
-pub(crate) fn is_of_windows(program: &CStr) -> bool {
+/// Returns true if the program is a file that the child may read, and is a script that was saved on Windows
+/// ([`sys::script`]).
+pub(crate) fn was_saved_on_windows(program: &CStr) -> bool {
     let mut head = [0u8; script::HEAD_BYTES];
     let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
     // SAFETY: a NUL-terminated path, a zeroed stat, which is a valid value, and a local buffer.
@@ -22,5 +23,5 @@ pub(crate) fn is_of_windows(program: &CStr) -> bool {
         libc::read(fd, head.as_mut_ptr().cast(), head.len())
     };
     let length = usize::try_from(length).unwrap_or(0);
-    head.get(..length).is_some_and(script::is_of_windows)
+    head.get(..length).is_some_and(script::was_saved_on_windows)
 }

@@ -219,6 +219,12 @@ impl ServiceDef {
         }
     }
 
+    /// Returns true if the service runs with the uid of root.
+    #[must_use]
+    pub fn runs_as_root(&self) -> bool {
+        self.user.is_none_or(|user| user.uid == 0)
+    }
+
     /// Returns true if a connection starts the service.
     #[must_use]
     pub fn on_demand(&self) -> bool {

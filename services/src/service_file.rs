@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Service files, by which the user of a machine adds services. `docs/guide/services.md`
+//! Service files, which define user services. `docs/guide/services.md`
 //! describes the format; this module implements the whole format.
 //!
 //! Each line is a key and its values. Parsing is pure, total and bounded, and a file with any
@@ -23,10 +23,11 @@ const MAX_FAULTS: usize = 16;
 /// Maximum number of characters of a value that a fault shows.
 const MAX_SHOWN: usize = 64;
 
-/// Names of PID 1 and the kernel in the log, which no service has.
+/// Tags of PID 1 and of the kernel in the log, which no service may have as its name.
 const LOG_TAGS: [&str; 2] = ["boot2podman", "kernel"];
 
-/// Cgroups of a user that are not a service's: the end of the service would end the logins there.
+/// Cgroups of every user (`sys::user_cgroup`), which no service of that user may have as its name: the end of the service
+/// would end the logins or containers there.
 const CGROUPS_OF_USER: [&str; 2] = [user_cgroup::SESSION, user_cgroup::CONTAINERS];
 
 /// A key of the format.
@@ -246,7 +247,7 @@ impl<'a> Parsed<'a> {
                 self.def.ready = ReadyWhen::Exit;
             }
             if self.def.ready != ReadyWhen::Exit || self.def.socket.is_some() {
-                return Err(Fault::TimedDaemon);
+                return Err(Fault::TimedServiceStays);
             }
         }
         if self.def.ready == ReadyWhen::Exit {
@@ -254,7 +255,7 @@ impl<'a> Parsed<'a> {
                 self.def.restart = Restart::OnFailure;
             }
             if [Restart::Always, Restart::OnSuccess].contains(&self.def.restart) {
-                return Err(Fault::OneShotAlways);
+                return Err(Fault::OneShotRestarts);
             }
         }
         if self.def.ready == ReadyWhen::Fd(3) && self.def.socket.is_some() {
@@ -266,7 +267,7 @@ impl<'a> Parsed<'a> {
     /// Returns true if the definition is `def`.
     #[must_use]
     pub fn is(&self, def: &ServiceDef) -> bool {
-        let texts = self.name == def.name
+        let texts_are_equal = self.name == def.name
             && self.argv == def.argv
             && self.final_statuses == def.final_statuses
             && self.env == def.env
@@ -281,7 +282,7 @@ impl<'a> Parsed<'a> {
             (Some(user), Some(other)) => user.is(other),
             (user, other) => user.is_none() && other.is_none(),
         };
-        texts && is_user && self.with_texts_of(def) == *def
+        texts_are_equal && is_user && self.with_texts_of(def) == *def
     }
 
     /// Returns the definition with the texts of `def`.

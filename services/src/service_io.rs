@@ -11,7 +11,7 @@ use sys::error::{Doing, Result};
 
 use crate::line_splitter::LineSplitter;
 use crate::rate_limit::RateLimit;
-use crate::spawn::Failure;
+use crate::spawn::{Failure, MAX_FAILURES};
 use crate::{Millis, Pid, sooner};
 
 /// Receiver of the output of services: name of the service, and one line.
@@ -28,14 +28,14 @@ const PIPE_BUFFERS: usize = 16;
 /// is one byte, and a service that writes more uses the descriptor for another purpose.
 const MAX_READY_READS: u8 = 16;
 
-/// Content of the pipe on which a child reports failed steps before execve(2).
-pub(crate) enum ExecReport {
+/// Content of the pipe for failed steps before execve(2).
+pub(crate) enum StartFailures {
     /// The pipe is empty.
     Pending,
     /// The pipe is closed: the program runs, or the process has ended.
     Closed,
-    /// Steps that failed: joining the cgroup, the check of the script, and one fatal step at most.
-    Failed([Option<Failure>; 3]),
+    /// Steps that failed.
+    Read([Option<Failure>; MAX_FAILURES]),
 }
 
 /// Descriptors of one service.
@@ -52,10 +52,10 @@ pub(crate) struct ServiceIo {
     rate: RateLimit,
     /// Time before which the output is not read.
     unread_until: Option<Millis>,
-    /// The process that writes to `failure` and `ready`.
+    /// The process that writes to `start_failures` and `ready`.
     pub(crate) pid: Pid,
     /// Read end of the pipe for failed steps before execve(2).
-    pub(crate) failure: Option<OwnedFd>,
+    pub(crate) start_failures: Option<OwnedFd>,
     /// Read end of the pipe for readiness.
     pub(crate) ready: Option<OwnedFd>,
     ready_reads: u8,
@@ -81,15 +81,15 @@ impl ServiceIo {
     }
 
     /// Takes the descriptors of a new process.
-    pub(crate) fn attach(&mut self, pid: Pid, failure: OwnedFd, ready: Option<OwnedFd>) {
+    pub(crate) fn attach(&mut self, pid: Pid, start_failures: OwnedFd, ready: Option<OwnedFd>) {
         self.pid = pid;
-        self.failure = Some(failure);
+        self.start_failures = Some(start_failures);
         self.ready = ready;
         self.ready_reads = 0;
     }
 
     /// Takes the descriptors of a process that the previous execution of PID 1 started.
-    pub(crate) fn adopt(
+    pub(crate) fn take_over(
         &mut self,
         pid: Pid,
         output: Option<(OwnedFd, OwnedFd)>,
@@ -161,27 +161,27 @@ impl ServiceIo {
         sooner(self.unread_until, self.rate.deadline())
     }
 
-    /// Reads the report of a child on its steps before execve(2).
-    pub(crate) fn read_exec_report(&mut self) -> ExecReport {
-        let Some(end) = &self.failure else {
-            return ExecReport::Pending;
+    /// Reads the failed steps of a child before execve(2).
+    pub(crate) fn read_start_failures(&mut self) -> StartFailures {
+        let Some(end) = &self.start_failures else {
+            return StartFailures::Pending;
         };
-        let mut bytes = [0u8; 3 * Failure::LENGTH];
+        let mut bytes = [0u8; MAX_FAILURES * Failure::LENGTH];
         let n = match read(end, &mut bytes) {
-            Err(Errno::EAGAIN | Errno::EINTR) => return ExecReport::Pending,
+            Err(Errno::EAGAIN | Errno::EINTR) => return StartFailures::Pending,
             Err(_) | Ok(0) => {
-                self.failure = None;
-                return ExecReport::Closed;
+                self.start_failures = None;
+                return StartFailures::Closed;
             }
             Ok(n) => n,
         };
-        // A record is written at once, so only whole ones are read (pipe(7)).
+        // Each record is written by one write(2), so only whole records are read (pipe(7)).
         let mut records = bytes.get(..n).unwrap_or(&[]).chunks(Failure::LENGTH);
-        let failures = [(); 3].map(|()| records.next().and_then(Failure::read));
+        let failures = [(); MAX_FAILURES].map(|()| records.next().and_then(Failure::read));
         if failures.iter().flatten().any(|f| f.fatal()) {
-            self.failure = None;
+            self.start_failures = None;
         }
-        ExecReport::Failed(failures)
+        StartFailures::Read(failures)
     }
 
     /// Reads the readiness descriptor. Returns the process if the process wrote a newline.

@@ -11,7 +11,7 @@ use crate::{ExitStatus, Millis, Pid, sooner};
 mod end;
 mod failed_start;
 mod readiness_time;
-mod takeover;
+mod recovery;
 
 /// First time at which a service reached each point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -137,7 +137,7 @@ impl ServiceRecord {
             state => {
                 let is_starting = matches!(state, State::Spawning | State::Starting { .. });
                 if std::mem::take(&mut self.stop_requested) && is_starting {
-                    self.await_ready(now);
+                    self.start_late_timer(now);
                 }
             }
         }
@@ -151,7 +151,7 @@ impl ServiceRecord {
         self.backoff.reset();
         self.late = false;
         self.late_at = None;
-        self.await_dependencies(now);
+        self.start_late_timer_after_predecessors(now);
         self.timestamps.asked.get_or_insert(now);
     }
 
@@ -253,13 +253,13 @@ impl ServiceRecord {
         out.actions.push(Action::Unwatch(self.id));
         if needs_are_ready {
             self.enter(now, State::Spawning);
-            self.await_ready(now);
+            self.start_late_timer(now);
             out.actions.push(Action::Spawn(self.id));
         } else if self.stop_requested {
             self.enter(now, State::Off);
         } else {
             self.enter(now, State::Waiting);
-            self.await_dependencies(now);
+            self.start_late_timer_after_predecessors(now);
         }
     }
 

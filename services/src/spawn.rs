@@ -3,7 +3,7 @@
 //!
 //! All allocation happens before fork(2); the child (`child.rs`) calls only async-signal-safe
 //! functions. A step that fails in the child is reported with its errno
-//! through a close-on-exec pipe, so that the log has "sshd: Exec of /usr/sbin/sshd: ENOENT" and not
+//! through a close-on-exec pipe, so that the log has "sshd: /usr/sbin/sshd: execve(2): ENOENT" and not
 //! only the fact that sshd does not start.
 #![expect(unsafe_code, reason = "fork")]
 
@@ -17,7 +17,7 @@ use nix::unistd::pipe2;
 
 use sys::error::{Doing, Error, Result};
 
-use crate::child::{ExecPlan, STAGES, Stage};
+use crate::child::{ExecPlan, STEPS, Step};
 use crate::service::User;
 use crate::{Pid, ReadyWhen, ServiceDef};
 
@@ -59,11 +59,14 @@ pub struct Child {
     pub failure: OwnedFd,
 }
 
+/// Maximum number of records from one child: joining the cgroup, the check of the script, and one fatal step.
+pub(crate) const MAX_FAILURES: usize = 3;
+
 /// A step before execve(2) that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The step.
-    pub stage: Stage,
+    pub step: Step,
     /// Errno of the system call.
     pub errno: Errno,
 }
@@ -75,28 +78,29 @@ impl Failure {
     /// Parses one record.
     #[must_use]
     pub fn read(record: &[u8]) -> Option<Failure> {
-        let (stage, errno) = record.split_first()?;
+        let (step, errno) = record.split_first()?;
         let errno = i32::from_le_bytes(errno.try_into().ok()?);
-        let stage = *STAGES.iter().find(|s| **s as u8 == *stage)?;
+        let step = *STEPS.iter().find(|s| **s as u8 == *step)?;
         Some(Failure {
-            stage,
+            step,
             errno: Errno::from_raw(errno),
         })
     }
 
     /// Logs the failure of a service and its program.
     pub(crate) fn log(self, name: &str, program: &str) {
-        match self.stage {
-            Stage::Script => warn!("{name}: {program}: {}", sys::script::OF_WINDOWS),
-            stage => error!("{name}: {stage:?} of {program}: {}", self.errno),
+        match self.step {
+            Step::Script => warn!("{name}: {program}: {}", sys::script::SAVED_ON_WINDOWS),
+            step => error!("{name}: {program}: {step}: {}", self.errno),
         }
     }
 
     /// Returns true if the child ends because of the failure. A service of root in the wrong cgroup is
-    /// better than none: the service may be the only way to log in. The kernel decides about a script.
+    /// better than none: the service may be the only way to log in. A script that was saved on Windows is executed
+    /// all the same.
     #[must_use]
     pub fn fatal(self) -> bool {
-        !matches!(self.stage, Stage::Cgroup | Stage::Script)
+        !matches!(self.step, Step::Cgroup | Step::Script)
     }
 }
 
@@ -115,7 +119,7 @@ pub fn spawn(def: &ServiceDef, inherit: &Inherit<'_>) -> Result<Child> {
         // calls `become_service`, which never returns.
         pid = unsafe { libc::fork() };
     } else if pid == 0 {
-        plan.cgroup = -1; // the child is in it
+        plan.cgroup = -1; // the child is in the cgroup already
     }
     match pid {
         -1 => Err(Errno::last()).doing("fork"),
@@ -166,7 +170,7 @@ fn prepare(def: &ServiceDef, inherit: &Inherit<'_>) -> Result<ExecPlan> {
 
 /// Returns the whole environment: constants and the definition, but not the variables that the
 /// kernel's command line left in PID 1's environment (finit#442). A variable of the definition
-/// replaces a constant of the same name, since programs differ in which of two they use.
+/// replaces a constant of the same name, because programs differ in which of two variables they use.
 fn environment(def: &ServiceDef, inherit: &Inherit<'_>) -> Result<Vec<CString>> {
     let user = def.user.unwrap_or(ROOT);
     let constants = [

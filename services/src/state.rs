@@ -159,7 +159,8 @@ pub enum Input {
 }
 
 /// Change of a service, on which a caller may react before any waiting service starts.
-/// [`Supervisor::note`](crate::Supervisor::note) returns the changes; the manager adds `Reported`.
+/// [`Supervisor::note`](crate::Supervisor::note) returns the changes; [`Manager`](crate::Manager) adds
+/// `DegradedWritten`, and `Cancelled` of a service whose socket it has unwatched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The service became ready: up, armed, or done in the case of a one-shot.
@@ -181,14 +182,14 @@ pub enum Change {
     /// The process ended by request, or because it was idle, and the service starts again at once, or
     /// watches its socket again.
     PlannedRestart(ServiceId, ExitStatus),
-    /// The number of starts in a row without a healthy run has reached this count, and the next ones are delayed by this
-    /// number of milliseconds at least. Follows `AutoRestart` or `StartDelayed`.
+    /// The number of starts in a row without a healthy run has reached this count, and the next starts are delayed by at
+    /// least this number of milliseconds. Follows `AutoRestart` or `StartDelayed`.
     Looping(ServiceId, u32, Millis),
     /// A stop was requested of a service without a process, or its failure was reset: the service is off, no start is
     /// due, its socket is not watched, and its degraded lines no longer apply.
     Cancelled(ServiceId),
     /// The service has sent `X_DEGRADED=1`: it has written its file of degraded lines.
-    Reported(ServiceId),
+    DegradedWritten(ServiceId),
 }
 
 /// Output of [`Supervisor::settle`](crate::Supervisor::settle): a task for the manager.

@@ -31,7 +31,7 @@
 //!   the service.
 //! - A restart is neither lost nor done twice.
 //! - A user service whose unloading is requested is forgotten when it is at rest, unless a start is requested
-//!   before. Its place in the table is then another's; the ids of the other services stay.
+//!   before. Another service may then get its place in the table; the ids of the other services stay.
 //! - A service that is ordered after others waits while one of them is waiting, spawning or starting, and not
 //!   late. A service in any other state, or an unknown one, delays no other service: one attempt that fails is
 //!   the end of the wait, as a failed job is in systemd.
@@ -177,9 +177,9 @@ impl Supervisor {
         let fails = |need: &&str| self.will_not_be_ready_soon(need);
         match record.state {
             State::Off => Readiness::NotRequired,
-            State::Armed | State::Up { .. } | State::Done => Readiness::Ready,
+            state if state.satisfies_dependents() => Readiness::Ready,
             State::Failed | State::Delayed { .. } | State::Stopping { .. } => Readiness::NotReady,
-            _ if record.late || record.backoff.failures() > 0 => Readiness::NotReady,
+            _ if record.late || record.backoff.ends() > 0 => Readiness::NotReady,
             State::Waiting if record.def.needs.iter().any(fails) => Readiness::NotReady,
             _ => Readiness::Pending,
         }
@@ -200,7 +200,7 @@ impl Supervisor {
                 self.request_needs(now, id);
                 self.with_id(id, |r, out| r.request_restart(now, out));
             }
-            Input::Stop(id) => self.request_stop(now, id),
+            Input::Stop(id) => self.request_stop(now, id, true),
             Input::Reset(id) => self.with_id(id, |r, out| r.reset(now, out)),
             Input::Unload(id) => self.request_unload(now, id),
             Input::StopAll => self.with_all(|r, out| r.request_stop(now, false, out)),
@@ -269,19 +269,9 @@ impl Supervisor {
         for id in self.ids().filter(|id| *id != ended) {
             let is_bound = self.definition(id).is_some_and(|d| d.binds.contains(&name));
             match is_bound {
-                true if is_over => self.request_stop_of_dependent(now, id),
+                true if is_over => self.request_stop(now, id, false),
                 true => self.with_id(id, |r, out| r.terminate_to_restart(now, out)),
                 false => {}
-            }
-        }
-    }
-
-    /// Requests the stop of the service `id`, and of those that need it, because a service to which `id` is bound has
-    /// ended. A service without a process that is done or failed stays so.
-    fn request_stop_of_dependent(&mut self, now: Millis, id: ServiceId) {
-        for other in self.ids() {
-            if other == id || self.needs_transitively(other, id) {
-                self.with_id(other, |r, out| r.request_stop(now, false, out));
             }
         }
     }
@@ -312,13 +302,15 @@ impl Supervisor {
         }
     }
 
-    fn request_stop(&mut self, now: Millis, id: ServiceId) {
+    /// Requests the stop of the service `id`, and of those that need it: `directly`, or because a service to which `id` is
+    /// bound has ended. Only a direct request turns a service off that is done or failed.
+    fn request_stop(&mut self, now: Millis, id: ServiceId, directly: bool) {
         for dependent in self.ids() {
             if dependent != id && self.needs_transitively(dependent, id) {
                 self.with_id(dependent, |r, out| r.request_stop(now, false, out));
             }
         }
-        self.with_id(id, |r, out| r.request_stop(now, true, out));
+        self.with_id(id, |r, out| r.request_stop(now, directly, out));
     }
 
     /// Stops each service whose stop was requested, unless an active service needs it. Returns true if a service was
@@ -374,15 +366,15 @@ impl Supervisor {
         needs.iter().all(|name| self.find(name).is_some_and(ready))
     }
 
-    /// Returns true if the service `name` will not become ready, or not soon.
+    /// Returns true if the service `name` is unknown, off, failed or delayed: it will not become ready soon.
     fn will_not_be_ready_soon(&self, name: &str) -> bool {
-        let failed = |id| {
+        let is_far = |id| {
             matches!(
                 self.state(id),
                 State::Off | State::Failed | State::Delayed { .. }
             )
         };
-        self.find(name).is_none_or(failed)
+        self.find(name).is_none_or(is_far)
     }
 }
 

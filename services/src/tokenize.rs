@@ -22,11 +22,9 @@ pub enum TokenError {
 impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            TokenError::ControlCharacter => {
-                "there is a control character: only text can stand here"
-            }
-            TokenError::UnclosedQuote => "a quote is not closed: write another at its end",
-            TokenError::QuoteWithinToken => "a quote within a word: write it around the whole word",
+            TokenError::ControlCharacter => "a control character: only text is allowed here",
+            TokenError::UnclosedQuote => "a quote is not closed: add the closing quote",
+            TokenError::QuoteWithinToken => "a quote within a word: quote the whole word",
             TokenError::TooManyTokens => {
                 return write!(f, "there are more than {MAX_TOKENS} words");
             }
@@ -96,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong() {
+    fn each_fault_of_a_line_has_its_error() {
         use TokenError::*;
         for (line, error) in [
             ("\"a", UnclosedQuote),
@@ -128,7 +126,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_quoted_comes_back(tokens in prop::collection::vec("[^\\x00-\\x1f\\x7f-\\u{9f}']{0,9}", 0..20)) {
+        fn a_quoted_token_is_returned_unchanged(tokens in prop::collection::vec("[^\\x00-\\x1f\\x7f-\\u{9f}']{0,9}", 0..20)) {
             let line: Vec<String> = tokens.iter().map(|t| format!("'{t}'")).collect();
             let cut = tokenize(&line.join(" ")).map(|t| t.join("\n"));
             prop_assert_eq!(cut, Ok(tokens.join("\n")));

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Mutex;
 
 use services::spawn::{Child, Failure, Inherit, spawn};
-use services::{ReadyWhen, ServiceDef, Stage, User};
+use services::{ReadyWhen, ServiceDef, Step, User};
 
 static ONE: Mutex<()> = Mutex::new(());
 
@@ -221,8 +221,8 @@ fn descriptors_have_their_numbers() {
         let failed = failures(spawn(&gone, &inherit).unwrap());
         assert_eq!(failed.len(), 1, "{number}");
         assert_eq!(
-            (failed[0].stage, failed[0].errno as i32),
-            (Stage::Exec, libc::ENOENT)
+            (failed[0].step, failed[0].errno as i32),
+            (Step::Exec, libc::ENOENT)
         );
     }
     let taken = ServiceDef {
@@ -294,7 +294,7 @@ fn a_user_is_that_user() {
         assert_eq!(words, expected);
     } else {
         assert!(failed[0].fatal());
-        assert!([Stage::Groups, Stage::Gid, Stage::Uid].contains(&failed[0].stage));
+        assert!([Step::Groups, Step::Gid, Step::Uid].contains(&failed[0].step));
     }
 }
 
@@ -328,11 +328,11 @@ fn steps_that_fail_are_named() {
         tty: Some(services::Tty { path: "/dev/null" }),
         ..program(&["/bin/true"])
     };
-    let failed = |def: &ServiceDef, inherit: Inherit<'_>| -> Vec<(Stage, i32)> {
+    let failed = |def: &ServiceDef, inherit: Inherit<'_>| -> Vec<(Step, i32)> {
         let failures = failures(spawn(def, &inherit).unwrap());
-        failures.iter().map(|f| (f.stage, f.errno as i32)).collect()
+        failures.iter().map(|f| (f.step, f.errno as i32)).collect()
     };
-    use Stage::{Cgroup, Directory, Exec, Script, Terminal, UserCgroup};
+    use Step::{Cgroup, Directory, Exec, Script, Terminal, UserCgroup};
     let windows = (Script, libc::EILSEQ);
     for (text, wanted) in [
         ("#!/bin/sh\n", vec![]),

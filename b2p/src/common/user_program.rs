@@ -70,11 +70,11 @@ pub fn command(path: &Path, copy: &Path) -> Result<Command> {
 
 /// Returns true if a program that others execute, by its path, is a script of Windows.
 #[must_use]
-pub fn is_of_windows(path: &Path) -> bool {
+pub fn was_saved_on_windows(path: &Path) -> bool {
     let file = open_regular(path).ok().flatten();
     let mut head = Vec::new();
     let read = file.map(|file| file.take(HEAD_BYTES).read_to_end(&mut head));
-    read.is_some_and(|read| read.is_ok()) && script::is_of_windows(&head)
+    read.is_some_and(|read| read.is_ok()) && script::was_saved_on_windows(&head)
 }
 
 fn mode_of(metadata: &Metadata) -> u32 {
@@ -153,11 +153,11 @@ mod tests {
             assert_eq!(words(&temp, bytes, mode), want, "{bytes:?}");
         }
         assert_eq!(fs::read(copy).unwrap(), b"true\n");
-        let is_of_windows = |bytes: &[u8]| {
+        let was_saved_on_windows = |bytes: &[u8]| {
             fs::write(program, bytes).unwrap();
-            super::is_of_windows(Path::new(program))
+            super::was_saved_on_windows(Path::new(program))
         };
-        assert!(is_of_windows(b"#!/bin/sh\r\n") && !is_of_windows(b"#!/bin/sh\n"));
+        assert!(was_saved_on_windows(b"#!/bin/sh\r\n") && !was_saved_on_windows(b"#!/bin/sh\n"));
         let long = [BINARY_MARK, &vec![b'x'; MAX_SCRIPT_BYTES as usize]].concat();
         assert_eq!(
             words(&temp, &long, 0o755),

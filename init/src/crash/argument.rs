@@ -5,10 +5,10 @@ use std::ffi::CStr;
 
 use control::ShutdownKind;
 
-/// First argument of the new program. The kernel starts PID 1 by its path, so no word of the
+/// First argument of the next execution. The kernel starts PID 1 by its path, so no word of the
 /// kernel's command line can be mistaken for these arguments.
 pub(super) const ARGV0: &CStr = c"init";
-/// Second argument of the new program; the third has the numbers of crashes.
+/// Second argument of the next execution; the third has the numbers of crashes.
 pub(super) const CRASH_ARGUMENT: &CStr = c"--after-crash";
 /// Number of crashes beyond which PID 1 does not count: each number is one digit.
 const MAX_COUNTED: u8 = 9;
@@ -16,7 +16,7 @@ const MAX_COUNTED: u8 = 9;
 /// Crashes of PID 1, and the shutdown that has begun.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Crashes {
-    /// Number of crashes without a healthy program in between.
+    /// Number of crashes without a healthy execution in between.
     pub in_a_row: u8,
     /// Kind of the shutdown that has begun.
     pub shutdown: Option<ShutdownKind>,
@@ -42,15 +42,15 @@ impl Crashes {
         }
     }
 
-    /// Returns the third argument of the program after these crashes: the number of crashes, and the
-    /// letter and the number of the shutdown; a C string.
+    /// Returns the third argument of the execution after these crashes, a C string: the number of crashes, the letter of
+    /// the shutdown, and the number of crashes since the shutdown has begun.
     pub(super) fn argument(self) -> [u8; 4] {
         let letter = self.shutdown.map_or(0, ShutdownKind::letter);
         [b'0' + self.in_a_row, letter, b'0' + self.in_shutdown, 0]
     }
 
-    /// Counts one more crash.
-    pub(super) fn and_another(self) -> Crashes {
+    /// Returns the record with one more crash.
+    pub(super) fn with_one_more(self) -> Crashes {
         let one_more = |count: u8| count.saturating_add(1).min(MAX_COUNTED);
         Crashes {
             in_a_row: one_more(self.in_a_row),
@@ -98,15 +98,15 @@ mod tests {
     }
 
     #[test]
-    fn crashes_before_a_shutdown_are_none_of_it() {
+    fn crashes_in_a_shutdown_are_counted_separately() {
         let mut seen = Crashes::default();
         for n in 1..=12 {
-            seen = seen.and_another();
+            seen = seen.with_one_more();
             assert_eq!(seen, crashes(n.min(9), None, 0));
         }
         seen.shutdown = Some(ShutdownKind::PowerOff);
         for n in 1..=12 {
-            seen = seen.and_another();
+            seen = seen.with_one_more();
             assert_eq!(seen, crashes(9, Some(ShutdownKind::PowerOff), n.min(9)));
             assert_eq!(before(&seen.argument()[..3]), seen);
         }

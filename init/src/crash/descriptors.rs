@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Descriptors of PID 1 at its start: the standard ones, and those that a crashed program leaves to the
-//! new one.
+//! Descriptors of PID 1 at its start: the standard ones, and those that a crashed execution leaves to the
+//! next one.
 #![expect(
     unsafe_code,
     reason = "descriptors by their numbers, without allocation"
@@ -19,7 +19,7 @@ const STANDARD_FALLBACKS: [(&CStr, libc::c_int); 3] = [
     (c"/dev/null", libc::O_RDWR),
     (c"/", libc::O_RDONLY),
 ];
-/// Descriptor of the file with the saved state ([`crate::saved_state`]), which the new program
+/// Descriptor of the file with the saved state ([`crate::saved_state`]), which the next execution
 /// inherits.
 pub const STATE_FD: libc::c_int = 200;
 /// Descriptors below this number are examined: pipes among them are inherited.
@@ -42,7 +42,7 @@ pub fn open_standard() {
     }
 }
 
-/// Lets the new program inherit the saved state and all pipes: without a reader, a write would kill the services
+/// Lets the next execution inherit the saved state and all pipes: without a reader, a write would kill the services
 /// (SIGPIPE, pipe(7)).
 pub(super) fn keep_descriptors() {
     for fd in 3..MAX_DESCRIPTORS {
@@ -58,7 +58,7 @@ pub(super) fn keep_descriptors() {
     }
 }
 
-/// Gives the file of the saved state the number by which the new program finds the file; `None` if no
+/// Gives the file of the saved state the number by which the next execution finds the file; `None` if no
 /// descriptor can have that number.
 #[must_use]
 pub fn keep_state(file: OwnedFd) -> Option<OwnedFd> {

@@ -84,7 +84,7 @@ fn every_reaction_has_a_reason() {
 }
 
 #[test]
-fn a_disk_is_examined_once_the_last_run_of_data_has_ended() {
+fn a_new_disk_is_examined_after_the_present_run_of_data() {
     let disk = |seqnum| device(Uevent::BlockAdded(seqnum));
     let mut booting = Fixture::new(b"").ended(DATA).with_data(None, 7);
     assert_eq!(booting.when(NewDisk, &disk(9)), Decision::Defer);
@@ -338,7 +338,7 @@ fn only_the_network_service_removes_the_line_about_a_missing_card() {
 }
 
 #[test]
-fn a_socket_that_cannot_be_bound_is_listed_until_it_is_there_or_nobody_asks_for_it() {
+fn a_socket_that_cannot_be_bound_is_listed_until_it_is_bound_or_its_service_is_stopped() {
     let mut machine = Lines::of(b"", &[], 1);
     let podman = machine.0.manager.supervisor().find(PODMAN).expect("podman");
     let lost = ["podman: not started; the kernel log says more"];
@@ -368,7 +368,7 @@ fn a_socket_that_cannot_be_bound_is_listed_until_it_is_there_or_nobody_asks_for_
 }
 
 #[test]
-fn a_card_that_appears_leaves_what_the_network_reports() {
+fn a_card_that_appears_replaces_the_line_about_the_missing_card() {
     let new = device(Uevent::NetworkInterface);
     let mut machine = Lines::of(b"", &[NET], 1);
     let missing = |machine: &mut Lines| machine.0.state.degraded.add(NET, "no card; later");

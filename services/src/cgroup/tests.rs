@@ -73,7 +73,7 @@ fn a_process_that_is_no_longer_in_the_cgroup_is_not_signalled() {
 
 /// Checked on the text only: a mistake would signal every process of the machine.
 #[test]
-fn neither_init_nor_a_whole_process_group_is_ever_told() {
+fn pids_below_2_are_never_signalled() {
     let text = "0\n1\n-1\n-7\nx\n\n7\n99999999999\n8\n";
     assert_eq!(others(text, 8).collect::<Vec<_>>(), [7]);
     assert_eq!(others(text, 0).collect::<Vec<_>>(), [7, 8]);
@@ -90,7 +90,7 @@ fn a_group_that_is_not_there_is_survived() {
 }
 
 #[test]
-fn so_many_groups_are_looked_into() {
+fn the_number_of_examined_cgroups_is_limited() {
     let root = tree("many");
     for n in 0..300 {
         fs::create_dir(root.join(format!("demo/{n}"))).expect("a directory");

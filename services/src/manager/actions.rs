@@ -99,8 +99,9 @@ impl Manager {
         self.note(now, answer);
     }
 
-    /// Binds the socket of a service, if the service has a socket that is not bound yet, or whose
-    /// name was removed so that no client could connect.
+    /// Binds the socket of a service, if the service has a socket that is not bound yet, or whose name was removed so
+    /// that no client could connect. After [`Manager::close_sockets`] there is no socket, and the call succeeds: during
+    /// the shutdown an armed service has nothing to listen on.
     fn bind(&mut self, id: ServiceId) -> Result<()> {
         let socket = self.supervisor.definition(id).and_then(|d| d.socket);
         if let (Some(socket), Some(io)) = (socket, self.io.get_mut(id.index()))
@@ -208,8 +209,7 @@ impl Manager {
 
     /// Returns true if the service may run in PID 1's cgroup: the service runs as root, or the machine has no cgroups.
     fn may_be_beside_pid1(&self, def: &ServiceDef) -> bool {
-        let is_of_root = def.user.is_none_or(|user| user.uid == 0);
-        is_of_root || !self.cgroups.as_deref().is_some_and(Path::is_dir)
+        def.runs_as_root() || !self.cgroups.as_deref().is_some_and(Path::is_dir)
     }
 }
 

@@ -10,7 +10,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use super::Manager;
 use crate::service::{ReadyWhen, ServiceDef};
 use crate::state::ServiceId;
-use crate::supervisor::recovery::{Intent, Running};
+use crate::supervisor::recovery::{Running, StateToRestore};
 use crate::{Millis, Pid, reap};
 
 /// Pipes that the previous execution of PID 1 has left open, each with the target of its link in /proc/self/fd.
@@ -38,8 +38,8 @@ impl InheritedPipes {
         Some((read, write))
     }
 
-    /// Takes the read end of the pipe by which the process is to report that it is ready. `None` after the report:
-    /// PID 1 keeps the pipe no longer.
+    /// Takes the read end of the pipe by which the process is to notify PID 1 that it is ready. `None` after the
+    /// notification: PID 1 has closed the pipe.
     fn take_ready(&mut self, def: &ServiceDef, pid: Pid) -> Option<OwnedFd> {
         let ReadyWhen::Fd(fd) = def.ready else {
             return None;
@@ -61,11 +61,11 @@ impl InheritedPipes {
 impl Manager {
     /// Takes over the service `id`. Its main process is `recorded`, if `recorded` is still a child of PID 1 in the cgroup
     /// of the service; otherwise the child in that cgroup that executes the program of the service.
-    pub fn resume(
+    pub fn take_over(
         &mut self,
         now: Millis,
         id: ServiceId,
-        intent: Intent,
+        state: StateToRestore,
         recorded: Option<Pid>,
         pipes: &mut InheritedPipes,
     ) {
@@ -73,26 +73,26 @@ impl Manager {
             return;
         };
         let process = self.process_of(&def, recorded);
-        let mut will_report = false;
+        let mut will_notify = false;
         if let (Some(pid), Some(io)) = (process, self.io.get_mut(id.index())) {
             let (output, ready) = (pipes.take_output(pid), pipes.take_ready(&def, pid));
-            will_report = ready.is_some();
-            io.adopt(pid, output, ready);
+            will_notify = ready.is_some();
+            io.take_over(pid, output, ready);
             // The notify socket of the previous execution was closed: a new one is bound at the same path.
             self.bind_notify(&def);
         }
-        let process = process.map(|pid| Running { pid, will_report });
-        let changes = self.supervisor.resume(now, id, intent, process);
+        let process = process.map(|pid| Running { pid, will_notify });
+        let changes = self.supervisor.take_over(now, id, state, process);
         changes.iter().for_each(|change| self.log(*change));
         self.changes.extend(changes);
     }
 
     /// Takes over every service that is off and has a process, for an execution without a saved state.
-    pub fn adopt_running(&mut self, now: Millis, pipes: &mut InheritedPipes) {
+    pub fn take_over_running(&mut self, now: Millis, pipes: &mut InheritedPipes) {
         for id in self.supervisor.ids() {
             let def = self.supervisor.definition(id).copied();
             if def.is_some_and(|def| self.process_of(&def, None).is_some()) {
-                self.resume(now, id, Intent::On, None, pipes);
+                self.take_over(now, id, StateToRestore::On, None, pipes);
             }
         }
     }
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_resolved_only_where_that_can_tell() {
+    fn links_of_a_program_are_resolved_only_if_a_process_may_match() {
         let link = Path::new("/data/bin/sh");
         let file = Path::new("/usr/bin/busybox");
         let of = |pid: Pid, program: &Path| (pid, program.to_owned());

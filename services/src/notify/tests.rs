@@ -88,7 +88,7 @@ fn with_lingering(name: &str) -> (Notify, UnixDatagram, std::net::TcpListener) {
 }
 
 #[test]
-fn a_close_that_waits_holds_nobody_up() {
+fn a_descriptor_whose_close_waits_does_not_delay_the_socket() {
     let (mut notify, client, _server) = with_lingering("linger");
     client.send(b"READY=1").expect("sent");
     let start = Instant::now();
@@ -136,7 +136,7 @@ fn understands_ready_and_status_and_ignores_the_rest() {
         Message {
             pid: 7,
             ready: true,
-            reported: true,
+            degraded_written: true,
             status: Some("hello".into())
         }
     );

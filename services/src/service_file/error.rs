@@ -67,10 +67,10 @@ pub enum Fault {
     },
     /// The file has no `exec`.
     MissingExec,
-    /// A one-shot is to be restarted always.
-    OneShotAlways,
-    /// A service that starts at times does not end by itself, or has a socket.
-    TimedDaemon,
+    /// A one-shot has the restart policy `always` or `on-success`.
+    OneShotRestarts,
+    /// A service with `at` has a `ready` other than `exit`, or a socket.
+    TimedServiceStays,
     /// Readiness is to be reported on the descriptor of the socket.
     ReadyOnSocket,
     /// The name is that of a cgroup of every user, and the service would run there.
@@ -93,25 +93,27 @@ impl fmt::Display for Fault {
             Fault::NotUtf8 => "not UTF-8",
             Fault::Tokens(error) => return error.fmt(f),
             Fault::UnknownKey(key) => {
-                write!(f, "{key}: no such word: one of")?;
+                write!(f, "{key}: unknown keyword: one of")?;
                 return KEYS.iter().try_for_each(|key| write!(f, " {}", key.name));
             }
-            Fault::Repeated(key) => return write!(f, "{key}: a second time: once is enough"),
+            Fault::Repeated(key) => return write!(f, "{key}: a second time: write it once"),
             Fault::Value {
                 key,
                 given,
                 expected: Expected(expected),
             } => return write!(f, "{key}: {given}: {expected}"),
             Fault::MissingExec => {
-                "exec is missing: exec, a program by its whole path, its arguments"
+                "exec is missing: exec, the absolute path of a program, its arguments"
             }
-            Fault::OneShotAlways => "ready exit: restart on-failure or never",
-            Fault::TimedDaemon => "at is for a service that ends: ready exit, and no socket",
-            Fault::ReadyOnSocket => "ready fd 3, and a socket, which is 3: ready fd 4",
+            Fault::OneShotRestarts => "ready exit: use restart on-failure or never",
+            Fault::TimedServiceStays => {
+                "at is for a service that ends: use ready exit and no socket"
+            }
+            Fault::ReadyOnSocket => "descriptor 3 is the socket: use ready fd 4",
             Fault::CgroupOfUser => {
-                "the cgroups session and containers of a user are the machine's: another name for the file"
+                "session and containers are cgroups of every user: give the file another name"
             }
-            Fault::TooMany => "and perhaps more: mend these first",
+            Fault::TooMany => "and perhaps more: correct these first",
         })
     }
 }

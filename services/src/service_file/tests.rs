@@ -22,7 +22,7 @@ fn errors(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn one_line_is_enough() {
+fn exec_alone_defines_a_service() {
     let expected = ServiceDef {
         name: "demo",
         why: "the program of a service file runs",
@@ -98,7 +98,7 @@ kill process"#;
 }
 
 #[test]
-fn the_ways_to_be_ready() {
+fn each_value_of_ready_is_parsed() {
     let ready = |text: &str| read(&format!("exec /x\n{text}")).map(|s| (s.ready, s.restart));
     assert_eq!(ready("ready exec"), Ok((ReadyWhen::Exec, Restart::Always)));
     assert_eq!(
@@ -121,13 +121,13 @@ fn the_ways_to_be_ready() {
 
 /// Every wrong file is refused with its line and the form that would be right.
 #[test]
-fn what_is_wrong_is_told() {
+fn each_fault_of_a_service_file_has_its_message() {
     let table = [
-        ("exec demo", "whole path"),
-        ("exec", "whole path"),
+        ("exec demo", "absolute path"),
+        ("exec", "absolute path"),
         ("exec /x\nexec /y", "a second time"),
-        ("exec /x\nlimits a b", "no such word"),
-        ("exec /x\nExec /y", "no such word"),
+        ("exec /x\nlimits a b", "unknown keyword"),
+        ("exec /x\nExec /y", "unknown keyword"),
         ("exec /x\nuser nobody", "/etc/passwd"),
         ("exec /x\nuser", "one value"),
         ("exec /x\nenv 1A=2", "a name of letters"),
@@ -167,14 +167,14 @@ fn what_is_wrong_is_told() {
         ("exec /x\nlimit .. 1", "memory.max 64M"),
         ("exec /x\nlimit .x 1", "memory.max 64M"),
         ("exec /x\nlimit cgroup.procs 1", "memory.max 64M"),
-        ("exec /x\ndir srv", "whole path"),
+        ("exec /x\ndir srv", "absolute path"),
         ("exec /x\numask 9", "octal"),
         ("exec /x\numask 1777", "octal"),
         ("exec /x\noom 1001", "-1000 to 1000"),
         ("exec /x\nnofile 10", "two numbers"),
-        ("exec /x\nnofile 10 5", "not below"),
-        ("exec /x\nnofile 0 5", "not below"),
-        ("exec /x\nnofile 1 1048577", "not below"),
+        ("exec /x\nnofile 10 5", "not lower"),
+        ("exec /x\nnofile 0 5", "not lower"),
+        ("exec /x\nnofile 1 1048577", "not lower"),
         ("exec /x\nkill all", "group, mixed or process"),
         ("exec /x\nexec \"/y", "not closed"),
         ("exec /x\nenv A=\u{1b}[31m", "control character"),
@@ -200,13 +200,13 @@ fn faults_have_a_type_and_one_text() {
     };
     assert_eq!(faults, [(2, value), (3, Fault::UnknownKey("later".into()))]);
     let text = "demo:2: ready: soon: exec, notify, exit, or fd and a number; \
-        demo:3: later: no such word: one of exec at user ready restart final done delay socket stop grace \
+        demo:3: later: unknown keyword: one of exec at user ready restart final done delay socket stop grace \
         late dir umask oom nofile kill env needs after binds limit";
     assert_eq!(errors.to_string(), text);
 }
 
 #[test]
-fn all_errors_are_told_up_to_a_bound() {
+fn the_number_of_reported_faults_is_limited() {
     assert_eq!(errors("oom x\n\numask x\nkill x").len(), 4); // and no exec
     assert_eq!(errors(&"x\n".repeat(5_000)).len(), MAX_FAULTS + 1);
     assert_eq!(errors("# nothing"), errors("#"));

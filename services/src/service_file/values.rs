@@ -9,7 +9,7 @@ use crate::exit_status::signal_number;
 use crate::service::{KillMode, ReadyWhen, Restart, Socket};
 use crate::tokenize::parse_number;
 
-/// Milliseconds in a minute. No time may be longer than 60 of them.
+/// Milliseconds in a minute. No time may be longer than 60 minutes.
 const MINUTE: Millis = 60_000;
 /// Size of `sun_path` in bytes (unix(7)), of which the last is 0.
 const SUN_PATH_BYTES: usize = 108;
@@ -38,7 +38,7 @@ impl<'a> Parsed<'a> {
     ) -> Result<(), Expected> {
         match (key, values) {
             ("exec", [program, ..]) if program.starts_with('/') => self.argv = values.to_vec(),
-            ("exec", _) => return expected("a program by its whole path, then its arguments"),
+            ("exec", _) => return expected("the absolute path of a program, then its arguments"),
             ("at", words) => self.at = Some(times(words)?),
             ("final", [_, ..]) => self.final_statuses = statuses(values)?,
             ("done", [_, ..]) => self.done_statuses = statuses(values)?,
@@ -50,7 +50,7 @@ impl<'a> Parsed<'a> {
             ("binds", names) => self.binds.extend_from_slice(service_names(names)?),
             ("limit", &[file, value]) if is_limit(file) => self.limits.push((file, value)),
             ("limit", _) => {
-                return expected("a file of its cgroup and a value, such as memory.max 64M");
+                return expected("a file of the cgroup and a value, such as memory.max 64M");
             }
             ("socket", [path, options @ ..])
                 if is_in_memory(path) && path.len() < SUN_PATH_BYTES =>
@@ -82,7 +82,7 @@ impl<'a> Parsed<'a> {
         match key {
             "user" => {
                 let user = account::user(accounts.passwd, accounts.group, value);
-                self.user = Some(user.ok_or(Expected("a user that /etc/passwd has"))?);
+                self.user = Some(user.ok_or(Expected("a user of /etc/passwd"))?);
             }
             "ready" => def.ready = ready(value)?,
             "restart" => def.restart = restart(value)?,
@@ -96,7 +96,7 @@ impl<'a> Parsed<'a> {
             "delay" => def.restart_ms = time(value)?,
             "late" => def.late_ms = time(value)?,
             "dir" if value.starts_with('/') => self.dir = value,
-            "dir" => return expected("a directory by its whole path"),
+            "dir" => return expected("the absolute path of a directory"),
             "umask" => def.umask = mode(value)?,
             "oom" => def.oom_score_adj = oom_score_adj(value)?,
             _ => return expected("two numbers"), // nofile
@@ -114,7 +114,7 @@ impl<'a> Parsed<'a> {
                 return expected("a name of letters, digits and _ before the =");
             }
             if name.starts_with("LISTEN_") || name == "NOTIFY_SOCKET" {
-                return expected("another name: this one is set by the words socket and ready");
+                return expected("another name: the keywords socket and ready set this one");
             }
             if self.env.iter().any(|e| e.split('=').next() == Some(name)) {
                 return expected("each name once");
@@ -174,7 +174,9 @@ fn open_files(soft: &str, hard: &str) -> Result<(u64, u64), Expected> {
     let hard = parse_number(hard, 10, 1_048_576).filter(|n| *n > 0);
     let soft = parse_number(soft, 10, hard.unwrap_or(0)).filter(|n| *n > 0);
     let both = soft.zip(hard);
-    both.ok_or(Expected("a number and one not below it, at most 1048576"))
+    both.ok_or(Expected(
+        "two numbers, the second not lower, at most 1048576",
+    ))
 }
 
 fn oom_score_adj(value: &str) -> Result<i32, Expected> {
@@ -199,7 +201,7 @@ fn socket(options: &[&str], group: &str) -> Result<Socket, Expected> {
             "mode" => socket.mode = mode(rest.next().unwrap_or(&""))?,
             "group" => {
                 let gid = account::gid(group, rest.next().unwrap_or(&""));
-                socket.gid = gid.ok_or(Expected("after group one that /etc/group has"))?;
+                socket.gid = gid.ok_or(Expected("after group, a group of /etc/group"))?;
             }
             "boot" => socket.on_demand = false,
             "datagram" => socket.datagram = true,

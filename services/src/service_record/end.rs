@@ -105,7 +105,7 @@ impl ServiceRecord {
         if self.def.on_demand() && status.success() && ran >= MIN_IDLE_RUN_MS {
             self.backoff.reset();
             self.enter(now, State::Waiting);
-            self.await_dependencies(now);
+            self.start_late_timer_after_predecessors(now);
             out.changes.push(Change::PlannedRestart(self.id, status));
             return;
         }
@@ -129,7 +129,7 @@ impl ServiceRecord {
             _ => self.enter(now, State::Delayed { until }),
         }
         if self.backoff.looping() {
-            let looping = Change::Looping(self.id, self.backoff.failures(), delay);
+            let looping = Change::Looping(self.id, self.backoff.ends(), delay);
             out.changes.push(looping);
         }
     }
@@ -138,7 +138,7 @@ impl ServiceRecord {
     pub(super) fn end_delay(&mut self, now: Millis) {
         self.restarts = self.restarts.saturating_add(1);
         self.enter(now, State::Waiting);
-        self.await_dependencies(now);
+        self.start_late_timer_after_predecessors(now);
     }
 }
 

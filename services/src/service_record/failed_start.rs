@@ -26,7 +26,7 @@ impl ServiceRecord {
 
     /// Returns true if a start for which the system lacked a resource is repeated under any restart policy.
     fn may_be_repeated(&self) -> bool {
-        self.backoff.failures() < MAX_START_RETRIES
+        self.backoff.ends() < MAX_START_RETRIES
     }
 
     fn not_started(&mut self, now: Millis, again: bool, out: &mut Effects) {

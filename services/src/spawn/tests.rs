@@ -69,7 +69,7 @@ fn the_socket_is_descriptor_three_and_the_pid_is_right() {
 }
 
 #[test]
-fn a_program_that_is_not_there_says_so_by_stage_and_errno() {
+fn a_missing_program_is_reported_by_step_and_errno() {
     let def = ServiceDef {
         argv: &["/nonexistent"],
         ..ServiceDef::DEFAULT
@@ -82,7 +82,7 @@ fn a_program_that_is_not_there_says_so_by_stage_and_errno() {
         .read_to_end(&mut record)
         .unwrap();
     let failed = Failure {
-        stage: Stage::Exec,
+        step: Step::Exec,
         errno: Errno::ENOENT,
     };
     assert_eq!(Failure::read(&record), Some(failed));
@@ -90,7 +90,7 @@ fn a_program_that_is_not_there_says_so_by_stage_and_errno() {
 }
 
 #[test]
-fn a_record_that_is_none_is_none() {
+fn a_malformed_failure_record_is_refused() {
     assert_eq!(Failure::read(b""), None);
     assert_eq!(Failure::read(b"\x09\x02"), None);
     assert_eq!(Failure::read(b"\xff\x02\0\0\0"), None);

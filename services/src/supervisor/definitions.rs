@@ -63,8 +63,8 @@ impl Supervisor {
         }
     }
 
-    /// Returns the definitions of the name that were added before: the present one, and one that was refused or forgotten. An
-    /// equal definition is added again without a new text.
+    /// Returns the definitions of the name that were added before: the present one, and one that was refused or
+    /// forgotten. To add an equal definition again leaks no strings.
     pub fn known(&self, name: &str) -> impl Iterator<Item = &ServiceDef> {
         let unused = self.unused.iter().find(|def| def.name == name);
         let present = self.find(name).and_then(|id| self.definition(id));
@@ -108,7 +108,7 @@ impl Supervisor {
         Ok(id)
     }
 
-    /// Returns the place of the next service: one that is free, or the one after the last.
+    /// Returns the place of the next service: a free place, or the place after the last service.
     fn place(&self) -> ServiceId {
         let mut places = 0..self.records.len();
         let free = places.find(|n| self.free.contains(*n));
@@ -118,7 +118,7 @@ impl Supervisor {
     /// Requests the stop of a user service, and that it is forgotten.
     pub(super) fn request_unload(&mut self, now: Millis, id: ServiceId) {
         if self.is_user_service(id) {
-            self.request_stop(now, id);
+            self.request_stop(now, id, true);
             self.with_id(id, |r, _| r.unload_requested = true);
         }
     }
@@ -173,7 +173,7 @@ impl Supervisor {
     /// [`Revision::AtNextStart`].
     ///
     /// # Errors
-    /// The service is a user's, `def` has another name or other needs, or would be ordered after itself.
+    /// The service is a user service, `def` has another name or other needs, or would be ordered after itself.
     pub fn revise(&mut self, id: ServiceId, def: ServiceDef) -> Result<Revision, DefinitionError> {
         let present = self.definition(id).filter(|_| id.index() < self.builtin);
         if present.is_none_or(|present| present.name != def.name || present.needs != def.needs) {

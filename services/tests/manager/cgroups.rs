@@ -5,7 +5,7 @@ use super::*;
 use services::KillMode;
 
 #[test]
-fn a_group_is_limited_told_and_killed() {
+fn a_cgroup_is_limited_signalled_and_killed() {
     let group = ServiceDef {
         kill: KillMode::Cgroup,
         limits: &[("memory.max", "64M"), ("nothing.max", "1")],
@@ -42,7 +42,7 @@ fn a_group_is_limited_told_and_killed() {
 }
 
 #[test]
-fn a_user_who_leaves_no_place_has_no_service_beside_pid_1() {
+fn a_service_of_a_user_without_a_usable_cgroup_does_not_start() {
     let user = |uid| services::User {
         uid,
         gid: 0,
@@ -78,7 +78,7 @@ fn a_user_who_leaves_no_place_has_no_service_beside_pid_1() {
 }
 
 #[test]
-fn the_first_of_a_mixed_group_is_told_and_the_others_are_killed() {
+fn kill_mode_mixed_signals_the_main_process_and_kills_the_others() {
     let mixed = ServiceDef {
         kill: KillMode::Mixed,
         ..shell(

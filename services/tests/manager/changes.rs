@@ -61,7 +61,7 @@ fn a_reaction_keeps_the_next_service_from_starting() {
 }
 
 #[test]
-fn what_settling_brings_about_is_seen_too() {
+fn changes_that_settling_causes_are_returned() {
     let gone = ServiceDef {
         socket: Some(services::Socket {
             path: "/proc/nonexistent/socket",

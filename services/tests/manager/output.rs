@@ -5,7 +5,7 @@ use super::*;
 use services::Restart;
 
 #[test]
-fn one_that_floods_costs_a_bounded_share_and_says_how_much_was_lost() {
+fn a_flood_of_output_is_limited_and_dropped_lines_are_counted() {
     let flood = shell("flood", "echo begin; exec yes");
     let quiet = shell("quiet", "exec sleep 100");
     let mut w = World::new(vec![flood, quiet]);
@@ -66,7 +66,7 @@ fn a_flood_of_empty_lines_is_a_flood() {
 }
 
 #[test]
-fn what_it_said_last_is_heard() {
+fn the_last_line_without_a_newline_is_logged() {
     let mut w = World::new(vec![ServiceDef {
         restart: Restart::Never,
         ..shell("once", "printf 'one\\ntwo'; exit 3")

@@ -19,7 +19,7 @@ fn forked_is_ready_when_its_program_runs_and_not_before() {
     w.until("up", up(id(0)));
     w.until("tried again", |w| w.m.supervisor().restarts(id(1)) >= 2);
     let lines = logged();
-    let start = "gone: Exec of /nonexistent: ENOENT";
+    let start = "gone: /nonexistent: execve(2): ENOENT";
     assert!(lines[0].starts_with(start), "the reason first: {lines:?}");
     let end = "gone: exited with status 127; starts again in 15 ms";
     assert_eq!(lines[1], end);
@@ -37,7 +37,7 @@ fn forked_is_ready_when_its_program_runs_and_not_before() {
 
 /// The manager may see the end of a process before the reason is read.
 #[test]
-fn the_reason_comes_before_the_end() {
+fn the_failed_step_is_logged_before_the_end() {
     let mut w = World::new(vec![ServiceDef {
         name: "gone",
         argv: &["/nonexistent"],
@@ -51,7 +51,7 @@ fn the_reason_comes_before_the_end() {
     let _ = reap::drain(|pid, status| assert!(w.m.exited(now(), pid, status)));
     let lines = logged();
     assert!(
-        lines[0].starts_with("gone: Exec of /nonexistent"),
+        lines[0].starts_with("gone: /nonexistent: execve(2)"),
         "{lines:?}"
     );
     assert!(lines[1].starts_with("gone: exited with status 127"));
@@ -59,7 +59,7 @@ fn the_reason_comes_before_the_end() {
 }
 
 #[test]
-fn a_newline_on_its_descriptor_makes_it_ready() {
+fn a_newline_on_the_readiness_descriptor_makes_the_service_ready() {
     let with_fd = |name, script| ServiceDef {
         ready: ReadyWhen::Fd(7),
         ..shell(name, script)

@@ -7,7 +7,7 @@ use services::service_file::FileErrors;
 use services::supervisor::DefinitionError;
 
 #[test]
-fn a_service_file_is_taken_while_it_runs() {
+fn a_service_file_can_be_loaded_while_another_service_runs() {
     let mut w = World::new(vec![shell("builtin", "exec sleep 100")]);
     let load = |w: &mut World, name: &str, text: &str| w.m.load(name, text.as_bytes(), "", "");
     let text = "exec /bin/sh -c \"echo one; exec sleep 100\"\nneeds builtin\n";

@@ -43,7 +43,7 @@ fn a_datagram_wakes_its_service() {
 }
 
 #[test]
-fn a_socket_that_cannot_be_is_tried_again_by_itself_and_when_asked() {
+fn a_socket_that_cannot_be_bound_is_retried_after_a_delay_and_on_request() {
     let dir = format!("/tmp/manager-{}-dir", std::process::id());
     let path: &'static str = format!("{dir}/x.sock").leak();
     fs::write(&dir, "in the way").unwrap();

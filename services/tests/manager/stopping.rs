@@ -4,7 +4,7 @@
 use super::*;
 
 #[test]
-fn stop_has_its_signal_and_then_no_mercy() {
+fn a_stop_sends_the_stop_signal_and_sigkill_after_the_grace_time() {
     let polite = ServiceDef {
         stop_signal: libc::SIGINT,
         ..shell(
@@ -51,7 +51,7 @@ fn a_restart_is_another_process() {
 }
 
 #[test]
-fn a_final_status_is_the_last_word() {
+fn a_final_status_prevents_the_restart() {
     let mut w = World::new(vec![ServiceDef {
         final_statuses: &[125],
         ..shell("demo", "exit 125")

@@ -167,7 +167,7 @@ fn one_shot(guest: &Guest) -> Result<()> {
     ensure!(all["state"] == "failed" && all["restarts"] == 0, "{all}");
     file(guest, "absent", "exec /no/such/program\nrestart never\n")?;
     says(guest, "b2p start absent", 1, &["absent: "])?;
-    guest.sh("dmesg | grep 'absent: Exec of /no/such/program: ENOENT'")?;
+    guest.sh("dmesg | grep -F 'absent: /no/such/program: execve(2): ENOENT'")?;
     // A failed service is degraded until its failure is forgotten.
     let lines = [
         "degraded absent: exited with status 127",

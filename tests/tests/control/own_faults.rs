@@ -169,9 +169,9 @@ fn mistakes(guest: &Guest) -> Result<()> {
         "exec sleep 5\nlimit memory.max\n\nrestrat always\n",
     )?;
     let told = [
-        "bad:1: exec: sleep: a program by its whole path",
-        "bad:2: limit: memory.max: a file of its cgroup and a value, such as memory.max 64M",
-        "bad:4: restrat: no such word: one of exec at user ready restart",
+        "bad:1: exec: sleep: the absolute path of a program",
+        "bad:2: limit: memory.max: a file of the cgroup and a value, such as memory.max 64M",
+        "bad:4: restrat: unknown keyword: one of exec at user ready restart",
     ];
     says(guest, "b2p start bad", 1, &told)?;
     let log = guest.sh("dmesg | grep 'degraded service bad: bad:1: exec: sleep'")?;
@@ -210,7 +210,7 @@ fn taken(guest: &Guest) -> Result<()> {
         guest,
         "b2p load net",
         1,
-        &["net: a service of the machine has this name"],
+        &["net: a built-in service has this name"],
     )?;
     says(guest, "b2p restart net", 0, &["net: up after "])?;
     let args = guest.sh(&format!(
@@ -222,7 +222,7 @@ fn taken(guest: &Guest) -> Result<()> {
         guest,
         "b2p reload",
         1,
-        &["net: a service of the machine has this name"],
+        &["net: a built-in service has this name"],
     )?;
     guest.sh("rm /var/lib/boot2podman/services/net").map(drop)
 }

@@ -27,7 +27,7 @@ fn sizes_and_names_are_bounded() {
 /// A user's logins are in one cgroup, and the processes that the machine runs as the user are in
 /// another.
 #[test]
-fn a_users_service_has_no_cgroup_of_the_machine() {
+fn a_service_of_a_user_may_not_be_called_session_or_containers() {
     for name in ["session", "containers"] {
         let read = |text: &str| parse(name, text.as_bytes(), PASSWD, GROUP).map(Parsed::leak);
         let errors = read("exec /x\nuser core\n").expect_err(name);

@@ -32,7 +32,7 @@ fn pod(restart: Restart) -> Supervisor {
 }
 
 #[test]
-fn it_stops_with_a_service_that_ends_for_good() {
+fn a_bound_service_stops_if_its_service_ends_for_good() {
     for status in [EXIT_0, ExitStatus::Killed(9)] {
         let mut s = pod(Restart::Never);
         let actions = s.handle(20_000, Input::Exited(10, status));
@@ -47,7 +47,7 @@ fn it_stops_with_a_service_that_ends_for_good() {
 /// A service that is bound to a one-shot starts at the end of the one-shot, and ends only by a
 /// stop.
 #[test]
-fn it_starts_when_a_one_shot_has_done_its_work() {
+fn a_service_bound_to_a_one_shot_starts_when_that_is_done() {
     let mut s = Supervisor::new(vec![
         ServiceDef {
             ready: ReadyWhen::Exit,
@@ -76,7 +76,7 @@ fn it_starts_when_a_one_shot_has_done_its_work() {
 }
 
 #[test]
-fn it_starts_again_with_a_service_that_starts_again_and_what_needs_it_runs_on() {
+fn a_bound_service_restarts_with_its_service_and_its_dependents_continue() {
     let mut s = pod(Restart::Always);
     let actions = s.handle(20_000, Input::Exited(10, EXIT_0));
     assert_eq!(actions, [Action::Terminate(WEB, 11)]);
@@ -90,7 +90,7 @@ fn it_starts_again_with_a_service_that_starts_again_and_what_needs_it_runs_on() 
 }
 
 #[test]
-fn a_restart_by_request_reaches_it_and_a_stop_is_not_undone() {
+fn a_requested_restart_restarts_a_bound_service_unless_it_is_to_stop() {
     let mut s = pod(Restart::Always);
     s.handle(20_000, Input::Restart(POD));
     let actions = s.handle(20_010, Input::Exited(10, EXIT_0));
@@ -115,7 +115,7 @@ fn a_status_that_means_done_is_no_failure_and_no_restart() {
 }
 
 #[test]
-fn a_file_names_them_and_they_are_needs_as_well() {
+fn binds_of_a_service_file_are_also_needs() {
     let file = b"exec /x\nneeds a b\nbinds b c\ndone 253";
     let parsed = crate::service_file::parse("web", file, "", "");
     let def = parsed.expect("a service").leak();

@@ -216,7 +216,7 @@ impl World {
                 assert!(self.s.state(id).at_rest());
             }
             Change::Cancelled(id) => assert_eq!(self.s.state(id), State::Off),
-            Change::Reported(_) => panic!("a report without a manager"),
+            Change::DegradedWritten(_) => panic!("a report without a manager"),
             Change::Late(_) => {}
         }
     }

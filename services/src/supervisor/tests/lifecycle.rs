@@ -4,7 +4,7 @@
 use super::*;
 
 #[test]
-fn what_is_needed_comes_first() {
+fn needed_services_start_first() {
     let mut s = started();
     assert_eq!(s.readiness(SSHD), Readiness::Pending);
     s.handle(1, Input::Spawned(KEY, 10));
@@ -26,7 +26,7 @@ fn a_need_that_failed_makes_the_dependent_fail() {
 }
 
 #[test]
-fn ready_only_by_its_own_word() {
+fn a_notification_of_another_process_does_not_make_a_service_ready() {
     let mut s = started();
     s.handle(1, Input::Spawned(KEY, 10));
     s.handle(2, Input::Exited(10, EXIT_0));
@@ -53,7 +53,7 @@ fn restarts_with_a_growing_delay() {
 }
 
 #[test]
-fn idle_leave_rearms_at_once_and_early_death_does_not() {
+fn an_on_demand_service_is_armed_at_once_after_a_long_run_only() {
     let mut s = podman_armed();
     let actions = s.handle(10, Input::Connection(PODMAN));
     assert_eq!(actions, [Action::Unwatch(PODMAN), Action::Spawn(PODMAN)]);
@@ -87,7 +87,7 @@ fn web_armed() -> Supervisor {
 }
 
 #[test]
-fn a_client_waits_for_what_the_service_needs() {
+fn a_connection_waits_for_the_needed_services() {
     let mut s = web_armed();
     s.handle(5, Input::Exited(10, ExitStatus::Exited(1)));
     assert_eq!(s.state(id(1)), State::Armed);
@@ -104,7 +104,7 @@ fn a_client_waits_for_what_the_service_needs() {
 
 /// The stop of `web` waits for the service that needs `web`.
 #[test]
-fn a_client_holds_up_no_stop() {
+fn a_connection_does_not_delay_a_stop() {
     let mut s = web_armed();
     let page = s.add(definition("page", &["web"])).expect("a service");
     s.handle(3, Input::Start(page));
@@ -120,7 +120,7 @@ fn a_client_holds_up_no_stop() {
 }
 
 #[test]
-fn a_good_end_makes_up_for_bad_ones() {
+fn a_successful_end_of_an_idle_service_resets_the_backoff() {
     let mut s = podman_armed();
     let mut now = 0;
     for (status, ran, delay) in [(1, 5, 15), (1, 5, 30), (0, 2_000, 0), (1, 5, 15)] {
@@ -141,7 +141,7 @@ fn a_good_end_makes_up_for_bad_ones() {
 }
 
 #[test]
-fn what_never_had_a_process_is_tried_again_and_not_for_ever() {
+fn a_start_without_a_process_is_retried_a_limited_number_of_times() {
     let mut s = machine();
     s.handle(0, Input::Start(ONCE));
     let mut now = 0;

@@ -5,10 +5,10 @@ mod binding;
 mod histories;
 mod lifecycle;
 mod ordering;
-mod phases;
 mod policies;
 mod recovery;
 mod requests;
+mod steps;
 mod table;
 mod transitions;
 

@@ -32,7 +32,7 @@ fn both_started() -> Supervisor {
 }
 
 #[test]
-fn it_waits_and_its_own_time_does_not_run() {
+fn the_late_timer_of_a_service_starts_after_its_predecessors() {
     let mut s = both_started();
     assert_eq!(s.note(30_000, Input::Tick), []);
     assert_eq!(s.settle(30_000), []);
@@ -44,7 +44,7 @@ fn it_waits_and_its_own_time_does_not_run() {
 }
 
 #[test]
-fn a_failure_lets_it_go() {
+fn after_is_satisfied_by_a_failure() {
     let mut s = both_started();
     let actions = s.handle(9, Input::Exited(10, ExitStatus::Killed(9)));
     assert_eq!(actions, [Action::Spawn(API)]);
@@ -52,7 +52,7 @@ fn a_failure_lets_it_go() {
 }
 
 #[test]
-fn being_late_lets_it_go_and_what_comes_then_is_no_matter() {
+fn after_is_satisfied_by_lateness_and_a_later_end_changes_nothing() {
     let mut s = both_started();
     assert_eq!(s.note(60_000, Input::Tick), [Change::Late(DISK)]);
     assert_eq!(s.settle(60_000), [Action::Spawn(API)]);
@@ -64,14 +64,14 @@ fn being_late_lets_it_go_and_what_comes_then_is_no_matter() {
 }
 
 #[test]
-fn one_that_is_not_started_keeps_nobody_waiting() {
+fn a_service_that_is_off_delays_no_other() {
     let mut s = disk_and_api();
     assert_eq!(s.handle(0, Input::Start(API)), [Action::Spawn(API)]);
     assert_eq!(s.state(DISK), State::Off, "it does not come along");
 }
 
 #[test]
-fn a_stop_wins_over_the_waiting() {
+fn a_stop_of_a_waiting_service_prevents_its_start() {
     let mut s = both_started();
     s.handle(5, Input::Stop(API));
     assert_eq!(s.state(API), State::Off);
@@ -81,7 +81,7 @@ fn a_stop_wins_over_the_waiting() {
 }
 
 #[test]
-fn one_that_runs_again_keeps_those_that_run() {
+fn a_second_run_does_not_stop_services_ordered_after_it() {
     let mut s = both_started();
     s.handle(2, Input::Exited(10, EXIT_0));
     s.handle(3, Input::Spawned(API, 11));
@@ -122,7 +122,7 @@ fn check_lets_go(mut s: Supervisor, late: Millis) {
 }
 
 #[test]
-fn one_that_was_ready_and_is_not_again_after_a_crash_becomes_late() {
+fn a_restarted_service_that_is_not_ready_again_becomes_late() {
     let mut s = reporting();
     s.handle(0, Input::Start(NET));
     s.handle(0, Input::Spawned(NET, 10));
@@ -134,7 +134,7 @@ fn one_that_was_ready_and_is_not_again_after_a_crash_becomes_late() {
 }
 
 #[test]
-fn a_stop_that_is_cancelled_does_not_cancel_its_time() {
+fn a_cancelled_stop_keeps_the_late_timer() {
     for spawned in [false, true] {
         let mut s = reporting();
         s.handle(0, Input::Start(NET));
@@ -157,7 +157,7 @@ fn a_stop_that_is_cancelled_does_not_cancel_its_time() {
 }
 
 #[test]
-fn one_that_a_client_starts_becomes_late_as_well() {
+fn a_service_started_by_its_socket_becomes_late() {
     let mut s = reporting();
     s.handle(0, Input::Start(ON_DEMAND));
     s.handle(0, Input::Watching(ON_DEMAND));
@@ -167,7 +167,7 @@ fn one_that_a_client_starts_becomes_late_as_well() {
 }
 
 #[test]
-fn a_crash_does_not_prolong_the_time_of_one_that_never_was_ready() {
+fn crashes_before_the_first_readiness_do_not_extend_the_late_timer() {
     let mut s = reporting();
     s.handle(0, Input::Start(NET));
     for (now, pid) in [(0, 10), (1_100, 11), (2_300, 12), (3_700, 13)] {

@@ -6,7 +6,7 @@ use super::*;
 
 /// Table of conditions for readiness, inputs, and the resulting readiness.
 #[test]
-fn who_is_ready_by_what() {
+fn each_ready_policy_accepts_its_input_alone() {
     let table = [
         (ReadyWhen::Exec, Input::Execed(7), true),
         (ReadyWhen::Exec, Input::Ready(7), false),
@@ -53,7 +53,7 @@ fn podmans_error_is_final_for_no_policy() {
 
 /// Delay before a restart: the definition's where that is longer than the one that grows.
 #[test]
-fn a_restart_is_not_before_its_time() {
+fn a_restart_waits_for_restart_ms() {
     for (restart_ms, ran, until) in [(0, 5, 20), (3_000, 5, 3_005), (3_000, 20_000, 23_000)] {
         let mut s = Supervisor::new(vec![ServiceDef {
             restart_ms,
@@ -73,7 +73,7 @@ fn a_restart_is_not_before_its_time() {
 /// The end of a service, and the resulting state by its definition.
 #[test]
 #[rustfmt::skip]
-fn what_becomes_of_one_that_ended() {
+fn the_restart_policy_decides_the_state_after_an_end() {
     use ReadyWhen::{Exec, Exit};
     use Restart::{Always, Never, OnFailure, OnSuccess};
     let [good, bad, killed] = [EXIT_0, ExitStatus::Exited(1), ExitStatus::Killed(34)];

@@ -3,11 +3,11 @@
 
 use super::transitions::{NOW, TESTED, supervisor};
 use super::*;
-use crate::supervisor::recovery::{Intent, Running};
+use crate::supervisor::recovery::{Running, StateToRestore};
 
-/// Every state with the intent that the next supervisor gets.
+/// Every state, with the state that the next execution of PID 1 restores.
 #[test]
-fn every_state_has_an_intent() {
+fn every_state_has_a_state_to_restore() {
     let (pid, started, kill_at) = (7, 1, 99);
     let stopping = |again| State::Stopping {
         pid,
@@ -15,46 +15,56 @@ fn every_state_has_an_intent() {
         again,
     };
     let cases = [
-        (State::Off, Intent::Off),
-        (State::Waiting, Intent::On),
-        (State::Armed, Intent::On),
-        (State::Spawning, Intent::On),
-        (State::Starting { pid, started }, Intent::On),
-        (State::Up { pid, started }, Intent::On),
-        (stopping(false), Intent::Off),
-        (stopping(true), Intent::On),
-        (State::Delayed { until: 99 }, Intent::On),
-        (State::Done, Intent::Done),
-        (State::Failed, Intent::Failed),
+        (State::Off, StateToRestore::Off),
+        (State::Waiting, StateToRestore::On),
+        (State::Armed, StateToRestore::On),
+        (State::Spawning, StateToRestore::On),
+        (State::Starting { pid, started }, StateToRestore::On),
+        (State::Up { pid, started }, StateToRestore::On),
+        (stopping(false), StateToRestore::Off),
+        (stopping(true), StateToRestore::On),
+        (State::Delayed { until: 99 }, StateToRestore::On),
+        (State::Done, StateToRestore::Done),
+        (State::Failed, StateToRestore::Failed),
     ];
-    for (state, intent) in cases {
-        assert_eq!(supervisor(state, false).intent(TESTED), intent, "{state:?}");
-        assert_eq!(Intent::from_word(intent.word()), Some(intent));
+    for (state, restored) in cases {
+        assert_eq!(
+            supervisor(state, false).state_to_restore(TESTED),
+            restored,
+            "{state:?}"
+        );
+        assert_eq!(StateToRestore::from_word(restored.word()), Some(restored));
     }
     let up = State::Up { pid, started };
-    assert_eq!(supervisor(up, true).intent(TESTED), Intent::Off);
-    assert_eq!(Intent::from_word("armed"), None);
+    assert_eq!(
+        supervisor(up, true).state_to_restore(TESTED),
+        StateToRestore::Off
+    );
+    assert_eq!(StateToRestore::from_word("armed"), None);
 }
 
 /// A process that is ready, or whose readiness cannot be reported to the supervisor.
 fn running(pid: Pid) -> Running {
     Running {
         pid,
-        will_report: false,
+        will_notify: false,
     }
 }
 
 #[test]
-fn what_has_yet_to_report_is_not_ready() {
+fn a_process_that_has_not_notified_yet_is_not_ready() {
     let mut s = Supervisor::new(vec![ServiceDef {
         ready: ReadyWhen::Fd(3),
         ..definition("api", &[])
     }]);
     let process = Running {
         pid: 7,
-        will_report: true,
+        will_notify: true,
     };
-    assert_eq!(s.resume(NOW, id(0), Intent::On, Some(process)), []);
+    assert_eq!(
+        s.take_over(NOW, id(0), StateToRestore::On, Some(process)),
+        []
+    );
     let started = NOW;
     assert_eq!(s.state(id(0)), State::Starting { pid: 7, started });
     assert!(s.deadline().is_some(), "it may be late");
@@ -63,16 +73,16 @@ fn what_has_yet_to_report_is_not_ready() {
 }
 
 #[test]
-fn what_runs_is_adopted_and_what_ended_starts_again() {
+fn running_processes_are_taken_over_and_ended_services_start_again() {
     let mut s = machine();
     // The key was made, sshd runs, podman waits for a connection, the last has failed.
-    assert_eq!(s.resume(NOW, KEY, Intent::Done, None), []);
+    assert_eq!(s.take_over(NOW, KEY, StateToRestore::Done, None), []);
     assert_eq!(
-        s.resume(NOW, SSHD, Intent::On, Some(running(7))),
+        s.take_over(NOW, SSHD, StateToRestore::On, Some(running(7))),
         [Change::Ready(SSHD)]
     );
-    assert_eq!(s.resume(NOW, PODMAN, Intent::On, None), []);
-    assert_eq!(s.resume(NOW, ONCE, Intent::Failed, None), []);
+    assert_eq!(s.take_over(NOW, PODMAN, StateToRestore::On, None), []);
+    assert_eq!(s.take_over(NOW, ONCE, StateToRestore::Failed, None), []);
     assert_eq!(s.settle(NOW), [Action::Watch(PODMAN)]);
     assert_eq!(
         s.state(SSHD),
@@ -90,17 +100,20 @@ fn what_runs_is_adopted_and_what_ended_starts_again() {
 #[test]
 fn a_one_shot_that_runs_is_done_when_it_ends() {
     let mut s = machine();
-    assert_eq!(s.resume(NOW, KEY, Intent::On, Some(running(7))), []);
-    assert_eq!(s.resume(NOW, SSHD, Intent::On, None), []);
+    assert_eq!(
+        s.take_over(NOW, KEY, StateToRestore::On, Some(running(7))),
+        []
+    );
+    assert_eq!(s.take_over(NOW, SSHD, StateToRestore::On, None), []);
     assert_eq!(s.settle(NOW), [], "sshd needs the key");
     s.note(NOW, Input::Exited(7, EXIT_0));
     assert_eq!(s.settle(NOW), [Action::Spawn(SSHD)]);
 }
 
 #[test]
-fn what_was_stopping_is_stopped() {
+fn a_service_that_was_stopping_is_stopped() {
     let mut s = machine();
-    let _ = s.resume(NOW, SSHD, Intent::Off, Some(running(7)));
+    let _ = s.take_over(NOW, SSHD, StateToRestore::Off, Some(running(7)));
     assert_eq!(s.settle(NOW), [Action::Terminate(SSHD, 7)]);
     s.note(NOW, Input::Exited(7, EXIT_0));
     assert_eq!(s.state(SSHD), State::Off);
@@ -109,8 +122,11 @@ fn what_was_stopping_is_stopped() {
 #[test]
 fn nothing_is_taken_over_twice() {
     let mut s = machine();
-    let _ = s.resume(NOW, SSHD, Intent::On, Some(running(7)));
-    assert_eq!(s.resume(NOW, SSHD, Intent::On, Some(running(8))), []);
+    let _ = s.take_over(NOW, SSHD, StateToRestore::On, Some(running(7)));
+    assert_eq!(
+        s.take_over(NOW, SSHD, StateToRestore::On, Some(running(8))),
+        []
+    );
     assert_eq!(
         s.state(SSHD),
         State::Up {
@@ -119,7 +135,10 @@ fn nothing_is_taken_over_twice() {
         }
     );
     // A record that names one process twice is wrong.
-    let _ = s.resume(NOW, PODMAN, Intent::On, Some(running(7)));
+    let _ = s.take_over(NOW, PODMAN, StateToRestore::On, Some(running(7)));
     assert_eq!(s.state(PODMAN), State::Waiting);
-    assert_eq!(s.resume(NOW, id(99), Intent::On, Some(running(9))), []);
+    assert_eq!(
+        s.take_over(NOW, id(99), StateToRestore::On, Some(running(9))),
+        []
+    );
 }

@@ -13,7 +13,7 @@ fn a_stop_cancels_the_delay() {
 }
 
 #[test]
-fn a_stop_while_it_is_being_started_is_kept() {
+fn a_stop_during_the_spawn_takes_effect_after_it() {
     let mut s = machine();
     s.handle(0, Input::Start(ONCE));
     assert_eq!(s.handle(0, Input::Stop(ONCE)), []);
@@ -27,7 +27,7 @@ fn a_stop_while_it_is_being_started_is_kept() {
 }
 
 #[test]
-fn a_start_brings_what_is_needed() {
+fn a_start_starts_the_needed_services() {
     let mut s = machine();
     assert_eq!(s.handle(5, Input::Start(SSHD)), [Action::Spawn(KEY)]);
     assert_eq!(
@@ -38,7 +38,7 @@ fn a_start_brings_what_is_needed() {
 }
 
 #[test]
-fn a_start_repeats_nothing_and_hurries_nothing_that_is_needed() {
+fn a_start_leaves_needed_services_that_are_done_failed_or_delayed() {
     for state in [State::Done, State::Failed, State::Delayed { until: 900 }] {
         let mut s = machine();
         s.records[KEY.index()].state = state;
@@ -48,7 +48,7 @@ fn a_start_repeats_nothing_and_hurries_nothing_that_is_needed() {
 }
 
 #[test]
-fn a_start_keeps_what_is_needed_from_leaving() {
+fn a_start_cancels_the_stop_of_needed_services() {
     let mut s = chain();
     let stop_requested = |s: &Supervisor| [0, 1].map(|n: usize| s.records[n].stop_requested);
     s.handle(50, Input::Stop(id(0)));
@@ -64,7 +64,7 @@ fn a_start_keeps_what_is_needed_from_leaving() {
 }
 
 #[test]
-fn a_stop_takes_those_first_that_need_it() {
+fn a_stop_stops_the_dependents_first() {
     let mut s = chain();
     let exited = |pid| Input::Exited(pid, ExitStatus::Killed(15));
     let actions = s.handle(10, Input::Stop(id(0)));
@@ -78,7 +78,7 @@ fn a_stop_takes_those_first_that_need_it() {
 }
 
 #[test]
-fn one_in_the_middle_leaves_what_it_needs_alone() {
+fn a_stop_in_a_chain_keeps_the_needed_services() {
     let mut s = chain();
     s.handle(10, Input::Stop(id(1)));
     s.handle(20, Input::Exited(102, EXIT_0));
@@ -88,7 +88,7 @@ fn one_in_the_middle_leaves_what_it_needs_alone() {
 }
 
 #[test]
-fn what_ends_by_itself_while_it_is_to_stop_stays_down() {
+fn a_service_that_ends_while_its_stop_waits_is_not_restarted() {
     let mut s = chain();
     s.handle(10, Input::Stop(id(0)));
     let status = ExitStatus::Killed(11);
@@ -141,7 +141,7 @@ fn a_stop_wins_over_a_restart_and_a_later_start_over_both() {
 }
 
 #[test]
-fn a_restart_of_what_waits_is_a_start_now() {
+fn a_restart_of_a_delayed_service_starts_it_at_once() {
     let mut s = sshd_up();
     s.handle(100, Input::Exited(11, ExitStatus::Killed(9)));
     assert_eq!(s.handle(101, Input::Restart(SSHD)), [Action::Spawn(SSHD)]);
@@ -151,7 +151,7 @@ fn a_restart_of_what_waits_is_a_start_now() {
 /// `systemctl reset-failed` resets the failure alone: a stop would end the services that need the
 /// service.
 #[test]
-fn a_failure_is_forgotten_and_what_needs_the_service_runs_on() {
+fn a_reset_clears_the_failure_and_the_dependents_continue() {
     let mut s = Supervisor::new(vec![
         ServiceDef {
             restart: Restart::Never,

@@ -50,7 +50,7 @@ fn definitions_are_added_while_it_runs() {
 }
 
 #[test]
-fn nobody_waits_for_itself() {
+fn a_service_ordered_after_itself_is_refused() {
     let after = |name, after| ServiceDef {
         after,
         ..definition(name, &[])
@@ -67,7 +67,7 @@ fn nobody_waits_for_itself() {
 }
 
 #[test]
-fn so_many_services_and_changes_and_no_more() {
+fn the_numbers_of_services_and_definitions_are_limited() {
     let mut s = chain();
     let numbered = |n: usize| definition(format!("s{n}").leak(), &[]);
     let added = (0..300).filter(|n| s.add(numbered(*n)).is_ok()).count();
@@ -122,7 +122,7 @@ fn a_builtin_service_that_is_ordered_after_itself_has_failed() {
 }
 
 #[test]
-fn a_definition_is_revised_until_it_starts_and_one_more_is_taken() {
+fn a_definition_is_revised_until_its_service_starts_and_a_service_is_added() {
     let disk = ServiceDef {
         argv: &["/bin/true"],
         ready: ReadyWhen::Exit,
@@ -194,7 +194,7 @@ fn a_service_is_forgotten_once_it_has_ended_and_its_place_is_anothers() {
         s.handle(0, Input::Spawned(id, pid));
         s.handle(0, Input::Execed(pid));
     }
-    // Those that need it end first. The others, and services of the machine, are no user's.
+    // The services that need it end first. Built-in services are not unloaded.
     s.handle(1, Input::Unload(id(0)));
     assert_eq!(s.handle(1, Input::Unload(d)), [Action::Terminate(e, 8)]);
     assert_eq!(s.unload(never), []);
@@ -229,7 +229,7 @@ fn a_service_is_forgotten_once_it_has_ended_and_its_place_is_anothers() {
 }
 
 #[test]
-fn a_start_keeps_a_service_that_was_to_be_forgotten() {
+fn a_start_cancels_a_requested_unload() {
     let mut s = chain();
     let d = id(3);
     assert_eq!(s.add(definition("d", &[])), Ok(d));

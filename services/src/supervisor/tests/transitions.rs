@@ -313,7 +313,7 @@ fn every_state_and_every_event() {
 }
 
 #[test]
-fn every_event_for_one_that_is_to_stop() {
+fn every_event_in_each_state_with_a_requested_stop() {
     let stoppable = |s: &State| s.active() && !matches!(s, State::Stopping { .. });
     let mut cases = 0;
     for state in states().filter(stoppable) {
@@ -327,7 +327,7 @@ fn every_event_for_one_that_is_to_stop() {
 
 /// A service whose stop is requested stops with its last dependent.
 #[test]
-fn the_last_dependent_takes_it_along() {
+fn a_requested_stop_is_carried_out_after_the_last_dependent() {
     let stoppable = |s: &State| s.active() && !matches!(s, State::Stopping { .. });
     for state in states().filter(stoppable) {
         let mut s = supervisor(state, true);
@@ -348,7 +348,7 @@ fn the_last_dependent_takes_it_along() {
 }
 
 #[test]
-fn what_concerns_nobody_changes_nothing() {
+fn inputs_of_unknown_services_and_processes_change_nothing() {
     let nobody = ServiceId::new(99);
     let strangers = [
         Input::Start(nobody),

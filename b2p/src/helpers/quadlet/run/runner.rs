@@ -17,7 +17,7 @@ use signal_hook::low_level::pipe;
 use sys::clock::{Millis, now};
 use sys::error::{Doing, Error, Result};
 use sys::files::read_bounded;
-use sys::script::OF_WINDOWS;
+use sys::script::SAVED_ON_WINDOWS;
 
 use super::processes::{drain, environment, message, reap, signal, value};
 use super::slots::{Slot, Taken};
@@ -306,8 +306,8 @@ impl Runner {
         };
         let parts = parts(&argv, command.has_name);
         let (path, name, args) = parts.ok_or_else(|| Error::invalid("no program"))?;
-        if user_program::is_of_windows(Path::new(path)) {
-            warn!("{}: {path}: {OF_WINDOWS}", self.name);
+        if user_program::was_saved_on_windows(Path::new(path)) {
+            warn!("{}: {path}: {SAVED_ON_WINDOWS}", self.name);
         }
         let mut child = Command::new(path);
         child

@@ -14,7 +14,7 @@ fn an_end_is_seen_before_any_waiting_service_starts() {
 }
 
 #[test]
-fn a_stop_between_the_phases_keeps_a_waiting_service_down() {
+fn a_stop_between_the_steps_prevents_the_start_of_a_waiting_service() {
     let mut s = started();
     s.handle(1, Input::Spawned(KEY, 10));
     s.note(2, Input::Exited(10, EXIT_0));
@@ -24,7 +24,7 @@ fn a_stop_between_the_phases_keeps_a_waiting_service_down() {
 }
 
 #[test]
-fn a_definition_that_is_revised_between_the_phases_is_the_one_that_starts() {
+fn a_definition_revised_between_the_steps_is_the_one_that_starts() {
     let mut s = started();
     s.handle(1, Input::Spawned(KEY, 10));
     s.note(2, Input::Exited(10, EXIT_0));
@@ -92,7 +92,7 @@ fn no_action_names_a_process_whose_end_was_noted() {
 }
 
 #[test]
-fn an_unbindable_socket_is_a_change_and_lets_others_go_on() {
+fn a_socket_that_cannot_be_bound_is_a_change_and_delays_no_other_service() {
     let mut s = Supervisor::new(vec![
         ServiceDef {
             socket: Some(SOCKET),
