@@ -22,6 +22,25 @@ const MTU: std::ops::RangeInclusive<u16> = 1280..=9216;
 /// Magic cookie before the options (RFC 2131, section 3).
 const MAGIC_COOKIE: u32 = 0x6382_5363;
 
+// Codes of options (RFC 2132; RFC 3442 for the classless routes).
+const SUBNET_MASK: u8 = 1;
+const ROUTER: u8 = 3;
+const NAME_SERVER: u8 = 6;
+const INTERFACE_MTU: u8 = 26;
+const STATIC_ROUTE: u8 = 33;
+const TIME_SERVER: u8 = 42;
+const LEASE_TIME: u8 = 51;
+const MESSAGE_TYPE: u8 = 53;
+const SERVER_IDENTIFIER: u8 = 54;
+const RENEWAL_TIME: u8 = 58;
+const REBINDING_TIME: u8 = 59;
+const CLASSLESS_ROUTES: u8 = 121;
+
+// Values of the message type (RFC 2132, section 9.6).
+const OFFER: u8 = 2;
+const ACK: u8 = 5;
+const NAK: u8 = 6;
+
 /// A message of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerMessage {
@@ -47,15 +66,17 @@ pub fn decode(message: &[u8], xid: u32, mac: [u8; 6]) -> Option<ServerMessage> {
         && packet.client_hardware_address().0 == mac;
     ours.then_some(())?;
     let mut options = Options::read(message);
-    let kind = *options.get(53)?.first()?;
+    let kind = *options.get(MESSAGE_TYPE)?.first()?;
     let addr = packet.your_ip();
     match kind {
-        2 | 5 if let Some(range) = ranges::reserved_for(addr) => {
+        OFFER | ACK if let Some(range) = ranges::reserved_for(addr) => {
             Some(ServerMessage::Unusable(format!("{addr} is in {range}")))
         }
-        2 => Some(ServerMessage::Offer(lease(addr, &mut options))),
-        5 => Some(ServerMessage::Ack(lease(addr, &mut options))),
-        6 => Some(ServerMessage::Nak(options.fixed(54).map(Ipv4Addr::from))),
+        OFFER => Some(ServerMessage::Offer(lease(addr, &mut options))),
+        ACK => Some(ServerMessage::Ack(lease(addr, &mut options))),
+        NAK => Some(ServerMessage::Nak(
+            options.fixed(SERVER_IDENTIFIER).map(Ipv4Addr::from),
+        )),
         _ => None,
     }
 }
@@ -67,13 +88,13 @@ fn lease(addr: Ipv4Addr, options: &mut Options) -> Lease {
         addr,
         prefix,
         routes: routes(addr, network, options),
-        dns: servers(6, addr, network, options),
-        ntp: servers(42, addr, network, options),
+        dns: servers(NAME_SERVER, addr, network, options),
+        ntp: servers(TIME_SERVER, addr, network, options),
         domains: names::domains(options),
         hostname: names::host_name(options),
         mtu: mtu(options),
         server: options
-            .fixed(54)
+            .fixed(SERVER_IDENTIFIER)
             .map_or(Ipv4Addr::UNSPECIFIED, Ipv4Addr::from),
         times: times(options),
         refused: Vec::new(),
@@ -85,12 +106,14 @@ fn lease(addr: Ipv4Addr, options: &mut Options) -> Lease {
 /// Returns the prefix length: that of option 1, or 24 without the option. If the network overlaps a special-purpose block
 /// (RFC 6890), the result is 32.
 fn prefix(addr: Ipv4Addr, options: &mut Options) -> u8 {
-    let mask = options.fixed(1).map_or(0xffff_ff00, u32::from_be_bytes);
+    let mask = options
+        .fixed(SUBNET_MASK)
+        .map_or(0xffff_ff00, u32::from_be_bytes);
     let ones = mask.leading_ones();
     if mask.count_ones() != ones {
         let mask = Ipv4Addr::from(mask);
         options.fault(
-            1,
+            SUBNET_MASK,
             &format!("is {mask}, no netmask; its first {ones} bits count"),
         );
     }
@@ -99,7 +122,7 @@ fn prefix(addr: Ipv4Addr, options: &mut Options) -> u8 {
     match ranges::overlapping(&network) {
         Some(range) => {
             let what = format!("makes a network {network} with {range}; the address alone is used");
-            options.fault(1, &what);
+            options.fault(SUBNET_MASK, &what);
             32
         }
         None => prefix,
@@ -109,19 +132,22 @@ fn prefix(addr: Ipv4Addr, options: &mut Options) -> u8 {
 /// Returns the routes of option 121 (RFC 3442), or without the option those of options 33 and 3. If option 121 is
 /// malformed, its complete routes count, and the router of option 3 if none of them is a default route.
 fn routes(addr: Ipv4Addr, network: Network, options: &mut Options) -> Vec<Route> {
-    let classless = options.get(121).map(classless_routes);
-    let (mut routes, whole) = match classless {
-        Some((routes, whole)) => (routes, whole),
-        None => (static_routes(options), false),
+    let classless = options.get(CLASSLESS_ROUTES).map(classless_routes);
+    let is_complete = matches!(classless, Some((_, true)));
+    let mut routes = match classless {
+        Some((routes, true)) => routes,
+        Some((routes, false)) => {
+            let what = format!("is malformed after {} routes", routes.len());
+            options.fault(CLASSLESS_ROUTES, &what);
+            routes
+        }
+        None => static_routes(options),
     };
-    if classless_is_cut(options, whole) {
-        options.fault(121, &format!("is malformed after {} routes", routes.len()));
-    }
-    if !whole && !routes.iter().any(|route| route.prefix == 0) {
-        let routers = options.get(3).unwrap_or_default();
+    if !is_complete && !routes.iter().any(|route| route.prefix == 0) {
+        let routers = options.get(ROUTER).unwrap_or_default();
         routes.extend(addresses(routers).next().map(Route::default_by));
-        if !routers.len().is_multiple_of(4) || options.get(3).is_some_and(<[u8]>::is_empty) {
-            options.fault(3, "is no list of addresses");
+        if !routers.len().is_multiple_of(4) || options.get(ROUTER).is_some_and(<[u8]>::is_empty) {
+            options.fault(ROUTER, "is no list of addresses");
         }
     }
     let mut kept = Vec::new();
@@ -132,10 +158,6 @@ fn routes(addr: Ipv4Addr, network: Network, options: &mut Options) -> Vec<Route>
         }
     }
     kept
-}
-
-fn classless_is_cut(options: &Options, whole: bool) -> bool {
-    !whole && options.get(121).is_some()
 }
 
 /// Returns the reason why a lease may not have this route, whatever other networks the machine has.
@@ -165,7 +187,7 @@ fn is_to_link_service(route: &Route, network: Network) -> bool {
 }
 
 /// Reads routes (RFC 3442): prefix length, the bytes of the network that it covers, gateway.
-/// Returns the routes before the first malformed one, and true if there is none.
+/// Returns the routes before the first malformed route, and true if the option has routes and none is malformed.
 fn classless_routes(mut data: &[u8]) -> (Vec<Route>, bool) {
     let mut routes = Vec::new();
     while !data.is_empty() {
@@ -175,8 +197,8 @@ fn classless_routes(mut data: &[u8]) -> (Vec<Route>, bool) {
         routes.push(route);
         data = rest;
     }
-    let whole = !routes.is_empty();
-    (routes, whole)
+    let is_complete = !routes.is_empty();
+    (routes, is_complete)
 }
 
 fn classless_route(data: &[u8]) -> Option<(Route, &[u8])> {
@@ -194,12 +216,12 @@ fn classless_route(data: &[u8]) -> Option<(Route, &[u8])> {
     Some((route, rest))
 }
 
-/// Reads option 33 (RFC 2132, 5.8): destination and router. The class of a destination gives its
+/// Reads the option of static routes (RFC 2132, 5.8): destination and router. The class of a destination gives its
 /// prefix, unless the destination is a single address.
 fn static_routes(options: &mut Options) -> Vec<Route> {
-    let data = options.get(33).unwrap_or_default().to_vec();
+    let data = options.get(STATIC_ROUTE).unwrap_or_default().to_vec();
     if !data.len().is_multiple_of(8) {
-        options.fault(33, "is no list of routes");
+        options.fault(STATIC_ROUTE, "is no list of routes");
     }
     let pairs = data.as_chunks::<8>().0.iter().filter_map(|pair| {
         let mut both = addresses(pair);
@@ -263,11 +285,11 @@ fn servers(code: u8, own: Ipv4Addr, network: Network, options: &mut Options) -> 
 
 /// Reads an MTU in bytes.
 fn mtu(options: &mut Options) -> Option<u16> {
-    let mtu = u16::from_be_bytes(options.fixed(26)?);
+    let mtu = u16::from_be_bytes(options.fixed(INTERFACE_MTU)?);
     if !MTU.contains(&mtu) {
         let (min, max) = MTU.into_inner();
         options.fault(
-            26,
+            INTERFACE_MTU,
             &format!("is an MTU of {mtu} bytes; {min} to {max} are possible"),
         );
         return None;
@@ -279,9 +301,11 @@ fn mtu(options: &mut Options) -> Option<u16> {
 /// and rebinding after seven eighths (RFC 2131, 4.4.5).
 fn times(options: &mut Options) -> Times {
     let mut seconds = |code| options.fixed(code).map(u32::from_be_bytes);
-    let expire = seconds(51).unwrap_or(DEFAULT_LEASE).max(MIN_LEASE);
-    let rebind = seconds(59).unwrap_or(expire - expire / 8).clamp(1, expire);
-    let renew = seconds(58).unwrap_or(expire / 2).clamp(1, rebind);
+    let expire = seconds(LEASE_TIME).unwrap_or(DEFAULT_LEASE).max(MIN_LEASE);
+    let rebind = seconds(REBINDING_TIME)
+        .unwrap_or(expire - expire / 8)
+        .clamp(1, expire);
+    let renew = seconds(RENEWAL_TIME).unwrap_or(expire / 2).clamp(1, rebind);
     Times {
         renew,
         rebind,

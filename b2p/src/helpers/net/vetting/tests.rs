@@ -3,12 +3,12 @@ use super::*;
 use crate::helpers::net::lease::Times;
 
 fn addr(text: &str) -> Ipv4Addr {
-    text.parse().unwrap_or(Ipv4Addr::UNSPECIFIED)
+    text.parse().expect(text)
 }
 
 fn net(text: &str) -> Network {
     let (first, prefix) = text.split_once('/').unwrap_or((text, "32"));
-    Network::new(addr(first), prefix.parse().unwrap_or(32))
+    Network::new(addr(first), prefix.parse().expect(text))
 }
 
 /// A lease with this address and this network, by the server `server`.
@@ -21,7 +21,7 @@ fn lease(own: &str, routes: &[(&str, &str)], dns: &[&str], server: &str) -> Leas
     };
     Lease {
         addr: addr(first),
-        prefix: prefix.parse().unwrap_or(24),
+        prefix: prefix.parse().expect(own),
         routes: routes.iter().map(route).collect(),
         dns: dns.iter().map(|server| addr(server)).collect(),
         ntp: Vec::new(),
