@@ -24,9 +24,14 @@ pub fn not_kept(total: u64) -> u64 {
     total.saturating_sub(kept).max(total / 4)
 }
 
+/// Returns the memory of the machine in bytes, without the part that the kernel keeps for itself (sysinfo(2)).
+#[must_use]
+pub fn total() -> Option<u64> {
+    Some(sysinfo().ok()?.ram_total())
+}
+
 /// Returns the limit of the containers of root, or of the processes of another user, in the memory of now.
 #[must_use]
 pub fn containers_limit() -> Option<u64> {
-    let total = sysinfo().ok()?.ram_total();
-    Some(not_kept(total) / PAGE_BYTES * PAGE_BYTES)
+    Some(not_kept(total()?) / PAGE_BYTES * PAGE_BYTES)
 }

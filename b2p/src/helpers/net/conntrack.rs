@@ -30,10 +30,7 @@ pub struct Conntrack {
 impl Conntrack {
     /// Enlarges the table once the kernel has one; a larger one stays.
     pub fn enlarge(&mut self) {
-        self.enlarge_in(Path::new(SETTINGS), || {
-            let info = nix::sys::sysinfo::sysinfo();
-            info.map_or(0, |info| info.ram_total())
-        });
+        self.enlarge_in(Path::new(SETTINGS), || sys::memory::total().unwrap_or(0));
     }
 
     fn enlarge_in(&mut self, dir: &Path, memory: impl Fn() -> u64) {

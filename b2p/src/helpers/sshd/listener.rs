@@ -20,33 +20,15 @@ use super::session::SSHD;
 /// The configuration in the image, which has no address and no port.
 const IMAGE_CONFIG: &str = include_str!("../../../../initramfs/files/etc/ssh/sshd_config");
 const CONFIG: &str = "/etc/ssh/sshd_config";
-/// Longest configuration, in bytes: the file may be the user's.
+/// Maximum size of the configuration in bytes: a user may have written the file.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
-/// Opens the sockets. If the configuration differs from that of the image, `sshd -T` checks it and gives the addresses; the
-/// addresses of the image's configuration are known.
+/// Opens the sockets, logs their addresses, and writes their ports to the file that other programs read.
 ///
 /// # Errors
-/// sshd does not take the configuration, or a socket cannot be opened; a machine without IPv6
-/// is no error.
+/// sshd refuses the configuration, or a socket cannot be opened; a machine without IPv6 is no error.
 pub fn open() -> Result<Vec<TcpListener>> {
-    let config = read_whole(Path::new(CONFIG), MAX_CONFIG_BYTES)?;
-    let addresses = match config.as_deref() == Some(IMAGE_CONFIG.as_bytes()) {
-        true => [
-            IpAddr::from(Ipv4Addr::UNSPECIFIED),
-            Ipv6Addr::UNSPECIFIED.into(),
-        ]
-        .map(|ip| SocketAddr::new(ip, ssh_ports::DEFAULT))
-        .to_vec(),
-        false => configured_addresses()?,
-    };
-    let mut listeners = Vec::new();
-    for address in addresses {
-        match listening(address) {
-            Err(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL) if address.is_ipv6() => {}
-            opened => listeners.push(opened.doing(format!("listen on {address}"))?),
-        }
-    }
+    let listeners = listen_on(&addresses()?)?;
     let mut ports = Vec::new();
     for listener in &listeners {
         // OpenSSH logs the same line.
@@ -58,8 +40,35 @@ pub fn open() -> Result<Vec<TcpListener>> {
             address.port()
         );
     }
-    // Without the file, others assume the usual port.
+    // Without the file, other programs assume the usual port.
     ssh_ports::write(&ports).unwrap_or_else(|why| eprintln!("ports: {why}"));
+    Ok(listeners)
+}
+
+/// Returns the addresses to listen on. If the configuration differs from that of the image, `sshd -T` checks it and gives
+/// the addresses; the addresses of the image's configuration are known.
+fn addresses() -> Result<Vec<SocketAddr>> {
+    let config = read_whole(Path::new(CONFIG), MAX_CONFIG_BYTES)?;
+    if config.as_deref() != Some(IMAGE_CONFIG.as_bytes()) {
+        return configured_addresses();
+    }
+    let every = [
+        IpAddr::from(Ipv4Addr::UNSPECIFIED),
+        Ipv6Addr::UNSPECIFIED.into(),
+    ];
+    Ok(every
+        .map(|ip| SocketAddr::new(ip, ssh_ports::DEFAULT))
+        .to_vec())
+}
+
+fn listen_on(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        match listening(*address) {
+            Err(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL) if address.is_ipv6() => {}
+            opened => listeners.push(opened.doing(format!("listen on {address}"))?),
+        }
+    }
     Ok(listeners)
 }
 
@@ -104,15 +113,6 @@ fn listening(address: SocketAddr) -> nix::Result<TcpListener> {
     Ok(TcpListener::from(fd))
 }
 
-/// Returns the memory of the machine in MiB, by the text of proc_meminfo(5); 0 if unknown.
-pub fn memory_mib(meminfo: &str) -> u64 {
-    let total = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"));
-    let kib = total.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    kib.unwrap_or(0) / 1024
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,14 +124,6 @@ mod tests {
         let found = listen_addresses(text).into_iter().map(Some);
         assert!(found.eq(want), "{text}");
         assert!(listen_addresses("").is_empty());
-    }
-
-    #[test]
-    fn memory_of_the_machine() {
-        let text = "MemTotal:         992264 kB\nMemFree: 1 kB\n";
-        for (text, mib) in [(text, 969), ("MemTotal: x kB", 0), ("", 0)] {
-            assert_eq!(memory_mib(text), mib, "{text}");
-        }
     }
 
     #[test]

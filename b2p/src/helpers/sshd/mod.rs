@@ -44,8 +44,7 @@ pub fn main() -> i32 {
 fn serve() -> Result<std::convert::Infallible> {
     // `pidof sshd` and ps(1) find this process by the name of the replaced program.
     let _ = nix::sys::prctl::set_name(c"sshd");
-    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let memory_mib = listener::memory_mib(&meminfo);
+    let memory_mib = sys::memory::total().unwrap_or(0) / sys::memory::MIB;
     let limits = Limits::of_machine(memory_mib, cpus::count());
     limit::raise(limits.waiting as u64 + SPARE_FILES).doing("limit of open files")?;
     let admits_containers = sys::config_sources::read().0.container_ssh;

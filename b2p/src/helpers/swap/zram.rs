@@ -33,7 +33,8 @@ pub fn swap_on(size: ZramSize, config: &Config) -> Result<String> {
     if area::is_on(Path::new(DEVICE)) {
         return Ok("is there already".into());
     }
-    let bytes = size_in_bytes(size, memory()?)?;
+    let memory = sys::memory::total().ok_or_else(|| Error::invalid("sysinfo: no memory"))?;
+    let bytes = size_in_bytes(size, memory)?;
     load_driver(config)?;
     if read("initstate")?.trim() != "0" {
         return Err(Error::invalid(format!("{DEVICE} is in use already")));
@@ -56,18 +57,6 @@ fn load_driver(config: &Config) -> Result<()> {
     modules.configure(&config.blacklist, verify);
     let loaded = modules.load("zram");
     loaded.map_err(|e| Error::invalid(format!("module zram: {e}")))
-}
-
-/// Returns the size of the memory in bytes (proc_meminfo(5)).
-fn memory() -> Result<u64> {
-    let meminfo = fs::read_to_string("/proc/meminfo").on("/proc/meminfo")?;
-    mem_total(&meminfo).ok_or_else(|| Error::invalid("/proc/meminfo has no MemTotal"))
-}
-
-fn mem_total(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|l| l.strip_prefix("MemTotal:"))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-    kib.checked_mul(1024)
 }
 
 /// Returns the size of the device, in whole pages.
@@ -125,9 +114,7 @@ mod tests {
 
     #[test]
     fn size_in_bytes_of_percentages_and_mebibytes() {
-        let memory = mem_total("MemTotal:        1000000 kB\nMemFree: 5 kB\n");
-        assert_eq!(memory, Some(1_024_000_000));
-        let memory = memory.unwrap_or(0);
+        let memory = 1_024_000_000;
         let quarter = size_in_bytes(ZramSize::Percent(25), memory);
         assert_eq!(quarter, Ok(256_000_000));
         assert_eq!(
@@ -141,8 +128,6 @@ mod tests {
         assert!(size_in_bytes(ZramSize::Mib(2930), memory).is_err());
         assert!(size_in_bytes(ZramSize::Mib(u32::MAX), memory).is_err());
         assert!(format(0).is_err());
-        assert_eq!(mem_total("MemTotal: much\n"), None);
-        assert_eq!(mem_total(""), None);
     }
 
     #[test]
