@@ -46,13 +46,15 @@ pub fn read(source: &dyn ReadAt, kind: SignatureKind) -> io::Result<Option<FsSiz
 
 /// Returns the size that the first bytes of a file system of this kind give.
 fn parse(kind: SignatureKind, head: &[u8]) -> Option<FsSize> {
+    let mut inode_percent = 0;
     let (blocks, block_bytes) = match kind {
         SignatureKind::Ext2 | SignatureKind::Ext3 | SignatureKind::Ext4 => ext(head)?,
         // fs/xfs/libxfs/xfs_format.h, struct xfs_dsb: sb_dblocks, sb_blocksize; sb_imax_pct is at 127.
-        SignatureKind::Xfs => (
-            u64::from_be_bytes(array(head, 8)),
-            u32::from_be_bytes(array(head, 4)).into(),
-        ),
+        SignatureKind::Xfs => {
+            inode_percent = u32::from(*head.get(127)?);
+            let block_bytes = u32::from_be_bytes(array(head, 4));
+            (u64::from_be_bytes(array(head, 8)), block_bytes.into())
+        }
         // fs/btrfs, struct btrfs_super_block: dev_item is at 0xc9; its total_bytes follows devid.
         SignatureKind::Btrfs => (le64(head.get(65536..)?, 0xc9 + 8) / 4096, 4096),
         // fs/f2fs, struct f2fs_super_block: log_blocksize and block_count.
@@ -63,10 +65,6 @@ fn parse(kind: SignatureKind, head: &[u8]) -> Option<FsSize> {
         _ => return None,
     };
     let is_valid = block_bytes.is_power_of_two() && (512..=MAX_BLOCK_BYTES).contains(&block_bytes);
-    let inode_percent = match kind {
-        SignatureKind::Xfs => head.get(127).copied().unwrap_or(25).into(),
-        _ => 0,
-    };
     is_valid.then_some(FsSize {
         blocks,
         block_bytes,
