@@ -65,7 +65,7 @@ fn signals_are_handed_on_but_those_of_job_control() -> Result<()> {
         live.signal(signal);
         let got = live.line()?;
         ensure!(got == word, "{got} for {word}");
-        for pid in [live.0.id(), child] {
+        for pid in [live.child.id(), child] {
             ensure!(Live::state(pid)? != 'T', "{pid} is stopped");
         }
     }
@@ -94,7 +94,7 @@ fn a_pause_ends_at_sigterm_or_sigint_only() -> Result<()> {
         let mut live = Live::spawn(&mut command)?;
         // The signals of the process are blocked before the change of the directory.
         eventually(LIMIT, || {
-            let dir = std::fs::read_link(format!("/proc/{}/cwd", live.0.id()))?;
+            let dir = std::fs::read_link(format!("/proc/{}/cwd", live.child.id()))?;
             ensure!(dir.as_os_str() == "/", "{}", dir.display());
             Ok(())
         })?;
@@ -108,11 +108,11 @@ fn a_pause_ends_at_sigterm_or_sigint_only() -> Result<()> {
             live.signal(other);
         }
         ensure!(
-            live.0.try_wait()?.is_none() && Live::state(live.0.id())? != 'T',
+            live.child.try_wait()?.is_none() && Live::state(live.child.id())? != 'T',
             "it ended"
         );
         live.signal(end);
-        ensure!(live.0.wait()?.code() == Some(0), "{end}");
+        ensure!(live.child.wait()?.code() == Some(0), "{end}");
     }
     Ok(())
 }

@@ -72,7 +72,14 @@ pub fn kill(pid: u32, signal: i32) {
 }
 
 /// A process that is killed when the test ends.
-pub struct Live(pub Child, BufReader<ChildStdout>, Option<u32>);
+pub struct Live {
+    /// The process.
+    pub child: Child,
+    /// Standard output of the process.
+    output: BufReader<ChildStdout>,
+    /// Process group that is killed as well.
+    group: Option<u32>,
+}
 
 impl Live {
     /// Starts the program under `name`.
@@ -84,26 +91,30 @@ impl Live {
     pub fn spawn(command: &mut Command) -> Result<Live> {
         let mut child = command.stdout(Stdio::piped()).spawn()?;
         let out = child.stdout.take().context("no pipe")?;
-        Ok(Live(child, BufReader::new(out), None))
+        Ok(Live {
+            child,
+            output: BufReader::new(out),
+            group: None,
+        })
     }
 
     /// Reads the first line, the command's pid, whose process group is killed with the test.
     pub fn leader(&mut self) -> Result<u32> {
         let pid = self.line()?.parse()?;
-        self.2 = Some(pid);
+        self.group = Some(pid);
         Ok(pid)
     }
 
     /// Returns the next line of output.
     pub fn line(&mut self) -> Result<String> {
         let mut line = String::new();
-        self.1.read_line(&mut line)?;
+        self.output.read_line(&mut line)?;
         Ok(line.trim_end().to_owned())
     }
 
     /// Sends the process a signal.
     pub fn signal(&self, signal: i32) {
-        kill(self.0.id(), signal);
+        kill(self.child.id(), signal);
     }
 
     /// Returns the letter of a process's state (proc_pid_stat(5)).
@@ -116,9 +127,9 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        let _ = self.0.kill(); // the program may have ended
-        let _ = self.0.wait();
-        if let Some(leader) = self.2 {
+        let _ = self.child.kill(); // the program may have ended
+        let _ = self.child.wait();
+        if let Some(leader) = self.group {
             // SAFETY: integers. For a group that is gone, the error is ESRCH.
             unsafe { libc::kill(-(leader as i32), libc::SIGKILL) };
         }

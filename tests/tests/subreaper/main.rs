@@ -143,7 +143,7 @@ fn signals_can_be_rewritten() -> Result<()> {
 fn tstp_ttin_and_ttou_stop_the_init_and_the_command() -> Result<()> {
     for signal in [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU] {
         let mut live = Live::start("dumb-init", &["sh", "-c", TELLS])?;
-        let (own, child) = (live.0.id(), live.leader()?);
+        let (own, child) = (live.child.id(), live.leader()?);
         live.signal(signal);
         let stopped = |pid| Live::state(pid).map(|s| s == 'T');
         eventually(LIMIT, || {
@@ -177,7 +177,7 @@ fn option_g_signals_the_whole_process_group() -> Result<()> {
         let mut live = Live::spawn(&mut command)?;
         ensure!(live.line()? == "up", "it does not start");
         live.signal(libc::SIGUSR1);
-        ensure!(live.0.wait()?.code() == Some(9), "{words:?}");
+        ensure!(live.child.wait()?.code() == Some(9), "{words:?}");
     }
     Ok(())
 }
@@ -288,7 +288,7 @@ fn remaining_processes_of_a_session_are_ended() -> Result<()> {
     ensure!(live.line()? == "TERM", "not ended");
     let mut live = Live::start("dumb-init", &["-c", "sh", "-c", script])?;
     let left = live.line()?.parse()?;
-    ensure!(live.0.wait()?.success(), "status");
+    ensure!(live.child.wait()?.success(), "status");
     std::thread::sleep(Duration::from_millis(100));
     ensure!(Live::state(left).is_ok_and(|s| s != 'Z'), "ended, with -c");
     kill(left, libc::SIGKILL);
