@@ -153,7 +153,7 @@ fn begin(env: &Environment, verb: Verb, name: Name) -> Result<Change> {
     let report = Report::parse(&text);
     let name = resolve(env, &report, name.clone());
     let service = with_name(&report, &name);
-    // A user's file with the name of a service of the machine is not for that service.
+    // A service file with the name of a built-in service does not belong to that service.
     let may_load = verb != Verb::Stop && service.is_none_or(|s| s.is_user_service);
     let has_file = may_load && service_files::exists(&env.user_files, &name);
     if service.is_none() && !has_file {

@@ -71,7 +71,7 @@ pub fn reload(env: &Environment) -> i32 {
     }
     let mut status = i32::from(!wrong.is_empty());
     for name in &names {
-        // PID 1 itself refuses a file with the name of a service of the machine.
+        // PID 1 itself refuses a file with the name of a built-in service.
         let runs =
             with_name(&report, name).is_some_and(|s| s.is_user_service && !is_at_rest(s.state));
         if !runs {

@@ -76,7 +76,7 @@ pub const MANIFESTS: &[Changed] = &[
     (
         "m-sshd",
         |text| format!("{text}service sshd\n").into(),
-        "service sshd: a service of the machine has this name",
+        "service sshd: a built-in service has this name",
     ),
     (
         "m-users",

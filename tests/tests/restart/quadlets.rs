@@ -91,7 +91,7 @@ pub fn by_hand(guest: &Guest) -> Result<()> {
 }
 
 /// Files that are wrong end nothing that runs, and take no other file with them: a line that podman's generator
-/// cannot read, the name of a service of the machine, and too much of a user.
+/// cannot read, the name of a built-in service, and too much of a user.
 fn wrong_files(guest: &Guest) -> Result<()> {
     let much = "mkdir -p .config/systemd/user && cd .config/systemd/user && \
                 for n in 1 2 3 4 5; do head -c 1000000 /dev/zero | tr '\\0' '#' >$n.service; done";

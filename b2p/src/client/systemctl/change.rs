@@ -36,7 +36,7 @@ impl Targets<'_> {
         self.each(report, "start", |targets, names| {
             let Pulled { before, after } = pulled(report, names);
             let mut names = names.to_vec();
-            // `systemctl start` of a service of the machine runs the service once more.
+            // `systemctl start` of a built-in service runs the service once more.
             names.retain(|name| !units::is_one(name) || !is_active(report, name));
             // The failure of a unit that is only wanted (systemd.unit(5), Wants=) is no failure of the command.
             targets.request(&[before, after].concat());

@@ -107,7 +107,7 @@ impl Taken {
         let has_file =
             self.user_files.join(name).exists() || Path::new(DEFINITIONS).join(name).exists();
         let owner = match service {
-            Some((_, false, _)) => "a service of the machine has this name",
+            Some((_, false, _)) => "a built-in service has this name",
             _ if has_file => "a user service has this name",
             _ if self.of_extensions.iter().any(|(_, known)| known == name) => {
                 "a service of another extension has this name"
@@ -247,7 +247,7 @@ mod tests {
             passwd: "statd:x:104:104::/:/\n".into(),
             ..Files::default()
         };
-        let is_taken = |name: &str| (name == "sshd").then(|| "a service of the machine".to_owned());
+        let is_taken = |name: &str| (name == "sshd").then(|| "a built-in service".to_owned());
         let check = |names: &[&str]| {
             let lines: String = names.iter().map(|n| format!("service {n}\n")).collect();
             let text = format!(
@@ -270,7 +270,7 @@ mod tests {
         file("sshd", "exec /x\n");
         assert_eq!(
             why(check(&["rpc", "sshd"])),
-            "service sshd: a service of the machine"
+            "service sshd: a built-in service"
         );
     }
 }
