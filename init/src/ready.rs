@@ -113,12 +113,26 @@ pub fn update_degraded(context: &mut Context<'_>, id: ServiceId) {
     let mut lines: Vec<_> = parse_degraded_file(&text).collect();
     lines.extend(lost.as_deref().map(|why| (names::DATA, why)));
     let why = failure_reason(s, id, def);
-    if lines.is_empty() && is_degraded(s, id) {
-        lines.push((def.name, &why));
-    }
-    if state.satisfies_dependents() || !lines.is_empty() {
+    let reason = is_degraded(s, id).then_some((def.name, why.as_str()));
+    if let Some(lines) = lines_to_list(state, lines, reason) {
         context.state.degraded.set(def.name, lines);
     }
+}
+
+/// A part of the machine, and the reason why it is degraded.
+type Line<'a> = (&'a str, &'a str);
+
+/// Returns the degraded lines of a service in `state`: the lines that it has written, or else the `reason` why it is
+/// degraded. Returns `None` for a service that keeps its earlier lines: it is not ready, and has neither.
+fn lines_to_list<'a>(
+    state: State,
+    mut written: Vec<Line<'a>>,
+    reason: Option<Line<'a>>,
+) -> Option<Vec<Line<'a>>> {
+    if written.is_empty() {
+        written.extend(reason);
+    }
+    (state.satisfies_dependents() || !written.is_empty()).then_some(written)
 }
 
 /// Returns true if the service counts as degraded: a gate of the ready line is not ready and no longer awaited, or a user
@@ -350,6 +364,20 @@ mod tests {
         let lines = unknown_services(&config, &known);
         let lines: Vec<_> = lines.iter().map(|(f, why)| (*f, why.as_str())).collect();
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn written_lines_replace_the_reason_and_a_service_without_either_keeps_its_lines() {
+        let (line, reason) = (("swap", "no area"), ("swap", "status 1"));
+        for (state, written, reason, listed) in [
+            (State::Done, vec![], None, Some(vec![])),
+            (State::Done, vec![line], None, Some(vec![line])),
+            (State::Failed, vec![], Some(reason), Some(vec![reason])),
+            (State::Failed, vec![line], Some(reason), Some(vec![line])),
+            (State::Waiting, vec![], None, None),
+        ] {
+            assert_eq!(lines_to_list(state, written, reason), listed, "{state:?}");
+        }
     }
 
     #[test]

@@ -166,7 +166,7 @@ mod tests {
             assert_eq!(found, (1000, 1001, mode), "{}", path.display());
         }
         assert!(has_name(&socket));
-        // Again, as after its name was removed.
+        // The socket is bound again after its name was removed.
         fs::remove_file(socket.path).unwrap();
         assert!(!has_name(&socket));
         bind_unix(&socket).unwrap();

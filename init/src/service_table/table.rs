@@ -25,8 +25,8 @@ pub(super) const GO_ENV: &[&str] = &["GOGC=400", "GOMEMLIMIT=128MiB"];
 /// of the ready line: the ready line waits until each gate is ready, has failed or is late. Services that name a late
 /// service in `after` stop waiting as well; services that name it in `needs` still wait. A late service continues to run.
 pub const CORE: &[Row] = &[
-    // `b2p data` ends e2fsck(8) after two minutes. Formatting may take longer than `late_ms`: the services
-    // that are ordered after this one then start without the disk, and keep their files in RAM.
+    // `b2p data` ends e2fsck(8) after two minutes. Formatting may take longer than `late_ms`: services that are ordered
+    // after this service then start without the disk, and keep their files in RAM.
     Row {
         def: ServiceDef {
             name: DATA,

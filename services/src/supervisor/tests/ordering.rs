@@ -146,7 +146,7 @@ fn a_cancelled_stop_keeps_the_late_timer() {
         assert_eq!(s.settle(101), []);
         check_lets_go(s, 5_101);
     }
-    // One that is ready has no such time.
+    // A service that is ready has no late timer.
     let mut s = reporting();
     s.handle(0, Input::Start(NET));
     s.handle(0, Input::Spawned(NET, 10));

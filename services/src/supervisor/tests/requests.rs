@@ -169,7 +169,7 @@ fn a_reset_clears_the_failure_and_the_dependents_continue() {
     assert_eq!(s.handle(2, Input::Reset(id(0))), []);
     assert_eq!(s.state(id(0)), State::Off);
     assert!(matches!(s.state(id(1)), State::Up { pid: 11, .. }));
-    // One that runs is not concerned.
+    // A service that runs is not reset.
     assert_eq!(s.handle(3, Input::Reset(id(1))), []);
     assert!(matches!(s.state(id(1)), State::Up { pid: 11, .. }));
 }

@@ -213,7 +213,7 @@ fn a_service_is_forgotten_once_it_has_ended_and_its_place_is_anothers() {
         (None, None, false)
     );
     assert!(s.ids().eq([0, 1, 2, 4].map(id)) && s.find("e") == Some(e));
-    // What it was needed for waits for the next service of the name.
+    // Service `e`, which needs `d`, waits for the next service of that name.
     for input in [
         Input::Start(d),
         Input::Spawned(d, 9),
