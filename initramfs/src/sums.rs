@@ -14,7 +14,7 @@ use crate::{fsutil, paths, stamp};
 /// Directories of extensions under `out/`: those without modules, and those of each kernel.
 const EXTENSIONS: &[&str] = &["ext", "cloud/ext", "generic/ext", "slim/ext"];
 
-/// Files to list, if existent.
+/// Files to list if they exist.
 pub const FILES: &[&str] = &[
     paths::VMLINUZ,
     paths::INITRD,
@@ -49,8 +49,8 @@ pub fn write(out: &Path) -> Result<()> {
 }
 
 /// Writes the checksums of the extensions in each of their directories: images, manifests and bills
-/// of materials, of the images `only` or of all that exist. The list of `out/` has the hash of these lists, so that one
-/// signature holds for all, and is written anew. Returns the files that are in no list.
+/// of materials, of the images `only` or of all that exist. Then writes the list of `out/`, which has the hashes of these
+/// lists, so that one signature holds for all files. Returns the files that are in no list.
 ///
 /// # Errors
 /// A file cannot be read, or a list cannot be written.
@@ -137,7 +137,7 @@ mod tests {
         let sums = fs::read_to_string(extensions.join(SHA256SUMS))?;
         assert_eq!(sums.lines().count(), 3, "{sums}");
         assert!(check()?);
-        // One is made once more, and one for another kernel.
+        // An extension is built again, and one is built for another kernel.
         fs::write(extensions.join("a.erofs"), "another")?;
         let slim = dir.path().join("slim/ext");
         fs::create_dir_all(&slim)?;
@@ -146,7 +146,7 @@ mod tests {
         assert!(check()?);
         let sums = fs::read_to_string(dir.path().join(SHA256SUMS))?;
         assert!(sums.contains("  slim/ext/SHA256SUMS\n"), "{sums}");
-        // A release has those of the table, whatever else lies beside them.
+        // A release lists the extensions of the table, whatever other files are in the directory.
         let own = slim.join("b.erofs");
         let images = [extensions.join("a.erofs")];
         assert_eq!(write_extensions(dir.path(), Some(&images))?, [own]);

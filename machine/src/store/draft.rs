@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Drafts: directories in which a command puts a machine together. A draft has its process in its name,
-//! so that the remains of a killed process differ from work in progress.
+//! Drafts: directories in which a command puts a machine together. The name of a draft has the pid of its process, so that
+//! the remains of a killed process differ from work in progress.
 
 use super::dirs::{make_private, remove_all};
 use super::{Dirs, Machine, files};
@@ -21,21 +21,21 @@ pub fn path(dirs: &Dirs, name: &str, pid: u32) -> PathBuf {
     dirs.machines().join(format!(".{name}.{pid}.tmp"))
 }
 
-/// Makes a draft, and keeps it from being swept until this process ends: one in another container does not see this
-/// process, or has the same pid.
+/// Makes a draft and locks it, so that no other command removes the draft until this process ends: a command in another
+/// container does not see this process, or has the same pid.
 pub fn make(path: &Path) -> Result<()> {
     make_private(path)?;
     hold(path);
     Ok(())
 }
 
-/// Holds a directory or file by flock(2) until this process ends. Where directories have no locks, the pid alone tells a draft
-/// that is in use.
+/// Locks a directory or file by flock(2) until this process ends. On a file system without locks of directories, only the
+/// pid shows that a draft is in use.
 pub fn hold(path: &Path) {
     if let Ok(dir) = File::open(path)
         && dir.try_lock().is_ok()
     {
-        // Never closed.
+        // The descriptor stays open, and with it the lock.
         let _ = dir.into_raw_fd();
     }
 }
@@ -45,14 +45,15 @@ fn is_held(path: &Path) -> bool {
     matches!(locked, Ok(Err(TryLockError::WouldBlock)))
 }
 
-/// Tells whether the process that made a draft has ended. Its pid may be this process's by now: in a container pids repeat.
+/// Returns true if the process that made a draft has ended. Its pid may now be that of this process, because pids repeat
+/// in containers.
 fn is_abandoned(path: &Path, pid: i32) -> bool {
     let is_own = u32::try_from(pid).is_ok_and(|pid| pid == std::process::id());
     (is_own || kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)) && !is_held(path)
 }
 
-/// Gives a draft its name, which another command may have taken in the meantime. The name appears on the host's
-/// disk after everything that it stands for: programs that fill a draft, such as cp(1), flush nothing.
+/// Renames a draft to the directory of the machine, unless another command has taken that name in the meantime. The content
+/// is flushed to the host's disk before the name: programs that fill a draft, such as cp(1), flush nothing.
 pub fn publish(draft: &Path, machine: &Machine) -> Result<()> {
     files::sync_tree(draft)?;
     rename(draft, machine)?;
@@ -97,7 +98,7 @@ pub fn sweep(dirs: &Dirs) -> Result<()> {
     Ok(())
 }
 
-/// Removes the files of processes that have ended, whose names begin with `prefix` and end with a pid. One that cannot be
+/// Removes the files of processes that have ended, whose names begin with `prefix` and end with a pid. A file that cannot be
 /// removed does no harm.
 pub fn sweep_files(dir: &Path, prefix: &str) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
@@ -143,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_of_the_dead_are_swept() {
+    fn files_of_ended_processes_are_removed() {
         let tmp = tempfile::tempdir().expect("a directory");
         let file = |name: String| {
             let path = tmp.path().join(name);

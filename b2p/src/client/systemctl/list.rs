@@ -14,7 +14,7 @@ use crate::common::terminal::print_plain as print;
 use crate::helpers::quadlet::convert::BOOT_TARGETS;
 use crate::helpers::quadlet::specifiers::Owner;
 
-/// Runs `list-units`: a line for each unit that is not at rest; all of them with `--all`.
+/// Runs `list-units`: prints a line for each unit that is not inactive, or with `--all` for each unit.
 pub fn units(report: &Report<'_>, owner: &Owner, options: &Options) -> i32 {
     let views = units::all(report, owner);
     let wanted_states = options.list("state");
@@ -64,7 +64,7 @@ fn is_wanted(view: &View<'_>, options: &Options) -> bool {
         && (patterns.is_empty() || patterns.iter().any(is_named))
 }
 
-/// Runs `list-unit-files`: a line for each unit with the state of its file.
+/// Runs `list-unit-files`: prints a line for each unit with the state of its file.
 pub fn unit_files(report: &Report<'_>, owner: &Owner, options: &Options) -> i32 {
     let views = units::all(report, owner);
     let states = options.list("state");
@@ -85,7 +85,7 @@ pub fn unit_files(report: &Report<'_>, owner: &Owner, options: &Options) -> i32 
     i32::from(rows.is_empty() && !options.names.is_empty())
 }
 
-/// Returns a table whose columns but the last are padded.
+/// Returns a table in which all columns except the last are padded.
 pub fn table<const N: usize>(
     titles: [&str; N],
     rows: &[[String; N]],

@@ -3,9 +3,9 @@
 //!
 //! A bridge of containers may get a network that overlaps the card's: the kernel's route for the
 //! bridge then takes precedence, and answers to neighbours leave by the bridge. Each card has a table
-//! with the route to its own network. Packets from the card's own address to its network use this
-//! table, so that a client on the card gets its answers by the card, with any bridges. While a bridge
-//! overlaps, so do packets to the servers of the lease.
+//! with the route to its own network. Packets from the card's own address to its network use this table, so that a client
+//! in that network gets its answers by the card, whatever networks the bridges have. While a bridge overlaps, packets to
+//! the servers of the lease use the table as well.
 
 use std::net::Ipv4Addr;
 
@@ -35,17 +35,17 @@ impl OwnNetwork {
         policy_routing::add(&self.messages(true), "the rules of a card's own network");
     }
 
-    /// Removes them.
+    /// Removes the route and the rules.
     pub fn remove(&self) {
         policy_routing::remove(&self.messages(false));
     }
 
     fn messages(&self, add: bool) -> Vec<Vec<u8>> {
-        let one = |addr: Ipv4Addr| Prefix::from(Network::new(addr, 32));
+        let host = |addr: Ipv4Addr| Prefix::from(Network::new(addr, 32));
         let network = Prefix::from(self.network);
-        let own: Vec<Condition> = vec![(FRA_SRC, one(self.addr)), (FRA_DST, network)];
+        let own: Vec<Condition> = vec![(FRA_SRC, host(self.addr)), (FRA_DST, network)];
         let servers = self.servers.iter();
-        let servers = servers.map(|server| vec![(FRA_DST, one(*server))]);
+        let servers = servers.map(|server| vec![(FRA_DST, host(*server))]);
         let rules = [own].into_iter().chain(servers);
         let rules = rules.map(|all| policy_routing::rule(add, PRIORITY, self.index, &all));
         let route = policy_routing::route(add, self.index, &network);

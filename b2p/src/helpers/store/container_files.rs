@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Files that podman makes for each container in /run, such as /etc/hosts. A container may write to them. Those of
-//! root's containers share one file system ([`CONTAINER_FILES`]), and those of a user's the user's runtime directory: a
-//! container that fills it keeps podman from starting or removing others. The container is then paused, and its large
-//! files are emptied; `podman rm -f` and `podman restart` work on it.
+//! Files that podman makes for each container in /run, such as /etc/hosts, and to which the container may write. The files
+//! of root's containers share one file system ([`CONTAINER_FILES`]); the files of a user's containers are in the user's
+//! runtime directory. A container that fills such a file system keeps podman from starting or removing other containers.
+//! The container is then paused, and its large files are emptied; `podman rm -f` and `podman restart` still work.
 
 mod held;
 
@@ -23,7 +23,7 @@ const LINK: &str = "/run/containers/storage/overlay-containers";
 /// podman's directory below the runtime directory of a user.
 const OF_USER: &str = "containers/overlay-containers";
 
-/// Watch over the files.
+/// State of the check of these files.
 pub struct ContainerFiles {
     dir: PathBuf,
     link: PathBuf,
@@ -41,7 +41,7 @@ struct Place {
 }
 
 impl Place {
-    /// Returns the container in a line.
+    /// Returns the text that names the container `id` in a degraded line.
     fn name(&self, id: &str) -> String {
         match self.owner {
             0 => format!("container {id} has most there: `podman rm -f {id}`"),
@@ -51,7 +51,7 @@ impl Place {
 }
 
 impl ContainerFiles {
-    /// The machine's.
+    /// Returns the state for the directories of the machine.
     pub fn new() -> ContainerFiles {
         ContainerFiles {
             dir: CONTAINER_FILES.into(),
@@ -61,8 +61,8 @@ impl ContainerFiles {
         }
     }
 
-    /// Makes room where a file system is full, and returns a reason that names the containers that are paused, and one
-    /// for each full file system without a large container.
+    /// Makes room in each full file system. Returns a reason that names the paused containers, and a reason for each full
+    /// file system without a large container.
     pub fn look(&mut self, writers: &Writers) -> Vec<String> {
         restore_link(&self.link, &self.dir);
         let mut reasons = Vec::new();
@@ -100,8 +100,8 @@ impl ContainerFiles {
         std::iter::once(root).chain(of_user).collect()
     }
 
-    /// Pauses the containers with large files, and empties the files. If there are none, returns the short id of the
-    /// container with most.
+    /// Pauses the containers with large files, and empties the files. If there are no large files, returns the short id of
+    /// the container with the most bytes.
     fn make_room(&mut self, place: &Place, writers: &Writers, usage: &Usage) -> Option<String> {
         self.paused.forget();
         let Ok(root) = File::open(&place.dir) else {
@@ -145,7 +145,7 @@ impl ContainerFiles {
 }
 
 /// Makes podman's directory a link again: `podman system reset` removes the link, and podman then makes a directory
-/// in the machine's /run. One with files of containers stays until they are removed.
+/// in the machine's /run. A directory with files of containers stays until the files are removed.
 fn restore_link(link: &Path, dir: &Path) {
     if link.is_symlink() || !dir.is_dir() {
         return;

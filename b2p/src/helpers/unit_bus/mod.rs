@@ -340,7 +340,7 @@ fn run(
     let source = source.last("Unit", "SourcePath").unwrap_or_default();
     if verb == Verb::Restart && source.starts_with(kube::DIR) {
         // The pods of a file that has not changed would start with their old images.
-        let _ = kube::run::make_anew(name.as_str());
+        let _ = kube::run::request_recreation(name.as_str());
     }
     let env = Environment::of(control).of_units();
     match others::change(&env, verb, name, is_wanted) {

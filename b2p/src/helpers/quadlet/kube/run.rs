@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `b2p kube-run start|started|stop NAME`: the commands of the unit that a kube file is.
+//! `b2p kube-run start|started|stop NAME`: the commands of the unit of a kube file.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -18,12 +18,12 @@ use crate::common::{notify, terminal::print_error};
 use crate::helpers::quadlet::paths::{DEFINITIONS, service_name};
 use crate::helpers::quadlet::specifiers::Owner;
 
-/// Limit for a question to podman.
+/// Time limit of a query to podman.
 const QUERY_LIMIT: Duration = Duration::from_secs(120);
-/// Limit for the start and the stop of pods.
+/// Time limit of the start and of the stop of pods.
 const CHANGE_LIMIT: Duration = Duration::from_secs(900);
-/// Annotation by which containers themselves report that they are ready (podman-kube-play(1)). The
-/// receiver of the reports is a podman that made the pods.
+/// Annotation of containers that notify their readiness themselves (podman-kube-play(1)). Only the podman that has made
+/// the pods receives these notifications.
 const OWN_READINESS: &[u8] = b"io.containers.sdnotify";
 
 /// Runs one command, and returns the exit status.
@@ -48,29 +48,30 @@ pub fn main(args: &[String]) -> i32 {
     }
 }
 
-/// Path of the file that has the next start of a service make its pods anew.
-fn anew(service: &str) -> PathBuf {
+/// Returns the path of the file by which the next start of a service makes its pods anew.
+fn recreation_mark(service: &str) -> PathBuf {
     Path::new(DEFINITIONS).join(format!(".{service}.anew"))
 }
 
-/// Has the next start of a service make its pods anew: their images have changed.
+/// Requests that the next start of a service makes its pods anew, because their images have changed.
 ///
 /// # Errors
 /// The errno of open(2) or write(2).
-pub fn make_anew(service: &str) -> Result<()> {
-    let path = anew(service);
+pub fn request_recreation(service: &str) -> Result<()> {
+    let path = recreation_mark(service);
     fs::write(&path, "").on(&path)
 }
 
-/// Starts the earlier pods of an unchanged file, or makes new ones.
+/// Starts the existing pods of an unchanged file, or makes new pods.
 fn start(name: &str) -> Result<()> {
     let file = file_of(Path::new(DIR), name);
     let file = file.ok_or_else(|| Error::invalid(format!("{DIR}: it has no {name}.yaml")))?;
     let text = sys::files::read_whole(&file, MAX_BYTES)?.unwrap_or_default();
     let played = Played::of(Path::new(PLAYED), name);
     let service = service_name(name, &Owner::default());
-    let is_asked = service.is_some_and(|service| fs::remove_file(anew(&service)).is_ok());
-    if !is_asked && may_resume(&played, &text)? && resume(name, &text)? {
+    let is_requested =
+        service.is_some_and(|service| fs::remove_file(recreation_mark(&service)).is_ok());
+    if !is_requested && may_resume(&played, &text)? && resume(name, &text)? {
         return Ok(());
     }
     played.take_down()?;
@@ -78,8 +79,8 @@ fn start(name: &str) -> Result<()> {
     play(&file)
 }
 
-/// Runs a start, and leaves PID 1 a degraded line after a failure: the service is started again, and has not
-/// failed for good. PID 1 reads the lines when the service is ready or has ended.
+/// Starts the pods, and writes a degraded line after a failure: the service is restarted, so PID 1 does not list it as
+/// failed. PID 1 reads the lines when the service is ready or has ended.
 fn start_and_report(name: &str) -> Result<()> {
     let service = service_name(name, &Owner::default()).unwrap_or_default();
     let mut degraded = Degraded::of(&service);
@@ -92,7 +93,7 @@ fn start_and_report(name: &str) -> Result<()> {
     started
 }
 
-/// Returns true if the pods of this text are there, whole, and may start without being made again.
+/// Returns true if the pods of this text were completely made, and may start without being made anew.
 fn may_resume(played: &Played, text: &[u8]) -> Result<bool> {
     let mut parts = text.windows(OWN_READINESS.len());
     let is_own = parts.any(|part| part == OWN_READINESS);
@@ -100,7 +101,7 @@ fn may_resume(played: &Played, text: &[u8]) -> Result<bool> {
     Ok(!is_own && before.as_deref() == Some(text) && !played.begun.exists())
 }
 
-/// Starts pods that are there; returns false if there are none.
+/// Starts existing pods; returns false if there are none.
 fn resume(name: &str, text: &[u8]) -> Result<bool> {
     let service = service_container(text);
     if podman(&["container", "exists", &service], QUERY_LIMIT).is_err() {

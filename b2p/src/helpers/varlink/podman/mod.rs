@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `b2p varlink-podman`: the interface `io.podman` of podman 1, on top of podman's REST API.
 //!
-//! Most methods are rules in a file, which an interpreter ([`rules`]) follows: as functions they were 65 kB more of
-//! the program. The others are rows of [`METHODS`]. The description has the types of parameters and results.
+//! Most methods are rules in a file, which an interpreter ([`rules`]) follows: written as functions, they made the program
+//! 65 kB larger. The other methods are rows of [`METHODS`]. The description has the types of parameters and results.
 
 mod api;
 mod attach;
@@ -64,8 +64,8 @@ pub fn main(args: &[String]) -> i32 {
     super::run("varlink-podman", &service, args, Limits::PRIVILEGED)
 }
 
-/// Returns the podman of a user: all methods are about the same containers, those of root's podman or of the user's own,
-/// also where the user may connect to root's.
+/// Returns the API that all methods use: that of root's podman for root, and that of the user's own podman for another
+/// user, even if the user may connect to root's.
 fn api_of(uid: u32) -> Api {
     match uid {
         0 => Api {
@@ -79,8 +79,8 @@ fn api_of(uid: u32) -> Api {
     }
 }
 
-/// Returns the version of the installed podman, which clients show. The API of podman would have to
-/// be started.
+/// Returns the version of the installed podman, which clients show. The program prints it, because a request to the API
+/// would start podman's service.
 fn version() -> Option<String> {
     let output = std::process::Command::new("/usr/bin/podman")
         .arg("--version")
@@ -140,7 +140,7 @@ type Method = (
     fn(&Api, &Value, &mut Exchange<'_>) -> Outcome<Done>,
 );
 
-/// Methods that are no rules.
+/// Methods that are functions and not rules.
 #[rustfmt::skip]
 const METHODS: &[Method] = &[
     ("CreateContainer", create::create),
