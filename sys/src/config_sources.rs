@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Sources of the configuration: the kernel command line, QEMU's fw_cfg where the command line is
-//! too short, OEM strings of SMBIOS where a host offers no other source, and the data disk's files
-//! after the copy to RAM.
+//! Sources of the configuration: the kernel command line; QEMU's fw_cfg, if the command line is too short; OEM strings of
+//! SMBIOS, if a host offers no other source; the files of the data disk after their copy to RAM; documents of a host.
 
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -121,12 +120,11 @@ pub fn fw_cfg_is_shared() -> bool {
     Path::new(FW_CFG).exists() && !Path::new(FW_CFG_COPY).exists()
 }
 
-/// Waits until no other helper reads fw_cfg's device, and keeps others from the device while the
-/// value exists.
+/// Waits until no other helper reads fw_cfg's device, and keeps other helpers from the device while the returned value
+/// exists. Root alone can open the file of the lock: any user could hold a lock on the device's directory for ever.
 ///
 /// # Errors
-/// The file of the lock cannot be made. Root alone can open the file: any user could hold a lock on the device's
-/// directory for ever.
+/// The file of the lock cannot be made.
 pub fn lock_fw_cfg() -> Result<Flock<File>> {
     let mut options = File::options();
     let options = options.create(true).truncate(false).write(true).mode(0o600);

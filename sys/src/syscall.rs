@@ -13,7 +13,7 @@ use crate::poll::poll_one;
 /// Fills `bytes` with random bytes without waiting for entropy, and returns true if there were
 /// enough (getrandom(2), `GRND_NONBLOCK`).
 pub fn getrandom_nonblocking(bytes: &mut [u8]) -> bool {
-    // SAFETY: pointer and length of a live buffer. The system call is made itself,
+    // SAFETY: pointer and length of a live buffer. The system call is made directly,
     // because std declares libc's function as a weak symbol, which rust-lld resolves to null in a static program.
     let count = unsafe {
         libc::syscall(
@@ -29,7 +29,7 @@ pub fn getrandom_nonblocking(bytes: &mut [u8]) -> bool {
 /// Lets a process run only when no other process wants to (sched(7), SCHED_IDLE). A failure leaves the
 /// ordinary policy.
 pub fn set_sched_idle(pid: libc::pid_t) {
-    // SAFETY: a valid structure. The system call is made itself, because musl's function refuses: POSIX
+    // SAFETY: a valid structure. The system call is made directly, because musl's function refuses: POSIX
     // defines the call for processes, and Linux for threads.
     unsafe {
         let parameters: libc::sched_param = std::mem::zeroed();
@@ -97,7 +97,7 @@ pub fn signal_all_processes(signal: libc::c_int) {
     unsafe { libc::kill(-1, signal) };
 }
 
-/// Writes the file system of `file` to its disk (syncfs(2)); takes as long as that does.
+/// Writes the file system of `file` to its disk, and waits until all data is written (syncfs(2)).
 ///
 /// # Errors
 /// A write failed, now or since the file was opened.

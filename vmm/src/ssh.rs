@@ -37,8 +37,8 @@ impl Key {
     }
 }
 
-/// Makes the pair in a directory of another name and renames the directory: the first rename wins,
-/// and no process ever sees half a pair.
+/// Makes the pair in a directory of another name and renames the directory: the first of several renames succeeds, and no
+/// process sees half a pair.
 fn make(dir: &Path, home: &Path) -> Result<()> {
     let draft = dir.join(format!(
         "ssh.{}.{:?}",
@@ -64,8 +64,8 @@ fn make(dir: &Path, home: &Path) -> Result<()> {
 
 /// Returns an entry for ssh_config(5) by which `ssh NAME` reaches the guest on `port`.
 ///
-/// A guest in RAM makes a new host key at each boot. Its key is therefore neither checked nor
-/// stored where people keep theirs.
+/// A guest in RAM makes a new host key at each boot. The host key is therefore neither checked nor stored in the
+/// known_hosts file of a person.
 pub fn config(name: &str, port: u16, identity: &Path, known_hosts: &Path) -> String {
     format!(
         "Host {name}\n  HostName 127.0.0.1\n  Port {port}\n  User root\n  IdentityFile {}\n  \

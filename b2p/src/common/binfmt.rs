@@ -12,28 +12,28 @@ use sys_mount::{Mount, MountFlags};
 
 /// Directory of the rules, a file system of its own.
 const DIR: &str = "/proc/sys/fs/binfmt_misc";
-/// Names in [`DIR`] that are no rules.
-const NO_RULES: &[&str] = &["register", "status", ".", ".."];
-/// Most bytes of a program that the kernel compares (fs/binfmt_misc.c, `create_entry`).
+/// Names in [`DIR`] that are not names of rules.
+const NOT_RULES: &[&str] = &["register", "status", ".", ".."];
+/// Maximum number of bytes of a program that the kernel compares (fs/binfmt_misc.c, `create_entry`).
 const MAX_HEAD: usize = 128;
-/// Most bytes of a line (fs/binfmt_misc.c, `MAX_REGISTER_LENGTH`).
+/// Maximum length of a line in bytes (fs/binfmt_misc.c, `MAX_REGISTER_LENGTH`).
 const MAX_LINE: usize = 1920;
-/// Length of the name of a rule, and of most file names.
+/// Maximum length of the name of a rule.
 const MAX_NAME: usize = 64;
-/// Place of the architecture in an ELF header (elf(5), `e_machine`), in its lower byte.
+/// Offset of the lower byte of the architecture in an ELF header (elf(5), `e_machine`).
 const MACHINE: usize = 18;
 
 /// Rule that recognizes programs by their first bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     line: String,
-    /// Name, that of a file in the kernel's directory.
+    /// Name, which is also the name of a file in [`DIR`].
     pub name: String,
     /// Offset of the bytes, the bytes, and the bits of them that count.
     head: (usize, Vec<u8>, Vec<u8>),
     /// Path of the interpreter.
     pub interpreter: PathBuf,
-    /// Letters of the kernel's document.
+    /// Flags, as letters (binfmt-misc.rst).
     pub flags: String,
 }
 
@@ -62,7 +62,7 @@ impl Rule {
         };
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
         let is_name = (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(allowed);
-        if !is_name || NO_RULES.contains(&name) || line.len() > MAX_LINE {
+        if !is_name || NOT_RULES.contains(&name) || line.len() > MAX_LINE {
             return wrong("no name of a rule, or too long");
         }
         let offset = match offset {
@@ -90,7 +90,7 @@ impl Rule {
     }
 
     /// Returns true if the rule may match a program of this machine or a script.
-    pub fn takes_own_programs(&self) -> bool {
+    pub fn may_match_own_programs(&self) -> bool {
         let machine = match ARCH.name {
             "aarch64" => libc::EM_AARCH64,
             _ => libc::EM_X86_64,
@@ -103,11 +103,11 @@ impl Rule {
             (3, b'F'),
             (MACHINE, machine),
         ];
-        self.may_have(&program) || self.may_have(&[(0, b'#'), (1, b'!')])
+        self.may_match(&program) || self.may_match(&[(0, b'#'), (1, b'!')])
     }
 
-    /// Returns true if a file with these bytes at these places may be recognized.
-    fn may_have(&self, bytes: &[(usize, u8)]) -> bool {
+    /// Returns true if the rule may match a file with these bytes at these offsets.
+    fn may_match(&self, bytes: &[(usize, u8)]) -> bool {
         let (offset, magic, mask) = &self.head;
         bytes.iter().all(|(place, byte)| {
             let at = place.checked_sub(*offset);
@@ -117,13 +117,13 @@ impl Rule {
         })
     }
 
-    /// Returns the kernel's file of the rule.
+    /// Returns the path of the kernel's file of the rule.
     fn file(&self) -> PathBuf {
         Path::new(DIR).join(&self.name)
     }
 
     /// Gives the rule to the kernel, unless the kernel has the rule. With the flag F, the kernel
-    /// opens the interpreter now, and containers need none of their own.
+    /// opens the interpreter now, and containers need no interpreter of their own.
     ///
     /// # Errors
     /// The kernel has no binfmt_misc, has another rule of this name, or refuses this one.
@@ -133,7 +133,7 @@ impl Rule {
         if self.is_known() {
             return Ok(());
         }
-        if self.is_anothers() {
+        if self.is_name_taken() {
             let reason =
                 "the kernel has another of this name; it stays until -1 is written to its file";
             return Err(Error::invalid(reason)).doing(step);
@@ -143,7 +143,7 @@ impl Rule {
 
     /// Returns true if the kernel has another rule of this name.
     #[must_use]
-    pub fn is_anothers(&self) -> bool {
+    pub fn is_name_taken(&self) -> bool {
         self.file().exists() && !self.is_known()
     }
 
@@ -262,7 +262,7 @@ mod tests {
             "aarch64" => (0xb7, 0x3e),
             _ => (0x3e, 0xb7),
         };
-        let takes = |line: &str| Rule::parse(line).unwrap().takes_own_programs();
+        let takes = |line: &str| Rule::parse(line).unwrap().may_match_own_programs();
         assert!(!takes(&elf(other, "\\xff")) && takes(&elf(own, "\\xff")));
         // A mask that leaves the architecture out, one byte of the header, the bytes after the header,
         // and scripts.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Surroundings of commands for services: the connection to PID 1, directories of service files, and timing.
+//! Environment of the commands for services: the connection to PID 1, directories of service files, and timing.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use sys::error::Error;
 use crate::common::control_client::{self, ControlClient};
 use crate::common::paths::DEFINITIONS;
 
-/// Directory of users' service files.
+/// Directory of service files.
 pub const USER_FILES: &str = "/var/lib/boot2podman/services";
 /// Time between two reads of the status while PID 1 refuses a further follower.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -20,13 +20,14 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 pub struct Environment {
     /// Connection to PID 1.
     pub control: ControlClient,
-    /// Directory of users' service files.
+    /// Directory of service files.
     pub user_files: PathBuf,
     /// Directory from which PID 1 reads service files.
     pub loaded_files: PathBuf,
     /// Time between two reads of the status while PID 1 refuses a further follower.
     pub poll_interval: Duration,
-    /// The services are units, which limit the time of their starts themselves: a start that continues is waited for.
+    /// True if the services are units. Units limit the time of their starts themselves, so a command waits for a start
+    /// that takes long.
     pub are_units: bool,
 }
 
@@ -54,7 +55,7 @@ impl Environment {
     }
 }
 
-/// Turns the error of a request into one for users.
+/// Returns the error of a failed request in words for users.
 pub fn explain(error: &RequestError, verb: &str, name: &Name) -> Error {
     match error {
         RequestError::Refused(why) => Error::invalid(format!("{name}: {why}")),

@@ -15,7 +15,7 @@ use std::process::{Command as Process, ExitCode};
 
 /// Target that the user's systemd reaches at login, or at boot for a user that lingers.
 const WANTS: &str = "default.target.wants";
-/// Seconds for a start, and for the end of a machine (`keeper::STOP_SECONDS` and some).
+/// Time limits in seconds: of a start, and of the stop of a machine, which exceeds `keeper::STOP_SECONDS`.
 const LIMITS: (u32, u32) = (600, 90);
 
 /// Returns the parser of `autostart`.
@@ -81,7 +81,7 @@ pub fn units() -> Result<PathBuf> {
     Ok(config.context("HOME is not set")?.join("systemd/user"))
 }
 
-/// Tells systemd of the change, if it runs for this user.
+/// Makes the user's systemd read the units again, if systemd runs for this user.
 fn reload() {
     if tool::run(Process::new("systemctl").args(["--user", "daemon-reload"])).is_err() {
         eprintln!("systemd does not run for this user now: the unit counts from the next login on");
@@ -92,8 +92,7 @@ fn unit_name(machine: &Machine) -> String {
     format!("podman-machine@{}.service", machine.name)
 }
 
-/// Returns true if the unit of a machine is enabled. The machine of another storage may have its
-/// name.
+/// Returns true if the unit of a machine is enabled. A unit of the same name may belong to a machine of another storage.
 #[must_use]
 pub fn enabled(units: &Path, dirs: &Dirs, machine: &Machine) -> bool {
     let unit = fs::read_to_string(units.join(WANTS).join(unit_name(machine))).unwrap_or_default();
@@ -129,7 +128,7 @@ fn variables(machine: &Machine) -> Result<Vec<String>> {
     })
 }
 
-/// Returns the proxies of an environment, `NAME=VALUE`. The user's systemd has none of those of a login shell.
+/// Returns the proxies of an environment, `NAME=VALUE`. The user's systemd does not have the variables of a login shell.
 fn proxies(variable: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let names = ["http_proxy", "https_proxy", "no_proxy"];
     let names = names
@@ -164,7 +163,7 @@ pub fn disable(units: &Path, machine: &Machine) -> Result<()> {
     remove_all(&units.join(&name))
 }
 
-/// Returns the unit. The keeper tells systemd when the machine is ready, and ends in order by
+/// Returns the text of the unit. The keeper notifies systemd when the machine is ready, and ends in order by
 /// SIGTERM (sd_notify(3), systemd.kill(5)).
 fn unit(storage: &Path, name: &str, program: &Path, variables: &[String]) -> Result<String> {
     let path = std::env::var("PATH").unwrap_or_default();

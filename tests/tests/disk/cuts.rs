@@ -18,7 +18,7 @@ use vmm::Disk;
 /// Start of GRUB's environment block.
 const ENVIRONMENT: &[u8] = b"# GRUB Environment Block";
 
-/// A first boot and an upgrade, in a log.
+/// Log of the writes of a first boot and an upgrade.
 pub struct Story<'a> {
     pub log: &'a Log,
     /// Disk before the first write; consumed.
@@ -81,7 +81,7 @@ fn found(disk: &Image, boot: &[u8], menu: &str) -> Result<String> {
     Ok(format!("good={good} try={next}"))
 }
 
-/// Many moments, and machines booted from every fifth of them.
+/// Examines the disks of many moments, and boots machines from every fifth disk.
 #[test]
 #[ignore = "a quarter of an hour: make test-all"]
 fn machines_boot_after_each_of_many_power_cuts() -> Result<()> {

@@ -14,7 +14,7 @@ pub enum Format<'a> {
     Empty,
     /// `#cloud-config`.
     CloudConfig(&'a str),
-    /// `#!…`: a program, which runs once.
+    /// `#!…`: a program, which runs once for each instance.
     Script(&'a [u8]),
     /// Another format of cloud-init, by its name.
     Unsupported(&'static str),
@@ -63,7 +63,7 @@ pub fn format(bytes: &[u8]) -> Format<'_> {
 /// Parsed user-data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserData {
-    /// Users, in their order; first the one of `user:`.
+    /// Users in the order of the file; the user of `user:` is the first.
     pub users: Vec<User>,
     /// Keys for root and core.
     pub keys: Vec<String>,
@@ -73,7 +73,7 @@ pub struct UserData {
     pub fqdn: Option<String>,
     /// True if the name with the domain is the host name.
     pub prefer_fqdn: bool,
-    /// True if the host name stays.
+    /// True if user-data must not change the host name.
     pub preserve_hostname: bool,
     /// Files to be written.
     pub files: Vec<File>,
@@ -112,7 +112,7 @@ const NO_ACTION: &[(&str, &str)] = &[
     ("package_reboot_if_required", "there are no packages"),
 ];
 
-/// Settings by which people get in, which count in a file that cannot be parsed as a whole.
+/// Settings that let people log in. These settings count even in a file that cannot be parsed as a whole.
 const ACCESS: &[&str] = &[
     "user",
     "users",
@@ -120,8 +120,8 @@ const ACCESS: &[&str] = &[
     "ssh-authorized-keys",
 ];
 
-/// Parses `#cloud-config`; `default` is the user of that name in `users:`. Of a text that is not YAML, or not a map,
-/// users and keys count that can be read.
+/// Parses `#cloud-config`; `default` is the name of the user that the entry `default` of `users:` stands for. If the text
+/// is not YAML, or not a map, those users and keys count that can be read.
 #[must_use]
 pub fn parse(text: &str, default: &str) -> (UserData, Diagnostics) {
     let (mut data, mut diagnostics) = (UserData::default(), Diagnostics::default());

@@ -50,13 +50,13 @@ pub fn check(image: &Path) -> Result<()> {
         let interpreter = rule.interpreter.strip_prefix("/");
         let is_in_image = interpreter.is_ok_and(|path| image.join(path).is_file());
         let reason = match () {
-            () if rule.takes_own_programs() => "it would take programs of the machine itself",
+            () if rule.may_match_own_programs() => "it would take programs of the machine itself",
             () if rule.flags.contains('C') => "its flag C gives the rights of set-user-ID programs",
             () if !rule.flags.contains('F') => {
                 "without the flag F, containers lack the interpreter"
             }
             () if !is_in_image => "its interpreter is not in the image",
-            () if rule.is_anothers() => "the kernel has another rule of this name",
+            () if rule.is_name_taken() => "the kernel has another rule of this name",
             () => continue,
         };
         let step = format!("rule {} of binfmt_misc", rule.name);

@@ -13,7 +13,7 @@ use varlink::{
 
 use crate::common::user_text;
 
-/// Interface, and its address with the options of its socket, as the old resolver printed them.
+/// Interface, and its address with the options of its socket, as libvarlink's resolver prints them.
 type Entry = (String, String);
 
 /// Interfaces of the machine.
@@ -29,9 +29,9 @@ const OWN: &[(&str, &str)] = &[
     ),
 ];
 
-/// Configuration of the user.
+/// Path of the configuration, which an administrator may write.
 const CONFIG: &str = "/etc/varlink.json";
-/// Longest configuration, in bytes.
+/// Maximum size of the configuration in bytes.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
 const NAME: &str = "org.varlink.resolver";
