@@ -72,7 +72,7 @@ fn prepare(machine: &Machine) -> Result<()> {
         .len();
     if length > cmdline::MAX_BYTES {
         bail!(
-            "the kernel's command line has {length} bytes: with more than {} it dies without a word",
+            "the kernel's command line has {length} bytes: with more than {} the kernel ends without a message",
             cmdline::MAX_BYTES
         );
     }
@@ -89,9 +89,8 @@ fn prepare(machine: &Machine) -> Result<()> {
     Ok(())
 }
 
-/// Chooses a port of 127.0.0.1 for each forward. All are held until all are chosen, so that no two
-/// are the same; between then and QEMU's own bind(2) there is a race, which [`Machine::start`]
-/// resolves by trying again.
+/// Chooses a port of 127.0.0.1 for each forward. Each port is held until all are chosen, so that no two are the same. Another
+/// program may take a port before QEMU calls bind(2): [`Machine::start`] then tries again.
 fn pick_ports(machine: &Machine) -> Result<Vec<u16>> {
     if machine.network != Network::User {
         return Ok(Vec::new());

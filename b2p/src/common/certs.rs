@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Certificate authorities of the machine's user, added to Debian's in the one file that Go,
-//! OpenSSL and GnuTLS read. Pure functions on text (RFC 7468).
+//! Certificate authorities that an administrator adds to those of Debian, in the one file that Go, OpenSSL and GnuTLS
+//! read. Pure functions on text (RFC 7468).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -17,7 +17,7 @@ const LINE_LENGTH: usize = 64;
 
 /// Returns the bundle with the certificates of all `files` (names and contents) behind its own,
 /// each once, and a line for each file that is refused. A file with anything but certificates is
-/// refused as a whole: half of it would be a surprise, and a private key must not be copied to a
+/// refused as a whole: a part of it would be a surprise, and a private key must not be copied to a
 /// file that every user can read.
 pub fn join(bundle: &str, files: &[(String, Vec<u8>)]) -> (String, Vec<String>) {
     let mut text = bundle.to_owned();
@@ -31,7 +31,7 @@ pub fn join(bundle: &str, files: &[(String, Vec<u8>)]) -> (String, Vec<String>) 
     (text, refused)
 }
 
-/// Returns the bundle with those of `certificates` appended that it lacks.
+/// Returns the bundle, followed by each of `certificates` that it lacks.
 pub fn with(bundle: &str, certificates: &[String]) -> String {
     let mut text = bundle.to_owned();
     if !text.is_empty() && !text.ends_with('\n') {

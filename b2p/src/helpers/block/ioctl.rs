@@ -54,8 +54,7 @@ fn check(result: libc::c_int) -> io::Result<()> {
     }
 }
 
-/// Writes and drops the cached pages of a disk. The pages of a disk and those of its partitions
-/// are different ones.
+/// Writes and drops the cached pages of a disk. The kernel caches a disk and its partitions separately.
 pub fn drop_cache(disk: &File) -> io::Result<()> {
     // SAFETY: the request takes no argument.
     check(unsafe { libc::ioctl(disk.as_raw_fd(), BLKFLSBUF as _, 0) })
@@ -67,12 +66,12 @@ pub fn reread_partition_table(disk: &File) -> io::Result<()> {
     check(unsafe { libc::ioctl(disk.as_raw_fd(), BLKRRPART as _, 0) })
 }
 
-/// Tells the kernel of a partition, by its first byte and its length.
+/// Adds a partition to those that the kernel knows: its number, its first byte and its length in bytes.
 pub fn add_partition(disk: &File, number: u32, first: u64, len: u64) -> io::Result<()> {
     blkpg(disk, BLKPG_ADD_PARTITION, number, first, len)
 }
 
-/// Tells the kernel the new length of a partition, which may be mounted.
+/// Changes the length of a partition that the kernel knows; the partition may be mounted.
 pub fn resize_partition(disk: &File, number: u32, first: u64, len: u64) -> io::Result<()> {
     blkpg(disk, BLKPG_RESIZE_PARTITION, number, first, len)
 }
@@ -130,7 +129,7 @@ pub fn grow_btrfs(mounted: &File) -> io::Result<()> {
     check(unsafe { libc::ioctl(fd, BTRFS_IOC_RESIZE as _, argument.as_ptr()) })
 }
 
-/// Makes the blocks of an empty file on btrfs keep their place when they are written.
+/// Turns copy-on-write off for an empty file on btrfs, so that its blocks keep their place when they are written.
 pub fn set_no_copy_on_write(file: &File) -> io::Result<()> {
     let flags = FS_NOCOW_FL;
     let fd = file.as_raw_fd();

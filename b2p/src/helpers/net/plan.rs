@@ -62,8 +62,8 @@ impl Plan {
         }
     }
 
-    /// Returns true if the card `name` follows the plan where `open` cards are in use: a
-    /// static address without a device is that of the first card only.
+    /// Returns true if the plan applies to the card `name` while `open` cards are in use: a static address without a device
+    /// is that of the first card only.
     #[must_use]
     pub fn covers(&self, name: &str, open: usize) -> bool {
         match self {
@@ -74,7 +74,7 @@ impl Plan {
     }
 }
 
-/// Reads plans for single cards, one a line; lines that are none are left out.
+/// Reads plans for single cards, one on each line; lines that are no plan are left out.
 #[must_use]
 pub fn parse_lines(text: &str) -> Vec<Plan> {
     let plan = |line: &str| Plan::read(&line.split_whitespace().collect::<Vec<_>>());

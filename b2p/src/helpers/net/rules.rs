@@ -5,9 +5,8 @@
 //! neighbour on one card reaches every network behind the other one. Every card is in one interface
 //! group. A packet that arrives by a card and is not for the machine itself is routed by the main
 //! table, but not into this group, and else is dropped. Such a packet reaches containers, and
-//! tunnels of the user, but no card, in IPv4 and IPv6. The rules need no program and no driver, and
-//! hold without this service; nft(8) would need both from the first second on. `b2p.routed=on`
-//! removes them.
+//! tunnels of the user, but no card, in IPv4 and IPv6. The rules need no program and no driver, and stay without this
+//! service; nft(8) would need a program and drivers from the start. `b2p.routed=on` removes the rules.
 
 use std::fs;
 use std::path::Path;
@@ -37,7 +36,7 @@ pub fn confine(card: &str, routed: bool) -> Result<()> {
     let number = if routed { 0 } else { CARDS };
     fs::write(&group, number.to_string()).on(&group)?;
     for message in messages(card, routed) {
-        // EEXIST, ENOENT: the rule is, or is not, there already.
+        // EEXIST: the rule to add exists. ENOENT: the rule to remove does not exist.
         match request(&message) {
             Err(e) if matches!(e.raw_os_error(), Some(libc::EEXIST | libc::ENOENT)) => {}
             // A kernel that was started without IPv6 has no rules for IPv6.
@@ -65,8 +64,8 @@ fn messages(card: &str, remove: bool) -> Vec<Vec<u8>> {
     families.into_iter().flat_map(both).collect()
 }
 
-/// Returns a message: nlmsghdr, fib_rule_hdr, attributes. The rule holds for packets that arrive by
-/// `card`, and looks into the main table for a route out of `except`, or drops.
+/// Returns a message: nlmsghdr, fib_rule_hdr, attributes. The rule applies to packets that arrive by `card`. With a group
+/// `except`, they take a route of the main table that does not lead into this group; without a group, they are dropped.
 fn rule(remove: bool, family: u8, priority: u32, card: &str, except: Option<u32>) -> Vec<u8> {
     let (kind, flags) = match remove {
         true => (libc::RTM_DELRULE, 0),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Writes to podman's database by another program than SQLite, which may have damaged it behind its first bytes.
+//! Detection of writes to podman's database by a program other than SQLite. Such a write may have damaged the database
+//! behind its first bytes.
 //!
 //! podman's database has a rollback journal, with which SQLite counts each transaction in the file
 //! (sqlite.org/fileformat2.html, section 1.3.7, "File change counter").
@@ -13,7 +14,7 @@ use super::files::open;
 /// Range of the change counter in the file.
 const COUNTER: std::ops::Range<usize> = 24..28;
 
-/// The database at the last look.
+/// State of the database at the last check.
 #[derive(Debug, Default)]
 pub struct Database(Option<Seen>);
 
@@ -27,7 +28,7 @@ struct Seen {
 }
 
 impl Database {
-    /// Returns true if the file has changed since the last look, and SQLite has not counted a transaction.
+    /// Returns true if the file has changed since the last check, and SQLite has not counted a transaction.
     pub fn is_written_by_another(&mut self, path: &Path) -> bool {
         let now = look(path);
         let before = std::mem::replace(&mut self.0, now);

@@ -4,7 +4,7 @@
 
 /// Longest message, in bytes. A call names a unit.
 const MAX_BYTES: usize = 64 * 1024;
-/// Bytes of the header before its fields, with the length of the fields.
+/// Length in bytes of the header before its fields. This part ends with the length of the fields.
 const FIXED_BYTES: usize = 16;
 /// Type of a message: a method call.
 const CALL: u8 = 1;
@@ -21,7 +21,7 @@ mod field {
     pub const SIGNATURE: u8 = 8;
 }
 
-/// A message that is no D-Bus, or none that this program reads.
+/// Error: the bytes are no message of D-Bus, or a message that this program does not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
@@ -55,7 +55,7 @@ pub enum Argument<'a> {
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
-    is_big: bool,
+    is_big_endian: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -77,7 +77,7 @@ impl<'a> Reader<'a> {
     fn number(&mut self) -> Result<u32, Malformed> {
         self.align(4);
         let bytes: [u8; 4] = self.take(4)?.try_into().map_err(|_| Malformed)?;
-        Ok(match self.is_big {
+        Ok(match self.is_big_endian {
             true => u32::from_be_bytes(bytes),
             false => u32::from_le_bytes(bytes),
         })
@@ -107,17 +107,21 @@ impl<'a> Reader<'a> {
 /// length; `None` if more bytes are needed.
 ///
 /// # Errors
-/// The bytes are no message, or exceed the length of any sensible message.
+/// The bytes are no message, or the message is longer than [`MAX_BYTES`].
 pub fn parse(bytes: &[u8]) -> Result<Option<(Option<Call>, usize)>, Malformed> {
     let Some(fixed) = bytes.get(..FIXED_BYTES) else {
         return Ok(None);
     };
-    let is_big = match fixed.first() {
+    let is_big_endian = match fixed.first() {
         Some(b'l') => false,
         Some(b'B') => true,
         _ => return Err(Malformed),
     };
-    let reader = |bytes, at| Reader { bytes, at, is_big };
+    let reader = |bytes, at| Reader {
+        bytes,
+        at,
+        is_big_endian,
+    };
     let mut header = reader(fixed, 4);
     let body = header.number()? as usize;
     let serial = header.number()?;
@@ -132,7 +136,7 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Option<Call>, usize)>, Malformed> {
     let &[_, kind, flags, ..] = whole else {
         return Err(Malformed);
     };
-    let (mut call, signature) = read_fields(whole, FIXED_BYTES + fields, is_big)?;
+    let (mut call, signature) = read_fields(whole, FIXED_BYTES + fields, is_big_endian)?;
     call.serial = serial;
     call.expects_reply = flags & NO_REPLY == 0;
     if signature.bytes().all(|b| b == b's') {
@@ -145,11 +149,11 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Option<Call>, usize)>, Malformed> {
 }
 
 /// Reads the fields of a header, which end at `end`: the call that they name, and the signature of its body.
-fn read_fields(bytes: &[u8], end: usize, is_big: bool) -> Result<(Call, &str), Malformed> {
+fn read_fields(bytes: &[u8], end: usize, is_big_endian: bool) -> Result<(Call, &str), Malformed> {
     let mut reader = Reader {
         bytes: bytes.get(..end).ok_or(Malformed)?,
         at: FIXED_BYTES,
-        is_big,
+        is_big_endian,
     };
     let (mut call, mut body) = (Call::default(), "");
     while reader.at < end {
