@@ -15,7 +15,7 @@ use sys::clock::now;
 use sys::mountinfo::{self, Mount, MountKind};
 use sys::syscall::{self, Child};
 
-/// Time between two checks of a child and of the data that it writes, in milliseconds.
+/// Interval, in milliseconds, at which the child and the amount of dirty data are checked.
 const POLL_MS: i32 = 20;
 
 /// Time limit for one call, in milliseconds. For umount(2), the time counts from the last decrease of dirty data.

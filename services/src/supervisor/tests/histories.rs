@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Random histories against a model of the manager that keeps its own books.
+//! Random sequences of inputs, checked against a model of the manager that tracks processes and sockets itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -151,7 +151,7 @@ impl World {
             _ => {}
         }
         for change in self.s.note(self.now, input) {
-            self.see(change);
+            self.track(change);
         }
         let (ends, seen) = (self.ends, self.ends_seen);
         assert_eq!(ends, seen, "each end is one change: {input:?}");
@@ -173,7 +173,7 @@ impl World {
 
     fn settle(&mut self, input: Input) {
         for action in self.s.settle(self.now) {
-            self.obey(action);
+            self.carry_out(action);
         }
         assert_eq!(self.s.settle(self.now), [], "it has settled");
         self.restarted.clear();
@@ -181,11 +181,11 @@ impl World {
         if input == Input::Tick {
             assert!(self.s.deadline().is_none_or(|at| at >= self.now));
         }
-        self.agree(input);
+        self.check_states(input);
     }
 
-    /// Compares the books with the supervisor's states.
-    fn agree(&mut self, input: Input) {
+    /// Compares the model with the states of the supervisor.
+    fn check_states(&mut self, input: Input) {
         for id in self.s.ids() {
             let state = self.s.state(id);
             assert_eq!(state.pid(), self.alive.get(&id).copied(), "{input:?}");
@@ -195,7 +195,7 @@ impl World {
         }
     }
 
-    fn see(&mut self, change: Change) {
+    fn track(&mut self, change: Change) {
         match change {
             Change::Ended(id, _) => {
                 self.ends_seen += 1;
@@ -221,7 +221,7 @@ impl World {
         }
     }
 
-    fn obey(&mut self, action: Action) {
+    fn carry_out(&mut self, action: Action) {
         match action {
             Action::Spawn(id) => {
                 assert!(!self.active(id), "one process a service");
