@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Files of users and groups (passwd(5), group(5)). With `b2p.etc=all` these files are on the data disk, for which PID 1
-//! waits for a limited time.
+//! Files of users and groups (passwd(5), group(5)). With `b2p.etc=all` these files are on the data disk,
+//! for which PID 1 waits for a limited time.
 
 use std::io::ErrorKind;
 use std::path::Path;

@@ -105,8 +105,8 @@ fn owns_hardware(_: &Config) -> bool {
     !root::in_container()
 }
 
-/// Runs [`MACHINE_PHASES`], then gives the uevent socket, the child that loads drivers and the power buttons to the event
-/// loop.
+/// Runs [`MACHINE_PHASES`], then gives the uevent socket, the child that loads drivers and the power buttons to the
+/// event loop.
 pub fn configure_machine(state: &mut SystemState, sources: &mut EventSources) {
     // The failures are in the degraded list.
     let _ = run_phases(MACHINE_PHASES, state);

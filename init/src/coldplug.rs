@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The applet `init coldplug`, run by the service `late-drivers`: loads the drivers of all devices that have none yet and
-//! the modules of container networks, and makes a mount that takes long. The applet is a separate process, because
+//! The applet `init coldplug`, run by the service `late-drivers`: loads the drivers of all devices that have none yet
+//! and the modules of container networks, and makes a mount that takes long. The applet is a separate process, because
 //! probing a disk controller without disks takes a quarter of a second.
 
 use std::fs;

@@ -2,9 +2,9 @@
 //! Crash of PID 1: the handlers write a message and execute PID 1 again.
 //!
 //! The kernel panics when PID 1 ends. After a Rust panic or a fault signal the handlers therefore execute the program
-//! again (execve(2)), which keeps the pid, the children and every running service; the next execution takes the services
-//! over ([`crate::recovery`]). The handlers neither allocate nor take a lock, because the crash may have left both the
-//! heap and the locks in any state.
+//! again (execve(2)), which keeps the pid, the children and every running service; the next execution takes the
+//! services over ([`crate::recovery`]). The handlers neither allocate nor take a lock, because the crash may have left
+//! both the heap and the locks in any state.
 #![expect(unsafe_code, reason = "signal handlers, exec without allocation")]
 
 use std::cell::UnsafeCell;

@@ -58,8 +58,8 @@ fn apply_from(context: &mut Context<'_>, files: &[&str], source: &str) {
     revise(context, &before);
 }
 
-/// Replaces the definitions of built-in services by those of the configuration that has replaced `before`, and starts and
-/// stops services accordingly.
+/// Replaces the definitions of built-in services by those of the configuration that has replaced `before`, and starts
+/// and stops services accordingly.
 pub fn revise(context: &mut Context<'_>, before: &Config) {
     let state = &mut *context.state;
     let defs = service_table::select(&state.config, &Platform::detect(&state.config));

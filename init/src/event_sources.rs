@@ -26,8 +26,9 @@ use crate::power_button::PowerButtons;
 const MAX_SLEEP_MS: Millis = 3_600_000;
 /// Number of descriptors that are usually polled.
 const USUAL_DESCRIPTORS: usize = 32;
-/// Number of children of no service that end in one sleep before PID 1 waits by epoll(7) and not by poll(2). The creation of the
-/// epoll set costs as much as three calls of poll(2); a wait on the set costs a third of a call of poll(2).
+/// Number of children of no service that end in one sleep before PID 1 waits by epoll(7) and not by poll(2). The
+/// creation of the epoll set costs as much as three calls of poll(2); a wait on the set costs a third of a call of
+/// poll(2).
 const ORPHANS_BEFORE_EPOLL: u32 = 8;
 /// Pause after poll(2) has failed for lack of memory.
 const POLL_ERROR_PAUSE: Duration = Duration::from_millis(100);
@@ -151,8 +152,8 @@ impl EventSources {
         }
     }
 
-    /// Closes the sources that a shutdown does not read, and lets the end of any child end the sleep, because a shutdown
-    /// waits for every process.
+    /// Closes the sources that a shutdown does not read, and lets the end of any child end the sleep, because a
+    /// shutdown waits for every process.
     pub fn close_for_shutdown(&mut self) {
         self.wakes_for_any_child = true;
         self.uevents = None;
@@ -197,8 +198,8 @@ impl EventSources {
         events
     }
 
-    /// Sleeps until a signal or a button requests a shutdown, or until `until`. Reaps no child, because the services are
-    /// not taken over yet, and clears `reap_pending`: the caller sets it again before the next
+    /// Sleeps until a signal or a button requests a shutdown, or until `until`. Reaps no child, because the services
+    /// are not taken over yet, and clears `reap_pending`: the caller sets it again before the next
     /// [`EventSources::poll_once`].
     pub fn wait_for_shutdown(&mut self, until: Millis) -> Option<ShutdownKind> {
         let no_services = Manager::new(Vec::new(), None, |_, _| {});
@@ -259,8 +260,8 @@ impl EventSources {
         events.extend((!requests.is_empty()).then_some(Event::Signal));
     }
 
-    /// Sleeps until an event, or until `until` at the latest. A child of no service, such as an orphan, is reaped without
-    /// leaving the sleep, and so costs neither a new list of descriptors nor a check of every service.
+    /// Sleeps until an event, or until `until` at the latest. A child of no service, such as an orphan, is reaped
+    /// without leaving the sleep, and so costs neither a new list of descriptors nor a check of every service.
     fn sleep(&self, manager: &Manager, until: Option<Millis>) -> Wakeup {
         let watched = self.watched(manager);
         let fds = || watched.iter().map(|(_, fd)| *fd);
@@ -364,8 +365,8 @@ fn poll_until(poll_fds: &mut [PollFd<'_>], deadline: Option<Millis>) {
     }
 }
 
-/// Returns the time until `deadline`, at most [`MAX_SLEEP_MS`]. The time is a millisecond longer, because `now()` is rounded
-/// down: PID 1 would otherwise wake before the deadline and sleep again. A deadline of 0 is due at once.
+/// Returns the time until `deadline`, at most [`MAX_SLEEP_MS`]. The time is a millisecond longer, because `now()` is
+/// rounded down: PID 1 would otherwise wake before the deadline and sleep again. A deadline of 0 is due at once.
 fn poll_timeout(deadline: Option<Millis>) -> PollTimeout {
     let Some(deadline) = deadline else {
         return PollTimeout::NONE;

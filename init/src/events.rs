@@ -19,8 +19,8 @@ use crate::state::SystemState;
 /// The event loop, and the data that it works on.
 pub struct EventLoop<'a> {
     context: Context<'a>,
-    /// Events whose reaction is deferred ([`Decision::Defer`]), at most one for each reaction. The events are dropped with
-    /// the loop: the services of a later loop have not run yet, and find the devices themselves.
+    /// Events whose reaction is deferred ([`Decision::Defer`]), at most one for each reaction. The events are dropped
+    /// with the loop: the services of a later loop have not run yet, and find the devices themselves.
     deferred: Vec<(&'static Reaction, Event)>,
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The ready line, which reports on every console that the machine is ready, and the degraded lines that follow from the
-//! states of services and their files of degraded lines. A gate is a service that the ready line waits for.
+//! The ready line, which reports on every console that the machine is ready, and the degraded lines that follow from
+//! the states of services and their files of degraded lines. A gate is a service that the ready line waits for.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -98,8 +98,9 @@ fn report_failed_start(context: &mut Context<'_>, id: ServiceId) {
     }
 }
 
-/// Replaces the degraded lines of a service by those of its degraded file. If the file has none and the service has failed
-/// or is late, one line with the reason is listed. A service that is not ready and has no line keeps its earlier lines.
+/// Replaces the degraded lines of a service by those of its degraded file. If the file has none and the service has
+/// failed or is late, one line with the reason is listed. A service that is not ready and has no line keeps its earlier
+/// lines.
 pub fn update_degraded(context: &mut Context<'_>, id: ServiceId) {
     let s = context.manager.supervisor();
     let state = s.state(id);
@@ -135,8 +136,8 @@ fn lines_to_list<'a>(
     (state.satisfies_dependents() || !written.is_empty()).then_some(written)
 }
 
-/// Returns true if the service counts as degraded: a gate of the ready line is not ready and no longer awaited, or a user
-/// service has failed. A user service that is late does not count, because it may be pulling an image.
+/// Returns true if the service counts as degraded: a gate of the ready line is not ready and no longer awaited, or a
+/// user service has failed. A user service that is late does not count, because it may be pulling an image.
 fn is_degraded(s: &Supervisor, id: ServiceId) -> bool {
     s.readiness(id) == Readiness::NotReady || s.state(id) == State::Failed && s.is_user_service(id)
 }

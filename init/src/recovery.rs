@@ -2,8 +2,8 @@
 //! Recovery from a crash of PID 1: the new execution takes over the services that still run.
 //!
 //! The saved state ([`crate::saved_state`]) names the requested services, and the kernel's cgroups contain the
-//! processes of the running services: a process counts if it is a child of PID 1 in the cgroup of the service. A service that
-//! has ended meanwhile is reaped and started again by its policy.
+//! processes of the running services: a process counts if it is a child of PID 1 in the cgroup of the service. A
+//! service that has ended meanwhile is reaped and started again by its policy.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;

@@ -139,8 +139,8 @@ fn run(
     }
 }
 
-/// Sets the signal at the parent's death, and the process as a subreaper (prctl(2)), as the options ask. The error names
-/// the step that failed.
+/// Sets the signal at the parent's death, and the process as a subreaper (prctl(2)), as the options ask. The error
+/// names the step that failed.
 fn set_process_flags(options: &Options) -> Result<(), &'static str> {
     // SAFETY: integers.
     unsafe {
@@ -193,8 +193,8 @@ struct WaitedSignals {
 
 impl WaitedSignals {
     /// Blocks all signals, so that [`WaitedSignals::wait`] returns each. dumb-init passes on even signals that faults
-    /// raise; tini and catatonit do not. Dispositions stay, because a blocked signal is never discarded as ignored; only an
-    /// ignored SIGCHLD would lose the exit status of the command.
+    /// raise; tini and catatonit do not. Dispositions stay, because a blocked signal is never discarded as ignored;
+    /// only an ignored SIGCHLD would lose the exit status of the command.
     fn block(options: &Options) -> WaitedSignals {
         // SAFETY: sets that live here; SIG_DFL is no function.
         unsafe {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! State that survives a crash of PID 1: the requested states of services, and the past events of the machine. PID 1 saves the state in a file in memory ([`crate::state_file`]).
+//! State that survives a crash of PID 1: the requested states of services, and the past events of the machine. PID 1
+//! saves the state in a file in memory ([`crate::state_file`]).
 
 use control::ShutdownKind;
 use services::{Manager, Millis, Pid, StateToRestore};

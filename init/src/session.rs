@@ -14,8 +14,8 @@ const DOCKER_SOCKET: &str = "/run/docker.sock";
 /// Socket of root's podman, in the same directory.
 const ROOT_SOCKET: &str = "podman/podman.sock";
 
-/// Makes the link to the socket of root's podman or of the user's podman, as flags request. If `before` had requested the
-/// same, the link stays as it is: the host may have changed the link since.
+/// Makes the link to the socket of root's podman or of the user's podman, as flags request. If `before` had requested
+/// the same, the link stays as it is: the host may have changed the link since.
 pub fn link_docker_socket(config: &Config, before: Option<&Config>) {
     let target = docker_target(config);
     if before.is_some_and(|before| docker_target(before) == target)

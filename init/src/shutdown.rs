@@ -320,8 +320,8 @@ fn exit_with(succeeded: bool) -> ! {
     syscall::exit(i32::from(!succeeded))
 }
 
-/// Calls reboot(2) with the requested mode, then with power-off and halt, until one succeeds; a repeated attempt does no
-/// harm. Without CAP_SYS_BOOT, PID 1 exits if it runs in a pid namespace, which ends the container only.
+/// Calls reboot(2) with the requested mode, then with power-off and halt, until one succeeds; a repeated attempt does
+/// no harm. Without CAP_SYS_BOOT, PID 1 exits if it runs in a pid namespace, which ends the container only.
 fn reboot_machine(kind: ShutdownKind) -> ! {
     let first = kind.reboot_mode();
     for mode in [first, RebootMode::RB_POWER_OFF, RebootMode::RB_HALT_SYSTEM] {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A template: a machine that boots as far as it can without an identity of its own, and whose memory and disk a host
-//! then copies. A template loads no driver of a network card, does not read fw_cfg, which differs between the copies, and
-//! has no host key, machine-id or address.
+//! then copies. A template loads no driver of a network card, does not read fw_cfg, which differs between the copies,
+//! and has no host key, machine-id or address.
 //!
 //! The service `template` ends in a copy of the memory, or if the preparation fails before its report to the host
 //! ([`crate::service_table`]). A reaction to its end ([`crate::reactions`]) then runs the phases of the boot

@@ -49,8 +49,8 @@ pub fn write(out: &Path) -> Result<()> {
 }
 
 /// Writes the checksums of the extensions in each of their directories: images, manifests and bills
-/// of materials, of the images `only` or of all that exist. Then writes the list of `out/`, which has the hashes of these
-/// lists, so that one signature holds for all files. Returns the files that are in no list.
+/// of materials, of the images `only` or of all that exist. Then writes the list of `out/`, which has the hashes of
+/// these lists, so that one signature holds for all files. Returns the files that are in no list.
 ///
 /// # Errors
 /// A file cannot be read, or a list cannot be written.

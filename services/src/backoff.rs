@@ -35,8 +35,8 @@ impl Backoff {
         delay.min(MAX_DELAY_MS)
     }
 
-    /// Number of ends since the last healthy run, the end of that run included: after a healthy run the delays are 0, 30,
-    /// 60, … ms. Successful ends and starts without a process count as well.
+    /// Number of ends since the last healthy run, the end of that run included: after a healthy run the delays are 0,
+    /// 30, 60, … ms. Successful ends and starts without a process count as well.
     #[must_use]
     pub fn ends(&self) -> u32 {
         self.ends

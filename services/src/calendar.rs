@@ -87,8 +87,8 @@ impl Calendar {
     }
 
     /// Returns the first time after `after`, in UTC; `None` if there is none. `local` returns the local time for
-    /// a time in UTC. A local time that does not exist, because the clock is set forward, is moved forward by the length
-    /// of the gap. A local time that occurs twice counts once.
+    /// a time in UTC. A local time that does not exist, because the clock is set forward, is moved forward by the
+    /// length of the gap. A local time that occurs twice counts once.
     #[must_use]
     pub fn next(&self, after: Seconds, local: impl Fn(Seconds) -> Seconds) -> Option<Seconds> {
         let start = local(after);

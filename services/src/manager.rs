@@ -148,8 +148,8 @@ impl Manager {
         std::mem::take(&mut self.changes)
     }
 
-    /// Starts and stops services until no service can change its state, or a change is to be taken. Returns true if there
-    /// are changes: the caller takes them and settles again.
+    /// Starts and stops services until no service can change its state, or a change is to be taken. Returns true if
+    /// there are changes: the caller takes them and settles again.
     pub fn settle(&mut self, now: Millis) -> bool {
         loop {
             let actions = self.supervisor.settle(now);

@@ -8,8 +8,8 @@ use crate::Millis;
 const BURST: u64 = 500;
 /// Number of lines per second that a service may log after a burst.
 const LINES_PER_SECOND: u64 = 50;
-/// Number of lines for which the budget must have room before lines pass again after a drop. With less room, PID 1 would
-/// log the number of dropped lines after nearly every line.
+/// Number of lines for which the budget must have room before lines pass again after a drop. With less room, PID 1
+/// would log the number of dropped lines after nearly every line.
 const RESUME_LINES: u64 = LINES_PER_SECOND;
 /// Milliseconds of the budget that a line costs.
 const COST: Millis = 1_000 / LINES_PER_SECOND;

@@ -26,8 +26,8 @@ const MAX_SHOWN: usize = 64;
 /// Tags of PID 1 and of the kernel in the log, which no service may have as its name.
 const LOG_TAGS: [&str; 2] = ["boot2podman", "kernel"];
 
-/// Cgroups of every user (`sys::user_cgroup`), which no service of that user may have as its name: the end of the service
-/// would end the logins or containers there.
+/// Cgroups of every user (`sys::user_cgroup`), which no service of that user may have as its name: the end of the
+/// service would end the logins or containers there.
 const CGROUPS_OF_USER: [&str; 2] = [user_cgroup::SESSION, user_cgroup::CONTAINERS];
 
 /// A key of the format.

@@ -182,8 +182,8 @@ pub enum Change {
     /// The process ended by request, or because it was idle, and the service starts again at once, or
     /// watches its socket again.
     PlannedRestart(ServiceId, ExitStatus),
-    /// The number of starts in a row without a healthy run has reached this count, and the next starts are delayed by at
-    /// least this number of milliseconds. Follows `AutoRestart` or `StartDelayed`.
+    /// The number of starts in a row without a healthy run has reached this count, and the next starts are delayed by
+    /// at least this number of milliseconds. Follows `AutoRestart` or `StartDelayed`.
     Looping(ServiceId, u32, Millis),
     /// A stop was requested of a service without a process, or its failure was reset: the service is off, no start is
     /// due, its socket is not watched, and its degraded lines no longer apply.

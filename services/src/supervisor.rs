@@ -302,8 +302,8 @@ impl Supervisor {
         }
     }
 
-    /// Requests the stop of the service `id`, and of those that need it: `directly`, or because a service to which `id` is
-    /// bound has ended. Only a direct request turns a service off that is done or failed.
+    /// Requests the stop of the service `id`, and of those that need it: `directly`, or because a service to which `id`
+    /// is bound has ended. Only a direct request turns a service off that is done or failed.
     fn request_stop(&mut self, now: Millis, id: ServiceId, directly: bool) {
         for dependent in self.ids() {
             if dependent != id && self.needs_transitively(dependent, id) {

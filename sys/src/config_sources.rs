@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Sources of the configuration: the kernel command line; QEMU's fw_cfg, if the command line is too short; OEM strings of
-//! SMBIOS, if a host offers no other source; the files of the data disk after their copy to RAM; documents of a host.
+//! Sources of the configuration: the kernel command line; QEMU's fw_cfg, if the command line is too short; OEM strings
+//! of SMBIOS, if a host offers no other source; the files of the data disk after their copy to RAM; documents of a
+//! host.
 
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};

@@ -37,8 +37,8 @@ impl Key {
     }
 }
 
-/// Makes the pair in a directory of another name and renames the directory: the first of several renames succeeds, and no
-/// process sees half a pair.
+/// Makes the pair in a directory of another name and renames the directory: the first of several renames succeeds, and
+/// no process sees half a pair.
 fn make(dir: &Path, home: &Path) -> Result<()> {
     let draft = dir.join(format!(
         "ssh.{}.{:?}",

@@ -89,8 +89,8 @@ fn prepare(machine: &Machine) -> Result<()> {
     Ok(())
 }
 
-/// Chooses a port of 127.0.0.1 for each forward. Each port is held until all are chosen, so that no two are the same. Another
-/// program may take a port before QEMU calls bind(2): [`Machine::start`] then tries again.
+/// Chooses a port of 127.0.0.1 for each forward. Each port is held until all are chosen, so that no two are the same.
+/// Another program may take a port before QEMU calls bind(2): [`Machine::start`] then tries again.
 fn pick_ports(machine: &Machine) -> Result<Vec<u16>> {
     if machine.network != Network::User {
         return Ok(Vec::new());

@@ -42,8 +42,8 @@ impl Crashes {
         }
     }
 
-    /// Returns the third argument of the execution after these crashes, a C string: the number of crashes, the letter of
-    /// the shutdown, and the number of crashes since the shutdown has begun.
+    /// Returns the third argument of the execution after these crashes, a C string: the number of crashes, the letter
+    /// of the shutdown, and the number of crashes since the shutdown has begun.
     pub(super) fn argument(self) -> [u8; 4] {
         let letter = self.shutdown.map_or(0, ShutdownKind::letter);
         [b'0' + self.in_a_row, letter, b'0' + self.in_shutdown, 0]

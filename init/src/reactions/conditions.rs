@@ -128,8 +128,8 @@ pub(super) fn after_data_if_disk_is_new(context: &Context<'_>, event: &Event) ->
     run_or_drop(is_new && context.state.data_device().is_none())
 }
 
-/// Permits a further run of `b2p data` after the removal of a disk when the present run has ended. Drops the event if no
-/// degraded line of `b2p data` can be about the disk.
+/// Permits a further run of `b2p data` after the removal of a disk when the present run has ended. Drops the event if
+/// no degraded line of `b2p data` can be about the disk.
 pub(super) fn after_data_if_fault_is_listed(context: &Context<'_>, _: &Event) -> Decision {
     let state = &context.state;
     let may_be_listed = state.ready.is_none() || state.degraded.has(DATA);

@@ -35,8 +35,8 @@ pub(super) fn swap(def: ServiceDef, config: &Config, platform: &Platform) -> Ser
     }
 }
 
-/// Passes the network settings as arguments. Without a card, the service is no gate of the ready line, because a card may
-/// be plugged in later.
+/// Passes the network settings as arguments. Without a card, the service is no gate of the ready line, because a card
+/// may be plugged in later.
 pub(super) fn network(def: ServiceDef, config: &Config, _: &Platform) -> ServiceDef {
     let settings = config.net.helper_args().unwrap_or_default();
     let dhcp = matches!(config.net, config::Net::Dhcp { .. });

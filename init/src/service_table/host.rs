@@ -7,11 +7,12 @@ use sys::paths::B2P;
 use super::names::{CLOUD, DATA, DATA_DISK_SERVICES, IGNITION, TEMPLATE};
 use super::{Row, wants_ignition};
 
-/// Services by which the host configures or copies a virtual machine: rows of the service table after those of [`super::CORE`].
+/// Services by which the host configures or copies a virtual machine: rows of the service table after those of
+/// [`super::CORE`].
 pub const HOST: &[Row] = &[
-    // The service runs after cloud-init, because both rewrite /etc/passwd. `late_ms` exceeds the time to read a document
-    // and to apply it, which each take a minute at most. On an emulated processor the kernel needs 35 s to read a
-    // document of 1 MB from fw_cfg: for each page, the driver skips the bytes before that page one by one
+    // The service runs after cloud-init, because both rewrite /etc/passwd. `late_ms` exceeds the time to read a
+    // document and to apply it, which each take a minute at most. On an emulated processor the kernel needs 35 s to
+    // read a document of 1 MB from fw_cfg: for each page, the driver skips the bytes before that page one by one
     // (drivers/firmware/qemu_fw_cfg.c, fw_cfg_read_blob).
     Row {
         def: ServiceDef {

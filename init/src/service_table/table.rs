@@ -21,9 +21,10 @@ pub(super) const GO_ENV: &[&str] = &["GOGC=400", "GOMEMLIMIT=128MiB"];
 /// Core rows: the data disk, its configuration and extensions, the network, ssh, podman, and the start of user services
 /// and containers.
 ///
-/// The ready line is the message `ready ssh=… api=…` on every console (ready.rs). A service with `gates_ready` is a gate
-/// of the ready line: the ready line waits until each gate is ready, has failed or is late. Services that name a late
-/// service in `after` stop waiting as well; services that name it in `needs` still wait. A late service continues to run.
+/// The ready line is the message `ready ssh=… api=…` on every console (ready.rs). A service with `gates_ready` is a
+/// gate of the ready line: the ready line waits until each gate is ready, has failed or is late. Services that name a
+/// late service in `after` stop waiting as well; services that name it in `needs` still wait. A late service continues
+/// to run.
 pub const CORE: &[Row] = &[
     // `b2p data` ends e2fsck(8) after two minutes. Formatting may take longer than `late_ms`: services that are ordered
     // after this service then start without the disk, and keep their files in RAM.

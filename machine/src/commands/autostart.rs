@@ -92,7 +92,8 @@ fn unit_name(machine: &Machine) -> String {
     format!("podman-machine@{}.service", machine.name)
 }
 
-/// Returns true if the unit of a machine is enabled. A unit of the same name may belong to a machine of another storage.
+/// Returns true if the unit of a machine is enabled. A unit of the same name may belong to a machine of another
+/// storage.
 #[must_use]
 pub fn enabled(units: &Path, dirs: &Dirs, machine: &Machine) -> bool {
     let unit = fs::read_to_string(units.join(WANTS).join(unit_name(machine))).unwrap_or_default();
@@ -128,7 +129,8 @@ fn variables(machine: &Machine) -> Result<Vec<String>> {
     })
 }
 
-/// Returns the proxies of an environment, `NAME=VALUE`. The user's systemd does not have the variables of a login shell.
+/// Returns the proxies of an environment, `NAME=VALUE`. The user's systemd does not have the variables of a login
+/// shell.
 fn proxies(variable: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let names = ["http_proxy", "https_proxy", "no_proxy"];
     let names = names

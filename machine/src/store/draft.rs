@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Drafts: directories in which a command puts a machine together. The name of a draft has the pid of its process, so that
-//! the remains of a killed process differ from work in progress.
+//! Drafts: directories in which a command puts a machine together. The name of a draft has the pid of its process, so
+//! that the remains of a killed process differ from work in progress.
 
 use super::dirs::{make_private, remove_all};
 use super::{Dirs, Machine, files};
@@ -29,8 +29,8 @@ pub fn make(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Locks a directory or file by flock(2) until this process ends. On a file system without locks of directories, only the
-/// pid shows that a draft is in use.
+/// Locks a directory or file by flock(2) until this process ends. On a file system without locks of directories, only
+/// the pid shows that a draft is in use.
 pub fn hold(path: &Path) {
     if let Ok(dir) = File::open(path)
         && dir.try_lock().is_ok()
@@ -45,15 +45,15 @@ fn is_held(path: &Path) -> bool {
     matches!(locked, Ok(Err(TryLockError::WouldBlock)))
 }
 
-/// Returns true if the process that made a draft has ended. Its pid may now be that of this process, because pids repeat
-/// in containers.
+/// Returns true if the process that made a draft has ended. Its pid may now be that of this process, because pids
+/// repeat in containers.
 fn is_abandoned(path: &Path, pid: i32) -> bool {
     let is_own = u32::try_from(pid).is_ok_and(|pid| pid == std::process::id());
     (is_own || kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)) && !is_held(path)
 }
 
-/// Renames a draft to the directory of the machine, unless another command has taken that name in the meantime. The content
-/// is flushed to the host's disk before the name: programs that fill a draft, such as cp(1), flush nothing.
+/// Renames a draft to the directory of the machine, unless another command has taken that name in the meantime. The
+/// content is flushed to the host's disk before the name: programs that fill a draft, such as cp(1), flush nothing.
 pub fn publish(draft: &Path, machine: &Machine) -> Result<()> {
     files::sync_tree(draft)?;
     rename(draft, machine)?;
@@ -98,8 +98,8 @@ pub fn sweep(dirs: &Dirs) -> Result<()> {
     Ok(())
 }
 
-/// Removes the files of processes that have ended, whose names begin with `prefix` and end with a pid. A file that cannot be
-/// removed does no harm.
+/// Removes the files of processes that have ended, whose names begin with `prefix` and end with a pid. A file that
+/// cannot be removed does no harm.
 pub fn sweep_files(dir: &Path, prefix: &str) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();

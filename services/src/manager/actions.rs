@@ -126,8 +126,8 @@ impl Manager {
     }
 
     /// Closes the sockets of services at rest, so that clients are refused (connect(2), send(2)).
-    /// Otherwise a client would wait for ever: for an answer, or, as syslog(3) does, for room in the queue of a datagram
-    /// socket (10 datagrams, sysctl net.unix.max_dgram_qlen).
+    /// Otherwise a client would wait for ever: for an answer, or, as syslog(3) does, for room in the queue of a
+    /// datagram socket (10 datagrams, sysctl net.unix.max_dgram_qlen).
     pub(super) fn close_sockets_at_rest(&mut self) {
         let services = (0..).map(ServiceId::new).zip(&mut self.io);
         let at_rest = services.filter(|(id, _)| self.supervisor.state(*id).at_rest());

@@ -59,8 +59,8 @@ impl InheritedPipes {
 }
 
 impl Manager {
-    /// Takes over the service `id`. Its main process is `recorded`, if `recorded` is still a child of PID 1 in the cgroup
-    /// of the service; otherwise the child in that cgroup that executes the program of the service.
+    /// Takes over the service `id`. Its main process is `recorded`, if `recorded` is still a child of PID 1 in the
+    /// cgroup of the service; otherwise the child in that cgroup that executes the program of the service.
     pub fn take_over(
         &mut self,
         now: Millis,
@@ -116,8 +116,8 @@ impl Manager {
     }
 }
 
-/// Returns the process that executes `program`. Links in the path are resolved only if a process exists and none executes
-/// the path as it is, because the resolution may wait for a disk.
+/// Returns the process that executes `program`. Links in the path are resolved only if a process exists and none
+/// executes the path as it is, because the resolution may wait for a disk.
 fn running(
     processes: &[(Pid, PathBuf)],
     program: &Path,

@@ -15,8 +15,8 @@ impl Supervisor {
             .map_or(StateToRestore::Off, state_to_restore)
     }
 
-    /// Takes over a service that is off. A service with a process is starting or up, and is stopped if it is not to run;
-    /// a service without a process starts if it is to run. Returns the changes.
+    /// Takes over a service that is off. A service with a process is starting or up, and is stopped if it is not to
+    /// run; a service without a process starts if it is to run. Returns the changes.
     #[must_use]
     pub fn take_over(
         &mut self,

@@ -185,8 +185,8 @@ pub fn ticks(guest: &Guest) -> Result<u64> {
     Ok(guest.sh("awk '{print $14+$15}' /proc/1/stat")?.parse()?)
 }
 
-/// Runs `user-services` again, as at boot: the services of the files start, except `off1`, which `b2p.off=` of the machine
-/// (main.rs) names.
+/// Runs `user-services` again, as at boot: the services of the files start, except `off1`, which `b2p.off=` of the
+/// machine (main.rs) names.
 fn at_boot(guest: &Guest) -> Result<()> {
     says(guest, "b2p stop good", 0, &["stopped"])?;
     file(guest, "off1", "exec /bin/sleep 4300\n")?;

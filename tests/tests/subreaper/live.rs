@@ -17,8 +17,8 @@ pub const BOTH: [&str; 2] = ["tini", "dumb-init"];
 /// Names under which podman runs its init.
 pub const PODMANS: [&str; 2] = ["catatonit", "podman-init"];
 
-/// Shell script that creates five processes which become orphans, waits until the script's parent has reaped them all, and
-/// prints the states of the parent's children: only the script's own state.
+/// Shell script that creates five processes which become orphans, waits until the script's parent has reaped them all,
+/// and prints the states of the parent's children: only the script's own state.
 pub const ORPHANS: &str = "for i in 1 2 3 4 5; do (sleep 0.1 &); done
     for i in $(seq 300); do
         [ $(ps -o pid= --ppid $PPID | wc -l) = 1 ] && break; sleep 0.1

@@ -120,8 +120,8 @@ const ACCESS: &[&str] = &[
     "ssh-authorized-keys",
 ];
 
-/// Parses `#cloud-config`; `default` is the name of the user that the entry `default` of `users:` stands for. If the text
-/// is not YAML, or not a map, those users and keys count that can be read.
+/// Parses `#cloud-config`; `default` is the name of the user that the entry `default` of `users:` stands for. If the
+/// text is not YAML, or not a map, those users and keys count that can be read.
 #[must_use]
 pub fn parse(text: &str, default: &str) -> (UserData, Diagnostics) {
     let (mut data, mut diagnostics) = (UserData::default(), Diagnostics::default());

@@ -103,8 +103,8 @@ fn lease(addr: Ipv4Addr, options: &mut Options) -> Lease {
     lease
 }
 
-/// Returns the prefix length: that of option 1, or 24 without the option. If the network overlaps a special-purpose block
-/// (RFC 6890), the result is 32.
+/// Returns the prefix length: that of option 1, or 24 without the option. If the network overlaps a special-purpose
+/// block (RFC 6890), the result is 32.
 fn prefix(addr: Ipv4Addr, options: &mut Options) -> u8 {
     let mask = options
         .fixed(SUBNET_MASK)

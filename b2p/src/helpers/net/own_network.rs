@@ -3,9 +3,9 @@
 //!
 //! A bridge of containers may get a network that overlaps the card's: the kernel's route for the
 //! bridge then takes precedence, and answers to neighbours leave by the bridge. Each card has a table
-//! with the route to its own network. Packets from the card's own address to its network use this table, so that a client
-//! in that network gets its answers by the card, whatever networks the bridges have. While a bridge overlaps, packets to
-//! the servers of the lease use the table as well.
+//! with the route to its own network. Packets from the card's own address to its network use this table, so that a
+//! client in that network gets its answers by the card, whatever networks the bridges have. While a bridge overlaps,
+//! packets to the servers of the lease use the table as well.
 
 use std::net::Ipv4Addr;
 

@@ -62,8 +62,8 @@ impl Plan {
         }
     }
 
-    /// Returns true if the plan applies to the card `name` while `open` cards are in use: a static address without a device
-    /// is that of the first card only.
+    /// Returns true if the plan applies to the card `name` while `open` cards are in use: a static address without a
+    /// device is that of the first card only.
     #[must_use]
     pub fn covers(&self, name: &str, open: usize) -> bool {
         match self {

@@ -64,8 +64,9 @@ fn messages(card: &str, remove: bool) -> Vec<Vec<u8>> {
     families.into_iter().flat_map(both).collect()
 }
 
-/// Returns a message: nlmsghdr, fib_rule_hdr, attributes. The rule applies to packets that arrive by `card`. With a group
-/// `except`, they take a route of the main table that does not lead into this group; without a group, they are dropped.
+/// Returns a message: nlmsghdr, fib_rule_hdr, attributes. The rule applies to packets that arrive by `card`. With a
+/// group `except`, they take a route of the main table that does not lead into this group; without a group, they are
+/// dropped.
 fn rule(remove: bool, family: u8, priority: u32, card: &str, except: Option<u32>) -> Vec<u8> {
     let (kind, flags) = match remove {
         true => (libc::RTM_DELRULE, 0),

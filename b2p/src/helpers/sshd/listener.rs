@@ -45,8 +45,8 @@ pub fn open() -> Result<Vec<TcpListener>> {
     Ok(listeners)
 }
 
-/// Returns the addresses to listen on. If the configuration differs from that of the image, `sshd -T` checks it and gives
-/// the addresses; the addresses of the image's configuration are known.
+/// Returns the addresses to listen on. If the configuration differs from that of the image, `sshd -T` checks it and
+/// gives the addresses; the addresses of the image's configuration are known.
 fn addresses() -> Result<Vec<SocketAddr>> {
     let config = read_whole(Path::new(CONFIG), MAX_CONFIG_BYTES)?;
     if config.as_deref() != Some(IMAGE_CONFIG.as_bytes()) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Files that podman makes for each container in /run, such as /etc/hosts, and to which the container may write. The files
-//! of root's containers share one file system ([`CONTAINER_FILES`]); the files of a user's containers are in the user's
-//! runtime directory. A container that fills such a file system keeps podman from starting or removing other containers.
-//! The container is then paused, and its large files are emptied; `podman rm -f` and `podman restart` still work.
+//! Files that podman makes for each container in /run, such as /etc/hosts, and to which the container may write. The
+//! files of root's containers share one file system ([`CONTAINER_FILES`]); the files of a user's containers are in the
+//! user's runtime directory. A container that fills such a file system keeps podman from starting or removing other
+//! containers. The container is then paused, and its large files are emptied; `podman rm -f` and `podman restart` still
+//! work.
 
 mod held;
 
@@ -61,8 +62,8 @@ impl ContainerFiles {
         }
     }
 
-    /// Makes room in each full file system. Returns a reason that names the paused containers, and a reason for each full
-    /// file system without a large container.
+    /// Makes room in each full file system. Returns a reason that names the paused containers, and a reason for each
+    /// full file system without a large container.
     pub fn look(&mut self, writers: &Writers) -> Vec<String> {
         restore_link(&self.link, &self.dir);
         let mut reasons = Vec::new();
@@ -100,8 +101,8 @@ impl ContainerFiles {
         std::iter::once(root).chain(of_user).collect()
     }
 
-    /// Pauses the containers with large files, and empties the files. If there are no large files, returns the short id of
-    /// the container with the most bytes.
+    /// Pauses the containers with large files, and empties the files. If there are no large files, returns the short id
+    /// of the container with the most bytes.
     fn make_room(&mut self, place: &Place, writers: &Writers, usage: &Usage) -> Option<String> {
         self.paused.forget();
         let Ok(root) = File::open(&place.dir) else {

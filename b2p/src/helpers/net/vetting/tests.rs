@@ -38,8 +38,8 @@ fn lease(own: &str, routes: &[(&str, &str)], dns: &[&str], server: &str) -> Leas
     }
 }
 
-/// Card 2, eth0, is in QEMU's network and uses a name server outside of that network; the bridge podman0 exists. A lease
-/// for card 1 precedes eth0, a lease for card 3 follows it.
+/// Card 2, eth0, is in QEMU's network and uses a name server outside of that network; the bridge podman0 exists. A
+/// lease for card 1 precedes eth0, a lease for card 3 follows it.
 fn around() -> Surroundings {
     let routes = [("0.0.0.0/0", "10.0.2.2")];
     Surroundings {

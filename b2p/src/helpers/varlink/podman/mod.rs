@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `b2p varlink-podman`: the interface `io.podman` of podman 1, on top of podman's REST API.
 //!
-//! Most methods are rules in a file, which an interpreter ([`rules`]) follows: written as functions, they made the program
-//! 65 kB larger. The other methods are rows of [`METHODS`]. The description has the types of parameters and results.
+//! Most methods are rules in a file, which an interpreter ([`rules`]) follows: written as functions, they made the
+//! program 65 kB larger. The other methods are rows of [`METHODS`]. The description has the types of parameters and
+//! results.
 
 mod api;
 mod attach;
