@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Owners of the host's ports, by the tables of the kernel
-//! (Documentation/networking/proc_net_tcp.rst, proc(5)). Linux alone has them.
+//! (Documentation/networking/proc_net_tcp.rst, proc(5)). Only Linux has these tables.
 
 use nix::unistd::{Uid, User};
 use std::fmt;
@@ -18,7 +18,7 @@ pub enum Owner {
     Machine(String, u32),
     /// Another process, by its name and pid.
     Process(String, u32),
-    /// A process that this user may not look at, by the name or number of its user.
+    /// A process that this user may not examine, by the name or number of its user.
     Hidden(String),
 }
 
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_qemu_tells_its_machine() {
+    fn the_machine_of_a_qemu_is_read_from_its_arguments() {
         let words = "qemu\0-name\0podman-machine-web.1,process=pm-web.1\0-m\0";
         assert_eq!(machine(words).as_deref(), Some("web.1"));
         for other in ["qemu\0-name\0guest=x,process=y\0", "qemu\0-name\0", "", "x"] {

@@ -6,10 +6,10 @@ use crate::store::config::MachineConfig;
 use crate::store::field;
 use anyhow::{Context, Result, bail};
 
-/// Flags of which a machine may have several values, one per line: `config::FLAGS` has them as repeatable.
+/// Flags of which a machine may have several values, one on each line: the repeatable flags of `config::FLAGS`.
 const REPEATABLE: [&str; 2] = ["ssh_key", "share"];
 
-/// Adds a flag of the machine; a further value of one that may have several is added to the others.
+/// Adds a flag of the machine. A further value of a repeatable flag is added to its earlier values.
 pub fn add(config: &mut MachineConfig, text: &str) -> Result<()> {
     let (name, value) = parse(text)?;
     let known = config.flags.iter_mut().find(|(other, _)| *other == name);
@@ -33,7 +33,7 @@ pub fn parse(text: &str) -> Result<(String, &str)> {
     Ok((name.to_owned(), value))
 }
 
-/// Sets a flag of the machine, in place of its value so far; an empty value takes it back.
+/// Sets a flag of the machine and replaces its earlier values; an empty value removes the flag.
 pub fn set(config: &mut MachineConfig, name: &str, value: &str) -> Result<()> {
     if name == "machine" {
         return Err(Fault::new("Error: flag machine: podman-machine itself sets it").into());
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flags_add_up_where_they_may() {
+    fn values_of_repeatable_flags_are_added() {
         let mut config = MachineConfig::new("box");
         for text in [
             "ssh_key=a b",

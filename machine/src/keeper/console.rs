@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The console's log: found in it are the ready line and a panic; it is rotated.
+//! Log of the console: the search for the ready line and for a panic of the kernel, and the rotation of the log.
 
 use super::Event;
 use crate::store::logfile;
@@ -16,7 +16,7 @@ use vmm::{READY, Ready};
 const ROTATE: u64 = 4 << 20;
 /// Bytes of a boot that are kept for the search.
 const MAX_TEXT_BYTES: usize = 1 << 20;
-/// Words of a kernel that has stopped.
+/// Message of a kernel that has stopped.
 const PANIC: &str = "Kernel panic - not syncing";
 
 /// Watches the log from the offset `from` on, until the process ends.
@@ -114,8 +114,8 @@ impl Reader {
         }
     }
 
-    /// Keeps the log as `console.log.1`, and adds what QEMU has written since the last look to
-    /// `bytes`. QEMU appends, so that its next write begins the file anew.
+    /// Keeps the log as `console.log.1`, and adds what QEMU has written since the last read to
+    /// `bytes`. QEMU appends, so its next write begins the file anew.
     fn rotate(&mut self, bytes: &mut Vec<u8>) {
         match logfile::put_aside(&self.path) {
             Ok(mut kept) => {
