@@ -304,7 +304,11 @@ impl World {
                 self.starts(id);
                 self.binding.insert(id);
             }
-            Action::Unwatch(id) => assert!(self.watched.remove(&id)),
+            Action::Unwatch(id) => {
+                assert!(self.watched.remove(&id));
+                let changes = self.s.note(self.now, Input::Unwatched(id));
+                changes.into_iter().for_each(|change| self.see(change));
+            }
             Action::Terminate(id, pid) => {
                 assert_eq!(self.alive.get(&id), Some(&pid));
                 assert!(self.terminated.insert(pid), "asked once");

@@ -263,6 +263,13 @@ impl ServiceRecord {
         }
     }
 
+    /// Notes that the socket is no longer watched. The service is off after a stop; after a connection it starts or waits.
+    pub(crate) fn on_unwatched(&mut self, out: &mut Effects) {
+        if self.state == State::Off {
+            out.changes.push(Change::Cancelled(self.id));
+        }
+    }
+
     pub(crate) fn on_spawned(&mut self, now: Millis, pid: Pid) {
         if self.state == State::Spawning {
             self.enter(now, State::Starting { pid, started: now });

@@ -146,6 +146,8 @@ pub enum Input {
     Watching(ServiceId),
     /// Answer to [`Action::Watch`]: the socket could not be bound.
     WatchFailed(ServiceId),
+    /// Answer to [`Action::Unwatch`]: the socket is no longer watched.
+    Unwatched(ServiceId),
     /// The process executes the service's program: execve(2) succeeded.
     Execed(Pid),
     /// The process reported that it is ready.
@@ -160,7 +162,7 @@ pub enum Input {
 
 /// Change of a service, on which a caller may react before any waiting service starts.
 /// [`Supervisor::note`](crate::Supervisor::note) returns the changes; [`Manager`](crate::Manager) adds
-/// `DegradedWritten`, and `Cancelled` of a service whose socket it has unwatched.
+/// `DegradedWritten`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The service became ready: up, armed, or done in the case of a one-shot.
@@ -199,7 +201,7 @@ pub enum Action {
     Spawn(ServiceId),
     /// Watch the socket for a connection; the answer is `Watching` or `WatchFailed`.
     Watch(ServiceId),
-    /// Watch the socket no longer.
+    /// Watch the socket no longer; the answer is `Unwatched`.
     Unwatch(ServiceId),
     /// Send the stop signal and SIGCONT to the process: a process that SIGSTOP has suspended handles no other signal
     /// before.

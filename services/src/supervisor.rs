@@ -208,6 +208,7 @@ impl Supervisor {
             Input::SpawnFailed(id) => self.with_id(id, |r, out| r.on_spawn_failed(now, out)),
             Input::Watching(id) => self.with_id(id, |r, out| r.on_watching(now, out)),
             Input::WatchFailed(id) => self.with_id(id, |r, out| r.on_watch_failed(now, out)),
+            Input::Unwatched(id) => self.with_id(id, ServiceRecord::on_unwatched),
             Input::Connection(id) => {
                 let ready = self.needs_are_ready(id);
                 self.with_id(id, |r, out| r.on_connection(now, ready, out));

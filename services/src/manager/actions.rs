@@ -18,7 +18,7 @@ use crate::notify::{self, Notify};
 use crate::service::{KillMode, ReadyWhen, ServiceDef};
 use crate::service_io;
 use crate::spawn::{self, Inherit};
-use crate::state::{Action, Change, Input, ServiceId, State};
+use crate::state::{Action, Input, ServiceId};
 use crate::{Millis, Pid, listen};
 
 impl Manager {
@@ -31,11 +31,7 @@ impl Manager {
                 if let Some(io) = self.io.get_mut(id.index()) {
                     io.watched = false;
                 }
-                // The service is off after a stop. It is in another state if a client has connected: then the service
-                // starts, or waits.
-                if self.supervisor.state(id) == State::Off {
-                    self.changes.push(Change::Cancelled(id));
-                }
+                self.note(now, Input::Unwatched(id));
             }
             Action::Terminate(id, pid) => self.terminate(id, pid),
             Action::Kill(id, pid) => {

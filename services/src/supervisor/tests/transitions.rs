@@ -84,7 +84,8 @@ fn next_input(input: Option<Input>) -> Option<Input> {
         Some(Input::Spawned(..)) => Input::SpawnFailed(TESTED),
         Some(Input::SpawnFailed(_)) => Input::Watching(TESTED),
         Some(Input::Watching(_)) => Input::WatchFailed(TESTED),
-        Some(Input::WatchFailed(_)) => Input::Execed(7),
+        Some(Input::WatchFailed(_)) => Input::Unwatched(TESTED),
+        Some(Input::Unwatched(_)) => Input::Execed(7),
         Some(Input::Execed(_)) => Input::Ready(7),
         Some(Input::Ready(_)) => Input::Connection(TESTED),
         Some(Input::Connection(_)) => Input::Exited(7, STATUS),
@@ -176,18 +177,20 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
             I::Stop(_) | I::StopAll | I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) => same,
             I::Ready(_) | I::Connection(_) | I::Exited(..) | I::Tick => same,
             I::Watching(_) | I::WatchFailed(_) | I::Reset(_) | I::Unload(_) => same,
+            I::Unwatched(_) => cancelled,
         },
         S::Waiting => match input {
             I::Stop(_) | I::StopAll => cancelled,
             I::Start(_) | I::Restart(_) | I::Spawned(..) | I::SpawnFailed(_) => same,
             I::Execed(_) | I::Ready(_) | I::Connection(_) | I::Exited(..) | I::Tick => same,
             I::Watching(_) | I::WatchFailed(_) | I::Reset(_) | I::Unload(_) => same,
+            I::Unwatched(_) => same,
         },
         S::Armed => match input {
             I::Start(_) | I::Restart(_) => kept,
             I::Stop(_) | I::StopAll if stop_requested => same,
             I::Stop(_) | I::StopAll => {
-                // The manager reports the stop: [`Change::Cancelled`].
+                // [`Change::Cancelled`] follows the answer to the action.
                 let requested = kept.stop_requested(true);
                 requested
                     .settled(S::Off)
@@ -198,6 +201,7 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
                 .actions(&[Action::Unwatch(TESTED), Action::Spawn(TESTED)]),
             I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) | I::Ready(_) | I::Unload(_) => same,
             I::Watching(_) | I::WatchFailed(_) | I::Exited(..) | I::Tick | I::Reset(_) => same,
+            I::Unwatched(_) => same,
         },
         S::Spawning => match input {
             I::Start(_) | I::Restart(_) => kept,
@@ -215,7 +219,7 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
                 .stop_requested(stop_requested)
                 .changes(&[Change::Ready(TESTED)]),
             I::Execed(_) | I::Ready(_) | I::Connection(_) | I::Exited(..) => same,
-            I::Tick | I::Reset(_) | I::Unload(_) => same,
+            I::Tick | I::Reset(_) | I::Unload(_) | I::Unwatched(_) => same,
         },
         S::Starting { pid, .. } | S::Up { pid, .. } => match input {
             I::Start(_) => kept,
@@ -237,6 +241,7 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
             I::Exited(_, status) => delayed(status).actions(&[clean]),
             I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) | I::Ready(_) | I::Unload(_) => same,
             I::Watching(_) | I::WatchFailed(_) | I::Connection(_) | I::Tick | I::Reset(_) => same,
+            I::Unwatched(_) => same,
         },
         S::Stopping {
             pid,
@@ -255,6 +260,7 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
             }
             I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) | I::Ready(_) | I::Unload(_) => same,
             I::Watching(_) | I::WatchFailed(_) | I::Connection(_) | I::Reset(_) => same,
+            I::Unwatched(_) => same,
         },
         S::Delayed { .. } => match input {
             I::Start(_) | I::Restart(_) | I::Tick => started(),
@@ -263,6 +269,7 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
             I::Watching(_) | I::WatchFailed(_) | I::Connection(_) | I::Exited(..) | I::Reset(_) => {
                 same
             }
+            I::Unwatched(_) => same,
         },
         S::Done | S::Failed => match input {
             I::Start(_) | I::Restart(_) => started(),
@@ -271,6 +278,7 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
             I::StopAll | I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) => same,
             I::Ready(_) | I::Connection(_) | I::Exited(..) | I::Tick => same,
             I::Watching(_) | I::WatchFailed(_) | I::Reset(_) | I::Unload(_) => same,
+            I::Unwatched(_) => same,
         },
     }
 }
@@ -309,7 +317,7 @@ fn every_state_and_every_event() {
             cases += 1;
         }
     }
-    assert_eq!(cases, 11 * 15);
+    assert_eq!(cases, 11 * 16);
 }
 
 #[test]
@@ -322,7 +330,7 @@ fn every_event_in_each_state_with_a_requested_stop() {
             cases += 1;
         }
     }
-    assert_eq!(cases, 4 * 15);
+    assert_eq!(cases, 4 * 16);
 }
 
 /// A service whose stop is requested stops with its last dependent.
@@ -360,6 +368,7 @@ fn inputs_of_unknown_services_and_processes_change_nothing() {
         Input::SpawnFailed(nobody),
         Input::Watching(nobody),
         Input::WatchFailed(nobody),
+        Input::Unwatched(nobody),
         Input::Execed(8),
         Input::Ready(8),
         Input::Connection(nobody),
