@@ -198,7 +198,7 @@ impl World {
             }
             Err(_) => assert_eq!((self.s.find(name), self.s.ids().count()), (before, count)),
         }
-        self.agree(Input::Stop(ServiceId::new(count)));
+        self.check_states(Input::Stop(ServiceId::new(count)));
     }
 
     /// Answers a `Spawn` or `Watch` of `id`, if there is one.
@@ -244,21 +244,22 @@ impl World {
             _ => {}
         }
         for change in self.s.note(self.now, input) {
-            self.see(change);
+            self.track(change);
         }
         let todo = self.s.settle(self.now);
-        todo.iter().for_each(|action| self.obey(input, *action));
+        todo.iter()
+            .for_each(|action| self.carry_out(input, *action));
         assert!(self.s.settle(self.now).is_empty(), "it has settled");
         for (id, def) in self.s.unload(|_| false) {
-            assert!(!self.there(id) && id.index() >= self.builtin, "{input:?}");
+            assert!(!self.active(id) && id.index() >= self.builtin, "{input:?}");
             assert_eq!(self.s.find(def.name), None);
             self.not_before.remove(&id);
         }
-        self.agree(input);
+        self.check_states(input);
         todo.len()
     }
 
-    fn agree(&mut self, input: Input) {
+    fn check_states(&mut self, input: Input) {
         for id in self.s.ids() {
             let state = self.s.state(id);
             assert_eq!(state.pid(), self.alive.get(&id).copied(), "{input:?}");
@@ -275,7 +276,7 @@ impl World {
         assert!(input != Input::Tick || !due, "it would spin");
     }
 
-    fn there(&self, id: ServiceId) -> bool {
+    fn active(&self, id: ServiceId) -> bool {
         let answering = self.spawning.contains(&id) || self.binding.contains(&id);
         answering || self.alive.contains_key(&id) || self.watched.contains(&id)
     }
@@ -288,13 +289,13 @@ impl World {
     }
 
     fn starts(&mut self, id: ServiceId) {
-        assert!(!self.there(id), "one process a service");
+        assert!(!self.active(id), "one process a service");
         assert!(self.s.invalid(id).is_none(), "it can never be");
         let soon = self.not_before.get(&id).is_none_or(|at| *at <= self.now);
         assert!(soon, "sooner than its delay");
     }
 
-    fn obey(&mut self, input: Input, action: Action) {
+    fn carry_out(&mut self, input: Input, action: Action) {
         match action {
             Action::Spawn(id) => {
                 self.starts(id);
@@ -307,13 +308,13 @@ impl World {
             Action::Unwatch(id) => {
                 assert!(self.watched.remove(&id));
                 let changes = self.s.note(self.now, Input::Unwatched(id));
-                changes.into_iter().for_each(|change| self.see(change));
+                changes.into_iter().for_each(|change| self.track(change));
             }
             Action::Terminate(id, pid) => {
                 assert_eq!(self.alive.get(&id), Some(&pid));
                 assert!(self.terminated.insert(pid), "asked once");
                 let used =
-                    |o: ServiceId| o != id && self.there(o) && self.needs(o, id, MAX_SERVICES);
+                    |o: ServiceId| o != id && self.active(o) && self.needs(o, id, MAX_SERVICES);
                 let used = self.s.ids().any(used);
                 assert!(!used || input == Input::Restart(id), "{id:?} is needed");
             }
@@ -325,7 +326,7 @@ impl World {
         }
     }
 
-    fn see(&mut self, change: Change) {
+    fn track(&mut self, change: Change) {
         match change {
             Change::Ended(id, _) => {
                 self.ends_seen += 1;
