@@ -229,7 +229,7 @@ mod tests {
         };
         assert_eq!((taken.by("new"), taken.by("old")), (None, None));
         for (name, owner) in [
-            ("sshd", "of the machine"),
+            ("sshd", "a built-in service"),
             ("mine", "a user service"),
             ("runs", "runs"),
             ("rests", "of another extension"),
