@@ -113,11 +113,7 @@ fn run(
     }
     // If the session leader gives up its terminal, its process group gets SIGHUP and SIGCONT (tty_ioctl(4),
     // TIOCNOTTY), which are not for the command.
-    let mut skip = if options.session {
-        leave_terminal()
-    } else {
-        &[]
-    };
+    let mut skip = leave_terminal(options);
     // SAFETY: a single thread; the child only execs.
     let child = match unsafe { libc::fork() } {
         -1 => return Err(fail("fork")),
@@ -240,7 +236,11 @@ impl WaitedSignals {
     }
 }
 
-fn leave_terminal() -> &'static [c_int] {
+/// Gives up the terminal if the command gets a session. Returns the signals that follow.
+fn leave_terminal(options: &Options) -> &'static [c_int] {
+    if !options.session {
+        return &[];
+    }
     // SAFETY: integers.
     let led = unsafe { libc::ioctl(0, libc::TIOCNOTTY) == 0 && libc::getsid(0) == libc::getpid() };
     if led {
