@@ -16,6 +16,9 @@ const FILL: &str =
 const FILL_AND_PRINT_NOTHING: &str =
     "(while :; do cat /dev/zero >>/fill; done 2>/dev/null) & exec busybox yes ''";
 
+/// Script that fills the layer, and takes what is freed only later, when the machine has given all room that it kept.
+const FILL_AND_WAIT: &str = "while :; do cat /dev/zero >>/fill; sleep 20; done 2>/dev/null";
+
 pub fn all(guest: &Guest, checks: &mut Checks, archive: &str) {
     checks.check(
         "full: all limits of files in RAM leave room for programs",
@@ -59,10 +62,7 @@ pub fn of_core(guest: &Guest, checks: &mut Checks, archive: &str) {
         || {
             let out = guest.ssh_with("core", "podman load -q", &fs::read(archive)?)?;
             tests::text(&out)?;
-            let id = detached_of_core(guest, "bomb", FILL)?;
-            expect_store_full(guest, true)?;
-            let paused = format!("paused until there is room: {} of user 1000", &id[..12]);
-            expect_status(guest, &paused, true)
+            expect_paused_of_core(guest, "bomb", FILL)
         },
     );
     checks.check("full: core removes it", || {
@@ -87,6 +87,11 @@ pub fn of_core(guest: &Guest, checks: &mut Checks, archive: &str) {
         );
         Ok(())
     });
+    checks.check("full: core removes one that fills now and then", || {
+        expect_paused_of_core(guest, "waiter", FILL_AND_WAIT)?;
+        guest.sh_as("core", "podman rm --force --time 0 waiter")?;
+        expect_store_full(guest, false)
+    });
     checks.check(
         "full: /etc/hosts of core's container fills nothing of others",
         || hosts_of_core(guest),
@@ -102,6 +107,14 @@ fn detached_of_core(guest: &Guest, name: &str, script: &str) -> Result<String> {
         image::NAME
     );
     guest.sh_as("core", &run)
+}
+
+/// Starts a container of core that fills the store, and expects that the machine pauses the container.
+fn expect_paused_of_core(guest: &Guest, name: &str, script: &str) -> Result<()> {
+    let id = detached_of_core(guest, name, script)?;
+    expect_store_full(guest, true)?;
+    let paused = format!("paused until there is room: {} of user 1000", &id[..12]);
+    expect_status(guest, &paused, true)
 }
 
 fn hosts_of_core(guest: &Guest) -> Result<()> {

@@ -3,6 +3,7 @@
 //! file systems in RAM that are full are degraded lines, which are taken back.
 
 mod container_files;
+mod counters;
 mod database;
 mod engine;
 mod files;
@@ -12,8 +13,10 @@ mod others;
 mod pause;
 mod reserve;
 mod room;
+mod search;
 mod space;
 mod writers;
+mod written;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,20 +29,17 @@ use crate::common::degraded::Degraded;
 use crate::common::paths::Paths;
 use crate::helpers::data::mount;
 use container_files::ContainerFiles;
+use counters::Lack;
 use engine::Engine;
 use others::Others;
 use pause::Paused;
 use reserve::Reserve;
 use room::{Growth, Room};
 use space::{Need, Step, Usage};
-use writers::{Lack, Writers};
+use writers::Writers;
 
 /// Service that the watch belongs to.
 const SERVICE: &str = "image-sync";
-
-/// Number of checks, a second each, without a found container, after which no program is assumed to
-/// take the reserve any more.
-const EXHAUSTED_LOOKS: u32 = 5;
 
 /// The watch.
 pub struct StoreWatch {
@@ -54,8 +54,6 @@ pub struct StoreWatch {
     full: Option<String>,
     writers: Writers,
     paused: Paused,
-    /// Number of checks since the first part of the reserve is gone.
-    exhausted_looks: u32,
     engine: Engine,
     others: Others,
     container_files: ContainerFiles,
@@ -81,7 +79,6 @@ impl StoreWatch {
             full: None,
             writers: Writers::new(),
             paused: Paused::load(pause::OF_STORE),
-            exhausted_looks: 0,
             engine: Engine::new(&store, on_disk),
             others: Others::beside(&store),
             container_files: ContainerFiles::new(),
@@ -115,7 +112,7 @@ impl StoreWatch {
         if !is_full {
             self.full = None;
         } else if self.full.is_none() {
-            self.writers.look();
+            self.writers.begin_search();
             let lack = self.lack(usage);
             let culprit = self
                 .writers
@@ -181,11 +178,9 @@ impl StoreWatch {
         }
         let Some(need) = self.need() else { return };
         match space::step(usage, room.has_first(), need) {
-            Step::Wait => {}
-            // From here on, the helper looks for writers.
+            Step::Wait => self.writers.begin_search(),
             Step::GiveFirst => {
-                flush(self.disk.as_deref());
-                self.writers.look();
+                self.writers.begin_search();
                 room.give_first();
             }
             Step::PauseAndGiveLast => self.pause_and_give_last(lack),
@@ -201,31 +196,22 @@ impl StoreWatch {
         }
     }
 
-    /// Pauses containers that continue to write, and frees the last part of the reserve when none does. A program
-    /// outside of containers is not paused, and may still write until an error stops it.
+    /// Pauses the containers that have used up the room, and frees the last part of the reserve; without such a container,
+    /// after some looks. After the last part is used up as well, containers are still paused. A program outside of
+    /// containers is not paused, and may still write until an error stops it.
     fn pause_and_give_last(&mut self, lack: Lack) {
-        let Some(room) = self.room.as_ref().filter(|room| room.has_last()) else {
+        let Some(room) = &self.room else { return };
+        self.paused.forget();
+        let paused = self.paused.cgroups();
+        let Some(found) = self.writers.search(lack, paused, room.has_last()) else {
             return;
         };
-        self.exhausted_looks += 1;
-        flush(self.disk.as_deref());
-        self.writers.look();
-        self.paused.forget();
-        let still = self.writers.still(lack, self.paused.cgroups());
-        let failed = still.iter().filter(|cgroup| !self.paused.add(cgroup));
-        let all_paused = failed.count() == 0;
-        if all_paused && (!still.is_empty() || self.exhausted_looks >= EXHAUSTED_LOOKS) {
-            room.give_last();
-            self.exhausted_looks = 0;
+        let failed = found.iter().filter(|cgroup| !self.paused.add(cgroup));
+        if failed.count() == 0 || self.writers.search_is_late() {
+            self.writers.begin_search();
+            room.give_last(!found.is_empty());
         }
     }
-}
-
-/// Writes the dirty data of the disk: the kernel counts the bytes of a container (io.stat) when they are written.
-fn flush(disk: Option<&Path>) {
-    let dir = disk.and_then(|disk| fs::File::open(disk).ok());
-    // A disk that fails has other lines, and its bytes do not count.
-    let _ = dir.map(nix::unistd::syncfs);
 }
 
 /// Returns true if a user other than root has a container, which runs or does not: podman has a directory for each

@@ -17,10 +17,13 @@ use sys::paths::RUNTIME_DIR;
 use super::reserve::Reserve;
 use super::space::Usage;
 
-/// Inodes that a tmpfs has more with both parts.
+/// Inodes that a tmpfs has more with the last part.
 const MORE_INODES: u64 = 128;
 /// Divisor of the first part, which shows who writes on.
 const FIRST_PART: u64 = 4;
+/// Number of parts with which a tmpfs grows at most: one more than the first two for each time that a container is found
+/// which has used up the others.
+const MAX_PARTS: u64 = 5;
 /// File that exists while the tmpfs is larger, with its size and number of inodes before, and the parts that are given.
 const MARK: &str = "store.before";
 /// Flags of a mount, which a remount would reset.
@@ -42,7 +45,7 @@ impl Room {
     pub fn bytes(&self) -> u64 {
         match self {
             Room::Disk(reserve) => reserve.bytes(),
-            Room::Ram(_) => STORE_RESERVE_BYTES,
+            Room::Ram(growth) => more(growth.parts().max(2), STORE_RESERVE_BYTES),
         }
     }
 
@@ -85,16 +88,27 @@ impl Room {
     pub fn has_last(&self) -> bool {
         match self {
             Room::Disk(reserve) => reserve.last.is_made(),
-            Room::Ram(growth) => growth.given().is_none_or(|given| given.parts < 2),
+            Room::Ram(growth) => growth.parts() < 2,
         }
     }
 
-    /// Gives the last part.
-    pub fn give_last(&self) {
+    /// Gives the last part. A tmpfs grows further if a container was paused that has used up the last part.
+    pub fn give_last(&self, is_paused: bool) {
         match self {
             Room::Disk(reserve) => reserve.last.give_back(),
-            Room::Ram(growth) => growth.give(2),
+            Room::Ram(growth) => match growth.parts() + 1 {
+                parts if parts <= 2 || is_paused && parts <= MAX_PARTS => growth.give(parts),
+                _ => {}
+            },
         }
+    }
+}
+
+/// Returns the part of `unit` with which a tmpfs is larger.
+fn more(parts: u64, unit: u64) -> u64 {
+    match parts {
+        0 | 1 => unit / FIRST_PART,
+        _ => unit * (parts - 1),
     }
 }
 
@@ -134,6 +148,11 @@ impl Growth {
         })
     }
 
+    /// Returns the number of parts that are given.
+    fn parts(&self) -> u64 {
+        self.given().map_or(0, |given| given.parts.min(MAX_PARTS))
+    }
+
     /// Grows to the size with this number of parts.
     fn give(&self, parts: u64) {
         let grown = self.grow(parts);
@@ -148,9 +167,8 @@ impl Growth {
                 (now.bytes, now.inodes)
             }
         };
-        let divisor = if parts < 2 { FIRST_PART } else { 1 };
-        let (more, more_inodes) = (STORE_RESERVE_BYTES / divisor, MORE_INODES / divisor);
-        self.resize(bytes + more, inodes + more_inodes)?;
+        let bytes_then = bytes + more(parts, STORE_RESERVE_BYTES);
+        self.resize(bytes_then, inodes + more(parts, MORE_INODES))?;
         let text = format!("{bytes} {inodes} {parts}\n");
         sys::files::replace(&self.mark, text.as_bytes(), 0o600)
     }
@@ -193,6 +211,7 @@ mod tests {
         for (text, parts) in [
             ("44040192 5376 1\n", Some(1)),
             ("44040192 5376 2\n", Some(2)),
+            ("44040192 5376 3\n", Some(3)),
             ("", None),
             ("1 1\n", None),
             ("x y z\n", None),
@@ -202,12 +221,16 @@ mod tests {
             assert!(before.is_none_or(|given| given.bytes == 44_040_192));
             let room = Room::Ram(growth(text));
             assert_eq!(room.has_first(), parts.is_none());
-            assert_eq!(room.has_last(), parts != Some(2));
+            assert_eq!(room.has_last(), parts.is_none_or(|parts| parts < 2));
+            let kept = if parts == Some(3) { 2 } else { 1 };
+            assert_eq!(room.bytes(), kept * STORE_RESERVE_BYTES);
             assert_eq!(room.is_whole(), parts.is_none());
         }
         let room = Room::Ram(growth(""));
         assert!(room.make().is_ok());
         assert_eq!(room.bytes(), STORE_RESERVE_BYTES);
         assert!(Growth::of(Path::new("/proc")).is_none());
+        let sizes: Vec<_> = (1..=MAX_PARTS).map(|parts| more(parts, 8)).collect();
+        assert_eq!(sizes, [2, 8, 16, 24, 32]);
     }
 }

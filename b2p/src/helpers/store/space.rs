@@ -6,7 +6,7 @@
 //! for root ([`crate::helpers::data`], mount options). Logs of containers do, because conmon writes
 //! them, and there is no such limit for inodes, nor on other file systems. For these, the reserve
 //! has two parts: a file, which takes blocks, and a directory of empty files, which takes inodes,
-//! each. The first is given back to all programs. A container that writes until nothing is left is
+//! each. The first is given back to all programs. A container that uses it up ([`super::search`]) is
 //! paused before the second is given back ([`super::pause`]), which podman and the machine then have
 //! for themselves.
 
@@ -18,7 +18,7 @@ use std::time::Duration;
 use nix::sys::statvfs::statvfs;
 use sys::error::{Doing, Result};
 
-use super::writers::Lack;
+use super::counters::Lack;
 
 /// Time between two checks of a store with much room. The kernel does not report a file system that
 /// fills (fanotify(7) reports errors of the file system only), and a look is one system call.
@@ -192,7 +192,7 @@ pub enum Step {
     Wait,
     /// The first part is given back, for everyone.
     GiveFirst,
-    /// Containers that write on are paused, and the last part is given back.
+    /// Containers that have used up the first part are paused, and the last part is given back.
     PauseAndGiveLast,
 }
 
