@@ -124,6 +124,7 @@ mod tests {
         }
         assert_eq!(keys.map(|key| counters[&key]), [105, 205, 25, 5, 5]);
     }
+
     #[test]
     fn a_process_is_counted_to_its_container() {
         let temp = Temp::new();
