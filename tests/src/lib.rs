@@ -30,6 +30,7 @@ pub mod firmware;
 pub mod flood;
 pub mod folder;
 mod guest;
+pub mod guide;
 pub mod http;
 pub mod ignition;
 pub mod image;

@@ -4,7 +4,9 @@
 use crate::Host;
 use anyhow::{Context, Result, ensure};
 use std::fs;
-use tests::{Checks, eventually};
+use std::path::Path;
+use std::process::Command;
+use tests::{Checks, eventually, guide, image, ports};
 
 /// Text with the form of a certificate, of which programs read no more.
 const AUTHORITY: &str = "-----BEGIN CERTIFICATE-----
@@ -101,6 +103,70 @@ fn create_with_quadlets_runs_them_at_the_first_boot() -> Result<()> {
         trusts(&host)?;
         let said = host.ok(&["ssh", "box", "ls", "/var/lib/boot2podman/quadlet"])?;
         ensure!(said == "conf\ndata.volume\nweb.container.d", "{said}");
+        Ok(())
+    });
+    checks.done()
+}
+
+/// Runs commands on the host as the guide has them, where `podman-machine` is the program of the test.
+fn on_host(host: &Host, dir: &Path, script: &str) -> Result<String> {
+    let program = host.command(&[]);
+    let programs = Path::new(program.get_program()).parent();
+    let programs = programs.context("a path")?.display();
+    let mut sh = Command::new("sh");
+    let with_path = format!("PATH={programs}:$PATH\n{script}");
+    sh.args(["-e", "-c", &with_path]).current_dir(dir);
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => sh.env(name, value),
+            None => sh.env_remove(name),
+        };
+    }
+    tests::text(&sh.output()?)
+}
+
+/// The second example of docs/guide/quadlets.md, with the files of the first one.
+#[test]
+#[ignore = "a boot and two images: make test-all"]
+fn the_guides_example_runs_on_a_new_machine() -> Result<()> {
+    let host = Host::new()?;
+    let web = host.dir.path().join("web");
+    fs::create_dir_all(&web)?;
+    for (name, text) in guide::files()? {
+        fs::write(web.join(name), text)?;
+    }
+    // The image of the tests, and a port that is free.
+    let (out, port) = (initramfs::paths::out(), ports::free()?.to_string());
+    let create = format!("create --image {} --memory 1G ", out.display());
+    let commands = guide::commands(guide::FROM_THE_HOST)?;
+    let commands = commands
+        .replace("8080", &port)
+        .replace("create --quadlet", &(create + "--quadlet"));
+    let (before, after) = commands.split_once("until ").context("a loop")?;
+    let mut checks = Checks::new("quadlets-guide");
+    checks.check("a machine with the files and the secret is made", || {
+        on_host(&host, host.dir.path(), before).map(drop)
+    });
+    checks.check("the images of the example's names are made", || {
+        let archive = image::archive(host.dir.path())?;
+        let load = format!(
+            "podman-machine ssh box sudo podman load -q <{}",
+            archive.display()
+        );
+        on_host(&host, &web, &load)?;
+        for (name, text) in guide::images() {
+            fs::write(host.dir.path().join("Containerfile"), text)?;
+            let build =
+                format!("mkdir -p /tmp/empty && sudo podman build -q -t {name} -f - /tmp/empty");
+            let build = format!("podman-machine ssh box '{build}' <../Containerfile");
+            on_host(&host, &web, &build)?;
+        }
+        Ok(())
+    });
+    checks.check("the host gets the page", || {
+        let said = on_host(&host, &web, &format!("until {after}"))?;
+        let page = said.starts_with("hello from the box");
+        ensure!(page && said.contains("Active: active (running)"), "{said}");
         Ok(())
     });
     checks.done()
