@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::{End, Host, end, refuses, whole};
+use crate::{Host, after_mounts, end, refuses, whole};
 
 /// Makes an image that no machine can boot, in the directory `image`.
 fn image(host: &Host) -> PathBuf {
@@ -47,32 +47,10 @@ fn a_store_that_cannot_be_written_is_named_in_one_line() {
     let host = Host::new();
     created(&host);
     let store = host.machine("").join("..").canonicalize().unwrap();
-    // A mount that ends with its namespace, for users as well (user_namespaces(7)).
     let script =
         "mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" && shift && exec \"$@\"";
-    let run = |args: &[&str]| -> End {
-        let mut command = Command::new("unshare");
-        command
-            .args([
-                "--user",
-                "--map-root-user",
-                "--mount",
-                "sh",
-                "-c",
-                script,
-                "sh",
-            ])
-            .arg(&store)
-            .arg(env!("CARGO_BIN_EXE_podman-machine"))
-            .args(args)
-            .current_dir(host.0.path())
-            .env("XDG_RUNTIME_DIR", host.0.path())
-            .env("HOME", host.0.path());
-        for name in ["XDG_DATA_HOME", "XDG_CONFIG_HOME", "MACHINE_STORAGE_PATH"] {
-            command.env_remove(name);
-        }
-        end(&mut command)
-    };
+    let dir = host.0.path();
+    let run = |args: &[&str]| after_mounts(script, &store, args, dir, dir);
     let before = files(&host);
     #[rustfmt::skip]
     let changes: [&[&str]; 12] = [

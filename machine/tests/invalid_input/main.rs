@@ -24,6 +24,25 @@ struct End {
     errors: String,
 }
 
+/// Runs the program in `dir` after a shell script has made its mounts, which end with their namespace, for users as well
+/// (user_namespaces(7)). The first argument of the script is `place`; the others are the program and `args`.
+fn after_mounts(script: &str, place: &Path, args: &[&str], dir: &Path, home: &Path) -> End {
+    let mut command = Command::new("unshare");
+    command
+        .args(["--user", "--map-root-user", "--mount"])
+        .args(["sh", "-c", script, "sh"])
+        .arg(place)
+        .arg(env!("CARGO_BIN_EXE_podman-machine"))
+        .args(args)
+        .current_dir(dir)
+        .env("HOME", home)
+        .env("XDG_RUNTIME_DIR", dir);
+    for name in ["XDG_DATA_HOME", "XDG_CONFIG_HOME", "MACHINE_STORAGE_PATH"] {
+        command.env_remove(name);
+    }
+    end(&mut command)
+}
+
 /// Returns a configuration with an image, which is not in the cache.
 fn whole(name: &str) -> MachineConfig {
     MachineConfig {

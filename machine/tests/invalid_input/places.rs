@@ -8,10 +8,9 @@ use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::Command;
 use std::thread;
 
-use crate::{Host, end, refuses};
+use crate::{Host, after_mounts, end, refuses};
 
 #[test]
 fn unusable_home_directories_are_refused() {
@@ -206,7 +205,6 @@ fn a_full_disk_leaves_nothing() {
     }
     fs::write(image.join("vmlinuz"), vec![1; 300_000]).unwrap();
     fs::write(image.join("initrd.img"), vec![2; 900_000]).unwrap();
-    // A mount that ends with its namespace, for users as well (user_namespaces(7)).
     let script = "mount -t tmpfs -o size=1m none \"$1\" && shift && \"$@\"; status=$?; \
                   find \"$HOME\" -type f ! -name lock; exit $status";
     let port = server(|_| {
@@ -226,27 +224,8 @@ fn a_full_disk_leaves_nothing() {
             "No space left on device",
         ),
     ] {
-        let mut command = Command::new("unshare");
-        command.args([
-            "--user",
-            "--map-root-user",
-            "--mount",
-            "sh",
-            "-c",
-            script,
-            "sh",
-        ]);
-        command
-            .arg(&small)
-            .arg(env!("CARGO_BIN_EXE_podman-machine"))
-            .args(["create", "--no-start", "--image", from, "new"])
-            .current_dir(dir)
-            .env("HOME", &small)
-            .env("XDG_RUNTIME_DIR", dir);
-        for name in ["XDG_DATA_HOME", "MACHINE_STORAGE_PATH"] {
-            command.env_remove(name);
-        }
-        let end = end(&mut command);
+        let args = ["create", "--no-start", "--image", from, "new"];
+        let end = after_mounts(script, &small, &args, dir, &small);
         assert_eq!(end.status, Some(status), "{from}: {}", end.errors);
         assert!(end.errors.contains(words), "{from}: {}", end.errors);
         assert!(!end.out.contains(".local"), "{from}: {}", end.out);
