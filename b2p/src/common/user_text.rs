@@ -9,7 +9,7 @@ use sys::error::{Doing, Error, Result};
 use sys::files::read_whole;
 
 /// UTF-8's byte order mark, which Notepad writes in front.
-const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
+pub const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Byte order marks of UTF-16, which Notepad calls "Unicode", and of PowerShell's `>`.
 const UTF16_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 /// Number of leading bytes that are examined for UTF-16 without a byte order mark.

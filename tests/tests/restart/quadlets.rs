@@ -18,8 +18,9 @@ pub fn begin(guest: &Guest) -> Result<()> {
     let files = [
         ("vol.volume", "[Volume]\n".to_owned()),
         (
+            // As editors of Windows write it.
             "net.network",
-            "[Network]\nSubnet=10.123.0.0/24\n".to_owned(),
+            "\u{feff}[Network]\r\nSubnet=10.123.0.0/24\r\n".to_owned(),
         ),
         (
             "db.container",
@@ -46,7 +47,7 @@ pub fn begin(guest: &Guest) -> Result<()> {
         tests::text(&written)?;
     }
     let own = format!(
-        "[Container]\nImage={image}\nContainerName=q-own\nAutoUpdate=local\nExec=sh -c \"{LOOP}\"\n\
+        "\u{feff}[Container]\nImage={image}\nContainerName=q-own\nAutoUpdate=local\nExec=sh -c \"{LOOP}\"\n\
          [Install]\nWantedBy=default.target\n"
     );
     let to = "mkdir -p .config/containers/systemd && cat >.config/containers/systemd/own.container";

@@ -14,7 +14,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use sys::error::{Doing, Error, Result};
 
-use self::good_files::GoodFiles;
+use self::good_files::{GoodFiles, without_mark};
 use super::specifiers::Owner;
 use super::unit_error::Fault;
 use crate::common::{pidfd, tool};
@@ -95,9 +95,12 @@ pub fn run(owner: &Owner) -> Result<Generated> {
         units,
         faults: faults(&messages),
     };
-    if let Some(good) = GoodFiles::of(&messages, &dirs(owner)) {
+    let has_mark = |path: &Path| without_mark(path, owner).is_some();
+    if let Some(good) = GoodFiles::of(&messages, &dirs(owner), has_mark) {
         let (units, messages) = run_once(owner, Some(&good.link(owner)?))?;
         made.units = units;
+        // Files that were read without their marks are good, or have a fault in the second run.
+        made.faults.retain(|fault| !good.has_fault(&fault.why));
         let new = faults(&messages);
         made.faults.extend(new);
         good.restore(owner, &mut made);

@@ -2,15 +2,19 @@
 //! Quadlet files without those that cannot be loaded. podman's generator (5.4.2, cmd/quadlet/main.go,
 //! `loadUnitsFromDir`) drops all files of a directory if one of them cannot be loaded. A second run then
 //! reads directories of links to all others, and the paths of these directories are turned into the right
-//! ones.
+//! ones. The generator cannot load a file with a byte order mark, as editors of Windows write it: the second
+//! run reads a copy without the mark.
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, chown, symlink};
+use std::io::Read;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use sys::error::{Doing, Result};
+use sys::files::{open_regular, replace_for_group};
 
-use super::Generated;
+use super::{Generated, USERS_DIR};
+use crate::common::user_text::UTF8_MARK;
 use crate::helpers::quadlet::paths;
 use crate::helpers::quadlet::specifiers::Owner;
 
@@ -18,6 +22,8 @@ use crate::helpers::quadlet::specifiers::Owner;
 const LOADING: &str = "Loading source unit file ";
 /// Most links that are made.
 const MAX_LINKS: usize = 1_024;
+/// Longest file of which a copy is made, in bytes.
+const MAX_COPY_BYTES: u64 = 1 << 20;
 
 /// Directories of the generator, in order, and the good files of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,9 +31,13 @@ pub struct GoodFiles(Vec<(PathBuf, Vec<PathBuf>)>);
 
 impl GoodFiles {
     /// Reads the messages of a run; `None` if no file was bad, or if a bad file cannot be left out.
-    /// `dirs` may have drop-ins for files of others.
+    /// `dirs` may have drop-ins for files of others. A bad file is good without its mark, if it `has_mark`.
     #[must_use]
-    pub fn of(messages: &str, dirs: &[PathBuf]) -> Option<GoodFiles> {
+    pub fn of(
+        messages: &str,
+        dirs: &[PathBuf],
+        has_mark: impl Fn(&Path) -> bool,
+    ) -> Option<GoodFiles> {
         let texts = messages.lines().map(super::without_program);
         let files: Vec<&str> = texts.filter_map(|l| l.strip_prefix(LOADING)).collect();
         let is_bad = |file: &&str| messages.contains(&format!("error loading \"{file}\", "));
@@ -38,7 +48,7 @@ impl GoodFiles {
         for file in &files {
             let path = Path::new(file);
             let links = good.dir(path.parent()?);
-            if !is_bad(file) {
+            if !is_bad(file) || has_mark(path) {
                 links.push(path.to_owned());
             }
         }
@@ -76,13 +86,23 @@ impl GoodFiles {
             builder.create(&links).on(&links)?;
             for path in files.iter().cloned().chain(drop_ins(dir)) {
                 let link = links.join(path.file_name().unwrap_or_default());
-                symlink(&path, &link).on(&link)?;
+                match without_mark(&path, owner) {
+                    Some(text) => replace_for_group(&link, &text, 0o640, owner.gid)?,
+                    None => symlink(&path, &link).on(&link)?,
+                }
             }
             chown(&links, None, Some(owner.gid)).on(&links)?;
             dirs.push(links.display().to_string());
         }
         chown(&top, None, Some(owner.gid)).on(&top)?;
         Ok(dirs.join(":"))
+    }
+
+    /// Returns true for the fault of a file that is read again.
+    #[must_use]
+    pub fn has_fault(&self, why: &str) -> bool {
+        let mut files = self.0.iter().flat_map(|(_, files)| files);
+        files.any(|file| why.starts_with(&format!("error loading \"{}\", ", file.display())))
     }
 
     /// Turns the paths of the links in the generator's output into those of the files.
@@ -102,6 +122,20 @@ impl GoodFiles {
     }
 }
 
+/// Returns the text of a file that begins with a byte order mark, without the mark; `None` for any other file, and
+/// for one that is not the owner's: the generator, which runs as the owner, might not be allowed to read it.
+pub fn without_mark(path: &Path, owner: &Owner) -> Option<Vec<u8>> {
+    let file = open_regular(path).ok()??;
+    let uid = file.metadata().ok()?.uid();
+    let is_for_owner = uid == 0 && path.starts_with(USERS_DIR);
+    if owner.uid != 0 && uid != owner.uid && !is_for_owner {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_COPY_BYTES).read_to_end(&mut bytes).ok()?;
+    bytes.strip_prefix(UTF8_MARK).map(<[u8]>::to_vec)
+}
+
 /// Returns true for a path that needs no quotes in a unit.
 fn is_plain(dir: &Path) -> bool {
     let is_letter = |b: u8| b.is_ascii_alphanumeric() || b"/._-+@".contains(&b);
@@ -119,7 +153,9 @@ fn drop_ins(dir: &Path) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::common::testing::Temp;
     use crate::helpers::quadlet::unit_error::Fault;
 
     const MESSAGES: &str = "quadlet-generator[7]: Loading source unit file /a/bad.container\n\
@@ -131,7 +167,8 @@ mod tests {
 
     #[test]
     fn all_files_but_the_bad_one_are_read_again() {
-        let good = GoodFiles::of(MESSAGES, &["/a".into(), "/c".into()]);
+        let no_mark = |_: &Path| false;
+        let good = GoodFiles::of(MESSAGES, &["/a".into(), "/c".into()], no_mark);
         let file = |path: &str| vec![PathBuf::from(path)];
         let right = vec![
             (PathBuf::from("/a"), file("/a/ok.container")),
@@ -141,13 +178,42 @@ mod tests {
         assert_eq!(good, Some(GoodFiles(right)));
         // A drop-in that cannot be loaded takes no unit away.
         let messages = MESSAGES.replace("error loading \"/a/bad", "x \"/a/bad");
-        assert_eq!(GoodFiles::of(&messages, &[]), None);
-        assert_eq!(GoodFiles::of(&MESSAGES.replace("/a/", "/a b/"), &[]), None);
+        assert_eq!(GoodFiles::of(&messages, &[], no_mark), None);
+        let spaces = MESSAGES.replace("/a/", "/a b/");
+        assert_eq!(GoodFiles::of(&spaces, &[], no_mark), None);
+        let marked = GoodFiles::of(MESSAGES, &[], |path| path.ends_with("bad.container"));
+        let files = marked.unwrap_or_default().0.swap_remove(0).1;
+        assert_eq!(
+            files,
+            ["/a/bad.container", "/a/ok.container"].map(PathBuf::from)
+        );
+    }
+
+    #[test]
+    fn a_byte_order_mark_of_an_owners_file_is_left_out() {
+        let temp = Temp::new();
+        let own = Owner {
+            uid: nix::unistd::getuid().as_raw(),
+            ..Owner::default()
+        };
+        let other = Owner {
+            uid: own.uid + 1,
+            ..Owner::default()
+        };
+        let (marked, plain) = (temp.path("marked"), temp.path("plain"));
+        fs::write(&marked, "\u{feff}[Container]\r\n").unwrap();
+        fs::write(&plain, "[Container]\n").unwrap();
+        symlink("/dev/zero", temp.path("link")).unwrap();
+        let text = |path: &Path, owner| without_mark(path, owner);
+        assert_eq!(text(&marked, &own).unwrap(), b"[Container]\r\n");
+        assert_eq!(text(&marked, &other), None);
+        assert_eq!(text(&plain, &own), None);
+        assert_eq!(text(&temp.path("link"), &own), None);
     }
 
     #[test]
     fn paths_of_links_become_those_of_files() {
-        let good = GoodFiles::of(MESSAGES, &[]).unwrap_or_default();
+        let good = GoodFiles::of(MESSAGES, &[], |_| false).unwrap_or_default();
         let owner = Owner::default();
         let top = paths::quadlet_links(&owner).display().to_string();
         let mut output = Generated {
