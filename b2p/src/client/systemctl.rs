@@ -257,15 +257,15 @@ fn unknown(word: &str) -> i32 {
     1
 }
 
-/// Reads the unit files again, and returns the exit status.
+/// Reads the unit files again, and returns the exit status. A file that is wrong is no failure of the command, as in
+/// systemd: the last command of podman machine's start is this one.
 fn reload(env: &Environment) -> i32 {
-    match quadlet::reload(env) {
-        Ok(()) => 0,
-        Err(why) => {
-            print_error(&format!("systemctl: daemon-reload: {why}"));
-            1
-        }
+    let result = quadlet::reload(env);
+    let status = i32::from(result.is_err());
+    if let Err(why) = result.and_then(std::convert::identity) {
+        print_error(&format!("systemctl: daemon-reload: {why}"));
     }
+    status
 }
 
 fn with_report(control: &ControlClient, then: impl FnOnce(&Report<'_>) -> i32) -> i32 {

@@ -121,6 +121,15 @@ pub fn change(env: &Environment, verb: Verb, name: Name) -> Result<String> {
     change_while(env, verb, name, &|| true)
 }
 
+/// Changes one service, and returns the result apart from PID 1's answer to the request.
+///
+/// # Errors
+/// PID 1 refuses the change.
+pub fn try_change(env: &Environment, verb: Verb, name: Name) -> Result<Result<String>> {
+    let change = begin(env, verb, name)?;
+    Ok(wait(env, &change))
+}
+
 /// Changes one service, and waits for the result as long as `is_wanted`, which is called each second, returns true.
 ///
 /// # Errors

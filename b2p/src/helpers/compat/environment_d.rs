@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use nix::errno::Errno;
-use sys::error::Result;
+use sys::error::{Error, Result};
 
 use super::conf_files;
 use crate::common::{podman_defaults, user_text};
@@ -19,21 +19,37 @@ const MARK: &str = "# of /etc/environment.d";
 /// Longest file that is read, in bytes.
 pub const MAX_BYTES: u64 = 64 * 1024;
 
-/// Gives podman the variables of all files.
+/// Gives podman the variables of all files that can be read.
 ///
 /// # Errors
 /// A file cannot be read, or podman's cannot be written.
 pub fn apply() -> Result<()> {
-    let mut all = read(Path::new(ENVIRONMENT))?;
-    // That of a program is its own.
-    all.retain(|(name, _)| name != "PATH");
-    for path in conf_files(Path::new(DIR)) {
-        all.extend(read_as(&path, unescaped)?);
-    }
+    let (all, mut errors) = read_all(Path::new("/"));
     match podman_defaults::edit(|text| with_env(text, &all)) {
-        Err(e) if e.errno() == Some(Errno::ENOENT) => Ok(()), // There is no podman.
-        edited => edited,
+        Err(e) if e.errno() == Some(Errno::ENOENT) => {} // There is no podman.
+        edited => errors.extend(edited.err()),
     }
+    Error::join(errors)
+}
+
+/// Returns the variables of the files below `root`, and the reasons why some cannot be read.
+fn read_all(root: &Path) -> (Vec<(String, String)>, Vec<Error>) {
+    let at = |path: &str| root.join(path.trim_start_matches('/'));
+    let mut files = vec![read(&at(ENVIRONMENT)).map(|mut all| {
+        // That of a program is its own.
+        all.retain(|(name, _)| name != "PATH");
+        all
+    })];
+    let directory = conf_files(&at(DIR)).into_iter();
+    files.extend(directory.map(|path| read_as(&path, unescaped)));
+    let (mut all, mut errors) = (Vec::new(), Vec::new());
+    for file in files {
+        match file {
+            Ok(variables) => all.extend(variables),
+            Err(why) => errors.push(why),
+        }
+    }
+    (all, errors)
 }
 
 /// Returns the variables of a file in the form of /etc/environment (pam_env(8)); none if there is no file.
@@ -155,7 +171,9 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::common::testing::Temp;
 
     #[test]
     fn variables_with_and_without_quotes() {
@@ -192,6 +210,22 @@ mod tests {
             assert_eq!(variables(&text, unescaped)[0].1, want);
         }
         assert_eq!(unquoted(r"C:\a\,b"), r"C:\a\,b");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_keeps_none_of_the_others_back() {
+        let temp = Temp::new();
+        let dir = temp.path("etc/environment.d");
+        std::fs::create_dir_all(dir.join("a.conf")).unwrap();
+        std::fs::write(dir.join("b.conf"), "B=2\n").unwrap();
+        std::fs::write(temp.path("etc/environment"), "PATH=/bin\nA=1\n").unwrap();
+        let (all, errors) = read_all(temp.dir());
+        let pair = |n: &str, v: &str| (n.to_owned(), v.to_owned());
+        assert_eq!(all, [pair("A", "1"), pair("B", "2")]);
+        assert!(
+            errors.len() == 1 && errors[0].to_string().contains("a.conf"),
+            "{errors:?}"
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-use sys::error::Result;
+use sys::error::{Error, Result};
 use sys::files::{read_bounded, replace};
 use sys::paths::{DISK_CONFIG_DIR, ETC_ENVIRONMENT};
 use sys::{config_sources, session};
@@ -24,7 +24,12 @@ pub fn is_source(path: &str) -> bool {
 /// # Errors
 /// A file cannot be read or written.
 pub fn apply() -> Result<()> {
-    environment_d::apply()?;
+    let of_podman = environment_d::apply();
+    let errors = [of_podman.err(), of_sessions().err()];
+    Error::join(errors.into_iter().flatten().collect())
+}
+
+fn of_sessions() -> Result<()> {
     if !note(Path::new("/"))? {
         return Ok(());
     }

@@ -49,7 +49,7 @@ use self::paths::DEFINITIONS;
 use self::specifiers::Owner;
 use self::unit_error::Fault;
 use crate::common::degraded::Degraded;
-use crate::common::service_change::{Verb, change};
+use crate::common::service_change::{Verb, try_change};
 use crate::common::service_env::Environment;
 use crate::helpers::engine::PodmanUser;
 
@@ -100,23 +100,25 @@ fn ask_status(env: &Environment) -> Result<String> {
     text.map_err(|why| crate::common::control_client::explain(&why, "b2p user-services"))
 }
 
-/// Loads the quadlets again: `systemctl daemon-reload`. Without any, nothing is done.
+/// Loads the quadlets again: `systemctl daemon-reload`. Without any, nothing is done. Returns the result of the run
+/// of `b2p user-services`, which may be the boot's, and then fails for a bad service file of the user.
 ///
 /// # Errors
-/// `b2p user-services` cannot be asked, or fails.
-pub fn reload(env: &Environment) -> Result<()> {
+/// PID 1 does not take the request.
+pub fn reload(env: &Environment) -> Result<Result<()>> {
     if !Path::new(DEFINITIONS).exists() {
         if !owners().iter().any(has_files) {
-            return Ok(());
+            return Ok(Ok(()));
         }
         fs::create_dir_all(DEFINITIONS).on(DEFINITIONS)?;
     }
     fs::write(RELOAD, "").on(RELOAD)?;
     let Some(name) = Name::new("user-services") else {
-        return Ok(());
+        return Ok(Ok(()));
     };
     // The run has limits for each owner, which a machine with many users may use up.
-    change(&env.of_units(), Verb::Restart, name).map(drop)
+    let result = try_change(&env.of_units(), Verb::Restart, name)?;
+    Ok(result.map(drop))
 }
 
 /// Returns true if this run of `b2p user-services` is one of [`reload`], which the next is not then.
