@@ -34,6 +34,18 @@ fn every_applet_has_a_summary_and_a_unique_name() {
     assert_eq!(names.len(), count);
 }
 
+#[test]
+fn every_program_of_a_foreign_system_is_an_applet() {
+    for shim in compat::shims::SHIMS {
+        let program = shim.words.first().copied().unwrap_or_default();
+        assert!(
+            APPLETS.iter().any(|applet| applet.name == program),
+            "{program}: {}",
+            shim.why
+        );
+    }
+}
+
 /// Returns a client of a socket that does not exist.
 fn client_without_pid_1() -> ControlClient {
     ControlClient {

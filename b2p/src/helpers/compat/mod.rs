@@ -10,7 +10,7 @@
 //!   their state directories, and names the files that are not used.
 //! - [`environment_d`] and [`tmpfiles`], for podman machine: variables for podman, and links.
 //! - [`mount_virtiofs`], for podman machine 6: keeps podman's policy where a mount hides it.
-//! - [`shims`], for podman machine and Lima: answers commands of systemd that have nothing to do here.
+//! - [`shims`], for podman machine and Lima: answers commands of systemd, OpenRC and Fedora, or names the program that does.
 //! - [`session_environment`], for Lima: variables of /etc/environment for sessions.
 //! - [`sysctl`], for Lima's boot script: `--system`, which busybox does not know.
 //! - [`lima`], for Lima's boot.sh: writes a file that keeps it from waiting for systemd.

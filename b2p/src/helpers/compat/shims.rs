@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Commands of systemd and of Fedora that hosts send into the machine and that have nothing to do
-//! here, or little, in one table: [`SHIMS`].
+//! Commands of systemd, OpenRC and Fedora that hosts send into the machine, in one table: [`SHIMS`]. Most have nothing to do
+//! here, or little.
 
 use std::fs;
 use std::path::Path;
@@ -9,6 +9,7 @@ use log::info;
 use sys::error::{Error, Result};
 use sys::files::replace;
 
+use self::Answer::{Act, Program};
 use super::{environment_d, session_environment};
 use crate::common::terminal::print_error;
 use crate::common::{certs, user_text};
@@ -17,30 +18,42 @@ use crate::common::{certs, user_text};
 pub struct Shim {
     /// Program, and the words that must be among its arguments.
     pub words: &'static [&'static str],
-    /// Action; an error is shown, and the exit status is then 1.
-    pub run: fn() -> Result<()>,
+    /// Answer to the command.
+    pub answer: Answer,
     /// Reason: the sender of the command, and the ground for this answer.
     pub why: &'static str,
+}
+
+/// Answer to a command of the table.
+#[derive(Clone, Copy, Debug)]
+pub enum Answer {
+    /// An action; an error is shown, and the exit status is then 1.
+    Act(fn() -> Result<()>),
+    /// The program of that name, a row of `crate::applets::APPLETS`, reads the arguments and does the work.
+    Program,
 }
 
 /// All such commands; the first row whose words are all there counts.
 #[rustfmt::skip]
 pub const SHIMS: &[Shim] = &[
-    Shim { words: &["systemctl", "--user", "daemon-reload"],           run: nothing,              why: "a user's units are read again, and the proxies are the machine's" },
-    Shim { words: &["systemctl", "daemon-reload"],                     run: environment_d::apply, why: "podman machine ends the script that writes the proxies with it, and shows its output" },
-    Shim { words: &["systemctl", "daemon-reexec"],                     run: nothing,              why: "there is no systemd to start again" },
-    Shim { words: &["systemctl", "--user", "podman.socket"],           run: user_socket,          why: "Lima's template enables it: PID 1 holds the socket from the boot on" },
-    Shim { words: &["systemctl", "--user", "podman.service"],          run: user_socket,          why: "the same" },
-    Shim { words: &["systemctl", "enable", "podman.socket"],           run: nothing,              why: "PID 1 holds the socket from the boot on" },
-    Shim { words: &["systemctl", "enable", "podman-restart.service"],  run: nothing,              why: "the service `containers` does that work at each boot" },
-    Shim { words: &["systemctl", "enable", "podman-restart"],          run: nothing,              why: "the same, without the suffix" },
-    Shim { words: &["systemctl", "start", "systemd-logind.service"],   run: nothing,              why: "Lima's boot script: sessions need no manager" },
-    Shim { words: &["loginctl", "enable-linger"],                      run: nothing,              why: "Lima's boot script: users' services run without a session" },
-    Shim { words: &["loginctl", "disable-linger"],                     run: nothing,              why: "the same, which cannot be turned off" },
-    Shim { words: &["loginctl", "show-user", "--value"],               run: lingers_value,        why: "the same, for the value alone" },
-    Shim { words: &["loginctl", "show-user"],                          run: lingers,              why: "programs ask for Linger=yes" },
-    Shim { words: &["loginctl", "terminate-user"],                     run: session_environment::apply, why: "Lima ends sessions when it has written /etc/environment, so that the next one has its variables" },
-    Shim { words: &["update-ca-trust"],                                run: trust_anchors,        why: "podman machine 6 copies the host's certificate authorities, and calls it" },
+    Shim { words: &["systemctl", "--user", "daemon-reload"],           answer: Act(nothing),              why: "a user's units are read again, and the proxies are the machine's" },
+    Shim { words: &["systemctl", "daemon-reload"],                     answer: Act(environment),          why: "podman machine ends the script that writes the proxies with it, and shows its output" },
+    Shim { words: &["systemctl", "daemon-reexec"],                     answer: Act(nothing),              why: "there is no systemd to start again" },
+    Shim { words: &["systemctl", "--user", "podman.socket"],           answer: Act(user_socket),          why: "Lima's template enables it: PID 1 holds the socket from the boot on" },
+    Shim { words: &["systemctl", "--user", "podman.service"],          answer: Act(user_socket),          why: "the same" },
+    Shim { words: &["systemctl", "enable", "podman.socket"],           answer: Act(nothing),              why: "PID 1 holds the socket from the boot on" },
+    Shim { words: &["systemctl", "enable", "podman-restart.service"],  answer: Act(nothing),              why: "the service `containers` does that work at each boot" },
+    Shim { words: &["systemctl", "enable", "podman-restart"],          answer: Act(nothing),              why: "the same, without the suffix" },
+    Shim { words: &["systemctl", "start", "systemd-logind.service"],   answer: Act(nothing),              why: "Lima's boot script: sessions need no manager" },
+    Shim { words: &["loginctl", "enable-linger"],                      answer: Act(nothing),              why: "Lima's boot script: users' services run without a session" },
+    Shim { words: &["loginctl", "disable-linger"],                     answer: Act(nothing),              why: "the same, which cannot be turned off" },
+    Shim { words: &["loginctl", "show-user", "--value"],               answer: Act(lingers_value),        why: "the same, for the value alone" },
+    Shim { words: &["loginctl", "show-user"],                          answer: Act(lingers),              why: "programs ask for Linger=yes" },
+    Shim { words: &["loginctl", "terminate-user"],                     answer: Act(session_environment::apply), why: "Lima ends sessions when it has written /etc/environment, so that the next one has its variables" },
+    Shim { words: &["systemd-tmpfiles", "--create"],                   answer: Program,                   why: "podman machine leads docker's socket to another podman at `set --rootful`" },
+    Shim { words: &["rc-update"],                                      answer: Program,                   why: "Lima's boot script adds its agent to a runlevel; services of it begin anew in each boot" },
+    Shim { words: &["rc-service"],                                     answer: Program,                   why: "Lima's boot script starts its agent, which forwards ports and sockets" },
+    Shim { words: &["update-ca-trust"],                                answer: Act(trust_anchors),        why: "podman machine 6 copies the host's certificate authorities, and calls it" },
 ];
 
 /// Directory of certificate authorities that Fedora has.
@@ -57,7 +70,10 @@ const VERBS: &[&str] = &["enable", "start", "restart", "is-active", "is-enabled"
 #[must_use]
 pub fn run(program: &str, args: &[String]) -> Option<i32> {
     let shim = find(program, args)?;
-    Some(match (shim.run)() {
+    let Answer::Act(act) = shim.answer else {
+        return None;
+    };
+    Some(match act() {
         Ok(()) => 0,
         Err(why) => {
             print_error(&format!("{program}: {why}"));
@@ -91,6 +107,15 @@ fn find(program: &str, args: &[String]) -> Option<&'static Shim> {
 }
 
 fn nothing() -> Result<()> {
+    Ok(())
+}
+
+/// Gives podman the variables of environment.d(5). A file that cannot be read is named, and is no failure: systemd's
+/// `daemon-reload` succeeds then, and podman machine's start ends with the status of the command.
+fn environment() -> Result<()> {
+    if let Err(why) = environment_d::apply() {
+        print_error(&format!("systemctl: daemon-reload: {why}"));
+    }
     Ok(())
 }
 
@@ -186,6 +211,15 @@ mod tests {
             ("systemctl --user status podman.socket", None),
             ("systemctl enable web", None),
             ("loginctl list-sessions", None),
+            (
+                "systemd-tmpfiles --create --prefix=/run/docker.sock",
+                Some("--create"),
+            ),
+            (
+                "rc-service --ifstarted lima-guestagent restart",
+                Some("rc-service"),
+            ),
+            ("rc-update add lima-guestagent default", Some("rc-update")),
         ] {
             assert_eq!(
                 row(line).and_then(|words| words.last()).copied(),
