@@ -73,6 +73,7 @@ const DOCUMENT: &str = r#"{"ignition":{"version":"3.2.0","config":{"replace":{"v
     {"path":"/etc/systemd/zram-generator.conf","mode":420,"contents":{"source":"data:,%5Bzram0%5D%0Azram-size%3D64%0A"}},
     {"path":"/etc/environment.d/podman-machine-ssl.conf","mode":420,"contents":{"source":"data:,SSL_CERT_DIR%3D/etc/containers/certs.d%0A"}},
     {"path":"/etc/hostname","mode":420,"contents":{"source":"data:,crate%0A"}},
+    {"path":"/etc/systemd/system/docker.service.d/proxy.conf","mode":420,"contents":{"source":"data:,"}},
     {"path":"/etc/sysctl.d/90-tested.conf","mode":420,"contents":{"source":"data:,vm.swappiness%20%3D%2013%0A"}},
     {"path":"/srv/packed","mode":2541,"user":{"id":1700},"group":{"name":"media"},
       "contents":{"compression":"gzip","source":"data:;base64,GZ"},"append":[{"source":"data:,more%0A"}]}],
@@ -215,6 +216,15 @@ const COMMANDS: &[(&str, &str)] = &[
          cp /etc/ssl/certs/ca-certificates.crt /run/before; update-ca-trust
          cmp /run/before /etc/ssl/certs/ca-certificates.crt",
         "",
+    ),
+    // Faults of files are named, and the reload succeeds, also in place of the boot's run: a start of podman machine
+    // ends with its status.
+    (
+        "dir=/var/lib/boot2podman/services; mkdir -p $dir /etc/environment.d/x.conf; echo x >$dir/README.md
+         rm /run/boot2podman/user-services.started
+         systemctl daemon-reload 2>/run/said; echo $?; grep -c 'x.conf: \\|user-services: ' /run/said
+         rm -r $dir/README.md /etc/environment.d/x.conf; systemctl daemon-reload 2>&1; echo $?",
+        "0\n2\n0",
     ),
 ];
 

@@ -67,6 +67,12 @@ pub fn apply(plan: &Plan, config: &Config, deadline: Instant, diagnostics: &mut 
     }
     apply_units::apply(&plan.units, &root, deadline, diagnostics);
     for row in &plan.storage.files {
+        let (name, path) = (&row.node.row, &row.node.path);
+        if let Some(unit) = apply_units::missing_unit(&root, path) {
+            diagnostics.failed(format_args!(
+                "{name}: {path} has no effect: there is no {unit}; `b2p status` lists the services"
+            ));
+        }
         if let Some(Handler::AfterWrite(act)) = known_paths::handler(&row.node.path) {
             named(&row.node, act(&row.node.path), diagnostics);
         }

@@ -78,13 +78,20 @@ pub fn apply(units: &[Unit], root: &Tree, deadline: Instant, diagnostics: &mut D
     cloud::mounts(&mounts, deadline, diagnostics);
 }
 
+/// Drop-ins of units of systemd whose settings hold here without them, and why.
+const NEEDLESS: &[(&str, &str)] = &[(
+    "user@.service",
+    "Delegate=: each user's cgroup is the user's",
+)];
+
 /// Returns the unit of a drop-in if the unit is not there, neither as a template nor made of a quadlet. Drop-ins of all
 /// services, or of those with a common start of their names, need no unit.
-fn missing_unit<'a>(root: &Tree, path: &'a str) -> Option<&'a str> {
+pub fn missing_unit<'a>(root: &Tree, path: &'a str) -> Option<&'a str> {
     let (dir, _) = path.rsplit_once('/')?;
-    let unit = dir.strip_suffix(".d")?.rsplit('/').next()?;
+    let (parent, unit) = dir.strip_suffix(".d")?.rsplit_once('/')?;
     let (stem, kind) = unit.rsplit_once('.')?;
-    if stem.ends_with('-') {
+    let is_needless = NEEDLESS.iter().any(|(needless, _)| *needless == unit);
+    if stem.ends_with('-') || is_needless || !UNIT_DIRS.contains(&parent) {
         return None;
     }
     let mut names = vec![unit.to_owned()];
@@ -155,9 +162,12 @@ mod tests {
             let missing = missing_unit(&root, &path);
             assert_eq!(missing, is_missing.then_some(unit), "{unit}");
         }
-        assert_eq!(
-            missing_unit(&root, "/etc/systemd/system/none.service"),
-            None
-        );
+        for path in [
+            "/etc/systemd/system/none.service",
+            "/etc/systemd/system/user@.service.d/delegate.conf",
+            "/etc/containers/registries.conf.d/x.conf",
+        ] {
+            assert_eq!(missing_unit(&root, path), None, "{path}");
+        }
     }
 }
