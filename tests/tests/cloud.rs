@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use std::fs;
 use std::time::Duration;
 use tests::disks::{self, Image, seed};
-use tests::lima::{AGENT_OF_1_0, FULL_MODE, Instance, boot_done, environment_counts, probe};
+use tests::lima::{Instance, boot_done, probe};
 use tests::{Checks, Guest, eventually, ignition, image, keyless};
 use vmm::{Bus, Disk};
 
@@ -35,9 +35,13 @@ fn a_seed_of_lima_is_applied() -> Result<()> {
         key: key.trim(),
         iid: "iid-1764000000",
         mac: "52:54:00:12:34:56",
+        is_plain: true,
     };
     let files = instance.files("runcmd:\n- echo once >>/run/ran\n- [sleep, '100000']\n");
-    let entries: Vec<_> = files.iter().map(|(p, x, t)| (*p, *x, t.as_str())).collect();
+    let entries: Vec<_> = files
+        .iter()
+        .map(|(p, x, t)| (p.as_str(), *x, t.as_str()))
+        .collect();
     let data = Image::blank(&dir, "data", 512)?;
     // The only key is on the CD, which is attached to virtio-scsi, as in Lima.
     let machine = keyless("cloud-lima")?
@@ -106,37 +110,6 @@ fn a_seed_of_lima_is_applied() -> Result<()> {
         root("umount /mnt/lima-cidata; rm /run/lima-boot-done; killall sleep; b2p stop cloud-scripts; b2p start cloud-scripts")?;
         eventually(SCRIPTS, || asked(&guest, &boot_done(instance.iid)))?;
         is("cat /run/ran", "once")
-    });
-    checks.check("full mode: the guest agent is a service", || {
-        let run = |script: &str| {
-            let out = guest.ssh_with("ann", "sudo bash", script.as_bytes())?;
-            tests::text(&out)
-        };
-        let started =
-            "daemon --debug=false --vsock-port 2222 --virtio-port io.lima-vm.guest_agent.0";
-        run(FULL_MODE)?;
-        eventually(SCRIPTS, || is("cat /run/agent-started", started))?;
-        is("cat /proc/sys/net/ipv4/ip_unprivileged_port_start", "0")?;
-        environment_counts(&guest, "ann")?;
-        // The next boot of the host: the agent runs already, and is restarted.
-        run(FULL_MODE)?;
-        eventually(SCRIPTS, || {
-            is("cat /run/agent-started", &[started; 2].join("\n"))
-        })?;
-        is(
-            "rc-service lima-guestagent status && b2p status | grep -c lima-guestagent",
-            "1",
-        )?;
-        run("rc-service lima-guestagent stop")?;
-        is("rc-service lima-guestagent status; echo $?", "3")?;
-        run(AGENT_OF_1_0)?;
-        eventually(SCRIPTS, || {
-            is(
-                "tail -n 1 /run/agent-started",
-                "daemon --debug=true --vsock-port 0 --virtio-port io.lima-vm.guest_agent.0",
-            )
-        })?;
-        run("rc-service lima-guestagent stop").map(drop)
     });
     checks.check("a host that connects late is told, too", || {
         is("dmesg | grep -c \"[h]ost is told\" || true", "0")?;
@@ -250,10 +223,11 @@ fn a_cidata_cd_and_an_ignition_document_are_applied_together() -> Result<()> {
             "cloud: mounts: /srv/nowhere: ",
             "cloud: mounts: hiding on /usr/: it would hide the machine's own files",
             "ignition: users: Max.M: uid: 150000 is a subordinate number of core",
+            "docker.service.d/proxy.conf has no effect: there is no docker.service",
         ] {
             ensure!(said.contains(part), "{part} is not in\n{said}");
         }
-        ensure!(count == 4 && !said.contains("secret"), "{said}");
+        ensure!(count == 5 && !said.contains("secret"), "{said}");
         equals(
             &guest,
             "dmesg | grep -c 'cloud: packages is not supported'",
