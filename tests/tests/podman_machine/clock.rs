@@ -16,8 +16,16 @@ fn a_start_ends_soon_after_the_ready_line() -> Result<()> {
     host.root(&format!("touch {}", INSTRUCTION_CLOCK))?;
     let mut m = Machine::of(USERS[0], &mut host);
     let mut checks = Checks::new("podman machine's start");
-    m.init(DISK, &["--disk-size", "11", "-v", "/home/ann/vol:/v"])?;
+    // The home of the host's user is podman's default volume.
+    m.init(DISK, &["--disk-size", "11"])?;
     checks.check("the first start", || m.starts_soon());
+    checks.check("the user's home is in the machine", || {
+        m.host.root("echo hello >/home/ann/vol/greeting")?;
+        m.ssh_says(
+            "cat /home/ann/vol/greeting; mount | grep -c /home/ann",
+            "hello\n1",
+        )
+    });
     checks.check("the second start", || {
         m.stop()?;
         m.starts_soon()

@@ -46,6 +46,13 @@ pub const USERS: [User; 3] = [
     },
 ];
 
+/// A user of a domain (LDAP, Active Directory), whose number is one of the numbers that core's containers have by
+/// default. There is no such number where the tests do not run as root.
+pub const DOMAIN_USER: User = User {
+    name: "dom",
+    uid: 200_001,
+};
+
 /// First process of the namespaces: a shell of the tree that reads commands and reaps orphans, as QEMU
 /// and gvproxy are.
 const SCRIPT: &str = r#"
@@ -124,7 +131,7 @@ impl Host {
         prepare(&tree.root, &dir)?;
         let mut command = Command::new("unshare");
         command.args(["--mount", "--pid", "--net", "--fork", "--kill-child"]);
-        if fs::metadata("/proc/self")?.uid() != 0 {
+        if !is_root()? {
             command.args(["--user", "--map-root-user", "--map-auto"]);
         }
         command.args(["sh", "-c", SCRIPT, "host"]);
@@ -139,7 +146,8 @@ impl Host {
             output: BufReader::new(output.context("stdout")?),
             count: 0,
         };
-        for User { name, uid } in USERS {
+        let domain = is_root()?.then_some(DOMAIN_USER);
+        for User { name, uid } in USERS.into_iter().chain(domain) {
             host.root(&format!(
                 "mkdir -p /home/{name}/vol /run/user/{uid} && \
                  chown -R {uid}:{uid} /home/{name} /run/user/{uid} && chmod 700 /run/user/{uid}"
@@ -239,6 +247,11 @@ impl Host {
     }
 }
 
+/// Returns true if the tests run as root.
+pub fn is_root() -> Result<bool> {
+    Ok(fs::metadata("/proc/self")?.uid() == 0)
+}
+
 impl Drop for Host {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -284,7 +297,8 @@ fn prepare(tree: &Path, dir: &Path) -> Result<()> {
         &["-a".as_ref(), tree.join("etc").as_os_str(), dir.as_os_str()],
     )?;
     let etc = dir.join("etc");
-    let users = |line: fn(&User) -> String| USERS.iter().map(line).collect::<String>();
+    let all = USERS.into_iter().chain([DOMAIN_USER]);
+    let users = |line: fn(User) -> String| all.clone().map(line).collect::<String>();
     let passwd =
         users(|User { name, uid }| format!("{name}:x:{uid}:{uid}::/home/{name}:/bin/bash\n"));
     let group = users(|User { name, uid }| format!("{name}:x:{uid}:\n"));
