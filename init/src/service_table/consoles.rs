@@ -6,7 +6,7 @@ use services::{Restart, ServiceDef};
 use sys::paths::B2P;
 
 use super::names::*;
-use super::{Row, Start, adapt};
+use super::{Row, adapt};
 
 /// Services of the console terminals: rows of the service table, each of which stands for one service per terminal.
 pub const CONSOLES: &[Row] = &[
@@ -20,7 +20,6 @@ pub const CONSOLES: &[Row] = &[
             ..ServiceDef::DEFAULT
         },
         when: |config, _| config.console != Console::Off,
-        starts: Start::AtBoot,
         adapt: adapt::console,
         per_terminal: true,
     },
@@ -33,7 +32,6 @@ pub const CONSOLES: &[Row] = &[
             after_ready: true,
             ..ServiceDef::DEFAULT
         },
-        starts: Start::OnRequest,
         per_terminal: true,
         ..Row::DEFAULT
     },

@@ -25,38 +25,24 @@ use crate::{accounts, console};
 pub use table::CORE;
 pub use varlink::link_registry;
 
-/// One row of the service tables.
+/// One row of the service tables. [`sys::service_names::start_of`] returns the event that starts the service: PID 1 and
+/// its helpers decide by the same table.
 pub struct Row {
     /// Definition of the service, before changes by the configuration.
     pub def: ServiceDef,
     /// Returns true if the service exists with this configuration, on this machine.
     pub when: fn(&Config, &Platform) -> bool,
-    /// Event that starts the service, unless `b2p.on=` or `b2p.off=` names the service.
-    pub starts: Start,
     /// Applies the configuration to the definition.
     pub adapt: fn(ServiceDef, &Config, &Platform) -> ServiceDef,
     /// True for a row that stands for one service per console terminal; `def.name` is the prefix of their names.
     pub per_terminal: bool,
 }
 
-/// Event that starts a service that exists, unless `b2p.on=` or `b2p.off=` names the service.
-/// [`sys::service_names::starts_at_boot`] decides by the same rule for PID 1 and for its helpers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// The service starts at boot, after the services in its `after`.
-    AtBoot,
-    /// The service starts if the data disk has files for it, as `b2p data` reports.
-    IfOnDisk,
-    /// Another program or a person starts the service.
-    OnRequest,
-}
-
 impl Row {
-    /// Default values of a row: the service exists on every machine and starts at boot.
+    /// Default values of a row: the service exists on every machine.
     const DEFAULT: Row = Row {
         def: ServiceDef::DEFAULT,
         when: |_, _| true,
-        starts: Start::AtBoot,
         adapt: |def, _, _| def,
         per_terminal: false,
     };

@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Names of services that other services, the reactions and the ready line refer to.
 
-pub use sys::service_names::{CONSOLE_PREFIX, REGISTRIES, RESCUE_PREFIX};
+pub use sys::service_names::{BOOTLOCAL, BOOTSYNC, CONSOLE_PREFIX, REGISTRIES, RESCUE_PREFIX};
 
-/// Runs bootlocal.sh of the data disk.
-pub const BOOTLOCAL: &str = "bootlocal";
-/// Runs bootsync.sh of the data disk before podman starts.
-pub const BOOTSYNC: &str = "bootsync";
 /// Applies the configuration of a disk labelled cidata.
 pub const CLOUD: &str = "cloud";
 /// Runs the commands of a disk labelled cidata.

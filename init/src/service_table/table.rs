@@ -7,7 +7,7 @@ use sys::paths::{B2P, HEALTH_SOCKET, INIT, PODMAN_SOCKET};
 use sys::service_names::EX_CONFIG;
 
 use super::names::*;
-use super::{Row, Start, adapt, stream_socket, wants_cloud, wants_data_disk};
+use super::{Row, adapt, stream_socket, wants_cloud, wants_data_disk};
 
 /// `oom_score_adj` of small services whose loss cuts the machine off or loses its log: the OOM killer selects larger
 /// processes first (proc_pid_oom_score_adj(5)). `b2p sshd` sets the value of sshd (b2p/src/helpers/sshd/limit.rs).
@@ -272,7 +272,6 @@ pub const CORE: &[Row] = &[
             ..ServiceDef::ONE_SHOT
         },
         when: wants_data_disk,
-        starts: Start::IfOnDisk,
         ..Row::DEFAULT
     },
     // podman waits for bootsync.sh for `late_ms` at most; the script then continues. As in Tiny Core, boot2docker and
@@ -289,7 +288,6 @@ pub const CORE: &[Row] = &[
             ..ServiceDef::ONE_SHOT
         },
         when: wants_data_disk,
-        starts: Start::IfOnDisk,
         adapt: adapt::with_variables,
         ..Row::DEFAULT
     },
@@ -338,7 +336,6 @@ pub const CORE: &[Row] = &[
             ..ServiceDef::DEFAULT
         },
         when: wants_data_disk,
-        starts: Start::IfOnDisk,
         adapt: adapt::with_variables,
         ..Row::DEFAULT
     },

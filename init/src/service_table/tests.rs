@@ -133,20 +133,6 @@ fn the_ignition_service_exists_if_a_document_or_a_flag_asks() {
 }
 
 #[test]
-fn the_rows_and_the_helpers_agree_on_the_start() {
-    use sys::service_names::{CONFIGURED_ON_DISK, starts_at_boot};
-    for row in rows() {
-        let name = row.def.name;
-        let start = match starts_at_boot(&Config::default(), name) {
-            true => Start::AtBoot,
-            false if CONFIGURED_ON_DISK.contains(&name) => Start::IfOnDisk,
-            false => Start::OnRequest,
-        };
-        assert_eq!(row.starts, start, "{name}");
-    }
-}
-
-#[test]
 fn names_are_unique() {
     let mut names: Vec<_> = rows().map(|row| row.def.name).collect();
     let count = names.len();

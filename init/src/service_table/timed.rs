@@ -7,7 +7,7 @@ use sys::paths::{B2P, UNIT_BUS};
 use sys::service_names::{AUTO_UPDATE, TIMERS};
 
 use super::names::*;
-use super::{Row, Start, stream_socket};
+use super::{Row, stream_socket};
 
 /// Services of timers and of the update of containers: rows of the service table after those of [`super::CORE`].
 pub const TIMED: &[Row] = &[
@@ -21,7 +21,6 @@ pub const TIMED: &[Row] = &[
             after_ready: true,
             ..ServiceDef::DEFAULT
         },
-        starts: Start::OnRequest,
         ..Row::DEFAULT
     },
     // `b2p timers` starts this service at the times of the flag `b2p.auto_update`. `late_ms` is the time limit of
@@ -38,7 +37,6 @@ pub const TIMED: &[Row] = &[
             ..ServiceDef::ONE_SHOT
         },
         when: |config, _| config.podman != Podman::Off,
-        starts: Start::OnRequest,
         ..Row::DEFAULT
     },
     // `podman auto-update` of any user connects; the service identifies the user by the credentials of the socket

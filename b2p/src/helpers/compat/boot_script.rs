@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The boot scripts of boot2docker, `b2p boot-script bootsync` and `b2p boot-script bootlocal`:
 //! `bootsync.sh` and `bootlocal.sh` on the data disk, which PID 1 runs as services
-//! (`sys::service_names::CONFIGURED_ON_DISK`).
+//! (`sys::service_names::start_of`).
 //!
 //! The output of a script is logged; a failure becomes a degraded line. A script cannot stop the
 //! boot: services that wait for one wait only for a limited time.

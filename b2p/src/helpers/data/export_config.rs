@@ -6,7 +6,7 @@ use sys::config_sources::MAX_ENTRY_BYTES;
 use sys::error::{Doing, Result};
 use sys::files::replace;
 use sys::paths::DISK_CONFIG_DIR;
-use sys::service_names::{CONFIGURED_ON_DISK, REGISTRIES};
+use sys::service_names::{REGISTRIES, configured_on_disk};
 
 use super::errors::combine;
 use crate::common::paths::Paths;
@@ -67,14 +67,14 @@ fn environment(paths: &Paths) -> Result<()> {
 /// Exports the names of the services for which the disk has a file. The service itself checks the
 /// content of the file.
 fn services_on_disk(paths: &Paths) -> Result<()> {
-    let is_on_disk = |service: &&&str| {
-        let path = match **service {
+    let is_on_disk = |service: &&str| {
+        let path = match *service {
             REGISTRIES => paths.state_dir().join("registries.conf.d"),
             name => boot_script::path(&paths.state_dir(), name),
         };
         path.symlink_metadata().is_ok()
     };
-    let names = CONFIGURED_ON_DISK.iter().filter(is_on_disk);
+    let names = configured_on_disk().filter(is_on_disk);
     let lines: String = names.map(|name| format!("{name}\n")).collect();
     match lines.is_empty() {
         true => Ok(()),
