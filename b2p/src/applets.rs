@@ -208,7 +208,7 @@ pub const APPLETS: &[Applet] = &[
         summary: "runs bootsync.sh or bootlocal.sh of the data disk", ..DEFAULT },
     // The output of this service is that of the unit's commands, which PID 1 logs under the name of the service.
     // `unit-run` writes its own messages to the kernel log.
-    Applet { name: "unit-run", kind: Raw, arguments: "NAME",
+    Applet { name: sys::service_names::UNIT_RUN, kind: Raw, arguments: "NAME",
         run: |call| quadlet::run::main(call.arguments),
         summary: "runs the commands of a unit, as the main process of the unit's service", ..DEFAULT },
     Applet { name: "kube-run", kind: Raw, arguments: "start|started|stop NAME",

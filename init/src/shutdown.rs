@@ -14,6 +14,7 @@ use log::{info, warn};
 use nix::sys::reboot::{RebootMode, reboot};
 use services::{Manager, Millis, ServiceDef, ServiceId};
 use sys::clock::now;
+use sys::service_names::runs_unit;
 use sys::{kmsg, syscall};
 
 use crate::emergency_remount::{self, Remount};
@@ -59,8 +60,6 @@ const PHASES: &[Phase] = &[
 const CHILD_POLL_MS: Millis = 20;
 /// Exit status of a child whose program cannot be executed, as in system(3).
 const EXEC_FAILED: i32 = 127;
-/// Beginning of the command of a service that was made from a unit (b2p/src/helpers/quadlet).
-const UNIT_RUN: [&str; 2] = [sys::paths::B2P, "unit-run"];
 
 /// Arguments of a phase.
 struct ShutdownContext<'a> {
@@ -178,8 +177,8 @@ fn close_api(context: &mut ShutdownContext<'_>) -> Outcome {
 fn stop_units(context: &mut ShutdownContext<'_>) -> Outcome {
     let supervisor = context.manager.supervisor();
     let is_unit = |id: &ServiceId| {
-        let argv = supervisor.definition(*id).map_or(&[][..], |def| def.argv);
-        supervisor.is_user_service(*id) && argv.starts_with(&UNIT_RUN)
+        let def = supervisor.definition(*id);
+        supervisor.is_user_service(*id) && def.is_some_and(|def| runs_unit(def.argv))
     };
     let units: Vec<ServiceId> = supervisor.ids().filter(is_unit).collect();
     if units.is_empty() {

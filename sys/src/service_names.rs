@@ -3,6 +3,8 @@
 
 use config::Config;
 
+use crate::paths::B2P;
+
 /// Prefix of the names of console services.
 pub const CONSOLE_PREFIX: &str = "console-";
 
@@ -36,6 +38,16 @@ pub const AUTO_UPDATE: &str = "auto-update";
 
 /// Name of the service that configures registries from the data disk.
 pub const REGISTRIES: &str = "registries";
+
+/// Applet that is the main process of a service that was made from a unit (a quadlet or a unit file).
+pub const UNIT_RUN: &str = "unit-run";
+
+/// Returns true for the command of a service that was made from a unit. The shutdown stops these services first, while
+/// their stop commands can still call podman.
+#[must_use]
+pub fn runs_unit(argv: &[&str]) -> bool {
+    argv.starts_with(&[B2P, UNIT_RUN])
+}
 
 /// Event that starts a service, unless `b2p.on=` or `b2p.off=` names the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ mod links;
 
 use sys::clock::Millis;
 use sys::paths::B2P;
+use sys::service_names::UNIT_RUN;
 
 use super::PATH;
 use super::conditions;
@@ -199,7 +200,7 @@ fn supervision(unit: &Unit, program: &Program, service: &str) -> Result<String> 
         .map_or(MAX_MS, |ms| ms * STOP_STAGES + MARGIN_MS);
     let late = plan.start_ms.map_or(LATE_MS, |ms| ms + MARGIN_MS);
     Ok(format!(
-        "exec {B2P} unit-run {service}\nready {}\nrestart {restart}\ndelay {}ms\ngrace {}ms\nlate {}ms\nkill {}\n",
+        "exec {B2P} {UNIT_RUN} {service}\nready {}\nrestart {restart}\ndelay {}ms\ngrace {}ms\nlate {}ms\nkill {}\n",
         if ends { "exit" } else { "notify" },
         delay.min(MAX_MS),
         grace.min(MAX_MS),

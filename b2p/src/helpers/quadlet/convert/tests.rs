@@ -44,6 +44,7 @@ fn a_container_unit_becomes_a_service_that_runs_unit_run() {
     assert_eq!(definition.wants, ["net", "cache"]);
     let service = service(&definition);
     assert_eq!(service.argv, [B2P, "unit-run", "web"]);
+    assert!(sys::service_names::runs_unit(service.argv));
     assert_eq!(
         (service.needs, service.after),
         (&["data-volume"][..], &["net", "db"][..])
