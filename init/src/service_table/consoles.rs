@@ -8,18 +8,18 @@ use sys::paths::B2P;
 use super::names::*;
 use super::{Row, adapt};
 
-/// Services of the console terminals: rows of the service table, each of which stands for one service per terminal.
+/// Rows of the service table about console terminals: each stands for one service per terminal.
 pub const CONSOLES: &[Row] = &[
     Row {
+        when: |config, _| config.console != Console::Off,
         def: ServiceDef {
             name: CONSOLE_PREFIX,
             why: "a person at a console sees the state of the machine, or gets a shell",
             argv: &[B2P, "console", "status"],
-            restart: Restart::Never,
             after_ready: true,
+            restart: Restart::Never,
             ..ServiceDef::DEFAULT
         },
-        when: |config, _| config.console != Console::Off,
         adapt: adapt::console,
         per_terminal: true,
     },
@@ -28,8 +28,8 @@ pub const CONSOLES: &[Row] = &[
             name: RESCUE_PREFIX,
             why: "a person can examine and repair the machine while the services continue",
             argv: &[B2P, "console", "rescue"],
-            restart: Restart::Never,
             after_ready: true,
+            restart: Restart::Never,
             ..ServiceDef::DEFAULT
         },
         per_terminal: true,

@@ -6,20 +6,19 @@ use services::ServiceDef;
 use sys::paths::{B2P, LOG_DIR};
 
 use super::names::{DATA_DISK_SERVICES, NET};
-use super::table::OOM_PROTECTED;
-use super::{Row, datagram_socket};
+use super::{OOM_PROTECTED, Row, datagram_socket};
 
-/// Services of the log: rows of the service table after those of [`super::CORE`]. `log-files` is separate from
+/// Rows of the service table about the log. `log-files` is separate from
 /// the services of sockets, so that a disk that hangs does not stop a socket from being read.
 pub const LOGS: &[Row] = &[
     Row {
         def: ServiceDef {
             name: "syslog",
-            oom_score_adj: OOM_PROTECTED,
             why: "messages that programs send by syslog(3) are added to the kernel's log",
             argv: &[B2P, "syslog"],
             socket: datagram_socket("/dev/log", 0o666),
             after_ready: true,
+            oom_score_adj: OOM_PROTECTED,
             ..ServiceDef::DEFAULT
         },
         ..Row::DEFAULT
@@ -29,11 +28,11 @@ pub const LOGS: &[Row] = &[
     Row {
         def: ServiceDef {
             name: "journal",
-            oom_score_adj: OOM_PROTECTED,
             why: "messages that programs send to systemd's journald are added to the kernel's log",
             argv: &[B2P, "syslog", "journal"],
             socket: datagram_socket("/run/systemd/journal/socket", 0o666),
             after_ready: true,
+            oom_score_adj: OOM_PROTECTED,
             ..ServiceDef::DEFAULT
         },
         ..Row::DEFAULT
@@ -41,6 +40,7 @@ pub const LOGS: &[Row] = &[
     // The flag `syslog` is off by default: the kernel's ring buffer has the log of this boot. On a data disk the files
     // also keep the logs of earlier boots; without a data disk the files only duplicate the ring buffer.
     Row {
+        when: |config, _| config.syslog,
         def: ServiceDef {
             name: "log-files",
             why: "the log is kept in files of bounded size, so that it can be read after a reboot",
@@ -49,12 +49,12 @@ pub const LOGS: &[Row] = &[
             after_ready: true,
             ..ServiceDef::DEFAULT
         },
-        when: |config, _| config.syslog,
         ..Row::DEFAULT
     },
     // The service may start late: the ring buffer keeps the records from before the network was set up. In a container
     // the kernel's log belongs to the container's host.
     Row {
+        when: |config, platform| config.rsyslog.is_some() && !platform.in_container,
         def: ServiceDef {
             name: "remote-log",
             why: "records of the log are sent to a receiver of syslog",
@@ -63,7 +63,6 @@ pub const LOGS: &[Row] = &[
             after_ready: true,
             ..ServiceDef::DEFAULT
         },
-        when: |config, platform| config.rsyslog.is_some() && !platform.in_container,
         ..Row::DEFAULT
     },
 ];

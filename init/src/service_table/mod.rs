@@ -5,15 +5,22 @@
 //! The supervisor gets the services of the rows whose condition holds ([`select`]), adapted to the
 //! configuration, in the order of the rows. User services are added later, from files
 //! (docs/guide/services.md).
+//!
+//! The ready line is the message `ready ssh=… api=…` on every console (ready.rs). A service with `gates_ready` is a
+//! gate of the ready line: the ready line waits until each gate is ready, has failed or is late. Services that name a
+//! late service in `after` stop waiting as well; services that name it in `needs` still wait. A late service continues
+//! to run.
 
 pub(crate) mod adapt;
+mod configuration;
 mod consoles;
-mod host;
+mod engine;
+mod hardware;
 mod logs;
 pub mod names;
-mod table;
+mod network;
+mod storage;
 mod timed;
-mod users;
 mod varlink;
 
 use config::{Config, DiskSelector, Ignition};
@@ -22,16 +29,15 @@ use services::{ServiceDef, Socket, User, account};
 
 use crate::{accounts, console};
 
-pub use table::CORE;
 pub use varlink::link_registry;
 
 /// One row of the service tables. [`sys::service_names::start_of`] returns the event that starts the service: PID 1 and
 /// its helpers decide by the same table.
 pub struct Row {
-    /// Definition of the service, before changes by the configuration.
-    pub def: ServiceDef,
     /// Returns true if the service exists with this configuration, on this machine.
     pub when: fn(&Config, &Platform) -> bool,
+    /// Definition of the service, before changes by the configuration.
+    pub def: ServiceDef,
     /// Applies the configuration to the definition.
     pub adapt: fn(ServiceDef, &Config, &Platform) -> ServiceDef,
     /// True for a row that stands for one service per console terminal; `def.name` is the prefix of their names.
@@ -41,8 +47,8 @@ pub struct Row {
 impl Row {
     /// Default values of a row: the service exists on every machine.
     const DEFAULT: Row = Row {
-        def: ServiceDef::DEFAULT,
         when: |_, _| true,
+        def: ServiceDef::DEFAULT,
         adapt: |def, _, _| def,
         per_terminal: false,
     };
@@ -90,6 +96,10 @@ impl Platform {
     }
 }
 
+/// `oom_score_adj` of small services whose loss cuts the machine off or loses its log: the OOM killer selects larger
+/// processes first (proc_pid_oom_score_adj(5)). `b2p sshd` sets the value of sshd (b2p/src/helpers/sshd/limit.rs).
+const OOM_PROTECTED: i32 = -900;
+
 /// Returns true if no flag turns the data disk off and the machine is not a container.
 fn wants_data_disk(config: &Config, platform: &Platform) -> bool {
     config.data != DiskSelector::Off && !platform.in_container
@@ -134,18 +144,25 @@ const fn datagram_socket(path: &'static str, mode: u32) -> Option<Socket> {
     }
 }
 
+/// The tables, in the order in which PID 1 starts services that wait for no other one.
+const TABLES: [&[Row]; 9] = [
+    // Most services wait for the data disk, for a document or for the network: these start first.
+    storage::STORAGE,
+    configuration::CONFIGURATION,
+    network::NETWORK,
+    engine::ENGINE,
+    // User services, which ENGINE starts, do not wait for the remaining drivers.
+    hardware::HARDWARE,
+    // These services do not delay the ready line.
+    consoles::CONSOLES,
+    logs::LOGS,
+    varlink::VARLINK,
+    timed::TIMED,
+];
+
 /// Returns the rows of all tables, in the order in which PID 1 starts services.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    let tables = [
-        CORE,
-        consoles::CONSOLES,
-        host::HOST,
-        users::USERS,
-        logs::LOGS,
-        varlink::VARLINK,
-        timed::TIMED,
-    ];
-    tables.into_iter().flatten()
+    TABLES.into_iter().flatten()
 }
 
 /// Returns true if a row of the table has this name or, for a row per terminal, this prefix. The condition of the
@@ -172,7 +189,7 @@ fn exists(row: &Row, config: &Config, platform: &Platform) -> bool {
 #[must_use]
 pub fn select(config: &Config, platform: &Platform) -> Vec<ServiceDef> {
     let rows = rows().filter(|row| exists(row, config, platform));
-    let mut defs = Vec::with_capacity(CORE.len() + platform.terminals.len());
+    let mut defs = Vec::with_capacity(rows().count() + platform.terminals.len());
     for row in rows {
         let def = (row.adapt)(row.def, config, platform);
         match row.per_terminal {

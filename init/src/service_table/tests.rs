@@ -95,7 +95,7 @@ fn a_template_runs_only_services_without_identity() {
         let defs = select(&config::parse(b"b2p.template", &[]).0, &platform);
         defs.iter().map(|def| def.name).collect()
     };
-    assert_eq!(names(true), [DATA, PODMAN, TEMPLATE]);
+    assert_eq!(names(true), [DATA, TEMPLATE, PODMAN]);
     let copy = names(false);
     assert!([NET, HOSTKEY, SSHD].iter().all(|name| copy.contains(name)));
     assert!(!copy.contains(&TEMPLATE));
@@ -188,7 +188,7 @@ fn flags_turn_services_off() {
         .filter(|name| sys::service_names::starts_at_boot(&off, name))
         .collect();
     let expected =
-        "user-services late-drivers health time syslog journal varlink-resolver varlink-machine";
+        "user-services health late-drivers time syslog journal varlink-resolver varlink-machine";
     assert_eq!(at_boot.join(" "), expected);
 }
 

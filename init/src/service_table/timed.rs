@@ -9,7 +9,7 @@ use sys::service_names::{AUTO_UPDATE, TIMERS};
 use super::names::*;
 use super::{Row, stream_socket};
 
-/// Services of timers and of the update of containers: rows of the service table after those of [`super::CORE`].
+/// Rows of the service table about timers and the update of containers.
 pub const TIMED: &[Row] = &[
     // `b2p user-services` starts this service if a flag or a service file names a time.
     Row {
@@ -27,21 +27,22 @@ pub const TIMED: &[Row] = &[
     // `b2p auto-update` for one user, whose images are pulled. If several users take long, the service is reported as
     // late and continues.
     Row {
+        when: |config, _| config.podman != Podman::Off,
         def: ServiceDef {
             name: AUTO_UPDATE,
             why: "containers with the label io.containers.autoupdate run the newest image of their name",
             argv: &[B2P, "auto-update"],
             after: ENGINE_PREREQUISITES,
-            late_ms: 3_600_000,
             after_ready: true,
+            late_ms: 3_600_000,
             ..ServiceDef::ONE_SHOT
         },
-        when: |config, _| config.podman != Podman::Off,
         ..Row::DEFAULT
     },
     // `podman auto-update` of any user connects; the service identifies the user by the credentials of the socket
     // (unix(7), SO_PEERCRED).
     Row {
+        when: |config, _| config.podman != Podman::Off,
         def: ServiceDef {
             name: "unit-bus",
             why: "podman auto-update, which calls systemd over D-Bus, restarts the units of containers",
@@ -50,7 +51,6 @@ pub const TIMED: &[Row] = &[
             after_ready: true,
             ..ServiceDef::DEFAULT
         },
-        when: |config, _| config.podman != Podman::Off,
         ..Row::DEFAULT
     },
 ];

@@ -12,11 +12,12 @@ use sys::paths::{B2P, VARLINK_MACHINE, VARLINK_PODMAN, VARLINK_REGISTRY, VARLINK
 
 use super::{Row, stream_socket};
 
-/// Services of the varlink interfaces: rows of the service table after those of [`super::CORE`].
+/// Rows of the service table about varlink interfaces.
 pub const VARLINK: &[Row] = &[
     // Mode 0666: the resolver returns addresses only. The mode of each address decides which users may
     // connect.
     Row {
+        when: |config, _| config.varlink,
         def: ServiceDef {
             name: "varlink-resolver",
             why: "a varlink client that knows an interface learns the address of its service",
@@ -25,26 +26,26 @@ pub const VARLINK: &[Row] = &[
             after_ready: true,
             ..ServiceDef::DEFAULT
         },
-        when: |config, _| config.varlink,
         ..Row::DEFAULT
     },
     // A client of this socket has the rights of root, as has a client of podman's socket; the mode is therefore 0600.
     Row {
+        when: |config, _| config.varlink && config.podman != Podman::Off,
         def: ServiceDef {
             name: "varlink-podman",
             why: "clients of podman 1 reach its varlink interface",
             argv: &[B2P, "varlink-podman"],
-            // Each of 64 clients may follow the logs of 64 containers, each with a connection to podman.
-            nofile: (16_384, 1_048_576),
             socket: stream_socket(VARLINK_PODMAN, 0o600),
             after_ready: true,
+            // Each of 64 clients may follow the logs of 64 containers, each with a connection to podman.
+            nofile: (16_384, 1_048_576),
             ..ServiceDef::DEFAULT
         },
-        when: |config, _| config.varlink && config.podman != Podman::Off,
         ..Row::DEFAULT
     },
     // Every user may connect; the service allows or refuses each call by the credentials of its client.
     Row {
+        when: |config, _| config.varlink,
         def: ServiceDef {
             name: "varlink-machine",
             why: "programs of the machine and of a host query and control the machine as `b2p` does",
@@ -53,7 +54,6 @@ pub const VARLINK: &[Row] = &[
             after_ready: true,
             ..ServiceDef::DEFAULT
         },
-        when: |config, _| config.varlink,
         ..Row::DEFAULT
     },
 ];

@@ -41,7 +41,7 @@ use seed::Seed;
 use userdata::{Format, UserData};
 
 /// Time limit of the mounts and commands of a seed; PID 1 waits somewhat longer
-/// (init/src/service_table/table.rs).
+/// (init/src/service_table/configuration.rs).
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Instance id of a seed whose meta-data has no `instance-id`: the id that cloud-init uses (DataSourceNoCloud.py).
 const DEFAULT_INSTANCE: &str = "iid-datasource-nocloud";

@@ -28,7 +28,7 @@ use crate::common::degraded::Degraded;
 use crate::helpers::block::drivers::Drivers;
 use crate::helpers::cloud::diagnostics::Diagnostics;
 
-/// Time limit of mounts; PID 1 waits longer (init/src/service_table/table.rs).
+/// Time limit of mounts; PID 1 waits longer (init/src/service_table/configuration.rs).
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Applies the document; returns the exit status. An item that cannot be applied does not fail the

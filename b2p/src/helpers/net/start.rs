@@ -18,7 +18,7 @@ use super::{Service, podman_conf, resolv};
 use crate::common::degraded::Degraded;
 
 /// Time after which an IPv6 address alone makes the service ready, in milliseconds. The ready
-/// line waits for five seconds (init/src/service_table/table.rs).
+/// line waits for five seconds (init/src/service_table/network.rs).
 const IPV4_PATIENCE: Millis = 4_000;
 
 /// File with the host name of the kernel.
