@@ -96,7 +96,7 @@ impl Creation {
     pub fn spawn_keeper(&self, lock: &CommandLock) -> Result<UnixStream> {
         let mut stage = self.stage();
         let (dirs, machine) = (&self.dirs, &self.machine);
-        let (keeper, progress) = follow::spawn(dirs, machine, Purpose::Start, Some(lock))?;
+        let (keeper, progress) = follow::spawn_keeper(dirs, machine, Purpose::Start, Some(lock))?;
         *stage = Stage::Named(Some(keeper));
         Ok(progress)
     }

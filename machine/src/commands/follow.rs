@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Progress of a keeper, as a command sees it.
 
+use crate::keeper::progress::Progress;
 use crate::keeper::{Purpose, console};
+use crate::state::State;
 use crate::store::command_lock::CommandLock;
 use crate::store::{Dirs, Machine, logfile};
 use anyhow::{Context, Result};
@@ -9,87 +11,97 @@ use serde_json::Value;
 use std::io::{self, BufRead, BufReader, ErrorKind, IsTerminal};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Lines of the console that a failed start shows.
 const TAIL_LINES: usize = 20;
 
-/// End of a wait.
+/// End of a wait for a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The API has answered. A paused machine counts as pending until it continues or reports a fault.
-    Up,
-    /// The machine runs, and its API does not answer, for this reason.
-    Trouble(String),
-    /// The machine stands still, for this reason.
+    /// The moment that the caller waits for is reached.
+    Reached,
+    /// The moment is not reached.
+    Failed(Failure),
+}
+
+/// Reason why a moment is not reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The machine runs, but the API does not answer. The text is the reason.
+    ApiFailed(String),
+    /// The machine is paused. The text is the reason.
     Paused(String),
-    /// QEMU has ended.
-    Ended {
-        /// Reason.
-        why: String,
-        /// True if the end is the one that was asked for.
-        clean: bool,
-    },
-    /// The keeper has ended without a last message.
-    Gone,
-    /// The time is over.
+    /// QEMU has ended. The text is the reason.
+    Ended(String),
+    /// The keeper has ended without a report of the end.
+    KeeperGone,
+    /// The time limit of the command is over.
     Timeout,
 }
 
 /// Moment until which progress is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Until {
-    /// The guest has written its ready line, or more.
+    /// The guest has written its ready line, or the API has answered.
     Ready,
-    /// The API has answered.
+    /// The API has answered. A paused machine counts as pending until it continues or reports a fault.
     Up,
     /// QEMU has ended.
     End,
 }
 
 /// Describes a start that failed, with the last lines of the console.
-pub fn failure(machine: &Machine, outcome: &Outcome, limit: Duration) -> String {
+pub fn describe(machine: &Machine, failure: &Failure, limit: Duration) -> String {
     let name = &machine.name;
-    let why = match outcome {
-        Outcome::Ended { why, .. } => format!("Error: machine \"{name}\" did not start: {why}"),
-        Outcome::Trouble(why) => {
+    let text = message(name, failure, limit, &machine.file("keeper.log"));
+    let lines = console_lines(machine, failure);
+    lines
+        .iter()
+        .fold(text, |text, line| format!("{text}\n({name}) {line}"))
+}
+
+/// Returns the message of a failure.
+fn message(name: &str, failure: &Failure, limit: Duration, keeper_log: &Path) -> String {
+    match failure {
+        Failure::Ended(why) => format!("Error: machine \"{name}\" did not start: {why}"),
+        Failure::ApiFailed(why) => {
             format!("Error: machine \"{name}\" runs, but its podman API does not answer: {why}")
         }
-        Outcome::Paused(why) => format!("Error: machine \"{name}\" is paused: {why}"),
-        Outcome::Timeout => format!(
+        Failure::Paused(why) => format!("Error: machine \"{name}\" is paused: {why}"),
+        Failure::Timeout => format!(
             "Error: machine \"{name}\" was not ready within {} s",
             limit.as_secs()
         ),
-        Outcome::Gone | Outcome::Up => format!(
-            "Error: the keeper of machine \"{name}\" has ended without a word: see {}",
-            machine.file("keeper.log").display()
+        Failure::KeeperGone => format!(
+            "Error: the keeper of machine \"{name}\" has ended without a report: see {}",
+            keeper_log.display()
         ),
-    };
-    let tail = match outcome {
+    }
+}
+
+/// Returns the last lines of the console, as they were at the end of QEMU if QEMU has ended.
+fn console_lines(machine: &Machine, failure: &Failure) -> Vec<String> {
+    match failure {
         // A keeper that could not write the record of its end leaves that of an earlier one.
-        Outcome::Ended { why, .. } => machine
+        Failure::Ended(why) => machine
             .end_record()
             .filter(|record| record.why == *why)
             .map(|record| record.tail)
             .unwrap_or_default(),
         _ => console::tail(&machine.file("console.log"), TAIL_LINES),
-    };
-    tail.iter()
-        .fold(why, |text, line| format!("{text}\n({name}) {line}"))
+    }
 }
 
-/// Prints degraded lines, and that the API is late; on a terminal also the steps of a start.
-pub fn show_progress(name: &str, value: &Value) {
-    if let Some(line) = value["degraded"].as_str() {
-        eprintln!("({name}) degraded {line}");
-    }
-    if let (Some(line), true) = (value["trouble"].as_str(), value["late"] == true) {
-        eprintln!("({name}) {line}");
-    }
-    let step = match (value["phase"] == "Starting", value["ready"].is_string()) {
-        (true, _) => "QEMU runs, waiting for the machine to be ready...",
-        (_, true) => "The machine is ready, waiting for its podman API...",
+/// Prints degraded lines and the notice that the API is late, and, on a terminal, the steps of a start.
+pub fn show_progress(name: &str, progress: &Progress) {
+    let step = match progress {
+        Progress::Degraded(line) => return eprintln!("({name}) degraded {line}"),
+        Progress::ApiLate(why) => return eprintln!("({name}) {why}"),
+        Progress::State(State::Starting) => "QEMU runs, waiting for the machine to be ready...",
+        Progress::Ready(_) => "The machine is ready, waiting for its podman API...",
         _ => return,
     };
     if io::stdout().is_terminal() {
@@ -97,21 +109,20 @@ pub fn show_progress(name: &str, value: &Value) {
     }
 }
 
-/// Starts a keeper; returns the stream of its progress.
-pub fn spawn_keeper(
+/// Starts a keeper that continues when this command has ended; returns the stream of its progress.
+pub fn start_keeper(
     dirs: &Dirs,
     machine: &Machine,
     purpose: Purpose,
     lock: Option<&CommandLock>,
 ) -> Result<UnixStream> {
-    // The keeper continues when this command has ended, and is no child to wait for.
-    Ok(spawn(dirs, machine, purpose, lock)?.1)
+    spawn_keeper(dirs, machine, purpose, lock).map(|(_, progress)| progress)
 }
 
-/// Starts a keeper; returns its process and the stream of its progress. The keeper shares the lock of
-/// the command until it has its own and its socket: a command that is killed meanwhile leaves no
-/// moment in which another one finds neither.
-pub fn spawn(
+/// Starts a keeper; returns its process and the stream of its progress. The keeper shares the command's lock until
+/// it has a lock and a socket of its own. If the command is killed before that, another command still finds the lock
+/// taken.
+pub fn spawn_keeper(
     dirs: &Dirs,
     machine: &Machine,
     purpose: Purpose,
@@ -140,9 +151,9 @@ pub fn spawn(
 pub fn follow(
     stream: UnixStream,
     deadline: Option<Instant>,
-    see: &mut dyn FnMut(&Value),
+    on_progress: &mut dyn FnMut(&Progress),
 ) -> Result<Outcome> {
-    read(stream, deadline, Until::Up, see)
+    read(stream, deadline, Until::Up, on_progress)
 }
 
 /// Reads progress until the machine is ready or has ended, or until the deadline.
@@ -166,40 +177,45 @@ pub fn follow_adoption(stream: UnixStream, limit: Duration) -> Result<()> {
 pub fn follow_end(
     stream: UnixStream,
     deadline: Option<Instant>,
-    see: &mut dyn FnMut(&Value),
+    on_progress: &mut dyn FnMut(&Progress),
 ) -> Result<Outcome> {
-    read(stream, deadline, Until::End, see)
+    read(stream, deadline, Until::End, on_progress)
 }
 
 fn read(
     stream: UnixStream,
     deadline: Option<Instant>,
     until: Until,
-    see: &mut dyn FnMut(&Value),
+    on_progress: &mut dyn FnMut(&Progress),
 ) -> Result<Outcome> {
     let mut lines = BufReader::new(stream);
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if left == Some(Duration::ZERO) {
-            return Ok(Outcome::Timeout);
+            return Ok(Outcome::Failed(Failure::Timeout));
         }
         lines.get_ref().set_read_timeout(left)?;
         let mut line = String::new();
         match lines.read_line(&mut line) {
-            Ok(0) => return Ok(Outcome::Gone),
+            Ok(0) => return Ok(Outcome::Failed(Failure::KeeperGone)),
             Ok(_) => {}
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 continue;
             }
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(Outcome::Gone),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                return Ok(Outcome::Failed(Failure::KeeperGone));
+            }
             Err(error) => return Err(error.into()),
         }
         let value: Value = serde_json::from_str(&line).context("the keeper's progress")?;
-        see(&value);
-        if let Some(outcome) = outcome(&value, until) {
-            if matches!(outcome, Outcome::Ended { .. }) {
-                // The keeper tells its end while it holds its lock; what it started with is closed
-                // after that.
+        let Some(progress) = Progress::from_json(&value) else {
+            continue;
+        };
+        on_progress(&progress);
+        if let Some(outcome) = outcome(&progress, until) {
+            if matches!(progress, Progress::Ended { .. }) {
+                // The keeper reports its end while it holds its lock, and closes this stream after it has released
+                // the lock. Reading to the end of the stream waits for that.
                 lines.get_ref().set_read_timeout(left)?;
                 let _ = io::copy(&mut lines, &mut io::sink());
             }
@@ -208,32 +224,20 @@ fn read(
     }
 }
 
-/// Returns the outcome that a line of progress means, if any.
-fn outcome(value: &Value, until: Until) -> Option<Outcome> {
-    if let Some(why) = value["ended"].as_str() {
-        let clean = value["clean"] == true;
-        return Some(Outcome::Ended {
-            why: why.to_owned(),
-            clean,
-        });
-    }
-    if until == Until::End {
-        return None;
-    }
-    if until == Until::Ready && value["ready"].is_string() {
-        return Some(Outcome::Up);
-    }
-    // An API that is late may still answer: the time limit of the command decides.
-    if let Some(text) = value["trouble"].as_str()
-        && value["late"] != true
-    {
-        let text = text.to_owned();
-        return Some(match value["paused"] == true {
-            true => Outcome::Paused(text),
-            false => Outcome::Trouble(text),
-        });
-    }
-    (value["phase"] == "Running").then_some(Outcome::Up)
+/// Returns the outcome that a line of progress means, if any. An API that is late may still answer: the time limit of
+/// the command decides.
+fn outcome(progress: &Progress, until: Until) -> Option<Outcome> {
+    let outcome = match (progress, until) {
+        (Progress::Ended { .. }, Until::End) => Outcome::Reached,
+        (Progress::Ended { why, .. }, _) => Outcome::Failed(Failure::Ended(why.clone())),
+        (_, Until::End) => return None,
+        (Progress::Ready(_), Until::Ready) => Outcome::Reached,
+        (Progress::State(State::Running), _) => Outcome::Reached,
+        (Progress::Paused(why), _) => Outcome::Failed(Failure::Paused(why.clone())),
+        (Progress::Trouble(why), _) => Outcome::Failed(Failure::ApiFailed(why.clone())),
+        _ => return None,
+    };
+    Some(outcome)
 }
 
 #[cfg(test)]
@@ -248,54 +252,70 @@ mod tests {
         read(ours, None, until, &mut |_| {}).expect("read")
     }
 
+    const RUNNING: &str = "{\"phase\":\"Running\"}\n";
+    const READY: &str = "{\"ready\":\"boot2podman: ready\"}\n";
+    const ENDED: &str = "{\"ended\":\"x\",\"clean\":true}\n";
+
     #[test]
     fn progress_has_an_outcome() {
-        let ended = Outcome::Ended {
-            why: "x".into(),
-            clean: true,
-        };
+        let gone = || Outcome::Failed(Failure::KeeperGone);
+        let paused = "{\"phase\":\"Paused\"}\n{\"trouble\":\"full\",\"paused\":true}\n";
+        let late = format!("{{\"trouble\":\"no\",\"late\":true}}\n{RUNNING}");
+        let failed = "{\"trouble\":\"no\"}\n";
         for (text, until, expected) in [
+            ("{\"phase\":\"Starting\"}\n", Until::Up, gone()),
+            (RUNNING, Until::Up, Outcome::Reached),
+            (RUNNING, Until::End, gone()),
+            ("{\"phase\":\"Paused\"}\n", Until::Up, gone()),
             (
-                "{\"phase\":\"Starting\"}\n{\"phase\":\"Running\"}\n",
+                paused,
                 Until::Up,
-                Outcome::Up,
+                Outcome::Failed(Failure::Paused("full".into())),
             ),
-            ("{\"phase\":\"Running\"}\n", Until::End, Outcome::Gone),
-            ("{\"phase\":\"Paused\"}\n", Until::Up, Outcome::Gone),
             (
-                "{\"phase\":\"Paused\"}\n{\"trouble\":\"full\",\"paused\":true}\n",
+                failed,
                 Until::Up,
-                Outcome::Paused("full".into()),
+                Outcome::Failed(Failure::ApiFailed("no".into())),
             ),
+            (&late, Until::Up, Outcome::Reached),
+            (&format!("{failed}{ENDED}"), Until::End, Outcome::Reached),
             (
-                "{\"trouble\":\"no\"}\n",
+                ENDED,
                 Until::Up,
-                Outcome::Trouble("no".into()),
+                Outcome::Failed(Failure::Ended("x".into())),
             ),
+            (READY, Until::Ready, Outcome::Reached),
+            (READY, Until::Up, gone()),
             (
-                "{\"trouble\":\"no\",\"late\":true}\n{\"phase\":\"Running\"}\n",
+                &format!("{{\"new\":1}}\n{RUNNING}"),
                 Until::Up,
-                Outcome::Up,
+                Outcome::Reached,
             ),
-            (
-                "{\"trouble\":\"no\"}\n{\"ended\":\"x\",\"clean\":true}\n",
-                Until::End,
-                ended.clone(),
-            ),
-            ("{\"ended\":\"x\",\"clean\":true}\n", Until::Up, ended),
-            (
-                "{\"ready\":\"boot2podman: ready\"}\n",
-                Until::Ready,
-                Outcome::Up,
-            ),
-            (
-                "{\"ready\":\"boot2podman: ready\"}\n",
-                Until::Up,
-                Outcome::Gone,
-            ),
-            ("", Until::Up, Outcome::Gone),
+            ("", Until::Up, gone()),
         ] {
             assert_eq!(outcome_of(text, until), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn each_failure_has_a_message_of_its_own() {
+        let limit = Duration::from_secs(9);
+        let why = || "x".to_owned();
+        for (failure, expected) in [
+            (Failure::Ended(why()), "machine \"box\" did not start: x"),
+            (
+                Failure::ApiFailed(why()),
+                "machine \"box\" runs, but its podman API does not answer: x",
+            ),
+            (Failure::Paused(why()), "machine \"box\" is paused: x"),
+            (Failure::Timeout, "machine \"box\" was not ready within 9 s"),
+            (
+                Failure::KeeperGone,
+                "the keeper of machine \"box\" has ended without a report: see /m/keeper.log",
+            ),
+        ] {
+            let text = message("box", &failure, limit, Path::new("/m/keeper.log"));
+            assert_eq!(text, format!("Error: {expected}"));
         }
     }
 
@@ -305,7 +325,7 @@ mod tests {
         let soon = Some(Instant::now() + Duration::from_millis(20));
         assert_eq!(
             read(ours, soon, Until::Up, &mut |_| {}).expect("read"),
-            Outcome::Timeout
+            Outcome::Failed(Failure::Timeout)
         );
     }
 }

@@ -9,6 +9,7 @@ use super::{cancel, interrupt};
 use crate::clients::{self, Places};
 use crate::compat;
 use crate::fault::Fault;
+use crate::keeper::progress::Progress;
 use crate::keeper::{Purpose, control};
 use crate::state::State;
 use crate::store::lock_state::LockState;
@@ -103,8 +104,8 @@ pub fn start(matches: &ArgMatches) -> Result<ExitCode> {
 /// Starts a machine, and prints where the time went.
 fn start_timed(dirs: &Dirs, machine: &Machine, limit: Duration) -> Result<()> {
     let mut times = StartTimes::begin();
-    let mut see = |event: &Value| times.see(event);
-    start_seen(dirs, machine, limit, &crate::keeper::go_back, &mut see)
+    let mut record = |progress: &Progress| times.record(progress);
+    start_seen(dirs, machine, limit, &crate::keeper::go_back, &mut record)
         .inspect_err(|_| cancel::tell_that_it_continues(machine))?;
     let name = &machine.name;
     // An image of another release may draw none, and the machine runs all the same.
@@ -144,15 +145,15 @@ fn start_seen(
     machine: &Machine,
     limit: Duration,
     prepare: &dyn Fn(&Machine) -> Result<()>,
-    see: &mut dyn FnMut(&Value),
+    on_progress: &mut dyn FnMut(&Progress),
 ) -> Result<()> {
     dirs.create()?;
     let lock = machine.lock("start")?;
     if state(dirs, machine)? == State::Stopped {
         prepare(machine)?;
     }
-    let mut spawn = || follow::spawn_keeper(dirs, machine, Purpose::Start, Some(&lock));
-    start_held(dirs, machine, limit, &mut spawn, see)
+    let mut spawn = || follow::start_keeper(dirs, machine, Purpose::Start, Some(&lock));
+    start_held(dirs, machine, limit, &mut spawn, on_progress)
 }
 
 /// Starts a machine whose lock this process holds; `spawn` starts its keeper.
@@ -161,7 +162,7 @@ pub fn start_held(
     machine: &Machine,
     limit: Duration,
     spawn: &mut dyn FnMut() -> Result<UnixStream>,
-    see: &mut dyn FnMut(&Value),
+    on_progress: &mut dyn FnMut(&Progress),
 ) -> Result<()> {
     let name = &machine.name;
     let stream = match state(dirs, machine)? {
@@ -181,17 +182,19 @@ pub fn start_held(
         _ => spawn()?,
     };
     println!("Starting \"{name}\"...");
-    let mut show = |value: &Value| {
-        see(value);
-        follow::show_progress(name, value);
+    let mut show = |progress: &Progress| {
+        on_progress(progress);
+        follow::show_progress(name, progress);
     };
     match follow::follow(stream, Some(Instant::now() + limit), &mut show)? {
-        Outcome::Up => {
+        Outcome::Reached => {
             refresh_clients(machine);
             println!("Machine \"{name}\" was started.");
             Ok(())
         }
-        outcome => Err(Fault::new(follow::failure(machine, &outcome, limit)).into()),
+        Outcome::Failed(failure) => {
+            Err(Fault::new(follow::describe(machine, &failure, limit)).into())
+        }
     }
 }
 
@@ -269,9 +272,9 @@ pub fn stop_one(dirs: &Dirs, machine: &Machine, seconds: u64) -> Result<()> {
         return Ok(());
     }
     println!("Stopping \"{name}\"...");
-    let mut show = |value: &Value| {
-        if let Some(text) = value["trouble"].as_str() {
-            eprintln!("({name}) {text}");
+    let mut show = |progress: &Progress| {
+        if let Progress::ApiLate(why) | Progress::Paused(why) | Progress::Trouble(why) = progress {
+            eprintln!("({name}) {why}");
         }
     };
     // A keeper that is killed meanwhile leaves QEMU to the next one.

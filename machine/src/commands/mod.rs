@@ -224,7 +224,7 @@ pub fn text_of(error: &anyhow::Error) -> String {
 /// Returns the state of a machine. A QEMU that has lost its keeper gets a new one.
 pub fn state(dirs: &Dirs, machine: &Machine) -> Result<State> {
     if machine.lock_state()? == LockState::Orphan {
-        let stream = follow::spawn_keeper(dirs, machine, Purpose::Adopt, None)?;
+        let stream = follow::start_keeper(dirs, machine, Purpose::Adopt, None)?;
         follow::follow_adoption(stream, ADOPTION)?;
     }
     match machine.lock_state()? {

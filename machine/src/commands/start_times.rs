@@ -1,21 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `start --time`: where the time of a start went.
 
+use crate::keeper::progress::Progress;
 use crate::keeper::tunnel::{ALIVE, host_alias};
+use crate::state::State;
 use crate::store::Machine;
 use crate::tool;
-use serde_json::Value;
 use std::process::Command as Process;
 use std::time::{Duration, Instant};
 
-/// Moment of a start, and the test for an event that means it.
-type Moment = (&'static str, fn(&Value) -> bool);
+/// Moment of a start, and the test for a line of progress that means it.
+type Moment = (&'static str, fn(&Progress) -> bool);
 
-/// Moments of a start, in the order in which they come.
+/// Moments of a start, in their order.
 const MOMENTS: [Moment; 3] = [
-    ("QEMU runs", |event| event["phase"] == "Starting"),
-    ("machine is ready", |event| event["ready"].is_string()),
-    ("podman API answers", |event| event["phase"] == "Running"),
+    ("QEMU runs", |progress| {
+        *progress == Progress::State(State::Starting)
+    }),
+    ("machine is ready", |progress| {
+        matches!(progress, Progress::Ready(_))
+    }),
+    ("podman API answers", |progress| {
+        *progress == Progress::State(State::Running)
+    }),
 ];
 
 /// Times of a start.
@@ -35,14 +42,14 @@ impl StartTimes {
         }
     }
 
-    /// Notes the moment that an event of the keeper means, if any.
-    pub fn see(&mut self, event: &Value) {
-        self.note(event, self.begin.elapsed());
+    /// Records the time of the moment that a line of progress means, if any.
+    pub fn record(&mut self, progress: &Progress) {
+        self.record_at(progress, self.begin.elapsed());
     }
 
-    fn note(&mut self, event: &Value, after: Duration) {
+    fn record_at(&mut self, progress: &Progress, after: Duration) {
         for (seen, (_, is)) in self.seen.iter_mut().zip(MOMENTS) {
-            if is(event) {
+            if is(progress) {
                 seen.get_or_insert(after);
             }
         }
@@ -77,19 +84,19 @@ pub fn of_guest(machine: &Machine) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn the_first_of_each_moment_counts() {
         let mut times = StartTimes::begin();
-        for (event, millis) in [
-            (json!({"phase": "Starting"}), 210),
-            (json!({"degraded": "x: y"}), 4000),
-            (json!({"ready": "boot2podman: ready"}), 5000),
-            (json!({"ready": "boot2podman: ready"}), 5500),
-            (json!({"phase": "Running"}), 6125),
+        let ready = || Progress::Ready("boot2podman: ready".to_owned());
+        for (progress, millis) in [
+            (Progress::State(State::Starting), 210),
+            (Progress::Degraded("x: y".to_owned()), 4000),
+            (ready(), 5000),
+            (ready(), 5500),
+            (Progress::State(State::Running), 6125),
         ] {
-            times.note(&event, Duration::from_millis(millis));
+            times.record_at(&progress, Duration::from_millis(millis));
         }
         assert_eq!(
             times.text("box"),

@@ -4,12 +4,13 @@
 use super::{dirs, follow, for_each, lifecycle, machines, many_names, state};
 use crate::fault::Fault;
 use crate::keeper::control;
+use crate::keeper::progress::Progress;
 use crate::state::State;
 use crate::store::lock_state::LockState;
 use crate::store::{Dirs, Machine, lock};
 use anyhow::Result;
 use clap::{ArgMatches, Command};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -31,6 +32,9 @@ pub fn suspend(matches: &ArgMatches) -> Result<ExitCode> {
     })
 }
 
+/// Reason why a machine is not saved whose keeper has ended without a report.
+const KEEPER_GONE: &str = "its keeper has ended without a report";
+
 fn suspend_one(dirs: &Dirs, machine: &Machine) -> Result<()> {
     let _lock = machine.lock("suspend")?;
     let name = &machine.name;
@@ -46,23 +50,21 @@ fn suspend_one(dirs: &Dirs, machine: &Machine) -> Result<()> {
     println!("Saving \"{name}\"...");
     let socket = machine.run_file(control::SOCKET);
     let stream = control::open(&socket, &json!({"do": "suspend"}))?.into_inner();
-    let mut refused = None;
-    let mut see = |value: &Value| {
-        if let Some(why) = value["error"].as_str() {
-            refused = Some(why.to_owned());
-        }
+    let (mut refused, mut ended) = (None, None);
+    let mut on_progress = |progress: &Progress| match progress {
+        Progress::Refused(why) => refused = Some(why.clone()),
+        Progress::Ended { why, .. } => ended = Some(why.clone()),
+        _ => {}
     };
-    let outcome = follow::follow_end(stream, None, &mut see)?;
+    follow::follow_end(stream, None, &mut on_progress)?;
     if let Some(why) = refused {
         return Err(refusal(machine, &why));
     }
     lock::wait_free(&machine.run_file("keeper.pid"))?;
-    // A keeper that is killed meanwhile says nothing; the mark does.
+    // A keeper that is killed meanwhile reports no end; the mark of the saved memory decides.
     if machine.saved()?.is_none() {
-        let text = format!(
-            "Error: machine \"{name}\" is not saved: {}",
-            reason(&outcome)
-        );
+        let why = ended.as_deref().unwrap_or(KEEPER_GONE);
+        let text = format!("Error: machine \"{name}\" is not saved: {why}");
         return Err(Fault::new(text).into());
     }
     println!("Machine \"{name}\" was saved.");
@@ -80,13 +82,6 @@ fn refusal(machine: &Machine, why: &str) -> anyhow::Error {
         "Error: machine \"{name}\" cannot be saved: {why}; it {now}"
     ))
     .into()
-}
-
-fn reason(outcome: &follow::Outcome) -> &str {
-    match outcome {
-        follow::Outcome::Ended { why, .. } => why,
-        _ => "its keeper has ended without a word",
-    }
 }
 
 fn busy(name: &str, state: State) -> anyhow::Error {

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `status`, `wait`.
 
-use super::follow::{self, Outcome};
+use super::follow::{self, Failure, Outcome};
 use super::lifecycle::{MAX_SECONDS, keeper};
 use super::{dirs, machine, one_name, state};
 use crate::fault::Fault;
+use crate::keeper::progress::Progress;
 use crate::state::State;
 use crate::store::{Dirs, Machine};
 use anyhow::Result;
 use clap::{Arg, ArgMatches, Command, value_parser};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -72,8 +73,8 @@ pub fn ready(dirs: &Dirs, machine: &Machine, limit: Duration) -> Result<()> {
 }
 
 /// Prints that the podman API is late: the command may wait without a time limit.
-fn print_late(progress: &Value) {
-    if let (Some(text), Some(true)) = (progress["trouble"].as_str(), progress["late"].as_bool()) {
+fn print_late(progress: &Progress) {
+    if let Progress::ApiLate(text) = progress {
         eprintln!("{text}");
     }
 }
@@ -100,14 +101,16 @@ fn until(dirs: &Dirs, machine: &Machine, what: &str, limit: Option<Duration>) ->
             _ => follow::follow(stream, deadline, &mut print_late)?,
         };
         let text = match (off, &outcome) {
-            (false, Outcome::Up) => return Ok(()),
+            (false, Outcome::Reached) => return Ok(()),
             // The state shows whether QEMU has ended with its keeper.
-            (true, Outcome::Ended { .. }) | (_, Outcome::Gone) => continue,
-            (true, Outcome::Timeout) => {
+            (true, Outcome::Reached) | (_, Outcome::Failed(Failure::KeeperGone)) => continue,
+            (true, Outcome::Failed(Failure::Timeout)) => {
                 let (name, seconds) = (&machine.name, limit.unwrap_or_default().as_secs());
                 format!("Error: machine \"{name}\" was not off within {seconds} s")
             }
-            _ => follow::failure(machine, &outcome, limit.unwrap_or_default()),
+            (_, Outcome::Failed(failure)) => {
+                follow::describe(machine, failure, limit.unwrap_or_default())
+            }
         };
         return Err(Fault::new(text).into());
     }

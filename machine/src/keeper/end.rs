@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! End of a keeper: the reason is recorded, and the sockets go.
 
+use super::progress::Progress;
 use super::{Keeper, Step, console};
 use crate::driver::Shutdown;
 use crate::state::State;
 use crate::store::record::{EndRecord, RunRecord};
 use crate::store::{Machine, files, quadlet};
-use serde_json::json;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -85,7 +85,10 @@ pub(super) fn end(mut keeper: Keeper, status: Option<ExitStatus>) {
     for name in ["podman.sock", "tunnel.sock", super::control::SOCKET] {
         let _ = vmm::ssh::remove(&keeper.machine.run_file(name));
     }
-    keeper.tell(&json!({"ended": record.why, "clean": record.clean}));
+    keeper.tell(&Progress::Ended {
+        why: record.why,
+        orderly: record.clean,
+    });
 }
 
 /// Returns true if the guest has the quadlet files on its disk, and has unmounted the disk. A guest that was

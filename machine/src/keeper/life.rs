@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The loop of a keeper: events, and the steps of a stop.
 
+use super::progress::Progress;
 use super::{Event, Keeper, Step, Stop, end, sd_notify, tunnel};
 use crate::driver::VmEvent;
 use crate::state::State;
@@ -8,7 +9,6 @@ use crate::store::contested_ports::ContestedPorts;
 use crate::store::logfile;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::json;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -171,7 +171,7 @@ impl Keeper {
     fn withdraw_ports(&mut self) {
         for forward in std::mem::take(&mut self.record.forwards) {
             let _ = self.vm.withdraw(&forward);
-            self.tell(&json!({"unpublished": forward}));
+            self.tell(&Progress::Unpublished(forward));
         }
         self.record.contested_ports = ContestedPorts::default();
     }
@@ -200,9 +200,9 @@ impl Keeper {
         notes.append(&mut self.publish_configured());
         self.record.degraded.append(&mut notes);
         for line in self.record.degraded.clone() {
-            self.tell(&json!({"degraded": line}));
+            self.tell(&Progress::Degraded(line));
         }
-        self.tell(&json!({"ready": ready.line}));
+        self.tell(&Progress::Ready(ready.line.clone()));
         self.renew_host_key(ready);
         if let Some(stop) = self.stop {
             // A button pressed before the guest watched it had no effect.

@@ -17,6 +17,7 @@ mod guest_ports;
 mod life;
 mod memory;
 pub mod ports;
+pub mod progress;
 pub mod relay;
 mod requests;
 mod sd_notify;
@@ -31,7 +32,8 @@ use crate::store::config::MachineConfig;
 use crate::store::record::RunRecord;
 use clock::Clock;
 use guest_ports::PortCheck;
-use serde_json::{Value, json};
+use progress::Progress;
+use serde_json::Value;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, ExitStatus};
@@ -135,16 +137,17 @@ struct Keeper {
 
 impl Keeper {
     /// Tells the followers, and forgets those that are gone.
-    fn tell(&mut self, value: &Value) {
+    fn tell(&mut self, progress: &Progress) {
+        let line = progress.to_json();
         self.followers
-            .retain_mut(|follower| control::send(follower, value));
+            .retain_mut(|follower| control::send(follower, &line));
     }
 
     /// Changes the state, on disk first.
     fn set_phase(&mut self, phase: State) {
         self.record.phase = phase;
         self.write_record();
-        self.tell(&json!({"phase": phase.word()}));
+        self.tell(&Progress::State(phase));
     }
 
     fn write_record(&mut self) {
@@ -168,16 +171,16 @@ impl Keeper {
         eprintln!("{text}");
         self.record.trouble = Some(text.to_owned());
         self.write_record();
-        let event = self.trouble(text);
-        self.tell(&event);
+        let progress = self.trouble(text.to_owned());
+        self.tell(&progress);
     }
 
-    /// Returns the event of a trouble. It is late if the API may still answer the question that it was asked.
-    fn trouble(&self, text: &str) -> Value {
+    /// Returns the line of a trouble. The API is only late if it may still answer the question that it was asked.
+    fn trouble(&self, text: String) -> Progress {
         match self.is_api_silent && self.asked == Some(self.boot) {
-            true => json!({"trouble": text, "late": true}),
-            false if self.record.phase == State::Paused => json!({"trouble": text, "paused": true}),
-            false => json!({"trouble": text}),
+            true => Progress::ApiLate(text),
+            false if self.record.phase == State::Paused => Progress::Paused(text),
+            false => Progress::Trouble(text),
         }
     }
 }

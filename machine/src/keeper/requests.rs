@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Requests to a keeper.
 
+use super::progress::Progress;
 use super::{Keeper, control, life, ports};
 use crate::state::State;
 use crate::store::config::MachineConfig;
@@ -71,20 +72,20 @@ impl Keeper {
     /// Tells a new follower what earlier ones know.
     fn follow(&mut self, client: UnixStream) {
         self.ask_api_again();
-        let mut known = vec![json!({"phase": self.record.phase.word()})];
-        known.extend(
-            self.record
-                .degraded
-                .iter()
-                .map(|line| json!({"degraded": line})),
-        );
+        let record = &self.record;
+        let mut known = vec![Progress::State(record.phase)];
+        known.extend(record.degraded.iter().cloned().map(Progress::Degraded));
         if self.record.ready && self.stop.is_none() {
             // A memory that was loaded has been ready in an earlier run, whose line is not kept.
-            let line = self.record.ready_line.as_deref().unwrap_or_default();
-            known.push(json!({"ready": line}));
+            known.push(Progress::Ready(
+                record.ready_line.clone().unwrap_or_default(),
+            ));
         }
-        known.extend(self.record.trouble.iter().map(|text| self.trouble(text)));
-        if known.iter().all(|value| control::send(&client, value)) {
+        known.extend(record.trouble.iter().map(|text| self.trouble(text.clone())));
+        if known
+            .iter()
+            .all(|progress| control::send(&client, &progress.to_json()))
+        {
             self.followers.push(Box::new(client));
         }
     }
@@ -186,10 +187,9 @@ impl Keeper {
         }
         self.vm.publish(&forward)?;
         eprintln!("published {forward}");
-        let event = json!({"published": forward});
-        self.record.forwards.push(forward);
+        self.record.forwards.push(forward.clone());
         self.write_record();
-        self.tell(&event);
+        self.tell(&Progress::Published(forward));
         Ok(())
     }
 
@@ -205,7 +205,7 @@ impl Keeper {
         self.vm.withdraw(forward)?;
         let forward = self.record.forwards.remove(at);
         self.write_record();
-        self.tell(&json!({"unpublished": forward}));
+        self.tell(&Progress::Unpublished(forward));
         Ok(())
     }
 }

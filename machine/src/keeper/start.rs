@@ -2,6 +2,7 @@
 //! Start of a keeper: it starts QEMU, or adopts one.
 
 use super::clock::Clock;
+use super::progress::Progress;
 use super::tunnel::{self, Tunnel};
 use super::{Event, Keeper, console, control, end, memory};
 use crate::driver::{self, Driver, Launched, Start, Vm};
@@ -16,7 +17,6 @@ use crate::store::saved::Saved;
 use anyhow::{Context, Result};
 use nix::sys::signal::SigSet;
 use nix::sys::stat::{Mode, umask};
-use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::fs;
@@ -27,7 +27,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 /// Reason for the end of a machine whose keeper and QEMU could not write one.
-const NO_END: &str = "the machine's processes, or the host, have ended without a word";
+const NO_END: &str = "the machine's processes, or the host, have ended without a report";
 
 /// Machine that was started or adopted.
 struct Running {
@@ -54,11 +54,14 @@ pub fn run(machine: &Machine, purpose: Purpose) -> Result<()> {
     unblock_signals()?;
     keep(machine, purpose).inspect_err(|error| {
         // The last line counts for a reader that has not got an end yet.
-        control::send(
-            stdout(),
-            &json!({"ended": format!("{error:#}"), "clean": false}),
-        );
+        report_end(format!("{error:#}"), false);
     })
+}
+
+/// Reports an end to the command that has started this keeper.
+fn report_end(why: String, orderly: bool) {
+    let ended = Progress::Ended { why, orderly };
+    control::send(stdout(), &ended.to_json());
 }
 
 /// Unblocks the signals that QEMU has blocked: the keeper may have been started by a relay, which QEMU has started.
@@ -87,7 +90,7 @@ fn keep(machine: &Machine, purpose: Purpose) -> Result<()> {
     if orphan && machine.saved()?.is_some() {
         memory::finish(machine, driver::of(machine)?.connect(machine)?.as_mut())?;
         end::stopped(machine);
-        control::send(stdout(), &json!({"ended": "suspended", "clean": true}));
+        report_end("suspended".to_owned(), true);
         return Ok(());
     }
     let begun = prepare(machine, orphan, own).and_then(|()| begin(machine, orphan, requests));
@@ -354,7 +357,7 @@ impl Keeper {
             if !self.is_adopted {
                 // The ready line of a memory that was loaded was heard before it was saved.
                 for line in self.record.degraded.clone() {
-                    self.tell(&json!({"degraded": line}));
+                    self.tell(&Progress::Degraded(line));
                 }
             }
             self.clock.tell();

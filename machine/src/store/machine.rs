@@ -11,6 +11,7 @@ use super::lock_state::{LockState, Locks, lock_state};
 use super::record::{EndRecord, RunRecord};
 use crate::compat;
 use crate::fault::Fault;
+use crate::keeper::progress::Progress;
 use crate::state::State;
 use anyhow::{Context, Result};
 use std::fs;
@@ -308,8 +309,10 @@ impl Machine {
         stream.write_all(b"{\"do\":\"follow\"}\n").ok()?;
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line).ok()?;
-        let answer: serde_json::Value = serde_json::from_str(&line).ok()?;
-        State::parse(answer["phase"].as_str()?)
+        match Progress::from_json(&serde_json::from_str(&line).ok()?)? {
+            Progress::State(state) => Some(state),
+            _ => None,
+        }
     }
 
     /// Returns the port of 127.0.0.1 that leads to sshd, of this run or else of the last one.

@@ -99,7 +99,7 @@ fn an_end_that_nobody_could_record_has_its_own_reason() -> Result<()> {
         kill(pid, Signal::SIGKILL)?;
     }
     eventually(Duration::from_secs(60), || is(&host, "Stopped"))?;
-    ensure!(error()?.contains("without a word"), "{}", error()?);
+    ensure!(error()?.contains("without a report"), "{}", error()?);
     Ok(())
 }
 

@@ -124,7 +124,7 @@ fn a_machine_that_does_not_become_ready_is_removed_by_force() -> Result<()> {
     let start = start.wait_with_output()?;
     let said = String::from_utf8_lossy(&start.stderr);
     // The keeper may be killed before it has told that QEMU has ended.
-    let whys = ["did not start", "has ended without a word"];
+    let whys = ["did not start", "has ended without a report"];
     ensure!(
         start.status.code() == Some(1) && whys.iter().any(|why| said.contains(why)),
         "{said}"
