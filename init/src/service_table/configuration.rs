@@ -75,7 +75,7 @@ pub const CONFIGURATION: &[Row] = &[
     Row {
         when: |config, _| config.tz.is_some() || !config.utc,
         def: ServiceDef {
-            name: "timezone",
+            name: TIMEZONE,
             why: "the time zone that a flag names is set, and a hardware clock in local time is read as such",
             argv: &[B2P, "timezone"],
             gates_ready: true,

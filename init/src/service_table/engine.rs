@@ -136,7 +136,7 @@ pub const ENGINE: &[Row] = &[
     // Containers of any user may connect: the kernel reports the user (unix(7), SO_PEERCRED).
     Row {
         def: ServiceDef {
-            name: "health",
+            name: HEALTH,
             why: "health checks of containers run when they are due",
             argv: &[B2P, "health"],
             socket: stream_socket(HEALTH_SOCKET, 0o666),

@@ -16,7 +16,7 @@ pub const HARDWARE: &[Row] = &[
     Row {
         when: |config, _| config.slot.is_some_and(|slot| slot.role != Role::Confirmed),
         def: ServiceDef {
-            name: "upgrade",
+            name: UPGRADE,
             why: "a new version is kept once the machine is ready, else the machine returns to the previous one",
             argv: &[B2P, "upgrade-commit"],
             late_ms: 300_000,
@@ -31,7 +31,7 @@ pub const HARDWARE: &[Row] = &[
     // devices belong to the container's host (`coldplug.rs`).
     Row {
         def: ServiceDef {
-            name: "late-drivers",
+            name: LATE_DRIVERS,
             why: "every present device has its driver",
             argv: &[INIT, "coldplug"],
             after_ready: true,
@@ -47,7 +47,7 @@ pub const HARDWARE: &[Row] = &[
     Row {
         when: |_, platform| !platform.in_container,
         def: ServiceDef {
-            name: "time",
+            name: TIME,
             why: "the clock is corrected after the machine was paused, and follows the hypervisor's clock or a time server",
             argv: &[B2P, "time"],
             ready: ReadyWhen::Notify,

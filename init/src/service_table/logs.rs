@@ -5,7 +5,7 @@
 use services::ServiceDef;
 use sys::paths::{B2P, LOG_DIR};
 
-use super::names::{DATA_DISK_SERVICES, NET};
+use super::names::*;
 use super::{OOM_PROTECTED, Row, datagram_socket};
 
 /// Rows of the service table about the log. `log-files` is separate from
@@ -13,7 +13,7 @@ use super::{OOM_PROTECTED, Row, datagram_socket};
 pub const LOGS: &[Row] = &[
     Row {
         def: ServiceDef {
-            name: "syslog",
+            name: SYSLOG,
             why: "messages that programs send by syslog(3) are added to the kernel's log",
             argv: &[B2P, "syslog"],
             socket: datagram_socket("/dev/log", 0o666),
@@ -27,7 +27,7 @@ pub const LOGS: &[Row] = &[
     // if there is no socket.
     Row {
         def: ServiceDef {
-            name: "journal",
+            name: JOURNAL,
             why: "messages that programs send to systemd's journald are added to the kernel's log",
             argv: &[B2P, "syslog", "journal"],
             socket: datagram_socket("/run/systemd/journal/socket", 0o666),
@@ -42,7 +42,7 @@ pub const LOGS: &[Row] = &[
     Row {
         when: |config, _| config.syslog,
         def: ServiceDef {
-            name: "log-files",
+            name: LOG_FILES,
             why: "the log is kept in files of bounded size, so that it can be read after a reboot",
             argv: &[B2P, "log-files", LOG_DIR],
             after: DATA_DISK_SERVICES,
@@ -56,7 +56,7 @@ pub const LOGS: &[Row] = &[
     Row {
         when: |config, platform| config.rsyslog.is_some() && !platform.in_container,
         def: ServiceDef {
-            name: "remote-log",
+            name: REMOTE_LOG,
             why: "records of the log are sent to a receiver of syslog",
             argv: &[B2P, "remote-log"],
             after: &[NET],

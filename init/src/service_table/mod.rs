@@ -188,9 +188,8 @@ fn exists(row: &Row, config: &Config, platform: &Platform) -> bool {
 /// Returns the definitions of the services that exist with this configuration, on this machine.
 #[must_use]
 pub fn select(config: &Config, platform: &Platform) -> Vec<ServiceDef> {
-    let rows = rows().filter(|row| exists(row, config, platform));
-    let mut defs = Vec::with_capacity(rows().count() + platform.terminals.len());
-    for row in rows {
+    let mut defs = Vec::new();
+    for row in rows().filter(|row| exists(row, config, platform)) {
         let def = (row.adapt)(row.def, config, platform);
         match row.per_terminal {
             true => defs.extend(console::for_each_terminal(&def, &platform.terminals)),

@@ -64,7 +64,7 @@ pub const NETWORK: &[Row] = &[
     Row {
         when: |config, platform| config.vsock && !platform.in_container,
         def: ServiceDef {
-            name: "vsock",
+            name: VSOCK,
             why: "the host of the virtual machine reaches ssh and the API without a network",
             argv: &[B2P, "vsock"],
             after: &[DATA, CLOUD, IGNITION, HOSTKEY],

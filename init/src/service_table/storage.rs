@@ -29,7 +29,7 @@ pub const STORAGE: &[Row] = &[
     Row {
         when: |config, _| config.asks_for_swap(),
         def: ServiceDef {
-            name: "swap",
+            name: SWAP,
             why: "the machine swaps to the zram device, partitions and files that flags name",
             argv: &[B2P, "swap"],
             gates_ready: true,

@@ -4,9 +4,8 @@
 use config::Podman;
 use services::{ReadyWhen, ServiceDef};
 use sys::paths::{B2P, UNIT_BUS};
-use sys::service_names::{AUTO_UPDATE, TIMERS};
 
-use super::names::*;
+use super::names::{self, *};
 use super::{Row, stream_socket};
 
 /// Rows of the service table about timers and the update of containers.
@@ -44,7 +43,7 @@ pub const TIMED: &[Row] = &[
     Row {
         when: |config, _| config.podman != Podman::Off,
         def: ServiceDef {
-            name: "unit-bus",
+            name: names::UNIT_BUS,
             why: "podman auto-update, which calls systemd over D-Bus, restarts the units of containers",
             argv: &[B2P, "unit-bus"],
             socket: stream_socket(UNIT_BUS, 0o666),

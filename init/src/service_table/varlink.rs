@@ -10,7 +10,7 @@ use services::ServiceDef;
 use sys::error::{Doing, Result};
 use sys::paths::{B2P, VARLINK_MACHINE, VARLINK_PODMAN, VARLINK_REGISTRY, VARLINK_RESOLVER};
 
-use super::{Row, stream_socket};
+use super::{Row, names, stream_socket};
 
 /// Rows of the service table about varlink interfaces.
 pub const VARLINK: &[Row] = &[
@@ -19,7 +19,7 @@ pub const VARLINK: &[Row] = &[
     Row {
         when: |config, _| config.varlink,
         def: ServiceDef {
-            name: "varlink-resolver",
+            name: names::VARLINK_RESOLVER,
             why: "a varlink client that knows an interface learns the address of its service",
             argv: &[B2P, "varlink-resolver"],
             socket: stream_socket(VARLINK_RESOLVER, 0o666),
@@ -32,7 +32,7 @@ pub const VARLINK: &[Row] = &[
     Row {
         when: |config, _| config.varlink && config.podman != Podman::Off,
         def: ServiceDef {
-            name: "varlink-podman",
+            name: names::VARLINK_PODMAN,
             why: "clients of podman 1 reach its varlink interface",
             argv: &[B2P, "varlink-podman"],
             socket: stream_socket(VARLINK_PODMAN, 0o600),
@@ -47,7 +47,7 @@ pub const VARLINK: &[Row] = &[
     Row {
         when: |config, _| config.varlink,
         def: ServiceDef {
-            name: "varlink-machine",
+            name: names::VARLINK_MACHINE,
             why: "programs of the machine and of a host query and control the machine as `b2p` does",
             argv: &[B2P, "varlink-machine"],
             socket: stream_socket(VARLINK_MACHINE, 0o666),
