@@ -50,19 +50,19 @@ pub struct Phase {
 /// Phases from the kernel's start of PID 1 to a root that programs can run in.
 #[rustfmt::skip]
 pub const ROOT_PHASES: &[Phase] = &[
-    Phase { name: "mount-api",      when: always,                     run: |_| mounts::mount_api(),                 why: "/proc, /sys, /dev and /run are mounted; every later phase uses them" },
-    Phase { name: "early-flags",    when: always,                     run: read_early_flags_and_start_log,          why: "the flags of the command line and of SMBIOS are known, and later messages are in the kernel log" },
-    Phase { name: "expedite-boot",  when: owns_hardware,              run: expedite_boot,                           why: "RCU grace periods are short until the machine is ready, and the kernel's crypto self-tests use idle time only" },
-    Phase { name: "root-modules",   when: owns_hardware,              run: load_root_modules,                       why: "the kernel has erofs, for the userland image, and overlayfs, for the writable root" },
-    Phase { name: "root",           when: owns_hardware,              run: |_| root::assemble(),                    why: "/ is the userland: a read-only image in RAM with a writable tmpfs above it" },
+    Phase { name: "mount-api",     when: always,                     run: |_| mounts::mount_api(),             why: "/proc, /sys, /dev and /run are mounted; every later phase uses them" },
+    Phase { name: "early-flags",   when: always,                     run: read_early_flags_and_start_log,      why: "the flags of the command line and of SMBIOS are known, and later messages are in the kernel log" },
+    Phase { name: "expedite-boot", when: outside_container,          run: expedite_boot,                       why: "RCU grace periods are short until the machine is ready, and the kernel's crypto self-tests use idle time only" },
+    Phase { name: "root-modules",  when: outside_container,          run: load_root_modules,                   why: "the kernel has erofs, for the userland image, and overlayfs, for the writable root" },
+    Phase { name: "root",          when: outside_container,          run: |_| root::assemble(),                why: "/ is the userland: a read-only image in RAM with a writable tmpfs above it" },
 ];
 
 /// Phases in the new root that prepare the kernel's interfaces. These phases do not depend on the configuration.
 #[rustfmt::skip]
 pub const USERLAND_PHASES: &[Phase] = &[
-    Phase { name: "mounts",         when: always,                     run: |_| mounts::mount_rest(),                why: "devpts, /dev/shm, cgroup2 and tracefs are mounted" },
-    Phase { name: "cgroups",        when: always,                     run: create_cgroups,                          why: "the controllers of cgroup v2 are enabled, and PID 1 is in a leaf cgroup" },
-    Phase { name: "loopback",       when: always,                     run: |_| net::set_up("lo").doing("lo"),       why: "lo has 127.0.0.1 and ::1" },
+    Phase { name: "mounts",        when: always,                     run: |_| mounts::mount_rest(),            why: "devpts, /dev/shm, cgroup2 and tracefs are mounted" },
+    Phase { name: "cgroups",       when: always,                     run: create_cgroups,                      why: "the controllers of cgroup v2 are enabled, and PID 1 is in a leaf cgroup" },
+    Phase { name: "loopback",      when: always,                     run: |_| net::set_up("lo").doing("lo"),   why: "lo has 127.0.0.1 and ::1" },
 ];
 
 /// Phases that configure this machine; the services start after these phases. A template is a virtual
@@ -71,16 +71,16 @@ pub const USERLAND_PHASES: &[Phase] = &[
 /// runs the whole table when its service `template` ends (the reaction `leave_template`).
 #[rustfmt::skip]
 pub const MACHINE_PHASES: &[Phase] = &[
-    Phase { name: DEVICES,          when: not_template,               run: open_uevents_and_load_drivers,           why: "fw_cfg, power buttons and network cards get their drivers, and later uevents are received" },
-    Phase { name: "flags",          when: not_template,               run: read_and_apply_host_flags,               why: "the flags of fw_cfg apply too, now that its driver is loaded; reactions add the flags of the data disk and of documents" },
-    Phase { name: "sysctl",         when: always,                     run: set_sysctls,                             why: "containers have the limits that they need, and packets are forwarded to them" },
-    Phase { name: "port-markers",   when: |c| c.host_publishes_ports, run: |_| identity::write_port_markers(),      why: "podman asks the host to publish the ports of containers, as in a podman machine" },
-    Phase { name: HOSTNAME,         when: always,                     run: set_hostname,                            why: "prompts, logs, DHCP and podman use the host name" },
-    Phase { name: "varlink-links",  when: |config| config.varlink,    run: |_| service_table::link_registry(),      why: "clients of varlink find the socket of an interface by its name" },
-    Phase { name: "machine-id",     when: not_template,               run: |_| identity::write_machine_id(),        why: "programs can tell machines apart" },
-    Phase { name: "clock-minimum",  when: owns_hardware,              run: |_| identity::correct_clock(),           why: "the clock shows 2026 or later, so that TLS certificates are not rejected as not yet valid" },
-    Phase { name: KEYS,             when: not_template,               run: |s| identity::write_keys(&s.config),     why: "sshd finds the keys that may log in" },
-    Phase { name: SESSIONS,         when: always,                     run: prepare_sessions,                        why: "people who log in have a name, a home and an environment" },
+    Phase { name: DEVICES,         when: not_template,               run: open_uevents_and_load_drivers,       why: "fw_cfg, power buttons and network cards get their drivers, and later uevents are received" },
+    Phase { name: "flags",         when: not_template,               run: read_and_apply_host_flags,           why: "the flags of fw_cfg apply too, now that its driver is loaded; reactions add the flags of the data disk and of documents" },
+    Phase { name: "sysctl",        when: always,                     run: set_sysctls,                         why: "containers have the limits that they need, and packets are forwarded to them" },
+    Phase { name: "port-markers",  when: |c| c.host_publishes_ports, run: |_| identity::write_port_markers(),  why: "podman asks the host to publish the ports of containers, as in a podman machine" },
+    Phase { name: HOSTNAME,        when: always,                     run: set_hostname,                        why: "prompts, logs, DHCP and podman use the host name" },
+    Phase { name: "varlink-links", when: |config| config.varlink,    run: |_| service_table::link_registry(),  why: "clients of varlink find the socket of an interface by its name" },
+    Phase { name: "machine-id",    when: not_template,               run: |_| identity::write_machine_id(),    why: "programs can tell machines apart" },
+    Phase { name: "clock-minimum", when: outside_container,          run: |_| identity::correct_clock(),       why: "the clock shows 2026 or later, so that TLS certificates are not rejected as not yet valid" },
+    Phase { name: KEYS,            when: not_template,               run: |s| identity::write_keys(&s.config), why: "sshd finds the keys that may log in" },
+    Phase { name: SESSIONS,        when: always,                     run: prepare_sessions,                    why: "people who log in have a name, a home and an environment" },
 ];
 
 /// Makes the link to the docker socket, the user, and the environment of all users.
@@ -100,9 +100,8 @@ fn not_template(config: &Config) -> bool {
     !template::is_template(config)
 }
 
-/// Returns false in a container: there the root, the devices, the clock and the kernel belong to the container's host.
-fn owns_hardware(_: &Config) -> bool {
-    !root::in_container()
+fn outside_container(_: &Config) -> bool {
+    root::outside_container()
 }
 
 /// Runs [`MACHINE_PHASES`], then gives the uevent socket, the child that loads drivers and the power buttons to the
@@ -187,7 +186,7 @@ fn open_uevents_and_load_drivers(state: &mut SystemState) -> Result<()> {
         Ok(uevents) => state.uevents = Some(uevents),
         Err(error) => errors.push(error),
     }
-    if !root::in_container() {
+    if root::outside_container() {
         errors.extend(load_early_drivers(state).err());
     }
     Error::join(errors)

@@ -97,7 +97,7 @@ pub static REACTIONS: &[Reaction] = &[
     Reaction { on: NoGatePending,      when: Always,                                    run: ready_report::tell_by_virtio_port, why: "podman machine, which waits for the line `Ready` on a virtio port, continues" },
     Reaction { on: NoGatePending,      when: Always,                                    run: ready_report::link_virtio_ports,   why: "virtio ports that existed before PID 1 received uevents have links by their names as well" },
     Reaction { on: NoGatePending,      when: Always,                                    run: ready_report::tell_by_vsock,       why: "podman machine on Apple's and libkrun's hypervisors, which waits for the line `Ready` on vsock, continues" },
-    Reaction { on: NoGatePending,      when: If(owns_hardware),                         run: ready::end_boot_settings,          why: "RCU grace periods are normal again, the console shows warnings only, and the read-ahead of the image is larger" },
+    Reaction { on: NoGatePending,      when: If(outside_container),                     run: ready::end_boot_settings,          why: "RCU grace periods are normal again, the console shows warnings only, and the read-ahead of the image is larger" },
     Reaction { on: NoGatePending,      when: Always,                                    run: ready::start_after_ready,          why: "the services that do not delay the ready line start" },
 
     Reaction { on: DriverNeeded,       when: If(pid1_loads_driver),                     run: add_driver,                        why: "a device that is plugged in works" },

@@ -135,7 +135,7 @@ fn reopen_devices(state: &mut SystemState, sources: &mut EventSources) {
     let uevents = UeventSocket::open();
     state.degraded.set_err(DEVICES, uevents.as_ref());
     sources.uevents = uevents.ok();
-    if !root::in_container() {
+    if root::outside_container() {
         state.modules = Modules::open(Path::new("/")).ok();
     }
     if let Some(modules) = state.modules.as_mut() {

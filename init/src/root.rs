@@ -89,6 +89,13 @@ pub fn in_container() -> bool {
     IN_CONTAINER.load(Ordering::Relaxed)
 }
 
+/// Returns true if PID 1 does not run in a container, whose host owns the root, the devices, the clock and the kernel's
+/// settings (ConditionVirtualization=!container of systemd.unit(5)).
+#[must_use]
+pub fn outside_container() -> bool {
+    !in_container()
+}
+
 /// Returns true if the initrd has a userland image.
 #[must_use]
 pub fn has_image() -> bool {

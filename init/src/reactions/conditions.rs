@@ -54,9 +54,9 @@ fn run_or_drop(condition: bool) -> Decision {
     }
 }
 
-/// Returns true outside of containers: a container with all rights would change the settings of its host.
-pub(super) fn owns_hardware(_: &Context<'_>, _: &Event) -> bool {
-    !root::in_container()
+/// Returns true outside of containers ([`root::outside_container`]).
+pub(super) fn outside_container(_: &Context<'_>, _: &Event) -> bool {
+    root::outside_container()
 }
 
 /// Returns true after the ready line.
