@@ -19,20 +19,22 @@ use sys::uevent::{self, UeventSocket};
 use sys::{config_sources, kmsg, net, syscall};
 
 use crate::event_sources::EventSources;
+use crate::service_table::names;
 use crate::state::{PhaseTime, SystemState};
 use crate::{
     cgroups, crypto_selftests, identity, mounts, net_interface, root, service_table, session,
     sysctl, template, user,
 };
 
-// Names of the phases whose degraded lines PID 1 replaces later: after a crash, or when the configuration changes.
+// Names of the phases that other modules use: after a crash, or when the configuration changes, they replace the
+// degraded lines of these phases. The names of the other phases are in the rows.
 /// Phase that opens the socket of uevents and loads early drivers.
 pub const DEVICES: &str = "devices";
 /// Phase that sets the host name.
 pub const HOSTNAME: &str = "hostname";
 /// Phase that writes the keys that may log in.
 pub const KEYS: &str = "keys";
-/// Phase that makes the user, and the environment of all users.
+/// Phase that makes the user who may log in, and the environment of all users.
 pub const SESSIONS: &str = "sessions";
 
 /// One phase of the boot.
@@ -50,19 +52,19 @@ pub struct Phase {
 /// Phases from the kernel's start of PID 1 to a root that programs can run in.
 #[rustfmt::skip]
 pub const ROOT_PHASES: &[Phase] = &[
-    Phase { name: "mount-api",     when: always,                     run: |_| mounts::mount_api(),             why: "/proc, /sys, /dev and /run are mounted; every later phase uses them" },
-    Phase { name: "early-flags",   when: always,                     run: read_early_flags_and_start_log,      why: "the flags of the command line and of SMBIOS are known, and later messages are in the kernel log" },
-    Phase { name: "expedite-boot", when: outside_container,          run: expedite_boot,                       why: "RCU grace periods are short until the machine is ready, and the kernel's crypto self-tests use idle time only" },
-    Phase { name: "root-modules",  when: outside_container,          run: load_root_modules,                   why: "the kernel has erofs, for the userland image, and overlayfs, for the writable root" },
-    Phase { name: "root",          when: outside_container,          run: |_| root::assemble(),                why: "/ is the userland: a read-only image in RAM with a writable tmpfs above it" },
+    Phase { name: "mount-api",     when: always,                               run: |_| mounts::mount_api(),                     why: "/proc, /sys, /dev and /run are mounted; every later phase uses them" },
+    Phase { name: "early-flags",   when: always,                               run: read_early_flags_and_start_log,              why: "the flags of the command line and of SMBIOS are known, and later messages are in the kernel log" },
+    Phase { name: "expedite-boot", when: outside_container,                    run: expedite_boot,                               why: "RCU grace periods are short until the machine is ready, and the kernel's crypto self-tests use idle time only" },
+    Phase { name: "root-modules",  when: outside_container,                    run: load_root_modules,                           why: "the kernel has erofs, for the userland image, and overlayfs, for the writable root" },
+    Phase { name: "root",          when: outside_container,                    run: |_| root::assemble(),                        why: "/ is the userland: a read-only image in RAM with a writable tmpfs above it" },
 ];
 
 /// Phases in the new root that prepare the kernel's interfaces. These phases do not depend on the configuration.
 #[rustfmt::skip]
 pub const USERLAND_PHASES: &[Phase] = &[
-    Phase { name: "mounts",        when: always,                     run: |_| mounts::mount_rest(),            why: "devpts, /dev/shm, cgroup2 and tracefs are mounted" },
-    Phase { name: "cgroups",       when: always,                     run: create_cgroups,                      why: "the controllers of cgroup v2 are enabled, and PID 1 is in a leaf cgroup" },
-    Phase { name: "loopback",      when: always,                     run: |_| net::set_up("lo").doing("lo"),   why: "lo has 127.0.0.1 and ::1" },
+    Phase { name: "mounts",        when: always,                               run: |_| mounts::mount_rest(),                    why: "devpts, /dev/shm, cgroup2 and tracefs are mounted" },
+    Phase { name: "cgroups",       when: always,                               run: create_cgroups,                              why: "the controllers of cgroup v2 are enabled, and PID 1 is in a leaf cgroup" },
+    Phase { name: "loopback",      when: always,                               run: |_| net::set_up("lo").doing("lo"),           why: "lo has 127.0.0.1 and ::1" },
 ];
 
 /// Phases that configure this machine; the services start after these phases. A template is a virtual
@@ -71,21 +73,29 @@ pub const USERLAND_PHASES: &[Phase] = &[
 /// runs the whole table when its service `template` ends (the reaction `leave_template`).
 #[rustfmt::skip]
 pub const MACHINE_PHASES: &[Phase] = &[
-    Phase { name: DEVICES,         when: not_template,               run: open_uevents_and_load_drivers,       why: "fw_cfg, power buttons and network cards get their drivers, and later uevents are received" },
-    Phase { name: "flags",         when: not_template,               run: read_and_apply_host_flags,           why: "the flags of fw_cfg apply too, now that its driver is loaded; reactions add the flags of the data disk and of documents" },
-    Phase { name: "sysctl",        when: always,                     run: set_sysctls,                         why: "containers have the limits that they need, and packets are forwarded to them" },
-    Phase { name: "port-markers",  when: |c| c.host_publishes_ports, run: |_| identity::write_port_markers(),  why: "podman asks the host to publish the ports of containers, as in a podman machine" },
-    Phase { name: HOSTNAME,        when: always,                     run: set_hostname,                        why: "prompts, logs, DHCP and podman use the host name" },
-    Phase { name: "varlink-links", when: |config| config.varlink,    run: |_| service_table::link_registry(),  why: "clients of varlink find the socket of an interface by its name" },
-    Phase { name: "machine-id",    when: not_template,               run: |_| identity::write_machine_id(),    why: "programs can tell machines apart" },
-    Phase { name: "clock-minimum", when: outside_container,          run: |_| identity::correct_clock(),       why: "the clock shows 2026 or later, so that TLS certificates are not rejected as not yet valid" },
-    Phase { name: KEYS,            when: not_template,               run: |s| identity::write_keys(&s.config), why: "sshd finds the keys that may log in" },
-    Phase { name: SESSIONS,        when: always,                     run: prepare_sessions,                    why: "people who log in have a name, a home and an environment" },
+    Phase { name: DEVICES,         when: not_template,                         run: open_uevents_and_load_drivers,               why: "fw_cfg, power buttons and network cards get their drivers, and later uevents are received" },
+    Phase { name: "flags",         when: not_template,                         run: read_and_apply_host_flags,                   why: "the flags of fw_cfg apply, whose driver the phase `devices` has loaded" },
+    Phase { name: "network-card",  when: not_template,                         run: list_missing_card,                           why: "a network card that flags request and that is missing is listed as degraded" },
+    Phase { name: "sysctl",        when: always,                               run: set_sysctls,                                 why: "containers have the limits that they need, and packets are forwarded to them" },
+    Phase { name: "port-markers",  when: |config| config.host_publishes_ports, run: |_| identity::write_port_markers(),          why: "podman asks the host to publish the ports of containers, as in a podman machine" },
+    Phase { name: HOSTNAME,        when: always,                               run: set_hostname,                                why: "prompts, logs, DHCP and podman use the host name" },
+    Phase { name: "varlink-links", when: |config| config.varlink,              run: |_| service_table::link_registry(),          why: "clients of varlink find the socket of an interface by its name" },
+    Phase { name: "machine-id",    when: not_template,                         run: |_| identity::write_machine_id(),            why: "programs can tell machines apart" },
+    Phase { name: "clock-minimum", when: outside_container,                    run: |_| identity::correct_clock(),               why: "the clock shows 2026 or later, so that TLS certificates are not rejected as not yet valid" },
+    Phase { name: KEYS,            when: not_template,                         run: |state| identity::write_keys(&state.config), why: "sshd finds the keys that may log in" },
+    Phase { name: "docker-socket", when: always,                               run: link_docker_socket,                          why: "docker's clients find podman's API at /run/docker.sock" },
+    Phase { name: SESSIONS,        when: always,                               run: prepare_sessions,                            why: "people who log in have a name, a home and an environment" },
 ];
 
-/// Makes the link to the docker socket, the user, and the environment of all users.
-fn prepare_sessions(state: &mut SystemState) -> Result<()> {
+/// Makes the link to podman's socket. A failure is a warning only: the creator of a container may have mounted a
+/// socket of the host at this path.
+fn link_docker_socket(state: &mut SystemState) -> Result<()> {
     session::link_docker_socket(&state.config, None);
+    Ok(())
+}
+
+/// Makes the user, and the environment of all users.
+fn prepare_sessions(state: &mut SystemState) -> Result<()> {
     let user = user::make(&state.config);
     // The environment is written even if the user could not be made.
     let outcomes = [user, sys::session::write_environment(&state.config)];
@@ -219,22 +229,28 @@ fn load_early_drivers(state: &mut SystemState) -> Result<()> {
 
 /// Copies the settings of fw_cfg to files, where helpers read them. Reads every source of flags that exists now (the
 /// data disk is not mounted yet) and applies the flags of PID 1 itself: the log level, and the blacklist and signatures
-/// of modules. A missing network card is listed as degraded.
+/// of modules.
 fn read_and_apply_host_flags(state: &mut SystemState) -> Result<()> {
     let copied = config_sources::copy_fw_cfg();
     let (config, diagnostics) = config_sources::read();
     state.config = config;
     state.degraded.set_flags(&diagnostics);
     apply_flags(state);
-    if let Some(why) = net_interface::missing_interface(&state.config.net) {
-        state.degraded.add("net", why);
-    }
     debug!(
         "flags: read {} ms after the kernel; net: {:?}",
         now(),
         state.config.net
     );
     copied
+}
+
+/// Adds a line of the service `net` if no card can get the requested configuration. The phase itself succeeds: the
+/// reaction `update-network-line` removes the line once a card appears.
+fn list_missing_card(state: &mut SystemState) -> Result<()> {
+    if let Some(why) = net_interface::missing_interface(&state.config.net) {
+        state.degraded.add(names::NET, why);
+    }
+    Ok(())
 }
 
 fn apply_flags(state: &mut SystemState) {

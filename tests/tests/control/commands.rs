@@ -122,7 +122,7 @@ fn boot(guest: &Guest) -> Result<()> {
     let phases: Vec<&Value> = rows.iter().filter(|r| r["kind"] == "phase").collect();
     let names: Vec<&str> = phases.iter().filter_map(|p| p["name"].as_str()).collect();
     let wanted = "mount-api early-flags expedite-boot root-modules root mounts cgroups loopback devices flags \
-                  sysctl hostname varlink-links machine-id clock-minimum keys sessions";
+                  network-card sysctl hostname varlink-links machine-id clock-minimum keys docker-socket sessions";
     let order: Vec<&str> = names.iter().copied().filter(|n| *n != "kernel").collect();
     ensure!(
         order == wanted.split_whitespace().collect::<Vec<_>>(),
