@@ -14,6 +14,11 @@ use sys::kmsg;
 use sys::paths::DEGRADED;
 use sys::printable::one_line;
 
+/// Subject of the line about the control socket.
+pub const CONTROL: &str = "control";
+/// Subject of the line about power buttons.
+pub const POWER_BUTTON: &str = "power button";
+
 /// Part of the machine that was requested and does not work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Degraded {

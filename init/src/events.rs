@@ -94,7 +94,7 @@ impl<'a> EventLoop<'a> {
         // The loader of drivers is a child of PID 1 that belongs to no service.
         sources.wakes_for_any_child = state.loader.has_waiting();
         let events = sources.poll_once(manager, until);
-        // Reactions to the ends of services read their reports before clients of the control channel get answers.
+        // Reactions to the ends of services read their reports before clients of the control socket get answers.
         self.settle();
         events.iter().for_each(|event| self.react(event));
         self.settle();
@@ -126,7 +126,7 @@ impl<'a> EventLoop<'a> {
         self.save_state();
     }
 
-    /// Notifies the clients of the control channel that follow the report of a change.
+    /// Notifies the clients of the control socket that follow the report of a change.
     fn tell_followers(&mut self) {
         let Context {
             state,
@@ -156,7 +156,7 @@ impl<'a> EventLoop<'a> {
             Decision::Run => (reaction.run)(&mut self.context, event),
             Decision::Defer => {
                 self.deferred
-                    .retain(|(other, _)| !std::ptr::eq(*other, reaction));
+                    .retain(|(other, _)| other.name != reaction.name);
                 self.deferred.push((reaction, event.clone()));
             }
             Decision::Drop => {}

@@ -48,4 +48,5 @@ pub mod sysctl;
 pub mod template;
 pub mod unmount;
 pub mod user;
+pub mod virtio_ports;
 pub mod writeback;

@@ -12,11 +12,14 @@ use sys::uevent::Uevent;
 
 use crate::boot::EARLY_DRIVERS;
 use crate::context::Context;
+use crate::degraded::CONTROL;
 use crate::event_sources::Event;
 use crate::net_interface::missing_interface;
 use crate::service_table::names::*;
-use crate::{boot, control_requests, data_disk, disk_config, ready, ready_report, template};
-use Trigger::*;
+use crate::{
+    boot, control_requests, data_disk, disk_config, ready, ready_report, template, virtio_ports,
+};
+use EventKind::*;
 use conditions::Condition::{self, Always, Deferred, If};
 use conditions::*;
 
@@ -24,8 +27,10 @@ pub mod conditions;
 
 /// One reaction to an event.
 pub struct Reaction {
+    /// Name, by which the event loop keeps at most one deferred event of the reaction.
+    pub name: &'static str,
     /// Kind of event that triggers the reaction.
-    pub on: Trigger,
+    pub on: EventKind,
     /// Condition under which the reaction runs.
     pub when: Condition,
     /// Work of the reaction.
@@ -34,11 +39,12 @@ pub struct Reaction {
     pub why: &'static str,
 }
 
-/// Kind of event.
+/// Kind of event. A kind about devices also matches the loss of uevents ([`Uevent::Overrun`]): any device may have
+/// appeared or vanished then. The exceptions are `DriverNeeded` and `NewInputDevice`, for which `UeventsLost` stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trigger {
-    /// The service of this name has ended, or could not be started, and is not restarted.
-    Ended(&'static str),
+pub enum EventKind {
+    /// The service of this name has come to rest: it has ended or could not be started, and is not started again.
+    AtRest(&'static str),
     /// A service is ready, late, has ended, could not be started, will be restarted after an end by itself, or has
     /// written its file of degraded lines; or its start was cancelled.
     ServiceChanged,
@@ -48,86 +54,86 @@ pub enum Trigger {
     DriverNeeded,
     /// The node of an input device appeared.
     NewInputDevice,
-    /// A disk or a partition appeared, or may have, because uevents were lost.
+    /// A disk or a partition appeared.
     NewDisk,
-    /// A folder of the host appeared or vanished, or may have, because uevents were lost.
+    /// A folder of the host appeared or vanished.
     FoldersChanged,
-    /// A CD drive appeared, or may have, because uevents were lost.
+    /// A CD drive appeared.
     NewCdDrive,
-    /// The kernel knows the name of a virtio port (/sys/class/virtio-ports), or may, because uevents were lost.
+    /// The kernel knows the name of a virtio port (/sys/class/virtio-ports).
     NewVirtioPort,
-    /// A disk or a partition vanished, or may have, because uevents were lost.
+    /// A disk or a partition vanished.
     DiskRemoved,
-    /// A network interface appeared, or may have, because uevents were lost.
+    /// A network interface appeared.
     NewInterface,
-    /// The child that loads early drivers has ended, after the time limit of its phase.
-    EarlyDriversLoaded,
     /// The kernel dropped uevents.
     UeventsLost,
-    /// A client of the control channel waits for an answer.
+    /// The child that loads early drivers has ended, after the time limit of its phase.
+    EarlyDriversLoaded,
+    /// A request has arrived on the control socket.
     ControlRequest,
     /// A power button was pressed.
     PowerButton,
     /// A signal requests a shutdown.
     ShutdownSignal,
-    /// PID 1 received a signal, also SIGCHLD.
+    /// PID 1 received any signal, including SIGCHLD.
     AnySignal,
 }
 
-/// All reactions, in the order in which they run. The event loop tells rows apart by their addresses, so the table is
-/// a static: a constant may have several addresses.
+/// All reactions, in the order in which they run.
 #[rustfmt::skip]
-pub static REACTIONS: &[Reaction] = &[
-    // Order of the rows: `disk_config::apply` runs before `read_report`, because `is_first_report` is true only until
-    // `read_report` has run. The rows with `data_disk_came_after_ready` follow, because they need the new report.
-    Reaction { on: Ended(DATA),        when: If(is_first_report),                       run: disk_config::apply,                why: "services that wait for the data disk start with its configuration" },
-    Reaction { on: Ended(DATA),        when: If(is_ignition_disk),                      run: disk_config::add_ignition,         why: "the document on a disk labelled ignition is applied before sshd starts" },
-    Reaction { on: Ended(DATA),        when: Always,                                    run: data_disk::read_report,            why: "`state.data_report` has the newest report of `b2p data`: of this run, or, if this run failed, of an earlier one" },
-    Reaction { on: Ended(DATA),        when: If(data_disk_came_after_ready),            run: |c, _| restart(c, IMAGE_SYNC),     why: "images are synced to a disk that appeared while the machine runs" },
-    Reaction { on: Ended(DATA),        when: If(data_disk_came_after_ready),            run: |c, _| start(c, &[CONTAINERS]),    why: "the containers on a data disk that appeared while the machine runs are started, as their restart policies ask" },
-    Reaction { on: Ended(CLOUD),       when: Always,                                    run: disk_config::apply_document,       why: "services that wait for cloud-init start with the user of its document" },
-    Reaction { on: Ended(IGNITION),    when: Always,                                    run: disk_config::apply_document,       why: "services that wait for Ignition start with the user of its document" },
-    Reaction { on: Ended(IGNITION),    when: If(is_ready),                              run: ready_report::tell_by_vsock,       why: "a host whose Ignition document was applied after the ready line learns that the machine is ready" },
-    Reaction { on: Ended(TEMPLATE),    when: Always,                                    run: leave_template,                    why: "a copy of a template has its own identity, devices, flags and services" },
-    Reaction { on: ServiceChanged,     when: If(is_ready),                              run: ready::update_degraded_of_event,   why: "the degraded lines match the state of each service" },
-    Reaction { on: ServiceChanged,     when: Deferred(after_user_services),             run: ready::report_unknown_services,    why: "a name in `b2p.off=` or `b2p.on=` that no service has is listed as degraded, until a service has that name" },
+pub const REACTIONS: &[Reaction] = &[
+    // Ends and changes of services. Order of the rows: `apply-disk-config` runs before `read-data-report`, because
+    // `is_first_report` is true only until the report is read. The rows with `data_disk_came_after_ready` follow, because
+    // they need the new report.
+    Reaction { name: "apply-disk-config",               on: AtRest(DATA),       when: If(is_first_report),                       run: disk_config::apply,                                          why: "services that wait for the data disk start with its configuration" },
+    Reaction { name: "add-ignition",                    on: AtRest(DATA),       when: If(ignition_disk_lacks_service),           run: disk_config::add_ignition,                                   why: "the document on a disk labelled ignition is applied before sshd starts" },
+    Reaction { name: "read-data-report",                on: AtRest(DATA),       when: Always,                                    run: data_disk::read_report,                                      why: "`state.data_report` has the newest report of `b2p data`: of this run, or, if this run failed, of an earlier one" },
+    Reaction { name: "restart-image-sync",              on: AtRest(DATA),       when: If(data_disk_came_after_ready),            run: |context, _| restart_if_enabled(context, IMAGE_SYNC),        why: "images are synced to a disk that appeared while the machine runs" },
+    Reaction { name: "start-containers",                on: AtRest(DATA),       when: If(data_disk_came_after_ready),            run: |context, _| start_if_enabled(context, &[CONTAINERS]),       why: "the containers on a data disk that appeared while the machine runs are started, as their restart policies ask" },
+    Reaction { name: "apply-cloud-document",            on: AtRest(CLOUD),      when: Always,                                    run: disk_config::apply_document,                                 why: "services that wait for cloud-init start with the user of its document" },
+    Reaction { name: "apply-ignition-document",         on: AtRest(IGNITION),   when: Always,                                    run: disk_config::apply_document,                                 why: "services that wait for Ignition start with the user of its document" },
+    Reaction { name: "report-late-ready-on-vsock",      on: AtRest(IGNITION),   when: If(is_ready),                              run: ready_report::report_on_vsock,                               why: "a host whose Ignition document was applied after the ready line learns that the machine is ready" },
+    Reaction { name: "leave-template",                  on: AtRest(TEMPLATE),   when: Always,                                    run: leave_template,                                              why: "a copy of a template has its own identity, devices, flags and services" },
+    Reaction { name: "update-service-lines",            on: ServiceChanged,     when: If(is_ready),                              run: ready::update_degraded_lines_of_service,                     why: "the degraded lines match the state of each service" },
+    Reaction { name: "report-unknown-services",         on: ServiceChanged,     when: Deferred(after_user_services),             run: ready::report_unknown_services,                              why: "a name in `b2p.off=` or `b2p.on=` that no service has is listed as degraded, until a service has that name" },
 
-    Reaction { on: NoGatePending,      when: Always,                                    run: ready::update_all_degraded,        why: "each gate that has failed or is late is listed as degraded, and so is each line that a service has written to its file of degraded lines" },
-    Reaction { on: NoGatePending,      when: Always,                                    run: ready::announce,                   why: "the ready line reports how to reach the machine" },
-    Reaction { on: NoGatePending,      when: Always,                                    run: ready_report::tell_by_virtio_port, why: "podman machine, which waits for the line `Ready` on a virtio port, continues" },
-    Reaction { on: NoGatePending,      when: Always,                                    run: ready_report::link_virtio_ports,   why: "virtio ports that existed before PID 1 received uevents have links by their names as well" },
-    Reaction { on: NoGatePending,      when: Always,                                    run: ready_report::tell_by_vsock,       why: "podman machine on Apple's and libkrun's hypervisors, which waits for the line `Ready` on vsock, continues" },
-    Reaction { on: NoGatePending,      when: If(outside_container),                     run: ready::end_boot_settings,          why: "RCU grace periods are normal again, the console shows warnings only, and the read-ahead of the image is larger" },
-    Reaction { on: NoGatePending,      when: Always,                                    run: ready::start_after_ready,          why: "the services that do not delay the ready line start" },
+    // The ready line.
+    Reaction { name: "update-all-lines",                on: NoGatePending,      when: Always,                                    run: ready::update_all_degraded_lines,                            why: "each gate that has failed or is late is listed as degraded, and so is each line that a service has written to its file of degraded lines" },
+    Reaction { name: "announce-ready",                  on: NoGatePending,      when: Always,                                    run: ready::announce,                                             why: "the ready line reports how to reach the machine" },
+    Reaction { name: "report-ready-on-virtio-port",     on: NoGatePending,      when: Always,                                    run: ready_report::report_on_virtio_port,                         why: "podman machine, which waits for the line `Ready` on a virtio port, continues" },
+    Reaction { name: "link-virtio-ports",               on: NoGatePending,      when: Always,                                    run: virtio_ports::link,                                          why: "virtio ports that existed before PID 1 received uevents have links by their names as well" },
+    Reaction { name: "report-ready-on-vsock",           on: NoGatePending,      when: Always,                                    run: ready_report::report_on_vsock,                               why: "podman machine on Apple's and libkrun's hypervisors, which waits for the line `Ready` on vsock, continues" },
+    Reaction { name: "end-boot-settings",               on: NoGatePending,      when: If(outside_container),                     run: ready::end_boot_settings,                                    why: "RCU grace periods are normal again, the console shows warnings only, and the read-ahead of the image is larger" },
+    Reaction { name: "start-after-ready",               on: NoGatePending,      when: Always,                                    run: ready::start_after_ready,                                    why: "the services that do not delay the ready line start" },
 
-    Reaction { on: DriverNeeded,       when: If(pid1_loads_driver),                     run: add_driver,                        why: "a device that is plugged in works" },
-    Reaction { on: NewInputDevice,     when: Always,                                    run: open_button,                       why: "a power button that is plugged in works" },
-    Reaction { on: NewDisk,            when: Deferred(after_data_if_disk_is_new),       run: |c, _| start(c, &[DATA]),          why: "a data disk that appears later is used" },
-    Reaction { on: FoldersChanged,     when: Deferred(after_share),                     run: |c, _| start(c, &[SHARE]),         why: "mounts and degraded lines match the folders that the host shares" },
-    Reaction { on: NewCdDrive,         when: Deferred(after_cloud_init_without_source), run: |c, _| start(c, CLOUD_INIT),       why: "a cloud-init configuration on a CD drive that appears later is applied" },
-    Reaction { on: NewVirtioPort,      when: Always,                                    run: ready_report::link_virtio_ports,   why: "guest agents find a virtio port by its name, as udev's links show it" },
-    Reaction { on: NewVirtioPort,      when: If(is_ready),                              run: ready_report::tell_by_virtio_port, why: "a host whose virtio port appears after the ready line learns that the machine is ready" },
-    Reaction { on: DiskRemoved,        when: If(data_disk_is_gone),                     run: data_disk::report_removal,         why: "the loss of the data disk is reported" },
-    Reaction { on: DiskRemoved,        when: Deferred(after_data_if_fault_is_listed),   run: |c, _| start(c, &[DATA]),          why: "a fault of a disk that is gone is no longer listed" },
-    Reaction { on: NewInterface,       when: If(card_was_missing),                      run: update_network_degraded,           why: "a network card that has appeared is no longer listed as missing" },
-    Reaction { on: EarlyDriversLoaded, when: Always,                                    run: clear_early_drivers_degraded,      why: "the degraded line about early drivers is removed" },
-    Reaction { on: UeventsLost,        when: Always,                                    run: rescan_devices,                    why: "after lost uevents, every device has its driver, and every power button is open" },
+    // Devices.
+    Reaction { name: "add-driver",                      on: DriverNeeded,       when: If(pid1_loads_driver),                     run: add_driver,                                                  why: "a device that is plugged in works" },
+    Reaction { name: "open-button",                     on: NewInputDevice,     when: Always,                                    run: open_button,                                                 why: "a power button that is plugged in works" },
+    Reaction { name: "examine-new-disk",                on: NewDisk,            when: Deferred(after_data_if_disk_is_new),       run: |context, _| start_if_enabled(context, &[DATA]),             why: "a data disk that appears later is used" },
+    Reaction { name: "update-shares",                   on: FoldersChanged,     when: Deferred(after_share),                     run: |context, _| start_if_enabled(context, &[SHARE]),            why: "mounts and degraded lines match the folders that the host shares" },
+    Reaction { name: "start-cloud-init",                on: NewCdDrive,         when: Deferred(after_cloud_init_without_source), run: |context, _| start_if_enabled(context, CLOUD_INIT_SERVICES), why: "a cloud-init configuration on a CD drive that appears later is applied" },
+    Reaction { name: "link-new-virtio-port",            on: NewVirtioPort,      when: Always,                                    run: virtio_ports::link,                                          why: "guest agents find a virtio port by its name, as udev's links show it" },
+    Reaction { name: "report-ready-on-new-virtio-port", on: NewVirtioPort,      when: If(is_ready),                              run: ready_report::report_on_virtio_port,                         why: "a host whose virtio port appears after the ready line learns that the machine is ready" },
+    Reaction { name: "report-removal",                  on: DiskRemoved,        when: If(data_disk_is_gone),                     run: data_disk::report_removal,                                   why: "the loss of the data disk is reported" },
+    Reaction { name: "examine-disks-again",             on: DiskRemoved,        when: Deferred(after_data_if_fault_is_listed),   run: |context, _| start_if_enabled(context, &[DATA]),             why: "a fault of a disk that is gone is no longer listed" },
+    Reaction { name: "update-network-line",             on: NewInterface,       when: If(card_was_missing),                      run: update_network_line,                                         why: "a network card that has appeared is no longer listed as missing" },
+    Reaction { name: "remove-early-drivers-line",       on: EarlyDriversLoaded, when: Always,                                    run: remove_early_drivers_line,                                   why: "the degraded line about early drivers is removed" },
+    Reaction { name: "rescan-devices",                  on: UeventsLost,        when: Always,                                    run: rescan_devices,                                              why: "after lost uevents, every device has its driver, and every power button is open" },
 
-    Reaction { on: ControlRequest,     when: Always,                                    run: control_requests::serve,           why: "clients of the control channel get answers" },
-    Reaction { on: PowerButton,        when: Always,                                    run: power_off,                         why: "the machine shuts down in order at the request of a person, or of a hypervisor by ACPI" },
-    Reaction { on: ShutdownSignal,     when: Always,                                    run: shut_down_by_signal,               why: "the machine shuts down in order at the request of busybox's commands, Ctrl-Alt-Del or a container engine" },
-    Reaction { on: AnySignal,          when: Always,                                    run: rebind_control,                    why: "the path of the control socket exists: if it was removed, PID 1 binds the socket again at the next signal" },
+    // Requests from outside.
+    Reaction { name: "serve-control-requests",          on: ControlRequest,     when: Always,                                    run: control_requests::serve,                                     why: "clients of the control socket get answers" },
+    Reaction { name: "power-off",                       on: PowerButton,        when: Always,                                    run: power_off,                                                   why: "the machine shuts down in order at the request of a person, or of a hypervisor by ACPI" },
+    Reaction { name: "shut-down-by-signal",             on: ShutdownSignal,     when: Always,                                    run: shut_down_by_signal,                                         why: "the machine shuts down in order at the request of busybox's commands, Ctrl-Alt-Del or a container engine" },
+    Reaction { name: "rebind-control-socket",           on: AnySignal,          when: Always,                                    run: rebind_control,                                              why: "the path of the control socket exists: if it was removed, PID 1 binds the socket again at the next signal" },
 ];
 
-/// Services that apply cloud-init's configuration.
-const CLOUD_INIT: &[&str] = &[CLOUD, CLOUD_SCRIPTS];
-
-impl Trigger {
+impl EventKind {
     /// Returns true if `event` is of this kind.
     #[must_use]
     pub fn matches(self, event: &Event, supervisor: &Supervisor) -> bool {
         match (self, event) {
-            (Ended(name), Event::Service(Change::Ended(id, _) | Change::NotStarted(id))) => {
+            (AtRest(name), Event::Service(Change::Ended(id, _) | Change::NotStarted(id))) => {
                 supervisor
                     .definition(*id)
                     .is_some_and(|def| def.name == name)
@@ -163,8 +169,8 @@ impl Trigger {
     }
 }
 
-/// Starts each of the named services that starts at boot and is at rest.
-fn start(context: &mut Context<'_>, names: &[&str]) {
+/// Starts each of the named services that is at rest, except those that do not start at boot.
+fn start_if_enabled(context: &mut Context<'_>, names: &[&str]) {
     for name in names {
         let supervisor = context.manager.supervisor();
         let id = supervisor
@@ -176,20 +182,20 @@ fn start(context: &mut Context<'_>, names: &[&str]) {
     }
 }
 
-/// Restarts a service that starts at boot.
-fn restart(context: &mut Context<'_>, name: &str) {
+/// Restarts a service, unless it does not start at boot.
+fn restart_if_enabled(context: &mut Context<'_>, name: &str) {
     let id = context.manager.supervisor().find(name);
     if let Some(id) = id.filter(|_| context.state.starts_at_boot(name)) {
         context.manager.note(now(), services::Input::Restart(id));
     }
 }
 
-/// Runs the phases that a template leaves out, and adds the services that a template does not have.
+/// Runs [`boot::MACHINE_PHASES`] again, now not as a template, and adds the services that a template does not have.
 fn leave_template(context: &mut Context<'_>, _: &Event) {
     context
         .state
         .degraded
-        .set_err("template", template::mark_left());
+        .set_err(TEMPLATE, template::mark_left());
     let before = context.state.config.clone();
     boot::configure_machine(context.state, context.sources);
     disk_config::revise(context, &before);
@@ -197,14 +203,14 @@ fn leave_template(context: &mut Context<'_>, _: &Event) {
 
 fn add_driver(context: &mut Context<'_>, event: &Event) {
     if let Event::Device(Uevent::Modalias(alias)) = event {
-        let wanted = context.state.loaded_by_pid1();
-        context.state.loader.add(alias.clone(), wanted);
+        let pid1_loads = context.state.drivers_of_pid1();
+        context.state.loader.add(alias.clone(), pid1_loads);
     }
 }
 
 /// Updates the degraded lines of the network after an interface has appeared; the interface may be a container's.
-/// [`ready::update_degraded_of_event`] removes the lines when the service `net` is ready.
-fn update_network_degraded(context: &mut Context<'_>, _: &Event) {
+/// [`ready::update_degraded_lines_of_service`] removes the lines when the service `net` is ready.
+fn update_network_line(context: &mut Context<'_>, _: &Event) {
     let missing = missing_interface(&context.state.config.net);
     let supervisor = context.manager.supervisor();
     let id = supervisor.find(NET);
@@ -212,7 +218,7 @@ fn update_network_degraded(context: &mut Context<'_>, _: &Event) {
     let has_outcome =
         |id: &ServiceId| matches!(supervisor.state(*id), State::Up { .. } | State::Failed);
     match (missing, id.filter(has_outcome)) {
-        (None, Some(id)) => ready::update_degraded(context, id),
+        (None, Some(id)) => ready::update_degraded_lines(context, id),
         (missing, _) => {
             let why = missing.unwrap_or_else(|| "the card has no address yet".to_owned());
             context.state.degraded.set(NET, [(NET, why.as_str())]);
@@ -221,7 +227,7 @@ fn update_network_degraded(context: &mut Context<'_>, _: &Event) {
 }
 
 /// Removes the degraded line about early drivers that are still being loaded.
-fn clear_early_drivers_degraded(context: &mut Context<'_>, _: &Event) {
+fn remove_early_drivers_line(context: &mut Context<'_>, _: &Event) {
     context.state.degraded.set(EARLY_DRIVERS, []);
 }
 
@@ -249,7 +255,7 @@ fn shut_down_by_signal(context: &mut Context<'_>, event: &Event) {
 fn rebind_control(context: &mut Context<'_>, _: &Event) {
     context.sources.rebind_control();
     if context.sources.control.is_some() {
-        context.state.degraded.set("control", []);
+        context.state.degraded.set(CONTROL, []);
     }
 }
 

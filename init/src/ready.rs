@@ -54,14 +54,14 @@ pub fn start_after_ready(context: &mut Context<'_>, _: &Event) {
 }
 
 /// Updates the degraded lines of all services.
-pub fn update_all_degraded(context: &mut Context<'_>, _: &Event) {
+pub fn update_all_degraded_lines(context: &mut Context<'_>, _: &Event) {
     for id in context.manager.supervisor().ids() {
-        update_degraded(context, id);
+        update_degraded_lines(context, id);
     }
 }
 
 /// Updates the degraded lines of a service whose state has changed; removes them if the service is off.
-pub fn update_degraded_of_event(context: &mut Context<'_>, event: &Event) {
+pub fn update_degraded_lines_of_service(context: &mut Context<'_>, event: &Event) {
     let Event::Service(change) = event else {
         return;
     };
@@ -77,7 +77,7 @@ pub fn update_degraded_of_event(context: &mut Context<'_>, event: &Event) {
         | Change::Late(id)
         | Change::Ended(id, _)
         | Change::NotStarted(id)
-        | Change::DegradedWritten(id) => update_degraded(context, id),
+        | Change::DegradedWritten(id) => update_degraded_lines(context, id),
         Change::AutoRestart(id, ..) | Change::StartDelayed(id, _) => {
             report_failed_start(context, id)
         }
@@ -101,7 +101,7 @@ fn report_failed_start(context: &mut Context<'_>, id: ServiceId) {
 /// Replaces the degraded lines of a service by those of its degraded file. If the file has none and the service has
 /// failed or is late, one line with the reason is listed. A service that is not ready and has no line keeps its earlier
 /// lines.
-pub fn update_degraded(context: &mut Context<'_>, id: ServiceId) {
+pub fn update_degraded_lines(context: &mut Context<'_>, id: ServiceId) {
     let s = context.manager.supervisor();
     let state = s.state(id);
     let Some(def) = s.definition(id).filter(|_| state != State::Off) else {

@@ -23,7 +23,7 @@ use crate::saved_state::{SavedService, SavedState};
 use crate::service_table::{self, Platform};
 use crate::state::SystemState;
 use crate::state_file::take_inherited;
-use crate::{control_requests, crash, data_disk, rescue, root, shutdown, startup};
+use crate::{control_requests, crash, data_disk, degraded, rescue, root, shutdown, startup};
 
 /// Pause before the services are taken over, after the second crash in a row, in milliseconds. The
 /// pause doubles with each further crash: a crash loop costs little, and ends by itself.
@@ -112,7 +112,13 @@ fn take_over(
     state.ready = saved.ready;
     state.scheduled = saved.scheduled;
     state.verify_modules = saved.verify_modules;
-    (state.told_by_virtio, state.told_by_vsock) = (saved.told_by_virtio, saved.told_by_vsock);
+    (
+        state.ready_reported_on_virtio_port,
+        state.ready_reported_on_vsock,
+    ) = (
+        saved.ready_reported_on_virtio_port,
+        saved.ready_reported_on_vsock,
+    );
     data_disk::load_report(&mut state);
     reopen_devices(&mut state, &mut sources);
     let defs = service_table::select(&state.config, &Platform::detect(&state.config));
@@ -123,7 +129,9 @@ fn take_over(
         take_over_service(&mut manager, service, &mut pipes);
     }
     drop(pipes);
-    state.degraded.set_err("control", sources.bind_control());
+    state
+        .degraded
+        .set_err(degraded::CONTROL, sources.bind_control());
     if state.ready.is_some() {
         state.degraded.publish();
     }

@@ -34,9 +34,9 @@ pub struct SavedState<'a> {
     /// True if signatures of modules are verified.
     pub verify_modules: bool,
     /// True if the machine has reported by a virtio port to the host that it is ready.
-    pub told_by_virtio: bool,
+    pub ready_reported_on_virtio_port: bool,
     /// True if the machine has reported by vsock to the host that it is ready.
-    pub told_by_vsock: bool,
+    pub ready_reported_on_vsock: bool,
     /// Shutdown that was requested for later.
     pub scheduled: Option<ScheduledShutdown>,
     /// Lines of [`crate::degraded::DegradedList::to_saved`].
@@ -57,8 +57,8 @@ impl<'a> SavedState<'a> {
         }
         let marks = [
             (state.verify_modules, "verify\n"),
-            (state.told_by_virtio, "virtio-told\n"),
-            (state.told_by_vsock, "vsock-told\n"),
+            (state.ready_reported_on_virtio_port, "virtio-told\n"),
+            (state.ready_reported_on_vsock, "vsock-told\n"),
         ];
         for (_, mark) in marks.iter().filter(|(is_set, _)| *is_set) {
             text.push_str(mark);
@@ -104,8 +104,8 @@ impl<'a> SavedState<'a> {
                 ["started", at] => saved.started = at.parse().unwrap_or(0),
                 ["ready", at] => saved.ready = at.parse().ok(),
                 ["verify"] => saved.verify_modules = true,
-                ["virtio-told"] => saved.told_by_virtio = true,
-                ["vsock-told"] => saved.told_by_vsock = true,
+                ["virtio-told"] => saved.ready_reported_on_virtio_port = true,
+                ["vsock-told"] => saved.ready_reported_on_vsock = true,
                 ["shutdown", kind, at] => saved.scheduled = scheduled(kind, at),
                 [word, pid, name] => saved.services.extend(service(word, pid, name)),
                 _ => {}
@@ -139,7 +139,7 @@ mod tests {
         let mut state = SystemState {
             started: 12,
             verify_modules: true,
-            told_by_virtio: true,
+            ready_reported_on_virtio_port: true,
             ..SystemState::default()
         };
         let def = |name| ServiceDef {
@@ -157,7 +157,11 @@ mod tests {
             let saved = SavedState::parse(&text).expect("a state");
             assert_eq!((saved.started, saved.ready), (12, state.ready));
             assert_eq!(saved.scheduled, state.scheduled);
-            assert!(saved.verify_modules && saved.told_by_virtio && !saved.told_by_vsock);
+            assert!(
+                saved.verify_modules
+                    && saved.ready_reported_on_virtio_port
+                    && !saved.ready_reported_on_vsock
+            );
             let services: Vec<_> = saved
                 .services
                 .iter()

@@ -18,7 +18,7 @@ use crate::events::EventLoop;
 use crate::service_table::{self, Platform};
 use crate::state::SystemState;
 use crate::state_file::StateFile;
-use crate::{crypto_selftests, identity, ready, rescue, root};
+use crate::{crypto_selftests, degraded, identity, ready, rescue, root};
 
 /// Boots the machine, serves until it is shut down, and never returns.
 pub fn run(signals: Signals) -> ! {
@@ -29,7 +29,7 @@ pub fn run(signals: Signals) -> ! {
     if !root::has_userland() {
         let why = missing_userland(root::has_image(), outcome);
         let buttons = root::load_button_modules(&mut state.verify_modules);
-        state.degraded.set_err("power button", buttons);
+        state.degraded.set_err(degraded::POWER_BUTTON, buttons);
         sources.buttons.open_all();
         // A version on trial that has no userland has failed its trial.
         let others = rescue::end_of_trial(&state.config);
@@ -52,7 +52,9 @@ pub fn continue_boot(
     // Each failure is listed as degraded.
     let _ = run_phases(USERLAND_PHASES, state);
     configure_machine(state, sources);
-    state.degraded.set_err("control", sources.bind_control());
+    state
+        .degraded
+        .set_err(degraded::CONTROL, sources.bind_control());
     identity::warn_without_entropy();
     if state.config.rescue {
         // A person who repairs the machine needs its disks.

@@ -58,9 +58,9 @@ pub struct SystemState {
     /// Time of the ready line.
     pub ready: Option<Millis>,
     /// True if the machine has reported by a virtio port to the host that it is ready.
-    pub told_by_virtio: bool,
+    pub ready_reported_on_virtio_port: bool,
     /// True if the machine has reported by vsock to a host that it is ready.
-    pub told_by_vsock: bool,
+    pub ready_reported_on_vsock: bool,
     /// Phases of the boot that have run.
     pub phases: Vec<PhaseTime>,
     /// Shutdown that was requested and begins at once.
@@ -89,18 +89,24 @@ pub struct SystemState {
 
 impl SystemState {
     /// Requests drivers for the devices that have none, except the drivers that other programs load
-    /// ([`SystemState::loaded_by_pid1`]). A template requests none, because it must not have drivers of network cards.
+    /// ([`SystemState::pid1_loads`]). A template requests none, because it must not have drivers of network cards.
     pub fn load_missing_drivers(&mut self) {
         if template::is_template(&self.config) {
             return;
         }
-        self.loader.add_all(self.loaded_by_pid1());
+        self.loader.add_all(self.drivers_of_pid1());
     }
 
-    /// Returns the test of a modalias whose driver PID 1 loads. Before the ready line `b2p data` loads the
+    /// Returns true if PID 1 loads the driver of a modalias. Before the ready line `b2p data` loads the
     /// drivers of disks, because the kernel offers no way to wait for a driver that another process loads.
     #[must_use]
-    pub fn loaded_by_pid1(&self) -> fn(&str) -> bool {
+    pub fn pid1_loads(&self, alias: &str) -> bool {
+        self.drivers_of_pid1()(alias)
+    }
+
+    /// Returns [`SystemState::pid1_loads`] for the present state, as a function that borrows nothing.
+    #[must_use]
+    pub fn drivers_of_pid1(&self) -> fn(&str) -> bool {
         match self.ready {
             Some(_) => |_| true,
             None => |alias| !uevent::is_disk(alias),

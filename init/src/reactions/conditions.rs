@@ -7,7 +7,6 @@ use services::State;
 use sys::paths::{CLOUD_DIR, DATA_REPORT, IGNITION_DEVICES};
 use sys::uevent::Uevent;
 
-use super::CLOUD_INIT;
 use crate::context::Context;
 use crate::event_sources::Event;
 use crate::service_table::{adapt, names::*};
@@ -71,7 +70,7 @@ pub(super) fn is_first_report(context: &Context<'_>, _: &Event) -> bool {
 }
 
 /// Returns true if `b2p data` has seen a disk with a document of Ignition, and no service `ignition` is defined yet.
-pub(super) fn is_ignition_disk(context: &Context<'_>, _: &Event) -> bool {
+pub(super) fn ignition_disk_lacks_service(context: &Context<'_>, _: &Event) -> bool {
     let is_new = context.manager.supervisor().find(IGNITION).is_none();
     is_new && Path::new(IGNITION_DEVICES).exists()
 }
@@ -89,7 +88,7 @@ pub(super) fn pid1_loads_driver(context: &Context<'_>, event: &Event) -> bool {
     let Event::Device(Uevent::Modalias(alias)) = event else {
         return false;
     };
-    context.state.loaded_by_pid1()(alias)
+    context.state.pid1_loads(alias)
 }
 
 /// Returns true if the data disk is gone: the event names it, or sysfs has no such disk.
@@ -112,7 +111,7 @@ pub(super) fn card_was_missing(context: &Context<'_>, _: &Event) -> bool {
     def.is_some_and(adapt::was_defined_without_card) && context.state.degraded.has(NET)
 }
 
-/// Permits the examination of a disk when `b2p data` has ended. Drops the event if a completed run of `b2p data` has
+/// Permits the examination of a disk when `b2p data` is at rest after a run. Drops the event if a completed run of `b2p data` has
 /// examined the disk, or if the machine has a data disk.
 pub(super) fn after_data_if_disk_is_new(context: &Context<'_>, event: &Event) -> Decision {
     let decision = decide_at_rest(context, &[DATA]);
@@ -154,13 +153,13 @@ pub(super) fn after_share(context: &Context<'_>, _: &Event) -> Decision {
 pub(super) fn after_cloud_init_without_source(context: &Context<'_>, _: &Event) -> Decision {
     match Path::new(CLOUD_DIR).exists() {
         true => Decision::Drop,
-        false => decide_at_rest(context, CLOUD_INIT),
+        false => decide_at_rest(context, CLOUD_INIT_SERVICES),
     }
 }
 
-/// Returns `Run` if the machine is ready and each of the services has run and is at rest, else `Defer`: before the
-/// ready line, the first run of each service finds the device itself. Services that do not start at boot do not
-/// count; if none of the services starts at boot, the result is `Drop`.
+/// Returns `Drop` if none of the services starts at boot. Otherwise returns `Run` if the machine is ready and each of the
+/// services that start at boot has run and is at rest, else `Defer`: before the ready line, the first run of each service
+/// finds the device itself.
 fn decide_at_rest(context: &Context<'_>, names: &[&str]) -> Decision {
     let supervisor = context.manager.supervisor();
     let started = names
@@ -170,11 +169,13 @@ fn decide_at_rest(context: &Context<'_>, names: &[&str]) -> Decision {
         .filter_map(|name| supervisor.find(name))
         .map(|id| supervisor.state(id))
         .collect();
-    let have_ended = states
+    if states.is_empty() {
+        return Decision::Drop;
+    }
+    let have_run = states
         .iter()
         .all(|state| state.at_rest() && *state != State::Off);
-    match context.state.ready.is_some() && have_ended {
-        _ if states.is_empty() => Decision::Drop,
+    match context.state.ready.is_some() && have_run {
         true => Decision::Run,
         false => Decision::Defer,
     }

@@ -66,7 +66,7 @@ impl Fixture {
         after_user_services(&self.context(), &Event::NoGatePending)
     }
 
-    fn when(&mut self, on: Trigger, event: &Event) -> Decision {
+    fn when(&mut self, on: EventKind, event: &Event) -> Decision {
         let context = self.context();
         assert!(on.matches(event, context.manager.supervisor()), "{on:?}");
         let reaction = REACTIONS.iter().find(|r| r.on == on);
@@ -79,8 +79,12 @@ fn device(uevent: Uevent) -> Event {
 }
 
 #[test]
-fn every_reaction_has_a_reason() {
+fn every_reaction_has_a_reason_and_a_name_of_its_own() {
     assert!(REACTIONS.iter().all(|reaction| !reaction.why.is_empty()));
+    let mut names: Vec<_> = REACTIONS.iter().map(|reaction| reaction.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), REACTIONS.len());
 }
 
 #[test]
@@ -136,15 +140,15 @@ fn lost_uevents_stand_for_each_kind() {
     let lost = device(Uevent::Overrun);
     let supervisor = machine.manager.supervisor();
     // The reaction to `UeventsLost` loads all drivers and opens all buttons.
-    let is_covered = |on: Trigger| matches!(on, DriverNeeded | NewInputDevice);
+    let is_covered = |on: EventKind| matches!(on, DriverNeeded | NewInputDevice);
     let of_uevents = REACTIONS.iter().filter(|r| is_of_uevents(r.on));
     for reaction in of_uevents.filter(|r| !is_covered(r.on)) {
         assert!(reaction.on.matches(&lost, supervisor), "{}", reaction.why);
     }
 }
 
-/// Returns true for a trigger that some uevent matches.
-fn is_of_uevents(on: Trigger) -> bool {
+/// Returns true for a kind of event that some uevent matches.
+fn is_of_uevents(on: EventKind) -> bool {
     let machine = Fixture::new(b"");
     let all = [
         Uevent::Modalias(String::new()),
@@ -182,7 +186,7 @@ fn a_folder_waits_for_the_service_that_mounts_it() {
 }
 
 #[test]
-fn a_trigger_matches_the_end_of_its_service_only() {
+fn the_end_of_a_service_is_an_event_of_that_service_only() {
     let machine = Fixture::new(b"").ended(DATA);
     let s = machine.manager.supervisor();
     let (data, net) = (s.find(DATA), s.find(NET));
@@ -190,7 +194,7 @@ fn a_trigger_matches_the_end_of_its_service_only() {
         Event::Service(Change::Ended(id.expect("an id"), ExitStatus::Exited(0)))
     };
     assert!(ServiceChanged.matches(&event(net), s));
-    assert!(Ended(DATA).matches(&event(data), s) && !Ended(DATA).matches(&event(net), s));
+    assert!(AtRest(DATA).matches(&event(data), s) && !AtRest(DATA).matches(&event(net), s));
 }
 
 #[test]
@@ -215,8 +219,8 @@ fn services_of_a_late_disk_start_if_they_start_with_the_machine() {
         manager: &mut machine.manager,
         sources: &mut machine.sources,
     };
-    restart(&mut context, IMAGE_SYNC);
-    start(&mut context, &[CONTAINERS]);
+    restart_if_enabled(&mut context, IMAGE_SYNC);
+    start_if_enabled(&mut context, &[CONTAINERS]);
     let s = context.manager.supervisor();
     let state = |name: &str| s.find(name).map(|id| s.state(id));
     assert_ne!(state(IMAGE_SYNC), Some(State::Off));
@@ -243,7 +247,7 @@ impl Lines {
         machine.manager.note(wait, services::Input::Tick);
         let _ = machine.manager.take_changes();
         let mut lines = Lines(machine);
-        lines.react(ready::update_all_degraded, &Event::NoGatePending);
+        lines.react(ready::update_all_degraded_lines, &Event::NoGatePending);
         lines.0.state.ready = Some(wait);
         lines
     }
@@ -265,7 +269,10 @@ impl Lines {
     fn note_at(&mut self, now: Millis, input: services::Input) {
         self.0.manager.note(now, input);
         for change in self.0.manager.take_changes() {
-            self.react(ready::update_degraded_of_event, &Event::Service(change));
+            self.react(
+                ready::update_degraded_lines_of_service,
+                &Event::Service(change),
+            );
         }
     }
 
@@ -373,10 +380,10 @@ fn a_card_that_appears_replaces_the_line_about_the_missing_card() {
     let mut machine = Lines::of(b"", &[NET], 1);
     let missing = |machine: &mut Lines| machine.0.state.degraded.add(NET, "no card; later");
     missing(&mut machine);
-    machine.react(update_network_degraded, &new);
+    machine.react(update_network_line, &new);
     assert_eq!(machine.texts(), ["net: the card has no address yet"]);
     machine.note(services::Input::Ready(100));
-    machine.react(update_network_degraded, &new);
+    machine.react(update_network_line, &new);
     assert_eq!(machine.texts(), [""; 0], "the network works");
 }
 

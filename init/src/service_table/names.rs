@@ -66,6 +66,9 @@ pub const VARLINK_RESOLVER: &str = "varlink-resolver";
 /// Serves ssh and the API to the host over vsock.
 pub const VSOCK: &str = "vsock";
 
+/// Services that apply cloud-init's configuration.
+pub const CLOUD_INIT_SERVICES: &[&str] = &[CLOUD, CLOUD_SCRIPTS];
+
 /// Services that precede a service that uses files of the data disk.
 pub const DATA_DISK_SERVICES: &[&str] = &[DATA];
 /// Services that precede a service that depends on keys, users or trusted certificates: the data
