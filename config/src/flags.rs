@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Table of the flags, in the order of the README. Rows of switches and of Tiny Core's boot codes are
+//! Table of the flags, in the order of docs/reference/flags.md. Rows of switches and of Tiny Core's boot codes are
 //! constants of the modules `switches` and `compat`.
 
 use crate::builder;

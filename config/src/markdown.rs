@@ -4,7 +4,7 @@
 use crate::flag::Flag;
 use crate::flags::FLAGS;
 
-/// Returns the README's table, one row for each flag of [`FLAGS`].
+/// Returns the table of docs/reference/flags.md, one row for each flag of [`FLAGS`].
 #[must_use]
 pub fn flags_markdown() -> String {
     let mut table = String::from("| Flag | Values | Default | Meaning |\n|---|---|---|---|\n");

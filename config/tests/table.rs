@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Table of flags: complete, consistent, and rendered as in the README.
+//! Table of flags: complete, consistent, and rendered as in docs/reference/flags.md.
 
 mod common;
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The README has the table of flags that the code generates, and configure.md the list of those that are needed
-//! before the data disk.
+//! Pages about flags: flags.md has the table that the code generates, and configure.md the list of the flags that are
+//! needed before the data disk.
 
-const README: &str = include_str!("../../README.md");
+const FLAGS_PAGE: &str = include_str!("../../docs/reference/flags.md");
 
 #[test]
-fn the_table_in_the_readme_is_current() {
+fn the_table_of_flags_is_current() {
     assert!(
-        README.contains(&config::flags_markdown()),
-        "README.md: put the output of `cargo run -p config --example flags` in place of its table of flags"
+        FLAGS_PAGE.contains(&config::flags_markdown()),
+        "docs/reference/flags.md: put the output of `cargo run -p config --example flags` in place of its table"
     );
 }
 
