@@ -16,7 +16,7 @@ use crate::pid1::GROUPS;
 const OURS: &str = "boot2podman";
 /// Headings of a table.
 const HEADINGS: &str =
-    "| | ours | best peer | its figure / ours | who is better than us |\n|---|---:|---|---:|---|\n";
+    "| | ours | best peer | its figure / ours | peers with a lower median |\n|---|---:|---|---:|---|\n";
 
 /// A figure of this system and of its peers. The lower one is the better one.
 struct Row<'a> {

@@ -113,7 +113,7 @@ fn check_service(parsed: &Parsed<'_>) {
     let def = &parsed.def;
     let paths = [parsed.dir, parsed.socket];
     let texts = parsed.argv.iter().chain(&parsed.env).chain(&paths);
-    for text in texts.chain(parsed.limits.iter().map(|(_, value)| value)) {
+    for text in texts.chain(parsed.cgroup_files.iter().map(|(_, value)| value)) {
         assert!(is_one_line(&text.replace('\t', "")), "{text:?}");
     }
     assert!(parsed.argv.first().is_some_and(|p| p.starts_with('/')));
@@ -126,7 +126,7 @@ fn check_service(parsed: &Parsed<'_>) {
             .all(|names| names.iter().all(|n| is_name(n)))
     );
     let limit = |f: &str| !f.contains('/') && f.contains('.') && !f.starts_with("cgroup.");
-    assert!(parsed.limits.iter().all(|(file, _)| limit(file)));
+    assert!(parsed.cgroup_files.iter().all(|(file, _)| limit(file)));
     check_environment(&parsed.env);
     let mode = def.socket.map_or(0, |s| s.mode);
     assert!(mode <= 0o777 && def.umask <= 0o777);
@@ -210,7 +210,7 @@ fn written(parsed: &Parsed<'_>, group: &str) -> Option<String> {
             line(format!("{word}{codes}"));
         }
     }
-    for (file, value) in &parsed.limits {
+    for (file, value) in &parsed.cgroup_files {
         line(format!("limit {file}{}", quoted(value)));
     }
     if let Some(socket) = def.socket {

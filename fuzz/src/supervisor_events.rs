@@ -172,7 +172,7 @@ impl World {
             12 if id.index() == 0 => Input::StopAll,
             13 => Input::Unload(id),
             14 => return self.add(id.index(), numbers),
-            15 => Input::Reset(id),
+            15 => Input::ResetFailed(id),
             _ => {
                 self.now += 1 << numbers.below(17);
                 Input::Tick
@@ -322,7 +322,7 @@ impl World {
                 assert_eq!(self.alive.get(&id), Some(&pid));
                 assert!(self.terminated.contains(&pid), "it was asked before");
             }
-            Action::Clean(id) => assert!(!self.alive.contains_key(&id)),
+            Action::KillRemaining(id) => assert!(!self.alive.contains_key(&id)),
         }
     }
 
@@ -332,7 +332,10 @@ impl World {
                 self.ends_seen += 1;
                 self.not_before.insert(id, self.now);
             }
-            Change::AutoRestart(id, _, ms) | Change::StartDelayed(id, ms) => {
+            Change::AutoRestart {
+                id, delay_ms: ms, ..
+            }
+            | Change::StartDelayed { id, delay_ms: ms } => {
                 self.ends_seen += 1;
                 self.not_before.insert(id, self.now + ms);
             }
@@ -340,7 +343,11 @@ impl World {
                 self.ends_seen += 1;
                 self.not_before.insert(id, self.now);
             }
-            Change::Looping(_, count, delay) => assert!(count >= 8 && delay <= 30_000),
+            Change::Looping {
+                starts: count,
+                delay_ms: delay,
+                ..
+            } => assert!(count >= 8 && delay <= 30_000),
             Change::Ready(id) => assert!(self.s.state(id).satisfies_dependents()),
             Change::NotStarted(id) => {
                 self.ends_seen += 1;

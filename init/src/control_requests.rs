@@ -58,7 +58,7 @@ fn execute(state: &mut SystemState, manager: &mut Manager, request: &Request) ->
         Request::Start(name) => note(manager, name, services::Input::Start)?,
         Request::Stop(name) => note(manager, name, services::Input::Stop)?,
         Request::Restart(name) => note(manager, name, services::Input::Restart)?,
-        Request::Reset(name) => note(manager, name, services::Input::Reset)?,
+        Request::Reset(name) => note(manager, name, services::Input::ResetFailed)?,
         Request::Load(name) => load(state, manager, name)?,
         Request::Unload(name) => unload(state, manager, name)?,
         Request::Shutdown(kind, 0) => state.shutdown = Some(*kind),

@@ -143,9 +143,9 @@ impl EventKind {
                 Change::Ready(_)
                     | Change::Late(_)
                     | Change::Ended(..)
-                    | Change::AutoRestart(..)
+                    | Change::AutoRestart { .. }
                     | Change::NotStarted(_)
-                    | Change::StartDelayed(..)
+                    | Change::StartDelayed { .. }
                     | Change::Cancelled(_)
                     | Change::DegradedWritten(_)
             ),

@@ -78,10 +78,10 @@ pub fn update_degraded_lines_of_service(context: &mut Context<'_>, event: &Event
         | Change::Ended(id, _)
         | Change::NotStarted(id)
         | Change::DegradedWritten(id) => update_degraded_lines(context, id),
-        Change::AutoRestart(id, ..) | Change::StartDelayed(id, _) => {
+        Change::AutoRestart { id, .. } | Change::StartDelayed { id, .. } => {
             report_failed_start(context, id)
         }
-        Change::PlannedRestart(..) | Change::Looping(..) | Change::Cancelled(_) => {}
+        Change::PlannedRestart(..) | Change::Looping { .. } | Change::Cancelled(_) => {}
     }
 }
 
@@ -322,7 +322,7 @@ mod tests {
             manager.note(20_000, Input::Exited(pid, ExitStatus::Exited(3)));
         }
         assert_eq!(lacking(&manager), [false, true]);
-        manager.note(30_000, Input::Reset(ids[1]));
+        manager.note(30_000, Input::ResetFailed(ids[1]));
         assert_eq!(lacking(&manager), [false, false]);
     }
 
@@ -331,7 +331,7 @@ mod tests {
         let once = ServiceDef {
             name: "once",
             late_ms: 1_000,
-            late_hint: "still at it after {} s",
+            late_text: "still at it after {} s",
             ..ServiceDef::ONE_SHOT
         };
         let mut manager = Manager::new(vec![once], None, |_, _| {});

@@ -285,22 +285,34 @@ impl Manager {
             Change::PlannedRestart(id, status) => {
                 debug!("{}: {status}; idle, or restarted by request", self.name(id));
             }
-            Change::AutoRestart(id, status, 0) => {
+            Change::AutoRestart {
+                id,
+                status,
+                delay_ms: 0,
+            } => {
                 warn!("{}: {status}; starts again at once", self.name(id));
             }
-            Change::AutoRestart(id, status, ms) => {
-                warn!("{}: {status}; starts again in {ms} ms", self.name(id));
+            Change::AutoRestart {
+                id,
+                status,
+                delay_ms,
+            } => {
+                warn!("{}: {status}; starts again in {delay_ms} ms", self.name(id));
             }
             // The code that fails to create a process or to bind a socket logs the reason.
             Change::NotStarted(id) => warn!("{}: not started", self.name(id)),
-            Change::StartDelayed(id, ms) => {
+            Change::StartDelayed { id, delay_ms } => {
                 warn!(
-                    "{}: not started; the next attempt is in {ms} ms",
+                    "{}: not started; the next attempt is in {delay_ms} ms",
                     self.name(id)
                 );
             }
-            Change::Looping(id, count, ms) => error!(
-                "{}: {count} starts in a row without a healthy run; they are now {ms} ms apart or more",
+            Change::Looping {
+                id,
+                starts,
+                delay_ms,
+            } => error!(
+                "{}: {starts} starts in a row without a healthy run; they are now {delay_ms} ms apart or more",
                 self.name(id)
             ),
             // The reader of the degraded file logs its lines.

@@ -113,8 +113,8 @@ pub struct ServiceDef {
     /// systemd.unit(5), but a restart is not propagated). The end of a needed service does not end this one; `binds`
     /// does. If a needed service has failed, this service waits until that service is started again.
     pub needs: &'static [&'static str],
-    /// Names of services that start before this service if they start at all: each is first ready, done, failed,
-    /// late, or delayed after an attempt that failed. The names must not form a cycle with `needs`:
+    /// Names of services that this service is ordered after (After= of systemd.unit(5)). The service waits while one of
+    /// them is waiting, spawning or starting, and not late. The names must not form a cycle with `needs`:
     /// `Supervisor::add` and `Supervisor::revise` refuse one, and `Supervisor::new` has its services fail.
     pub after: &'static [&'static str],
     /// Names of services whose end is also the end of this service, which starts again if they do
@@ -128,10 +128,11 @@ pub struct ServiceDef {
     /// that of the backoff, whichever is longer.
     pub restart_ms: u64,
     /// Exit statuses with which the service is never started again (RestartPreventExitStatus= of
-    /// systemd.service(5)). No status is final by default. In s6, the status 125 of ./finish is (s6-supervise);
-    /// podman and docker use 125 for any error of their own (podman-run(1)).
+    /// systemd.service(5)), the key `final` of a service file. By default no status is final. s6-supervise treats status
+    /// 125 of ./finish so, but podman and docker use 125 for any error of their own (podman-run(1)).
     pub final_statuses: &'static [u8],
-    /// Exit statuses with which the service has done its work, under any restart policy.
+    /// Exit statuses that count as success and end restarts under any policy (SuccessExitStatus= of systemd.service(5)
+    /// only counts them as success), the key `done` of a service file.
     pub done_statuses: &'static [u8],
     /// Socket that PID 1 binds for the service.
     pub socket: Option<Socket>,
@@ -144,12 +145,12 @@ pub struct ServiceDef {
     /// Time in milliseconds after which a service that is not ready is late. The time begins when no service in
     /// `after` delays this one any longer.
     pub late_ms: u64,
-    /// Text of the degraded line of the late service; `{}` stands for `late_ms` in seconds. If the text is empty, a
-    /// general text is used.
-    pub late_hint: &'static str,
+    /// Text of the degraded line of the late service; `{}` stands for the seconds of `late_ms`. An empty text stands
+    /// for a general one.
+    pub late_text: &'static str,
     /// Signal that asks the service to end. A service with a terminal is sent SIGHUP too.
     pub stop_signal: i32,
-    /// Time in milliseconds between that signal and SIGKILL.
+    /// Time in milliseconds between `stop_signal` and SIGKILL (TimeoutStopSec= of systemd.service(5)).
     pub grace_ms: u64,
     /// Processes that `stop_signal` and SIGKILL reach.
     pub kill: KillMode,
@@ -163,7 +164,7 @@ pub struct ServiceDef {
     pub nofile: (u64, u64),
     /// Files of the cgroup and the values that are written to them before each start
     /// (cgroup-v2.rst), such as `("memory.max", "64M")`.
-    pub limits: &'static [(&'static str, &'static str)],
+    pub cgroup_files: &'static [(&'static str, &'static str)],
     /// `oom_score_adj` (proc_pid_oom_score_adj(5)).
     pub oom_score_adj: i32,
 }
@@ -188,7 +189,7 @@ impl ServiceDef {
         after_ready: false,
         gates_ready: false,
         late_ms: 10_000,
-        late_hint: "",
+        late_text: "",
         stop_signal: libc::SIGTERM,
         grace_ms: 3_000,
         kill: KillMode::Process,
@@ -198,7 +199,7 @@ impl ServiceDef {
         // Programs that use select(2) survive the soft limit; container engines raise theirs to
         // the hard one.
         nofile: (1_024, 1_048_576),
-        limits: &[],
+        cgroup_files: &[],
         oom_score_adj: 0,
     };
 
@@ -213,9 +214,9 @@ impl ServiceDef {
     #[must_use]
     pub fn late_reason(&self) -> String {
         let seconds = (self.late_ms / 1000).to_string();
-        match self.late_hint {
+        match self.late_text {
             "" => format!("still not ready after {seconds} s"),
-            hint => hint.replace("{}", &seconds),
+            text => text.replace("{}", &seconds),
         }
     }
 

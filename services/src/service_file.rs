@@ -93,7 +93,7 @@ pub struct Parsed<'a> {
     /// Names of services that this service needs and is bound to.
     pub binds: Vec<&'a str>,
     /// Files of the service's cgroup and the values that are written to them.
-    pub limits: Vec<(&'a str, &'a str)>,
+    pub cgroup_files: Vec<(&'a str, &'a str)>,
     /// The service's user, if that is not root.
     pub user: Option<Account<'a>>,
     /// Path of the socket in `def`; empty without a socket.
@@ -195,7 +195,7 @@ impl<'a> Parsed<'a> {
             after: Vec::new(),
             binds: Vec::new(),
             done_statuses: Vec::new(),
-            limits: Vec::new(),
+            cgroup_files: Vec::new(),
             user: None,
             socket: "",
             dir: "/",
@@ -276,7 +276,7 @@ impl<'a> Parsed<'a> {
             && self.binds == def.binds
             && self.done_statuses == def.done_statuses
             && self.dir == def.dir
-            && self.limits == def.limits
+            && self.cgroup_files == def.cgroup_files
             && self.def.socket.map(|_| self.socket) == def.socket.map(|socket| socket.path);
         let is_user = match (&self.user, &def.user) {
             (Some(user), Some(other)) => user.is(other),
@@ -298,7 +298,7 @@ impl<'a> Parsed<'a> {
             binds: def.binds,
             done_statuses: def.done_statuses,
             dir: def.dir,
-            limits: def.limits,
+            cgroup_files: def.cgroup_files,
             socket: self.def.socket.map(|socket| Socket { path, ..socket }),
             user: def.user,
             ..self.def
@@ -325,9 +325,9 @@ impl<'a> Parsed<'a> {
         def.binds = leak_all(&self.binds);
         def.done_statuses = self.done_statuses.leak();
         def.dir = leak(self.dir);
-        let limits = self.limits.iter();
+        let limits = self.cgroup_files.iter();
         let limits: Vec<_> = limits.map(|(f, v)| (leak(f), leak(v))).collect();
-        def.limits = limits.leak();
+        def.cgroup_files = limits.leak();
         if let Some(socket) = &mut def.socket {
             socket.path = leak(self.socket);
         }

@@ -10,7 +10,7 @@ use crate::{ExitStatus, Millis, Pid, sooner};
 
 mod end;
 mod failed_start;
-mod readiness_time;
+mod late_timer;
 mod recovery;
 
 /// First time at which a service reached each point.
@@ -104,7 +104,7 @@ impl ServiceRecord {
         if is_free || def == self.def {
             self.def = def;
             self.revised = None;
-            return Revision::Done;
+            return Revision::Now;
         }
         self.revised = Some(def);
         Revision::AtNextStart
@@ -119,7 +119,7 @@ impl ServiceRecord {
             self.def = def;
             self.revised = None;
         }
-        if !state.active() || matches!(state, State::Stopping { .. }) {
+        if !state.uses_needs() || matches!(state, State::Stopping { .. }) {
             self.stop_requested = false;
         }
     }
@@ -164,7 +164,7 @@ impl ServiceRecord {
                 self.turn_off(now, out);
             }
             State::Stopping { again, .. } => *again = false,
-            state => self.stop_requested = state.active(),
+            state => self.stop_requested = state.uses_needs(),
         }
     }
 

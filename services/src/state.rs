@@ -67,14 +67,14 @@ impl State {
         }
     }
 
-    /// Returns true if the service has a process, is about to have one, or has a watched
-    /// socket: it may use the services that it needs.
+    /// Returns true if the service may use the services that it needs: it has a process, is about to have one, or has
+    /// a watched socket.
     #[must_use]
-    pub fn active(self) -> bool {
+    pub fn uses_needs(self) -> bool {
         self.pid().is_some() || matches!(self, State::Armed | State::Spawning)
     }
 
-    /// Returns true if the service has no process and will not get one without a request.
+    /// Returns true if the service has no process and will not get one without a request (systemd: inactive or failed).
     #[must_use]
     pub fn at_rest(self) -> bool {
         matches!(self, State::Off | State::Done | State::Failed)
@@ -82,7 +82,7 @@ impl State {
 
     /// Returns true if a start was requested and no attempt has had an outcome yet.
     #[must_use]
-    pub fn on_the_way(self) -> bool {
+    pub fn start_is_pending(self) -> bool {
         matches!(
             self,
             State::Waiting | State::Spawning | State::Starting { .. }
@@ -133,8 +133,8 @@ pub enum Input {
     /// Request: stop the service and start it again. Services that need the service keep running, as they do when it
     /// ends by itself; services that are bound to it are restarted as well.
     Restart(ServiceId),
-    /// Request: forget that the service has failed. Services that need it continue.
-    Reset(ServiceId),
+    /// Request: forget that the service has failed (reset-failed of systemctl(1)). Services that need it continue.
+    ResetFailed(ServiceId),
     /// Request: stop a user service as [`Input::Stop`] does, and forget the service once it is at rest. A start that
     /// is requested before that keeps it.
     Unload(ServiceId),
@@ -163,6 +163,7 @@ pub enum Input {
 /// Change of a service, on which a caller may react before any waiting service starts.
 /// [`Supervisor::note`](crate::Supervisor::note) returns the changes; [`Manager`](crate::Manager) adds
 /// `DegradedWritten`.
+#[expect(missing_docs, reason = "the variants explain their fields")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The service became ready: up, armed, or done in the case of a one-shot.
@@ -175,18 +176,25 @@ pub enum Change {
     Ended(ServiceId, ExitStatus),
     /// No process could be created, or the socket could not be bound, and the service stays down.
     NotStarted(ServiceId),
-    /// The process ended by itself, and the service starts again after this number of milliseconds:
-    /// `restart_ms`, or the delay of the backoff if that is longer (0 after a healthy run).
-    AutoRestart(ServiceId, ExitStatus, Millis),
-    /// No process could be created, or the socket could not be bound, and the next attempt is made after this
-    /// number of milliseconds.
-    StartDelayed(ServiceId, Millis),
+    /// The process ended by itself with `status`, and the service starts again after `delay_ms`: `restart_ms` of the
+    /// definition, or the delay of the backoff if that is longer (0 after a healthy run).
+    AutoRestart {
+        id: ServiceId,
+        status: ExitStatus,
+        delay_ms: Millis,
+    },
+    /// No process could be created, or the socket could not be bound, and the next attempt is made after `delay_ms`.
+    StartDelayed { id: ServiceId, delay_ms: Millis },
     /// The process ended by request, or because it was idle, and the service starts again at once, or
     /// watches its socket again.
     PlannedRestart(ServiceId, ExitStatus),
-    /// The number of starts in a row without a healthy run has reached this count, and the next starts are delayed by
-    /// at least this number of milliseconds. Follows `AutoRestart` or `StartDelayed`.
-    Looping(ServiceId, u32, Millis),
+    /// The number of starts in a row without a healthy run has reached `starts`, and the next starts are delayed by at
+    /// least `delay_ms`. The change follows `AutoRestart` or `StartDelayed`.
+    Looping {
+        id: ServiceId,
+        starts: u32,
+        delay_ms: Millis,
+    },
     /// A stop was requested of a service without a process, or its failure was reset: the service is off, no start is
     /// due, its socket is not watched, and its degraded lines no longer apply.
     Cancelled(ServiceId),
@@ -209,7 +217,7 @@ pub enum Action {
     /// Send SIGKILL to the process.
     Kill(ServiceId, Pid),
     /// Kill the processes that the ended process left in its cgroup.
-    Clean(ServiceId),
+    KillRemaining(ServiceId),
 }
 
 impl Action {
@@ -218,7 +226,9 @@ impl Action {
     pub fn pid(self) -> Option<Pid> {
         match self {
             Action::Terminate(_, pid) | Action::Kill(_, pid) => Some(pid),
-            Action::Spawn(_) | Action::Watch(_) | Action::Unwatch(_) | Action::Clean(_) => None,
+            Action::Spawn(_) | Action::Watch(_) | Action::Unwatch(_) | Action::KillRemaining(_) => {
+                None
+            }
         }
     }
 }
@@ -241,7 +251,7 @@ pub enum Readiness {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Revision {
     /// The definition applies now.
-    Done,
+    Now,
     /// The service runs; the definition applies at its next start.
     AtNextStart,
 }

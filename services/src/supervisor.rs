@@ -9,7 +9,7 @@
 //! - [`Supervisor::settle`] then moves every service that can move, and returns the
 //!   [`Action`]s for the manager. Their outcome is noted in turn.
 //!
-//! Between the two steps a caller may react to the changes: its requests and revisions are known
+//! Between the two steps a caller may react to the changes. Requests and revisions that the caller makes then apply
 //! before any waiting service starts.
 //!
 //! Invariants, which the tests check for every state and input and over random histories:
@@ -31,7 +31,7 @@
 //!   the service.
 //! - A restart is neither lost nor done twice.
 //! - A user service whose unloading is requested is forgotten when it is at rest, unless a start is requested
-//!   before. Another service may then get its place in the table; the ids of the other services stay.
+//!   before. Another service may then get its slot in the table; the ids of the other services stay.
 //! - A service that is ordered after others waits while one of them is waiting, spawning or starting, and not
 //!   late. A service in any other state, or an unknown one, delays no other service: one attempt that fails is
 //!   the end of the wait, as a failed job is in systemd.
@@ -59,11 +59,11 @@ pub struct Supervisor {
     /// Number of the built-in services; user services follow them in the table.
     builtin: usize,
     /// Number of different definitions that were added at run time.
-    added: usize,
-    /// Places of user services that were forgotten.
-    free: Set,
+    definitions_added: usize,
+    /// Slots of user services that were forgotten.
+    free_slots: Set,
     /// Definitions without a service: the last one of each name that was refused or forgotten.
-    unused: Vec<ServiceDef>,
+    unused_definitions: Vec<ServiceDef>,
     /// Effects of noted inputs that were not returned yet.
     effects: Effects,
 }
@@ -80,9 +80,9 @@ impl Supervisor {
             builtin: needs.len(),
             records: records.collect(),
             needs,
-            added: 0,
-            free: Set::default(),
-            unused: Vec::new(),
+            definitions_added: 0,
+            free_slots: Set::default(),
+            unused_definitions: Vec::new(),
             effects: Effects::default(),
         };
         for id in supervisor.ids() {
@@ -94,7 +94,7 @@ impl Supervisor {
     }
 
     fn record(&self, id: ServiceId) -> Option<&ServiceRecord> {
-        let is_free = self.free.contains(id.index());
+        let is_free = self.free_slots.contains(id.index());
         self.records.get(id.index()).filter(|_| !is_free)
     }
 
@@ -150,9 +150,9 @@ impl Supervisor {
 
     /// All ids, in the order of the table.
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = ServiceId> + use<> {
-        let free = self.free;
-        let places = (0..self.records.len()).filter(move |n| !free.contains(*n));
-        places.map(ServiceId::new)
+        let free = self.free_slots;
+        let slots = (0..self.records.len()).filter(move |n| !free.contains(*n));
+        slots.map(ServiceId::new)
     }
 
     /// Returns true if no service runs or will start without a request.
@@ -201,7 +201,7 @@ impl Supervisor {
                 self.with_id(id, |r, out| r.request_restart(now, out));
             }
             Input::Stop(id) => self.request_stop(now, id, true),
-            Input::Reset(id) => self.with_id(id, |r, out| r.reset(now, out)),
+            Input::ResetFailed(id) => self.with_id(id, |r, out| r.reset(now, out)),
             Input::Unload(id) => self.request_unload(now, id),
             Input::StopAll => self.with_all(|r, out| r.request_stop(now, false, out)),
             Input::Spawned(id, pid) => self.with_id(id, |r, _| r.on_spawned(now, pid)),
@@ -236,7 +236,7 @@ impl Supervisor {
     }
 
     fn with_id(&mut self, id: ServiceId, act: impl FnOnce(&mut ServiceRecord, &mut Effects)) {
-        let is_free = self.free.contains(id.index());
+        let is_free = self.free_slots.contains(id.index());
         if let Some(record) = self.records.get_mut(id.index()).filter(|_| !is_free) {
             act(record, &mut self.effects);
         }
@@ -330,8 +330,9 @@ impl Supervisor {
 
     /// Returns true if an active service needs this one.
     fn in_use(&self, id: ServiceId) -> bool {
-        let uses =
-            |other| other != id && self.state(other).active() && self.needs_transitively(other, id);
+        let uses = |other| {
+            other != id && self.state(other).uses_needs() && self.needs_transitively(other, id)
+        };
         self.ids().any(uses)
     }
 
@@ -342,22 +343,22 @@ impl Supervisor {
             let Some(after) = waiting.map(|r| r.def.after) else {
                 continue;
             };
-            if !after.iter().all(|name| self.after_is_satisfied_by(name)) {
+            if after.iter().any(|name| self.delays_successors(name)) {
                 continue;
             }
-            self.with_id(id, |r, _| r.after_satisfied(now));
+            self.with_id(id, |r, _| r.start_late_timer_if_blocked(now));
             if self.needs_are_ready(id) {
                 self.with_id(id, |r, out| r.start(now, out));
             }
         }
     }
 
-    /// Returns true if services ordered after `name` need not wait: the service `name` is ready, done, failed, late,
-    /// off, stopping, delayed after an attempt that failed, or unknown.
-    fn after_is_satisfied_by(&self, name: &str) -> bool {
-        let pending = |r: &ServiceRecord| r.state.on_the_way() && !r.late;
+    /// Returns true if services ordered after `name` wait: the service `name` is waiting, spawning or starting, and not
+    /// late. A service in any other state, or an unknown one, delays no other service.
+    fn delays_successors(&self, name: &str) -> bool {
+        let is_pending = |r: &ServiceRecord| r.state.start_is_pending() && !r.late;
         let record = self.find(name).and_then(|id| self.record(id));
-        !record.is_some_and(pending)
+        record.is_some_and(is_pending)
     }
 
     /// Returns true if the services that `id` needs are ready, so that `id` may start.

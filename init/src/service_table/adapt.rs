@@ -44,7 +44,7 @@ pub(super) fn network(def: ServiceDef, config: &Config, _: &Platform) -> Service
     ServiceDef {
         argv: leak(program.chain(settings)),
         gates_ready: crate::net_interface::missing_interface(&config.net).is_none(),
-        late_hint: if dhcp { def.late_hint } else { "" },
+        late_text: if dhcp { def.late_text } else { "" },
         ..def
     }
 }

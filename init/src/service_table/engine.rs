@@ -27,7 +27,7 @@ pub const ENGINE: &[Row] = &[
             after: &[DATA, CLOUD, IGNITION, REGISTRIES, EXTENSIONS, NET],
             gates_ready: true,
             late_ms: 60_000,
-            late_hint: "bootsync.sh still runs after {} s; the boot continues",
+            late_text: "bootsync.sh still runs after {} s; the boot continues",
             ..ServiceDef::ONE_SHOT
         },
         adapt: adapt::with_variables,

@@ -37,7 +37,7 @@ pub const HARDWARE: &[Row] = &[
             after_ready: true,
             // The program waits up to 10 s for an idle processor.
             late_ms: 60_000,
-            limits: &[("cpu.idle", "1")],
+            cgroup_files: &[("cpu.idle", "1")],
             ..ServiceDef::ONE_SHOT
         },
         ..Row::DEFAULT

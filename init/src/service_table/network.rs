@@ -23,7 +23,7 @@ pub const NETWORK: &[Row] = &[
             ready: ReadyWhen::Notify,
             gates_ready: true,
             late_ms: 5_000,
-            late_hint: "no address by DHCP after {} s; still asking",
+            late_text: "no address by DHCP after {} s; still asking",
             oom_score_adj: OOM_PROTECTED,
             ..ServiceDef::DEFAULT
         },

@@ -19,7 +19,7 @@ pub const STORAGE: &[Row] = &[
             argv: &[B2P, "data"],
             gates_ready: true,
             late_ms: 130_000,
-            late_hint: "still looking for a disk, checking or mounting it after {} s; `b2p log data` says more",
+            late_text: "still looking for a disk, checking or mounting it after {} s; `b2p log data` says more",
             kill: KillMode::Cgroup,
             ..ServiceDef::ONE_SHOT
         },

@@ -36,9 +36,9 @@ impl Manager {
             Action::Terminate(id, pid) => self.terminate(id, pid),
             Action::Kill(id, pid) => {
                 signal(pid, Signal::SIGKILL);
-                self.clean(id);
+                self.kill_remaining(id);
             }
-            Action::Clean(id) => self.clean(id),
+            Action::KillRemaining(id) => self.kill_remaining(id),
         }
     }
 
@@ -172,7 +172,7 @@ impl Manager {
     }
 
     /// Kills the remaining processes in the cgroup of a service, unless the kill mode is [`KillMode::Process`].
-    fn clean(&self, id: ServiceId) {
+    fn kill_remaining(&self, id: ServiceId) {
         let def = self.supervisor.definition(id);
         let def = def.filter(|d| d.kill != KillMode::Process);
         if let Some(cgroup) = def.and_then(|d| self.cgroup(d)) {
@@ -191,7 +191,7 @@ impl Manager {
     /// The service is that of another user, and its leaf cannot be made or opened: the user may have made the leaf
     /// unfit.
     fn open_cgroup(&self, def: &ServiceDef) -> Result<Option<fs::File>> {
-        let Some(leaf) = self.cgroup(def).map(|group| group.open(def.limits)) else {
+        let Some(leaf) = self.cgroup(def).map(|group| group.open(def.cgroup_files)) else {
             return Ok(None);
         };
         match leaf {

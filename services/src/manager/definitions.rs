@@ -108,7 +108,7 @@ impl Manager {
             let name = def.name;
             match self.supervisor.find(name) {
                 Some(id) => match self.supervisor.revise(id, def) {
-                    Ok(Revision::Done) => {}
+                    Ok(Revision::Now) => {}
                     Ok(Revision::AtNextStart) => {
                         info!("{name}: runs; the changed configuration applies at its next start");
                     }

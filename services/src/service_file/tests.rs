@@ -89,7 +89,7 @@ kill process"#;
         dir: "/srv",
         umask: 0o027,
         nofile: (1_024, 4_096),
-        limits: &[("memory.max", "64M"), ("cpu.max", "50000 100000")],
+        cgroup_files: &[("memory.max", "64M"), ("cpu.max", "50000 100000")],
         oom_score_adj: -500,
         ..ServiceDef::DEFAULT
     };
@@ -262,7 +262,7 @@ fn printed(s: &ServiceDef) -> String {
     if !s.after.is_empty() {
         out += &format!("after {}\n", s.after.join(" "));
     }
-    for (file, value) in s.limits {
+    for (file, value) in s.cgroup_files {
         out += &format!("limit {file} {}\n", quote(value));
     }
     if let Some(k) = s.socket {
@@ -310,7 +310,7 @@ prop_compose! {
             env: leaked(env.map(|(n, v)| format!("{n}={v}")).collect()),
             needs: leaked(needs),
             after: leaked(after),
-            limits: limits.leak(),
+            cgroup_files: limits.leak(),
             dir: leak(&dir),
             ..ServiceDef::DEFAULT
         }
@@ -379,7 +379,7 @@ proptest! {
         let text: String = lines.iter().map(|(w, v)| format!("{} {v}\n", KEYS[*w].name)).collect();
         if let Ok(def) = read(&text) {
             prop_assert!(def.argv[0].starts_with('/'));
-            prop_assert!(def.limits.iter().all(|(f, _)| !f.contains('/')));
+            prop_assert!(def.cgroup_files.iter().all(|(f, _)| !f.contains('/')));
         }
     }
 }

@@ -48,7 +48,7 @@ impl<'a> Parsed<'a> {
             ("needs", names) => self.needs.extend_from_slice(service_names(names)?),
             ("after", names) => self.after.extend_from_slice(service_names(names)?),
             ("binds", names) => self.binds.extend_from_slice(service_names(names)?),
-            ("limit", &[file, value]) if is_limit(file) => self.limits.push((file, value)),
+            ("limit", &[file, value]) if is_limit(file) => self.cgroup_files.push((file, value)),
             ("limit", _) => {
                 return expected("a file of the cgroup and a value, such as memory.max 64M");
             }

@@ -17,7 +17,7 @@ impl ServiceRecord {
         let Some(pid) = self.state.pid() else { return };
         out.actions.retain(|action| action.pid() != Some(pid));
         if self.def.kill != KillMode::Process {
-            out.actions.push(Action::Clean(self.id));
+            out.actions.push(Action::KillRemaining(self.id));
         }
         match self.state {
             State::Starting { started, .. } | State::Up { started, .. } => {
@@ -110,7 +110,16 @@ impl ServiceRecord {
             return;
         }
         let id = self.id;
-        self.delay_next_start(now, ran, |ms| Change::AutoRestart(id, status, ms), out);
+        self.delay_next_start(
+            now,
+            ran,
+            |delay_ms| Change::AutoRestart {
+                id,
+                status,
+                delay_ms,
+            },
+            out,
+        );
     }
 
     /// Delays the next start after a run of `ran` milliseconds; `change` is the change for a delay.
@@ -129,7 +138,11 @@ impl ServiceRecord {
             _ => self.enter(now, State::Delayed { until }),
         }
         if self.backoff.looping() {
-            let looping = Change::Looping(self.id, self.backoff.ends(), delay);
+            let looping = Change::Looping {
+                id: self.id,
+                starts: self.backoff.ends(),
+                delay_ms: delay,
+            };
             out.changes.push(looping);
         }
     }

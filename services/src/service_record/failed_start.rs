@@ -39,7 +39,12 @@ impl ServiceRecord {
                 self.late_at = None;
             }
             let id = self.id;
-            return self.delay_next_start(now, 0, |ms| Change::StartDelayed(id, ms), out);
+            return self.delay_next_start(
+                now,
+                0,
+                |delay_ms| Change::StartDelayed { id, delay_ms },
+                out,
+            );
         }
         self.late_at = None;
         let state = match self.stop_requested {

@@ -36,7 +36,7 @@ impl ServiceRecord {
         self.timestamps.spawned.get_or_insert(now);
         if self.def.ready == ReadyWhen::Exit || will_notify {
             self.enter(now, State::Starting { pid, started: now });
-            self.late_at = Some(self.late_deadline(now));
+            self.late_at = Some(now.saturating_add(self.def.late_ms));
         } else {
             // READY=1 may have been sent to the execution that crashed.
             self.enter(now, State::Up { pid, started: now });

@@ -57,7 +57,7 @@ impl Supervisor {
     /// # Errors
     /// The limit of definitions is reached.
     pub fn may_grow(&self) -> Result<(), DefinitionError> {
-        match self.added < MAX_ADDED {
+        match self.definitions_added < MAX_ADDED {
             true => Ok(()),
             false => Err(DefinitionError::TooManyChanges),
         }
@@ -66,7 +66,7 @@ impl Supervisor {
     /// Returns the definitions of the name that were added before: the present one, and one that was refused or
     /// forgotten. To add an equal definition again leaks no strings.
     pub fn known(&self, name: &str) -> impl Iterator<Item = &ServiceDef> {
-        let unused = self.unused.iter().find(|def| def.name == name);
+        let unused = self.unused_definitions.iter().find(|def| def.name == name);
         let present = self.find(name).and_then(|id| self.definition(id));
         present.into_iter().chain(unused)
     }
@@ -75,7 +75,7 @@ impl Supervisor {
     /// [`Supervisor::extend`] adds built-in services at run time.
     #[must_use]
     pub fn is_user_service(&self, id: ServiceId) -> bool {
-        let is_free = self.free.contains(id.index());
+        let is_free = self.free_slots.contains(id.index());
         (self.builtin..self.records.len()).contains(&id.index()) && !is_free
     }
 
@@ -90,16 +90,17 @@ impl Supervisor {
         if self.known(def.name).all(|known| *known != def) {
             self.may_grow()?;
             // A refused definition counts as well, because its strings are never freed.
-            self.added += 1;
+            self.definitions_added += 1;
         }
         let id = self.find(def.name).unwrap_or_else(|| self.place());
         let needs = self.needs_with(id, &def);
-        self.unused.retain(|other| other.name != def.name);
+        self.unused_definitions
+            .retain(|other| other.name != def.name);
         if needs.is_err() {
-            self.unused.push(def);
+            self.unused_definitions.push(def);
         }
         self.needs = needs?;
-        self.free.remove(id.index());
+        self.free_slots.remove(id.index());
         let record = ServiceRecord::new(id, def);
         match self.records.get_mut(id.index()) {
             Some(replaced) => *replaced = record,
@@ -108,10 +109,10 @@ impl Supervisor {
         Ok(id)
     }
 
-    /// Returns the place of the next service: a free place, or the place after the last service.
+    /// Returns the id of the next service: that of a free slot, or of the slot after the last service.
     fn place(&self) -> ServiceId {
-        let mut places = 0..self.records.len();
-        let free = places.find(|n| self.free.contains(*n));
+        let mut slots = 0..self.records.len();
+        let free = slots.find(|n| self.free_slots.contains(*n));
         ServiceId::new(free.unwrap_or(self.records.len()))
     }
 
@@ -135,9 +136,9 @@ impl Supervisor {
             record.unload_requested = false;
             if !keeps(&record.def) {
                 gone.push((id, record.def));
-                self.unused.push(record.def);
+                self.unused_definitions.push(record.def);
                 *record = ServiceRecord::new(id, ServiceDef::DEFAULT);
-                self.free.insert(id.index());
+                self.free_slots.insert(id.index());
             }
         }
         if !gone.is_empty() {
@@ -181,7 +182,7 @@ impl Supervisor {
         }
         let _ = self.needs_with(id, &def)?;
         let record = self.records.get_mut(id.index());
-        Ok(record.map_or(Revision::Done, |record| record.revise(def)))
+        Ok(record.map_or(Revision::Now, |record| record.revise(def)))
     }
 
     /// Adds a built-in service, before any user service was added. The service

@@ -8,7 +8,7 @@ use services::KillMode;
 fn a_cgroup_is_limited_signalled_and_killed() {
     let group = ServiceDef {
         kill: KillMode::Cgroup,
-        limits: &[("memory.max", "64M"), ("nothing.max", "1")],
+        cgroup_files: &[("memory.max", "64M"), ("nothing.max", "1")],
         ..shell("demo", "exec sleep 100")
     };
     let process = shell("alone", "exec sleep 100");

@@ -77,7 +77,13 @@ fn changes_that_settling_causes_are_returned() {
     w.m.note(now(), Input::Start(id(0)));
     assert!(w.m.settle(now()), "there is a change");
     let changes = w.m.take_changes();
-    assert_eq!(changes, [Change::StartDelayed(id(0), 15)]);
+    assert_eq!(
+        changes,
+        [Change::StartDelayed {
+            id: id(0),
+            delay_ms: 15
+        }]
+    );
     assert!(!w.m.settle(now()));
 }
 

@@ -201,7 +201,10 @@ impl World {
                 self.ends_seen += 1;
                 self.not_before.insert(id, self.now);
             }
-            Change::AutoRestart(id, _, ms) | Change::StartDelayed(id, ms) => {
+            Change::AutoRestart {
+                id, delay_ms: ms, ..
+            }
+            | Change::StartDelayed { id, delay_ms: ms } => {
                 self.ends_seen += 1;
                 self.not_before.insert(id, self.now + ms);
             }
@@ -209,7 +212,11 @@ impl World {
                 self.ends_seen += 1;
                 self.not_before.insert(id, self.now);
             }
-            Change::Looping(_, count, delay) => assert!(count >= 8 && delay <= 30_000),
+            Change::Looping {
+                starts: count,
+                delay_ms: delay,
+                ..
+            } => assert!(count >= 8 && delay <= 30_000),
             Change::Ready(id) => assert!(self.s.state(id).satisfies_dependents()),
             Change::NotStarted(id) => {
                 self.ends_seen += 1;
@@ -248,7 +255,7 @@ impl World {
                 assert_eq!(self.alive.get(&id), Some(&pid));
                 assert!(self.terminated.contains(&pid), "it was asked before");
             }
-            Action::Clean(id) => assert!(!self.alive.contains_key(&id)),
+            Action::KillRemaining(id) => assert!(!self.alive.contains_key(&id)),
         }
     }
 

@@ -41,7 +41,14 @@ fn restarts_with_a_growing_delay() {
     let mut s = sshd_up();
     let killed = ExitStatus::Killed(9);
     let changes = s.note(100, Input::Exited(11, killed));
-    assert_eq!(changes, [Change::AutoRestart(SSHD, killed, 15)]);
+    assert_eq!(
+        changes,
+        [Change::AutoRestart {
+            id: SSHD,
+            status: killed,
+            delay_ms: 15
+        }]
+    );
     assert_eq!(s.settle(100), []);
     assert_eq!(s.deadline(), Some(115));
     assert_eq!(s.handle(114, Input::Tick), []);
@@ -49,7 +56,14 @@ fn restarts_with_a_growing_delay() {
     s.handle(200, Input::Spawned(SSHD, 12));
     let failed = ExitStatus::Exited(255);
     let changes = s.note(201, Input::Exited(12, failed));
-    assert_eq!(changes, [Change::AutoRestart(SSHD, failed, 30)]);
+    assert_eq!(
+        changes,
+        [Change::AutoRestart {
+            id: SSHD,
+            status: failed,
+            delay_ms: 30
+        }]
+    );
 }
 
 #[test]
@@ -130,7 +144,11 @@ fn a_successful_end_of_an_idle_service_resets_the_backoff() {
         let changes = s.note(now + ran, Input::Exited(20, status));
         let expected = match delay {
             0 => Change::PlannedRestart(PODMAN, status),
-            _ => Change::AutoRestart(PODMAN, status, delay),
+            _ => Change::AutoRestart {
+                id: PODMAN,
+                status,
+                delay_ms: delay,
+            },
         };
         assert_eq!(changes, [expected]);
         s.settle(now + ran);
@@ -184,7 +202,11 @@ fn a_loop_is_reported_and_backs_off() {
         let changes = s.note(now + 5, Input::Exited(9, ExitStatus::Exited(1)));
         s.settle(now + 5);
         reports.extend(changes.into_iter().filter_map(|change| match change {
-            Change::Looping(SSHD, count, delay) => Some((count, delay)),
+            Change::Looping {
+                id: SSHD,
+                starts: count,
+                delay_ms: delay,
+            } => Some((count, delay)),
             _ => None,
         }));
         while s.state(SSHD) != State::Spawning {
@@ -263,7 +285,7 @@ fn a_start_without_a_process_has_no_exit_status() {
         s.handle(5, Input::Exited(7, ExitStatus::Exited(1)));
         s.handle(5, Input::Start(id));
         let changes = s.note(5, Input::SpawnFailed(id));
-        assert_eq!(changes, [Change::StartDelayed(id, 15)]);
+        assert_eq!(changes, [Change::StartDelayed { id, delay_ms: 15 }]);
         assert!(matches!(s.state(id), State::Delayed { .. }));
         assert_eq!(
             s.last_exit(id),

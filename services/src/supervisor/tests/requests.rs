@@ -166,10 +166,10 @@ fn a_reset_clears_the_failure_and_the_dependents_continue() {
     }
     s.handle(1, Input::Exited(10, ExitStatus::Exited(1)));
     assert_eq!(s.state(id(0)), State::Failed);
-    assert_eq!(s.handle(2, Input::Reset(id(0))), []);
+    assert_eq!(s.handle(2, Input::ResetFailed(id(0))), []);
     assert_eq!(s.state(id(0)), State::Off);
     assert!(matches!(s.state(id(1)), State::Up { pid: 11, .. }));
     // A service that runs is not reset.
-    assert_eq!(s.handle(3, Input::Reset(id(1))), []);
+    assert_eq!(s.handle(3, Input::ResetFailed(id(1))), []);
     assert!(matches!(s.state(id(1)), State::Up { pid: 11, .. }));
 }

@@ -32,7 +32,7 @@ fn a_definition_revised_between_the_steps_is_the_one_that_starts() {
         argv: &["/bin/new"],
         ..*s.definition(SSHD).expect("it is in the table")
     };
-    assert_eq!(s.revise(SSHD, new), Ok(Revision::Done));
+    assert_eq!(s.revise(SSHD, new), Ok(Revision::Now));
     assert_eq!(s.settle(2), [Action::Spawn(SSHD)]);
     assert_eq!(s.definition(SSHD), Some(&new));
 }
@@ -108,7 +108,13 @@ fn a_socket_that_cannot_be_bound_is_a_change_and_delays_no_other_service() {
     }
     assert_eq!(s.settle(0), [Action::Watch(id(0))]);
     let changes = s.note(0, Input::WatchFailed(id(0)));
-    assert_eq!(changes, [Change::StartDelayed(id(0), 15)]);
+    assert_eq!(
+        changes,
+        [Change::StartDelayed {
+            id: id(0),
+            delay_ms: 15
+        }]
+    );
     assert_eq!(s.settle(0), [Action::Spawn(id(1))]);
     assert_eq!(fail_to_bind(&mut s, 0), [Change::NotStarted(id(0))]);
     assert_eq!(

@@ -142,7 +142,7 @@ fn a_definition_is_revised_until_its_service_starts_and_a_service_is_added() {
         ..late
     };
     assert_eq!(s.state(id(1)), State::Waiting);
-    assert_eq!(s.revise(id(1), new), Ok(Revision::Done));
+    assert_eq!(s.revise(id(1), new), Ok(Revision::Now));
     assert_eq!(s.definition(id(1)), Some(&new));
     let needy = ServiceDef {
         needs: &["disk"],

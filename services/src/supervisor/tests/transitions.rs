@@ -78,8 +78,8 @@ fn next_input(input: Option<Input>) -> Option<Input> {
         Some(Input::Start(_)) => Input::Stop(TESTED),
         Some(Input::Stop(_)) => Input::StopAll,
         Some(Input::StopAll) => Input::Restart(TESTED),
-        Some(Input::Restart(_)) => Input::Reset(TESTED),
-        Some(Input::Reset(_)) => Input::Unload(TESTED),
+        Some(Input::Restart(_)) => Input::ResetFailed(TESTED),
+        Some(Input::ResetFailed(_)) => Input::Unload(TESTED),
         Some(Input::Unload(_)) => Input::Spawned(TESTED, 7),
         Some(Input::Spawned(..)) => Input::SpawnFailed(TESTED),
         Some(Input::SpawnFailed(_)) => Input::Watching(TESTED),
@@ -155,7 +155,11 @@ fn started() -> Outcome {
 }
 
 fn delayed(status: ExitStatus) -> Outcome {
-    let changes = [Change::AutoRestart(TESTED, status, 15)];
+    let changes = [Change::AutoRestart {
+        id: TESTED,
+        status,
+        delay_ms: 15,
+    }];
     Outcome::noted(State::Delayed { until: NOW + 15 }).changes(&changes)
 }
 
@@ -170,20 +174,20 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
     let same = Outcome::noted(state).stop_requested(stop_requested);
     let kept = Outcome::noted(state);
     let cancelled = Outcome::noted(S::Off).changes(&[Change::Cancelled(TESTED)]);
-    let clean = Action::Clean(TESTED);
+    let clean = Action::KillRemaining(TESTED);
     match state {
         S::Off => match input {
             I::Start(_) | I::Restart(_) => started(),
             I::Stop(_) | I::StopAll | I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) => same,
             I::Ready(_) | I::Connection(_) | I::Exited(..) | I::Tick => same,
-            I::Watching(_) | I::WatchFailed(_) | I::Reset(_) | I::Unload(_) => same,
+            I::Watching(_) | I::WatchFailed(_) | I::ResetFailed(_) | I::Unload(_) => same,
             I::Unwatched(_) => cancelled,
         },
         S::Waiting => match input {
             I::Stop(_) | I::StopAll => cancelled,
             I::Start(_) | I::Restart(_) | I::Spawned(..) | I::SpawnFailed(_) => same,
             I::Execed(_) | I::Ready(_) | I::Connection(_) | I::Exited(..) | I::Tick => same,
-            I::Watching(_) | I::WatchFailed(_) | I::Reset(_) | I::Unload(_) => same,
+            I::Watching(_) | I::WatchFailed(_) | I::ResetFailed(_) | I::Unload(_) => same,
             I::Unwatched(_) => same,
         },
         S::Armed => match input {
@@ -200,7 +204,9 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
                 .stop_requested(stop_requested)
                 .actions(&[Action::Unwatch(TESTED), Action::Spawn(TESTED)]),
             I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) | I::Ready(_) | I::Unload(_) => same,
-            I::Watching(_) | I::WatchFailed(_) | I::Exited(..) | I::Tick | I::Reset(_) => same,
+            I::Watching(_) | I::WatchFailed(_) | I::Exited(..) | I::Tick | I::ResetFailed(_) => {
+                same
+            }
             I::Unwatched(_) => same,
         },
         S::Spawning => match input {
@@ -214,12 +220,15 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
                 Outcome::noted(S::Off).changes(&[Change::NotStarted(TESTED)])
             }
             I::SpawnFailed(_) | I::WatchFailed(_) => Outcome::noted(S::Delayed { until: NOW + 15 })
-                .changes(&[Change::StartDelayed(TESTED, 15)]),
+                .changes(&[Change::StartDelayed {
+                    id: TESTED,
+                    delay_ms: 15,
+                }]),
             I::Watching(_) => Outcome::noted(S::Armed)
                 .stop_requested(stop_requested)
                 .changes(&[Change::Ready(TESTED)]),
             I::Execed(_) | I::Ready(_) | I::Connection(_) | I::Exited(..) => same,
-            I::Tick | I::Reset(_) | I::Unload(_) | I::Unwatched(_) => same,
+            I::Tick | I::ResetFailed(_) | I::Unload(_) | I::Unwatched(_) => same,
         },
         S::Starting { pid, .. } | S::Up { pid, .. } => match input {
             I::Start(_) => kept,
@@ -240,7 +249,9 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
             I::Exited(_, status) if stop_requested => ended(status).actions(&[clean]),
             I::Exited(_, status) => delayed(status).actions(&[clean]),
             I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) | I::Ready(_) | I::Unload(_) => same,
-            I::Watching(_) | I::WatchFailed(_) | I::Connection(_) | I::Tick | I::Reset(_) => same,
+            I::Watching(_) | I::WatchFailed(_) | I::Connection(_) | I::Tick | I::ResetFailed(_) => {
+                same
+            }
             I::Unwatched(_) => same,
         },
         S::Stopping {
@@ -259,25 +270,27 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
                 killed.actions(&[Action::Kill(TESTED, pid)])
             }
             I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) | I::Ready(_) | I::Unload(_) => same,
-            I::Watching(_) | I::WatchFailed(_) | I::Connection(_) | I::Reset(_) => same,
+            I::Watching(_) | I::WatchFailed(_) | I::Connection(_) | I::ResetFailed(_) => same,
             I::Unwatched(_) => same,
         },
         S::Delayed { .. } => match input {
             I::Start(_) | I::Restart(_) | I::Tick => started(),
             I::Stop(_) | I::StopAll => cancelled,
             I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) | I::Ready(_) | I::Unload(_) => same,
-            I::Watching(_) | I::WatchFailed(_) | I::Connection(_) | I::Exited(..) | I::Reset(_) => {
-                same
-            }
+            I::Watching(_)
+            | I::WatchFailed(_)
+            | I::Connection(_)
+            | I::Exited(..)
+            | I::ResetFailed(_) => same,
             I::Unwatched(_) => same,
         },
         S::Done | S::Failed => match input {
             I::Start(_) | I::Restart(_) => started(),
             I::Stop(_) => cancelled,
-            I::Reset(_) if state == S::Failed => cancelled,
+            I::ResetFailed(_) if state == S::Failed => cancelled,
             I::StopAll | I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) => same,
             I::Ready(_) | I::Connection(_) | I::Exited(..) | I::Tick => same,
-            I::Watching(_) | I::WatchFailed(_) | I::Reset(_) | I::Unload(_) => same,
+            I::Watching(_) | I::WatchFailed(_) | I::ResetFailed(_) | I::Unload(_) => same,
             I::Unwatched(_) => same,
         },
     }
@@ -322,7 +335,7 @@ fn every_state_and_every_event() {
 
 #[test]
 fn every_event_in_each_state_with_a_requested_stop() {
-    let stoppable = |s: &State| s.active() && !matches!(s, State::Stopping { .. });
+    let stoppable = |s: &State| s.uses_needs() && !matches!(s, State::Stopping { .. });
     let mut cases = 0;
     for state in states().filter(stoppable) {
         for input in inputs() {
@@ -336,7 +349,7 @@ fn every_event_in_each_state_with_a_requested_stop() {
 /// A service whose stop is requested stops with its last dependent.
 #[test]
 fn a_requested_stop_is_carried_out_after_the_last_dependent() {
-    let stoppable = |s: &State| s.active() && !matches!(s, State::Stopping { .. });
+    let stoppable = |s: &State| s.uses_needs() && !matches!(s, State::Stopping { .. });
     for state in states().filter(stoppable) {
         let mut s = supervisor(state, true);
         let changes = s.note(NOW, Input::Exited(11, STATUS));
@@ -362,7 +375,7 @@ fn inputs_of_unknown_services_and_processes_change_nothing() {
         Input::Start(nobody),
         Input::Stop(nobody),
         Input::Restart(nobody),
-        Input::Reset(nobody),
+        Input::ResetFailed(nobody),
         Input::Unload(nobody),
         Input::Spawned(nobody, 7),
         Input::SpawnFailed(nobody),
@@ -391,5 +404,5 @@ fn every_state_has_a_word_of_its_own() {
     let mut words: Vec<_> = states().map(State::word).collect();
     words.dedup(); // `Stopping` occurs twice
     assert_eq!(words.len(), 10);
-    assert!(states().all(|s| !(s.active() && s.at_rest())));
+    assert!(states().all(|s| !(s.uses_needs() && s.at_rest())));
 }

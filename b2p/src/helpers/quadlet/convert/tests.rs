@@ -62,7 +62,7 @@ fn a_container_unit_becomes_a_service_that_runs_unit_run() {
         (275_000, 90_000, 3_000)
     );
     let limits = [("memory.max", "1048576"), ("cpu.max", "50000 100000")];
-    assert_eq!((service.limits, service.user), (&limits[..], None));
+    assert_eq!((service.cgroup_files, service.user), (&limits[..], None));
 }
 
 #[test]
