@@ -33,4 +33,5 @@ pub mod uevent;
 #[cfg(all(target_env = "musl", panic = "abort"))]
 mod unwind_stub;
 pub mod user_cgroup;
+pub mod varlink_interfaces;
 pub mod vsock;

@@ -28,12 +28,6 @@ pub const IN_MACHINE: &str = runtime!("machine");
 pub const PODMAN_SOCKET: &str = "/run/podman/podman.sock";
 /// Socket of systemd's manager, on which `b2p unit-bus` restarts units.
 pub const UNIT_BUS: &str = "/run/systemd/private";
-/// Socket of the varlink interface of root's podman.
-pub const VARLINK_PODMAN: &str = "/run/podman/io.podman";
-/// Socket of the varlink interface of the machine itself.
-pub const VARLINK_MACHINE: &str = runtime!("machine.varlink");
-/// Socket of the resolver of varlink interfaces.
-pub const VARLINK_RESOLVER: &str = "/run/org.varlink.resolver";
 /// Directory in which the name of a varlink interface leads to its socket (varlinkctl(1)).
 pub const VARLINK_REGISTRY: &str = "/run/varlink/registry";
 /// Directory of the runtime directories of users (`XDG_RUNTIME_DIR`).

@@ -1,40 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `b2p varlink-resolver`: gives clients the address of an interface.
 //!
-//! The machine's own interfaces are a table ([`OWN`]); `/etc/varlink.json`, in the format of the
+//! The machine's own interfaces are a table ([`INTERFACE_SOCKETS`]); `/etc/varlink.json`, in the format of the
 //! resolver of libvarlink, adds others or replaces them. The file is read for each call.
 
 use std::path::{Path, PathBuf};
 
 use sys::error::{Doing, Result};
+use sys::varlink_interfaces::{INTERFACE_SOCKETS, RESOLVER};
 use varlink::{
     Answer, Done, Exchange, Failure, Interface, Limits, Map, Service, Value, json, map, serde_json,
 };
 
 use crate::common::user_text;
 
-/// Interface, and its address with the options of its socket, as libvarlink's resolver prints them.
-type Entry = (String, String);
-
-/// Interfaces of the machine.
-const OWN: &[(&str, &str)] = &[
-    ("io.podman", "unix:/run/podman/io.podman;mode=0600"),
-    (
-        "org.boot2podman.machine",
-        "unix:/run/boot2podman/machine.varlink;mode=0666",
-    ),
-    (
-        "org.varlink.resolver",
-        "unix:/run/org.varlink.resolver;mode=0666",
-    ),
-];
+/// Interface, and the address of its service.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    /// Name of the interface.
+    interface: String,
+    /// Address with the options of the socket, as libvarlink's resolver prints them.
+    address: String,
+}
 
 /// Path of the configuration, which an administrator may write.
 const CONFIG: &str = "/etc/varlink.json";
 /// Maximum size of the configuration in bytes.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
-const NAME: &str = "org.varlink.resolver";
+const NAME: &str = RESOLVER.interface;
 
 const DESCRIPTION: &str = "\
 # Finds the services of this machine.
@@ -64,13 +58,13 @@ pub fn main(args: &[String]) -> i32 {
     };
     let service = Service {
         interfaces: &[&resolver],
-        ..MACHINE
+        ..PRODUCT
     };
     super::run("varlink-resolver", &service, args, Limits::OPEN)
 }
 
-/// Maker of the built-in services.
-pub(crate) const MACHINE: Service<'static> = Service {
+/// Identity of this product in the answers of `GetInfo`.
+pub(crate) const PRODUCT: Service<'static> = Service {
     vendor: "boot2podman",
     product: "boot2podman",
     version: env!("CARGO_PKG_VERSION"),
@@ -78,7 +72,7 @@ pub(crate) const MACHINE: Service<'static> = Service {
     interfaces: &[],
 };
 
-/// The interface `org.varlink.resolver`.
+/// Server of the interface `org.varlink.resolver`.
 struct Resolver {
     /// Path of the configuration.
     config: PathBuf,
@@ -95,51 +89,53 @@ impl Interface for Resolver {
 
     fn call(&self, exchange: &mut Exchange<'_>) -> Answer {
         match exchange.method {
-            "GetInfo" => Ok(Done::Reply(info(&read(&self.config)))),
+            "GetInfo" => {
+                let config = read_config(&self.config);
+                Ok(Done::Reply(info(&merge(&config), &config)))
+            }
             "Resolve" => {
                 let name = exchange.call.parameters.get("interface");
                 let name = name
                     .and_then(Value::as_str)
                     .ok_or_else(|| Failure::parameter("interface"))?;
-                let (entries, _) = read(&self.config);
-                let found = entries.into_iter().find(|(interface, _)| interface == name);
-                let (_, address) = found.ok_or_else(|| {
+                let mut entries = merge(&read_config(&self.config)).into_iter();
+                let found = entries.find(|entry| entry.interface == name);
+                let entry = found.ok_or_else(|| {
                     let parameters = map(json!({ "interface": name }));
-                    Failure::new("org.varlink.resolver.InterfaceNotFound", parameters)
+                    Failure::new(&format!("{NAME}.InterfaceNotFound"), parameters)
                 })?;
-                Ok(Done::Reply(map(json!({ "address": address }))))
+                Ok(Done::Reply(map(json!({ "address": entry.address }))))
             }
             other => Err(Failure::method(other)),
         }
     }
 }
 
-/// Returns the results of `GetInfo`: the configuration may name another maker.
-fn info((entries, config): &(Vec<Entry>, Map)) -> Map {
+/// Returns the results of `GetInfo`: a vendor, product, version or url of the configuration replaces that of the product.
+fn info(entries: &[Entry], config: &Map) -> Map {
     let text = |key: &str, own: &str| match config.get(key) {
         Some(Value::String(text)) => text.clone(),
         _ => own.to_owned(),
     };
-    let names: Vec<&str> = entries.iter().map(|(name, _)| name.as_str()).collect();
+    let names = entries.iter().map(|entry| entry.interface.as_str());
     map(json!({
-        "vendor": text("vendor", MACHINE.vendor),
-        "product": text("product", MACHINE.product),
-        "version": text("version", MACHINE.version),
-        "url": text("url", MACHINE.url),
-        "interfaces": names,
+        "vendor": text("vendor", PRODUCT.vendor),
+        "product": text("product", PRODUCT.product),
+        "version": text("version", PRODUCT.version),
+        "url": text("url", PRODUCT.url),
+        "interfaces": names.collect::<Vec<_>>(),
     }))
 }
 
-/// Returns all interfaces, sorted, and the members of the configuration.
-fn read(path: &Path) -> (Vec<Entry>, Map) {
-    let config = config(path).unwrap_or_else(|why| {
+/// Reads the configuration; one that cannot be read is logged, and counts as empty.
+fn read_config(path: &Path) -> Map {
+    parse_config(path).unwrap_or_else(|why| {
         log::warn!("varlink-resolver: {why}");
         Map::new()
-    });
-    (merge(&config), config)
+    })
 }
 
-fn config(path: &Path) -> Result<Map> {
+fn parse_config(path: &Path) -> Result<Map> {
     let Some(text) = user_text::read(path, MAX_CONFIG_BYTES)? else {
         return Ok(Map::new());
     };
@@ -147,7 +143,8 @@ fn config(path: &Path) -> Result<Map> {
     config.map(map).on(path)
 }
 
-/// Adds the services of the configuration to the machine's own; those of the configuration win.
+/// Returns the interfaces of the configuration and of the machine, sorted. An interface in both has the address of the
+/// configuration.
 fn merge(config: &Map) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     for service in config
@@ -173,17 +170,20 @@ fn merge(config: &Map) -> Vec<Entry> {
             add(&mut entries, name, address);
         }
     }
-    for (name, address) in OWN {
-        add(&mut entries, name, address);
+    for socket in INTERFACE_SOCKETS {
+        add(&mut entries, socket.interface, &socket.address());
     }
     sys::sort::sort(&mut entries);
     entries
 }
 
 /// Adds an interface, unless the interface has an address already.
-fn add(entries: &mut Vec<Entry>, name: &str, address: &str) {
-    if entries.iter().all(|(known, _)| known != name) {
-        entries.push((name.to_owned(), address.to_owned()));
+fn add(entries: &mut Vec<Entry>, interface: &str, address: &str) {
+    if entries.iter().all(|entry| entry.interface != interface) {
+        entries.push(Entry {
+            interface: interface.to_owned(),
+            address: address.to_owned(),
+        });
     }
 }
 
@@ -195,8 +195,8 @@ mod tests {
         let entries = merge(&map(config));
         entries
             .into_iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, address)| address)
+            .find(|entry| entry.interface == name)
+            .map(|entry| entry.address)
     }
 
     #[test]
@@ -223,7 +223,8 @@ mod tests {
             address(config.clone(), "io.podman").as_deref(),
             Some("unix:/run/c")
         );
-        let info = info(&(merge(&map(config.clone())), map(config)));
+        let config = map(config);
+        let info = info(&merge(&config), &config);
         assert_eq!(info["vendor"], "me");
         let names = json!([
             "io.podman",
@@ -240,7 +241,7 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("b2p-resolver-{}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("a directory");
         let path = dir.join("varlink.json");
-        assert_eq!(config(&path), Ok(Map::new()));
+        assert_eq!(parse_config(&path), Ok(Map::new()));
         for (text, want) in [
             ("\u{feff}{\r\n\"vendor\": \"me\"\r\n}\r\n", Ok("me")),
             (
@@ -249,7 +250,7 @@ mod tests {
             ),
         ] {
             std::fs::write(&path, text).expect("written");
-            let said = config(&path).map_err(|why| why.to_string());
+            let said = parse_config(&path).map_err(|why| why.to_string());
             match want {
                 Ok(vendor) => assert_eq!(said.map(|map| map["vendor"].clone()), Ok(vendor.into())),
                 Err(why) => assert!(said.is_err_and(|said| said.ends_with(why)), "{why}"),
@@ -258,7 +259,7 @@ mod tests {
         std::fs::remove_file(&path).expect("removed");
         // An open that blocks would never return.
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
-        let why = config(&path).map_err(|why| why.to_string());
+        let why = parse_config(&path).map_err(|why| why.to_string());
         assert!(why.is_err_and(|why| why.ends_with("not a file: a fifo")));
         std::fs::remove_dir_all(dir).expect("removed");
     }

@@ -44,7 +44,7 @@ pub fn main(control: &ControlClient, args: &[String]) -> i32 {
     };
     let service = Service {
         interfaces: &[&machine],
-        ..super::resolver::MACHINE
+        ..super::resolver::PRODUCT
     };
     super::run("varlink-machine", &service, args, Limits::OPEN)
 }

@@ -105,7 +105,7 @@ impl Fake {
             scope.spawn(|| {
                 let service = Service {
                     interfaces: &[&machine],
-                    ..super::super::resolver::MACHINE
+                    ..super::super::resolver::PRODUCT
                 };
                 // A client that leaves within a subscription is an error.
                 let _ = service.run(Connection::new(other, 1 << 16).unwrap());

@@ -152,7 +152,7 @@ fn call(method: &str, parameters: Value, more: bool, script: Script) -> Vec<Repl
         scope.spawn(|| {
             let service = Service {
                 interfaces: &[&interface],
-                ..super::super::resolver::MACHINE
+                ..super::super::resolver::PRODUCT
             };
             service
                 .run(Connection::new(other, 1 << 20).unwrap())

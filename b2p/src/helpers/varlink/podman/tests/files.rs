@@ -104,7 +104,7 @@ fn the_connection_of_a_file_carries_the_next_call() {
     let (own, other) = UnixStream::pair().unwrap();
     let service = Service {
         interfaces: &[&interface],
-        ..super::super::super::resolver::MACHINE
+        ..super::super::super::resolver::PRODUCT
     };
     std::thread::scope(|scope| {
         scope.spawn(|| {

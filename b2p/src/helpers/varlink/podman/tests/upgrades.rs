@@ -38,7 +38,7 @@ impl Fake {
             scope.spawn(|| {
                 let service = Service {
                     interfaces: &[&self.interface],
-                    ..super::super::super::resolver::MACHINE
+                    ..super::super::super::resolver::PRODUCT
                 };
                 let _ = service.run(Connection::new(other, 1 << 20).unwrap());
             });
