@@ -162,7 +162,7 @@ fn decide_use(device: &Device, devices: &[Device]) -> Decision {
 /// Returns the name of the larger volume that a disk is a member of.
 fn member_of(disk: &Device) -> Option<&'static str> {
     let signatures = disk.signatures.as_deref().unwrap_or_default();
-    let member = signatures.iter().find(|s| s.kind.is_member());
+    let member = signatures.iter().find(|s| s.kind.is_volume_member());
     member.map(|s| s.kind.name())
 }
 
@@ -205,10 +205,10 @@ fn check_content(signature: &Signature) -> Result<(), Rejection> {
     if signature.label.as_deref() == Some(UNFINISHED_LABEL) {
         return Err(Rejection::Log("its format was not completed".into()));
     }
-    if signature.kind.is_table() {
+    if signature.kind.is_partition_table() {
         return Err(Rejection::Log("it is divided into partitions".into()));
     }
-    if !signature.kind.holds_data() {
+    if !signature.kind.is_posix_file_system() {
         let name = signature.kind.name();
         return Err(Rejection::Warn(format!(
             "it holds {name}, which cannot keep containers"

@@ -3,8 +3,8 @@
 //! (include/uapi/linux/magic.h, fs/*, drivers/md) and the documentation of each format.
 
 use crate::signature::SignatureKind::{
-    self, Apfs, Bcache, Bluestore, Btrfs, Erofs, Exfat, F2fs, Gpt, Hfs, Iso9660, Luks, Ntfs, Other,
-    Raid, Refs, Squashfs, Udf, Vmfs, Xfs,
+    self, Apfs, Bcache, Bluestore, Btrfs, Erofs, Exfat, F2fs, Gpt, HfsPlus, Iso9660, Luks, Ntfs,
+    Other, Raid, Refs, Squashfs, Udf, Vmfs, Xfs,
 };
 
 /// Magic bytes at an offset.
@@ -47,9 +47,9 @@ pub const AT_START: &[Magic] = &[
     magic(Squashfs, 0, b"sqsh"),
     magic(Erofs,    KIB, &[0xe2, 0xe1, 0xf5, 0xe0]),
     magic(F2fs,     KIB, &[0x10, 0x20, 0xf5, 0xf2]),
-    magic(Hfs,      KIB, b"H+\0\x04"),
-    magic(Hfs,      KIB, b"HX\0\x05"),
-    magic(Hfs,      KIB, b"BD"),
+    magic(HfsPlus,      KIB, b"H+\0\x04"),
+    magic(HfsPlus,      KIB, b"HX\0\x05"),
+    magic(HfsPlus,      KIB, b"BD"),
     magic(Apfs,     32, b"NXSB"),
     magic(Other("jfs"),      32 * KIB, b"JFS1"),
     magic(Other("reiserfs"), 64 * KIB + 52, b"ReIsEr"),
@@ -121,7 +121,7 @@ pub const FROM_END: &[Magic] = &[
     magic(Raid, 1024, b"Intel Raid ISM Cfg Sig. "),
     magic(Raid, 512, &[0xde, 0x11, 0xde, 0x11]),
     magic(Raid, 512, &[0x11, 0xde, 0x11, 0xde]),
-    magic(Hfs,  1024, b"H+\0\x04"),
-    magic(Hfs,  1024, b"HX\0\x05"),
+    magic(HfsPlus,  1024, b"H+\0\x04"),
+    magic(HfsPlus,  1024, b"HX\0\x05"),
     magic(Ntfs, 512 - 3, b"NTFS    "),
 ];

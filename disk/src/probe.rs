@@ -56,7 +56,7 @@ pub fn probe(source: &dyn ReadAt) -> io::Result<Vec<Signature>> {
         add(&mut found, SignatureKind::Zfs, (None, None));
     }
     if mbr::is_mbr(&head) && !found.iter().any(|s| explains_boot_sector(s, &head)) {
-        add(&mut found, SignatureKind::Dos, (None, None));
+        add(&mut found, SignatureKind::Mbr, (None, None));
     }
     Ok(found)
 }
@@ -80,7 +80,7 @@ fn matches(source: &dyn ReadAt, head: &[u8], magic: &Magic) -> io::Result<bool> 
     // Two bytes may occur by chance. nilfs2 has its revision and HFS its block count beside them.
     let confirmed = match magic.kind {
         SignatureKind::Other("nilfs2") => le32(head, 1024) == 2,
-        SignatureKind::Hfs if magic.bytes == b"BD" => be16(head, 1024 + 14) != 0,
+        SignatureKind::HfsPlus if magic.bytes == b"BD" => be16(head, 1024 + 14) != 0,
         _ => true,
     };
     Ok(present && confirmed)

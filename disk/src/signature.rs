@@ -3,7 +3,7 @@
 
 /// Kind of data that a signature stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is its own name")]
+#[expect(missing_docs, reason = "the variants are names of file systems")]
 pub enum SignatureKind {
     Ext2,
     Ext3,
@@ -19,7 +19,7 @@ pub enum SignatureKind {
     Squashfs,
     Erofs,
     F2fs,
-    Hfs,
+    HfsPlus,
     Apfs,
     Swap,
     Luks,
@@ -31,8 +31,8 @@ pub enum SignatureKind {
     Bluestore,
     Drbd,
     Gpt,
-    Dos,
-    /// Another kind that is known by its magic bytes only.
+    Mbr,
+    /// Kind without a variant of its own; the text is its name in blkid(8).
     Other(&'static str),
 }
 
@@ -55,7 +55,7 @@ impl SignatureKind {
             SignatureKind::Squashfs => "squashfs",
             SignatureKind::Erofs => "erofs",
             SignatureKind::F2fs => "f2fs",
-            SignatureKind::Hfs => "hfsplus",
+            SignatureKind::HfsPlus => "hfsplus",
             SignatureKind::Apfs => "apfs",
             SignatureKind::Swap => "swap",
             SignatureKind::Luks => "crypto_LUKS",
@@ -67,14 +67,14 @@ impl SignatureKind {
             SignatureKind::Bluestore => "ceph_bluestore",
             SignatureKind::Drbd => "drbd",
             SignatureKind::Gpt => "gpt",
-            SignatureKind::Dos => "dos",
+            SignatureKind::Mbr => "dos",
             SignatureKind::Other(name) => name,
         }
     }
 
     /// Returns true for file systems that store owners, modes and names as containers need them.
     #[must_use]
-    pub fn holds_data(self) -> bool {
+    pub fn is_posix_file_system(self) -> bool {
         use SignatureKind::{Btrfs, Ext2, Ext3, Ext4, F2fs, Xfs};
         matches!(self, Ext2 | Ext3 | Ext4 | Xfs | Btrfs | F2fs)
     }
@@ -82,7 +82,7 @@ impl SignatureKind {
     /// Returns true for a member of a larger volume, whose apparent contents must not be used on
     /// their own.
     #[must_use]
-    pub fn is_member(self) -> bool {
+    pub fn is_volume_member(self) -> bool {
         use SignatureKind::{Bcache, Bluestore, Drbd, Luks, Lvm, Raid, Vmfs, Zfs};
         matches!(
             self,
@@ -92,8 +92,8 @@ impl SignatureKind {
 
     /// Returns true for partition tables.
     #[must_use]
-    pub fn is_table(self) -> bool {
-        matches!(self, SignatureKind::Gpt | SignatureKind::Dos)
+    pub fn is_partition_table(self) -> bool {
+        matches!(self, SignatureKind::Gpt | SignatureKind::Mbr)
     }
 }
 

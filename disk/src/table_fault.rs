@@ -9,7 +9,7 @@ use crate::bytes::{Range, ReadAt, is_zero, le64, read_at};
 use crate::gpt::{self, Gpt};
 use crate::partition_table::partitions;
 use crate::signature::Signature;
-use crate::truncation::{has_data_label, holds_data};
+use crate::truncation::{end_of_data_partition, has_data_label};
 use crate::{MIB, format_record};
 
 /// Sizes of sectors for which disks are made.
@@ -55,13 +55,13 @@ pub fn table_fault(
     sector: u32,
     signatures: &[Signature],
 ) -> io::Result<Option<TableFault>> {
-    let has_content = signatures.iter().any(|s| !s.kind.is_table());
+    let has_content = signatures.iter().any(|s| !s.kind.is_partition_table());
     if has_content || is_read(source, sector)? {
         return Ok(None);
     }
     for unit in SECTORS.into_iter().filter(|unit| *unit != sector) {
         if let Some(table) = any_table(source, unit)?
-            && holds_data(source, &table.partitions())?.is_some()
+            && end_of_data_partition(source, &table.partitions())?.is_some()
         {
             return Ok(Some(TableFault::OtherSector(unit)));
         }

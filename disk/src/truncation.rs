@@ -56,7 +56,7 @@ pub fn truncation(
     let Some((table, size)) = gpt::read_oversized(source, sector)? else {
         return Ok(None);
     };
-    let data_end = holds_data(source, &table.partitions())?;
+    let data_end = end_of_data_partition(source, &table.partitions())?;
     let is_readable = gpt::read(source, sector)?.is_some();
     Ok(Some(Truncation::Table(Table {
         size,
@@ -67,7 +67,10 @@ pub fn truncation(
 
 /// Returns the offset of the end of the data partition: the one with its name, or with the label
 /// of a data file system at its start.
-pub(crate) fn holds_data(source: &dyn ReadAt, partitions: &[Partition]) -> io::Result<Option<u64>> {
+pub(crate) fn end_of_data_partition(
+    source: &dyn ReadAt,
+    partitions: &[Partition],
+) -> io::Result<Option<u64>> {
     for partition in partitions {
         let inside = Range {
             source,

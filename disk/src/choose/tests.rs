@@ -333,7 +333,7 @@ fn other_disks_are_reported_beside_the_data_disk() {
         ..device("sde", Vec::new())
     };
     let own = device("vda", vec![found(SignatureKind::Gpt, "", "")]);
-    let windows = device("sda", vec![found(SignatureKind::Dos, "", "")]);
+    let windows = device("sda", vec![found(SignatureKind::Mbr, "", "")]);
     let image = Device {
         is_virtual: true,
         ..device("loop0", vec![found(SignatureKind::Erofs, "", "")])

@@ -251,7 +251,7 @@ fn a_boot_sector_with_entries_is_a_table_and_one_without_is_not() {
     let entry = [0x80, 0, 0, 0, 0x83, 0, 0, 0, 0, 8, 0, 0, 0, 8, 0, 0];
     assert_eq!(
         only(&with(SIZE, &[(446, &entry), (510, &[0x55, 0xaa])])).kind,
-        SignatureKind::Dos
+        SignatureKind::Mbr
     );
     let bare = with(SIZE, &[(510, &[0x55, 0xaa])]);
     assert!(probe(&bare).unwrap().is_empty() && !is_blank(&bare).unwrap());

@@ -22,7 +22,7 @@ impl Content {
     fn includes(self, kind: SignatureKind) -> bool {
         match self {
             Content::Swap => kind == SignatureKind::Swap,
-            Content::FileSystem => kind.holds_data() || kind == SignatureKind::Vfat,
+            Content::FileSystem => kind.is_posix_file_system() || kind == SignatureKind::Vfat,
         }
     }
 
@@ -116,7 +116,7 @@ fn member_of(device: &Device, devices: &[Device]) -> Option<&'static str> {
     let disk = device.parent_disk.as_ref()?;
     let disk = devices.iter().find(|d| d.name == *disk)?;
     let signatures = disk.signatures.as_deref().unwrap_or_default();
-    let member = signatures.iter().find(|s| s.kind.is_member())?;
+    let member = signatures.iter().find(|s| s.kind.is_volume_member())?;
     Some(member.kind.name())
 }
 

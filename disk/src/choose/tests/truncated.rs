@@ -49,7 +49,7 @@ fn a_truncated_data_disk_is_named_and_left_alone() {
         truncation: Some(fs),
         ..part("vda1", "vda", "boot2podman-data")
     };
-    let choice = auto(&[device("vda", vec![found(SignatureKind::Dos, "", "")]), cut]);
+    let choice = auto(&[device("vda", vec![found(SignatureKind::Mbr, "", "")]), cut]);
     let told = "vda1: it has 1024 MiB, but its ext4 has 1536 MiB: its end is missing";
     assert!(choice.degraded[0].starts_with(told), "{choice:?}");
     assert!(matches!(choice.decision, Decision::NoDisk(_)));
