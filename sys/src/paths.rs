@@ -18,12 +18,14 @@ pub const RUNTIME_DIR: &str = runtime!();
 pub const INIT: &str = "/usr/lib/boot2podman/init";
 /// Binary of the client and of every helper.
 pub const B2P: &str = "/usr/bin/b2p";
+/// Program of podman.
+pub const PODMAN_PROGRAM: &str = "/usr/bin/podman";
 /// Private host key of sshd, named in sshd_config.
 pub const HOST_KEY: &str = "/etc/ssh/ssh_host_ed25519_key";
 /// Directory of the log files on the data disk.
 pub const LOG_DIR: &str = "/var/lib/boot2podman/log";
 /// File that exists where a podman-machine on the host publishes ports (`b2p.machine=`).
-pub const IN_MACHINE: &str = runtime!("machine");
+pub const PODMAN_MACHINE_MARKER: &str = runtime!("machine");
 /// Socket of the API of root's podman.
 pub const PODMAN_SOCKET: &str = "/run/podman/podman.sock";
 /// Socket of systemd's manager, on which `b2p unit-bus` restarts units.
@@ -33,8 +35,8 @@ pub const VARLINK_REGISTRY: &str = "/run/varlink/registry";
 /// Directory of the runtime directories of users (`XDG_RUNTIME_DIR`).
 pub const USER_RUNTIME_DIRS: &str = "/run/user";
 /// Mount point of a file system for the files that podman makes in /run for each container of root: hosts,
-/// resolv.conf, hostname, .containerenv and the directory of secrets, whose data are in the store. The container may
-/// write to them, and fill them.
+/// resolv.conf, hostname, .containerenv and the directory of secrets, whose data are in the store. A container may fill
+/// the file system.
 pub const CONTAINER_FILES: &str = "/run/containers/files";
 /// Directory of the storages of users other than root (storage.conf).
 pub const USER_STORAGES: &str = "/var/lib/containers/user";
@@ -61,7 +63,7 @@ pub const DATA_REPORT: &str = runtime!("data");
 /// Directory of the configuration that `b2p data` copied from the data disk: the files config,
 /// hostname, environment (lines `NAME=value`), [`ETC_ENVIRONMENT`] and hooks (their names).
 pub const DISK_CONFIG_DIR: &str = runtime!("kept");
-/// File in it with the variables of /etc/environment, which helpers write; lines `NAME=value`.
+/// File in [`DISK_CONFIG_DIR`] with the variables of /etc/environment, which helpers write; lines `NAME=value`.
 pub const ETC_ENVIRONMENT: &str = "etc-environment";
 /// Flags that follow from Ignition or cloud-init, one a line. `b2p data` writes those that the disk
 /// remembers, `b2p ignition` and `b2p cloud` write those of this boot.

@@ -108,7 +108,7 @@ fn named_file<'a>(complaint: &'a str, target: &Path, names: &[String]) -> Option
 /// so that its text decides.
 fn podman_complaint() -> Option<String> {
     let args = ["login", "--get-login", "nobody.invalid"];
-    let ask = || tool::run("/usr/bin/podman", &args, PODMAN_LIMIT);
+    let ask = || tool::run(sys::paths::PODMAN_PROGRAM, &args, PODMAN_LIMIT);
     // The program is read from the image at the first call, which may exceed the limit on a slow machine.
     let finished = match ask().or_else(|_| ask()) {
         Ok(finished) => finished,

@@ -3,7 +3,7 @@
 
 use config::{Config, Console, Podman, Role};
 use services::{Restart, ServiceDef, Socket};
-use sys::paths::{B2P, USER_PODMAN_SOCKET, USER_RUNTIME_DIRS};
+use sys::paths::{B2P, PODMAN_PROGRAM, USER_PODMAN_SOCKET, USER_RUNTIME_DIRS};
 use sys::service_names::ready_limit_seconds;
 
 use super::Platform;
@@ -81,7 +81,7 @@ pub(super) fn podman(def: ServiceDef, config: &Config, platform: &Platform) -> S
     });
     let argv: &[&str] = match on_demand {
         true => def.argv,
-        false => &["/usr/bin/podman", "system", "service", "--time=0"],
+        false => &[PODMAN_PROGRAM, "system", "service", "--time=0"],
     };
     with_variables(
         ServiceDef {

@@ -4,7 +4,7 @@
 
 use config::{Podman, Rootless};
 use services::{ReadyWhen, Restart, ServiceDef};
-use sys::paths::{B2P, HEALTH_SOCKET, PODMAN_SOCKET};
+use sys::paths::{B2P, HEALTH_SOCKET, PODMAN_PROGRAM, PODMAN_SOCKET};
 
 use super::names::*;
 use super::{Row, adapt, stream_socket, wants_data_disk};
@@ -40,7 +40,7 @@ pub const ENGINE: &[Row] = &[
         def: ServiceDef {
             name: PODMAN,
             why: "podman --remote, docker and the libraries of podman reach the API",
-            argv: &["/usr/bin/podman", "system", "service"],
+            argv: &[PODMAN_PROGRAM, "system", "service"],
             env: GO_ENV,
             socket: stream_socket(PODMAN_SOCKET, 0o660),
             after: ENGINE_PREREQUISITES,

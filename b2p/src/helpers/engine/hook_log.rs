@@ -9,7 +9,7 @@ use log::error;
 const PRIORITY: u8 = 3 << 3 | 3;
 
 /// Writes to the machine's log. podman does not show the output of a hook, only its arguments, which
-/// name the log (`hooks.d/start.json`); a user cannot write to the kernel's log.
+/// name the log (`hooks.d/start.json`); a user cannot write to the kernel log.
 pub fn report(text: &str) {
     let record = format!("<{PRIORITY}>podman[{}]: {text}", std::process::id());
     let sent = UnixDatagram::unbound().and_then(|socket| {

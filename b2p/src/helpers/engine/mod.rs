@@ -32,13 +32,11 @@ use std::process::Command;
 
 use log::{debug, warn};
 use sys::error::{Doing, Result};
-use sys::paths::{USER_RUNTIME_DIRS, USER_STORAGES};
+use sys::paths::{PODMAN_PROGRAM, USER_RUNTIME_DIRS, USER_STORAGES};
 use sys::user_cgroup;
 
 use crate::common::runtime_dirs;
 
-/// Path of podman.
-const PODMAN: &str = "/usr/bin/podman";
 /// Storage of root's containers.
 const ROOT_STORAGE: &str = "/var/lib/containers/storage";
 
@@ -140,7 +138,7 @@ impl PodmanUser {
     /// command of a user other than root joins the cgroup of the user, without which the limits of rootless
     /// containers have no effect.
     pub fn podman(&self, args: &[&str]) -> Command {
-        let mut podman = Command::new(PODMAN);
+        let mut podman = Command::new(PODMAN_PROGRAM);
         podman
             .args(args)
             .env_clear()

@@ -27,9 +27,8 @@ use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 
 use sys::files;
-use sys::paths::B2P;
+use sys::paths::{B2P, PODMAN_PROGRAM};
 
-use super::PODMAN;
 use super::conmon::Machine;
 use crate::common::{open_files, pidfd};
 
@@ -76,7 +75,7 @@ type Signalled = HashMap<i32, (Container, OwnedFd)>;
 pub fn main() -> i32 {
     let covered = cover_podman();
     if let Err(e) = covered {
-        warn!("{PODMAN} cannot be covered: {e}");
+        warn!("{PODMAN_PROGRAM} cannot be covered: {e}");
     }
     if let Some(machine) = Machine::detect() {
         stop_all(&machine);
@@ -173,7 +172,7 @@ fn signal_once(signalled: &mut Signalled, pid: i32, describe: impl FnOnce() -> C
 /// podman that runs already continues.
 fn cover_podman() -> nix::Result<()> {
     let none = None::<&str>;
-    mount(Some(B2P), PODMAN, none, MsFlags::MS_BIND, none)
+    mount(Some(B2P), PODMAN_PROGRAM, none, MsFlags::MS_BIND, none)
 }
 
 /// Runs in the place of podman after [`cover_podman`]: prints why and returns 1.

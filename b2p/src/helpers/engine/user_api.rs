@@ -18,7 +18,9 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::unistd::getuid;
 use sys::files::read_bounded;
 
-use super::{PODMAN, PodmanUser, logins};
+use sys::paths::PODMAN_PROGRAM;
+
+use super::{PodmanUser, logins};
 use crate::common::listen_fds;
 
 /// Longest number of a process in a file, in bytes.
@@ -35,7 +37,7 @@ pub fn main() -> i32 {
     };
     logins::restore(&user).unwrap_or_else(|why| eprintln!("log-ins at registries: {why}"));
     let why = become_podman(&user);
-    eprintln!("{PODMAN}: {why}");
+    eprintln!("{PODMAN_PROGRAM}: {why}");
     1
 }
 
@@ -44,7 +46,7 @@ fn become_podman(user: &PodmanUser) -> io::Error {
         return io::Error::other("PID 1 has passed no socket");
     };
     if !has_pause_process(user) {
-        let mut unshare = Command::new(PODMAN);
+        let mut unshare = Command::new(PODMAN_PROGRAM);
         LISTEN.iter().for_each(|name| {
             unshare.env_remove(name);
         });
@@ -61,7 +63,7 @@ fn become_podman(user: &PodmanUser) -> io::Error {
     if let Err(e) = fcntl(&socket, FcntlArg::F_SETFD(FdFlag::empty())) {
         return e.into();
     }
-    with_home(&mut Command::new(PODMAN), user)
+    with_home(&mut Command::new(PODMAN_PROGRAM), user)
         .args(["system", "service"])
         .exec()
 }

@@ -150,7 +150,11 @@ fn head(path: &Path) -> Result<Option<Vec<u8>>> {
 /// Asks podman for its containers. A store that podman opens against its configuration, such as
 /// with the driver that its database names, is an error in podman's log alone.
 fn ask() -> Result<()> {
-    let finished = tool::run("/usr/bin/podman", &["ps", "--all", "--quiet"], TIMEOUT)?;
+    let finished = tool::run(
+        sys::paths::PODMAN_PROGRAM,
+        &["ps", "--all", "--quiet"],
+        TIMEOUT,
+    )?;
     match finished.code {
         Some(0) => complaint(&finished.output).map_or(Ok(()), |why| Err(Error::invalid(why))),
         _ => Err(Error::invalid(finished.last_lines)),

@@ -127,7 +127,7 @@ fn resume(name: &str, text: &[u8]) -> Result<bool> {
 /// Runs podman to make the pods, which reports the service container's conmon as the main process, and returns
 /// when podman has ended. The output of podman is logged.
 fn play(file: &Path) -> Result<()> {
-    let mut podman = Command::new("/usr/bin/podman")
+    let mut podman = Command::new(sys::paths::PODMAN_PROGRAM)
         .args(["kube", "play", "--replace", "--service-container=true"])
         .arg("--quiet")
         .arg(file)

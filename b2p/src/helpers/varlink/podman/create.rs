@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use sys::error::Doing;
-use sys::paths::USER_RUNTIME_DIRS;
+use sys::paths::{PODMAN_PROGRAM, USER_RUNTIME_DIRS};
 use varlink::{Done, Exchange, Value, json, map};
 
 use super::api::{Api, Kind, Outcome, not_found, occurred, strings};
@@ -21,8 +21,6 @@ use crate::common::pidfd;
 
 /// Time that podman has to end after the client has left.
 const END: Duration = Duration::from_secs(5);
-/// Program that creates containers.
-const PODMAN: &str = "/usr/bin/podman";
 /// Search path of podman. Its environment has besides only the variables of the machine's own podman, which containers
 /// may have, because `--env=NAME` passes on a variable of podman's environment.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -63,13 +61,13 @@ const RENAMED: &[(&str, &str)] = &[
 /// `CreateContainer`.
 pub(super) fn create(_: &Api, parameters: &Value, exchange: &mut Exchange<'_>) -> Outcome<Done> {
     let words = arguments(&parameters["create"])?;
-    let mut command = Command::new(PODMAN);
+    let mut command = Command::new(PODMAN_PROGRAM);
     let variables = sys::config_sources::read().0.variables();
     let home = std::env::var("HOME").ok();
     let environment = environment(variables, geteuid().as_raw(), home);
     command.args(&words).env_clear().envs(environment);
     let (is_done, said) = run(command, exchange.connection.output())
-        .map_err(|e| occurred(&format!("{PODMAN}: {e}")))?;
+        .map_err(|e| occurred(&format!("{PODMAN_PROGRAM}: {e}")))?;
     // The id is the last line. A hint may follow the reason.
     let text = String::from_utf8_lossy(&said);
     let last = text.trim().lines().last().unwrap_or_default();

@@ -27,7 +27,7 @@ mod time;
 mod words;
 
 use sys::error::Doing;
-use sys::paths::{PODMAN_SOCKET, USER_PODMAN_SOCKET, USER_RUNTIME_DIRS};
+use sys::paths::{PODMAN_PROGRAM, PODMAN_SOCKET, USER_PODMAN_SOCKET, USER_RUNTIME_DIRS};
 use varlink::{Answer, Done, Exchange, Interface, Limits, Service, Value};
 
 use api::{Api, Outcome};
@@ -83,7 +83,7 @@ fn api_of(uid: u32) -> Api {
 /// Returns the version of the installed podman, which clients show. The program prints it, because a request to the API
 /// would start podman's service.
 fn version() -> Option<String> {
-    let output = std::process::Command::new("/usr/bin/podman")
+    let output = std::process::Command::new(PODMAN_PROGRAM)
         .arg("--version")
         .output()
         .ok()?;
