@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 
-/// Result of one boot. Moments are microseconds on the clock of the kernel's log, memory is KiB.
+/// Result of one boot. Moments are microseconds on the clock of the kernel log, memory is KiB.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reading(pub BTreeMap<String, u64>);
 
@@ -76,7 +76,7 @@ pub(crate) fn moment(console: &str, sign: &str) -> Result<u64> {
     stamp.with_context(|| format!("the console has no stamped line {sign:?}"))
 }
 
-/// Returns the time stamp at the start of a line of the kernel's log, `[    1.715065] `, in
+/// Returns the time stamp at the start of a line of the kernel log, `[    1.715065] `, in
 /// microseconds. Another writer's unfinished line may precede the stamp.
 fn stamp(head: &str) -> Option<u64> {
     let (_, rest) = head.rsplit_once('[')?;

@@ -13,7 +13,7 @@ use crate::suggest::suggest;
 const MAX_DNS_NAME: usize = 253;
 /// Maximum length of a module's name: the kernel's `MODULE_NAME_LEN` of 56, without the NUL.
 const MAX_MODULE: usize = 55;
-/// Maximum length of a service's name in bytes, as in the control channel (`control::Name`).
+/// Maximum length of a service's name in bytes, as in the control socket (`control::Name`).
 const MAX_SERVICE_NAME: usize = 64;
 /// Maximum length of an extension's name in bytes.
 const MAX_EXTENSION_NAME: usize = 32;

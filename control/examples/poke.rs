@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Misbehaving client of the control channel. Tests run the client inside a machine, where it must
+//! Misbehaving client of the control socket. Tests run the client inside a machine, where it must
 //! cost PID 1 next to nothing.
 //!
 //! `poke silent N` opens N connections and sends nothing until it is killed. `poke flood MS`

@@ -30,7 +30,7 @@ pub fn text(path: &str, etc: Etc) -> Result<String> {
     lossy(file, bytes)
 }
 
-/// Returns the text of a copy that a client of the control channel has made in RAM; an empty one if
+/// Returns the text of a copy that a client of the control socket has made in RAM; an empty one if
 /// there is none.
 ///
 /// # Errors

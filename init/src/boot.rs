@@ -72,7 +72,7 @@ pub const USERLAND_PHASES: &[Phase] = &[
 /// identity of a machine, or touch the parts that differ between copies: network cards and fw_cfg. Each copy
 /// runs the whole table when its service `template` ends (the reaction `leave_template`).
 #[rustfmt::skip]
-pub const MACHINE_PHASES: &[Phase] = &[
+pub const CONFIGURATION_PHASES: &[Phase] = &[
     Phase { name: DEVICES,         when: not_template,                         run: open_uevents_and_load_drivers,               why: "fw_cfg, power buttons and network cards get their drivers, and later uevents are received" },
     Phase { name: "flags",         when: not_template,                         run: read_and_apply_host_flags,                   why: "the flags of fw_cfg apply, whose driver the phase `devices` has loaded" },
     Phase { name: "network-card",  when: not_template,                         run: list_missing_card,                           why: "a network card that flags request and that is missing is listed as degraded" },
@@ -114,11 +114,11 @@ fn outside_container(_: &Config) -> bool {
     root::outside_container()
 }
 
-/// Runs [`MACHINE_PHASES`], then gives the uevent socket, the child that loads drivers and the power buttons to the
+/// Runs [`CONFIGURATION_PHASES`], then gives the uevent socket, the child that loads drivers and the power buttons to the
 /// event loop.
 pub fn configure_machine(state: &mut SystemState, sources: &mut EventSources) {
     // The failures are in the degraded list.
-    let _ = run_phases(MACHINE_PHASES, state);
+    let _ = run_phases(CONFIGURATION_PHASES, state);
     sources.uevents = state.uevents.take();
     sources.early_drivers = state.early_drivers.take();
     sources.buttons.open_all();
@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn every_phase_has_a_reason_and_a_name_of_its_own() {
         let phases = || {
-            [ROOT_PHASES, USERLAND_PHASES, MACHINE_PHASES]
+            [ROOT_PHASES, USERLAND_PHASES, CONFIGURATION_PHASES]
                 .into_iter()
                 .flatten()
         };

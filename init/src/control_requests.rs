@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Requests of clients over the control channel, and the answers.
+//! Requests of clients over the control socket, and the answers.
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Sources of the events that wake PID 1: one poll(2) over signals, uevents, power buttons,
-//! the control channel and the descriptors of the services.
+//! the control socket and the descriptors of the services.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -44,7 +44,7 @@ pub enum Event {
     Device(Uevent),
     /// The child that loads early drivers ([`sys::uevent::is_early`]) has ended, after the time limit of its phase.
     EarlyDriversLoaded,
-    /// A client of the control channel waits for an answer.
+    /// A client of the control socket waits for an answer.
     ControlRequest,
     /// A power button was pressed.
     PowerButton,
@@ -126,7 +126,7 @@ impl EventSources {
         }
     }
 
-    /// Binds the control channel. Without the channel, signals still request a shutdown.
+    /// Binds the control socket. Without the channel, signals still request a shutdown.
     ///
     /// # Errors
     /// The socket cannot be bound.
@@ -136,7 +136,7 @@ impl EventSources {
         Ok(())
     }
 
-    /// Binds the control channel again if the path of its socket does not exist: the path was removed, or an earlier
+    /// Binds the control socket again if the path of its socket does not exist: the path was removed, or an earlier
     /// bind failed because /run was full.
     pub fn rebind_control(&mut self) {
         let name_is_gone = Path::new(control::PATH).symlink_metadata().is_err();
@@ -145,7 +145,7 @@ impl EventSources {
         }
     }
 
-    /// Keeps a client of the control channel, which is notified of changes.
+    /// Keeps a client of the control socket, which is notified of changes.
     pub fn follow(&mut self, client: PendingClient) {
         if let Some(server) = &mut self.control {
             server.follow(client);

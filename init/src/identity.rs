@@ -11,7 +11,7 @@ use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime, clock_settime};
 use sys::error::{Doing, Result};
 use sys::files::{read_bounded, replace};
-use sys::paths::{AUTHORIZED_KEYS, IN_MACHINE};
+use sys::paths::{AUTHORIZED_KEYS, PODMAN_MACHINE_MARKER};
 
 /// File with the id of the machine (machine-id(5)).
 const MACHINE_ID: &str = "/etc/machine-id";
@@ -71,7 +71,10 @@ fn random_id() -> io::Result<String> {
 /// # Errors
 /// A marker cannot be written.
 pub fn write_port_markers() -> Result<()> {
-    let mut markers = PORT_MARKERS.iter().chain([&IN_MACHINE]).map(Path::new);
+    let mut markers = PORT_MARKERS
+        .iter()
+        .chain([&PODMAN_MACHINE_MARKER])
+        .map(Path::new);
     markers.try_for_each(|path| replace(path, b"qemu\n", 0o644))
 }
 

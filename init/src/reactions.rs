@@ -190,7 +190,7 @@ fn restart_if_enabled(context: &mut Context<'_>, name: &str) {
     }
 }
 
-/// Runs [`boot::MACHINE_PHASES`] again, now not as a template, and adds the services that a template does not have.
+/// Runs [`boot::CONFIGURATION_PHASES`] again, now not as a template, and adds the services that a template does not have.
 fn leave_template(context: &mut Context<'_>, _: &Event) {
     context
         .state

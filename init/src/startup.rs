@@ -43,7 +43,7 @@ pub fn run(signals: Signals) -> ! {
 
 /// Runs the phases after the switch to the userland, starts the services, and handles events until
 /// the shutdown. After a crash during these phases, [`crate::recovery`] calls this function again: every
-/// phase in [`USERLAND_PHASES`] and [`crate::boot::MACHINE_PHASES`] can be repeated. [`ROOT_PHASES`] do not run again.
+/// phase in [`USERLAND_PHASES`] and [`crate::boot::CONFIGURATION_PHASES`] can be repeated. [`ROOT_PHASES`] do not run again.
 pub fn continue_boot(
     state: &mut SystemState,
     sources: &mut EventSources,

@@ -7,7 +7,7 @@ use nix::unistd::sethostname;
 
 use crate::error::{Doing, Result};
 use crate::files::{Replace, read_bounded};
-use crate::paths::IN_MACHINE;
+use crate::paths::PODMAN_MACHINE_MARKER;
 
 /// Longest name that is read, in bytes.
 const MAX_BYTES: u64 = 256;
@@ -18,33 +18,38 @@ const MAX_BYTES: u64 = 256;
 /// The kernel refuses the name, or a file cannot be written.
 pub fn set(name: &str, replace: Replace<'_>) -> Result<()> {
     sethostname(name).doing(format!("host name {name}"))?;
-    let is_in_machine = Path::new(IN_MACHINE).exists();
-    write_files(Path::new("/etc"), name, is_in_machine, replace)
+    let is_in_podman_machine = Path::new(PODMAN_MACHINE_MARKER).exists();
+    write_files(Path::new("/etc"), name, is_in_podman_machine, replace)
 }
 
 /// Writes hostname last: an /etc/hostname with the new name implies that both files are complete, also after a power
 /// cut.
-fn write_files(etc: &Path, name: &str, is_in_machine: bool, replace: Replace<'_>) -> Result<()> {
+fn write_files(
+    etc: &Path,
+    name: &str,
+    is_in_podman_machine: bool,
+    replace: Replace<'_>,
+) -> Result<()> {
     let file = etc.join("hostname");
     let hostname = format!("{name}\n");
-    // An unchanged name leaves /etc/hosts alone, to which the user may have added lines.
-    if read_bounded(&file, MAX_BYTES).is_ok_and(|is| is == hostname.as_bytes()) {
+    // If the name is unchanged, /etc/hosts stays as it is, because the user may have added lines.
+    if read_bounded(&file, MAX_BYTES).is_ok_and(|present| present == hostname.as_bytes()) {
         return Ok(());
     }
     let mut hosts = hosts(name);
-    if is_in_machine {
-        hosts += MACHINE_HOSTS;
+    if is_in_podman_machine {
+        hosts += PODMAN_MACHINE_HOSTS;
     }
     replace(&etc.join("hosts"), hosts.as_bytes(), 0o644, None)?;
     replace(&file, hostname.as_bytes(), 0o644, None)
 }
 
-/// Names of the host in a machine of podman-machine: QEMU's user network has the host's loopback
+/// Names of the host of a `podman-machine`: QEMU's user network has the host's loopback
 /// at 10.0.2.2, and catches podman's requests for ports at 10.0.2.100.
-const MACHINE_HOSTS: &str = "10.0.2.2 host.containers.internal host.docker.internal\n\
+const PODMAN_MACHINE_HOSTS: &str = "10.0.2.2 host.containers.internal host.docker.internal\n\
     10.0.2.100 gateway.containers.internal\n";
 
-/// Returns a hosts(5) in which the name resolves without any DNS. podman copies the file into
+/// Returns the text of a hosts(5) file in which the name resolves without any DNS. podman copies the file into
 /// containers and adds lines to the copy.
 fn hosts(name: &str) -> String {
     let short = name.split('.').next().unwrap_or(name);
@@ -88,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_name_is_given_too() {
+    fn a_qualified_name_adds_its_first_label() {
         assert!(hosts("box").contains("127.0.1.1 box\n"));
         assert!(hosts("box.example.org").contains("127.0.1.1 box.example.org box\n"));
     }

@@ -36,7 +36,7 @@ impl<'a> Shell<'a> {
     }
 
     /// Types `command` and a mark, and waits for the mark. Both are typed again if the mark does not
-    /// appear: a line of the kernel's log may stand between its characters. If input may be lost,
+    /// appear: a line of the kernel log may stand between its characters. If input may be lost,
     /// the number of the mark is a new one each time, so that the answer is the last one's.
     fn answered(&self, command: &str, may_be_lost: bool) -> Result<String> {
         let mut from = self.console.mark();

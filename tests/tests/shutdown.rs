@@ -226,7 +226,7 @@ fn run_detached(guest: &Guest, name: &str, script: &str) -> Result<()> {
     guest.podman(&args).map(drop)
 }
 
-/// Returns the time of the kernel's log line with `text`, in seconds since the kernel started.
+/// Returns the time of the kernel log line with `text`, in seconds since the kernel started.
 fn at(log: &str, text: &str) -> Result<f64> {
     let line = log
         .lines()

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Commands for people: each asks PID 1 on the control channel, or reads files, and prints.
+//! Commands for people: each asks PID 1 on the control socket, or reads files, and prints.
 
 pub mod boot;
 pub mod flags;

@@ -2,7 +2,7 @@
 //! `poweroff`, `reboot`, `halt`, `shutdown`: for people, and for the kernel's
 //! orderly_poweroff() (kernel/reboot.c).
 //!
-//! PID 1 is asked on the control channel, which can schedule a shutdown. If PID 1 does not answer
+//! PID 1 is asked on the control socket, which can schedule a shutdown. If PID 1 does not answer
 //! there, the program sends the signal that every init knows.
 
 mod options;
@@ -27,7 +27,7 @@ const SYNC_LIMIT_MS: i32 = 10_000;
 
 /// Effects on the machine, which tests replace.
 pub trait Effects {
-    /// Sends a request to PID 1 on the control channel.
+    /// Sends a request to PID 1 on the control socket.
     ///
     /// # Errors
     /// PID 1 refuses or does not answer.

@@ -10,7 +10,7 @@ use sys::error::Error;
 /// Time that PID 1 may take to answer, usually in the next turn of its event loop.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Client of the control channel.
+/// Client of the control socket.
 #[derive(Clone, Debug)]
 pub struct ControlClient {
     /// Socket of PID 1.

@@ -86,7 +86,7 @@ fn ping() -> io::Result<UnixStream> {
     }
 }
 
-/// Waits for a record of the kernel's log; returns true if the record reports the copy.
+/// Waits for a record of the kernel log; returns true if the record reports the copy.
 fn is_forked(ring: &mut Ring) -> bool {
     match ring.read() {
         Next::Record(record) => is_of_fork(&record),

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-/// Writes one line to the kernel's log, which reaches a console of any level.
+/// Writes one line to the kernel log, which reaches a console of any level.
 pub fn say(text: &str) {
     let _ = fs::write("/dev/kmsg", format!("<0>bench: {text}\n"));
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The program that `make bench` starts in every machine, as a service beside sshd. The probe notes
 //! on the guest's clock when each thing that a user waits for works, prints the results as one line
-//! of the kernel's log, and then waits for the power button.
+//! of the kernel log, and then waits for the power button.
 //!
 //! The line is `bench: result name=number …`: microseconds of CLOCK_BOOTTIME for moments, KiB for
-//! memory. The first line, `bench: probe at=…`, is there because the kernel's log has a clock of
+//! memory. The first line, `bench: probe at=…`, is there because the kernel log has a clock of
 //! its own: a reader of both learns the difference.
 
 use std::fmt::Write as _;
@@ -53,7 +53,7 @@ fn now() -> u64 {
     time.map_or(0, |t| u64::try_from(t.as_micros()).unwrap_or(0))
 }
 
-/// Writes one line to the kernel's log, which reaches a console of any usual level (level 1 is
+/// Writes one line to the kernel log, which reaches a console of any usual level (level 1 is
 /// below every console's limit but 0 and 1).
 fn say(text: &str) {
     let _ = fs::write("/dev/kmsg", format!("<1>bench: {text}\n"));

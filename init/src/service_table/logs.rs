@@ -14,7 +14,7 @@ pub const LOGS: &[Row] = &[
     Row {
         def: ServiceDef {
             name: SYSLOG,
-            why: "messages that programs send by syslog(3) are added to the kernel's log",
+            why: "messages that programs send by syslog(3) are added to the kernel log",
             argv: &[B2P, "syslog"],
             socket: datagram_socket("/dev/log", 0o666),
             after_ready: true,
@@ -28,7 +28,7 @@ pub const LOGS: &[Row] = &[
     Row {
         def: ServiceDef {
             name: JOURNAL,
-            why: "messages that programs send to systemd's journald are added to the kernel's log",
+            why: "messages that programs send to systemd's journald are added to the kernel log",
             argv: &[B2P, "syslog", "journal"],
             socket: datagram_socket("/run/systemd/journal/socket", 0o666),
             after_ready: true,
@@ -52,7 +52,7 @@ pub const LOGS: &[Row] = &[
         ..Row::DEFAULT
     },
     // The service may start late: the ring buffer keeps the records from before the network was set up. In a container
-    // the kernel's log belongs to the container's host.
+    // the kernel log belongs to the container's host.
     Row {
         when: |config, platform| config.rsyslog.is_some() && !platform.in_container,
         def: ServiceDef {

@@ -86,7 +86,7 @@ pub fn run(ns: &Namespace, plan: Plan, ending: Ending, usual: &[String]) -> Resu
 
 fn visited(pid1: &Running, plan: Plan, ending: Ending, usual: &[String]) -> Result<Outcome> {
     let settled = settle(pid1, usual)?;
-    // With one fault, the control channel must exist unless PID 1 has reported its absence. With a
+    // With one fault, the control socket must exist unless PID 1 has reported its absence. With a
     // class of faults, the channel need not exist.
     let one = !matches!(plan, Plan::From(..));
     let open = |text: &str| !text.contains("degraded control");

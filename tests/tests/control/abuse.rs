@@ -15,7 +15,7 @@ const ANSWER: u64 = 20_000;
 
 pub fn all(guest: &Guest, checks: &mut Checks) {
     checks.check("a service that floods", || flood(guest));
-    checks.check("core may not use the control channel", || {
+    checks.check("core may not use the control socket", || {
         not_for_core(guest)
     });
     checks.check("a client that behaves badly is put there", || put(guest));
@@ -31,7 +31,7 @@ fn status_takes(guest: &Guest) -> Result<u64> {
     Ok(tests::text(&out)?.parse()?)
 }
 
-/// Counts lines of a flooding service in the kernel's log: 500 at once and 50 per second.
+/// Counts lines of a flooding service in the kernel log: 500 at once and 50 per second.
 fn flood(guest: &Guest) -> Result<()> {
     file(guest, "flood", "exec /usr/bin/yes flooding the log\n")?;
     says(guest, "b2p start flood", 0, &["up"])?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `b2p` and PID 1's control channel on a running machine: their output, and the effect of users'
+//! `b2p` and PID 1's control socket on a running machine: their output, and the effect of users'
 //! services, clients and floods.
 
 mod abuse;

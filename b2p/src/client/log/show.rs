@@ -236,7 +236,7 @@ impl Screen {
         let missing = seq.saturating_sub(self.expected);
         if missing > 0 && self.style.format == Format::Plain {
             self.line(format!(
-                "… {missing} earlier records are no longer in the kernel's log\n"
+                "… {missing} earlier records are no longer in the kernel log\n"
             ));
         }
         self.expected = seq.saturating_add(1);

@@ -66,7 +66,7 @@ pub struct Style {
     pub host: String,
     /// Number of the boot, without hyphens.
     pub boot: String,
-    /// Difference of times since 1970 to those of the kernel's log, in microseconds; `None` for an earlier boot.
+    /// Difference of times since 1970 to those of the kernel log, in microseconds; `None` for an earlier boot.
     pub offset: Option<i64>,
     /// Units by their names in the log, for the formats that show the unit of a record.
     pub units: Vec<Logged>,

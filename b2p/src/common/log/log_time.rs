@@ -13,14 +13,14 @@ const SECOND: i64 = 1_000_000;
 /// Length of `2026-11-23T20:30:38.123456Z`.
 const STAMP: usize = 27;
 
-/// Returns the microseconds to add to a time of the kernel's log for the time since 1970, by the
+/// Returns the microseconds to add to a time of the kernel log for the time since 1970, by the
 /// present clocks.
 #[must_use]
 pub fn realtime_offset_us() -> i64 {
     clock_us(ClockId::CLOCK_REALTIME) - clock_us(ClockId::CLOCK_MONOTONIC)
 }
 
-/// Returns the present time of the kernel's log in microseconds (CLOCK_MONOTONIC).
+/// Returns the present time of the kernel log in microseconds (CLOCK_MONOTONIC).
 #[must_use]
 pub fn monotonic_us() -> u64 {
     clock_us(ClockId::CLOCK_MONOTONIC).unsigned_abs()

@@ -358,7 +358,7 @@ fn the_other_commands_ask_the_same_pid_1() {
     assert!(fake.asked().is_empty());
 }
 
-/// Effects of which only the control channel is real: the others would end the machine that runs
+/// Effects of which only the control socket is real: the others would end the machine that runs
 /// the test.
 struct ChannelOnly<'a>(&'a ControlClient);
 

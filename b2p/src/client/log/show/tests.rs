@@ -150,7 +150,7 @@ fn records_that_the_ring_lost_are_read_from_the_files() {
     files(&temp, &log1, &log);
     let records = ["14,7,7000000,-;x: r7\n", "14,8,8000000,-;x: r8\n"];
     let got = show("", &temp, &records);
-    let want = "00:00:02.000 kernel: r0\n00:00:03.000 x: r1\n… 3 earlier records are no longer in the kernel's log\n00:00:04.000 x: r5\n00:00:05.000 x: r6\n00:00:07.000 x: r7\n00:00:08.000 x: r8\n";
+    let want = "00:00:02.000 kernel: r0\n00:00:03.000 x: r1\n… 3 earlier records are no longer in the kernel log\n00:00:04.000 x: r5\n00:00:05.000 x: r6\n00:00:07.000 x: r7\n00:00:08.000 x: r8\n";
     assert_eq!(got, want);
     let got = show("-a x", &temp, &records);
     assert!(
@@ -172,7 +172,7 @@ fn missing_records_are_counted_in_a_line() {
         &temp,
         &["14,7,7000000,-;x: r7\n", "14,9,8000000,-;x: r9\n"],
     );
-    let says = |n| format!("… {n} earlier records are no longer in the kernel's log\n");
+    let says = |n| format!("… {n} earlier records are no longer in the kernel log\n");
     assert_eq!(
         got,
         format!(

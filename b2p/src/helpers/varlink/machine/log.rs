@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `GetLog`: records of the kernel's log as structures, and of the log's files if the kernel has lost
+//! `GetLog`: records of the kernel log as structures, and of the log's files if the kernel has lost
 //! records or earlier boots are requested.
 
 use std::path::Path;

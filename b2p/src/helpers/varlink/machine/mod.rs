@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `b2p varlink-machine`: the interface `org.boot2podman.machine`, all that `b2p` can ask of PID 1.
 //!
-//! A method is a row of [`METHODS`]. PID 1 is asked in packets of the control channel
+//! A method is a row of [`METHODS`]. PID 1 is asked in packets of the control socket
 //! (docs/reference/control.md) and parses no JSON. The process is root, so each call is judged by the
 //! credentials of its client ([`rights`]).
 
