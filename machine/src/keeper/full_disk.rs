@@ -34,11 +34,11 @@ impl Keeper {
         // The state and its reason are written in one step.
         let is_paused = self.stop.is_none();
         if is_paused {
-            self.record.phase = State::Paused;
+            self.record.state = State::Paused;
         }
         self.set_trouble(why(full));
         if is_paused {
-            self.set_phase(State::Paused);
+            self.set_state(State::Paused);
         }
     }
 

@@ -122,9 +122,9 @@ impl Keeper {
             VmEvent::Restarted => self.restarted(),
             VmEvent::Resumed => self.resumed(),
             // A pause that a request has ended meanwhile is over.
-            VmEvent::Paused if self.record.phase == State::Running => {
+            VmEvent::Paused if self.record.state == State::Running => {
                 if self.vm.is_running().is_ok_and(|running| !running) {
-                    self.set_phase(State::Paused);
+                    self.set_state(State::Paused);
                 }
             }
             VmEvent::DiskFailed(full) => self.on_disk_failed(full),
@@ -137,14 +137,14 @@ impl Keeper {
     pub(super) fn resumed(&mut self) {
         self.next_look = None;
         self.clock.tell();
-        if self.record.phase != State::Paused {
+        if self.record.state != State::Paused {
             return;
         }
         self.record.trouble = None;
         if self.api_answered {
             return self.enter_running();
         }
-        self.set_phase(State::Starting);
+        self.set_state(State::Starting);
         if self.record.ready {
             self.ask_api();
         }
@@ -162,7 +162,7 @@ impl Keeper {
         self.record.trouble = None;
         self.api_answered = false;
         match self.stop {
-            None => self.set_phase(State::Starting),
+            None => self.set_state(State::Starting),
             Some(_) => self.write_record(),
         }
     }
@@ -250,7 +250,7 @@ impl Keeper {
     /// over by now.
     pub(super) fn ask_api_again(&mut self) {
         let has_failed = self.is_api_silent && self.asked != Some(self.boot);
-        if !has_failed || self.record.phase != State::Starting || !self.record.ready {
+        if !has_failed || self.record.state != State::Starting || !self.record.ready {
             return;
         }
         self.is_api_silent = false;
@@ -271,15 +271,15 @@ impl Keeper {
             }
         }
         // A machine that was adopted runs already.
-        if matches!(self.record.phase, State::Starting | State::Running) {
+        if matches!(self.record.state, State::Starting | State::Running) {
             self.enter_running();
         }
     }
 
     fn enter_running(&mut self) {
-        if self.record.phase != State::Running {
+        if self.record.state != State::Running {
             self.record.trouble = None;
-            self.set_phase(State::Running);
+            self.set_state(State::Running);
         }
         sd_notify::ready();
     }
@@ -287,9 +287,9 @@ impl Keeper {
     /// Notes that the API does not answer.
     fn on_api_silent(&mut self, why: &str) {
         self.api_answered = false;
-        match self.record.phase {
+        match self.record.state {
             State::Starting => {}
-            State::Running => self.set_phase(State::Starting),
+            State::Running => self.set_state(State::Starting),
             _ => return,
         }
         self.is_api_silent = true;
@@ -314,7 +314,7 @@ impl Keeper {
             deadline,
             seconds,
         });
-        self.set_phase(State::Stopping);
+        self.set_state(State::Stopping);
         self.press_power_button();
     }
 

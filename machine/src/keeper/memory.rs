@@ -22,7 +22,7 @@ const LITTLE_BYTES: u64 = 64 << 20;
 impl Keeper {
     /// Saves memory and disk, and ends QEMU. The machine continues where that fails.
     pub(super) fn suspend(&mut self, client: UnixStream) {
-        let before = self.record.phase;
+        let before = self.record.state;
         let done = match before {
             State::Running | State::Paused => self.try_suspend(),
             other => Err(anyhow!("the machine is {other}, and not ready to be saved")),
@@ -32,10 +32,10 @@ impl Keeper {
             Err(error) => {
                 let error = with_space(error, space::free(&self.machine.dir));
                 eprintln!("suspend: {error:#}");
-                if before == State::Running && self.record.phase == State::Stopping {
+                if before == State::Running && self.record.state == State::Stopping {
                     let _ = self.vm.resume();
                 }
-                self.set_phase(before);
+                self.set_state(before);
                 // The state is right before the answer.
                 control::send(&client, &json!({"error": format!("{error:#}")}));
             }
@@ -43,7 +43,7 @@ impl Keeper {
     }
 
     fn try_suspend(&mut self) -> Result<()> {
-        self.set_phase(State::Stopping);
+        self.set_state(State::Stopping);
         self.vm.pause()?;
         if self.machine.is_pending() {
             self.vm.remove(SUSPENDED)?;
@@ -74,8 +74,8 @@ impl Keeper {
     /// Makes a snapshot that the user has named, and returns the description of its memory.
     pub(super) fn snapshot(&mut self, request: &Value) -> Result<Value> {
         let tag = request["tag"].as_str().context("no tag")?;
-        if !matches!(self.record.phase, State::Running | State::Paused) {
-            bail!("the machine is {}: try again", self.record.phase);
+        if !matches!(self.record.state, State::Running | State::Paused) {
+            bail!("the machine is {}: try again", self.record.state);
         }
         let saved = self.saved(tag)?;
         let saved_now = self.vm.save(tag);

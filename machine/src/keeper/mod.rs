@@ -144,10 +144,10 @@ impl Keeper {
     }
 
     /// Changes the state, on disk first.
-    fn set_phase(&mut self, phase: State) {
-        self.record.phase = phase;
+    fn set_state(&mut self, state: State) {
+        self.record.state = state;
         self.write_record();
-        self.tell(&Progress::State(phase));
+        self.tell(&Progress::State(state));
     }
 
     fn write_record(&mut self) {
@@ -179,7 +179,7 @@ impl Keeper {
     fn trouble(&self, text: String) -> Progress {
         match self.is_api_silent && self.asked == Some(self.boot) {
             true => Progress::ApiLate(text),
-            false if self.record.phase == State::Paused => Progress::Paused(text),
+            false if self.record.state == State::Paused => Progress::Paused(text),
             false => Progress::Trouble(text),
         }
     }

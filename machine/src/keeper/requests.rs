@@ -57,8 +57,8 @@ impl Keeper {
     /// Stops the processors. The state is written before the answer; QEMU's event follows.
     fn pause(&mut self) -> Result<()> {
         self.vm.pause()?;
-        if self.record.phase == State::Running {
-            self.set_phase(State::Paused);
+        if self.record.state == State::Running {
+            self.set_state(State::Paused);
         }
         Ok(())
     }
@@ -73,7 +73,7 @@ impl Keeper {
     fn follow(&mut self, client: UnixStream) {
         self.ask_api_again();
         let record = &self.record;
-        let mut known = vec![Progress::State(record.phase)];
+        let mut known = vec![Progress::State(record.state)];
         known.extend(record.degraded.iter().cloned().map(Progress::Degraded));
         if self.record.ready && self.stop.is_none() {
             // A memory that was loaded has been ready in an earlier run, whose line is not kept.

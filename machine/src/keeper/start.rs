@@ -181,7 +181,7 @@ fn begin(
     let driver = driver::named(&config.driver)?;
     let open: fn(&dyn Driver, &Machine) -> Result<Running> = if orphan { adopt } else { start };
     let running = open(driver, machine)?;
-    let api_answered = running.record.phase == State::Running;
+    let api_answered = running.record.state == State::Running;
     let written = write_port(machine, &mut config, running.record.ssh_port);
     match (orphan, written) {
         // A machine that runs needs neither of the files that the port is written to: its keeper must not end because
@@ -291,7 +291,7 @@ fn adopt(driver: &dyn Driver, machine: &Machine) -> Result<Running> {
         .context("QEMU runs, and run.json, which describes it, is gone")?;
     let vm = driver.connect(machine)?;
     let record = RunRecord {
-        phase: match old.phase {
+        state: match old.state {
             // The API has answered in this boot; the answer to the next question shows whether it
             // still does.
             State::Running => State::Running,
@@ -349,10 +349,10 @@ impl Keeper {
         // Paused, with a full disk, or with a memory that was loaded and did not continue yet.
         if !self.vm.is_running()? {
             self.note_failed_disk();
-            self.set_phase(State::Paused);
+            self.set_state(State::Paused);
             return Ok(());
         }
-        self.set_phase(self.record.phase);
+        self.set_state(self.record.state);
         if self.record.ready {
             if !self.is_adopted {
                 // The ready line of a memory that was loaded was heard before it was saved.

@@ -26,17 +26,17 @@ pub enum LockState {
 /// lock.
 #[must_use]
 pub fn lock_state(locks: Locks, record: Option<&RunRecord>, saved: bool) -> LockState {
-    let phase = |keeper| {
+    let state = |keeper| {
         // The kernel tells no pid of a process in another pid namespace (fcntl(2), pid_namespaces(7)).
         let record = record.filter(|record| keeper <= 0 || record.keeper == keeper);
-        record.map_or(State::Starting, |record| record.phase)
+        record.map_or(State::Starting, |record| record.state)
     };
     let state = match (locks.keeper, locks.qemu) {
         (None, None) if saved => State::Saved,
         (None, None) => State::Stopped,
         (None, Some(_)) => return LockState::Orphan,
-        (Some(keeper), Some(_)) => phase(keeper),
-        (Some(keeper), None) => match phase(keeper) {
+        (Some(keeper), Some(_)) => state(keeper),
+        (Some(keeper), None) => match state(keeper) {
             State::Starting => State::Starting,
             // The end is recorded, and the keeper is about to end as well.
             State::Stopped if saved => State::Saved,
@@ -51,10 +51,10 @@ pub fn lock_state(locks: Locks, record: Option<&RunRecord>, saved: bool) -> Lock
 mod tests {
     use super::*;
 
-    fn record(keeper: i32, phase: State) -> RunRecord {
+    fn record(keeper: i32, state: State) -> RunRecord {
         RunRecord {
             keeper,
-            ..RunRecord::new(phase)
+            ..RunRecord::new(state)
         }
     }
 

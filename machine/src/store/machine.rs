@@ -289,12 +289,12 @@ impl Machine {
                 keeper: Some(keeper),
                 qemu: Some(_),
             } if keeper > 0 && record.keeper != keeper => {
-                let Some(phase) = self.ask_phase() else {
+                let Some(state) = self.ask_state() else {
                     return Some(record);
                 };
                 Some(RunRecord {
                     keeper,
-                    phase,
+                    state,
                     ..record
                 })
             }
@@ -303,7 +303,7 @@ impl Machine {
     }
 
     /// Asks the keeper for its state: the first line of what a follower gets.
-    fn ask_phase(&self) -> Option<State> {
+    fn ask_state(&self) -> Option<State> {
         let mut stream = UnixStream::connect(self.run_file(KEEPER_SOCKET)).ok()?;
         stream.set_read_timeout(Some(KEEPER_ANSWERS)).ok()?;
         stream.write_all(b"{\"do\":\"follow\"}\n").ok()?;

@@ -13,7 +13,8 @@ pub struct RunRecord {
     /// Pid of the keeper that wrote the record.
     pub keeper: i32,
     /// State as the keeper sees it.
-    pub phase: State,
+    #[serde(rename = "phase")]
+    pub state: State,
     /// Port of 127.0.0.1 that leads to sshd.
     pub ssh_port: u16,
     /// Length of the console's log before this boot.
@@ -54,10 +55,10 @@ pub struct RunRecord {
 impl RunRecord {
     /// Returns the record of this process at its start.
     #[must_use]
-    pub fn new(phase: State) -> Self {
+    pub fn new(state: State) -> Self {
         Self {
             keeper: i32::try_from(std::process::id()).unwrap_or_default(),
-            phase,
+            state,
             ssh_port: 0,
             console_from: 0,
             ready: false,
