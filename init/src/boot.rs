@@ -38,7 +38,7 @@ pub const KEYS: &str = "keys";
 pub const SESSIONS: &str = "sessions";
 
 /// One phase of the boot.
-pub struct Phase {
+pub struct BootPhase {
     /// Name in the log, in degraded lines and in `b2p boot`.
     pub name: &'static str,
     /// Returns true if the phase has work on this machine.
@@ -51,20 +51,20 @@ pub struct Phase {
 
 /// Phases from the kernel's start of PID 1 to a root that programs can run in.
 #[rustfmt::skip]
-pub const ROOT_PHASES: &[Phase] = &[
-    Phase { name: "mount-api",     when: always,                               run: |_| mounts::mount_api(),                     why: "/proc, /sys, /dev and /run are mounted; every later phase uses them" },
-    Phase { name: "early-flags",   when: always,                               run: read_early_flags_and_start_log,              why: "the flags of the command line and of SMBIOS are known, and later messages are in the kernel log" },
-    Phase { name: "expedite-boot", when: outside_container,                    run: expedite_boot,                               why: "RCU grace periods are short until the machine is ready, and the kernel's crypto self-tests use idle time only" },
-    Phase { name: "root-modules",  when: outside_container,                    run: load_root_modules,                           why: "the kernel has erofs, for the userland image, and overlayfs, for the writable root" },
-    Phase { name: "root",          when: outside_container,                    run: |_| root::assemble(),                        why: "/ is the userland: a read-only image in RAM with a writable tmpfs above it" },
+pub const ROOT_PHASES: &[BootPhase] = &[
+    BootPhase { name: "mount-api",     when: always,                               run: |_| mounts::mount_api(),                     why: "/proc, /sys, /dev and /run are mounted; every later phase uses them" },
+    BootPhase { name: "early-flags",   when: always,                               run: read_early_flags_and_start_log,              why: "the flags of the command line and of SMBIOS are known, and later messages are in the kernel log" },
+    BootPhase { name: "expedite-boot", when: outside_container,                    run: expedite_boot,                               why: "RCU grace periods are short until the machine is ready, and the kernel's crypto self-tests use idle time only" },
+    BootPhase { name: "root-modules",  when: outside_container,                    run: load_root_modules,                           why: "the kernel has erofs, for the userland image, and overlayfs, for the writable root" },
+    BootPhase { name: "root",          when: outside_container,                    run: |_| root::assemble(),                        why: "/ is the userland: a read-only image in RAM with a writable tmpfs above it" },
 ];
 
 /// Phases in the new root that prepare the kernel's interfaces. These phases do not depend on the configuration.
 #[rustfmt::skip]
-pub const USERLAND_PHASES: &[Phase] = &[
-    Phase { name: "mounts",        when: always,                               run: |_| mounts::mount_rest(),                    why: "devpts, /dev/shm, cgroup2 and tracefs are mounted" },
-    Phase { name: "cgroups",       when: always,                               run: create_cgroups,                              why: "the controllers of cgroup v2 are enabled, and PID 1 is in a leaf cgroup" },
-    Phase { name: "loopback",      when: always,                               run: |_| net::set_up("lo").doing("lo"),           why: "lo has 127.0.0.1 and ::1" },
+pub const USERLAND_PHASES: &[BootPhase] = &[
+    BootPhase { name: "mounts",        when: always,                               run: |_| mounts::mount_rest(),                    why: "devpts, /dev/shm, cgroup2 and tracefs are mounted" },
+    BootPhase { name: "cgroups",       when: always,                               run: create_cgroups,                              why: "the controllers of cgroup v2 are enabled, and PID 1 is in a leaf cgroup" },
+    BootPhase { name: "loopback",      when: always,                               run: |_| net::set_up("lo").doing("lo"),           why: "lo has 127.0.0.1 and ::1" },
 ];
 
 /// Phases that configure this machine; the services start after these phases. A template is a virtual
@@ -72,19 +72,19 @@ pub const USERLAND_PHASES: &[Phase] = &[
 /// identity of a machine, or touch the parts that differ between copies: network cards and fw_cfg. Each copy
 /// runs the whole table when its service `template` ends (the reaction `leave_template`).
 #[rustfmt::skip]
-pub const CONFIGURATION_PHASES: &[Phase] = &[
-    Phase { name: DEVICES,         when: not_template,                         run: open_uevents_and_load_drivers,               why: "fw_cfg, power buttons and network cards get their drivers, and later uevents are received" },
-    Phase { name: "flags",         when: not_template,                         run: read_and_apply_host_flags,                   why: "the flags of fw_cfg apply, whose driver the phase `devices` has loaded" },
-    Phase { name: "network-card",  when: not_template,                         run: list_missing_card,                           why: "a network card that flags request and that is missing is listed as degraded" },
-    Phase { name: "sysctl",        when: always,                               run: set_sysctls,                                 why: "containers have the limits that they need, and packets are forwarded to them" },
-    Phase { name: "port-markers",  when: |config| config.host_publishes_ports, run: |_| identity::write_port_markers(),          why: "podman asks the host to publish the ports of containers, as in a podman machine" },
-    Phase { name: HOSTNAME,        when: always,                               run: set_hostname,                                why: "prompts, logs, DHCP and podman use the host name" },
-    Phase { name: "varlink-links", when: |config| config.varlink,              run: |_| service_table::link_registry(),          why: "clients of varlink find the socket of an interface by its name" },
-    Phase { name: "machine-id",    when: not_template,                         run: |_| identity::write_machine_id(),            why: "programs can tell machines apart" },
-    Phase { name: "clock-minimum", when: outside_container,                    run: |_| identity::correct_clock(),               why: "the clock shows 2026 or later, so that TLS certificates are not rejected as not yet valid" },
-    Phase { name: KEYS,            when: not_template,                         run: |state| identity::write_keys(&state.config), why: "sshd finds the keys that may log in" },
-    Phase { name: "docker-socket", when: always,                               run: link_docker_socket,                          why: "docker's clients find podman's API at /run/docker.sock" },
-    Phase { name: SESSIONS,        when: always,                               run: prepare_sessions,                            why: "people who log in have a name, a home and an environment" },
+pub const CONFIGURATION_PHASES: &[BootPhase] = &[
+    BootPhase { name: DEVICES,         when: not_template,                         run: open_uevents_and_load_drivers,               why: "fw_cfg, power buttons and network cards get their drivers, and later uevents are received" },
+    BootPhase { name: "flags",         when: not_template,                         run: read_and_apply_host_flags,                   why: "the flags of fw_cfg apply, whose driver the phase `devices` has loaded" },
+    BootPhase { name: "network-card",  when: not_template,                         run: list_missing_card,                           why: "a network card that flags request and that is missing is listed as degraded" },
+    BootPhase { name: "sysctl",        when: always,                               run: set_sysctls,                                 why: "containers have the limits that they need, and packets are forwarded to them" },
+    BootPhase { name: "port-markers",  when: |config| config.host_publishes_ports, run: |_| identity::write_port_markers(),          why: "podman asks the host to publish the ports of containers, as in a podman machine" },
+    BootPhase { name: HOSTNAME,        when: always,                               run: set_hostname,                                why: "prompts, logs, DHCP and podman use the host name" },
+    BootPhase { name: "varlink-links", when: |config| config.varlink,              run: |_| service_table::link_registry(),          why: "clients of varlink find the socket of an interface by its name" },
+    BootPhase { name: "machine-id",    when: not_template,                         run: |_| identity::write_machine_id(),            why: "programs can tell machines apart" },
+    BootPhase { name: "clock-minimum", when: outside_container,                    run: |_| identity::correct_clock(),               why: "the clock shows 2026 or later, so that TLS certificates are not rejected as not yet valid" },
+    BootPhase { name: KEYS,            when: not_template,                         run: |state| identity::write_keys(&state.config), why: "sshd finds the keys that may log in" },
+    BootPhase { name: "docker-socket", when: always,                               run: link_docker_socket,                          why: "docker's clients find podman's API at /run/docker.sock" },
+    BootPhase { name: SESSIONS,        when: always,                               run: prepare_sessions,                            why: "people who log in have a name, a home and an environment" },
 ];
 
 /// Makes the link to podman's socket. A failure is a warning only: the creator of a container may have mounted a
@@ -125,7 +125,7 @@ pub fn configure_machine(state: &mut SystemState, sources: &mut EventSources) {
 }
 
 /// Runs each phase that has work, also after a failure, and returns the first failure.
-pub fn run_phases(phases: &[Phase], state: &mut SystemState) -> Result<()> {
+pub fn run_phases(phases: &[BootPhase], state: &mut SystemState) -> Result<()> {
     let mut result = Ok(());
     for phase in phases {
         let start = since_boot();
@@ -302,14 +302,14 @@ mod tests {
 
     #[test]
     fn a_phase_that_fails_does_not_stop_the_next() {
-        const PHASES: &[Phase] = &[
-            Phase {
+        const PHASES: &[BootPhase] = &[
+            BootPhase {
                 name: "bad",
                 when: always,
                 run: |_| Err(Error::invalid("broken")),
                 why: "x",
             },
-            Phase {
+            BootPhase {
                 name: "good",
                 when: always,
                 run: |state| {
@@ -318,7 +318,7 @@ mod tests {
                 },
                 why: "x",
             },
-            Phase {
+            BootPhase {
                 name: "skipped",
                 when: |_| false,
                 run: |_| Err(Error::invalid("not to be run")),

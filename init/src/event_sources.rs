@@ -89,6 +89,28 @@ impl Wakeup {
     }
 }
 
+/// End of a child that belongs to no service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChildEnd {
+    /// The child has ended with status 0.
+    Succeeded,
+    /// The child has ended in any other way.
+    Failed,
+    /// The child has not ended.
+    Running,
+}
+
+impl ChildEnd {
+    /// Returns the end of a child that has ended.
+    #[must_use]
+    pub fn of(succeeded: bool) -> ChildEnd {
+        match succeeded {
+            true => ChildEnd::Succeeded,
+            false => ChildEnd::Failed,
+        }
+    }
+}
+
 /// Sources of events. The descriptors of the services are in [`Manager`], which each poll is given.
 #[derive(Debug)]
 pub struct EventSources {
@@ -237,16 +259,15 @@ impl EventSources {
         self.kept_status = Some((child.pid(), None));
     }
 
-    /// Returns true if the child of the last [`EventSources::keep_status_of`] has ended with status 0, false
-    /// if the child has ended in any other way; `None` while the child runs.
-    pub fn outcome(&self, child: &Child) -> Option<bool> {
+    /// Returns the end of the child of the last [`EventSources::keep_status_of`].
+    pub fn end_of(&self, child: &Child) -> ChildEnd {
         if !child.exited_within(0) {
-            return None;
+            return ChildEnd::Running;
         }
         // The end of a child is visible before the child is reaped: other ended children may be reaped first.
         let kept = self.kept_status.and_then(|(_, status)| status);
         let status = kept.or_else(|| reap::take(child.pid()));
-        Some(status.is_some_and(|status| status.success()))
+        ChildEnd::of(status.is_some_and(|status| status.success()))
     }
 
     fn note_requests(&mut self, requests: &[Request], events: &mut Vec<Event>) {

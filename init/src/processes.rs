@@ -17,11 +17,11 @@ const UNKNOWN: &str = "?";
 
 /// Returns true if a program of this name runs, or may run because /proc cannot be read.
 #[must_use]
-pub fn runs(name: &str) -> bool {
-    runs_in(Path::new(PROC), name)
+pub fn is_running(name: &str) -> bool {
+    is_running_in(Path::new(PROC), name)
 }
 
-fn runs_in(proc: &Path, name: &str) -> bool {
+fn is_running_in(proc: &Path, name: &str) -> bool {
     let is = |processes: Vec<(u32, String)>| processes.iter().any(|(_, other)| other == name);
     processes(proc).map_or(true, is)
 }
@@ -29,7 +29,7 @@ fn runs_in(proc: &Path, name: &str) -> bool {
 /// Returns the processes that remain besides PID 1, kernel threads and zombies, as `name[pid] name[pid]`; `None` if
 /// there is none. If /proc cannot be read, the text says so: programs then have their whole time to end.
 #[must_use]
-pub fn remaining() -> Option<String> {
+pub fn list_remaining() -> Option<String> {
     let processes = match processes(Path::new(PROC)) {
         Ok(processes) => processes,
         Err(why) => return Some(format!("unknown processes ({PROC}: {why})")),
@@ -162,12 +162,12 @@ mod tests {
     #[test]
     fn a_program_may_run_if_proc_cannot_be_read_and_its_whole_name_counts() {
         let proc = std::env::temp_dir().join(format!("b2p-proc-{}", std::process::id()));
-        assert!(runs_in(&proc, "conmon"), "there is no such directory");
+        assert!(is_running_in(&proc, "conmon"), "there is no such directory");
         fs::create_dir_all(proc.join("7")).expect("a directory");
         let is_conmon = |name: &str| {
             let stat = format!("7 ({name}) S 1 1 1 0 -1 4194304 0");
             fs::write(proc.join("7/stat"), stat).expect("a file");
-            runs_in(&proc, "conmon")
+            is_running_in(&proc, "conmon")
         };
         let found = ["conmon", "x conmon", "conmon[8] x", "conmo"].map(is_conmon);
         assert_eq!(found, [true, false, false, false]);

@@ -18,18 +18,17 @@ use sys::service_names::runs_unit;
 use sys::{kmsg, syscall};
 
 use crate::emergency_remount::{self, Remount};
-use crate::event_sources::{Event, EventSources};
-use crate::processes::{remaining, runs};
+use crate::event_sources::{ChildEnd, Event, EventSources};
 use crate::service_table::names::{PODMAN, PODMAN_USER};
 use crate::writeback::{self, Deadline};
-use crate::{crash, mounts, unmount};
+use crate::{crash, mounts, processes, unmount};
 
 mod outcome;
 
 use outcome::Outcome;
 
 /// One phase of the shutdown.
-struct Phase {
+struct ShutdownPhase {
     /// Name in the log.
     name: &'static str,
     /// Returns true if the phase has work.
@@ -44,20 +43,22 @@ struct Phase {
 }
 
 #[rustfmt::skip]
-const PHASES: &[Phase] = &[
-    Phase { name: "sockets",    when: always,             within_ms: 1_000,  run: close_sockets,   why: "the sockets on which PID 1 listens for services, except those of podman's API, are closed: no client starts a service" },
-    Phase { name: "units",      when: always,             within_ms: 60_000, run: stop_units,      why: "the services of units (quadlets and unit files) have ended by their stop commands, each before the services that it needs" },
-    Phase { name: "api",        when: always,             within_ms: 1_000,  run: close_api,       why: "the sockets of podman's API, which stop commands may use, are closed" },
-    Phase { name: "containers", when: has_conmon,         within_ms: 15_000, run: stop_containers, why: "every container has had its stop signal and ten seconds to end, and no container starts" },
-    Phase { name: "services",   when: always,             within_ms: 6_000,  run: stop_all,        why: "all services have ended, each before the services that it needs" },
-    Phase { name: "terminate",  when: always,             within_ms: 5_000,  run: terminate,       why: "all other programs have had SIGTERM and time to end" },
-    Phase { name: "kill",       when: always,             within_ms: 2_000,  run: kill,            why: "the remaining programs have had SIGKILL" },
-    Phase { name: "sync",       when: has_mounts_or_swap, within_ms: 30_000, run: run_sync,        why: "dirty data is on the disks; the limit counts from the last decrease of dirty data" },
-    Phase { name: "unmount",    when: has_mounts_or_swap, within_ms: 30_000, run: run_unmount,     why: "file systems are unmounted and clean; a silent file server delays the shutdown by the limit at most" },
+const PHASES: &[ShutdownPhase] = &[
+    ShutdownPhase { name: "sockets",    when: always,             within_ms: 1_000,  run: close_sockets,   why: "the sockets on which PID 1 listens for services, except those of podman's API, are closed: no client starts a service" },
+    ShutdownPhase { name: "units",      when: always,             within_ms: 60_000, run: stop_units,      why: "the services of units (quadlets and unit files) have ended by their stop commands, each before the services that it needs" },
+    ShutdownPhase { name: "api",        when: always,             within_ms: 1_000,  run: close_api,       why: "the sockets of podman's API, which stop commands may use, are closed" },
+    ShutdownPhase { name: "containers", when: has_conmon,         within_ms: 15_000, run: stop_containers, why: "each container has had its stop signal and time to end, and none starts" },
+    ShutdownPhase { name: "services",   when: always,             within_ms: 6_000,  run: stop_all,        why: "all services have ended, each before the services that it needs" },
+    ShutdownPhase { name: "terminate",  when: always,             within_ms: 5_000,  run: terminate,       why: "all other programs have had SIGTERM and time to end" },
+    ShutdownPhase { name: "kill",       when: always,             within_ms: 2_000,  run: kill,            why: "the remaining programs have had SIGKILL" },
+    ShutdownPhase { name: "sync",       when: has_mounts_or_swap, within_ms: 30_000, run: run_sync,        why: "dirty data is on the disks" },
+    ShutdownPhase { name: "unmount",    when: has_mounts_or_swap, within_ms: 30_000, run: run_unmount,     why: "file systems are unmounted and clean" },
 ];
 
 /// Interval, in milliseconds, at which the child and the amount of dirty data are checked.
 const CHILD_POLL_MS: Millis = 20;
+/// Name of the process that holds a container's terminal and exit status (conmon(8)).
+const CONMON: &str = "conmon";
 /// Exit status of a child whose program cannot be executed, as in system(3).
 const EXEC_FAILED: i32 = 127;
 
@@ -75,9 +76,9 @@ struct ShutdownContext<'a> {
 }
 
 impl ShutdownContext<'_> {
-    /// Sleeps until an event or the deadline, and settles the services. Returns false if the phase has expired.
+    /// Sleeps until an event or the deadline, and settles the services. Returns false if the phase must end.
     fn poll_once(&mut self) -> bool {
-        if self.expired() {
+        if self.must_end() {
             return false;
         }
         let events = self.poll_until(self.deadline);
@@ -96,21 +97,21 @@ impl ShutdownContext<'_> {
         events
     }
 
-    fn expired(&self) -> bool {
+    /// Returns true if the time limit of the phase is over, or a second request has come.
+    fn must_end(&self) -> bool {
         self.cut_short || now() >= self.deadline
     }
 
-    /// Waits for a child that writes to disks, even after a second request; returns its outcome, or
-    /// `None` if the child still runs. While the amount of dirty data falls, the time limit is extended, so that
+    /// Waits for a child that writes to disks, even after a second request, and returns its end. While the amount of dirty data falls, the time limit is extended, so that
     /// a slow disk does not count as dead and no data is lost.
-    fn wait_for_writer(&mut self, child: &syscall::Child) -> Option<bool> {
+    fn wait_for_writer(&mut self, child: &syscall::Child) -> ChildEnd {
         let within_ms = self.deadline.saturating_sub(now());
         let mut extended = Deadline::within(i32::try_from(within_ms).unwrap_or(i32::MAX));
         self.sources.keep_status_of(child);
         while !extended.is_over() && !child.exited_within(0) {
             self.poll_until(now() + CHILD_POLL_MS);
         }
-        self.sources.outcome(child)
+        self.sources.end_of(child)
     }
 }
 
@@ -151,7 +152,7 @@ fn always() -> bool {
 
 /// Returns true if a conmon runs, and so a container, or if the processes cannot be listed.
 fn has_conmon() -> bool {
-    runs("conmon")
+    processes::is_running(CONMON)
 }
 
 /// Returns true if a file system on a disk or on a server is mounted, if a swap area is in use, or if the
@@ -195,7 +196,7 @@ fn stop_units(context: &mut ShutdownContext<'_>) -> Outcome {
     wait_for_rest(context, at_rest)
 }
 
-/// Waits until `at_rest` returns true, or the phase expires.
+/// Waits until `at_rest` returns true, or the phase must end.
 fn wait_for_rest(
     context: &mut ShutdownContext<'_>,
     at_rest: impl Fn(&ShutdownContext<'_>) -> bool,
@@ -225,14 +226,14 @@ fn stop_containers(context: &mut ShutdownContext<'_>) -> Outcome {
     };
     context.sources.keep_status_of(&child);
     while !child.exited_within(0) && context.poll_once() {}
-    let succeeded = context.sources.outcome(&child);
-    if succeeded.is_none() {
+    let end = context.sources.end_of(&child);
+    if end == ChildEnd::Running {
         warn!(
             "shutdown: containers-stop has not ended, and is killed: containers may not have had their stop signal"
         );
         child.kill();
     }
-    Outcome::of_child(succeeded, context.cut_short)
+    Outcome::of_child(end, context.cut_short)
 }
 
 fn stop_all(context: &mut ShutdownContext<'_>) -> Outcome {
@@ -256,30 +257,30 @@ fn terminate(context: &mut ShutdownContext<'_>) -> Outcome {
 fn kill(context: &mut ShutdownContext<'_>) -> Outcome {
     syscall::signal_all_processes(libc::SIGKILL);
     wait_until_none(context);
-    if let Some(left) = remaining() {
+    if let Some(left) = processes::list_remaining() {
         warn!("shutdown: processes remain after SIGKILL: {left}");
     }
     Outcome::Done
 }
 
-/// Waits until no process is left, or the phase expires. An orphan becomes a child of PID 1, so
+/// Waits until no process is left, or the phase must end. An orphan becomes a child of PID 1, so
 /// SIGCHLD wakes the loop; the deadline bounds every other case.
 fn wait_until_none(context: &mut ShutdownContext<'_>) {
     context.sources.reap_children(context.manager);
-    while remaining().is_some() && context.poll_once() {}
+    while processes::list_remaining().is_some() && context.poll_once() {}
 }
 
 /// Syncs in a child, because syncfs(2) of a disk that is gone may never return.
 fn run_sync(context: &mut ShutdownContext<'_>) -> Outcome {
     // Without memory for a child, PID 1 syncs and accepts that a dead disk may block it.
     let Some(child) = syscall::in_child(|| exit_with(writeback::sync_all())) else {
-        return Outcome::of_child(Some(writeback::sync_all()), false);
+        return Outcome::of_child(ChildEnd::of(writeback::sync_all()), false);
     };
-    let written = context.wait_for_writer(&child);
-    if written.is_none() {
+    let end = context.wait_for_writer(&child);
+    if end == ChildEnd::Running {
         warn!("shutdown: sync: a disk does not answer");
     }
-    Outcome::of_child(written, false)
+    Outcome::of_child(end, false)
 }
 
 /// Unmounts in a child, because a file server that is gone can block umount(2) for ever. Without
@@ -297,11 +298,11 @@ fn run_unmount(context: &mut ShutdownContext<'_>) -> Outcome {
         unmount::detach_all();
         return Outcome::NoMemory;
     };
-    let clean = context.wait_for_writer(&child);
-    if clean.is_none() {
+    let end = context.wait_for_writer(&child);
+    if end == ChildEnd::Running {
         warn!("shutdown: unmount: not done in time");
     }
-    Outcome::of_child(clean, false)
+    Outcome::of_child(end, false)
 }
 
 /// Returns true if the file systems on disks are clean. The emergency remount also reaches file systems

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Results of the phases of the shutdown.
 
+use crate::event_sources::ChildEnd;
+
 /// Result of a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -19,12 +21,12 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    /// Returns the result of a phase from the result of its child; `succeeded` is `None` if the child still runs.
-    pub(super) fn of_child(succeeded: Option<bool>, cut_short: bool) -> Outcome {
-        match succeeded {
-            Some(true) => Outcome::Done,
-            Some(false) => Outcome::Failed,
-            None => Outcome::unfinished(cut_short),
+    /// Returns the result of a phase from the end of its child.
+    pub(super) fn of_child(end: ChildEnd, cut_short: bool) -> Outcome {
+        match end {
+            ChildEnd::Succeeded => Outcome::Done,
+            ChildEnd::Failed => Outcome::Failed,
+            ChildEnd::Running => Outcome::unfinished(cut_short),
         }
     }
 
@@ -56,15 +58,19 @@ mod tests {
     #[test]
     fn a_phase_claims_its_purpose_only_if_it_was_achieved() {
         let failed = "not done: the lines before this one tell what failed";
-        for (succeeded, cut_short, text) in [
-            (Some(true), false, "the purpose"),
-            (Some(true), true, "the purpose"),
-            (Some(false), false, failed),
-            (Some(false), true, failed),
-            (None, false, "not done: out of time"),
-            (None, true, "not done: a second request ended the phase"),
+        for (end, cut_short, text) in [
+            (ChildEnd::Succeeded, false, "the purpose"),
+            (ChildEnd::Succeeded, true, "the purpose"),
+            (ChildEnd::Failed, false, failed),
+            (ChildEnd::Failed, true, failed),
+            (ChildEnd::Running, false, "not done: out of time"),
+            (
+                ChildEnd::Running,
+                true,
+                "not done: a second request ended the phase",
+            ),
         ] {
-            let outcome = Outcome::of_child(succeeded, cut_short);
+            let outcome = Outcome::of_child(end, cut_short);
             assert_eq!(outcome.describe("the purpose"), text);
         }
     }
