@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Machines whose start goes on without its command, or is cancelled by `start --cancel`.
+//! Cancels the start of a machine (`start --cancel`), or tells that the start continues after its command.
 
 use super::power_cut::kill_one;
 use crate::compat;
@@ -12,23 +12,26 @@ use serde_json::json;
 use std::thread;
 use std::time::Duration;
 
-/// Looks at a machine whose keeper this command has just started, and the pause between them.
-const LOOKS: u32 = 20;
-const PAUSE: Duration = Duration::from_millis(100);
+/// Number of checks whether the keeper of a new start has taken its lock.
+const KEEPER_LOCK_CHECKS: u32 = 20;
+/// Interval between two checks of the keeper's lock.
+const KEEPER_LOCK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Ends a machine that starts. One that runs stays: its start is over.
-pub fn cancel(machine: &Machine) {
+/// Cancels a start. A machine that already runs is left alone.
+pub fn cancel_start(machine: &Machine) {
     let name = &machine.name;
-    for _ in 0..LOOKS {
+    for _ in 0..KEEPER_LOCK_CHECKS {
         match machine.lock_state() {
-            // Its keeper has not taken its lock yet.
-            Ok(LockState::Known(State::Stopped | State::Saved)) => thread::sleep(PAUSE),
+            // The keeper of the new start has not taken the lock of the machine yet.
+            Ok(LockState::Known(State::Stopped | State::Saved)) => {
+                thread::sleep(KEEPER_LOCK_INTERVAL)
+            }
             Ok(LockState::Known(State::Starting)) => {
-                match end(machine) {
+                match kill_or_stop(machine) {
                     Ok(how) => eprintln!("({name}) {how}"),
                     Err(error) => {
                         eprintln!("({name}) {error:#}");
-                        tell_that_it_continues(machine);
+                        warn_start_continues(machine);
                     }
                 }
                 return;
@@ -38,9 +41,9 @@ pub fn cancel(machine: &Machine) {
     }
 }
 
-/// Kills a machine that has not been ready. One that has may run containers, also those of a memory that continues: it is
-/// stopped in order.
-fn end(machine: &Machine) -> Result<&'static str> {
+/// Kills a machine that has never become ready. A machine that was ready, or that continues from a saved memory, may run
+/// containers, and is stopped in order.
+fn kill_or_stop(machine: &Machine) -> Result<&'static str> {
     if !machine.live_record().is_some_and(|record| record.ready) {
         kill_one(machine)?;
         return Ok("the start is cancelled: the machine is off");
@@ -50,13 +53,14 @@ fn end(machine: &Machine) -> Result<&'static str> {
     Ok("the start is cancelled: the machine was ready, and powers off")
 }
 
-/// Says that a machine whose start has failed is not off, and which commands wait for it or end it.
-pub fn tell_that_it_continues(machine: &Machine) {
+/// Tells that a machine whose start has failed is not off, and which commands wait for the machine or switch it off.
+pub fn warn_start_continues(machine: &Machine) {
     let state = machine.lock_state();
     if matches!(state, Ok(LockState::Known(State::Starting))) {
         let (name, program) = (&machine.name, compat::program());
         eprintln!(
-            "({name}) it continues to start: `{program} wait {name}` waits for it, `{program} kill {name}` ends it"
+            "({name}) the machine continues to start: `{program} wait {name}` waits until it is ready, \
+             `{program} kill {name}` switches it off"
         );
     }
 }

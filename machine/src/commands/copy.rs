@@ -72,14 +72,14 @@ pub fn clone(matches: &ArgMatches) -> Result<ExitCode> {
     config.protected = false;
     let copy = Machine::at(&dirs, new);
     let snapshots = snapshot::names(&machine)?;
-    interrupt::removes(vec![draft::path(&dirs, new, std::process::id())])?;
+    interrupt::remove_on_signal(vec![draft::path(&dirs, new, std::process::id())])?;
     create::publish(&dirs, &copy, |draft| {
         fill_copy(&machine, draft, &config, &snapshots)
     })?;
     println!("Machine \"{name}\" was cloned: {new}");
     let with_memory: Vec<&str> = snapshots
         .iter()
-        .filter(|snapshot| snapshot.memory > 0)
+        .filter(|snapshot| snapshot.memory_bytes > 0)
         .map(|snapshot| snapshot.tag.as_str())
         .collect();
     if !with_memory.is_empty() {
@@ -261,7 +261,7 @@ pub fn export(matches: &ArgMatches) -> Result<ExitCode> {
     // Swept, or named by `prune`, where this command is killed.
     let draft = draft::path(&dirs, name, std::process::id());
     let part = beside(&file);
-    interrupt::removes(vec![part.clone(), draft.clone()])?;
+    interrupt::remove_on_signal(vec![part.clone(), draft.clone()])?;
     draft::make(&draft)?;
     let written = pack(&machine, &draft, &part, matches.get_flag("with-key")).and_then(|()| {
         // Another machine may have been created meanwhile.

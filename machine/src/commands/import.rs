@@ -47,7 +47,7 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
     dirs.create()?;
     let _cache = hold_cache(&dirs)?;
     let pid = std::process::id();
-    interrupt::removes(vec![
+    interrupt::remove_on_signal(vec![
         Image::draft(&dirs.cache(), pid),
         draft::path(&dirs, &config.name, pid),
     ])?;

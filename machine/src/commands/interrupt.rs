@@ -20,12 +20,12 @@ pub fn signals() -> Result<Signals> {
     Signals::new(asked).context("signals")
 }
 
-/// True once a signal has come: its thread ends this process.
+/// True after a signal: the signal thread is about to end this process.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Removes drafts, files or directories, where a signal ends this process from now on.
-pub fn removes(drafts: Vec<PathBuf>) -> Result<()> {
-    then_ends(move || {
+/// From now on, a signal that ends this process first removes the drafts, which are files or directories.
+pub fn remove_on_signal(drafts: Vec<PathBuf>) -> Result<()> {
+    spawn_signal_thread(move || {
         for draft in &drafts {
             if let Err(error) = draft::discard(draft) {
                 eprintln!("{error:#}");
@@ -34,32 +34,31 @@ pub fn removes(drafts: Vec<PathBuf>) -> Result<()> {
     })
 }
 
-/// Does something with machines where a signal ends this process from now on.
-pub fn acts(machines: Vec<Machine>, act: fn(&Machine)) -> Result<()> {
-    then_ends(move || machines.iter().for_each(act))
+/// From now on, a signal that ends this process first calls `action` with each machine.
+pub fn run_on_signal(machines: Vec<Machine>, action: fn(&Machine)) -> Result<()> {
+    spawn_signal_thread(move || machines.iter().for_each(action))
 }
 
-fn then_ends(act: impl Fn() + Send + 'static) -> Result<()> {
+fn spawn_signal_thread(action: impl Fn() + Send + 'static) -> Result<()> {
     let mut signals = signals()?;
     thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
             INTERRUPTED.store(true, Ordering::SeqCst);
-            act();
+            action();
             std::process::exit(128 + signal);
         }
     });
     Ok(())
 }
 
-/// Waits for the end of this process if a signal has come: what a command says after that is the consequence of the
-/// signal.
+/// Blocks for ever after a signal: an error that the command would print now is only a consequence of the signal.
 pub fn wait_for_end() {
     while INTERRUPTED.load(Ordering::SeqCst) {
         thread::park();
     }
 }
 
-/// Tells whether this process was started with a signal ignored.
+/// Returns true if this process was started with the signal ignored.
 fn is_ignored(signal: i32) -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: sigaction(2) changes nothing without a new action, and writes the present one to `action`, which is large

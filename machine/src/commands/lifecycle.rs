@@ -84,10 +84,10 @@ pub fn start(matches: &ArgMatches) -> Result<ExitCode> {
     }
     let machines = chosen(&dirs, matches, |state| state != State::Running)?;
     let act: fn(&Machine) = match matches.get_flag("cancel") {
-        true => cancel::cancel,
-        false => cancel::tell_that_it_continues,
+        true => cancel::cancel_start,
+        false => cancel::warn_start_continues,
     };
-    interrupt::acts(machines.clone(), act)?;
+    interrupt::run_on_signal(machines.clone(), act)?;
     let started = for_each(&machines, |machine| {
         if cold {
             drop_saved(machine)?;
@@ -106,7 +106,7 @@ fn start_timed(dirs: &Dirs, machine: &Machine, limit: Duration) -> Result<()> {
     let mut times = StartTimes::begin();
     let mut record = |progress: &Progress| times.record(progress);
     start_seen(dirs, machine, limit, &crate::keeper::go_back, &mut record)
-        .inspect_err(|_| cancel::tell_that_it_continues(machine))?;
+        .inspect_err(|_| cancel::warn_start_continues(machine))?;
     let name = &machine.name;
     // An image of another release may draw none, and the machine runs all the same.
     let chart = start_times::of_guest(machine).unwrap_or_else(|error| {
@@ -121,7 +121,7 @@ fn start_timed(dirs: &Dirs, machine: &Machine, limit: Duration) -> Result<()> {
 /// Starts a machine, with the image before an upgrade that was interrupted.
 pub fn start_one(dirs: &Dirs, machine: &Machine, limit: Duration) -> Result<()> {
     let started = start_with(dirs, machine, limit, &crate::keeper::go_back);
-    started.inspect_err(|_| cancel::tell_that_it_continues(machine))
+    started.inspect_err(|_| cancel::warn_start_continues(machine))
 }
 
 /// Drops the saved memory of a machine. Its disk stays as it was at that moment.

@@ -3,7 +3,7 @@
 //! machine that runs contains its memory as well.
 
 use super::{dirs, machine, power_cut, state};
-use crate::driver::{self, DiskEdit, Snapshot};
+use crate::driver::{self, Snapshot, SnapshotChange};
 use crate::fault::Fault;
 use crate::keeper::control;
 use crate::state::State;
@@ -157,7 +157,7 @@ fn create(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
         State::Stopped => {
             // A description that an interrupted removal has left does not describe this snapshot.
             remove_all(&memory_file(machine, name))?;
-            edit(machine, DiskEdit::Create, &tag)?;
+            change(machine, SnapshotChange::Create, &tag)?;
         }
         State::Running | State::Paused => {
             let saved = ask(machine, &json!({"do": "snapshot", "tag": tag}))?;
@@ -184,7 +184,7 @@ fn restore(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
     power_cut::kill_one(machine)?;
     machine.forget_saved()?;
     restore_document(machine, name)?;
-    edit(machine, DiskEdit::Restore, &tag)?;
+    change(machine, SnapshotChange::Restore, &tag)?;
     keep_size(machine)?;
     // The host key is on the disk, which may be from before the first boot: the next connection learns it.
     remove_all(&machine.file("known_hosts"))?;
@@ -240,7 +240,7 @@ fn remove(dirs: &Dirs, machine: &Machine, name: &str) -> Result<()> {
                 "the machine is saved at this snapshot: start the machine first",
             ));
         }
-        State::Stopped | State::Saved => edit(machine, DiskEdit::Remove, &tag)?,
+        State::Stopped | State::Saved => change(machine, SnapshotChange::Remove, &tag)?,
         State::Running | State::Paused => {
             ask(machine, &json!({"do": "delete-snapshot", "tag": tag}))?;
         }
@@ -260,8 +260,8 @@ fn ask(machine: &Machine, request: &Value) -> Result<Value> {
     }
 }
 
-fn edit(machine: &Machine, edit: DiskEdit, tag: &str) -> Result<()> {
-    driver::of(machine)?.edit_disk(&machine.disk(), edit, tag)
+fn change(machine: &Machine, change: SnapshotChange, tag: &str) -> Result<()> {
+    driver::of(machine)?.change_snapshots(&machine.disk(), change, tag)
 }
 
 /// Returns the snapshots that the user made, with their names.
@@ -270,7 +270,7 @@ pub(super) fn names(machine: &Machine) -> Result<Vec<Snapshot>> {
     // Saved memory without a description belongs to another machine, of which this one is a copy.
     for snapshot in &mut found {
         if !memory_file(machine, &snapshot.tag).exists() {
-            snapshot.memory = 0;
+            snapshot.memory_bytes = 0;
         }
     }
     Ok(found)
@@ -289,7 +289,7 @@ fn list(machine: &Machine, as_json: bool) -> Result<ExitCode> {
     if as_json {
         let list: Vec<Value> = snapshots
             .iter()
-            .map(|s| json!({"Name": s.tag, "Memory": s.memory, "Created": s.created}))
+            .map(|s| json!({"Name": s.tag, "Memory": s.memory_bytes, "Created": s.created}))
             .collect();
         println!("{}", serde_json::to_string_pretty(&list)?);
         return Ok(ExitCode::SUCCESS);
@@ -302,7 +302,7 @@ fn table(snapshots: &[Snapshot]) -> String {
     let mut text = String::from("NAME\tMEMORY\tAGE\n");
     let now = crate::keeper::now();
     for snapshot in snapshots {
-        let memory = match snapshot.memory {
+        let memory = match snapshot.memory_bytes {
             0 => "-".to_owned(),
             bytes => format!("{} MiB", bytes >> 20),
         };
@@ -370,11 +370,14 @@ mod tests {
         ];
         let all = all.map(|(tag, memory)| Snapshot {
             tag: tag.to_owned(),
-            memory,
+            memory_bytes: memory,
             created: 5,
         });
         let found = user_snapshots(all.into());
-        let named: Vec<_> = found.iter().map(|s| (s.tag.as_str(), s.memory)).collect();
+        let named: Vec<_> = found
+            .iter()
+            .map(|s| (s.tag.as_str(), s.memory_bytes))
+            .collect();
         assert_eq!(named, [("a", 3 << 20), ("1", 0)]);
         let text = table(&found);
         assert!(

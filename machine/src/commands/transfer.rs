@@ -155,7 +155,7 @@ impl SshConfig {
                 draft::sweep_files(&dirs.runtime, SCP);
                 let path = dirs.runtime.join(format!("{SCP}{}", std::process::id()));
                 let text = both.iter().map(read).collect::<Result<String>>()?;
-                interrupt::removes(vec![path.clone()])?;
+                interrupt::remove_on_signal(vec![path.clone()])?;
                 fs::write(&path, text).with_context(|| path.display().to_string())?;
                 draft::hold(&path);
                 Ok(SshConfig::Joined(path))

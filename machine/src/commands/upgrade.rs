@@ -103,7 +103,7 @@ fn upgrade_all(matches: &ArgMatches, image: Option<&String>, dry_run: bool) -> R
     println!("Verifying the image...");
     // `prune` leaves both images until one of them is the machine's.
     let _cache = hold_cache(&dirs)?;
-    interrupt::removes(vec![Image::draft(&dirs.cache(), std::process::id())])?;
+    interrupt::remove_on_signal(vec![Image::draft(&dirs.cache(), std::process::id())])?;
     let image = Image::import(&dirs.cache(), &source)?.id;
     if dry_run {
         return for_each(&machines, |machine| foretell(&dirs, machine, &image));

@@ -159,7 +159,7 @@ pub trait Driver: Sync {
     fn grow_disk(&self, disk: &Path, bytes: u64) -> Result<()>;
 
     /// Changes the snapshots of the data disk of a machine that is off.
-    fn edit_disk(&self, disk: &Path, edit: DiskEdit, tag: &str) -> Result<()>;
+    fn change_snapshots(&self, disk: &Path, change: SnapshotChange, tag: &str) -> Result<()>;
 
     /// Returns the size in bytes that the guest sees of a data disk.
     fn disk_bytes(&self, disk: &Path) -> Result<u64>;
@@ -170,8 +170,8 @@ pub trait Driver: Sync {
 
 /// Change of a data disk's snapshots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DiskEdit {
-    /// The disk is kept as it is.
+pub enum SnapshotChange {
+    /// A snapshot of the present content is made.
     Create,
     /// The disk gets the content of the snapshot.
     Restore,
@@ -184,8 +184,8 @@ pub enum DiskEdit {
 pub struct Snapshot {
     /// Tag.
     pub tag: String,
-    /// Bytes of memory; 0 for one of the disk alone.
-    pub memory: u64,
+    /// Bytes of memory; 0 for a snapshot of the disk alone.
+    pub memory_bytes: u64,
     /// Time in seconds since 1970.
     pub created: u64,
 }

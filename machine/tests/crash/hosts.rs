@@ -178,7 +178,7 @@ fn an_interrupted_start_continues() -> Result<()> {
     let start = start.wait_with_output()?;
     let said = String::from_utf8_lossy(&start.stderr);
     ensure!(
-        start.status.code() == Some(130) && said.contains("(box) it continues to start"),
+        start.status.code() == Some(130) && said.contains("(box) the machine continues to start"),
         "{start:?}"
     );
     is(&host, "Starting")?;

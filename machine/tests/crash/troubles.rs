@@ -88,7 +88,8 @@ fn a_start_that_takes_too_long_says_that_it_continues() -> Result<()> {
     let host = Host::new()?;
     host.ok(&CREATE.replace("usual", "silent"))?;
     let error = host.fails("start --timeout 1 box")?;
-    let hint = "(box) it continues to start: `podman-machine wait box` waits for it, `podman-machine kill box` ends it";
+    let hint = "(box) the machine continues to start: `podman-machine wait box` waits until it is ready, \
+                `podman-machine kill box` switches it off";
     ensure!(
         error.contains("was not ready within 1 s") && error.contains(hint),
         "{error}"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Data disk of a machine: a qcow2 file with internal snapshots, by qemu-img(1).
 
-use crate::driver::{DiskEdit, Snapshot};
+use crate::driver::{Snapshot, SnapshotChange};
 use crate::tool;
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -11,51 +11,57 @@ use std::process::Command;
 /// Name of the program for disks.
 pub(super) const QEMU_IMG: &str = "qemu-img";
 
+/// Makes an empty disk.
 pub(super) fn create(disk: &Path, bytes: u64) -> Result<()> {
     let mut create = Command::new(QEMU_IMG);
     create.args(["create", "-q", "-f", "qcow2", "-o", "lazy_refcounts=off"]);
     tool::run(create.arg(disk).arg(bytes.to_string()))
 }
 
+/// Makes a disk larger.
 pub(super) fn grow(disk: &Path, bytes: u64) -> Result<()> {
     let mut resize = Command::new(QEMU_IMG);
     resize.args(["resize", "-q", "-f", "qcow2"]);
     tool::run(resize.arg(disk).arg(bytes.to_string()))
 }
 
-pub(super) fn edit(disk: &Path, edit: DiskEdit, tag: &str) -> Result<()> {
-    let option = match edit {
-        DiskEdit::Create => "-c",
-        DiskEdit::Restore => "-a",
-        DiskEdit::Remove => "-d",
+/// Makes, restores or removes the snapshot `tag`.
+pub(super) fn change_snapshots(disk: &Path, change: SnapshotChange, tag: &str) -> Result<()> {
+    let option = match change {
+        SnapshotChange::Create => "-c",
+        SnapshotChange::Restore => "-a",
+        SnapshotChange::Remove => "-d",
     };
     let mut snapshot = Command::new(QEMU_IMG);
     tool::run(snapshot.args(["snapshot", option, tag]).arg(disk))
 }
 
+/// Returns the snapshots of a disk, also while the machine runs.
 pub(super) fn snapshots(disk: &Path) -> Result<Vec<Snapshot>> {
-    Ok(parse(&info(disk)?))
+    Ok(parse_snapshots(&info(disk)?))
 }
 
-pub(super) fn bytes(disk: &Path) -> Result<u64> {
+/// Returns the size of the disk that the guest sees, in bytes.
+pub(super) fn virtual_size(disk: &Path) -> Result<u64> {
     let size = info(disk)?["virtual-size"].as_u64();
-    size.with_context(|| format!("qemu-img tells no size of {}", disk.display()))
+    size.with_context(|| format!("qemu-img reports no size of {}", disk.display()))
 }
 
 fn info(disk: &Path) -> Result<Value> {
-    // QEMU's lock does not matter: a reader sees the table of before or of after a change.
+    // `-U` (--force-share) reads while QEMU holds its lock: the list of snapshots is that from before or from after a
+    // change, never a mixture.
     let mut info = Command::new(QEMU_IMG);
     let text = tool::output(info.args(["info", "-U", "--output=json"]).arg(disk))?;
     Ok(serde_json::from_str(&text)?)
 }
 
 /// Finds the snapshots in the output of `qemu-img info`.
-fn parse(info: &Value) -> Vec<Snapshot> {
+fn parse_snapshots(info: &Value) -> Vec<Snapshot> {
     let all = info["snapshots"].as_array().into_iter().flatten();
     let known = all.filter_map(|snapshot| {
         Some(Snapshot {
             tag: snapshot["name"].as_str()?.to_owned(),
-            memory: snapshot["vm-state-size"].as_u64()?,
+            memory_bytes: snapshot["vm-state-size"].as_u64()?,
             created: snapshot["date-sec"].as_u64()?,
         })
     });
@@ -74,9 +80,12 @@ mod tests {
             {"name": "own.a", "vm-state-size": 3 << 20, "date-sec": 5, "id": "2"},
             {"name": "own.b", "date-sec": 5, "id": "3"},
         ]});
-        let found = parse(&info);
-        let named: Vec<_> = found.iter().map(|s| (s.tag.as_str(), s.memory)).collect();
+        let found = parse_snapshots(&info);
+        let named: Vec<_> = found
+            .iter()
+            .map(|s| (s.tag.as_str(), s.memory_bytes))
+            .collect();
         assert_eq!(named, [(".suspended", 9), ("own.a", 3 << 20)]);
-        assert_eq!(parse(&json!({})), []);
+        assert_eq!(parse_snapshots(&json!({})), []);
     }
 }

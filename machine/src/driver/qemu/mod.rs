@@ -13,7 +13,7 @@ mod settings;
 mod shares;
 mod vm;
 
-use super::{Announce, DiskEdit, Driver, Launched, Program, Snapshot, Start, Vm};
+use super::{Announce, Driver, Launched, Program, Snapshot, SnapshotChange, Start, Vm};
 use crate::finding::Finding;
 use crate::store::config::MachineConfig;
 use crate::store::{Machine, saved};
@@ -95,12 +95,12 @@ impl Driver for Qemu {
         disk::grow(disk, bytes)
     }
 
-    fn edit_disk(&self, disk: &Path, edit: DiskEdit, tag: &str) -> Result<()> {
-        disk::edit(disk, edit, tag)
+    fn change_snapshots(&self, disk: &Path, change: SnapshotChange, tag: &str) -> Result<()> {
+        disk::change_snapshots(disk, change, tag)
     }
 
     fn disk_bytes(&self, disk: &Path) -> Result<u64> {
-        disk::bytes(disk)
+        disk::virtual_size(disk)
     }
 
     fn snapshots(&self, disk: &Path) -> Result<Vec<Snapshot>> {
