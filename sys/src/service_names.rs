@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Names of services that PID 1 and its helpers both use.
+//! Names of services that PID 1 and its helpers both use, and the services that do not start at boot.
 
 use config::Config;
 
@@ -7,19 +7,6 @@ use crate::paths::B2P;
 
 /// Prefix of the names of console services.
 pub const CONSOLE_PREFIX: &str = "console-";
-
-/// Exit status by which a helper reports that another start is of no use (`EX_CONFIG` of sysexits.h).
-/// The row of the helper in the table of services declares the status final.
-pub const EX_CONFIG: u8 = 78;
-
-/// Returns the number of seconds in which a machine is ready, unless the boot hangs: the time limits of
-/// the services that the ready line waits for, one after the other, and a reserve. `waitusb=` counts for
-/// the data disk and for the extensions.
-#[must_use]
-pub fn ready_limit_seconds(config: &Config) -> u64 {
-    let slow_disk = config.waitusb.as_ref().map_or(0, |wait| wait.seconds);
-    600 + 2 * u64::from(slow_disk)
-}
 
 /// Prefix of the names of rescue shells, which `b2p rescue` starts in place of the consoles.
 pub const RESCUE_PREFIX: &str = "rescue-";

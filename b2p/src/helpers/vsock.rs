@@ -24,8 +24,8 @@ use nix::sys::socket::{
     socket,
 };
 use sys::error::{Doing, Error, Result};
+use sys::exit_status::EX_CONFIG;
 use sys::paths::PODMAN_SOCKET;
-use sys::service_names::EX_CONFIG;
 use sys::vsock::HOST_CID;
 use sys::{config_sources, uevent};
 

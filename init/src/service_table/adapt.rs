@@ -4,10 +4,10 @@
 use config::{Config, Console, Podman, Role};
 use services::{Restart, ServiceDef, Socket};
 use sys::paths::{B2P, PODMAN_PROGRAM, USER_PODMAN_SOCKET, USER_RUNTIME_DIRS};
-use sys::service_names::ready_limit_seconds;
+use sys::ready_limit::ready_limit_seconds;
 
 use super::Platform;
-use super::names::DATA_DISK_SERVICES;
+use super::names::AFTER_DATA_DISK;
 
 /// Group that may use the API besides root.
 pub(super) const API_GROUP: &str = "podman";
@@ -25,7 +25,7 @@ pub(super) fn slow_disk(def: ServiceDef, config: &Config, _: &Platform) -> Servi
 /// zram needs neither.
 pub(super) fn swap(def: ServiceDef, config: &Config, platform: &Platform) -> ServiceDef {
     let after = if config.swaps_to_disk() {
-        DATA_DISK_SERVICES
+        AFTER_DATA_DISK
     } else {
         &[]
     };

@@ -18,7 +18,7 @@ pub const CONFIGURATION: &[Row] = &[
             name: CLOUD,
             why: "a disk labelled cidata configures the machine, in the format of cloud-init's NoCloud",
             argv: &[B2P, "cloud"],
-            after: DATA_DISK_SERVICES,
+            after: AFTER_DATA_DISK,
             gates_ready: true,
             late_ms: 80_000,
             ..ServiceDef::ONE_SHOT
@@ -50,7 +50,7 @@ pub const CONFIGURATION: &[Row] = &[
             name: TEMPLATE,
             why: "a host copies the memory of this machine before host keys and machine-id exist",
             argv: &[B2P, "template"],
-            after: DATA_DISK_SERVICES,
+            after: AFTER_DATA_DISK,
             gates_ready: true,
             late_ms: u64::MAX,
             ..ServiceDef::ONE_SHOT
@@ -65,7 +65,7 @@ pub const CONFIGURATION: &[Row] = &[
             name: REGISTRIES,
             why: "podman uses the files of registries and mirrors that are on the data disk, except those that podman refuses",
             argv: &[B2P, "registries"],
-            after: CONFIGURATION_SERVICES,
+            after: AFTER_CONFIGURATION,
             gates_ready: true,
             late_ms: 60_000,
             ..ServiceDef::ONE_SHOT
@@ -90,7 +90,7 @@ pub const CONFIGURATION: &[Row] = &[
             name: CLOUD_SCRIPTS,
             why: "commands of the cidata disk run once for each instance, and its per-boot scripts at each boot",
             argv: &[B2P, "cloud", "scripts"],
-            after: CONFIGURATION_SERVICES,
+            after: AFTER_CONFIGURATION,
             after_ready: true,
             late_ms: 600_000,
             ..ServiceDef::ONE_SHOT

@@ -43,7 +43,7 @@ pub const ENGINE: &[Row] = &[
             argv: &[PODMAN_PROGRAM, "system", "service"],
             env: GO_ENV,
             socket: stream_socket(PODMAN_SOCKET, 0o660),
-            after: ENGINE_PREREQUISITES,
+            after: AFTER_ENGINE_PREREQUISITES,
             gates_ready: true,
             ..ServiceDef::DEFAULT
         },
@@ -62,7 +62,7 @@ pub const ENGINE: &[Row] = &[
             argv: &[B2P, "podman-user"],
             env: GO_ENV,
             socket: stream_socket("", 0o600),
-            after: ENGINE_PREREQUISITES,
+            after: AFTER_ENGINE_PREREQUISITES,
             gates_ready: true,
             ..ServiceDef::DEFAULT
         },
@@ -76,7 +76,7 @@ pub const ENGINE: &[Row] = &[
             name: USER_SERVICES,
             why: "user services, quadlets, kube files and compose projects run (docs/guide/services.md)",
             argv: &[B2P, "user-services"],
-            after: ENGINE_PREREQUISITES,
+            after: AFTER_ENGINE_PREREQUISITES,
             after_ready: true,
             late_ms: 60_000,
             ..ServiceDef::ONE_SHOT
@@ -91,7 +91,7 @@ pub const ENGINE: &[Row] = &[
             name: CONTAINERS,
             why: "the containers on the data disk run again if their restart policy says so",
             argv: &[B2P, "containers-start"],
-            after: ENGINE_PREREQUISITES,
+            after: AFTER_ENGINE_PREREQUISITES,
             after_ready: true,
             late_ms: 900_000,
             ..ServiceDef::ONE_SHOT
@@ -104,7 +104,7 @@ pub const ENGINE: &[Row] = &[
             name: BOOTLOCAL,
             why: "bootlocal.sh on the data disk runs in parallel with the other services",
             argv: &[B2P, "boot-script", BOOTLOCAL],
-            after: ENGINE_PREREQUISITES,
+            after: AFTER_ENGINE_PREREQUISITES,
             after_ready: true,
             restart: Restart::Never,
             ..ServiceDef::DEFAULT
@@ -123,7 +123,7 @@ pub const ENGINE: &[Row] = &[
             name: IMAGE_SYNC,
             why: "an image is flushed to the disk soon after podman has stored it, so that a power cut does not lose it",
             argv: &[B2P, "image-sync"],
-            after: DATA_DISK_SERVICES,
+            after: AFTER_DATA_DISK,
             ready: ReadyWhen::Notify,
             after_ready: true,
             restart: Restart::OnFailure,

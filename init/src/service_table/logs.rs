@@ -45,7 +45,7 @@ pub const LOGS: &[Row] = &[
             name: LOG_FILES,
             why: "the log is kept in files of bounded size, so that it can be read after a reboot",
             argv: &[B2P, "log-files", LOG_DIR],
-            after: DATA_DISK_SERVICES,
+            after: AFTER_DATA_DISK,
             after_ready: true,
             ..ServiceDef::DEFAULT
         },

@@ -70,12 +70,12 @@ pub const VSOCK: &str = "vsock";
 pub const CLOUD_INIT_SERVICES: &[&str] = &[CLOUD, CLOUD_SCRIPTS];
 
 /// Services that precede a service that uses files of the data disk.
-pub const DATA_DISK_SERVICES: &[&str] = &[DATA];
+pub const AFTER_DATA_DISK: &[&str] = &[DATA];
 /// Services that precede a service that depends on keys, users or trusted certificates: the data
 /// disk, cloud-init's disk and Ignition all configure these.
-pub const CONFIGURATION_SERVICES: &[&str] = &[DATA, CLOUD, IGNITION];
+pub const AFTER_CONFIGURATION: &[&str] = &[DATA, CLOUD, IGNITION];
 /// Services that precede a service that starts or runs containers: those of the configuration, bootsync.sh, and
 /// those of the folders and programs that containers use.
-pub const ENGINE_PREREQUISITES: &[&str] = &[
+pub const AFTER_ENGINE_PREREQUISITES: &[&str] = &[
     DATA, CLOUD, IGNITION, REGISTRIES, BOOTSYNC, SHARE, EXTENSIONS,
 ];

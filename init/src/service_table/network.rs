@@ -3,8 +3,8 @@
 
 use config::Net;
 use services::{ReadyWhen, Restart, ServiceDef};
+use sys::exit_status::EX_CONFIG;
 use sys::paths::B2P;
-use sys::service_names::EX_CONFIG;
 
 use super::names::*;
 use super::{OOM_PROTECTED, Row, adapt};
@@ -36,7 +36,7 @@ pub const NETWORK: &[Row] = &[
             name: HOSTKEY,
             why: "sshd has a host key: that of the data disk, else a new key, which is stored on the data disk if there is one",
             argv: &[B2P, "hostkey"],
-            after: DATA_DISK_SERVICES,
+            after: AFTER_DATA_DISK,
             restart: Restart::OnFailure,
             ..ServiceDef::ONE_SHOT
         },
@@ -51,7 +51,7 @@ pub const NETWORK: &[Row] = &[
             why: "people log in, copy files, and reach the API from other machines",
             argv: &[B2P, "sshd", "[listener]"],
             needs: &[HOSTKEY],
-            after: CONFIGURATION_SERVICES,
+            after: AFTER_CONFIGURATION,
             ready: ReadyWhen::Notify,
             gates_ready: true,
             ..ServiceDef::DEFAULT

@@ -46,7 +46,7 @@ pub const STORAGE: &[Row] = &[
             name: SHARE,
             why: "the folders of the host that flags name are mounted, also if the host adds a folder later",
             argv: &[B2P, "share"],
-            after: DATA_DISK_SERVICES,
+            after: AFTER_DATA_DISK,
             gates_ready: true,
             late_ms: 20_000,
             ..ServiceDef::ONE_SHOT
@@ -66,7 +66,7 @@ pub const STORAGE: &[Row] = &[
             name: EXTENSIONS,
             why: "the extensions (images with more programs) that flags name are a part of the root, and podman uses the OCI runtime that a flag names",
             argv: &[B2P, "ext", "boot"],
-            after: CONFIGURATION_SERVICES,
+            after: AFTER_CONFIGURATION,
             gates_ready: true,
             late_ms: 60_000,
             ..ServiceDef::ONE_SHOT

@@ -72,7 +72,7 @@ fn the_limit_of_a_trial_exceeds_the_longest_gate() {
         let defs = select(&config, &platform);
         let gates = defs.iter().filter(|def| def.gates_ready);
         let longest = gates.map(|gate| longest_wait(&defs, gate.name)).max();
-        let limit = sys::service_names::ready_limit_seconds(&config) * 1000;
+        let limit = sys::ready_limit::ready_limit_seconds(&config) * 1000;
         assert!(
             longest.is_some_and(|longest| longest < limit),
             "{line}: {longest:?} of {limit}"
@@ -238,9 +238,9 @@ fn swap_exists_where_a_flag_asks() {
     assert_eq!(swap(b"b2p.swap=off"), None);
     assert_eq!(swap(b"b2p.swap=zram swapfile=sda1 noswap"), None);
     assert!(swap(b"b2p.swap=zram").is_some_and(|def| def.after.is_empty() && def.gates_ready));
-    assert!(swap(b"b2p.swap=zram b2p.swap=64").is_some_and(|def| def.after == DATA_DISK_SERVICES));
+    assert!(swap(b"b2p.swap=zram b2p.swap=64").is_some_and(|def| def.after == AFTER_DATA_DISK));
     let slow = swap(b"swapfile=sda1 waitusb=60");
-    assert!(slow.is_some_and(|def| def.after == DATA_DISK_SERVICES && def.late_ms > 60_000));
+    assert!(slow.is_some_and(|def| def.after == AFTER_DATA_DISK && def.late_ms > 60_000));
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub const TIMED: &[Row] = &[
             name: AUTO_UPDATE,
             why: "containers with the label io.containers.autoupdate run the newest image of their name",
             argv: &[B2P, "auto-update"],
-            after: ENGINE_PREREQUISITES,
+            after: AFTER_ENGINE_PREREQUISITES,
             after_ready: true,
             late_ms: 3_600_000,
             ..ServiceDef::ONE_SHOT

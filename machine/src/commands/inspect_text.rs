@@ -11,7 +11,7 @@ use crate::state::State;
 use crate::store::config::MachineConfig;
 use crate::store::record::Forward;
 use crate::store::share::Share;
-use crate::text::template::{Missing, Template};
+use crate::text::go_template::{Missing, Template};
 
 /// Version of docker-machine's configuration whose keys the object has.
 const CONFIG_VERSION: u32 = 3;

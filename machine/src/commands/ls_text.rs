@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::fault::Fault;
 use crate::state::State;
+use crate::text::go_template::{Missing, Template};
 use crate::text::tabwriter;
-use crate::text::template::{Missing, Template};
 
 /// Machine in a list.
 #[derive(Clone, Debug, PartialEq)]
@@ -296,7 +296,7 @@ pub fn render(
     as_docker: bool,
 ) -> Result<String, Fault> {
     let (is_table, text) = template_text(format, as_docker);
-    let fault = |why: crate::text::template::Error| Fault::new(why.to_string());
+    let fault = |why: crate::text::go_template::Error| Fault::new(why.to_string());
     let template = Template::parse(&text).map_err(fault)?;
     let mut out = String::new();
     if is_table {

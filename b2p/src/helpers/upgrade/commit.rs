@@ -17,7 +17,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::reboot::{RebootMode, reboot};
 use sys::error::{Doing, Error, Result};
 use sys::paths::{READY, UPGRADE_LOCK};
-use sys::service_names::ready_limit_seconds;
+use sys::ready_limit::ready_limit_seconds;
 
 use super::boot_disk::{self, BootDisk};
 use super::grubenv::GrubEnv;
