@@ -34,6 +34,14 @@ fn exec_alone_defines_a_service() {
 }
 
 #[test]
+fn the_older_word_for_the_cgroup_is_understood() {
+    for word in ["cgroup", "group"] {
+        let kill = read(&format!("exec /bin/true\nkill {word}")).map(|def| def.kill);
+        assert_eq!(kill, Ok(KillMode::Cgroup), "{word}");
+    }
+}
+
+#[test]
 fn every_key_is_understood() {
     let text = r#"
 # a service
@@ -175,7 +183,7 @@ fn each_fault_of_a_service_file_has_its_message() {
         ("exec /x\nnofile 10 5", "not lower"),
         ("exec /x\nnofile 0 5", "not lower"),
         ("exec /x\nnofile 1 1048577", "not lower"),
-        ("exec /x\nkill all", "group, mixed or process"),
+        ("exec /x\nkill all", "cgroup, mixed or process"),
         ("exec /x\nexec \"/y", "not closed"),
         ("exec /x\nenv A=\u{1b}[31m", "control character"),
     ];
@@ -234,7 +242,7 @@ fn printed(s: &ServiceDef) -> String {
         quote(&s.dir)
     );
     out += match s.kill {
-        KillMode::Cgroup => "kill group\n",
+        KillMode::Cgroup => "kill cgroup\n",
         KillMode::Mixed => "kill mixed\n",
         KillMode::Process => "kill process\n",
     };

@@ -163,10 +163,11 @@ fn statuses(values: &[&str]) -> Result<Vec<u8>, Expected> {
 
 fn kill(value: &str) -> Result<KillMode, Expected> {
     Ok(match value {
-        "group" => KillMode::Cgroup,
+        // The kernel and systemd say "cgroup"; in POSIX, a group is a process group.
+        "cgroup" | "group" => KillMode::Cgroup,
         "mixed" => KillMode::Mixed,
         "process" => KillMode::Process,
-        _ => return expected("group, mixed or process"),
+        _ => return expected("cgroup, mixed or process"),
     })
 }
 
