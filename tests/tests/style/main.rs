@@ -54,6 +54,17 @@ fn every_file_follows_the_style() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn every_manifest_names_its_licence() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for path in files_of_kind(&root, ".toml")? {
+        let text = fs::read_to_string(&path)?;
+        let is_named = text.starts_with("# SPDX-License-Identifier: Apache-2.0\n");
+        ensure!(is_named, "{}: no SPDX line", path.display());
+    }
+    Ok(())
+}
+
 /// Directories of build products, which may hold other projects' sources.
 const BUILT: &[&str] = &["target", "out"];
 

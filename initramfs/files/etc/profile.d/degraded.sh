@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Prints the degraded parts of the machine at a login by ssh, and nothing if there are none.
 # Only builtins are used, so that a login starts no process more. A command over ssh reads no profile.
 if [ -n "$SSH_TTY" ] && [ -s /run/boot2podman/degraded ]; then
