@@ -24,7 +24,7 @@ pub fn is_template(config: &Config) -> bool {
     config.template && !LEFT.load(Ordering::Relaxed) && !Path::new(TEMPLATE_LEFT).exists()
 }
 
-/// Notes that this machine is a copy that has become a machine of its own. PID 1 reads the file after a crash.
+/// Writes a file which says that this copy has become a machine of its own. PID 1 reads the file after a crash.
 ///
 /// # Errors
 /// The file cannot be written.

@@ -207,7 +207,7 @@ impl Manager {
         true
     }
 
-    /// Notes that time has passed, and reads output that was left unread to limit its rate, if anything is due.
+    /// Tells the supervisor that time has passed, and reads output that was left unread to limit its rate, if anything is due.
     pub fn tick(&mut self, now: Millis) {
         if self.deadline().is_none_or(|deadline| deadline > now) {
             return;

@@ -124,7 +124,7 @@ impl ServiceRecord {
         }
     }
 
-    /// Notes that a start was requested, `directly` or by a service that needs this one. A request by another
+    /// Records that a start was requested, `directly` or by a service that needs this one. A request by another
     /// service neither repeats a one-shot nor shortens the delay after a failure.
     pub(crate) fn request_start(&mut self, now: Millis, directly: bool) {
         self.unload_requested = false;
@@ -155,7 +155,7 @@ impl ServiceRecord {
         self.timestamps.asked.get_or_insert(now);
     }
 
-    /// Notes that a stop was requested: `directly`, or of a service that this one needs.
+    /// Records that a stop was requested: `directly`, or of a service that this one needs.
     pub(crate) fn request_stop(&mut self, now: Millis, directly: bool, out: &mut Effects) {
         self.late_at = None;
         match &mut self.state {
@@ -168,7 +168,7 @@ impl ServiceRecord {
         }
     }
 
-    /// Notes that a failure is to be forgotten.
+    /// Records that a failure is to be forgotten.
     pub(crate) fn reset(&mut self, now: Millis, out: &mut Effects) {
         if self.state == State::Failed && self.invalid.is_none() {
             self.turn_off(now, out);
@@ -181,7 +181,7 @@ impl ServiceRecord {
         out.changes.push(Change::Cancelled(self.id));
     }
 
-    /// Notes that a restart was requested: a service without a process is started.
+    /// Records that a restart was requested: a service without a process is started.
     pub(crate) fn request_restart(&mut self, now: Millis, out: &mut Effects) {
         self.request_start(now, true);
         match self.state {
@@ -243,7 +243,7 @@ impl ServiceRecord {
         }
     }
 
-    /// Notes that a client waits at the socket. With `needs_are_ready`, the process starts. Otherwise the service
+    /// Records that a client waits at the socket. With `needs_are_ready`, the process starts. Otherwise the service
     /// waits, or is off if its stop was requested; the socket of a waiting service is watched again once every needed
     /// service is ready.
     pub(crate) fn on_connection(&mut self, now: Millis, needs_are_ready: bool, out: &mut Effects) {
@@ -263,7 +263,7 @@ impl ServiceRecord {
         }
     }
 
-    /// Notes that the socket is no longer watched. The service is off after a stop; after a connection it starts or waits.
+    /// Records that the socket is no longer watched. The service is off after a stop; after a connection it starts or waits.
     pub(crate) fn on_unwatched(&mut self, out: &mut Effects) {
         if self.state == State::Off {
             out.changes.push(Change::Cancelled(self.id));
@@ -277,14 +277,14 @@ impl ServiceRecord {
         }
     }
 
-    /// Notes that the program runs: execve(2) succeeded.
+    /// Records that the program runs: execve(2) succeeded.
     pub(crate) fn on_exec(&mut self, now: Millis, out: &mut Effects) {
         if self.def.ready == ReadyWhen::Exec {
             self.become_up(now, out);
         }
     }
 
-    /// Notes that the program reported to be ready.
+    /// Records that the program reported to be ready.
     pub(crate) fn on_reported_ready(&mut self, now: Millis, out: &mut Effects) {
         if matches!(self.def.ready, ReadyWhen::Notify | ReadyWhen::Fd(_)) {
             self.become_up(now, out);

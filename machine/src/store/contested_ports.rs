@@ -45,7 +45,7 @@ impl ContestedPorts {
         ports.collect()
     }
 
-    /// Notes that a port was requested a second time, and forgets that it was given back. Returns true if it was given
+    /// Records that a port was requested a second time, and forgets that it was given back. Returns true if it was given
     /// back before: podman then restarts the container that had the port. For a container of root, podman binds the port
     /// before it requests the port, so that a check would find it bound.
     pub fn note_second_request(&mut self, port: &Forward) -> bool {
@@ -57,7 +57,7 @@ impl ContestedPorts {
         self.given_back.len() < before
     }
 
-    /// Notes that a port was given back, by one of two containers. Returns false for a port that one alone had.
+    /// Records that a port was given back, by one of two containers. Returns false for a port that one alone had.
     pub fn given_back(&mut self, port: &Forward) -> bool {
         let contested = self.ports.iter().any(|other| other.same_port(port));
         if contested {

@@ -12,7 +12,7 @@ use crate::{ExitStatus, Millis};
 const MIN_IDLE_RUN_MS: Millis = 1_000;
 
 impl ServiceRecord {
-    /// Notes that the process ended.
+    /// Records that the process ended.
     pub(crate) fn on_exit(&mut self, now: Millis, status: ExitStatus, out: &mut Effects) {
         let Some(pid) = self.state.pid() else { return };
         out.actions.retain(|action| action.pid() != Some(pid));

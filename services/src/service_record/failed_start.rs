@@ -12,14 +12,14 @@ use crate::state::{Change, State};
 const MAX_START_RETRIES: u32 = 8;
 
 impl ServiceRecord {
-    /// Notes that no process could be created. A service whose policy restarts it after a failure is tried without
+    /// Records that no process could be created. A service whose policy restarts it after a failure is tried without
     /// a limit.
     pub(crate) fn on_spawn_failed(&mut self, now: Millis, out: &mut Effects) {
         let is_restarted = self.def.restart.applies(false);
         self.not_started(now, self.may_be_repeated() || is_restarted, out);
     }
 
-    /// Notes that the socket could not be bound: a lack of descriptors or of room may pass.
+    /// Records that the socket could not be bound: a lack of descriptors or of room may pass.
     pub(crate) fn on_watch_failed(&mut self, now: Millis, out: &mut Effects) {
         self.not_started(now, self.may_be_repeated(), out);
     }

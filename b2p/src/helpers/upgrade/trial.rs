@@ -42,7 +42,7 @@ pub fn lock(path: &Path, mode: FlockArg) -> Result<Option<Flock<File>>> {
     }
 }
 
-/// Notes that the trial has ended; the caller holds the lock.
+/// Records that the trial has ended; the caller holds the lock.
 ///
 /// # Errors
 /// The file cannot be written.

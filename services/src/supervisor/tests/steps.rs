@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The two phases: a note changes the recorded state, and settling acts on the state.
+//! The two steps: a note changes the recorded state, and settling acts on the state.
 
 use super::*;
 

@@ -291,7 +291,7 @@ impl Record {
         line("", &self.last) + &document + &home
     }
 
-    /// Notes that the home may have this name, and its files these numbers.
+    /// Records that the home may have this name, and its files these numbers.
     fn include<'a>(&mut self, name: &str, uids: impl IntoIterator<Item = &'a u32>) {
         if self.names.iter().all(|known| known != name) {
             self.names.push(name.to_owned());
