@@ -15,8 +15,7 @@ use crate::pid1::GROUPS;
 /// Name of this system among the cases.
 const OURS: &str = "boot2podman";
 /// Headings of a table.
-const HEADINGS: &str =
-    "| | ours | best peer | its figure / ours | peers with a lower median |\n|---|---:|---|---:|---|\n";
+const HEADINGS: &str = "| | ours | best peer | its figure / ours | peers with a lower median |\n|---|---:|---|---:|---|\n";
 
 /// A figure of this system and of its peers. The lower one is the better one.
 struct Row<'a> {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Target `template`: a format of podman-machine over fixed data, and the alignment of its output.
 
-use machine::text::tabwriter::{LS, align};
 use machine::text::go_template::{MAX_OUTPUT, Missing, Template};
+use machine::text::tabwriter::{LS, align};
 use serde_json::{Value, json};
 
 use crate::input::is_one_line;

@@ -12,6 +12,11 @@ use std::path::Path;
 /// Bytes of the disk after `resize`.
 const LARGER: u64 = 120 << 30;
 
+/// Memory of a guest with 1200 MiB, less the share of the kernel.
+const MIN_MEMORY_KIB: u64 = 1_050_000;
+/// Room of a file system on a disk of 120 GiB, less its own data.
+const MIN_ROOM_KIB: u64 = 105 << 20;
+
 /// Makes a folder that the machine's user may write to; returns the value of `-v`.
 fn volume(dir: &Path) -> Result<String> {
     let folder = dir.join("a folder");
@@ -21,7 +26,7 @@ fn volume(dir: &Path) -> Result<String> {
     Ok(format!("{}:/mnt/folder", folder.display()))
 }
 
-fn shared(host: &Host) -> Result<()> {
+fn check_shared_folder(host: &Host) -> Result<()> {
     ensure!(host.ok(&["ssh", "box", "cat /mnt/folder/host"])? == "of the host");
     host.ok(&["ssh", "box", "echo of the machine >/mnt/folder/machine"])?;
     let text = fs::read_to_string(host.dir.path().join("a folder/machine"))?;
@@ -29,8 +34,8 @@ fn shared(host: &Host) -> Result<()> {
     Ok(())
 }
 
-/// Shares a folder from the next start on.
-fn share(host: &Host) -> Result<()> {
+/// Shares two folders from the next start on, and takes one back.
+fn add_and_remove_shares(host: &Host) -> Result<()> {
     let other = format!("{}:/mnt/other:ro", host.dir.path().display());
     host.ok(&["share", "add", "box", &volume(host.dir.path())?])?;
     host.ok(&["share", "add", "box", &other])?;
@@ -41,12 +46,13 @@ fn share(host: &Host) -> Result<()> {
         "{error}"
     );
     let list = host.ok(&["share", "list", "box"])?;
-    ensure!(list.contains("/mnt/folder   rw"), "{list}");
+    ensure!(has_words(&list, "/mnt/folder rw"), "{list}");
     Ok(())
 }
 
-pub fn settings(host: &Host) -> Result<()> {
-    share(host)?;
+/// Changes settings, some of which take effect at the next start.
+pub fn change_settings(host: &Host) -> Result<()> {
+    add_and_remove_shares(host)?;
     host.ok(&["resize", "box", "120G"])?;
     let sectors = host.ok(&["ssh", "box", "cat /sys/block/vda/size"])?;
     ensure!(sectors == (LARGER / 512).to_string(), "{sectors} sectors");
@@ -58,9 +64,15 @@ pub fn settings(host: &Host) -> Result<()> {
     host.ok(&["ports", "add", "box", &mapping])?;
     ensure!(banner(port)?.starts_with("SSH-2.0-"));
     let list = host.ok(&["ports", "box"])?;
-    ensure!(list.contains("yes       yes"), "{list}");
+    ensure!(has_words(&list, "yes yes"), "{list}");
     fs::write(host.dir.path().join("port"), port.to_string())?;
     Ok(())
+}
+
+/// Returns true if the words follow one another in a table, whatever the widths of its columns.
+fn has_words(table: &str, words: &str) -> bool {
+    let table: Vec<&str> = table.split_whitespace().collect();
+    table.join(" ").contains(words)
 }
 
 fn banner(port: u16) -> Result<String> {
@@ -69,24 +81,25 @@ fn banner(port: u16) -> Result<String> {
     Ok(line)
 }
 
-/// Looks at the settings after the next start.
-pub fn settled(host: &Host) -> Result<()> {
+/// Checks the settings after the next start.
+pub fn check_settings_after_restart(host: &Host) -> Result<()> {
     let memory = host.ok(&["ssh", "box", "awk '/^MemTotal/ {print $2}' /proc/meminfo"])?;
-    ensure!(memory.parse::<u64>()? > 1_050_000, "{memory} kB");
+    ensure!(memory.parse::<u64>()? > MIN_MEMORY_KIB, "{memory} kB");
     let room = host.ok(&[
         "ssh",
         "box",
         "df -k /var/lib/containers | awk 'END {print $2}'",
     ])?;
-    ensure!(room.parse::<u64>()? > 105 << 20, "{room} kB");
+    ensure!(room.parse::<u64>()? > MIN_ROOM_KIB, "{room} kB");
     let port = fs::read_to_string(host.dir.path().join("port"))?;
     ensure!(banner(port.parse()?)?.starts_with("SSH-2.0-"));
     host.ok(&["ports", "rm", "box", &port])?;
     ensure!(TcpListener::bind(("127.0.0.1", port.parse()?)).is_ok());
-    shared(host)
+    check_shared_folder(host)
 }
 
-pub fn connected(host: &Host) -> Result<()> {
+/// Checks that `connect` adds a connection of podman, and `disconnect` removes it.
+pub fn check_connection(host: &Host) -> Result<()> {
     let file = host
         .dir
         .path()

@@ -205,11 +205,11 @@ fn podman_machine_runs_a_machine_with_its_clients() -> Result<()> {
         || ports::restarted(&host),
     );
     checks.check("settings change while the machine runs", || {
-        files::settings(&host)
+        files::change_settings(&host)
     });
     checks.check(
         "podman and docker know the machine only if asked to",
-        || files::connected(&host),
+        || files::check_connection(&host),
     );
     checks.check("a stopped machine is off and starts with its disk", || {
         let events = host
@@ -228,7 +228,7 @@ fn podman_machine_runs_a_machine_with_its_clients() -> Result<()> {
         files::copies(&host)?;
         saved::upgraded(&host)?;
         ensure!(host.ok(&["ssh", "box", "cat", "/var/lib/boot2podman/k"])? == "kept");
-        files::settled(&host)?;
+        files::check_settings_after_restart(&host)?;
         Ok(())
     });
     checks.check(
