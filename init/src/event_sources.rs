@@ -19,6 +19,7 @@ use sys::signals::{Request, Signals};
 use sys::syscall::Child;
 use sys::uevent::{Uevent, UeventSocket};
 
+use crate::child_end::ChildEnd;
 use crate::orphan_wait::EpollSet;
 use crate::power_button::PowerButtons;
 
@@ -85,28 +86,6 @@ impl Wakeup {
         let is_signal = |source: &Readable| matches!(source, Readable::Signals);
         if self.readable.iter().any(is_signal) {
             signals.read_requests(&mut self.requests);
-        }
-    }
-}
-
-/// End of a child that belongs to no service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChildEnd {
-    /// The child has ended with status 0.
-    Succeeded,
-    /// The child has ended in any other way.
-    Failed,
-    /// The child has not ended.
-    Running,
-}
-
-impl ChildEnd {
-    /// Returns the end of a child that has ended.
-    #[must_use]
-    pub fn of(succeeded: bool) -> ChildEnd {
-        match succeeded {
-            true => ChildEnd::Succeeded,
-            false => ChildEnd::Failed,
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod accounts;
 pub mod boot;
 pub mod bounded;
 pub mod cgroups;
+pub mod child_end;
 pub mod coldplug;
 pub mod console;
 pub mod context;

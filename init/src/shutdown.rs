@@ -17,8 +17,9 @@ use sys::clock::now;
 use sys::service_names::runs_unit;
 use sys::{kmsg, syscall};
 
+use crate::child_end::ChildEnd;
 use crate::emergency_remount::{self, Remount};
-use crate::event_sources::{ChildEnd, Event, EventSources};
+use crate::event_sources::{Event, EventSources};
 use crate::service_table::names::{PODMAN, PODMAN_USER};
 use crate::writeback::{self, Deadline};
 use crate::{crash, mounts, processes, unmount};

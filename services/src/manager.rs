@@ -285,6 +285,19 @@ impl Manager {
             Change::PlannedRestart(id, status) => {
                 debug!("{}: {status}; idle, or restarted by request", self.name(id));
             }
+            // The code that fails to create a process or to bind a socket logs the reason.
+            Change::NotStarted(id) => warn!("{}: not started", self.name(id)),
+            Change::AutoRestart { .. } | Change::StartDelayed { .. } | Change::Looping { .. } => {
+                self.log_delay(change);
+            }
+            // The reader of the degraded file logs its lines.
+            Change::DegradedWritten(_) | Change::Cancelled(_) => {}
+        }
+    }
+
+    /// Logs a change that delays the next start.
+    fn log_delay(&self, change: Change) {
+        match change {
             Change::AutoRestart {
                 id,
                 status,
@@ -299,8 +312,6 @@ impl Manager {
             } => {
                 warn!("{}: {status}; starts again in {delay_ms} ms", self.name(id));
             }
-            // The code that fails to create a process or to bind a socket logs the reason.
-            Change::NotStarted(id) => warn!("{}: not started", self.name(id)),
             Change::StartDelayed { id, delay_ms } => {
                 warn!(
                     "{}: not started; the next attempt is in {delay_ms} ms",
@@ -315,8 +326,7 @@ impl Manager {
                 "{}: {starts} starts in a row without a healthy run; they are now {delay_ms} ms apart or more",
                 self.name(id)
             ),
-            // The reader of the degraded file logs its lines.
-            Change::DegradedWritten(_) | Change::Cancelled(_) => {}
+            _ => {}
         }
     }
 

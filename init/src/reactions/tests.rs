@@ -81,9 +81,7 @@ fn device(uevent: Uevent) -> Event {
 #[test]
 fn every_reaction_has_a_reason_and_a_name_of_its_own() {
     assert!(REACTIONS.iter().all(|reaction| !reaction.why.is_empty()));
-    let mut names: Vec<_> = REACTIONS.iter().map(|reaction| reaction.name).collect();
-    names.sort_unstable();
-    names.dedup();
+    let names: std::collections::HashSet<_> = REACTIONS.iter().map(|r| r.name).collect();
     assert_eq!(names.len(), REACTIONS.len());
 }
 
@@ -214,11 +212,7 @@ fn the_configuration_of_a_disk_is_applied_by_the_first_report_alone() {
 #[test]
 fn services_of_a_late_disk_start_if_they_start_with_the_machine() {
     let mut machine = Fixture::new(b"b2p.off=containers").ready();
-    let mut context = Context {
-        state: &mut machine.state,
-        manager: &mut machine.manager,
-        sources: &mut machine.sources,
-    };
+    let mut context = machine.context();
     restart_if_enabled(&mut context, IMAGE_SYNC);
     start_if_enabled(&mut context, &[CONTAINERS]);
     let s = context.manager.supervisor();
@@ -269,10 +263,8 @@ impl Lines {
     fn note_at(&mut self, now: Millis, input: services::Input) {
         self.0.manager.note(now, input);
         for change in self.0.manager.take_changes() {
-            self.react(
-                ready::update_degraded_lines_of_service,
-                &Event::Service(change),
-            );
+            let change = Event::Service(change);
+            self.react(ready::update_degraded_lines_of_service, &change);
         }
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Results of the phases of the shutdown.
 
-use crate::event_sources::ChildEnd;
+use crate::child_end::ChildEnd;
 
 /// Result of a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Progress of a keeper, as a command sees it.
 
-use crate::keeper::progress::Progress;
 use crate::keeper::{Purpose, console};
 use crate::state::State;
 use crate::store::command_lock::CommandLock;
+use crate::store::progress::Progress;
 use crate::store::{Dirs, Machine, logfile};
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -182,6 +182,9 @@ pub fn follow_end(
     read(stream, deadline, Until::End, on_progress)
 }
 
+/// Outcome at the end of a stream without the line of an end.
+const KEEPER_GONE: Outcome = Outcome::Failed(Failure::KeeperGone);
+
 fn read(
     stream: UnixStream,
     deadline: Option<Instant>,
@@ -197,14 +200,12 @@ fn read(
         lines.get_ref().set_read_timeout(left)?;
         let mut line = String::new();
         match lines.read_line(&mut line) {
-            Ok(0) => return Ok(Outcome::Failed(Failure::KeeperGone)),
+            Ok(0) => return Ok(KEEPER_GONE),
             Ok(_) => {}
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 continue;
             }
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => {
-                return Ok(Outcome::Failed(Failure::KeeperGone));
-            }
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(KEEPER_GONE),
             Err(error) => return Err(error.into()),
         }
         let value: Value = serde_json::from_str(&line).context("the keeper's progress")?;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `start --time`: where the time of a start went.
 
-use crate::keeper::progress::Progress;
 use crate::keeper::tunnel::{ALIVE, host_alias};
 use crate::state::State;
 use crate::store::Machine;
+use crate::store::progress::Progress;
 use crate::tool;
 use std::process::Command as Process;
 use std::time::{Duration, Instant};

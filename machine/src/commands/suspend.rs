@@ -4,9 +4,9 @@
 use super::{dirs, follow, for_each, lifecycle, machines, many_names, state};
 use crate::fault::Fault;
 use crate::keeper::control;
-use crate::keeper::progress::Progress;
 use crate::state::State;
 use crate::store::lock_state::LockState;
+use crate::store::progress::Progress;
 use crate::store::{Dirs, Machine, lock};
 use anyhow::Result;
 use clap::{ArgMatches, Command};

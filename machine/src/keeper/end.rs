@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! End of a keeper: the reason is recorded, and the sockets go.
 
-use super::progress::Progress;
 use super::{Keeper, Step, console};
 use crate::driver::Shutdown;
 use crate::state::State;
+use crate::store::progress::Progress;
 use crate::store::record::{EndRecord, RunRecord};
 use crate::store::{Machine, files, quadlet};
 use std::fs;

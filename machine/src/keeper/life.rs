@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The loop of a keeper: events, and the steps of a stop.
 
-use super::progress::Progress;
 use super::{Event, Keeper, Step, Stop, end, sd_notify, tunnel};
 use crate::driver::VmEvent;
 use crate::state::State;
 use crate::store::contested_ports::ContestedPorts;
 use crate::store::logfile;
+use crate::store::progress::Progress;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};

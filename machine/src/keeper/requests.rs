@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Requests to a keeper.
 
-use super::progress::Progress;
 use super::{Keeper, control, life, ports};
 use crate::state::State;
 use crate::store::config::MachineConfig;
+use crate::store::progress::Progress;
 use crate::store::record::Forward;
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};

@@ -2,7 +2,6 @@
 //! Start of a keeper: it starts QEMU, or adopts one.
 
 use super::clock::Clock;
-use super::progress::Progress;
 use super::tunnel::{self, Tunnel};
 use super::{Event, Keeper, console, control, end, memory};
 use crate::driver::{self, Driver, Launched, Start, Vm};
@@ -12,6 +11,7 @@ use crate::store::command_lock::CommandLock;
 use crate::store::config::MachineConfig;
 use crate::store::files;
 use crate::store::lock::{self, LifeLock};
+use crate::store::progress::Progress;
 use crate::store::record::{EndRecord, RunRecord};
 use crate::store::saved::Saved;
 use anyhow::{Context, Result};

@@ -25,6 +25,7 @@ pub mod lock_state;
 pub mod logfile;
 pub mod machine;
 pub mod media;
+pub mod progress;
 pub mod quadlet;
 pub mod record;
 pub mod saved;

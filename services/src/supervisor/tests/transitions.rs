@@ -204,10 +204,8 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
                 .stop_requested(stop_requested)
                 .actions(&[Action::Unwatch(TESTED), Action::Spawn(TESTED)]),
             I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) | I::Ready(_) | I::Unload(_) => same,
-            I::Watching(_) | I::WatchFailed(_) | I::Exited(..) | I::Tick | I::ResetFailed(_) => {
-                same
-            }
-            I::Unwatched(_) => same,
+            I::Watching(_) | I::WatchFailed(_) | I::Exited(..) | I::Tick => same,
+            I::ResetFailed(_) | I::Unwatched(_) => same,
         },
         S::Spawning => match input {
             I::Start(_) | I::Restart(_) => kept,
@@ -249,10 +247,8 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
             I::Exited(_, status) if stop_requested => ended(status).actions(&[clean]),
             I::Exited(_, status) => delayed(status).actions(&[clean]),
             I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) | I::Ready(_) | I::Unload(_) => same,
-            I::Watching(_) | I::WatchFailed(_) | I::Connection(_) | I::Tick | I::ResetFailed(_) => {
-                same
-            }
-            I::Unwatched(_) => same,
+            I::Watching(_) | I::WatchFailed(_) | I::Connection(_) | I::Tick => same,
+            I::ResetFailed(_) | I::Unwatched(_) => same,
         },
         S::Stopping {
             pid,
@@ -277,12 +273,8 @@ fn expected(state: State, stop_requested: bool, input: Input) -> Outcome {
             I::Start(_) | I::Restart(_) | I::Tick => started(),
             I::Stop(_) | I::StopAll => cancelled,
             I::Spawned(..) | I::SpawnFailed(_) | I::Execed(_) | I::Ready(_) | I::Unload(_) => same,
-            I::Watching(_)
-            | I::WatchFailed(_)
-            | I::Connection(_)
-            | I::Exited(..)
-            | I::ResetFailed(_) => same,
-            I::Unwatched(_) => same,
+            I::Watching(_) | I::WatchFailed(_) | I::Connection(_) | I::Exited(..) => same,
+            I::ResetFailed(_) | I::Unwatched(_) => same,
         },
         S::Done | S::Failed => match input {
             I::Start(_) | I::Restart(_) => started(),

@@ -2,8 +2,8 @@
 //! Progress of a machine: the lines that a keeper writes to its followers, one JSON object each. `podman-machine events`
 //! prints the objects, so their keys are a format that users read.
 
+use super::forward::Forward;
 use crate::state::State;
-use crate::store::record::Forward;
 use serde_json::{Value, json};
 
 /// Line of progress.
