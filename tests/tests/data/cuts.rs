@@ -121,7 +121,12 @@ struct Life {
     loaded: Vec<String>,
     /// Text of [`KEPT`] that was synced.
     kept: String,
+    /// Name under which core was logged in at a registry at that time.
+    log_in: String,
 }
+
+/// Sets a variable of the shell to the file in which podman stores log-ins at registries.
+const AUTH: &str = "auth=$XDG_RUNTIME_DIR/containers/auth.json";
 
 /// Files that the disk keeps in overlays: one of /etc, and one of core's.
 const KEPT: [&str; 2] = ["/etc/kept", "/home/core/kept"];
@@ -142,6 +147,7 @@ impl Life {
             who: String::new(),
             loaded: Vec::new(),
             kept: String::new(),
+            log_in: String::new(),
         };
         let guest = life.boot()?;
         let archive = fs::read(image::archive(guest.vm.dir())?)?;
@@ -208,6 +214,19 @@ impl Life {
                 self.kept
             ),
         )?;
+        // podman login replaces its file, and a copy on the disk follows.
+        guest.sh_as(
+            "core",
+            &format!(
+                "{AUTH}; mkdir -p ${{auth%/*}}; umask 077; printf '{{\"auths\":{{\"r.example\":{{\"auth\":\"%s\"}}}}}}' \
+                 $(printf 'round-{round}:x' | base64) >$auth.new && mv $auth.new $auth"
+            ),
+        )?;
+        eventually(Duration::from_secs(120), || {
+            let copy = format!("{AUTH}; cmp $auth .local/state/boot2podman/auth.json");
+            guest.sh_as("core", &copy).map(drop)
+        })?;
+        self.log_in = format!("round-{round}");
         Ok(())
     }
 
@@ -220,6 +239,8 @@ impl Life {
         let owners = "find /home -mindepth 1 ! -user core; ls /home";
         let said = guest.sh(&format!("cat {etc} {home}; {owners}"))?;
         ensure!(said == format!("{0}\n{0}\ncore", self.kept), "{said}");
+        let said = guest.sh_as("core", "podman login --get-login r.example")?;
+        ensure!(said == self.log_in, "{said}, not {}", self.log_in);
         Ok(())
     }
 
