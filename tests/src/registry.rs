@@ -3,7 +3,7 @@
 //! HTTP. The registry also serves as a proxy.
 
 use anyhow::Result;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,6 +18,8 @@ pub const HOST: &str = "10.0.2.2";
 pub fn answer(image: &Distributed, path: &str) -> Option<Vec<u8>> {
     let (kind, body): (&str, &[u8]) = if path == "/v2/" {
         ("application/json", b"{}")
+    } else if path.starts_with("/v2/_catalog") {
+        ("application/json", b"{\"repositories\":[\"box\",\"web\"]}")
     } else if path.ends_with("/tags/list") {
         ("application/json", b"{\"name\":\"box\",\"tags\":[\"1\"]}")
     } else if path.ends_with("/manifests/1") {
@@ -83,24 +85,67 @@ impl Plain {
 /// Serves one request per connection; a client that disconnects is not an error.
 fn serve(stream: &TcpStream, image: &Distributed, asked: &Mutex<Vec<String>>) {
     let _ = stream.set_read_timeout(Some(Duration::from_secs(60)));
-    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
-    let first = lines.next().unwrap_or_default();
-    for line in lines {
-        if line.is_empty() {
-            break;
+    let mut reader = BufReader::new(stream);
+    let first = line(&mut reader);
+    let (mut length, mut is_chunked) = (0, false);
+    loop {
+        let header = line(&mut reader).to_ascii_lowercase();
+        match header.split_once(": ") {
+            None => break,
+            Some(("content-length", value)) => length = value.parse().unwrap_or(0),
+            Some(("transfer-encoding", "chunked")) => is_chunked = true,
+            Some(_) => {}
         }
     }
-    let target = first.split(' ').nth(1).unwrap_or_default();
+    let (method, rest) = first.split_once(' ').unwrap_or_default();
+    let target = rest.split(' ').next().unwrap_or_default();
     // A proxy receives the whole URL (RFC 9112, section 3.2.2).
     let path = match target.strip_prefix("http://") {
         Some(rest) => rest.find('/').map_or("", |at| &rest[at..]),
         None => target,
     };
-    let bytes = answer(image, path).filter(|_| first.starts_with("GET "));
+    let bytes = match method {
+        "GET" => answer(image, path),
+        _ => taken(&mut reader, (method, path), length, is_chunked),
+    };
     let none = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     asked
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
-        .push(first);
+        .push(first.clone());
     let _ = (&*stream).write_all(bytes.as_deref().unwrap_or(none));
+}
+
+/// Reads a line without its end; an empty one at the end of the stream.
+fn line(reader: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    let _ = reader.read_line(&mut line);
+    line.trim_end().to_owned()
+}
+
+/// Reads what a push sends, and drops it; returns the answer to the request (OCI distribution-spec, "Push"). No blob is
+/// there before.
+fn taken(
+    reader: &mut impl BufRead,
+    request: (&str, &str),
+    length: u64,
+    is_chunked: bool,
+) -> Option<Vec<u8>> {
+    let mut left = length;
+    loop {
+        if is_chunked {
+            left = u64::from_str_radix(&line(reader), 16).ok()?;
+        }
+        std::io::copy(&mut reader.by_ref().take(left), &mut std::io::sink()).ok()?;
+        if !is_chunked || left == 0 {
+            break;
+        }
+        line(reader);
+    }
+    let status = match request {
+        ("POST" | "PATCH", path) if path.contains("/blobs/uploads/") => "202 Accepted",
+        ("PUT", _) => "201 Created",
+        _ => return None,
+    };
+    Some(format!("HTTP/1.1 {status}\r\nLocation: /v2/pushed/blobs/uploads/1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").into_bytes())
 }

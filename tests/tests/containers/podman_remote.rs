@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Methods of `io.podman` that podman-remote 1.9.3 calls on an ordinary day, against the real podman: lists, logs,
-//! events, volumes and pods; and the end of the service in the middle of a call.
+//! events, images, builds, volumes and pods; and the end of the service in the middle of a call.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+use tests::registry::{HOST, Plain};
 use tests::{Checks, Guest, eventually, image};
 
 use super::SOON;
@@ -15,6 +16,10 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
     });
     checks.check("varlink: logs are followed", || logs(guest));
     checks.check("varlink: events are streamed", || events(guest));
+    checks.check("varlink: images are pulled, tagged and removed", || {
+        images(guest)
+    });
+    checks.check("varlink: a build has its pull policy", || builds(guest));
     checks.check("varlink: volumes and pods", || {
         volumes(guest)?;
         pods(guest)
@@ -207,6 +212,109 @@ fn events(guest: &Guest) -> Result<()> {
     )?;
     ensure!(past["events"]["name"] == "short", "{past}");
     Ok(())
+}
+
+/// A pull shows its progress; the image has names, a tree and a history, and is removed.
+fn images(guest: &Guest) -> Result<()> {
+    let registry = Plain::start()?;
+    // Another image than the one that other checks use.
+    registry.offer(1)?;
+    let at = format!("{HOST}:{}", registry.port);
+    // A podman that runs has read its registries.
+    guest.sh(&format!(
+        "printf '[[registry]]\\nlocation = \"{at}\"\\ninsecure = true\\n' \
+         >/etc/containers/registries.conf.d/90-far.conf; b2p restart podman"
+    ))?;
+    let name = format!("{at}/web:1");
+    let pulled = replies(guest, "PullImage", &json!({ "name": name }))?;
+    let (last, before) = pulled.split_last().context("no reply")?;
+    let id = last["reply"]["id"].as_str().unwrap_or_default().to_owned();
+    ensure!(!before.is_empty() && id.len() == 64, "{pulled:?}");
+    let image = call(guest, "GetImage", &json!({ "id": id }))?;
+    ensure!(image["image"]["repoTags"] == json!([name]), "{image}");
+    let tree = call(guest, "ImageTree", &json!({ "name": id }))?;
+    let tree = tree["tree"].as_str().unwrap_or_default();
+    ensure!(tree.contains(&id[..12]), "{tree}");
+    call(
+        guest,
+        "TagImage",
+        &json!({"name": id, "tagged": "localhost/other:2"}),
+    )?;
+    let filter = json!({"filters": ["reference=localhost/other"]});
+    let listed = call(guest, "ListImagesWithFilters", &filter)?;
+    ensure!(listed["images"][0]["id"] == *id, "{listed}");
+    call(
+        guest,
+        "UntagImage",
+        &json!({"name": id, "tag": "localhost/other:2"}),
+    )?;
+    ensure!(call(guest, "ImageExists", &json!({"name": "localhost/other:2"}))?["exists"] == 1);
+    let found = call(
+        guest,
+        "SearchImages",
+        &json!({"query": format!("{at}/we"), "limit": 5}),
+    )?;
+    ensure!(
+        found["results"][0]["name"] == format!("{at}/web"),
+        "{found}"
+    );
+    let gone = call(
+        guest,
+        "RemoveImageWithResponse",
+        &json!({"name": id, "force": true}),
+    )?;
+    ensure!(
+        gone["response"]["deleted"] == *id && gone["response"]["untagged"] == json!([name]),
+        "{gone}"
+    );
+    let push = json!({"name": image::NAME, "tag": format!("{at}/pushed:1")});
+    let pushed = replies(guest, "PushImage", &push)?;
+    let asked = registry.asked();
+    ensure!(
+        asked
+            .iter()
+            .any(|line| line.starts_with("PUT /v2/pushed/manifests/1 ")),
+        "{pushed:?}: {asked:?}"
+    );
+    let error = fails(guest, "PullImage", &json!({"name": format!("{at}/web:2")}))?;
+    ensure!(error.contains("io.podman.ErrorOccurred"), "{error}");
+    guest.sh("rm /etc/containers/registries.conf.d/90-far.conf; b2p restart podman")?;
+    // An archive is a file of the machine.
+    guest.podman(&["image", "tag", image::NAME, "localhost/archived:1"])?;
+    guest.sh("podman save --output /tmp/archived.tar localhost/archived:1 && podman rmi localhost/archived:1")?;
+    let archive = json!({"name": "docker-archive:/tmp/archived.tar"});
+    let loaded = replies(guest, "PullImage", &archive)?;
+    let id = guest.podman(&["inspect", "--format", "{{.Id}}", "localhost/archived:1"])?;
+    ensure!(loaded[0]["reply"]["id"] == *id, "{loaded:?}");
+    guest
+        .sh("rm /tmp/archived.tar; podman rmi localhost/archived:1")
+        .map(drop)
+}
+
+/// The base image is there, and no registry has one: a build that pulls always fails, and one that never pulls does not.
+fn builds(guest: &Guest) -> Result<()> {
+    guest.sh(&format!(
+        "mkdir /tmp/context && printf 'FROM {}\\nLABEL a=b\\n' >/tmp/context/Containerfile && \
+         tar -cf /tmp/context.tar -C /tmp/context . && rm -r /tmp/context",
+        image::NAME
+    ))?;
+    let build = |policy: &str| {
+        json!({"build": {"contextDir": "/tmp/context.tar", "dockerfiles": ["Containerfile"], "pullPolicy": policy,
+            "output": "localhost/built:1", "layers": true}})
+    };
+    let refused = fails(guest, "BuildImage", &build("PullAlways"))?;
+    ensure!(refused.contains("io.podman.ErrorOccurred"), "{refused}");
+    for policy in ["PullNever", "PullIfMissing", ""] {
+        let built = replies(guest, "BuildImage", &build(policy))?;
+        let (last, before) = built.split_last().context("no reply")?;
+        ensure!(!before.is_empty(), "{policy}: {built:?}");
+        let image = call(guest, "InspectImage", &json!({"name": last["image"]["id"]}))?;
+        let image = inner(&image["image"])?;
+        ensure!(image["Labels"]["a"] == "b", "{policy}: {image}");
+    }
+    guest
+        .sh("rm /tmp/context.tar; podman rmi localhost/built:1")
+        .map(drop)
 }
 
 fn volumes(guest: &Guest) -> Result<()> {

@@ -43,6 +43,10 @@ pub fn limits(guest: &Guest) -> Result<()> {
     ensure!(out.status.code() == Some(137), "{out:?}");
     let stats = podman("stats --no-stream --format '{{.PIDs}}' two")?;
     ensure!(stats == "1", "{stats}");
+    let stats = podman("pod stats --no-stream --format '{{.Name}} {{.PIDS}}' own")?;
+    for line in ["one 1", "two 1"] {
+        ensure!(stats.lines().any(|row| row == line), "{stats}");
+    }
     podman("pod stop -t 0 own")?;
     refused(guest)?;
     podman("pod start own")?;

@@ -238,15 +238,15 @@ fn api(guest: &Guest) -> Result<()> {
     })?;
     // A machine that has just booted has no pause process: two podmans make one at once.
     guest.sh("kill $(ps -u core -o pid=,args= | awk '/catatonit/ {print $1}'); rm /run/user/1000/libpod/tmp/pause.pid")?;
-    let files = "sh -c 'cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max'";
+    let files = "sh -c 'cd /sys/fs/cgroup && cat memory.max pids.max cpu.max'";
     let said = guest.sh_as(
         "core",
         &format!(
-            "podman ps -q & podman --remote --url unix://{socket} run --rm -m 32m --pids-limit 7 {} {files}; wait",
+            "podman ps -q & podman --remote --url unix://{socket} run --rm -m 32m --pids-limit 7 --cpus 0.5 {} {files}; wait",
             image::NAME
         ),
     )?;
-    ensure!(said == "33554432\n7", "{said}");
+    ensure!(said == "33554432\n7\n50000 100000", "{said}");
     let name = image::NAME;
     let dd = "dd if=/dev/zero of=/dev/null bs=90M count=1";
     let command = format!(
