@@ -166,7 +166,7 @@ fn a_disk_boots_grows_is_upgraded_and_falls_back() -> Result<()> {
         let (blocks, size) = free.split_once(' ').context("two numbers")?;
         let mib = blocks.parse::<u64>()? * size.parse::<u64>()? / MIB;
         ensure!((1400..1622).contains(&mib), "{mib} MiB");
-        guest.sh("echo kept >/var/lib/boot2podman/note").map(drop)
+        guest.sh(&format!("echo kept | tee {NOTES}")).map(drop)
     });
     refusals(&guest, &mut checks);
     checks.check("an upgrade from an ISO", || {
@@ -184,6 +184,9 @@ fn a_disk_boots_grows_is_upgraded_and_falls_back() -> Result<()> {
     Ok(fs::remove_dir_all(dir)?)
 }
 
+/// Files that an upgrade keeps: of the state directory, of /etc and of a home.
+const NOTES: &str = "/var/lib/boot2podman/note /etc/containers/note /home/core/note";
+
 /// Second boot.
 fn trial(disk: &Image, shelf: &Path) -> Result<()> {
     let guest = Guest::start(&with("disk-trial", Bios, Disk::raw(disk.file()), shelf)?)?;
@@ -195,8 +198,8 @@ fn trial(disk: &Image, shelf: &Path) -> Result<()> {
             guest.ready.degraded
         );
         up(&guest, Bios).and_then(|()| runs(&guest, "b:trial"))?;
-        let note = guest.sh("cat /var/lib/boot2podman/note")?;
-        ensure!(note == "kept", "{note}");
+        let notes = guest.sh(&format!("cat {NOTES}"))?;
+        ensure!(notes == "kept\nkept\nkept", "{notes}");
         Ok(())
     });
     checks.check("a version on trial is kept once it is ready", || {
