@@ -32,6 +32,10 @@ const GREEDY: &[(&str, &str, bool)] = &[
     ),
 ];
 
+/// Log-in at a registry as podman writes it, under the name `ann`.
+const LOG_IN: &str = r#"umask 077; cd $XDG_RUNTIME_DIR && mkdir -p containers && cd containers && \
+    printf '{"auths":{"r.example":{"auth":"YW5uOng="}}}' >new && mv new auth.json"#;
+
 /// The disk is full to the last block: writes fail, everything else works in this boot and the
 /// next, and with free space all is well again.
 #[test]
@@ -80,13 +84,22 @@ fn the_machine_works_with_a_full_data_disk() -> Result<()> {
     checks.check("a user's podman has no room", || {
         let said = guest.ssh("core", "podman volume create none 2>&1")?;
         ensure!(!said.status.success(), "{}", tests::text(&said)?);
-        Ok(())
+        // The file with log-ins is in RAM, and its copy on the disk waits for room, as podman of core does, which makes
+        // ~/.config at its start.
+        guest.sh_as("core", LOG_IN).map(drop)
     });
     checks.check("with free space everything writes again", || {
         guest.sh("rm /var/lib/containers/fill /var/lib/containers/rest")?;
         guest.sh("podman volume create kept && sync")?;
         // podman of core was first run in this boot while the disk was full (the check before).
         guest.sh_as("core", "podman volume create kept && echo mine >note")?;
+        eventually(SOON, || {
+            let copy =
+                "cmp $XDG_RUNTIME_DIR/containers/auth.json .local/state/boot2podman/auth.json";
+            guest.sh_as("core", copy).map(drop)
+        })?;
+        let said = guest.sh_as("core", "podman login --get-login r.example")?;
+        ensure!(said == "ann", "{said}");
         guest.sh("echo kept >/etc/note && cat /mnt/data/kept/etc/note && test -s /etc/passwd")?;
         expect_store_full(&guest, false)
     });
