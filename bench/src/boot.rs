@@ -20,7 +20,7 @@ const POWER_OFF: Duration = Duration::from_secs(120);
 
 /// Second processor. Under the instruction clock, QEMU runs all processors in one thread, in turn
 /// (docs/devel/tcg-icount.rst in QEMU's source). The last of two `-smp` counts.
-const SECOND: &[&str] = &["-smp", "2"];
+const SECOND_PROCESSOR: &[&str] = &["-smp", "2"];
 
 /// Boots on a board with one processor or two, waits for the probe's results, and presses the power button. The
 /// console's log and QEMU's files stay in `dir`.
@@ -36,7 +36,7 @@ pub fn once(
         .board(board)
         .icount(true)
         .qemu_args(WAITS)
-        .qemu_args(if two_cpus { SECOND } else { &[] })
+        .qemu_args(if two_cpus { SECOND_PROCESSOR } else { &[] })
         .dir(dir)
         .append(append)
         .disk(Disk::raw(disk).snapshot());

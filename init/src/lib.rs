@@ -26,7 +26,6 @@ pub mod module_prefetch;
 pub mod mounted_disk;
 pub mod mounts;
 pub mod net_interface;
-pub mod options;
 pub mod orphan_wait;
 pub mod power_button;
 pub mod processes;

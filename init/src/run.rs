@@ -19,7 +19,9 @@ use nix::errno::Errno;
 use services::{ExitStatus, Pid, reap};
 use sys::signals::FAULT_SIGNALS;
 
-use crate::options::{Dialect, JOB, Options, Stop, environment, parse};
+use options::{Dialect, JOB, Options, Stop, environment, parse};
+
+mod options;
 
 /// Names that select this mode, also for a process with pid 1.
 pub const NAMES: &[&[u8]] = &[b"tini", b"dumb-init", b"catatonit", b"podman-init"];

@@ -42,9 +42,7 @@ pub use state::{Input, Readiness, ServiceId, State};
 pub use supervisor::Supervisor;
 pub use supervisor::recovery::StateToRestore;
 
-/// Milliseconds of `CLOCK_BOOTTIME` (clock_gettime(2)), which counts while the machine is
-/// suspended.
-pub type Millis = u64;
+pub use sys::clock::Millis;
 
 /// Returns the earlier of two moments, if there is any.
 fn sooner(one: Option<Millis>, other: Option<Millis>) -> Option<Millis> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-/// Milliseconds on `CLOCK_BOOTTIME` (clock_gettime(2)).
+/// Milliseconds on `CLOCK_BOOTTIME` (clock_gettime(2)), which counts while the machine is suspended.
 pub type Millis = u64;
 
 /// Returns the milliseconds on `CLOCK_BOOTTIME`; 0 without such a clock.

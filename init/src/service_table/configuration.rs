@@ -55,6 +55,7 @@ pub const CONFIGURATION: &[Row] = &[
             late_ms: u64::MAX,
             ..ServiceDef::ONE_SHOT
         },
+        in_template: true,
         ..Row::DEFAULT
     },
     // For each file that podman refuses, the program calls podman once more without that file, for at most 40 s

@@ -22,6 +22,7 @@ pub const CONSOLES: &[Row] = &[
         },
         adapt: adapt::console,
         per_terminal: true,
+        ..Row::DEFAULT
     },
     Row {
         def: ServiceDef {

@@ -48,6 +48,7 @@ pub const ENGINE: &[Row] = &[
             ..ServiceDef::DEFAULT
         },
         adapt: adapt::podman,
+        in_template: true,
         ..Row::DEFAULT
     },
     // PID 1 holds the socket, as it does for root's podman; the first connection starts the process.

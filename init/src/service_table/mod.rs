@@ -40,6 +40,9 @@ pub struct Row {
     pub def: ServiceDef,
     /// Applies the configuration to the definition.
     pub adapt: fn(ServiceDef, &Config, &Platform) -> ServiceDef,
+    /// True for a service that runs in a template. The other services create the identity of a machine or depend on the
+    /// identity, so each copy starts them.
+    pub in_template: bool,
     /// True for a row that stands for one service per console terminal; `def.name` is the prefix of their names.
     pub per_terminal: bool,
 }
@@ -50,6 +53,7 @@ impl Row {
         when: |_, _| true,
         def: ServiceDef::DEFAULT,
         adapt: |def, _, _| def,
+        in_template: false,
         per_terminal: false,
     };
 }
@@ -176,13 +180,8 @@ pub fn is_reserved(name: &str) -> bool {
     })
 }
 
-/// Services that run in a template. The other services create the identity of a machine or depend on the identity,
-/// so each copy starts them.
-const SERVICES_IN_TEMPLATE: [&str; 3] = [names::DATA, names::PODMAN, names::TEMPLATE];
-
 fn exists(row: &Row, config: &Config, platform: &Platform) -> bool {
-    let runs_here = !platform.is_template || SERVICES_IN_TEMPLATE.contains(&row.def.name);
-    runs_here && (row.when)(config, platform)
+    (row.in_template || !platform.is_template) && (row.when)(config, platform)
 }
 
 /// Returns the definitions of the services that exist with this configuration, on this machine.

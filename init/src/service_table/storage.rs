@@ -24,6 +24,7 @@ pub const STORAGE: &[Row] = &[
             ..ServiceDef::ONE_SHOT
         },
         adapt: adapt::slow_disk,
+        in_template: true,
         ..Row::DEFAULT
     },
     Row {
