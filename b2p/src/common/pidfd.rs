@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Waiting for processes without reaping them.
-#![expect(unsafe_code, reason = "nix has no wrapper for pidfd_open(2)")]
+#![expect(
+    unsafe_code,
+    reason = "nix has no wrapper for pidfd_open(2) and pidfd_getfd(2)"
+)]
 
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -15,6 +18,16 @@ pub fn open(pid: i32) -> Option<OwnedFd> {
     // SAFETY: integers only; a number is owned once it is known to be a descriptor.
     unsafe {
         let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0);
+        (fd >= 0).then(|| OwnedFd::from_raw_fd(fd as i32))
+    }
+}
+
+/// Returns a copy of a descriptor of another process (pidfd_getfd(2)).
+#[must_use]
+pub fn descriptor_of(process: &OwnedFd, number: i32) -> Option<OwnedFd> {
+    // SAFETY: integers only; a number is owned once it is known to be a descriptor.
+    unsafe {
+        let fd = libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), number, 0);
         (fd >= 0).then(|| OwnedFd::from_raw_fd(fd as i32))
     }
 }

@@ -21,7 +21,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use super::is_id;
+use super::{is_id, reserved_ports};
 use sys::paths::HEALTH_SOCKET;
 
 /// Largest state of a container that the hook reads, in bytes.
@@ -46,7 +46,11 @@ pub fn hook() -> i32 {
     let _ = std::io::stdin()
         .take(MAX_STATE_BYTES)
         .read_to_end(&mut state);
-    if let Some(id) = id(&String::from_utf8_lossy(&state))
+    let state = String::from_utf8_lossy(&state);
+    if let Some(pid) = pid(&state) {
+        reserved_ports::reset_connections_of(pid);
+    }
+    if let Some(id) = id(&state)
         && let Ok(mut socket) = UnixStream::connect(HEALTH_SOCKET)
     {
         let _ = socket.set_write_timeout(Some(Duration::from_secs(1)));
@@ -64,9 +68,28 @@ fn id(state: &str) -> Option<&str> {
     is_id(id).then_some(id)
 }
 
+/// Returns the number of the container's first process.
+fn pid(state: &str) -> Option<&str> {
+    let (_, rest) = state.split_once("\"pid\"")?;
+    let value = rest.trim_start().strip_prefix(':')?.trim_start();
+    let digits = value.bytes().take_while(u8::is_ascii_digit).count();
+    value.get(..digits).filter(|digits| !digits.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_pid_in_the_state() {
+        assert_eq!(
+            pid("{\"id\":\"5a\",\"pid\": 812,\"annotations\":{\"pid\":9}}"),
+            Some("812")
+        );
+        for bad in ["", "{}", "{\"pid\":\"7\"}", "{\"pid\":"] {
+            assert_eq!(pid(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn the_id_in_the_state() {

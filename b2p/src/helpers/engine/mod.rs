@@ -16,6 +16,7 @@ mod hook_log;
 pub mod logins;
 pub mod overlay_answer;
 pub mod pods;
+mod reserved_ports;
 pub mod side_by_side;
 pub mod start;
 pub mod start_conmon;

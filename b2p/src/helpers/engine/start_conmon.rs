@@ -9,6 +9,8 @@
 //!
 //! The output of a unit's container is added to the machine's log as well, by the path that journald would have,
 //! and `journalctl -u` shows the output. podman's own log remains, from which `podman logs` reads.
+//!
+//! Connections to published ports that were made before the rules of the network are reset ([`reserved_ports`]).
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -16,6 +18,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::conmon::CONMON;
+use super::reserved_ports;
 use crate::common::cgroups;
 use crate::common::paths::DEFINITIONS;
 use crate::common::unit_containers;
@@ -35,6 +38,7 @@ pub fn main(count: usize) -> i32 {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
     let mut arguments = arguments.split_off(arguments.len().saturating_sub(count));
     make_quiet(&mut arguments);
+    reserved_ports::reset_connections();
     let cgroup = sys::files::read_text("/proc/self/cgroup").unwrap_or_default();
     let is_unit = |service: &&str| Path::new(&format!("{DEFINITIONS}/{service}.service")).exists();
     if let Some(service) = cgroups::service_in(&cgroup).filter(is_unit) {
