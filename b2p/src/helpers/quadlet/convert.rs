@@ -93,15 +93,15 @@ impl Definition {
             unit: name.clone(),
             lines: lines(unit, &program, &service, specifiers)?,
             service,
-            needs: names(&["Requires", "Requisite", "BindsTo"]),
+            needs: names(&["Requires", "BindsTo"]),
             after: names(&["After"]),
             binds: names(&["BindsTo"]),
             wants: names(&["Wants", "Upholds"]),
-            part_of: names(&["PartOf"]),
+            part_of: names(&["PartOf", "Requisite"]),
             before: names(&["Before"]),
             wanted_by: install_links(unit, "WantedBy", specifiers),
             required_by: install_links(unit, "RequiredBy", specifiers),
-            pulled: units(&["Requires", "Requisite", "BindsTo", "Wants", "Upholds"]),
+            pulled: units(&["Requires", "BindsTo", "Wants", "Upholds"]),
             at_boot: installed("WantedBy") || installed("RequiredBy"),
             unsupported: keys::unsupported(unit),
             unknown_units: unknown_units(unit, specifiers),
@@ -129,6 +129,14 @@ impl Definition {
         ]
         .concat()
     }
+}
+
+/// Returns the services that must be active when the unit starts, which does not start them (systemd.unit(5),
+/// "Requisite=").
+#[must_use]
+pub fn requisites(unit: &Unit, specifiers: &Specifiers) -> Vec<String> {
+    let units = units_of(unit, "Unit", &["Requisite"], specifiers);
+    services(units, &specifiers.user)
 }
 
 /// Returns the services in whose favour a key of [Install] links a quadlet. systemctl(1) makes the links of a

@@ -119,7 +119,7 @@ pub fn is_active(report: &Report<'_>, service: &str) -> bool {
 }
 
 /// Returns true if the successful end of a service leaves it active.
-fn stays(service: &str) -> bool {
+pub(super) fn stays(service: &str) -> bool {
     let Ok(text) = sys::files::read_text(paths::unit(service)) else {
         return true;
     };

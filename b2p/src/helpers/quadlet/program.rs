@@ -129,8 +129,20 @@ fn plan(unit: &Unit, commands: &Commands<Command>) -> Result<Plan> {
         kills_all: matches!(last("KillMode"), None | Some("control-group")),
         success: ends(unit, "SuccessExitStatus")?,
         prevents: ends(unit, "RestartPreventExitStatus")?,
+        restarts_after: restarts_after(last("Restart").unwrap_or_default()),
         kills_none: last("KillMode") == Some("none"),
     })
+}
+
+/// Returns the failures after which a value of `Restart=` starts the unit again, if it names some (systemd.service(5),
+/// table 1).
+fn restarts_after(policy: &str) -> Option<&'static [&'static str]> {
+    match policy {
+        "on-abnormal" => Some(&["signal", "timeout", "watchdog"]),
+        "on-abort" => Some(&["signal"]),
+        "on-watchdog" => Some(&["watchdog"]),
+        _ => None,
+    }
 }
 
 /// Returns the limits of a start: from its begin, and from the message that names the main process. Podman may pull

@@ -275,6 +275,27 @@ fn no_unit_file_installs_itself() {
     assert_eq!(definitions[2].after, ["first-1"]);
 }
 
+#[test]
+fn a_requisite_is_not_started_and_takes_its_dependents_with_it() {
+    let text = "[Unit]\nRequisite=db.service\nAfter=db.service\n[Service]\nExecStart=/a\n";
+    let definition = define("web.service", text, 0).unwrap();
+    let none: &[String] = &[];
+    assert_eq!((&*definition.needs, &*definition.pulled), (none, none));
+    assert_eq!(
+        (definition.part_of, definition.after),
+        (vec!["db".to_owned()], vec!["db".to_owned()])
+    );
+    let specifiers = Specifiers {
+        user: Owner {
+            uid: 1000,
+            name: "core".to_owned(),
+            ..Owner::default()
+        },
+        ..Specifiers::default()
+    };
+    assert_eq!(requisites(&Unit::parse(text), &specifiers), ["core-db"]);
+}
+
 /// The line is that of podman's generator for a user.
 #[test]
 fn a_container_of_a_user_starts_after_the_network() {

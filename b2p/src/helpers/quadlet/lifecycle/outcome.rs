@@ -7,8 +7,8 @@ use super::{Exit, Lifecycle, Stage};
 
 /// Exit status of a unit that is left out: a condition does not hold. Its service has done its work.
 pub const SKIPPED: u8 = 253;
-/// Exit status of a unit that is given up, with any `Restart=`: an assertion does not hold, or there were more
-/// starts than `StartLimitBurst=`.
+/// Exit status of a unit that is given up, with any `Restart=`: an assertion does not hold, there were more
+/// starts than `StartLimitBurst=`, or `Restart=on-abort` and its like do not apply to the failure.
 pub const GIVEN_UP: u8 = 254;
 
 impl Lifecycle {
@@ -49,6 +49,7 @@ impl Lifecycle {
             (None, Some(_)) => SKIPPED,
             (Some(failure), _) if failure.is_left_out() => SKIPPED,
             (Some(_), Some(Exit::Signal(_))) => GIVEN_UP,
+            (Some(failure), _) if !self.plan.restarts(failure) => GIVEN_UP,
             (Some(failure), _) => match u8::try_from(failure.status).unwrap_or(1) {
                 SKIPPED | GIVEN_UP => SKIPPED - 1,
                 status => status,

@@ -185,6 +185,8 @@ pub struct Plan {
     pub reloads_itself: bool,
     /// Ends of the main process after which the unit is not started again (`RestartPreventExitStatus=`).
     pub prevents: Vec<Exit>,
+    /// Failures, in the words of `Result=`, after which alone `Restart=` starts the unit again; `None` for each.
+    pub restarts_after: Option<&'static [&'static str]>,
     /// The end runs its commands and signals no process (`KillMode=none`, systemd.kill(5)).
     pub kills_none: bool,
     /// Ends of the main process that are a success, besides those that systemd takes for one.
@@ -192,6 +194,13 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Returns true if `Restart=` starts the unit again after such a failure.
+    #[must_use]
+    pub fn restarts(&self, failure: Failure) -> bool {
+        let some = self.restarts_after;
+        some.is_none_or(|results| results.contains(&failure.result))
+    }
+
     /// Returns the failure of an end of the main process, or of a command of a one-shot. A daemon may end by
     /// one of the usual signals (systemd.service(5), "SuccessExitStatus=").
     #[must_use]

@@ -262,6 +262,33 @@ fn the_outcome_of_a_life() {
 }
 
 #[test]
+fn a_failure_to_which_restart_does_not_apply_is_final() {
+    let (abnormal, abort, watchdog) = (
+        &["signal", "timeout", "watchdog"][..],
+        &["signal"][..],
+        &["watchdog"][..],
+    );
+    for (results, event, status) in [
+        (abnormal, Event::Exited(10, Exit::Code(3)), 254),
+        (abnormal, Event::Exited(10, Exit::Signal(9)), 137),
+        (abnormal, Event::Trigger, 1),
+        (abort, Event::Exited(10, Exit::Signal(9)), 137),
+        (abort, Event::Trigger, 254),
+        (watchdog, Event::Exited(10, Exit::Signal(9)), 254),
+        (watchdog, Event::Trigger, 1),
+        (watchdog, Event::Exited(10, Exit::Code(0)), 0),
+    ] {
+        let mut w = World::new(Kind::Simple, |plan| {
+            plan.restarts_after = Some(results);
+            plan.watchdog_ms = Some(300);
+        });
+        w.after(&[]);
+        w.after(&[event]);
+        assert_eq!(w.life.exit_status(), status, "{results:?} {event:?}");
+    }
+}
+
+#[test]
 fn a_daemon_says_that_it_hangs_or_stops() {
     let new = || {
         let mut w = World::new(Kind::Simple, |plan| plan.watchdog_ms = Some(300));

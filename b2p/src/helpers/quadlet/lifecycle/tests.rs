@@ -34,6 +34,7 @@ impl World {
             kills: true,
             reloads_itself: false,
             prevents: vec![],
+            restarts_after: None,
             kills_none: false,
             success: vec![],
         };

@@ -74,6 +74,19 @@ fn reload_watchdog_output_and_limits() {
     assert_eq!((program.stderr, program.start_limit), (Output::Null, None));
 }
 
+#[test]
+fn some_values_of_restart_name_the_failures_after_which_it_applies() {
+    for (value, after) in [
+        ("on-failure", None),
+        ("on-abnormal", Some(&["signal", "timeout", "watchdog"][..])),
+        ("on-abort", Some(&["signal"][..])),
+        ("on-watchdog", Some(&["watchdog"][..])),
+    ] {
+        let program = read(&format!("ExecStart=/a\nRestart={value}")).unwrap();
+        assert_eq!(program.plan.restarts_after, after, "{value}");
+    }
+}
+
 /// A unit without the socket could not feed its watchdog, and would be killed for ever.
 #[test]
 fn a_unit_with_a_watchdog_can_send_messages() {

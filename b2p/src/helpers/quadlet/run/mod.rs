@@ -13,6 +13,7 @@ pub mod state;
 
 use std::fs;
 
+use control::{Report, Request};
 use log::{error, info};
 use sys::clock::now;
 use sys::error::Result;
@@ -21,9 +22,10 @@ use self::runner::Runner;
 use self::state::State;
 use super::lifecycle::{GIVEN_UP, SKIPPED};
 use super::program::Program;
-use super::specifiers::Specifiers;
+use super::specifiers::{Owner, Specifiers};
 use super::unit::Unit;
-use super::{NAME, conditions, host, paths};
+use super::{NAME, conditions, convert, dependents, host, paths};
+use crate::common::control_client::ControlClient;
 use crate::common::terminal::print_error;
 
 /// Runs the unit, and returns the exit status of its main process.
@@ -67,6 +69,11 @@ fn run(name: &str) -> Result<i32> {
         tell("assert");
         return Ok(GIVEN_UP.into());
     }
+    if let Some(other) = inactive_requisite(&unit, &specifiers) {
+        error!("{name}: {other}, which Requisite= names, is not active: given up");
+        tell("dependency");
+        return Ok(GIVEN_UP.into());
+    }
     let starts = paths::starts(name, &specifiers.user);
     if let Some(limit) = program.start_limit
         && !state::may_start(&starts, now(), limit)
@@ -76,6 +83,31 @@ fn run(name: &str) -> Result<i32> {
         return Ok(GIVEN_UP.into());
     }
     Runner::new(name, program, &specifiers.user)?.run()
+}
+
+/// Returns a service of `Requisite=` that is not active.
+fn inactive_requisite(unit: &Unit, specifiers: &Specifiers) -> Option<String> {
+    let names = convert::requisites(unit, specifiers);
+    if names.is_empty() {
+        return None;
+    }
+    let text = ControlClient::default().ask(&Request::Status);
+    let report = text.as_deref().map(Report::parse);
+    let is_active = |name: &String| match &report {
+        Ok(report) => dependents::is_active(report, name),
+        // PID 1 answers root alone. The other unit is the same user's, and reports its state.
+        Err(_) => is_active_by_file(name, &specifiers.user),
+    };
+    names.into_iter().find(|name| !is_active(name))
+}
+
+fn is_active_by_file(name: &str, owner: &Owner) -> bool {
+    let state = State::read(&paths::state(name, owner));
+    match state.stage.as_str() {
+        "running" | "reload" => true,
+        "dead" => state.result == "success" && dependents::stays(name),
+        _ => false,
+    }
 }
 
 fn failing(unit: &Unit, prefix: &str, specifiers: &Specifiers) -> Result<Option<String>> {
