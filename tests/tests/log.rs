@@ -128,11 +128,18 @@ fn programs(guest: &Guest) -> Result<()> {
             ensure!(lines[0].contains("]: "), "{}", lines[0]);
         }
         ensure!(!all.contains('\u{1b}'), "{all}");
+        ensure!(ending(&all, "from core")[0].contains(" 1000/web["), "{all}");
         ensure!(all.contains("sudo[") && all.contains("COMMAND="), "{all}");
         Ok(())
     })?;
     let init = guest.sh("b2p log init")?;
     ensure!(!init.contains("boot2podman: not PID 1"), "{init}");
+    // A user's program is none of a unit, whatever name it has.
+    let said =
+        guest.sh("journalctl -t web -o cat; echo; journalctl -u web -o cat; echo; b2p log web")?;
+    let parts: Vec<&str> = said.split("\n\n").collect();
+    let has_core = parts.iter().map(|part| part.contains("from core"));
+    ensure!(has_core.eq([true, false, true]), "{said}");
     Ok(())
 }
 

@@ -23,7 +23,8 @@ pub struct Filter {
     pub names: Vec<Vec<String>>,
     /// Processes of which one has sent a record; empty for all.
     pub pids: Vec<String>,
-    /// The names are those of units: PID 1's messages about a unit are shown as well.
+    /// The names are those of units: PID 1's messages about a unit are shown as well, and no records of a user's
+    /// programs and containers that have such a name.
     pub of_units: bool,
     /// Earliest and latest time, in microseconds since 1970.
     pub times: (Option<i64>, Option<i64>),
@@ -38,7 +39,12 @@ impl Filter {
             let is_from_init = self.of_units && priority.facility() != KERNEL;
             said.is_some_and(|said| is_from_init && is_from(name, priority, said))
         };
-        let is_of = |n: &String| is_from(n, priority, text) || is_about(n);
+        let of_any_user = if self.of_units {
+            text
+        } else {
+            without_user(text)
+        };
+        let is_of = |n: &String| is_from(n, priority, of_any_user) || is_about(n);
         let named = || self.names.iter().all(|names| names.iter().any(is_of));
         let (since, until) = self.times;
         if since.is_some_and(|at| us < at) || until.is_some_and(|at| us > at) {
@@ -96,6 +102,13 @@ pub fn as_journald(priority: Priority, text: &[u8]) -> (Priority, Cow<'_, [u8]>)
         }
         _ => (Priority::of(priority.facility(), INFO), text.into()),
     }
+}
+
+/// Returns a record without the number of the user whose program or container has sent it.
+fn without_user(text: &[u8]) -> &[u8] {
+    let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    let rest = text.get(digits..).and_then(|rest| rest.strip_prefix(b"/"));
+    rest.filter(|_| digits > 0).unwrap_or(text)
 }
 
 fn after_name<'a>(text: &'a [u8], name: &str) -> Option<&'a [u8]> {
@@ -228,8 +241,10 @@ mod tests {
         assert!(wants(&filter, 10, "boot2podman: web: exited") && wants(&filter, 20, "web: x"));
         assert!(!wants(&filter, 9, "web: x") && !wants(&filter, 21, "web: x"));
         assert!(!wants(&filter, 10, "boot2podman: db: exited"));
+        assert!(!wants(&filter, 10, "1000/web[9]: x"));
         filter.of_units = false;
         assert!(!wants(&filter, 10, "boot2podman: web: exited"));
+        assert!(wants(&filter, 10, "1000/web[9]: x") && !wants(&filter, 10, "/web[9]: x"));
         filter.pids = vec!["9".to_owned()];
         assert!(wants(&filter, 10, "web[9]: [8]") && !wants(&filter, 10, "web[8]: [9]"));
     }

@@ -11,10 +11,10 @@ pub mod ring;
 /// Longest tag, in bytes; RFC 3164 allows 32, RFC 5424 48.
 pub const MAX_TAG: usize = 48;
 
-/// Returns the tag of a container: its name, after the number of a user other than root. Root and each user may have
-/// a container of one name, and no name of a container has a slash.
+/// Returns the tag of a container or a program: its name, after the number of a user other than root. Root and each
+/// user may have a container of one name, and no name of a container has a slash.
 #[must_use]
-pub fn container_tag(uid: u32, name: &str) -> String {
+pub fn tag_of_user(uid: u32, name: &str) -> String {
     let mut tag = match uid {
         0 => name.to_owned(),
         uid => format!("{uid}/{name}"),
@@ -61,14 +61,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn containers_of_root_and_of_users_have_tags_of_their_own() {
+    fn containers_and_programs_of_root_and_of_users_have_tags_of_their_own() {
         for (uid, name, tag) in [(0, "web", "web"), (1000, "web", "1000/web")] {
-            assert_eq!(container_tag(uid, name), tag);
+            assert_eq!(tag_of_user(uid, name), tag);
             assert_eq!(name_of_tag(tag), name);
         }
         let long = "n".repeat(60);
-        assert_eq!(container_tag(0, &long), long[..MAX_TAG]);
-        assert_eq!(container_tag(7, &long).len(), MAX_TAG);
+        assert_eq!(tag_of_user(0, &long), long[..MAX_TAG]);
+        assert_eq!(tag_of_user(7, &long).len(), MAX_TAG);
         for program in ["postfix/smtpd", "/usr/bin/x"] {
             assert_eq!(name_of_tag(program), program);
         }

@@ -10,7 +10,7 @@ use super::program::Program;
 use super::specifiers::{Owner, Specifiers};
 use super::unit::Unit;
 use super::{NAME, host};
-use crate::common::log::container_tag;
+use crate::common::log::tag_of_user;
 use crate::common::pattern::matches;
 use crate::common::unit_containers::{self, noted_in};
 
@@ -116,7 +116,7 @@ fn of_service(service: String, owner: &Owner) -> Vec<String> {
     let specifiers = host::specifiers(name, &unit, owner.clone());
     let mut names: Vec<String> = container(&unit, &specifiers).into_iter().collect();
     names.extend(noted_in(&unit_containers::path(&service, owner.uid)));
-    let tags = names.iter().map(|name| container_tag(owner.uid, name));
+    let tags = names.iter().map(|name| tag_of_user(owner.uid, name));
     let mut names: Vec<String> = tags.collect();
     names.insert(0, service);
     let mut seen = BTreeSet::new();

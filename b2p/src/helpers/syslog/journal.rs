@@ -39,7 +39,6 @@ pub fn parse<'a>(datagram: &'a [u8], _host: &[u8]) -> Message<'a> {
         tag: tag(container.unwrap_or(program)),
         pid: None,
         text: text.trim_ascii_end(),
-        is_container: container.is_some(),
     }
 }
 

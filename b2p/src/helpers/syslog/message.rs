@@ -20,8 +20,6 @@ pub struct Message<'a> {
     pub pid: Option<u32>,
     /// Text.
     pub text: &'a [u8],
-    /// True if the tag is the name of a container, of which each user may have one.
-    pub is_container: bool,
 }
 
 /// Reads any datagram. `host` is the machine's own name, which some senders write before the
@@ -100,7 +98,6 @@ pub fn tagged(priority: Priority, bytes: &[u8]) -> Message<'_> {
         tag: &[],
         pid: None,
         text: bytes,
-        is_container: false,
     };
     let length = bytes.iter().take_while(|b| is_in_tag(b)).count();
     let (tag, rest) = bytes.split_at(length);
@@ -119,7 +116,6 @@ pub fn tagged(priority: Priority, bytes: &[u8]) -> Message<'_> {
         tag,
         pid,
         text: text.strip_prefix(b" ").unwrap_or(text),
-        is_container: false,
     }
 }
 
@@ -161,7 +157,6 @@ fn rfc5424(priority: Priority, bytes: &[u8]) -> Option<Message<'_>> {
         tag: if tag == NIL { &[] } else { tag_of(tag) },
         pid: process(pid),
         text: text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text),
-        is_container: false,
     })
 }
 

@@ -6,8 +6,8 @@ use std::fs::File;
 use std::io::Write as _;
 
 use super::message::Message;
-use crate::common::log::container_tag;
 use crate::common::log::record::{Priority, SYSLOG, printable};
+use crate::common::log::tag_of_user;
 use crate::common::token_bucket::TokenBucket;
 
 /// Longest text of one record, in bytes; a text with its tag is shorter than the longest line that
@@ -125,17 +125,15 @@ impl Relay {
 
 /// Calls `each` with the records of a message: `tag[pid]: text`, several for a long text. The
 /// brackets are always there: without them a record would be one of PID 1 (`boot2podman: `) or
-/// of a service, and any program may write to `/dev/log`. The container of a user has the user's number before
-/// its name, `1000/web[12]: text`: root and each user may have one of that name.
+/// of a service, and any program may write to `/dev/log`. A container or a program of a user has the user's number before
+/// its name, `1000/web[12]: text`: root and each user may have one of that name, and a user chooses the name freely.
 fn records(message: &Message<'_>, sender: Sender, mut each: impl FnMut(Priority, &str)) {
     let mut text = String::new();
     printable(message.tag, |c| text.push_str(c));
-    if message.is_container {
-        text = container_tag(sender.uid.unwrap_or(NOBODY), &text);
-    }
     if text.is_empty() {
         text.push_str("log");
     }
+    text = tag_of_user(sender.uid.unwrap_or(NOBODY), &text);
     let claimed = message.pid.filter(|_| sender.uid == Some(0));
     let _ = write!(text, "[{}]: ", claimed.unwrap_or(sender.pid));
     let head = text.len();
@@ -177,14 +175,14 @@ mod tests {
             pid: 9,
             uid: Some(0),
         };
-        assert_eq!(all(b"<38>sshd[812]: x", USER), ["<38>sshd[9]: x"]);
+        assert_eq!(all(b"<38>sshd[812]: x", USER), ["<38>1000/sshd[9]: x"]);
         assert_eq!(all(b"<38>sshd[812]: x", root), ["<38>sshd[812]: x"]);
         assert_eq!(all(b"<38>sshd: x", root), ["<38>sshd[9]: x"]);
         assert_eq!(
             all(b"<6>boot2podman: ready", Sender::default()),
-            ["<6>boot2podman[0]: ready"]
+            ["<6>65534/boot2podman[0]: ready"]
         );
-        assert_eq!(all(b"text", USER), ["<13>log[9]: text"]);
+        assert_eq!(all(b"text", USER), ["<13>1000/log[9]: text"]);
         assert_eq!(all(b"<13>x: ", USER), [""; 0]);
     }
 
@@ -205,7 +203,10 @@ mod tests {
     #[test]
     fn unprintable_bytes_are_escaped() {
         let got = all(b"<13>a: \x1b[2J\xff\nboot2podman: ready \xc3\xa9", USER);
-        assert_eq!(got, ["<13>a[9]: \\x1b[2J\\xff\\x0aboot2podman: ready é"]);
+        assert_eq!(
+            got,
+            ["<13>1000/a[9]: \\x1b[2J\\xff\\x0aboot2podman: ready é"]
+        );
     }
 
     #[test]
@@ -223,7 +224,8 @@ mod tests {
         let text = std::fs::read_to_string(&path).expect("the file");
         let _ = std::fs::remove_file(&path);
         let count = |what: &str| text.lines().filter(|l| *l == what).count();
-        assert_eq!((count("<8>x[9]: fire"), count("<14>x[9]: fire")), (20, 480));
+        let counts = (count("<8>1000/x[9]: fire"), count("<14>1000/x[9]: fire"));
+        assert_eq!(counts, (20, 480));
         let said = "<44>syslog: 100 lines dropped, more than 100 a second or too long";
         assert_eq!(text.lines().last(), Some(said));
     }
