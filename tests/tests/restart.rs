@@ -83,6 +83,12 @@ fn once() -> Result<()> {
     checks.check("their pods keep what they have written", || {
         kube::by_hand(&guest)
     });
+    checks.check("a kube file of several documents", || {
+        kube::documents(&guest)
+    });
+    checks.check("podman-compose is a provider as well", || {
+        kube::podman_compose(&guest)
+    });
     checks.check("a service runs at its time", || updates::at_times(&guest));
     checks.check("units of each kind are read", || units::begin(&guest));
     checks.check("units start by their names", || units::start(&guest));
@@ -99,6 +105,11 @@ fn once() -> Result<()> {
         settings::of_commands(&guest)?;
         settings::of_values(&guest)?;
         settings::by_verbs(&guest)
+    });
+    checks.check("units fail, restart and end as they ask for", || {
+        settings::of_failures(&guest)?;
+        settings::of_ends(&guest)?;
+        settings::of_requisites(&guest)
     });
     checks.check("containers report their own readiness", || {
         settings::from_inside(&guest)

@@ -83,6 +83,67 @@ pub fn by_hand(guest: &Guest) -> Result<()> {
     guest.sh("! systemctl is-active gone").map(drop)
 }
 
+/// Several documents in one file: two pods, the variables of one, and its volume, which outlives the pods.
+pub fn documents(guest: &Guest) -> Result<()> {
+    let image = image::NAME;
+    let pod = |name: &str, rest: &str, command: &str| {
+        format!(
+            "---\napiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\nspec:\n{rest}    image: {image}\n    \
+             imagePullPolicy: Never\n    command: [sh, -c, \"{command}trap 'exit 0' TERM; while :; do sleep 1000 & wait; \
+             done\"]\n"
+        )
+    };
+    let front = "  volumes:\n  - name: kept\n    persistentVolumeClaim:\n      claimName: k-kept\n  containers:\n  \
+                 - name: box\n    envFrom:\n    - configMapRef:\n        name: k-words\n    volumeMounts:\n    \
+                 - name: kept\n      mountPath: /kept\n";
+    let back = "  containers:\n  - name: box\n";
+    let write = |word: &str| {
+        let text = format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: k-words\ndata:\n  WORD: {word}\n---\napiVersion: v1\n\
+             kind: PersistentVolumeClaim\nmetadata:\n  name: k-kept\nspec:\n  accessModes: [ReadWriteOnce]\n  \
+             resources:\n    requests:\n      storage: 1Mi\n{}{}",
+            pod("k-front", front, "echo $WORD >>/kept/words; "),
+            pod("k-back", back, "")
+        );
+        let to = format!("cat >{DIR}/docs.yaml");
+        tests::text(&guest.ssh_with("root", &to, text.as_bytes())?).map(drop)
+    };
+    let says = |words: &str| {
+        eventually(LIMIT, || {
+            let said = guest.sh("systemctl is-active docs && podman exec k-front-box cat /kept/words && podman exec k-back-box echo up")?;
+            ensure!(said == format!("active\n{words}\nup"), "{said}");
+            Ok(())
+        })
+    };
+    write("blue")?;
+    guest.sh("systemctl daemon-reload && systemctl start docs")?;
+    says("blue")?;
+    guest.sh("systemctl restart docs")?;
+    says("blue\nblue")?;
+    write("red")?;
+    guest.sh("systemctl restart docs")?;
+    says("blue\nblue\nred")?;
+    let left = guest.sh(&format!(
+        "rm {DIR}/docs.yaml; systemctl daemon-reload; podman pod ps --format '{{{{.Name}}}}' | grep -e k-front -e k-back; \
+         podman volume ls -q | grep k-kept; podman volume rm k-kept"
+    ))?;
+    ensure!(left == "k-kept\nk-kept", "{left}");
+    Ok(())
+}
+
+/// A program with the name of podman-compose(1) is a provider as well, and gets the commands of the project.
+pub fn podman_compose(guest: &Guest) -> Result<()> {
+    let said = guest.sh(
+        "printf '#!/bin/sh\necho \"$*\" >>/run/provided\n' >/usr/bin/podman-compose && chmod +x /usr/bin/podman-compose && \
+         systemctl daemon-reload && ! grep '^compose: ' /run/boot2podman/degraded && systemctl start compose-shop && \
+         systemctl is-active compose-shop && systemctl stop compose-shop && cat /run/provided",
+    )?;
+    let file = "--file /var/lib/boot2podman/compose/shop/compose.yaml";
+    let wanted = format!("active\n{file} up --detach --remove-orphans\n{file} stop");
+    ensure!(said == wanted, "{said}");
+    guest.sh("rm /usr/bin/podman-compose /run/provided && systemctl daemon-reload && grep -q '^compose: ' /run/boot2podman/degraded").map(drop)
+}
+
 /// Expects that the pod runs again, with its data.
 pub fn run(guest: &Guest, boots: usize) -> Result<()> {
     starts(guest, "k-site-box", &vec!["two"; 1 + boots])?;

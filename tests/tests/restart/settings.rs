@@ -36,6 +36,27 @@ const FILES: &[(&str, &str)] = &[
         "[Service]\nExecStart=/bin/sleep 100000\n[Install]\nAlso=second.service\n",
     ),
     (
+        "hangs.service",
+        "[Service]\nExecStartPre=/bin/sh -c 'echo x >>/run/hangs'\nExecStart=/bin/sleep 100000\nWatchdogSec=2\n\
+         Restart=on-watchdog\nRestartSec=100ms\n",
+    ),
+    (
+        "exits.service",
+        "[Service]\nExecStart=/bin/sh -c 'echo x >>/run/exits; exit 3'\nRestart=on-abnormal\nRestartSec=100ms\n",
+    ),
+    (
+        "mixed.service",
+        "[Service]\nExecStart=/bin/sh /run/family %N\nKillMode=mixed\nTimeoutStopSec=60\n",
+    ),
+    (
+        "group.service",
+        "[Service]\nExecStart=/bin/sh /run/family %N\nTimeoutStopSec=60\n",
+    ),
+    (
+        "asks.service",
+        "[Unit]\nRequisite=first.service\nAfter=first.service\n[Service]\nExecStart=/bin/sleep 100000\nRestart=always\n",
+    ),
+    (
         "second.service",
         "[Service]\nType=oneshot\nExecStart=/bin/sleep 2\n[Install]\nWantedBy=multi-user.target\n",
     ),
@@ -168,6 +189,56 @@ fn masked_and_linked(guest: &Guest) -> Result<()> {
         .map(drop)
 }
 
+/// The watchdog kills a unit that sends no message, and `Restart=` applies to the failures that it names alone.
+pub fn of_failures(guest: &Guest) -> Result<()> {
+    guest.sh("systemctl start --no-block hangs exits")?;
+    eventually(LIMIT, || guest.sh("test $(wc -l </run/hangs) -gt 2"))?;
+    let said = guest.sh(
+        "systemctl stop hangs; cat /run/exits; systemctl is-failed exits; systemctl show -P Result exits; \
+         systemctl reset-failed exits; journalctl -q -u hangs -o cat",
+    )?;
+    ensure!(said.starts_with("x\nfailed\nexit-code\n"), "{said}");
+    Ok(())
+}
+
+/// With `KillMode=mixed` the main process alone is asked to end, and the rest is killed after it.
+pub fn of_ends(guest: &Guest) -> Result<()> {
+    let script = "sh -c 'trap \"echo child >>/run/ends-$0; exit\" TERM; while :; do sleep 0.2; done' $1 &\n\
+                  trap 'sleep 2; echo main >>/run/ends-'$1'; exit 0' TERM\nwhile :; do sleep 0.2; done\n";
+    tests::text(&guest.ssh_with("root", "cat >/run/family", script.as_bytes())?)?;
+    let said = guest.sh(
+        "systemctl start mixed group && sleep 2 && systemctl stop mixed group; systemctl is-failed mixed group; \
+         pgrep -f '[/]run/family|ends-'; cat /run/ends-mixed; echo; cat /run/ends-group",
+    )?;
+    ensure!(said == "inactive\ninactive\nmain\n\nchild\nmain", "{said}");
+    Ok(())
+}
+
+/// A unit that another one requires to be active is not started with it, and stops it.
+pub fn of_requisites(guest: &Guest) -> Result<()> {
+    let script = |user: &str| {
+        format!(
+            "s='systemctl {user}'; $s start asks 2>/dev/null; echo $?; $s is-active first asks; \
+             $s start first && $s start asks && $s is-active first asks; $s stop first; $s is-active first asks; \
+             $s reset-failed asks 2>/dev/null || true"
+        )
+    };
+    let wanted = "1\ninactive\nfailed\nactive\nactive\ninactive\ninactive";
+    let said = guest.sh(&script(""))?;
+    ensure!(said == wanted, "{said}");
+    guest.sh(&format!(
+        "d=/home/core/.config/systemd/user; mkdir -p $d && cp {DIR}/asks.service {DIR}/first.service $d && \
+         chown -R core $d && systemctl daemon-reload"
+    ))?;
+    let said = guest.sh_as("core", &script("--user"))?;
+    ensure!(said == wanted, "{said}");
+    guest
+        .sh(
+            "cd /home/core/.config/systemd/user && rm asks.service first.service && systemctl daemon-reload",
+        )
+        .map(drop)
+}
+
 /// A container with `Notify=yes` is ready when a process in it sends READY=1: `logger` sends its text as a datagram
 /// to /dev/log, which leads to the socket.
 pub fn from_inside(guest: &Guest) -> Result<()> {
@@ -194,7 +265,8 @@ pub fn from_inside(guest: &Guest) -> Result<()> {
     guest
         .sh(&format!(
             "systemctl stop told named odd && cd {DIR} && rm told.container out.service named.service odd.service \
-             refused.service first.service second.service && systemctl daemon-reload"
+             refused.service first.service second.service hangs.service exits.service mixed.service group.service \
+             asks.service && systemctl daemon-reload"
         ))
         .map(drop)
 }
