@@ -91,11 +91,7 @@ impl Rule {
 
     /// Returns true if the rule may match a program of this machine or a script.
     pub fn may_match_own_programs(&self) -> bool {
-        let machine = match ARCH.name {
-            "aarch64" => libc::EM_AARCH64,
-            _ => libc::EM_X86_64,
-        };
-        let [machine, _] = machine.to_le_bytes();
+        let [machine, _] = ARCH.elf_machine.to_le_bytes();
         let program = [
             (0, 0x7f),
             (1, b'E'),

@@ -178,12 +178,7 @@ fn has_word(line: &str, value: &str) -> bool {
 }
 
 fn is_architecture(value: &str) -> bool {
-    let own = match std::env::consts::ARCH {
-        "x86_64" => "x86-64",
-        "aarch64" => "arm64",
-        other => other,
-    };
-    value == own || value == "native"
+    value == sys::arch::ARCH.systemd || value == "native"
 }
 
 #[cfg(test)]

@@ -135,7 +135,7 @@ impl Specifiers {
         Some(match specifier {
             'T' => "/tmp".to_owned(),
             'V' => "/var/tmp".to_owned(),
-            'a' => architecture().to_owned(),
+            'a' => sys::arch::ARCH.systemd.to_owned(),
             'm' => self.machine_id.clone(),
             'b' => self.boot_id.clone(),
             'v' => self.release.clone(),
@@ -157,15 +157,6 @@ impl Specifiers {
             .unwrap_or_default()
             .trim_matches(['"', '\''])
             .to_owned()
-    }
-}
-
-/// Name of the architecture in the words of systemd.unit(5), `ConditionArchitecture=`.
-fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "x86-64",
-        "aarch64" => "arm64",
-        other => other,
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use disk::bytes::SizedFile;
 use disk::gpt;
-use sys::arch::ARCH;
+use sys::arch::{ARCH, ARCHES};
 use sys::error::{Doing, Error, Result};
 
 use super::grubenv::{self, GrubEnv};
@@ -151,15 +151,16 @@ fn check_kernel(head: &[u8], machine: &str) -> Result<()> {
     }
 }
 
-/// Returns the architecture of a kernel (Documentation/arch/x86/boot.rst: a magic, and the bit
-/// XLF_KERNEL_64; Documentation/arch/arm64/booting.rst: a magic).
+/// Returns the architecture of a kernel. One of x86 is of 64 bits if it has the bit XLF_KERNEL_64
+/// (Documentation/arch/x86/boot.rst, `xloadflags`).
 fn kernel_arch(head: &[u8]) -> Option<&'static str> {
-    let at = |at: usize, magic: &[u8]| head.get(at..).is_some_and(|t| t.starts_with(magic));
-    match () {
-        () if at(0x202, b"HdrS") && head.get(0x236).is_some_and(|b| b & 1 == 1) => Some("x86_64"),
-        () if at(0x202, b"HdrS") => Some("x86 of 32 bits"),
-        () if at(0x38, b"ARM\x64") => Some("aarch64"),
-        () => None,
+    let is_kernel =
+        |(at, magic): (usize, &[u8])| head.get(at..).is_some_and(|t| t.starts_with(magic));
+    let arch = ARCHES.iter().find(|arch| is_kernel(arch.kernel_magic))?;
+    let has_64_bits = head.get(0x236).is_some_and(|flags| flags & 1 == 1);
+    match arch.elf_machine == libc::EM_X86_64 && !has_64_bits {
+        true => Some("x86 of 32 bits"),
+        false => Some(arch.name),
     }
 }
 
