@@ -204,7 +204,13 @@ fn filter(debian: &PackageTree, command: &[&str], bytes: Vec<u8>) -> Result<Vec<
     Ok(output.stdout)
 }
 
-/// Returns the path of the kernel image in its tree.
+/// Returns the path of the kernel image in its tree. Debian calls the image of some architectures, such as
+/// riscv64, `vmlinux`.
 pub fn kernel(linux: &PackageTree, release: &str) -> PathBuf {
-    linux.root.join(format!("boot/vmlinuz-{release}"))
+    let boot = linux.root.join("boot");
+    let compressed = boot.join(format!("vmlinuz-{release}"));
+    match compressed.exists() {
+        true => compressed,
+        false => boot.join(format!("vmlinux-{release}")),
+    }
 }
