@@ -109,11 +109,15 @@ test-all: test ## runs the tests of every kernel and the long ones as well
 	@ARCH=aarch64 $(INITRAMFS) disk
 	@ARCH=aarch64 $(INITRAMFS) oci
 	@ARCH=aarch64 $(INITRAMFS) image generic
+	@ARCH=aarch64 $(INITRAMFS) kernel
+	@ARCH=aarch64 $(INITRAMFS) image slim
 	@ARCH=aarch64 $(INITRAMFS) ext nfs cifs qemu-user
 	cargo install --quiet --locked --version 0.3.0 vhost-device-vsock --root out/tools
 	$(FUZZ) 0 -runs=10000 -seed=1 -reload=0
 	@$(INITRAMFS) nextest --package tests --package podman-machine --package varlink@0.1.0 --run-ignored only
 	@ARCH=aarch64 $(INITRAMFS) nextest --package tests --filterset '$(AARCH64_TESTS)'
+	@ARCH=aarch64 $(INITRAMFS) nextest --package tests --run-ignored only \
+	    --filterset 'test(the_slim_kernel_works_on_a_pc)'
 	@$(INITRAMFS) deny advisories
 	@$(INITRAMFS) reproducible
 
