@@ -15,6 +15,9 @@ pub fn all(guest: &Guest, checks: &mut Checks) {
         from_inside(guest)
     });
     checks.check("a published port from the host", || from_outside(guest));
+    checks.check("connections to a port that is being published end", || {
+        while_published(guest)
+    });
     checks.check("a container reaches the machine's gateway", || {
         gateway(guest)
     });
@@ -89,6 +92,42 @@ fn from_outside(guest: &Guest) -> Result<()> {
         answer.status == 200 && answer.body.contains(PAGE),
         "{answer:?}"
     );
+    Ok(())
+}
+
+/// Connects without pause and without a time limit while podman publishes a port: each connection is refused or reset
+/// until the container's rules exist, and none waits in the queue of the socket with which podman reserves the port. For
+/// a container with a user namespace, podman makes the rules later.
+fn while_published(guest: &Guest) -> Result<()> {
+    for namespace in ["", "--uidmap=0:200000:5000"] {
+        guest.sh(
+            "rm -f /run/published /run/connected; cat >/run/connect <<'END'
+for n in $(seq 600); do
+    (echo begun; nc 127.0.0.1 8090 </dev/zero >/dev/null 2>&1; echo ended) >>/run/connected &
+    sleep 0.03
+    test ! -e /run/published || break
+done
+END
+            sh /run/connect >/dev/null 2>&1 </dev/null &",
+        )?;
+        let options: Vec<&str> = ["--publish", "8090:80", namespace]
+            .into_iter()
+            .filter(|option| !option.is_empty())
+            .collect();
+        detached_in_network(guest, "published-late", &options, &["sleep", "1000"])?;
+        guest.sh("touch /run/published")?;
+        let counts = "sleep 1; for word in begun ended; do grep -c $word /run/connected; done";
+        eventually(SOON, || {
+            let said = guest.sh(counts)?;
+            let counts: Vec<&str> = said.lines().collect();
+            ensure!(
+                counts.len() == 2 && counts[0] == counts[1],
+                "{namespace}: {said}"
+            );
+            Ok(())
+        })?;
+        guest.podman(&["rm", "-f", "-t", "0", "published-late"])?;
+    }
     Ok(())
 }
 
