@@ -3,10 +3,20 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, fchown};
+use std::os::unix::fs::{
+    DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown, fchown,
+};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
+use nix::fcntl::{Flock, FlockArg};
 use sys::error::{Doing, Result};
+
+/// Largest number of attempts to make a directory that another process makes at the same time.
+const MAX_ATTEMPTS: u32 = 250;
+/// Pause after an attempt, which together are five seconds: a disk may take long to fsync.
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Replaces the file at `path` by `bytes` with permission bits `mode`: writes, fsyncs and renames a
 /// temporary file, and fsyncs the directory.
@@ -72,24 +82,67 @@ pub fn directory(path: &Path, mode: u32, owner: u32) -> Result<()> {
     })
 }
 
+/// Two processes may make the same directory at once, such as two units that start. The temporary directory is locked
+/// (flock(2)) by the process that finishes it; without a lock, it was left by a power cut.
 fn directory_by(path: &Path, finish: impl Fn(&Path) -> io::Result<()>) -> Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".b2p-new");
     let temporary = &path.with_file_name(name);
-    let _ = fs::remove_dir(temporary); // Left by a power cut.
     let make = || {
-        fs::create_dir(temporary)?;
         finish(temporary)?;
         sync(temporary)?;
         fs::rename(temporary, path)?;
         sync(parent(path))
     };
-    make()
-        .inspect_err(|_| drop(fs::remove_dir(temporary)))
-        .on(path)
+    for _ in 0..MAX_ATTEMPTS {
+        if path.is_dir() {
+            return Ok(());
+        }
+        let is_new = create_if_missing(temporary).on(path)?;
+        match (lock(temporary), is_new) {
+            (None, _) => thread::sleep(ATTEMPT_PAUSE),
+            (Some(_lock), false) => remove_if_there(temporary).on(path)?,
+            (Some(_lock), true) => {
+                return make()
+                    .inspect_err(|_| drop(fs::remove_dir(temporary)))
+                    .on(path);
+            }
+        }
+    }
+    Err(io::Error::from(io::ErrorKind::WouldBlock)).on(path)
+}
+
+/// Returns false if the directory exists.
+fn create_if_missing(directory: &Path) -> io::Result<bool> {
+    match fs::DirBuilder::new().mode(0o700).create(directory) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn remove_if_there(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Locks a directory; `None` if another process has the lock, or has renamed or removed the directory meanwhile.
+fn lock(directory: &Path) -> Option<Flock<File>> {
+    let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+    let mut options = OpenOptions::new();
+    let file = options
+        .read(true)
+        .custom_flags(flags)
+        .open(directory)
+        .ok()?;
+    let locked = Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()?;
+    let (own, named) = (
+        locked.metadata().ok()?,
+        fs::symlink_metadata(directory).ok()?,
+    );
+    ((own.dev(), own.ino()) == (named.dev(), named.ino())).then_some(locked)
 }
 
 /// Writes a directory to its disk (fsync(2)).
@@ -151,5 +204,29 @@ mod tests {
         assert!(directory(&file, 0o700, own).is_err());
         assert_eq!(fs::read(&file).unwrap(), b"mine");
         assert_eq!(fs::read_dir(temp.dir()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn a_directory_may_be_made_by_several_at_once_and_after_a_power_cut() {
+        let temp = Temp::new();
+        for round in 0..50 {
+            let path = temp.path(&format!("d{round}"));
+            if round % 2 == 0 {
+                fs::create_dir(temp.path(&format!("d{round}.b2p-new"))).unwrap();
+            }
+            let finish = |made: &Path| {
+                thread::yield_now();
+                fs::set_permissions(made, fs::Permissions::from_mode(0o751))
+            };
+            thread::scope(|scope| {
+                let makers = [(); 4].map(|()| scope.spawn(|| directory_by(&path, finish)));
+                for maker in makers {
+                    maker.join().unwrap().unwrap();
+                }
+            });
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o7777, 0o751);
+        }
+        assert_eq!(fs::read_dir(temp.dir()).unwrap().count(), 50);
     }
 }
