@@ -111,8 +111,8 @@ impl GoodFiles {
         let restored = |text: &str| {
             let dirs = self.0.iter().enumerate();
             dirs.fold(text.to_owned(), |text, (n, (dir, _))| {
-                let link = format!("{}/{n}/", top.display());
-                text.replace(&link, &format!("{}/", dir.display()))
+                let links = format!("{}/{n}", top.display());
+                with_directory(&text, &links, &dir.display().to_string())
             })
         };
         output.units = restored(&output.units);
@@ -134,6 +134,20 @@ pub fn without_mark(path: &Path, owner: &Owner) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(MAX_COPY_BYTES).read_to_end(&mut bytes).ok()?;
     bytes.strip_prefix(UTF8_MARK).map(<[u8]>::to_vec)
+}
+
+/// Returns the text with another path of a directory, which ends a path or has names after it: with
+/// `SetWorkingDirectory=unit` the directory itself is the context of a build.
+fn with_directory(text: &str, old: &str, new: &str) -> String {
+    let mut parts = text.split(old);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        // Another directory's number begins with the same digits.
+        let is_whole = !part.starts_with(|c: char| c.is_ascii_digit());
+        out.push_str(if is_whole { new } else { old });
+        out.push_str(part);
+    }
+    out
 }
 
 /// Returns true for a path that needs no quotes in a unit.
@@ -209,6 +223,13 @@ mod tests {
         assert_eq!(text(&marked, &other), None);
         assert_eq!(text(&plain, &own), None);
         assert_eq!(text(&temp.path("link"), &own), None);
+    }
+
+    #[test]
+    fn a_directory_is_replaced_at_the_end_of_a_path_and_before_names() {
+        let text = "build /l/1\nSourcePath=/l/1/x\nx /l/10 /l/1";
+        let expected = "build /a\nSourcePath=/a/x\nx /l/10 /a";
+        assert_eq!(with_directory(text, "/l/1", "/a"), expected);
     }
 
     #[test]
