@@ -127,7 +127,7 @@ impl EventSources {
         }
     }
 
-    /// Binds the control socket. Without the channel, signals still request a shutdown.
+    /// Binds the control socket. Without the socket, signals still request a shutdown.
     ///
     /// # Errors
     /// The socket cannot be bound.

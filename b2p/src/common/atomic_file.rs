@@ -83,7 +83,8 @@ pub fn directory(path: &Path, mode: u32, owner: u32) -> Result<()> {
 }
 
 /// Two processes may make the same directory at once, such as two units that start. The temporary directory is locked
-/// (flock(2)) by the process that finishes it; without a lock, it was left by a power cut.
+/// (flock(2)) by the process that finishes it; without a lock, it was left by a power cut. The attempts do not wait for
+/// the lock: the owner of a directory that was left may hold its lock for ever.
 fn directory_by(path: &Path, finish: impl Fn(&Path) -> io::Result<()>) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".b2p-new");
